@@ -1,10 +1,10 @@
 """An asyncio client for Zoho's finance APIs.
 
-The public names. Endpoint functions live in the products (``from zoho_async.books import
-invoices``), exceptions in `zoho_async.errors`, what observers are told in `zoho_async.events`.
+This module holds the public names. Endpoint functions are in the products (``from zoho_async.books
+import invoices``), exceptions in `zoho_async.errors`, events for observers in `zoho_async.events`.
 
-A name is loaded when it is first asked for: the pytest plugin, the command's help and the sandbox
-need the package and nothing of the client.
+Names are loaded on first use: the pytest plugin, the command's help and the sandbox need the
+package but not the client.
 """
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ else:
     }
 
     def __getattr__(name):
-        """A public name, or a module of the package, as if it had been imported with it."""
+        """Load a public name, or a module of the package."""
         if name in _HOMES:
             value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
             globals()[name] = value

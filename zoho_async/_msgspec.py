@@ -1,16 +1,16 @@
-"""Decoders of msgspec, made so that several threads may make and use them.
+"""Create msgspec decoders that several threads may create and use.
 
-msgspec describes a struct to itself when it is first decoded or converted to, and puts the
-description where all threads find it before it is complete: while the structs inside are described,
-which runs Python. A second thread that comes to the same struct at that moment decodes by a
-description with holes, and the process dies of it (msgspec 0.22; eight threads that read our own
-state for the first time at once died one time in ten). A program with an event loop in each of
-several threads does just that with the first page that it reads.
+Problem. msgspec builds a struct's description when the struct is first decoded or converted to. It
+publishes the description before it is complete, because describing the inner structs runs Python
+code. A second thread that reaches the same struct at that moment decodes with a partial
+description, and the process crashes (msgspec 0.22; eight threads that read our own state for the
+first time crashed one time in ten). A program with an event loop in each of several threads does
+this with its first page.
 
-So whatever makes msgspec describe a struct happens under one lock: `decoder_of` for decoders, and
-`describe` before a struct is first converted to. What is described is described for good, with
-everything inside it, so decoding itself needs no lock. A fork takes the lock too, so that no child
-inherits it held, or a description that is not complete.
+Cure. One lock covers everything that makes msgspec describe a struct: `decoder_of` for decoders,
+and `describe` before a first conversion. A description is complete and permanent once built, with
+all inner structs, so decoding needs no lock. A fork takes the lock too, so that no child inherits
+it locked, or a partial description.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from zoho_async import fork
 
 T = TypeVar("T")
 
-#: Describing may run the collector, and that anything: the same thread may come here again.
-_DESCRIBING: Final = threading.RLock()
+#: Reentrant: describing may run the garbage collector, whose finalizers may come here again.
+_LOCK: Final = threading.RLock()
 
 
-class _Undisturbed:
-    """A fork waits until no thread describes: in the child nothing would complete it."""
+class _ForkGuard:
+    """Makes a fork wait until no thread is describing. The child could not complete it."""
 
     def before_fork(self) -> None:
-        _DESCRIBING.acquire()
+        _LOCK.acquire()
 
     def after_fork(self, *, child: bool) -> None:
-        _DESCRIBING.release()
+        _LOCK.release()
 
 
-_UNDISTURBED: Final = _Undisturbed()
-fork.follow(_UNDISTURBED, last=True)
+_FORK_GUARD: Final = _ForkGuard()
+fork.register(_FORK_GUARD, last=True)
 
 
 @overload
@@ -59,12 +59,12 @@ def decoder_of(
 def decoder_of(
     annotation: Any, *, strict: bool = True, float_hook: Callable[[str], Any] | None = None
 ) -> msgspec.json.Decoder[Any]:
-    """A decoder of ``annotation``; the rest is as for `msgspec.json.Decoder`."""
-    with _DESCRIBING:
+    """Return a decoder of ``annotation``. The options are those of `msgspec.json.Decoder`."""
+    with _LOCK:
         return msgspec.json.Decoder(annotation, strict=strict, float_hook=float_hook)
 
 
 @functools.cache
 def describe(annotation: Any) -> None:
-    """Let ``annotation`` be one that any thread may convert to."""
+    """Prepare ``annotation`` so that any thread can convert to it."""
     decoder_of(annotation)

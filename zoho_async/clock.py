@@ -1,9 +1,8 @@
-"""The clock that everything that waits is given.
+"""The clock that all timed code takes as a parameter.
 
-Two readings, because they answer two questions. ``monotonic()`` measures how long ago something
-happened and never steps; budgets of a minute live on it. ``time()`` names a moment that survives a
-restart; the reset of a day's quota lives on it. Nothing in this package reads a clock by itself:
-whoever decides by time is handed a ``Clock``, so that tests hold the hands.
+It has two readings. ``monotonic()`` never steps and measures elapsed time; the one-minute limit
+uses it. ``time()`` names a moment that survives a restart; the daily quota uses it. No module reads
+the machine's clock directly, so a test controls time by passing its own ``Clock``.
 """
 
 from __future__ import annotations
@@ -14,28 +13,28 @@ from typing import Final, Protocol, runtime_checkable
 
 
 class Clock(Protocol):
-    """What a waiting thing may ask of time; both readings are in seconds."""
+    """Two readings of time, both in seconds."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never stepping back."""
+        """Seconds from an arbitrary start. Never steps back."""
         ...
 
     def time(self) -> float:
-        """Seconds since 1970 (UTC), as the machine believes it."""
+        """Seconds since 1970 (UTC) by the machine's clock."""
         ...
 
 
 @runtime_checkable
 class SleepingClock(Clock, Protocol):
-    """A clock that also waits: what a test gives whose time does not pass by itself."""
+    """A clock that also waits. For tests whose time does not pass by itself."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return when so many seconds have passed by this clock. Can be cancelled."""
+        """Return after so many seconds by this clock. Can be cancelled."""
         ...
 
 
 async def wait(clock: Clock, seconds: float) -> None:
-    """Wait so many seconds, by ``clock`` if it can; can be cancelled."""
+    """Wait so many seconds, by ``clock`` if it can sleep. Can be cancelled."""
     if isinstance(clock, SleepingClock):
         await clock.sleep(seconds)
     else:
@@ -43,7 +42,7 @@ async def wait(clock: Clock, seconds: float) -> None:
 
 
 class SystemClock:
-    """The machine's own clock; its monotonic reading is the same in every thread and loop."""
+    """The machine's clock. Its monotonic reading is the same in every thread and loop."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -55,7 +54,7 @@ class SystemClock:
 class LoopClock:
     """The running event loop's time, for both readings.
 
-    Under a loop whose time is simulated, timers and readings agree; that is all it is for.
+    Use it under an event loop with simulated time: then timers and readings agree.
     """
 
     def monotonic(self) -> float:

@@ -1,7 +1,7 @@
-"""The packed description: Zoho's facts about each operation, for those who need more than types.
+"""The packed API description: Zoho's facts about each operation, beyond the types.
 
-The generator writes a ``description.json`` for each product, beside its modules. The sandbox
-validates and answers by it, the export plans by it; plain calls never load it.
+The generator writes a ``description.json`` for each product, next to its modules. The sandbox
+validates and answers by it, and the export plans by it. Plain calls never load it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.errors import ConfigurationError
 from zoho_async.operation import PRODUCTS
 
-#: What a value is. ``id`` is text of digits, ``decimal`` an exact number, ``time`` an aware moment,
-#: ``any`` raw JSON that no description details.
+#: The kind of a value. ``id`` is text of digits, ``decimal`` an exact number, ``time`` a moment
+#: with a time zone, ``any`` raw JSON without a description.
 Kind: TypeAlias = Literal[
     "id", "text", "decimal", "integer", "boolean", "date", "time", "object", "list", "any"
 ]
@@ -30,9 +30,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A field of a record or a parameter of a call.
 
     ``fields`` are those of an ``object``, or of the elements of a ``list`` of objects; ``element``
-    is the kind of a plain list's elements. ``allowed`` are the values that the description names.
-    ``variants`` are the further parameters a filter comes in (``date_after``, ``name_contains``).
-    ``percent`` marks an amount that may be a share instead, with its sign: ``"12.5%"``.
+    is the kind of a plain list's elements. ``allowed`` are the documented values. ``variants`` are
+    more parameters for the same filter (``date_after``, ``name_contains``). ``percent`` marks an
+    amount that may also be a percentage with its sign: ``"12.5%"``.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whatever is called ``product.resource.verb``, as an operation's function is."""
+    """Something named ``product.resource.verb``, as an operation's function is."""
 
     name: str
 
@@ -62,7 +62,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Endpoint(Named, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operation is called: here, at Zoho, and among the OAuth scopes.
+    """An operation's names: here, at Zoho, and among the OAuth scopes.
 
     ``unconfirmed`` marks those that no document of the product names.
     """
@@ -74,7 +74,7 @@ class Endpoint(Named, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def module(self) -> str:
-        """The module that has its function: ``zoho_async.books.invoices``."""
+        """The module of its function: ``zoho_async.books.invoices``."""
         return f"zoho_async.{self.resource}"
 
     @property
@@ -87,14 +87,14 @@ class _Endpoints(msgspec.Struct, frozen=True):
 
 
 class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
-    """One operation: ``name`` is ``product.resource.verb``, the name of its generated function.
+    """One operation. ``name`` is ``product.resource.verb``, the name of its generated function.
 
-    What a list can do beyond its pages: ``order`` is the ``sort_column`` in which rows do not move
-    while others edit, ``changes`` the parameter that asks for what changed since a moment,
-    ``totals`` says that it counts its rows, ``per_page`` is the size of its pages when nothing is
-    asked for, ``details`` the operation that reads many of its records in full, at most ``batch``
-    at once. ``ignored`` are parameters that are described and have no effect ("*": all filters).
-    ``alternatives`` are further paths that documents give for the same operation.
+    Facts about lists: ``order`` is the ``sort_column`` in which rows do not move while others edit,
+    ``changes`` the parameter that selects rows changed since a moment. ``totals`` says that the
+    list counts its rows, ``per_page`` is its default page size. ``details`` is the operation that
+    reads many of its records in full, at most ``batch`` per call. ``ignored`` are documented
+    parameters without an effect ("*": all filters). ``alternatives`` are other documented paths for
+    the same operation.
     """
 
     method: str
@@ -123,7 +123,7 @@ class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def top_level(self) -> bool:
-        """Whether this is a list that hangs below no other record and needs no argument."""
+        """Whether this is a list without a parent record and without required arguments."""
         return (
             self.answer == "list"
             and "{" not in self.path
@@ -132,17 +132,16 @@ class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """Everything the generator knows about the operations that have functions.
+    """All facts about the operations that have functions.
 
-    ``errors`` are the codes that have a meaning of their own in a resource, by ``product.resource``
-    and code.
+    ``errors`` are the codes with a special meaning in a resource, by ``product.resource`` and code.
     """
 
     operations: tuple[OperationFacts, ...]
     errors: dict[str, dict[int, str]] = {}
 
     def named(self, name: str) -> OperationFacts:
-        """The operation called ``product.resource.verb``; raises `KeyError` where there is none."""
+        """Return the operation called ``product.resource.verb``. Raises `KeyError` if unknown."""
         for operation in self.operations:
             if operation.name == name:
                 return operation
@@ -151,39 +150,39 @@ class Description(msgspec.Struct, frozen=True):
 
 @functools.cache
 def load(product: str = "books") -> Description:
-    """What this version knows of a product. Reads a file: call it off the hot path.
+    """Return the description of a product. Reads a file: do not call it on a hot path.
 
-    Raises `LookupError` for what is none of the four products.
+    Raises `LookupError` for an unknown product.
     """
     return decoder_of(Description).decode(_packed(product))
 
 
 def operations(product: str) -> tuple[Endpoint, ...]:
-    """Every operation of a product, by name of module. Reads a file, and little of it."""
+    """Every operation of a product, by name of module. Reads a file, but decodes little of it."""
     return decoder_of(_Endpoints).decode(_packed(product)).operations
 
 
 def _packed(product: str) -> bytes:
-    from importlib import resources  # most programs never ask
+    from importlib import resources  # most programs never need it
 
     if product not in PRODUCTS:
-        raise LookupError(f"{product!r} is no product: {', '.join(PRODUCTS)}")
+        raise LookupError(f"unknown product {product!r}; choose one of {', '.join(PRODUCTS)}")
     return resources.files("zoho_async").joinpath(product, "description.json").read_bytes()
 
 
-#: What it takes to list the organizations of a user.
+#: The scope to list a user's organizations.
 ORGANIZATIONS: Final = "ZohoBooks.settings.READ"
 
 _DEFAULT_PRODUCT: Final = "books"
 
 
 def scopes_for(names: Iterable[str], *, write: bool = False) -> list[str]:
-    """The scopes that ``names`` need, sorted, each once.
+    """Return the scopes that ``names`` need, sorted and without duplicates.
 
-    A name is a product (``books``), a resource (``books.invoices``; ``books.`` may be omitted) or
-    an operation (``invoices.create``). Of products and resources only the lists and records
-    themselves are counted (``list`` and ``get``), with ``write`` every operation. Raises
-    `ConfigurationError` for a name that is none of these, with those that look like it.
+    A name is a product (``books``), a resource (``books.invoices``; ``books.`` is optional) or an
+    operation (``invoices.create``). For products and resources only ``list`` and ``get`` count, or
+    every operation with ``write``. Raises `ConfigurationError` for an unknown name, with similar
+    names.
     """
     operations = [each for product in PRODUCTS for each in description.operations(product)]
     found: set[str] = set()
@@ -196,7 +195,7 @@ def scopes_for(names: Iterable[str], *, write: bool = False) -> list[str]:
 
 
 def _reading(operations: Iterable[Endpoint]) -> list[Endpoint]:
-    """What reads the rows of each resource; all that reads where a resource has neither."""
+    """The ``list`` and ``get`` of each resource; if it has neither, everything that reads."""
     by_resource: dict[str, list[Endpoint]] = {}
     for operation in operations:
         if operation.method == "GET":
@@ -218,7 +217,7 @@ def _named(name: str, operations: Iterable[Endpoint]) -> list[Endpoint]:
         known = sorted({each.resource for each in operations})
         short = [each.removeprefix(f"{_DEFAULT_PRODUCT}.") for each in known]
         near = difflib.get_close_matches(name, [*short, *known], n=3)
-        advice = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
+        advice = f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(known)}"
         raise ConfigurationError(f"no product, resource or operation is called {name!r}; {advice}")
     return found
 

@@ -1,16 +1,17 @@
-"""The exception tree, and the map from (HTTP status, Zoho code) to it.
+"""The exception tree, and the mapping from (HTTP status, Zoho code) to it.
 
-Catch by cause: `ZohoError` is everything, `ReplyError` is "Zoho answered no", `TransportError` is
-"no usable answer came", `LimitError` is "not now", `AuthError` is "not you". Each says what was
-asked (method, path, organization), what came back (status, code, Zoho's message) and what to do.
-None ever holds a token, a query value or a body.
+Catch by cause: `ZohoError` is everything, `ReplyError` means that Zoho refused the call,
+`TransportError` that no usable answer came, `LimitError` that the limits forbid the call now,
+`AuthError` that the credentials do not work. Each error names the call (method, path,
+organization), the answer (status, code, Zoho's message) and what to do. No error holds a token, a
+query value or a body.
 
-Each error also knows what it says about the call: whether it ran, and whether another try may help
+Each error also knows whether the call may have run and whether another try may help
 (`zoho_async.http.verdict`).
 
-Zoho's codes under 10,000 are partly per module, so the HTTP status decides first; only the codes
-that mean the same in every module and under any status (`GLOBAL_CODES`) overrule it. They come as
-int or as text.
+Some of Zoho's codes under 10,000 have another meaning in each module, so the HTTP status decides
+first. Only codes that mean the same in every module and under any status (`GLOBAL_CODES`) overrule
+it. Zoho sends codes as int or as text.
 """
 
 from __future__ import annotations
@@ -21,28 +22,27 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
-from zoho_async.http.verdict import Said, said_of
+from zoho_async.http.verdict import BodyStatus, body_status
 
 
 class ZohoError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base class of everything that this package raises on purpose."""
 
 
 class ConfigurationError(ZohoError):
-    """The caller's settings cannot work: a region, URL, credential or option. Nothing was sent."""
+    """A setting cannot work: a region, URL, credential or option. Nothing was sent."""
 
 
 class LedgerError(ZohoError):
-    """The place where the limits are kept cannot be read or written now. Nothing was sent."""
+    """The ledger that counts calls cannot be read or written now. Nothing was sent."""
 
 
 class UsedAfterFork(ConfigurationError):
-    """A session or a ledger in memory was used in a process that was forked from its own."""
+    """A session or an in-memory ledger was used in a forked process that did not create it."""
 
     def __init__(self, what: str, instead: str) -> None:
         super().__init__(
-            f"{what} belongs to the process that made it, and this one was forked from that one; "
-            f"{instead}"
+            f"{what} was created in another process and cannot be used after a fork; {instead}"
         )
 
 
@@ -54,9 +54,9 @@ class SessionClosed(ZohoError):
 
 
 class TooManyIds(ZohoError, ValueError):
-    """A write was given ``given`` ids, and one call takes ``most``. Nothing was sent.
+    """A write has ``given`` ids, but one call takes at most ``most``. Nothing was sent.
 
-    It is not split, because its first half could succeed and its second fail.
+    The client does not split a write, because its first half could succeed and its second fail.
     """
 
     def __init__(self, parameter: str, given: int, most: int) -> None:
@@ -64,13 +64,13 @@ class TooManyIds(ZohoError, ValueError):
         self.given: Final = given
         self.most: Final = most
         super().__init__(
-            f"{parameter} holds {given} ids, and one call takes at most {most}; "
-            f"call it for {most} at a time and look at each answer"
+            f"{parameter} has {given} ids, but one call takes at most {most}; "
+            f"split them into calls of {most} and check each answer"
         )
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked: enough to find the call, nothing secret (the path without its query)."""
+    """Method, path (without query) and organization of a call. Holds nothing secret."""
 
     method: str
     path: str
@@ -82,7 +82,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class CallError(ZohoError):
-    """One call failed; ``request`` says which."""
+    """One call failed; ``request`` names it."""
 
     hint: ClassVar[str] = ""
 
@@ -92,11 +92,11 @@ class CallError(ZohoError):
         super().__init__(f"{text} - {self.hint}" if self.hint else text)
 
 
-# -- not now ------------------------------------------------------------------------------------
+# -- limits -------------------------------------------------------------------------------------
 
 
 class LimitError(ZohoError):
-    """The organization's limits do not let this call go now; ``asked`` says which, if one was."""
+    """The organization's limits do not allow the call now. ``asked`` names the call, if known."""
 
     asked: Request | None = None
 
@@ -106,30 +106,32 @@ class LimitError(ZohoError):
 
 
 class WaitTooLong(LimitError):
-    """The wait for the limits would exceed ``max_wait``; ``seconds`` says how long it would be."""
+    """The wait for the limits would exceed ``max_wait``. ``seconds`` is how long it would be."""
 
     def __init__(self, seconds: float, why: str = "the limits") -> None:
         self.seconds: Final = seconds
         self.why: Final = why
         super().__init__(
             f"waiting for {why} would take {seconds:.1f} s, longer than max_wait; "
-            "try later, or raise max_wait (None waits as long as it takes)"
+            "try later, or raise max_wait (None: no limit)"
         )
 
 
 class DailyQuotaExceeded(LimitError):
-    """The organization's calls for the day are used up. ``reset_at`` is None where not known."""
+    """The organization's calls for the day are used up. ``reset_at`` may be None."""
 
     def __init__(self, reset_at: datetime | None) -> None:
         self.reset_at: Final = reset_at
-        when = f"at {reset_at:%Y-%m-%d %H:%M} UTC" if reset_at else "at a time Zoho did not name"
+        when = (
+            f"at {reset_at:%Y-%m-%d %H:%M} UTC" if reset_at else "at a time that Zoho did not send"
+        )
         super().__init__(
             f"the organization's calls for the day are used up; the count restarts {when}"
         )
 
 
 class BudgetSpent(LimitError):
-    """As many calls were made as were allowed; the organization's limits may allow more."""
+    """All calls that ``max_calls`` allows were made. The organization's limits may allow more."""
 
     def __init__(self, calls: int) -> None:
         self.calls: Final = calls
@@ -144,25 +146,25 @@ class TransportError(CallError):
 
 
 class NotConnected(TransportError):
-    """No connection could be made: the request was not sent."""
+    """No connection could be opened. The request was not sent."""
 
     hint = "check the network, the proxy variables and the host name"
 
 
 class ConnectionBroken(TransportError):
-    """The connection broke after the request was sent: Zoho may or may not have acted."""
+    """The connection broke after the request was sent. Zoho may or may not have acted."""
 
 
 class CallTimeout(TransportError):
-    """No answer within the timeout after the request was sent: Zoho may or may not have acted."""
+    """No answer within the timeout, after the request was sent. Zoho may or may not have acted."""
 
     hint = "raise the timeout with with_options(timeout=...) if the operation is slow"
 
 
 class UnreadableReply(TransportError):
-    """The answer was empty, cut short, or not what was asked for (an HTML page, say)."""
+    """The answer is empty, cut short, or of another kind than expected, such as HTML."""
 
-    hint = "a gateway fault, or the wrong region for this account"
+    hint = "try again later, and check that ZOHO_REGION is the account's data center"
 
     def __init__(self, request: Request, problem: str, status: int | None = None) -> None:
         self.status: Final = status
@@ -170,12 +172,12 @@ class UnreadableReply(TransportError):
 
 
 class AmbiguousWrite(CallError):
-    """A write was sent and its outcome is not known; it is never repeated by itself.
+    """A write was sent and its outcome is not known. The client never repeats it by itself.
 
-    ``status`` and ``code`` are those of the answer, None if there was none. ``__cause__`` is what
-    happened. Look the record up before writing again, or opt in to repeats with
-    ``with_options(retry_writes=True)`` if doing it twice is harmless: then this is raised once the
-    tries are used up and at least one of them may have run.
+    ``status`` and ``code`` are those of the answer, None if there was none; ``__cause__`` is the
+    error itself. Look up the record before you write again. If doing it twice is harmless, allow
+    repeats with ``with_options(retry_writes=True)``: then this is raised only if all tries fail and
+    at least one of them may have run.
     """
 
     hint = "look up whether it took effect before writing again"
@@ -204,7 +206,7 @@ class AmbiguousWrite(CallError):
 
 
 def ambiguous(request: Request, error: ZohoError) -> AmbiguousWrite:
-    """The `AmbiguousWrite` for a write that ended in ``error``; raise it from that."""
+    """Return the `AmbiguousWrite` for a write that failed with ``error``; raise it from that."""
     status: int | None = getattr(error, "status", None)
     code: int | None = getattr(error, "code", None)
     answer = "" if status is None else f", HTTP {status}"
@@ -217,19 +219,19 @@ def ambiguous(request: Request, error: ZohoError) -> AmbiguousWrite:
     )
 
 
-# -- Zoho answered no ---------------------------------------------------------------------------
+# -- Zoho refused the call ----------------------------------------------------------------------
 
 
 class ReplyError(CallError):
     """Zoho answered with an error: HTTP ``status``, its own ``code`` and ``message``.
 
-    ``explanation`` is what the documents say that the code means in this resource, "" where they
-    say nothing. It never decides which exception this is. ``said`` is what the answer's body said
-    about the call, and ``retry_after`` the seconds after which Zoho asks for the next try, if any.
+    ``explanation`` is the documented meaning of the code in this resource, or "". It never decides
+    the class of the exception. ``status_in_body`` is what the body says about the call, and
+    ``retry_after`` the seconds that Zoho asks to wait before the next try, or None.
     """
 
     explanation = ""
-    said: Said = "code"
+    status_in_body: BodyStatus = "code"
     retry_after: float | None = None
 
     def __init__(self, request: Request, status: int, code: int | None, message: str) -> None:
@@ -239,8 +241,8 @@ class ReplyError(CallError):
         number = f", code {code}" if code is not None else ""
         super().__init__(request, f"HTTP {status}{number}: {message or 'no message'}")
 
-    def explained(self, explanation: str) -> Self:
-        """The same error with what its code means in its resource."""
+    def with_explanation(self, explanation: str) -> Self:
+        """Add the meaning that the code has in its resource, and return the error."""
         self.explanation = explanation
         self.args = (f"{self.args[0]} (in this resource code {self.code} means: {explanation})",)
         return self
@@ -253,17 +255,17 @@ class InvalidRequest(ReplyError):
 
 
 class NotFound(ReplyError):
-    """No such record, or it belongs to another organization, or no such path."""
+    """The record or path does not exist, or the record belongs to another organization."""
 
     hint = "check the id and the organization"
 
 
 class NotAuthorized(ReplyError):
-    """A fresh token was refused for this operation."""
+    """Zoho refused a fresh token for this operation."""
 
 
 class InvalidToken(NotAuthorized):
-    """Even a freshly renewed access token was refused (code 14)."""
+    """Zoho refused even a newly refreshed access token (code 14)."""
 
     hint = "check that ZOHO_REGION is the account's data center and that the token is not revoked"
 
@@ -271,7 +273,7 @@ class InvalidToken(NotAuthorized):
 class MissingScope(NotAuthorized):
     """The token lacks the scope of this operation (code 57 on a fresh token).
 
-    ``scope`` is the one the description names, where it does.
+    ``scope`` is the scope that the description names, or "".
     """
 
     def __init__(
@@ -281,13 +283,13 @@ class MissingScope(NotAuthorized):
         needed = f" (needs {scope})" if scope else ""
         super().__init__(request, status, code, f"{message}{needed}")
 
-    hint = "log in again with this scope (`zoho-async login`), which gives a new refresh token"
+    hint = "log in again with this scope (`zoho-async login`) to get a new refresh token"
 
 
 class OrganizationError(ReplyError):
-    """The organization must be named (code 6024) or is not this user's (code 6041).
+    """The call must name an organization (code 6024), or the user cannot use it (code 6041).
 
-    ``choices`` are those there are, as far as Zoho told: ids, with names where they are known.
+    ``choices`` are the user's organizations as far as they are known: ids, with names if known.
     """
 
     hint = "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
@@ -305,15 +307,15 @@ class OrganizationError(ReplyError):
         if choices:
             self.args = (f"{self}; choose one of {', '.join(choices)}",)
 
-    def among(self, choices: tuple[str, ...]) -> OrganizationError:
-        """The same error with the choices that there are."""
+    def with_choices(self, choices: tuple[str, ...]) -> OrganizationError:
+        """Return the same error with the organizations to choose from."""
         return OrganizationError(self.request, self.status, self.code, self.message, choices)
 
 
 class RateLimited(ReplyError, LimitError):
-    """Zoho refused the call for its limits (HTTP 429, or codes 43, 44, 45, 1070)."""
+    """Zoho refused the call because of its limits (HTTP 429, or codes 43, 44, 45, 1070)."""
 
-    hint = "the scheduler waits by itself; others use the same organization's limits"
+    hint = "another program or user shares this organization's limits; try again later"
 
 
 class Blocked(RateLimited):
@@ -321,11 +323,11 @@ class Blocked(RateLimited):
 
 
 class TooManyInFlight(RateLimited):
-    """Too many calls at once (code 1070)."""
+    """Too many calls ran at the same time (code 1070)."""
 
 
 class DailyLimitReply(RateLimited):
-    """Zoho's own word that the day's calls are used up (code 45)."""
+    """Zoho says that the day's calls are used up (code 45)."""
 
 
 class ServerError(ReplyError):
@@ -334,7 +336,7 @@ class ServerError(ReplyError):
     hint = "try again later"
 
 
-# -- not you ------------------------------------------------------------------------------------
+# -- authentication -----------------------------------------------------------------------------
 
 
 class AuthError(ZohoError):
@@ -346,45 +348,46 @@ class InvalidClient(AuthError):
 
 
 class InvalidGrant(AuthError):
-    """The refresh token or code is wrong, revoked, used up, or from another data center."""
+    """The refresh token or code is wrong, revoked, used already, or from another data center."""
 
 
 class TokenThrottled(AuthError):
-    """Too many tokens were asked for in ten minutes. The refresh token is still good: wait."""
+    """Too many token requests within ten minutes. The refresh token is still valid: wait."""
 
 
 class AccountsUnavailable(AuthError):
-    """The accounts server could not be reached or answered something unreadable."""
+    """The accounts server could not be reached, or its answer is unreadable."""
 
 
 class InvalidScope(AuthError):
-    """A scope was asked for that does not exist, or that this client may not have."""
+    """A requested scope does not exist, or this client may not use it."""
 
 
 class InvalidRedirect(AuthError):
-    """The redirect address is not one that is registered for the client."""
+    """The redirect address is not registered for the client."""
 
 
 class ConsentRefused(AuthError):
-    """The user did not agree, or the answer of the authorization page is not to be trusted."""
+    """The user did not agree, or the authorization page's answer cannot be trusted."""
 
 
 class TokenStoreError(AuthError):
-    """The place where tokens are shared cannot be used."""
+    """The store that shares tokens cannot be used."""
 
 
-# -- what came back did not fit -----------------------------------------------------------------
+# -- unexpected content -------------------------------------------------------------------------
 
 
 class DecodeError(ZohoError):
-    """A reply's values do not fit their described types; raised only with ``strict=True``."""
+    """A value in a reply does not fit its described type. Raised only with ``strict=True``."""
 
 
 class IncompleteList(ZohoError):
-    """A list was read to its end, and it is not proven that this was all of it.
+    """A list was read to its end, but it is not proven to be complete.
 
-    Raised after the last row, only with ``strict=True``. ``completeness`` is what is known instead
-    (`zoho_async.paging.completeness`), ``missing`` how many more rows the list counts.
+    Raised after the last row, only with ``strict=True``. ``completeness`` is the result
+    (`zoho_async.paging.completeness`), ``missing`` the number of rows that Zoho counts and the read
+    did not find.
     """
 
     def __init__(self, request: Request, completeness: str, missing: int = 0) -> None:
@@ -392,17 +395,17 @@ class IncompleteList(ZohoError):
         self.completeness: Final = completeness
         self.missing: Final = missing
         why = {
-            "uncheckable": "it gives no count to compare with",
-            "changed": "it changed while it was read; read it again",
-            "short": f"it counts {missing} more than were found; read it again",
+            "uncheckable": "Zoho sends no count to compare with",
+            "changed": "the list changed while it was read; read it again",
+            "short": f"Zoho counts {missing} more rows than were found; read it again",
         }[completeness]
-        super().__init__(f"{request}: not proven complete: {why}")
+        super().__init__(f"{request}: the list is not proven complete: {why}")
 
 
-# -- the map ------------------------------------------------------------------------------------
+# -- from answers to exceptions -----------------------------------------------------------------
 
-#: Codes that mean the same in every module and under any HTTP status, as the documents and
-#: recorded traffic have them.
+#: Codes that mean the same in every module and under any HTTP status, according to the documents
+#: and recorded traffic.
 GLOBAL_CODES: Final[dict[int, type[ReplyError]]] = {
     14: InvalidToken,
     43: Blocked,
@@ -431,21 +434,23 @@ def reply_error(
     scope: str = "",
     choices: tuple[str, ...] = (),
     codes: Mapping[int, str] | None = None,
-    said: Said | None = None,
+    status_in_body: BodyStatus | None = None,
 ) -> ReplyError:
-    """The exception for an answer of HTTP ``status`` with Zoho's ``code`` (None where it has none).
+    """Return the exception for an answer of HTTP ``status`` with Zoho's ``code`` (None: no code).
 
-    ``scope`` is the operation's documented scope, named by `MissingScope`; ``choices`` are the
-    organizations that the answer lists, named by `OrganizationError`. ``codes`` are the meanings
-    that codes have in the operation's resource. ``said`` is what the body said about the call; it
-    follows from ``code`` if it is left out, and an answer without a code then said nothing.
+    ``scope`` is the operation's documented scope, for `MissingScope`; ``choices`` are the
+    organizations that the answer lists, for `OrganizationError`. ``codes`` are the meanings of
+    codes in the operation's resource. ``status_in_body`` is what the body says about the call. By
+    default it follows from ``code``; without a code it is ``nothing``.
     """
     error = _reply_error(request, status, code, message, scope, choices)
-    if said is None:
-        said = "nothing" if code is None else said_of(code, "", codes or {}, trouble=False)
-    error.said = said
+    if status_in_body is None:
+        status_in_body = (
+            "nothing" if code is None else body_status(code, "", codes or {}, trouble=False)
+        )
+    error.status_in_body = status_in_body
     if code is not None and code not in GLOBAL_CODES and codes and code in codes:
-        return error.explained(codes[code])
+        return error.with_explanation(codes[code])
     return error
 
 

@@ -1,11 +1,11 @@
-"""What an observer is told.
+"""The events that a session sends to its observer.
 
-An observer is any callable that takes one event; it is called on the event loop and must return at
-once. Without one nothing is built. Events carry no token, no body and no query value.
+An observer is a callable that takes one event. It runs on the event loop and must return at once.
+Without an observer no event is built. Events carry no token, no body and no query value.
 
-An observer that raises changes no outcome: its exception goes to the event loop's exception
-handler, which logs it unless the program has set another. What is no `Exception` (`SystemExit`,
-`KeyboardInterrupt`, a cancellation) passes.
+An observer that raises changes no outcome: the event loop's exception handler gets its exception,
+which is logged unless the program has set another handler. Exceptions outside `Exception`
+(`SystemExit`, `KeyboardInterrupt`, a cancellation) pass through.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Called(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
-    """A call will be tried again after ``delay`` seconds; ``cause`` names the exception's class."""
+    """A call will be tried again after ``delay`` seconds. ``cause`` is the exception's class."""
 
     method: str
     path: str
@@ -50,7 +50,7 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """Zoho refused a call for its limits; nothing is sent for ``blocked_for`` seconds."""
+    """Zoho refused a call because of its limits. Nothing is sent for ``blocked_for`` seconds."""
 
     organization: str | None
     code: int | None
@@ -58,9 +58,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is sent for an organization for ``seconds``: Zoho has blocked it, or its day is used.
+    """Nothing is sent for an organization for ``seconds``: Zoho blocked it, or its day is used up.
 
-    Told by whoever met the refusal; others who share the ledger wait without being told.
+    Only the client whose call was refused sends this event. Others that share the ledger wait
+    without one.
     """
 
     organization: str | None
@@ -68,9 +69,9 @@ class BlockStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """A shared ledger is new or lost usage: nothing is sent for ``seconds``.
+    """A shared ledger is new or lost its counts. Nothing is sent for ``seconds``.
 
-    By then all calls that it may not know of have left the count.
+    After that time every call that the ledger may not know of has left the minute.
     """
 
     organization: str | None
@@ -78,15 +79,16 @@ class LedgerStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
-    """A new access token came; it lives ``expires_in`` seconds."""
+    """A new access token arrived. It lives ``expires_in`` seconds."""
 
     expires_in: float
 
 
 class Drifted(msgspec.Struct, frozen=True, kw_only=True):
-    """A value did not fit its described type and was read as ``None``; ``count`` rows so far.
+    """A value did not fit its described type and became ``None``. ``count`` is the number so far.
 
-    ``field`` is the path within the record (``line_items[].rate``), ``found`` the JSON type sent.
+    ``field`` is the path within the record (``line_items[].rate``), ``found`` the JSON type that
+    Zoho sent.
     """
 
     record: str
@@ -97,7 +99,7 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paged(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list was read: ``rows`` as sent, ``fresh`` of them not seen before."""
+    """A page of a list was read: ``rows`` in the reply, of which ``fresh`` are new."""
 
     path: str
     organization: str | None
@@ -108,10 +110,10 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """An export has written a resource to its end; ``rows`` are those that this part holds.
+    """An export wrote a resource to its end. ``rows`` is the number of rows in this part.
 
-    ``mode`` is how it was read (``full``, ``changed``, ``newest``, ``compared``), ``calls`` what
-    that took. The job itself tells more: `zoho_async.export.ExportEvent`.
+    ``mode`` is how it was read (``full``, ``changed``, ``newest``, ``compared``), ``calls`` the
+    number of API calls. `zoho_async.export.ExportEvent` has more detail.
     """
 
     resource: str
@@ -138,7 +140,7 @@ Observer: TypeAlias = Callable[[Event], None]
 
 
 def guarded(observer: Observer | None) -> Observer | None:
-    """``observer``, whose exceptions go to the event loop's exception handler."""
+    """Wrap ``observer`` so that its exceptions go to the event loop's exception handler."""
     if observer is None or isinstance(observer, _Guarded):
         return observer
     return _Guarded(observer)
@@ -156,7 +158,7 @@ class _Guarded:
         try:
             self._observer(event)
         except Exception as error:
-            message = f"an observer failed at {type(event).__name__}"
+            message = f"the observer raised an exception for {type(event).__name__}"
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:  # a value may be decoded in any thread

@@ -1,17 +1,16 @@
-"""What survives a fork of the process, and what must not be used in the child.
+"""Which objects survive a fork of the process, and which must not be used in the child.
 
-A forked child has a copy of everything but the threads. So a lock that another thread held stays
-held forever, a queue that another thread served is served by none, and a socket or an open database
-belongs to two processes at once.
+A forked child has a copy of everything but the threads. A lock that another thread held stays
+locked forever, a queue that another thread served stops, and a socket or an open database belongs
+to two processes at once.
 
-Model. An object that holds such a thing registers itself with `follow`. Before a fork it is asked
-to come to rest (`Forked.before_fork`), so that the child inherits no lock that is held, no
-transaction that is half done and no open database; afterwards it is told on which side it is. Who
-forks without Python's knowledge (a server written in C) calls none of this, so the objects also
-compare the process id at each entry (`Process`).
+Model. An object that holds such a thing calls `register`. Before a fork it is prepared
+(`ForkAware.before_fork`), so that the child inherits no held lock, no half-done transaction and no
+open database. After the fork it is called on both sides. A server written in C may fork without
+Python's hooks, so the objects also compare the process id at each entry (`Process`).
 
-What a child must never close is kept for as long as the process lives (`keep`). Closing a database
-or an encrypted connection acts on what the parent still uses.
+The child must not close some of the parent's objects: closing a database or an encrypted connection
+acts on what the parent still uses. `never_close` keeps them alive as long as the process lives.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from typing import Final, Protocol
 from weakref import WeakSet
 
 
-class Forked(Protocol):
-    """What is told of forks. None of it may raise."""
+class ForkAware(Protocol):
+    """An object that takes part in forks. Its methods must not raise."""
 
     def before_fork(self) -> None:
-        """The process is about to be forked, by the thread that calls this."""
+        """Prepare for a fork by the calling thread."""
         ...
 
     def after_fork(self, *, child: bool) -> None:
-        """It was forked; ``child`` says that this is the new process."""
+        """Continue after the fork. ``child`` is True in the new process."""
         ...
 
 
 class Process:
-    """Which process an object belongs to."""
+    """The process that an object belongs to."""
 
     __slots__ = ("_id",)
 
@@ -44,33 +43,33 @@ class Process:
         self._id = os.getpid()
 
     def changed(self) -> bool:
-        """Whether this is another process than at the last call."""
+        """Whether the process is another one than at the last call."""
         before, self._id = self._id, os.getpid()
         return before != self._id
 
     @property
     def other(self) -> bool:
-        """Whether this is another process than the one that the object was made in."""
+        """Whether the process is another one than the object was created in."""
         return self._id != os.getpid()
 
 
-_followers: Final[WeakSet[Forked]] = WeakSet()
-_last: Final[WeakSet[Forked]] = WeakSet()
-_resting: Final[list[Forked]] = []
+_registered: Final[WeakSet[ForkAware]] = WeakSet()
+_last: Final[WeakSet[ForkAware]] = WeakSet()
+_prepared: Final[list[ForkAware]] = []
 _kept: Final[list[object]] = []
 
 
-def follow(one: Forked, *, last: bool = False) -> None:
-    """Have ``one`` told of forks for as long as it is in use.
+def register(one: ForkAware, *, last: bool = False) -> None:
+    """Call the hooks of ``one`` at each fork for as long as it is in use.
 
-    ``last`` is for locks that are taken while another one is held, by threads that then wait for
-    nothing.
+    ``last`` is for locks that are taken while another lock is held, by threads that then wait for
+    nothing else.
     """
-    (_last if last else _followers).add(one)
+    (_last if last else _registered).add(one)
 
 
-def keep(thing: object) -> None:
-    """Never let go of ``thing``, not even when the process ends."""
+def never_close(thing: object) -> None:
+    """Keep ``thing`` alive forever, even when the process ends."""
     if thing is None:
         return
     _kept.append(thing)
@@ -82,16 +81,16 @@ def keep(thing: object) -> None:
 
 
 def _before() -> None:
-    _resting.extend((*_followers, *_last))
-    for one in _resting:
+    _prepared.extend((*_registered, *_last))
+    for one in _prepared:
         with suppress(Exception):
             one.before_fork()
 
 
 def _after(*, child: bool) -> None:
-    while _resting:
+    while _prepared:
         with suppress(Exception):
-            _resting.pop().after_fork(child=child)
+            _prepared.pop().after_fork(child=child)
 
 
 def _in_parent() -> None:

@@ -1,7 +1,7 @@
-"""What one endpoint is, as data: the generated functions bind arguments to one of these.
+"""One endpoint, as data. The generated functions bind their arguments to these values.
 
-An `Operation` answers one value, a `ListOperation` answers numbered pages of rows. Neither does
-anything; `Session` carries them out, `Pager` walks their pages.
+An `Operation` returns one value, a `ListOperation` numbered pages of rows. Both are data only:
+`Session` makes the calls, `Pager` reads the pages.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from zoho_async.errors import TooManyIds
 
 Id: TypeAlias = str | int
 
-#: As many records go into one document where nobody says how many do; it is the number that Zoho
-#: documents for those of which it says one.
-DOCUMENTED: Final = 25
+#: Maximum number of records in one document, for operations without a documented number. All
+#: documented numbers are this one.
+DEFAULT_BATCH: Final = 25
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """At most ``most`` ids go into the query parameter ``parameter`` of one call."""
+    """At most ``most`` ids fit into the query parameter ``parameter`` of one call."""
 
     parameter: str
     most: int
 
 
-def batches_of(ids: Iterable[Id], most: int) -> list[tuple[Id, ...]]:
-    """``ids`` in their order, each once, in tuples of at most ``most``; none for no ids.
+def split_ids(ids: Iterable[Id], most: int) -> list[tuple[Id, ...]]:
+    """Split ``ids`` into tuples of at most ``most``, in order and without duplicates.
 
-    An id as text and as a number is the same id. Raises `ValueError` for a ``most`` below 1.
+    An id as text and as a number is the same id. Raises `ValueError` if ``most`` is below 1.
     """
     if most < 1:
-        raise ValueError(f"a batch of {most} holds nothing")
+        raise ValueError(f"most must be at least 1, got {most}")
     known: dict[str, Id] = {}
     for each in ids:
         known.setdefault(str(each).strip(), each)
@@ -43,7 +43,7 @@ def batches_of(ids: Iterable[Id], most: int) -> list[tuple[Id, ...]]:
 
 
 def ids_in(value: object) -> Sequence[Id]:
-    """The ids that a query parameter was given: a sequence, or text with commas."""
+    """The ids in a query parameter's value: a sequence, or text with commas."""
     if isinstance(value, str):
         return [each for each in (part.strip() for part in value.split(",")) if each]
     if isinstance(value, Sequence | AbstractSet):
@@ -51,17 +51,17 @@ def ids_in(value: object) -> Sequence[Id]:
     return []
 
 
-def refuse_beyond(batches: Sequence[Batch], query: Mapping[str, Any] | None) -> None:
-    """Raises `TooManyIds` where ``query`` holds more ids than one call takes."""
+def check_id_count(batches: Sequence[Batch], query: Mapping[str, Any] | None) -> None:
+    """Raise `TooManyIds` if ``query`` has more ids than one call takes."""
     for batch in batches:
         given = len(ids_in((query or {}).get(batch.parameter)))
         if given > batch.most:
             raise TooManyIds(batch.parameter, given, batch.most)
 
 
-def most_of(batches: Sequence[Batch], parameter: str) -> int:
-    """How many ids go into ``parameter`` of one call that answers a document."""
-    return next((batch.most for batch in batches if batch.parameter == parameter), DOCUMENTED)
+def max_ids(batches: Sequence[Batch], parameter: str) -> int:
+    """How many ids fit into ``parameter`` of one call that returns a document."""
+    return next((batch.most for batch in batches if batch.parameter == parameter), DEFAULT_BATCH)
 
 
 T = TypeVar("T")
@@ -69,17 +69,18 @@ T = TypeVar("T")
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 Form: TypeAlias = Literal["", "JSONString"]
 
-#: What is documented for most files, in bytes: 10 MB.
+#: The documented size limit of most files, in bytes: 10 MB.
 FILE_SIZE: Final = 10 * 1024 * 1024
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """One of Zoho's finance products and how its API names the organization.
+    """One of Zoho's finance products, and how its API names the organization.
 
-    ``base_path`` goes between the API host and an operation's path and ends in the version.
-    ``organization_query`` and ``organization_header`` name the parameter and the header that hold
-    the organization's id; "" for the one that is not sent. `Session` takes other products than
-    those below where an account needs an older path, another version or the other way.
+    ``base_path`` is between the API host and an operation's path and ends in the version.
+    ``organization_query`` and ``organization_header`` are the parameter and the header that hold
+    the organization's id; "" for the one that is not sent. `Session` accepts other products than
+    those below, for accounts that need an older path, another version or the other way to name the
+    organization.
     """
 
     name: str
@@ -101,7 +102,7 @@ INVENTORY: Final = Product(
     name="inventory", base_path="/inventory/v1", organization_query="organization_id"
 )
 
-#: Other ways in which the documents give the same operations.
+#: Other documented paths and headers for the same operations.
 SUBSCRIPTIONS: Final = msgspec.structs.replace(BILLING, base_path="/subscriptions/v1")
 INVOICE_BY_HEADER: Final = msgspec.structs.replace(
     INVOICE,
@@ -115,22 +116,21 @@ PRODUCTS: Final[dict[str, Product]] = {
 
 
 class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """An endpoint that answers one value of type ``result``.
+    """An endpoint that returns one value of type ``result``.
 
     ``name`` is ``product.resource.verb``; ``path`` has ``{names}`` for its ids; ``scope`` is the
-    OAuth scope that the description names, or "". ``key`` is the envelope key that holds the
-    value; "" decodes the whole envelope (code and message stand in every envelope). ``record_id``
-    is the field that holds the record's id, or "" where the value is no record with one; ``nouns``
-    are further keys that may hold a record that was created. ``accept`` is the media type asked
-    for; anything but JSON is handed over as bytes. ``repeatable`` marks a write that may be sent
-    twice without harm (an upsert by unique field). ``per_user`` marks an operation that belongs to
-    the account rather than to an organization.
+    documented OAuth scope, or "". ``key`` is the envelope key that holds the value; "" decodes the
+    whole envelope, which always has a code and a message. ``record_id`` is the field that holds the
+    record's id, or "" if the value has none; ``nouns`` are other keys that may hold a created
+    record. ``accept`` is the requested media type; any type but JSON is returned as bytes.
+    ``repeatable`` marks a write that can be sent twice without harm (an upsert by unique field).
+    ``per_user`` marks an operation of the account instead of an organization.
 
-    ``batches`` are the parameters of which one call takes so many ids and no more. ``codes`` are
-    the error codes that have a meaning of their own in the resource. ``form`` is the form field
-    that takes the JSON where the documents want no JSON as such; a call without a body has ``{}``
-    there. ``file_types`` are the endings of the names of files that Zoho takes (none: the documents
-    do not say), ``file_size`` is the most bytes of one.
+    ``batches`` are the parameters with a maximum number of ids per call. ``codes`` are the error
+    codes with a special meaning in the resource. ``form`` is the form field that takes the JSON if
+    the documents require one; a call without a body sends ``{}`` there. ``file_types`` are the file
+    name extensions that Zoho accepts (empty: not documented), ``file_size`` is the maximum size of
+    a file in bytes.
     """
 
     name: str
@@ -153,15 +153,15 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """An endpoint that answers rows of type ``row`` under ``key``, in numbered pages.
+    """An endpoint that returns rows of type ``row`` under ``key``, in numbered pages.
 
-    ``row_id`` is the field that names a row, or "" where rows have no id of their own. ``order``
-    is the ``sort_column`` in whose ascending order rows do not move while others edit, or "" where
-    the description allows none. ``paged`` is False for lists that answer everything at once.
-    ``max_per_page`` is the largest page that is documented. ``totals`` says that the description
-    names ``response_option``, with which Zoho counts the rows. ``batch`` is the parameter that
-    names the rows by their ids, so many at most: more are read by several calls. ``codes`` are as
-    in `Operation`.
+    ``row_id`` is the field that identifies a row, or "" if rows have no id. ``order`` is the
+    ``sort_column`` in whose ascending order rows do not move while others edit, or "" if the
+    description allows none. ``paged`` is False for lists that return everything at once.
+    ``max_per_page`` is the largest documented page. ``totals`` says that the description names
+    ``response_option``, with which Zoho counts the rows. ``batch`` is the parameter that selects
+    rows by their ids, with its maximum: more ids are read in several calls. ``codes`` are as in
+    `Operation`.
     """
 
     name: str

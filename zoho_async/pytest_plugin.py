@@ -1,11 +1,11 @@
-"""pytest fixtures: `zoho_sandbox`, a fresh local Zoho for each test, and `zoho`, a session on it.
+"""pytest fixtures: `zoho_sandbox`, a fresh local Zoho per test, and `zoho`, a session on it.
 
-Installed with the package; nothing of it is loaded before a test asks for a fixture. Both are
-async fixtures, for pytest-asyncio in any mode or anyio's plugin. What a test wants of the sandbox
-it says with a mark, whose arguments are those of `zoho_async.sandbox.Sandbox`::
+The plugin comes with the package and loads nothing until a test uses a fixture. Both fixtures are
+async, for pytest-asyncio in any mode or anyio's plugin. A mark sets options of the sandbox. Its
+arguments are those of `zoho_async.sandbox.Sandbox`.
 
     @pytest.mark.zoho_sandbox(sizes={"invoices": 40})
-    async def test_overdue_invoices_are_told(zoho, zoho_sandbox):
+    async def test_overdue_invoices_are_reported(zoho, zoho_sandbox):
         zoho_sandbox.faults.append(Fault(kind="status", status=503))
         assert await overdue(zoho) == ...
         assert zoho_sandbox.unknown == []
@@ -30,14 +30,14 @@ MARK: Final = "zoho_sandbox"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known, for ``--strict-markers``."""
+    """Register the mark, for ``--strict-markers``."""
     config.addinivalue_line(
         "markers", f"{MARK}(**options): the options of zoho_async.sandbox.Sandbox for this test"
     )
 
 
 def _async_fixture(function: Callable[..., Any]) -> Any:
-    """pytest-asyncio in strict mode runs only fixtures that were made with its own decorator."""
+    """Make an async fixture. pytest-asyncio in strict mode needs its own decorator."""
     if importlib.util.find_spec("pytest_asyncio") is None:
         return pytest.fixture(function)
     import pytest_asyncio
@@ -47,11 +47,11 @@ def _async_fixture(function: Callable[..., Any]) -> Any:
 
 @_async_fixture
 async def zoho_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    """A fresh sandbox, to arrange and to ask; the mark ``zoho_sandbox`` gives it options."""
+    """A fresh sandbox. The mark ``zoho_sandbox`` sets its options."""
     from zoho_async.sandbox import Sandbox
 
     options: dict[str, Any] = {}
-    for mark in reversed(list(request.node.iter_markers(MARK))):  # the nearest has the last word
+    for mark in reversed(list(request.node.iter_markers(MARK))):  # the nearest mark wins
         options |= mark.kwargs
     async with Sandbox(**options) as sandbox:
         yield sandbox
@@ -59,7 +59,7 @@ async def zoho_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]
 
 @_async_fixture
 async def zoho(zoho_sandbox: Sandbox) -> AsyncIterator[Session]:
-    """A session on the test's own sandbox."""
+    """A session on the test's sandbox."""
     from zoho_async import Credentials, Limits, Session
     from zoho_async.http.retry import Policy
     from zoho_async.limits import MemoryLedger

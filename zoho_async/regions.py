@@ -1,9 +1,8 @@
-"""Zoho's data centers: where tokens come from and where calls go.
+"""Zoho's data centers: the hosts for tokens and for API calls.
 
-An account lives in one data center and its tokens work nowhere else, so every host that may see a
-secret stands in this table or was named explicitly by the caller. Source: the OAuth pages of the
-Books and Invoice documentation. ``uk`` has an accounts host but appears in no finance document, so
-its API host must be given.
+An account lives in one data center, and its tokens work in no other. A secret is sent only to a
+host in this table or to one that the caller named. Source: the OAuth pages of the Books and Invoice
+documentation. ``uk`` has an accounts host but no documented API host, so the caller must give one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from zoho_async.errors import ConfigurationError
 
 
 class Region(msgspec.Struct, frozen=True):
-    """One data center: its name, accounts URL and API URL (``None`` where no document names it).
+    """One data center: its name, accounts URL and API URL (``None`` if it is not documented).
 
     ``legacy_url`` is the host of the retired XML API, documented for one data center only.
     """
@@ -53,12 +52,12 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine by a name that no resolver can turn elsewhere."""
+    """Whether ``host`` is this machine, by a name that no resolver can redirect."""
     return host in _LOOPBACK
 
 
 def region(name: str) -> Region:
-    """The data center called ``name`` (any case). Raises `ConfigurationError` for any other."""
+    """Return the data center called ``name`` (any case). Raises `ConfigurationError` if unknown."""
     try:
         return REGIONS[name.strip().lower()]
     except KeyError:
@@ -67,14 +66,14 @@ def region(name: str) -> Region:
 
 
 def checked_url(url: str, *, what: str) -> str:
-    """``url`` without its trailing slash, if secrets may be sent there.
+    """Return ``url`` without its trailing slash if secrets may be sent there.
 
-    That is https anywhere the caller names, and plain http on loopback only. Raises
-    `ConfigurationError` otherwise; the message names ``what`` was wrong.
+    Allowed are https to any host, and plain http on loopback only. Raises `ConfigurationError`
+    otherwise; the message begins with ``what``.
     """
     parts = urlsplit(url.strip())
     if parts.username or parts.password:
-        raise ConfigurationError(f"{what} must not hold a user name or password")
+        raise ConfigurationError(f"{what} must not contain a user name or password")
     if not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"{what} must look like https://host, got {url!r}")
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):

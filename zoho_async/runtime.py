@@ -1,9 +1,9 @@
-"""Sessions of programs that nobody watches, and where these keep what must outlive them.
+"""Sessions of unattended programs, and the state that must survive a restart.
 
-A program that is killed and started again must know what it sent a moment ago, so its ledger is a
-file of the user's, one for all directories and organizations. Access tokens stand beside it, so
-that eleven runs in ten minutes do not ask for eleven. Where programs run on several machines,
-``ZOHO_REDIS_URL`` names the Redis that keeps both for all of them.
+A program that is killed and restarted must know which calls it made a moment ago, so its ledger is
+a file of the user, one for all directories and organizations. Access tokens are in a file next to
+it, so that eleven runs in ten minutes do not request eleven tokens. If programs run on several
+machines, ``ZOHO_REDIS_URL`` names the Redis that keeps both for all of them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from zoho_async.session import Session
 
 T = TypeVar("T")
 
-#: What opens the session of an account: `unattended`, or anything like it.
+#: Opens the session of an account: `unattended` or a function like it.
 Account: TypeAlias = Callable[[], AbstractAsyncContextManager[Session]]
 
 
-def alone(work: Callable[[], Awaitable[T]]) -> T:
-    """Run ``work`` to its end in an event loop and thread of its own; what it gives or raises.
+def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` in a new event loop on another thread, and return its result.
 
-    So it can be called from anywhere, a program whose own loop is running too. What interrupts the
-    caller (a signal, a scheduler's timeout) cancels the work and waits until it is undone.
+    It can be called from anywhere, even while an event loop is running. An interrupt of the caller
+    (a signal, a scheduler's timeout) cancels the work and waits until it has cleaned up.
     """
     with start_blocking_portal() as portal:
         return portal.call(work)
@@ -43,11 +43,11 @@ def alone(work: Callable[[], Awaitable[T]]) -> T:
 async def unattended(
     environ: Mapping[str, str] | None = None, *, limits: Limits | None = None
 ) -> AsyncGenerator[Session]:
-    """A session for a program that starts again and again, or that runs many times at once.
+    """Open a session for a program that restarts often, or that runs many times at once.
 
-    The account is that of ``environ`` (None: the process's), or of the profile that
-    ``zoho-async login`` made. Limits and tokens are kept in the Redis at ``ZOHO_REDIS_URL``, else
-    in the user's files. Raises `ConfigurationError`.
+    The account is that of ``environ`` (None: the process's environment), or of the profile that
+    ``zoho-async login`` created. Limits and tokens are kept in the Redis at ``ZOHO_REDIS_URL``,
+    else in the user's files. Raises `ConfigurationError`.
     """
     env = os.environ if environ is None else environ
     profile = chosen_profile(None, env)
@@ -69,7 +69,7 @@ async def unattended(
 
 
 def state_directory(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """The user's directory for state, as the platform has it."""
+    """The user's directory for state on this platform."""
     if platform == "win32":
         base = environ.get("LOCALAPPDATA")
         return Path(base) / "zoho-async" if base else _home(environ) / "AppData/Local/zoho-async"
@@ -88,7 +88,7 @@ def ledger_path(environ: Mapping[str, str]) -> Path:
 
 
 def token_store(environ: Mapping[str, str], *, keyring: bool) -> TokenStore:
-    """Where the command's processes share access tokens: the keyring, or a file of the user's."""
+    """The store that the command's processes share: the keyring, or a file of the user."""
     folder = ledger_path(environ).parent
     if keyring:
         return KeyringStore(folder / "tokens.lock")
@@ -101,13 +101,13 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def open_ledger(path: Path) -> SqliteLedger:
-    """The ledger at ``path``, made where there is none. Raises `ConfigurationError`."""
+    """Open the ledger at ``path``, created if missing. Raises `ConfigurationError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("ab").close()
         return SqliteLedger(path)
     except OSError as problem:
         raise ConfigurationError(
-            f"cannot keep the limits in {path}: {problem.strerror}; "
+            f"cannot open the ledger {path}: {problem.strerror}; "
             "name another file with --ledger or ZOHO_ASYNC_LEDGER"
         ) from problem

@@ -1,8 +1,8 @@
-"""The session: one Zoho account, its sockets and its organizations.
+"""A session: one Zoho account, its connections and its organizations.
 
-A `Session` is opened once and shared by all tasks of an event loop. It carries a call from an
-`Operation` and its arguments to a value. ``for_organization`` and ``with_options`` give views of
-it: the same account, token and sockets, with another organization or other manners.
+Open one `Session` and share it among all tasks of an event loop. It turns an `Operation` and its
+arguments into a call and a value. ``for_organization`` and ``with_options`` return views: the same
+account, token and connections, with another organization or other options.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from zoho_async.http.body import body_of
 from zoho_async.http.call import JSON, Budget, Call, Options, path_of
 from zoho_async.http.client import Client
 from zoho_async.http.download import Document, Download, Downloads
-from zoho_async.http.reply import Heard, Reply, reply_of
+from zoho_async.http.reply import Reply, ReplyCapture, reply_of
 from zoho_async.http.retry import Policy
 from zoho_async.http.target import checked_headers, checked_path, checked_query
 from zoho_async.http.transport import Answer, Body
@@ -45,9 +45,9 @@ from zoho_async.operation import (
     ListOperation,
     Operation,
     Product,
-    batches_of,
-    most_of,
-    refuse_beyond,
+    check_id_count,
+    max_ids,
+    split_ids,
 )
 from zoho_async.wire import Decoder, encode, read_envelope
 from zoho_async.wire import query as query_of
@@ -55,7 +55,7 @@ from zoho_async.wire.text import UNDECODABLE, untyped
 
 
 class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the user's organizations; ``is_default`` is the one that calls mean by themselves."""
+    """One of the user's organizations. Calls that name none go to the one with ``is_default``."""
 
     id: str
     name: str = ""
@@ -79,7 +79,7 @@ _ROWS: Final = decoder_of(_Rows)
 
 
 def read_organizations(body: bytes) -> list[KnownOrganization]:
-    """The rows of a reply of ``GET /organizations``. Raises what is `UNDECODABLE`."""
+    """Read a reply of ``GET /organizations``. Raises one of `UNDECODABLE`."""
     rows = _ROWS.decode(body).organizations
     return [
         KnownOrganization(
@@ -96,21 +96,31 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 
 
 class Session:
-    """One Zoho account; ``async with`` closes it.
+    """A Zoho account and its connections. ``async with`` closes it.
 
-    ``organization`` is the id that calls name (None: the account's own default, which a ledger that
-    other processes share does not allow). ``region`` is a name of `regions.REGIONS`; ``api_url``
-    and ``accounts_url`` overrule its hosts. ``limits`` are the organization's limits as far as this
-    client may use them, ``ledger`` is where their use is kept (by default in memory, one for the
-    process). ``tokens`` shares access tokens with others who use the same refresh token (by default
-    each session has its own); whoever made it closes it.
-    ``observer`` is told of `events`. ``strict``
-    raises `DecodeError` for values that do not fit their types, and `IncompleteList` at the end of
-    a list that is not proven complete. ``http`` is a prepared aiohttp
-    connector, which stays open; its ``limit`` says how many connections there may be at once, which
-    are 100 else. ``products`` are called as they say instead of as
-    `operation.PRODUCTS` says: by another version or base path, with the organization in a header.
-    Raises `ConfigurationError` for what cannot work.
+        async with Session.from_env() as zoho:
+            invoice = await invoices.get(zoho, "982000000567114")
+
+    - ``credentials``: client id, client secret and refresh token.
+    - ``organization``: the id that calls name. None means the account's default organization, which
+      is not possible with a ledger that other processes share.
+    - ``region``: the data center, a name in `regions.REGIONS`. ``api_url`` and ``accounts_url``
+      override its hosts.
+    - ``limits``: the share of the organization's limits that this client may use.
+    - ``ledger``: counts the calls. By default in memory, one for the process.
+    - ``tokens``: shares access tokens with other users of the same refresh token. By default each
+      session has its own. The caller closes it.
+    - ``observer``: a callable that gets the `events`.
+    - ``strict``: raise `DecodeError` for values that do not fit their types, and `IncompleteList`
+      at the end of a list that is not proven complete.
+    - ``http``: an aiohttp connector, which stays open. Its ``limit`` is the maximum number of
+      connections (default 100).
+    - ``products``: replace entries of `operation.PRODUCTS`, for another version or base path, or to
+      send the organization in a header.
+    - ``retry``: the number of tries and the delays between them.
+    - ``clock``: the source of time, for tests.
+
+    Raises `ConfigurationError` for settings that cannot work.
     """
 
     def __init__(
@@ -132,15 +142,15 @@ class Session:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         observer = guarded(observer)
-        self._organization = _organization(organization)
+        self._organization = _organization_id(organization)
         self._options = Options()
         self._is_owner = True
-        self._asking = asyncio.Lock()
+        self._choices_lock = asyncio.Lock()
         self._choices: list[str] = []
         self._products = {**PRODUCTS, **{product.name: product for product in products}}
-        self._heard: list[Heard] | None = None
+        self._captured: list[ReplyCapture] | None = None
         self._decoder = Decoder(strict=strict, observer=observer)
-        self._account = Client(
+        self._client = Client(
             credentials,
             region_name=region,
             api_url=api_url,
@@ -153,7 +163,7 @@ class Session:
             retry=retry or Policy(),
             tokens=tokens,
         )
-        self._account.expect(self._organization)
+        self._client.expect(self._organization)
 
     @classmethod
     def from_env(
@@ -169,11 +179,11 @@ class Session:
         http: aiohttp.BaseConnector | None = None,
         products: Iterable[Product] = (),
     ) -> Session:
-        """A session by ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET`` and ``ZOHO_REFRESH_TOKEN``.
+        """Create a session from ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET``, ``ZOHO_REFRESH_TOKEN``.
 
-        ``ZOHO_ORGANIZATION_ID`` and ``ZOHO_REGION`` (default us) say which books;
-        ``ZOHO_BASE_URL`` and ``ZOHO_ACCOUNTS_URL`` overrule the region's hosts. Arguments win over
-        variables. Raises `ConfigurationError` that names what is missing or wrong.
+        ``ZOHO_ORGANIZATION_ID`` and ``ZOHO_REGION`` (default us) name the organization and data
+        center; ``ZOHO_BASE_URL`` and ``ZOHO_ACCOUNTS_URL`` override the region's hosts. Arguments
+        win over variables. Raises `ConfigurationError` that names what is missing or wrong.
         """
         env = os.environ if environ is None else environ
         return cls(
@@ -206,19 +216,19 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End background work and calls that wait, and close the sockets. A view does nothing.
+        """End background work and waiting calls, and close the connections. Not for views.
 
-        A call that waits for its turn raises `SessionClosed`.
+        Calls that wait for a slot raise `SessionClosed`. On a view it does nothing.
         """
         if self._is_owner:
-            await self._account.aclose()
+            await self._client.aclose()
 
     # -- views ------------------------------------------------------------------------------
 
     def for_organization(self, organization: str | int) -> Session:
-        """The same account and sockets, calling for another organization under its own limits."""
+        """Return a view that calls for another organization, under that organization's limits."""
         view = self._view()
-        view._organization = _organization(organization)
+        view._organization = _organization_id(organization)
         return view
 
     def with_options(
@@ -231,9 +241,9 @@ class Session:
         wait_for_reset: bool | UnsetType = UNSET,
         budget: Budget | UnsetType | None = UNSET,
     ) -> Session:
-        """A view whose calls go by other `Options`; what is left out stays as it is.
+        """Return a view with other `Options`. Options that are left out stay as they are.
 
-        Raises `ConfigurationError` for a lane that does not exist or a time that is not positive.
+        Raises `ConfigurationError` for an unknown lane or a negative time.
         """
         given = {
             "lane": lane,
@@ -245,11 +255,13 @@ class Session:
         }
         changes = {name: value for name, value in given.items() if value is not UNSET}
         if changes.get("lane", "bulk") not in get_args(Lane):
-            raise ConfigurationError(f"lane is {lane!r}; choose one of {', '.join(get_args(Lane))}")
+            raise ConfigurationError(
+                f"unknown lane {lane!r}; choose one of {', '.join(get_args(Lane))}"
+            )
         for name in ("max_wait", "timeout"):
             value = changes.get(name)
             if isinstance(value, int | float) and value < 0:
-                raise ConfigurationError(f"{name} is {value}; it must not be negative")
+                raise ConfigurationError(f"{name} must not be negative, got {value}")
         view = self._view()
         view._options = msgspec.structs.replace(self._options, **changes)
         return view
@@ -260,54 +272,54 @@ class Session:
         view._is_owner = False
         return view
 
-    # -- what it is ---------------------------------------------------------------------------
+    # -- properties ---------------------------------------------------------------------------
 
     @property
     def organization(self) -> str | None:
-        """The organization that calls name."""
+        """The organization that calls name, or None for the account's default."""
         return self._organization
 
     @property
     def api_url(self) -> str:
         """The API host's URL."""
-        return self._account.api_url
+        return self._client.api_url
 
     @property
     def token_age(self) -> float | None:
-        """The seconds since the current access token was given, or None before the first call."""
-        return self._account.token_age
+        """Seconds since the current access token was issued, or None before the first call."""
+        return self._client.token_age
 
     @property
     def accounts_url(self) -> str:
         """The accounts server's URL."""
-        return self._account.accounts_url
+        return self._client.accounts_url
 
     @property
     def decoder(self) -> Decoder:
-        """What turns replies into values; its ``drift`` counts what did not fit."""
+        """Turns replies into values. Its ``drift`` counts the values that did not fit."""
         return self._decoder
 
     @property
     def limits(self) -> Limits:
-        """What this client may use of each organization's limits."""
-        return self._account.limits
+        """The share of each organization's limits that this client may use."""
+        return self._client.limits
 
     @property
     def rate(self) -> float:
-        """The steady rate of this organization's bulk calls, in calls a second."""
-        return self._account.scheduler(self._organization).rate
+        """The steady rate of this organization's bulk calls, in calls per second."""
+        return self._client.scheduler(self._organization).rate
 
     async def snapshot(self) -> Snapshot:
-        """How far this organization's limits are used at this moment."""
-        return await self._account.scheduler(self._organization).snapshot()
+        """Return the current usage of this organization's limits. Makes no API call."""
+        return await self._client.scheduler(self._organization).snapshot()
 
     def observe(self, event: Event) -> None:
-        """Tell the observer, if there is one."""
-        self._account.observe(event)
+        """Pass ``event`` to the observer, if there is one."""
+        self._client.observe(event)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        """Run ``work`` as a task that ends with this session at the latest."""
-        return self._account.start(work, name=name)
+        """Run ``work`` as a task that ends no later than this session."""
+        return self._client.start(work, name=name)
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -323,19 +335,20 @@ class Session:
         fields: Mapping[str, object] | None = None,
         files: Mapping[str, Upload | None] | None = None,
     ) -> T:
-        """Carry out ``operation``; the generated functions end here.
+        """Call ``operation`` and return its value. The generated functions end here.
 
-        ``ids`` fill the path's names in order; ``query``, ``headers`` and ``fields`` (of a form)
-        leave out what is None; ``body`` with ``extra_body`` is sent as JSON, or as ``JSONString``
-        beside ``files``. Raises `CallError`, `LimitError` or `AuthError`; before anything is sent,
-        `TooManyIds` for more ids than one call takes, `TypeError` and `ValueError` for what cannot
-        be sent and files that Zoho does not take.
+        ``ids`` fill the path's names in order. ``query``, ``headers`` and ``fields`` (of a form)
+        leave out values that are None. ``body`` with ``extra_body`` is sent as JSON, or as
+        ``JSONString`` if there are ``files``. Raises `CallError`, `LimitError` or `AuthError`.
+        Before anything is sent, raises `TooManyIds` for more ids than one call takes, and
+        `TypeError` or `ValueError` for values that cannot be sent and files that Zoho does not
+        accept.
         """
-        refuse_beyond(operation.batches, query)
+        check_id_count(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
         call = self._call(operation, ids, query, headers, content, content_type)
         answer, value = await self._send(call, partial(self._decoder.value, operation, ids=ids))
-        self._hear(operation, answer)
+        self._capture(operation, answer)
         return value
 
     def download(
@@ -346,14 +359,14 @@ class Session:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, object] | None = None,
     ) -> Download:
-        """The document that ``operation`` answers, asked for when it is read."""
+        """Return the document of ``operation``. No call is made until it is read."""
         call = self._call(operation, ids, query, headers)
 
         async def carry(use: Callable[[Document], Awaitable[T]]) -> T:
             try:
-                return await self._account.receive(call, operation.name, use)
+                return await self._client.receive(call, operation.name, use)
             except OrganizationError as error:
-                raise await self._among_those_there_are(error) from None
+                raise await self._with_choices(error) from None
 
         return Download(carry)
 
@@ -364,12 +377,12 @@ class Session:
         split: str,
         query: Mapping[str, object],
     ) -> Downloads:
-        """As `download`, one for each batch of the ids that ``split`` names in ``query``."""
+        """As `download`, with one document per batch of the ids that ``split`` names."""
         ids = cast(Sequence[str | int], query[split])
         return Downloads(
             [
                 self.download(operation, query={**query, split: batch})
-                for batch in batches_of(ids, most_of(operation.batches, split))
+                for batch in split_ids(ids, max_ids(operation.batches, split))
             ]
         )
 
@@ -379,19 +392,18 @@ class Session:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Reply[T]:
-        """What ``function`` gives, with the status, headers and all else of the answer.
+        """Call ``function``, and return its value with the rest of the answer.
 
-        ``await zoho.reply(invoices.get, invoice_id)`` stands for
-        ``await invoices.get(zoho, invoice_id)``. A list is awaited, as one page. Where a function
-        makes several calls, the answer is the last one's. Raises what ``function`` raises, and
-        `TypeError` for one that makes no call.
+        ``await zoho.reply(invoices.get, invoice_id)`` calls ``invoices.get(zoho, invoice_id)``. A
+        list gives one page. If the function makes several calls, the answer is the last one's.
+        Raises what ``function`` raises, and `TypeError` if it makes no call.
         """
         view = self._view()
-        view._heard = []
+        view._captured = []
         value = await function(view, *args, **kwargs)
-        if not view._heard:
-            raise TypeError(f"{getattr(function, '__name__', function)} made no call")
-        return reply_of(value, view._heard[-1])
+        if not view._captured:
+            raise TypeError(f"{getattr(function, '__name__', function)} made no API call")
+        return reply_of(value, view._captured[-1])
 
     async def fetch_page(
         self,
@@ -401,7 +413,7 @@ class Session:
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
-        """The reply that holds one page of a list, and what ``read`` made of its body."""
+        """Fetch one page of a list, and return the answer and what ``read`` made of its body."""
         product = self._products.get(operation.product.name, operation.product)
         call = Call(
             request=self._request("GET", path_of(operation.path, ids), operation.per_user),
@@ -414,7 +426,7 @@ class Session:
             per_user=operation.per_user,
         )
         answer, page = await self._send(call, read)
-        self._hear(operation, answer)
+        self._capture(operation, answer)
         return answer, page
 
     async def request(
@@ -429,17 +441,21 @@ class Session:
     ) -> Any:
         """Call any path of a product's API, under the same limits and retries.
 
-        ``path`` begins after the version (``/settings/preferences``). Returns the reply's JSON,
-        numbers with a decimal point as `Decimal`. Raises as `call` does, and `ConfigurationError`
-        for a method, path, header or product that cannot be: a path holds no query, fragment, blank
-        or ``..``, and neither headers nor ``query`` name the organization.
+        ``path`` begins after the version (``/settings/preferences``). Returns the reply's JSON;
+        numbers with a decimal point are `Decimal`. Raises as `call` does, and `ConfigurationError`
+        for an invalid method, path, header or product. A path contains no query, fragment, space or
+        ``..``. Neither headers nor ``query`` may name the organization.
         """
         verb = method.upper()
         if verb not in _METHODS:
-            raise ConfigurationError(f"method {method!r} is none of {', '.join(sorted(_METHODS))}")
+            raise ConfigurationError(
+                f"unknown method {method!r}; choose one of {', '.join(sorted(_METHODS))}"
+            )
         checked_path(path)
         if product not in self._products:
-            raise ConfigurationError(f"product {product!r} is none of {', '.join(self._products)}")
+            raise ConfigurationError(
+                f"unknown product {product!r}; choose one of {', '.join(self._products)}"
+            )
         called = self._products[product]
         call = Call(
             request=self._request(verb, path, False),
@@ -453,7 +469,7 @@ class Session:
         return (await self._send(call, untyped))[1]
 
     async def organizations(self) -> list[KnownOrganization]:
-        """The organizations that this account may call for: one call, which names none.
+        """Return the user's organizations. Makes one call, which names no organization.
 
         Needs the scope ``ZohoBooks.settings.READ``. Raises as `call` does.
         """
@@ -465,7 +481,7 @@ class Session:
             scope="ZohoBooks.settings.READ",
             per_user=True,
         )
-        answer, _ = await self._account.send(call, read_envelope)
+        answer, _ = await self._client.send(call, read_envelope)
         try:
             return read_organizations(answer.body)
         except UNDECODABLE:
@@ -474,23 +490,23 @@ class Session:
 
     async def _send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
         try:
-            return await self._account.send(call, read)
+            return await self._client.send(call, read)
         except OrganizationError as error:
-            raise await self._among_those_there_are(error) from None
+            raise await self._with_choices(error) from None
 
-    async def _among_those_there_are(self, wrong: OrganizationError) -> OrganizationError:
-        """``wrong`` with the organizations that it could have been, asked for once."""
+    async def _with_choices(self, wrong: OrganizationError) -> OrganizationError:
+        """Add the organizations to choose from, which are fetched once."""
         if wrong.choices:
             return wrong
-        async with self._asking:
+        async with self._choices_lock:
             if not self._choices:
                 with suppress(ZohoError):
                     self._choices.extend(map(str, await self.organizations()))
-        return wrong.among(tuple(self._choices))
+        return wrong.with_choices(tuple(self._choices))
 
-    def _hear(self, operation: Operation[Any] | ListOperation[Any], answer: Answer) -> None:
-        if self._heard is not None:
-            self._heard.append((operation, answer))
+    def _capture(self, operation: Operation[Any] | ListOperation[Any], answer: Answer) -> None:
+        if self._captured is not None:
+            self._captured.append((operation, answer))
 
     def _call(
         self,
@@ -521,7 +537,7 @@ class Session:
         )
 
     def _headers(self, headers: Mapping[str, object] | None) -> Mapping[str, str]:
-        """Headers as they are sent. Raises `ConfigurationError` for those that cannot be."""
+        """Headers as they are sent. Raises `ConfigurationError` for invalid ones."""
         if not headers:
             return {}
         named = [product.organization_header for product in self._products.values()]
@@ -531,14 +547,14 @@ class Session:
         return Request(method, path, None if per_user else self._organization)
 
 
-def _organization(value: str | int | None) -> str | None:
-    """An organization's id as text. Raises `ConfigurationError` for what cannot be one."""
+def _organization_id(value: str | int | None) -> str | None:
+    """An organization's id as text. Raises `ConfigurationError` if it is not an id."""
     if value is None:
         return None
     text = str(value).strip()
     if not text.isdecimal():
         raise ConfigurationError(
-            f"organization {text!r} is no id: it is a number such as 10234695 "
-            "(in Zoho's web app under the organization's name)"
+            f"organization must be a number such as 10234695, got {text!r}; "
+            "Zoho's web app shows it under the organization's name"
         )
     return text

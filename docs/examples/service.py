@@ -21,7 +21,7 @@ from zoho_async.books import invoices
 from zoho_async.errors import LimitError, NotFound, ZohoError
 from zoho_async.export import Export
 from zoho_async.limits import SqliteLedger
-from zoho_async.observability import logged
+from zoho_async.observability import log_observer
 
 STATE = os.environ.get("SERVICE_STATE", "state")
 NIGHTLY = timedelta(hours=2)  # after midnight, UTC
@@ -32,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     os.makedirs(STATE, exist_ok=True)
     # The ledger outlives the process, so a restart forgets no call of the last minute.
     ledger = SqliteLedger(f"{STATE}/limits.sqlite")
-    async with Session.from_env(ledger=ledger, observer=logged()) as zoho:
+    async with Session.from_env(ledger=ledger, observer=log_observer()) as zoho:
         app.state.zoho = zoho
         nightly = zoho.start(every_night(zoho), name="nightly export")
         yield

@@ -1,4 +1,4 @@
-"""What the accounts server's answers mean."""
+"""The meaning of the accounts server's answers."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_a_token_is_read_with_its_life_and_its_api_host() -> None:
         (200, b'{"error":"invalid_code"}', InvalidGrant, "ZOHO_REFRESH_TOKEN"),
         (200, b'{"error":"invalid_client"}', InvalidClient, "ZOHO_CLIENT_ID"),
         (200, b'{"error":"invalid_client_secret"}', InvalidClient, "ZOHO_CLIENT_SECRET"),
-        (400, _THROTTLED, TokenThrottled, "still good"),
+        (400, _THROTTLED, TokenThrottled, "still valid"),
         (429, b"{}", TokenThrottled, "wait ten minutes"),
-        (200, b"<html>Zoho</html>", AccountsUnavailable, "wrong region"),
+        (200, b"<html>Zoho</html>", AccountsUnavailable, "ZOHO_REGION"),
         (200, b"", AccountsUnavailable, "not JSON"),
         (200, b"[" * 5000, AccountsUnavailable, "not JSON"),
         (503, b"{}", AccountsUnavailable, "HTTP 503"),

@@ -1,4 +1,4 @@
-"""One token for all, renewed before it ends; on a clock that the tests hold."""
+"""One token for all callers, renewed before it ends, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ pytestmark = pytest.mark.looptime
 
 
 class Accounts:
-    """An accounts server: answers after a second, with a token of its own each time."""
+    """An accounts server: answers after a second, with a new token each time."""
 
     def __init__(self, *, life: float = 3600.0) -> None:
-        self.asked = 0
+        self.requests = 0
         self.life = life
         self.error: AuthError | None = None
         self.tasks: list[asyncio.Task[AccessToken]] = []
         self.source = self.another()
 
     def another(self, store: MemoryStore | None = None) -> TokenSource:
-        """A source of its own; those with one store share what they have."""
+        """A separate source; sources with one store share their token."""
         store = store or MemoryStore(clock=LoopClock())
         return TokenSource(self.fetch, self.start, LoopClock(), Policy(), store, "key")
 
     async def fetch(self) -> AccessToken:
-        self.asked += 1
-        number = self.asked
+        self.requests += 1
+        number = self.requests
         await asyncio.sleep(1.0)
         if self.error is not None:
             raise self.error
@@ -44,14 +44,14 @@ class Accounts:
         return self.tasks[-1]
 
 
-async def test_however_many_wait_one_token_is_asked_for() -> None:
+async def test_many_waiting_callers_request_one_token() -> None:
     accounts = Accounts()
     tokens = await asyncio.gather(*(accounts.source.token() for _ in range(100)))
-    assert accounts.asked == 1
+    assert accounts.requests == 1
     assert {token.value for token in tokens} == {"token-1"}
 
 
-async def test_a_caller_who_is_cancelled_does_not_take_the_token_from_the_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_token_for_the_others() -> None:
     accounts = Accounts()
     first = asyncio.create_task(accounts.source.token())
     second = asyncio.create_task(accounts.source.token())
@@ -59,7 +59,7 @@ async def test_a_caller_who_is_cancelled_does_not_take_the_token_from_the_others
     first.cancel()
     assert (await second).value == "token-1"
     assert first.cancelled()
-    assert accounts.asked == 1
+    assert accounts.requests == 1
 
 
 async def test_a_token_is_renewed_in_the_background_before_it_ends() -> None:
@@ -71,7 +71,7 @@ async def test_a_token_is_renewed_in_the_background_before_it_ends() -> None:
     assert asyncio.get_running_loop().time() == began
     await asyncio.gather(*accounts.tasks)
     assert (await accounts.source.token()).value == "token-2"
-    assert accounts.asked == 2
+    assert accounts.requests == 2
 
 
 async def test_a_token_is_never_handed_out_in_its_last_minute() -> None:
@@ -87,7 +87,7 @@ async def test_a_refused_token_is_replaced_once_for_all_who_held_it() -> None:
     token = await accounts.source.token()
     assert all([await accounts.source.refused(token) for _ in range(10)])
     assert (await accounts.source.token()).value == "token-2"
-    assert accounts.asked == 2
+    assert accounts.requests == 2
 
 
 async def test_a_missing_scope_does_not_use_up_the_tokens() -> None:
@@ -96,31 +96,31 @@ async def test_a_missing_scope_does_not_use_up_the_tokens() -> None:
     for _ in range(50):
         again += await accounts.source.refused(await accounts.source.token())
     assert again == 5
-    assert accounts.asked == 6
+    assert accounts.requests == 6
 
 
-async def test_no_more_than_ten_tokens_are_asked_for_in_ten_minutes() -> None:
+async def test_at_most_ten_tokens_are_requested_in_ten_minutes() -> None:
     accounts = Accounts(life=4.0)
     for _ in range(10):
         await accounts.source.token()
         await asyncio.sleep(5.0)
     with pytest.raises(TokenThrottled, match="wait ten minutes"):
         await accounts.source.token()
-    assert accounts.asked == 10
+    assert accounts.requests == 10
     await asyncio.sleep(631.0)
     await accounts.source.token()
 
 
-async def test_a_revoked_refresh_token_is_not_asked_for_again() -> None:
+async def test_a_revoked_refresh_token_is_not_used_again() -> None:
     accounts = Accounts()
     accounts.error = InvalidGrant("revoked")
     for _ in range(20):
         with pytest.raises(InvalidGrant, match="revoked"):
             await accounts.source.token()
-    assert accounts.asked == 1
+    assert accounts.requests == 1
 
 
-async def test_a_passing_fault_of_the_accounts_server_is_outlived() -> None:
+async def test_a_temporary_fault_of_the_accounts_server_is_retried() -> None:
     accounts = Accounts()
     accounts.error = AccountsUnavailable("HTTP 502")
     waiting = asyncio.create_task(accounts.source.token())
@@ -129,9 +129,9 @@ async def test_a_passing_fault_of_the_accounts_server_is_outlived() -> None:
     assert (await waiting).value == "token-2"
 
 
-async def test_a_lasting_fault_of_the_accounts_server_is_told() -> None:
+async def test_a_lasting_fault_of_the_accounts_server_is_raised() -> None:
     accounts = Accounts()
     accounts.error = AccountsUnavailable("HTTP 502")
     with pytest.raises(AccountsUnavailable):
         await accounts.source.token()
-    assert accounts.asked == 4
+    assert accounts.requests == 4

@@ -1,4 +1,4 @@
-"""Ids by the dozen: reads are split and joined, writes beyond the number are refused."""
+"""Many ids: reads are split and joined, writes with too many ids are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoho_async.events import Event
 from zoho_async.http.transport import Answer
 from zoho_async.inventory import picklists
 from zoho_async.limits import MemoryLedger
-from zoho_async.operation import BOOKS, Batch, ListOperation, batches_of, ids_in, refuse_beyond
+from zoho_async.operation import BOOKS, Batch, ListOperation, check_id_count, ids_in, split_ids
 from zoho_async.paging import Pager
 from zoho_async.wire import Decoder, Record
 
@@ -113,19 +113,19 @@ def there(wanted: Sequence[str]) -> list[str]:
 def test_batches_hold_every_id_once_in_order_and_none_is_too_large(
     wanted: list[str], most: int
 ) -> None:
-    found = batches_of(wanted, most)
+    found = split_ids(wanted, most)
     assert [each for batch in found for each in batch] == list(dict.fromkeys(wanted))
     assert all(0 < len(batch) <= most for batch in found)
     assert all(len(batch) == most for batch in found[:-1])
 
 
 def test_an_id_is_the_same_as_text_and_as_number() -> None:
-    assert batches_of(["17", 17, " 17"], 10) == [("17",)]
+    assert split_ids(["17", 17, " 17"], 10) == [("17",)]
 
 
-def test_a_batch_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds nothing"):
-        batches_of(["1"], 0)
+def test_a_batch_size_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1, got"):
+        split_ids(["1"], 0)
 
 
 # -- reads --------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ async def test_more_ids_than_a_call_takes_are_read_in_batches_and_joined(
 
 
 @pytest.mark.looptime
-async def test_a_batch_of_ids_that_do_not_exist_ends_nothing() -> None:
+async def test_a_batch_of_unknown_ids_does_not_end_the_list() -> None:
     odd = [str(10**17 + 2 * number + 1) for number in range(150)]
     wanted = [*odd, str(10**17 + 2)]
     zoho = Zoho()
@@ -166,7 +166,7 @@ async def test_an_id_given_twice_is_read_once() -> None:
 
 
 @pytest.mark.looptime
-async def test_batches_are_no_larger_than_the_pages_that_were_asked_for() -> None:
+async def test_batches_are_no_larger_than_the_requested_pages() -> None:
     zoho = Zoho(most=30)
     query = {"thing_ids": ids(70), "per_page": 30}
     found = [row.thing_id async for row in Pager(zoho, NUMBERED, query=query)]
@@ -198,7 +198,7 @@ async def zoho(credentials: Credentials) -> AsyncIterator[Session]:
 async def test_a_write_of_more_than_the_documented_number_is_refused_before_it_is_sent(
     zoho: Session,
 ) -> None:
-    with pytest.raises(TooManyIds, match="invoice_ids holds 11 ids, and one call takes at most 10"):
+    with pytest.raises(TooManyIds, match="invoice_ids has 11 ids, but one call takes at most 10"):
         await invoices.bulk_send_payment_reminder(zoho, ids(11))
     with pytest.raises(TooManyIds, match="at most 200"):
         await contacts.bulk_assign_owner(zoho, ids(201), owner_id="1")
@@ -210,13 +210,13 @@ async def test_a_write_of_more_than_the_documented_number_is_refused_before_it_i
     assert (error.parameter, error.given, error.most) == ("picklist_item_ids", 51, 50)
 
 
-def test_as_many_as_are_documented_are_not_refused() -> None:
+def test_the_documented_number_of_ids_is_accepted() -> None:
     batch = Batch("invoice_ids", 10)
-    refuse_beyond((batch,), {"invoice_ids": ids(10)})
-    refuse_beyond((batch,), {"invoice_ids": ",".join(ids(10))})
-    refuse_beyond((batch,), None)
+    check_id_count((batch,), {"invoice_ids": ids(10)})
+    check_id_count((batch,), {"invoice_ids": ",".join(ids(10))})
+    check_id_count((batch,), None)
     with pytest.raises(TooManyIds):
-        refuse_beyond((batch,), {"invoice_ids": ",".join(ids(11))})
+        check_id_count((batch,), {"invoice_ids": ",".join(ids(11))})
 
 
 @pytest.mark.parametrize(
@@ -229,5 +229,5 @@ def test_as_many_as_are_documented_are_not_refused() -> None:
         (contacts.bulk_assign_owner, "200"),
     ],
 )
-def test_the_number_stands_in_the_docstring(function: Any, said: str) -> None:
+def test_the_docstring_names_the_number(function: Any, said: str) -> None:
     assert f"{said} ids" in " ".join(function.__doc__.split())

@@ -1,4 +1,4 @@
-"""URLs, headers, and what an answer means."""
+"""URLs, headers, and the meaning of an answer."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_empty_id_does_not_become_another_operation(empty: str) -> None:
         (_json(b"[]"), UnreadableReply),
     ],
 )
-def test_what_an_answer_means(answer: Answer, kind: type[Exception] | None) -> None:
+def test_each_answer_gives_its_error_or_none(answer: Answer, kind: type[Exception] | None) -> None:
     error = error_of(_call(), answer)
     assert error is None if kind is None else type(error) is kind
 
@@ -111,7 +111,9 @@ def test_what_an_answer_means(answer: Answer, kind: type[Exception] | None) -> N
         (_json(b'{"code":9004,"message":"no"}'), ReplyError),
     ],
 )
-def test_a_document_is_a_document_or_an_error(answer: Answer, kind: type[Exception] | None) -> None:
+def test_a_document_answer_is_a_document_or_an_error(
+    answer: Answer, kind: type[Exception] | None
+) -> None:
     error = error_of(_call(accept="application/pdf"), answer)
     assert error is None if kind is None else type(error) is kind
 
@@ -124,7 +126,7 @@ def test_an_error_names_the_call_and_the_scope_it_needs() -> None:
     assert "ZohoBooks.invoices.READ" in str(error)
 
 
-def test_the_days_quota_is_read_from_whatever_headers_are_there() -> None:
+def test_the_daily_quota_is_read_from_the_headers_that_are_present() -> None:
     answer = _json(b"{}", headers={"x-rate-limit-limit": "10,000", "x-rate-limit-remaining": "944"})
     quota = quota_of(answer)
     assert quota is not None
@@ -136,13 +138,13 @@ def test_the_days_quota_is_read_from_whatever_headers_are_there() -> None:
 def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock() -> None:
     until = "Wed, 21 Oct 2026 07:28:00 GMT"
 
-    def told(**headers: str) -> float | None:
+    def wait(**headers: str) -> float | None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return retry_after(_json(b"{}", headers=named))
 
-    assert told(retry_after="3600") == 3600
-    assert told(retry_after=until, date="Wed, 21 Oct 2026 07:13:00 GMT") == 900
-    assert told(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
-    assert told(retry_after=until) is None
-    assert told(retry_after="soon", date=until) is None
-    assert told() is None
+    assert wait(retry_after="3600") == 3600
+    assert wait(retry_after=until, date="Wed, 21 Oct 2026 07:13:00 GMT") == 900
+    assert wait(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
+    assert wait(retry_after=until) is None
+    assert wait(retry_after="soon", date=until) is None
+    assert wait() is None

@@ -1,4 +1,4 @@
-"""The machine's two clocks, and what follows from their difference."""
+"""The machine's two clocks and their differences."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, MemoryLedger, Quota, scheduler
 
 
-def test_a_step_of_the_wall_clock_is_no_step_of_the_monotonic_one() -> None:
+def test_a_step_of_the_wall_clock_does_not_move_the_monotonic_clock() -> None:
     before = SYSTEM_CLOCK.monotonic()
     with time_machine.travel(dt.datetime(2031, 1, 1, tzinfo=dt.UTC), tick=False):
         assert SYSTEM_CLOCK.time() == dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp()
         assert 0 <= SYSTEM_CLOCK.monotonic() - before < 60
 
 
-async def test_the_day_begins_anew_by_the_wall_clock() -> None:
+async def test_the_next_day_begins_by_the_wall_clock() -> None:
     morning = dt.datetime(2026, 6, 9, 9, 0, tzinfo=dt.UTC)
     with time_machine.travel(morning, tick=False) as traveller:
         one = scheduler(

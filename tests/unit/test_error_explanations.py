@@ -1,4 +1,4 @@
-"""An error says what its code means in its resource, and stays the exception that it is."""
+"""An error says what its code means in its resource. Its class does not change."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def answers(mocked: aioresponses, method: str, status: int, code: int) -> None:
     mocked.add(ANYTHING, method, status=status, payload=payload)
 
 
-async def test_a_code_is_explained_in_the_words_of_its_resource(
+async def test_a_code_is_explained_as_its_resource_documents_it(
     mocked: aioresponses, zoho: Session
 ) -> None:
     answers(mocked, "DELETE", 400, 4001)
@@ -89,7 +89,7 @@ async def test_a_list_explains_its_errors_too(mocked: aioresponses, zoho: Sessio
     assert refused.value.explanation == "no such plan"
 
 
-async def test_a_code_that_no_table_has_is_left_to_zohos_message(
+async def test_an_undocumented_code_shows_zohos_message_only(
     mocked: aioresponses, zoho: Session
 ) -> None:
     answers(mocked, "GET", 400, 1002)
@@ -117,12 +117,12 @@ def test_no_resource_explains_a_code_that_means_the_same_everywhere(code: int) -
     assert all(code not in table for errors in products for table in errors.values())
 
 
-def test_the_choice_of_a_token_error_is_not_touched() -> None:
+def test_an_explanation_does_not_change_a_token_error() -> None:
     error = reply_error(Request("GET", "/items"), 401, 14, "no", codes={14: "the name is taken"})
     assert type(error) is InvalidToken
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="the page of Zoho Invoice is not beside this clone")
+@pytest.mark.skipif(not PAGE.exists(), reason="the page of Zoho Invoice is not next to this clone")
 def test_every_code_of_the_pages_tables_is_explained() -> None:
     text = PAGE.read_text(encoding="utf-8")
     tables = text.split("Possible error codes:")[1:]

@@ -19,7 +19,7 @@ from zoho_async.export import DestinationError
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.run import run_export
 from zoho_async.limits import Limits
-from zoho_async.runtime import Account, alone, unattended
+from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.sandbox import Fault, Sandbox
 
 SIZES = {"books.contacts": 230, "books.invoices": 12}
@@ -137,7 +137,7 @@ def test_whatever_interrupts_the_caller_ends_the_work_before_it_is_raised() -> N
     thread.start()
     try:
         with pytest.raises(Timeout):
-            alone(work)
+            run_blocking(work)
     finally:
         signal.signal(signal.SIGUSR1, before)
         thread.join()

@@ -363,7 +363,7 @@ def test_types_are_described_in_a_child_though_another_thread_described_at_the_f
         held, leave = threading.Event(), threading.Event()
 
         def describing():
-            with decoders._DESCRIBING:
+            with decoders._LOCK:
                 held.set()
                 leave.wait(20)
 

@@ -1,4 +1,4 @@
-"""What importing the client must leave alone: what loads it waits for is the user's time."""
+"""The modules that an import of the package must not load, because loading takes time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_pytest_plugin_loads_nothing_of_the_client() -> None:
     assert among(loaded, {"zoho_async"}) == {"zoho_async", "zoho_async.pytest_plugin"}
 
 
-def test_public_names_and_modules_are_there_when_they_are_asked_for() -> None:
+def test_public_names_and_modules_load_on_first_use() -> None:
     program = (
         "import zoho_async; print(zoho_async.errors.NotFound.__name__, zoho_async.Session.__name__,"
         " hasattr(zoho_async, 'nothing'), set(zoho_async.__all__) <= {*dir(zoho_async)})\n"
@@ -64,7 +64,7 @@ def test_public_names_and_modules_are_there_when_they_are_asked_for() -> None:
     assert ran.stdout.split() == ["NotFound", "Session", "False", "True", "Upload"]
 
 
-def test_a_resource_loads_itself_and_what_it_stands_on() -> None:
+def test_a_resource_loads_itself_and_its_dependencies_only() -> None:
     loaded = loaded_by("from zoho_async.books import invoices")
     own = {
         "zoho_async.books",
@@ -87,12 +87,12 @@ def test_a_resource_loads_itself_and_what_it_stands_on() -> None:
         ("zoho_async.limits", "RedisLedger", "zoho_async.limits.redis"),
     ],
 )
-def test_what_few_need_is_there_when_it_is_asked_for(package: str, name: str, module: str) -> None:
+def test_rarely_used_names_load_on_first_use(package: str, name: str, module: str) -> None:
     assert module in loaded_by(f"from {package} import {name}")
 
 
 @pytest.mark.parametrize("package", ["zoho_async.auth", "zoho_async.limits"])
-def test_every_public_name_can_be_imported_and_others_are_missed(package: str) -> None:
+def test_every_public_name_can_be_imported_and_others_raise(package: str) -> None:
     loaded_by(f"from {package} import *")
     with pytest.raises(subprocess.CalledProcessError):
         loaded_by(f"import {package}; {package}.Nothing")

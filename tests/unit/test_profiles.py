@@ -1,4 +1,4 @@
-"""Accounts by name: where they are kept, and what wins."""
+"""Profiles: where they are stored, and what overrides them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_no_secret_shows() -> None:
     )
 
 
-def test_a_keyring_that_only_seems_to_work_is_found_out(
+def test_a_keyring_that_only_seems_to_work_is_detected(
     ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert works()
@@ -100,7 +100,7 @@ def environ(path: Path, **more: str) -> dict[str, str]:
     return {"ZOHO_ASYNC_PROFILES": str(path), **more}
 
 
-async def test_a_profile_makes_a_session(path: Path) -> None:
+async def test_a_session_is_created_from_a_profile(path: Path) -> None:
     Profiles(path).put("default", PROFILE)
     async with Session.from_env(profile_settings(environ=environ(path))) as zoho:
         assert zoho.organization == "10234695"
@@ -124,16 +124,16 @@ def test_credentials_are_never_mixed(path: Path) -> None:
         Session.from_env(settings)
 
 
-def test_a_profile_that_is_not_there_is_told_with_those_that_are(path: Path) -> None:
+def test_a_missing_profile_raises_with_the_known_names(path: Path) -> None:
     Profiles(path).put("firm", PROFILE)
     with pytest.raises(ConfigurationError, match="known: firm"):
         profile_settings("frim", environ(path))
 
 
-def test_a_file_that_is_no_profiles_is_told_and_not_overwritten(path: Path) -> None:
+def test_a_file_of_another_kind_raises_and_is_not_overwritten(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("{")
-    with pytest.raises(ConfigurationError, match="move the file away"):
+    with pytest.raises(ConfigurationError, match="move it away"):
         Profiles(path).put("firm", PROFILE)
     assert path.read_text() == "{"
 
@@ -142,8 +142,8 @@ def test_a_file_that_is_no_profiles_is_told_and_not_overwritten(path: Path) -> N
 def test_a_file_that_holds_no_profiles_says_so_and_what_to_do(content: bytes, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="move the file away and log in again"):
+    with pytest.raises(ConfigurationError, match="move it away and log in again"):
         Profiles(path).names()
-    with pytest.raises(ConfigurationError, match="move the file away and log in again"):
+    with pytest.raises(ConfigurationError, match="move it away and log in again"):
         Profiles(path).put("firm", PROFILE)
     assert path.read_bytes() == content

@@ -1,4 +1,4 @@
-"""Where secrets may go."""
+"""The hosts to which secrets may be sent."""
 
 from __future__ import annotations
 

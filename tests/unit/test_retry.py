@@ -1,4 +1,4 @@
-"""What may be tried again, when, and how often."""
+"""Which calls are tried again, when, and how often."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoho_async.errors import (
     UnreadableReply,
     reply_error,
 )
-from zoho_async.http.retry import Policy, RetryBudget, asked_wait, verdict
+from zoho_async.http.retry import Policy, RetryBudget, requested_wait, verdict
 from zoho_async.http.verdict import Again, Verdict
 
 _CALL = Request("GET", "/invoices")
@@ -48,12 +48,12 @@ def test_an_error_that_blocks_nothing_is_not_repeated_after_a_block(code: int) -
 
 def test_the_wait_that_a_server_asks_for_is_kept_and_never_beyond_a_day() -> None:
     error = reply_error(_CALL, 503, None, "")
-    assert asked_wait(error) == 0.0
+    assert requested_wait(error) == 0.0
     error.retry_after = 7.0
-    assert asked_wait(error) == 7.0
+    assert requested_wait(error) == 7.0
     error.retry_after = 1e8
-    assert asked_wait(error) == 86_400.0
-    assert asked_wait(ConnectionBroken(_CALL, "")) == 0.0
+    assert requested_wait(error) == 86_400.0
+    assert requested_wait(ConnectionBroken(_CALL, "")) == 0.0
 
 
 def test_codes_of_a_module_do_not_overrule_the_status() -> None:
@@ -94,7 +94,7 @@ def test_an_outage_is_never_amplified_beyond_a_tenth() -> None:
     assert retries <= 10 + 1000 / 10
 
 
-def test_an_empty_budget_says_when_there_is_one_again() -> None:
+def test_an_empty_budget_returns_the_wait_for_the_next_retry() -> None:
     clock = _Clock()
     budget = RetryBudget(clock)
     while budget.spend() == 0.0:

@@ -1,4 +1,4 @@
-"""A session against a mocked wire: tokens, retries, refusals, and what its errors say."""
+"""A session against mocked HTTP: tokens, retries, refusals and error messages."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_a_wrong_refresh_token_says_what_to_do_and_sends_nothing(
     assert sent(mocked, "GET") == []
 
 
-async def test_a_read_outlives_passing_faults(
+async def test_a_read_survives_temporary_faults(
     mocked: aioresponses, zoho: Session, events: list[Event]
 ) -> None:
     token(mocked)
@@ -200,7 +200,7 @@ async def test_a_write_whose_reply_was_cut_is_not_sent_again(
     assert len(sent(mocked, "POST")) == 1
 
 
-async def test_a_whole_reply_without_its_value_is_not_asked_for_again(
+async def test_a_complete_reply_without_its_value_is_not_tried_again(
     mocked: aioresponses, zoho: Session
 ) -> None:
     token(mocked)
@@ -230,7 +230,7 @@ async def test_a_write_that_may_have_happened_is_never_sent_again(
     assert len(sent(mocked, method)) == 1
 
 
-async def test_a_write_may_be_repeated_where_the_caller_says_so(
+async def test_a_write_is_repeated_if_the_caller_allows_it(
     mocked: aioresponses, zoho: Session
 ) -> None:
     token(mocked)
@@ -247,7 +247,7 @@ async def test_a_write_that_never_left_is_sent_again(mocked: aioresponses, zoho:
     await zoho.request("POST", "/x")
 
 
-async def test_no_network_is_told_as_such(mocked: aioresponses, zoho: Session) -> None:
+async def test_no_network_raises_not_connected(mocked: aioresponses, zoho: Session) -> None:
     token(mocked)
     key: Any = None
     error = aiohttp.ClientConnectorError(key, OSError("refused"))
@@ -327,7 +327,7 @@ async def test_the_token_of_another_data_center_moves_the_calls_there(
     assert zoho.api_url == "https://www.zohoapis.eu"
 
 
-async def test_cancelled_calls_leave_nobody_waiting_and_are_counted_once(
+async def test_cancelled_calls_block_no_other_call_and_are_counted_once(
     mocked: aioresponses, zoho: Session
 ) -> None:
     token(mocked)
@@ -364,7 +364,7 @@ class _FullDisk(MemoryLedger):
         raise ConfigurationError("the disk is full")
 
 
-async def test_a_ledger_that_fails_does_not_cost_an_answer(
+async def test_a_failing_ledger_does_not_lose_an_answer(
     mocked: aioresponses, credentials: Credentials
 ) -> None:
     token(mocked)
@@ -414,7 +414,7 @@ _ENV = {
 }
 
 
-async def test_the_environment_makes_a_session() -> None:
+async def test_a_session_is_created_from_the_environment() -> None:
     async with Session.from_env({**_ENV, "ZOHO_REGION": "IN"}) as zoho:
         assert zoho.organization == "10234695"
         assert zoho.api_url == "https://www.zohoapis.in"
@@ -426,11 +426,11 @@ async def test_the_environment_makes_a_session() -> None:
         ({"ZOHO_CLIENT_SECRET": "", "ZOHO_REFRESH_TOKEN": ""}, "ZOHO_CLIENT_SECRET, ZOHO_REFRESH"),
         ({"ZOHO_REGION": "mars"}, "unknown region 'mars'"),
         ({"ZOHO_REGION": "uk"}, "ZOHO_BASE_URL"),
-        ({"ZOHO_ORGANIZATION_ID": "acme"}, "organization 'acme' is no id"),
+        ({"ZOHO_ORGANIZATION_ID": "acme"}, "must be a number such as 10234695, got 'acme'"),
         ({"ZOHO_BASE_URL": "http://zoho.example"}, "must be https"),
     ],
 )
-def test_a_wrong_environment_is_told_before_anything_is_sent(
+def test_a_wrong_environment_raises_before_anything_is_sent(
     changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -452,7 +452,7 @@ def answered(mocked: aioresponses, method: str, **members: Any) -> None:
     mocked.add(ANYTHING, method=method, body=body, repeat=False)
 
 
-async def test_a_read_answered_by_another_record_is_asked_again(
+async def test_a_read_answered_with_another_record_is_tried_again(
     mocked: aioresponses, zoho: Session
 ) -> None:
     token(mocked)
@@ -480,7 +480,7 @@ async def test_a_record_under_another_key_is_read_by_its_id(
     assert dict(zoho.decoder.drift) == {("Contact", ""): 1}
 
 
-async def test_a_create_whose_record_cannot_be_told_is_ambiguous(
+async def test_a_create_whose_record_cannot_be_identified_is_ambiguous(
     mocked: aioresponses, zoho: Session
 ) -> None:
     token(mocked)

@@ -9,8 +9,8 @@ from tests.support.answering_server import AnsweringServer
 
 
 @pytest.fixture
-async def desk(aiohttp_server: AiohttpServer) -> AnsweringServer:
+async def server(aiohttp_server: AiohttpServer) -> AnsweringServer:
     """A server that takes anything and says done."""
-    desk = AnsweringServer()
-    await desk.open(aiohttp_server)
-    return desk
+    server = AnsweringServer()
+    await server.open(aiohttp_server)
+    return server

@@ -1,4 +1,4 @@
-"""Every way to a token, against accounts pages that enforce what Zoho does."""
+"""All OAuth grants, against accounts pages that enforce Zoho's rules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.consent_pages import agree, self_client_code
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
-    Client,
     Credentials,
+    OAuthClient,
     authorization_url,
     client_credentials,
     console_url,
@@ -50,8 +50,8 @@ def asked(zoho: Sandbox, *, scopes: list[str] | None = None, redirect_uri: str =
     )
 
 
-def client(zoho: Sandbox) -> Client:
-    return Client(zoho.client_id, zoho.client_secret)
+def client(zoho: Sandbox) -> OAuthClient:
+    return OAuthClient(zoho.client_id, zoho.client_secret)
 
 
 def test_the_authorization_url_asks_for_a_lasting_token() -> None:
@@ -89,34 +89,36 @@ async def test_a_user_who_refuses_is_not_a_throttle() -> None:
 
 
 @pytest.mark.parametrize("query", [{"code": "c"}, {"code": "c", "state": "other"}, {}])
-def test_an_answer_with_another_state_is_not_believed(query: dict[str, str]) -> None:
-    with pytest.raises(ConsentRefused, match="begin again"):
+def test_an_answer_with_another_state_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ConsentRefused, match="start again"):
         read_redirect(query, state="the-state")
 
 
 def test_a_code_is_sent_to_another_data_center_only_if_it_is_zohos() -> None:
-    told = {"code": "c", "state": "s", "location": "eu"}
-    found = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu"}, state="s")
+    redirect = {"code": "c", "state": "s", "location": "eu"}
+    found = read_redirect({**redirect, "accounts-server": "https://accounts.zoho.eu"}, state="s")
     assert (found.accounts_url, found.region) == ("https://accounts.zoho.eu", "eu")
-    lured = read_redirect({**told, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s")
+    lured = read_redirect(
+        {**redirect, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s"
+    )
     assert lured.accounts_url == ""
     assert "'c'" not in repr(found)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "shown"),
     [
         ({"scopes": ["everything"]}, "Invalid OAuth Scope"),
         ({"redirect_uri": "https://elsewhere.example/"}, "Invalid Redirect Uri"),
     ],
 )
-async def test_what_is_wrong_with_the_question_is_shown_to_the_person(
-    changes: dict[str, object], told: str
+async def test_the_page_shows_the_person_what_is_wrong_with_the_request(
+    changes: dict[str, object], shown: str
 ) -> None:
     async with Sandbox() as zoho, aiohttp.ClientSession() as http:
         page = await http.get(asked(zoho, **changes))  # type: ignore[arg-type] # one of two
         assert page.status == 400
-        assert told in await page.text()
+        assert shown in await page.text()
 
 
 async def test_a_code_works_once() -> None:
@@ -146,14 +148,14 @@ async def test_a_code_without_offline_access_says_what_is_missing() -> None:
             await exchange_code(server, client(zoho), code, redirect_uri=HERE)
 
 
-async def test_another_redirect_address_is_told() -> None:
+async def test_another_redirect_address_raises() -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
         code = (await agree(asked(zoho)))["code"]
         with pytest.raises(InvalidRedirect, match="API console"):
             await exchange_code(server, client(zoho), code, redirect_uri=HERE + "/")
 
 
-async def test_a_client_gets_a_token_of_its_own() -> None:
+async def test_a_client_gets_a_token_without_a_user() -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
         token = await client_credentials(server, client(zoho), scopes=SCOPES, soid="ZohoBooks.1")
         assert token.expires_in == 3600
@@ -161,7 +163,7 @@ async def test_a_client_gets_a_token_of_its_own() -> None:
             await client_credentials(server, client(zoho), scopes=[])
 
 
-async def test_a_revoked_token_ends_with_all_that_came_of_it() -> None:
+async def test_revoking_a_refresh_token_ends_its_access_tokens() -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
         credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
         access = (await refresh(server, credentials)).access
@@ -187,13 +189,13 @@ async def test_the_twenty_first_refresh_token_silently_ends_the_first() -> None:
             )
 
 
-async def test_the_throttle_is_never_taken_for_a_revoked_token() -> None:
+async def test_a_throttle_is_never_reported_as_a_revoked_token() -> None:
     now = 0.0
     async with Sandbox(now=lambda: now) as zoho, AccountsServer(url=zoho.accounts_url) as server:
         credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
         for _ in range(10):
             await refresh(server, credentials)
-        with pytest.raises(TokenThrottled, match="still good"):
+        with pytest.raises(TokenThrottled, match="still valid"):
             await refresh(server, credentials)
         now = 601.0
         await refresh(server, credentials)
@@ -206,23 +208,25 @@ async def test_the_throttle_is_never_taken_for_a_revoked_token() -> None:
         ("1000.SANDBOXCLIENT", "x", "SECRET"),
     ],
 )
-async def test_a_wrong_client_is_told_apart(id_: str, secret: str, advice: str) -> None:
+async def test_a_wrong_client_id_and_a_wrong_secret_raise_different_advice(
+    id_: str, secret: str, advice: str
+) -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
         with pytest.raises(InvalidClient, match=advice):
-            await exchange_code(server, Client(id_, secret), "1000.code")
+            await exchange_code(server, OAuthClient(id_, secret), "1000.code")
 
 
 async def test_a_page_of_html_points_at_the_region() -> None:
     fault = Fault(kind="status_html", status=200, path="/oauth/*")
     async with Sandbox(faults=[fault]) as zoho, AccountsServer(url=zoho.accounts_url) as server:
-        with pytest.raises(AccountsUnavailable, match="wrong region"):
+        with pytest.raises(AccountsUnavailable, match="ZOHO_REGION"):
             await exchange_code(server, client(zoho), "1000.code")
 
 
-async def test_an_accounts_server_that_is_away_is_told_without_its_secrets() -> None:
+async def test_an_unreachable_accounts_server_raises_without_secrets() -> None:
     async with AccountsServer(url="http://127.0.0.1:9") as server:
         with pytest.raises(AccountsUnavailable) as caught:
-            await exchange_code(server, Client("1000.C", "the-secret"), "1000.the-code")
+            await exchange_code(server, OAuthClient("1000.C", "the-secret"), "1000.the-code")
     assert "the-" not in str(caught.value) + repr(caught.value)
 
 
@@ -237,7 +241,7 @@ def test_each_data_center_has_its_console() -> None:
     assert console_url("http://127.0.0.1:1") == "http://127.0.0.1:1/self-client"
 
 
-def test_a_revocation_that_failed_is_not_taken_for_one_that_worked() -> None:
+def test_a_failed_revocation_raises() -> None:
     revoked(200, b'{"status":"success"}')
     with pytest.raises(AuthError, match="not revoked"):
         revoked(200, b'{"status":"failure"}')

@@ -1,4 +1,4 @@
-"""What is sent beside the described, what comes beside the value, other ways to a product."""
+"""Undocumented fields, the rest of a reply, and other paths and headers of a product."""
 
 from __future__ import annotations
 
@@ -33,62 +33,58 @@ from zoho_async.wire import Done
 
 
 @pytest.fixture
-async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
-    async with desk.session() as session:
+async def zoho(server: AnsweringServer) -> AsyncIterator[Session]:
+    async with server.session() as session:
         yield session
 
 
-# -- beside the described -----------------------------------------------------------------------
+# -- undocumented fields ------------------------------------------------------------------------
 
 
-async def test_fields_that_no_description_has_can_be_sent(
-    desk: AnsweringServer, zoho: Session
-) -> None:
-    desk.answers = [done(invoice={"invoice_id": "1"})]
+async def test_undocumented_fields_can_be_sent(server: AnsweringServer, zoho: Session) -> None:
+    server.answers = [done(invoice={"invoice_id": "1"})]
     await invoices.create(
         zoho,
         InvoiceInput(customer_id="7"),
         extra_body={"new_field": True, "nested": {"rate": 2}, "nothing": None},
         extra_query={"new_parameter": "x"},
     )
-    assert json.loads(desk.last.body) == {
+    assert json.loads(server.last.body) == {
         "customer_id": "7",
         "new_field": True,
         "nested": {"rate": 2},
         "nothing": None,
     }
-    assert desk.last.query["new_parameter"] == "x"
+    assert server.last.query["new_parameter"] == "x"
 
 
-async def test_a_field_cannot_be_given_twice(desk: AnsweringServer, zoho: Session) -> None:
+async def test_a_field_cannot_be_given_twice(server: AnsweringServer, zoho: Session) -> None:
     invoice = InvoiceInput(customer_id="7", notes="a")
     with pytest.raises(ValueError, match="extra_body gives customer_id, notes, which the body has"):
         await invoices.create(zoho, invoice, extra_body={"customer_id": 8, "notes": "b"})
     with pytest.raises(TypeError, match="float"):
         await invoices.create(zoho, invoice, extra_body={"rate": 1.5})
-    assert desk.taken == []
+    assert server.taken == []
 
 
-async def test_extra_fields_go_along_where_a_file_is_sent(
-    desk: AnsweringServer, zoho: Session
-) -> None:
-    desk.answers = [done(bill={"bill_id": "1"})]
+async def test_extra_fields_are_sent_with_a_file(server: AnsweringServer, zoho: Session) -> None:
+    server.answers = [done(bill={"bill_id": "1"})]
     await bills.create(
         zoho, BillInput(vendor_id="1"), attachment=Upload("a.pdf", b"%PDF"), extra_body={"x": 1}
     )
-    assert json.loads(desk.last.parts["JSONString"].content) == {"vendor_id": "1", "x": 1}
+    assert json.loads(server.last.parts["JSONString"].content) == {"vendor_id": "1", "x": 1}
 
 
 # -- JSON in a form -----------------------------------------------------------------------------
 
 
-async def test_json_goes_in_a_form_where_the_documents_want_it(
-    desk: AnsweringServer, zoho: Session
+async def test_json_is_sent_in_a_form_if_the_documents_require_it(
+    server: AnsweringServer, zoho: Session
 ) -> None:
     mail = ContactEmailStatementInput(to_mail_ids=["a+b@c.org"], subject="50% & more", body="é")
     await contacts.email_statement(zoho, "1", mail, extra_body={"x": 1})
-    assert desk.last.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    ((name, text),) = parse_qsl(desk.last.body.decode(), strict_parsing=True)
+    assert server.last.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    ((name, text),) = parse_qsl(server.last.body.decode(), strict_parsing=True)
     assert name == "JSONString"
     assert json.loads(text) == {
         "to_mail_ids": ["a+b@c.org"],
@@ -99,22 +95,20 @@ async def test_json_goes_in_a_form_where_the_documents_want_it(
 
 
 async def test_a_form_without_a_body_holds_an_empty_object(
-    desk: AnsweringServer, zoho: Session
+    server: AnsweringServer, zoho: Session
 ) -> None:
     bare = Operation(
         name="books.x.do", product=BOOKS, method="POST", path="/x", result=Done, form="JSONString"
     )
     await zoho.call(bare)
-    assert desk.last.body == b"JSONString=%7B%7D"
+    assert server.last.body == b"JSONString=%7B%7D"
 
 
-# -- beside the value ---------------------------------------------------------------------------
+# -- the rest of a reply ------------------------------------------------------------------------
 
 
-async def test_a_reply_holds_what_came_beside_the_value(
-    desk: AnsweringServer, zoho: Session
-) -> None:
-    desk.answers = [
+async def test_a_reply_holds_the_rest_of_the_answer(server: AnsweringServer, zoho: Session) -> None:
+    server.answers = [
         web.json_response(
             {"code": 0, "message": "created", "invoice": {"invoice_id": "1"}, "warnings": [1.5]},
             status=201,
@@ -129,11 +123,11 @@ async def test_a_reply_holds_what_came_beside_the_value(
     assert list(reply.extra) == ["warnings"]
     assert json.loads(reply.body)["warnings"] == [1.5]
     assert "created" in repr(reply)
-    assert desk.last.query["a"] == "1"
+    assert server.last.query["a"] == "1"
 
 
-async def test_a_page_has_a_reply_too(desk: AnsweringServer, zoho: Session) -> None:
-    desk.answers = [done(invoices=[{"invoice_id": "1"}], page_context={"page": 1}, server="x")]
+async def test_a_page_has_a_reply_too(server: AnsweringServer, zoho: Session) -> None:
+    server.answers = [done(invoices=[{"invoice_id": "1"}], page_context={"page": 1}, server="x")]
     reply = await zoho.reply(invoices.list, status="sent")
     assert isinstance(reply.value, Page)
     assert reply.value.rows[0].invoice_id == "1"
@@ -141,58 +135,61 @@ async def test_a_page_has_a_reply_too(desk: AnsweringServer, zoho: Session) -> N
 
 
 async def test_a_reply_leaves_errors_and_the_session_as_they_are(
-    desk: AnsweringServer, zoho: Session
+    server: AnsweringServer, zoho: Session
 ) -> None:
-    desk.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
+    server.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
     with pytest.raises(NotFound):
         await zoho.reply(invoices.get, "1")
-    desk.answers = [done()]
+    server.answers = [done()]
     reply = await zoho.with_options(lane="bulk").reply(invoices.mark_as_sent, "1")
     assert reply.value.message == "done"
 
     async def idle(zoho: Session) -> None:
         return None
 
-    with pytest.raises(TypeError, match="idle made no call"):
+    with pytest.raises(TypeError, match="idle made no API call"):
         await zoho.reply(idle)
 
 
 # -- other ways to the same products ------------------------------------------------------------
 
 
-def session(desk: AnsweringServer, *products: Product) -> Session:
+def session(server: AnsweringServer, *products: Product) -> Session:
     return Session(
         Credentials("a", "b", "c"),
         organization=7,
-        api_url=desk.url,
-        accounts_url=desk.url,
+        api_url=server.url,
+        accounts_url=server.url,
         ledger=MemoryLedger(),
         products=products,
     )
 
 
 async def test_older_paths_versions_and_both_ways_to_name_the_organization(
-    desk: AnsweringServer,
+    server: AnsweringServer,
 ) -> None:
-    desk.answers = [done(plans=[], items=[], page_context={})]
-    async with session(desk) as zoho:
+    server.answers = [done(plans=[], items=[], page_context={})]
+    async with session(server) as zoho:
         await plans.list(zoho)
-        assert desk.last.path == "/billing/v1/plans"
-        assert desk.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"
+        assert server.last.path == "/billing/v1/plans"
+        assert server.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"
         await items.list(zoho)
-        assert (desk.last.path, desk.last.query["organization_id"]) == ("/invoice/v3/items", "7")
+        assert (server.last.path, server.last.query["organization_id"]) == (
+            "/invoice/v3/items",
+            "7",
+        )
     older = msgspec.structs.replace(INVOICE_BY_HEADER, base_path="/api/v3")
-    async with session(desk, SUBSCRIPTIONS, older) as zoho:
+    async with session(server, SUBSCRIPTIONS, older) as zoho:
         await plans.list(zoho)
-        assert desk.last.path == "/subscriptions/v1/plans"
+        assert server.last.path == "/subscriptions/v1/plans"
         await items.list(zoho)
-        assert desk.last.path == "/api/v3/items"
-        assert desk.last.headers["X-com-zoho-invoice-organizationid"] == "7"
-        assert "organization_id" not in desk.last.query
+        assert server.last.path == "/api/v3/items"
+        assert server.last.headers["X-com-zoho-invoice-organizationid"] == "7"
+        assert "organization_id" not in server.last.query
         await zoho.for_organization(8).request("GET", "/anything", product="billing")
-        assert desk.last.path == "/subscriptions/v1/anything"
+        assert server.last.path == "/subscriptions/v1/anything"
     newer = msgspec.structs.replace(BILLING, base_path="/billing/v2", organization_query="org")
-    async with session(desk, newer) as zoho:
+    async with session(server, newer) as zoho:
         await plans.list(zoho)
-        assert (desk.last.path, desk.last.query["org"]) == ("/billing/v2/plans", "7")
-        assert desk.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"
+        assert (server.last.path, server.last.query["org"]) == ("/billing/v2/plans", "7")
+        assert server.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"

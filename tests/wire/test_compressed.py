@@ -13,7 +13,7 @@ import pytest
 
 from zoho_async.errors import Request, UnreadableReply
 from zoho_async.http import transport as module
-from zoho_async.http.transport import Opened, Transport
+from zoho_async.http.transport import OpenResponse, Transport
 
 #: Text that does not compress to nothing, so that a cut is somewhere in it.
 TEXT = b"".join(b"%d;" % (n * 7919) for n in range(20_000))
@@ -35,7 +35,9 @@ WHOLE = {
 
 
 @asynccontextmanager
-async def answering(encoding: str, body: bytes, *, chunk: int = 1 << 20) -> AsyncGenerator[Opened]:
+async def answering(
+    encoding: str, body: bytes, *, chunk: int = 1 << 20
+) -> AsyncGenerator[OpenResponse]:
     """An opened answer of this body, sent in chunks without a length."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +54,7 @@ async def answering(encoding: str, body: bytes, *, chunk: int = 1 << 20) -> Asyn
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/x"
     transport = Transport(None, user_agent="test")
     async with listener:
-        await transport.take()
+        await transport.acquire()
         opened = await transport.open(Request("GET", "/x"), url, headers={})
         try:
             yield opened

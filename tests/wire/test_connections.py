@@ -1,4 +1,4 @@
-"""Connections are few; to wait for one is no failure, and each comes back whatever happens."""
+"""Waiting for a connection is not a failure, and every connection is released."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ async def session(box: Sandbox, connections: int) -> AsyncIterator[Session]:
         aiohttp.TCPConnector(limit=connections) as connector,
         Session.from_env(box.environment(), http=connector, ledger=MemoryLedger()) as zoho,
     ):
-        zoho._account._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
+        zoho._client._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
         yield zoho
 
 
 def free(zoho: Session) -> int:
-    open_now = zoho._account._transport
+    open_now = zoho._client._transport
     assert open_now is not None
-    return open_now._places.value
+    return open_now._free.value
 
 
-async def test_to_wait_for_a_connection_is_no_failure_to_connect(
+async def test_waiting_for_a_connection_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def hasty(total: float | None, silence: float) -> aiohttp.ClientTimeout:
@@ -57,7 +57,7 @@ async def test_to_wait_for_a_connection_is_no_failure_to_connect(
         assert free(zoho) == 2
 
 
-async def test_a_connection_comes_back_whatever_becomes_of_its_call() -> None:
+async def test_a_connection_is_released_however_its_call_ends() -> None:
     async with Sandbox(sizes={"invoices": 5}) as box, session(box, 3) as zoho:
         row = (await invoices.list(zoho)).rows[0]
         patient = zoho.with_options(timeout=0.05)
@@ -80,7 +80,7 @@ async def test_a_connection_comes_back_whatever_becomes_of_its_call() -> None:
             assert free(zoho) == 3, turns
 
 
-async def test_who_finds_no_connection_gives_the_slot_back_and_says_so(
+async def test_a_call_without_a_connection_releases_its_slot_and_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client, "_CONNECTION_SOON", 0.01)

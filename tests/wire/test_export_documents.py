@@ -348,7 +348,7 @@ def around(root: Path, place: Path) -> set[Path]:
 
 
 async def test_no_id_and_no_name_leads_out_of_the_folder(
-    desk: AnsweringServer, tmp_path: Path
+    server: AnsweringServer, tmp_path: Path
 ) -> None:
     every = (*hostile.PATHS, *hostile.WINDOWS, *hostile.LONG, "a\nb", "-rf", "A", "a", "\x1b[2J")
     ids = [one for one in every if one == one.strip()]
@@ -358,8 +358,8 @@ async def test_no_id_and_no_name_leads_out_of_the_folder(
         victim.resolve().mkdir(parents=True)
         (victim.resolve() / "kept").write_bytes(b"kept")
     before = around(tmp_path, to)
-    desk.answers = [zoho_of(ids, ids)]
-    async with desk.session() as zoho:
+    server.answers = [zoho_of(ids, ids)]
+    async with server.session() as zoho:
         events, summary = await export(zoho, to, "invoices")
     assert summary.done
     after = around(tmp_path, to)
@@ -376,14 +376,14 @@ async def test_no_id_and_no_name_leads_out_of_the_folder(
 
 
 async def test_no_document_id_leads_out_of_the_folder(
-    desk: AnsweringServer, tmp_path: Path
+    server: AnsweringServer, tmp_path: Path
 ) -> None:
     every = (*hostile.PATHS, *hostile.WINDOWS, *hostile.LONG, "a\nb", "-rf", "\x1b[2J")
     ids = [one for one in every if one == one.strip()]
     to = tmp_path / "a/b/c/to"
     before = around(tmp_path, to)
-    desk.answers = [zoho_of(["1"], ids, documents=ids)]
-    async with desk.session() as zoho:
+    server.answers = [zoho_of(["1"], ids, documents=ids)]
+    async with server.session() as zoho:
         events, _ = await export(zoho, to, "invoices")
     assert around(tmp_path, to) == before | {
         path for path in (to, *to.parents) if path != tmp_path and tmp_path in path.parents
@@ -403,10 +403,10 @@ def is_refused(one: str) -> bool:
 
 
 async def test_a_name_of_ninety_japanese_characters_is_saved(
-    desk: AnsweringServer, tmp_path: Path
+    server: AnsweringServer, tmp_path: Path
 ) -> None:
-    desk.answers = [zoho_of(["1"], ["請求書" * 30 + ".pdf"])]
-    async with desk.session() as zoho:
+    server.answers = [zoho_of(["1"], ["請求書" * 30 + ".pdf"])]
+    async with server.session() as zoho:
         _, summary = await export(zoho, tmp_path, "invoices")
     (path,) = (tmp_path / "books/invoices.files/1").iterdir()
     assert path.name.startswith("1_請求書請求書")

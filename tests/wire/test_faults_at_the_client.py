@@ -1,4 +1,4 @@
-"""What odd and hostile answers become at the client: nothing sent is lost, nothing is made up."""
+"""Odd and hostile answers at the client: nothing sent is lost, nothing is invented."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ async def zoho(box: Sandbox) -> AsyncIterator[Session]:
 
 
 def reached(record: Any, field: str) -> Any:
-    """What a record says of a field: its typed value, else what was sent as it stands in extra."""
+    """A field of a record: its typed value, else the raw value in ``extra``."""
     typed = getattr(record, field, None)
     return record.extra.get(field) if typed is None else typed
 
 
 @pytest.mark.parametrize("value", ODD_VALUES.values(), ids=list(ODD_VALUES))
-async def test_an_odd_value_costs_no_row_no_other_field_and_is_not_lost_itself(
+async def test_an_odd_value_loses_no_row_no_other_field_and_not_itself(
     box: Sandbox, zoho: Session, value: Any
 ) -> None:
     truth = [msgspec.json.decode(row) for row in box.truth("invoices")]
@@ -73,7 +73,7 @@ async def test_an_odd_value_costs_no_row_no_other_field_and_is_not_lost_itself(
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
-async def test_a_page_whose_rows_are_blank_while_more_follow_is_no_empty_list(
+async def test_a_page_with_blank_rows_and_more_pages_is_not_an_empty_list(
     box: Sandbox, zoho: Session, blank: Any
 ) -> None:
     box.faults.append(Fault(kind="wrong_type", field="contacts", value=blank, after=1))
@@ -85,7 +85,7 @@ async def test_a_page_whose_rows_are_blank_while_more_follow_is_no_empty_list(
 
 
 @pytest.mark.parametrize("blank", [None, ""])
-async def test_a_list_whose_rows_are_blank_and_which_has_no_more_is_empty(
+async def test_a_list_with_blank_rows_and_no_more_pages_is_empty(
     blank: Any, zoho: Session, box: Sandbox
 ) -> None:
     rule = Fault(kind="wrong_type", field="contacts", value=blank, times=None)
@@ -94,7 +94,7 @@ async def test_a_list_whose_rows_are_blank_and_which_has_no_more_is_empty(
     assert page.rows == []
 
 
-async def test_a_body_without_an_end_is_given_up_before_it_fills_the_memory(
+async def test_an_endless_body_is_cut_before_it_fills_the_memory(
     box: Sandbox, zoho: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "MOST_BYTES", 200_000)
@@ -106,7 +106,7 @@ async def test_a_body_without_an_end_is_given_up_before_it_fills_the_memory(
     assert len(box.truth("contacts")) == 31
 
 
-def test_bytes_that_are_no_utf_8_from_the_accounts_server_are_its_failure() -> None:
+def test_invalid_utf_8_from_the_accounts_server_is_unavailable() -> None:
     from zoho_async.auth.reply import granted
 
     with pytest.raises(AccountsUnavailable) as caught:

@@ -1,4 +1,4 @@
-"""Documents that come: saved whole or not at all, never in memory, and nothing is held after."""
+"""Downloads are saved whole or not at all, never in memory, and release what they hold."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from zoho_async import Session
 from zoho_async.books import credit_notes, expenses, invoices
 from zoho_async.errors import CallTimeout, ConnectionBroken, NotFound, ReplyError, UnreadableReply
 from zoho_async.http import atomic_file
-from zoho_async.http.transport import Opened, Transport
+from zoho_async.http.transport import OpenResponse, Transport
 
 PDF = b"%PDF-1.4 " + bytes(range(256)) * 2000
 
 
 @pytest.fixture
-async def desk(desk: AnsweringServer) -> AnsweringServer:
-    desk.answers = [pdf()]
-    return desk
+async def server(server: AnsweringServer) -> AnsweringServer:
+    server.answers = [pdf()]
+    return server
 
 
 @pytest.fixture
-async def zoho(desk: AnsweringServer) -> AsyncIterator[Session]:
-    async with desk.session() as session:
+async def zoho(server: AnsweringServer) -> AsyncIterator[Session]:
+    async with server.session() as session:
         yield session
         assert (await session.snapshot()).in_flight == 0
 
@@ -68,16 +68,16 @@ def names(folder: Path) -> list[str]:
 
 
 async def test_a_document_is_saved_under_its_own_name(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     path = await invoices.get_pdf(zoho, "1").save(tmp_path / "new folder")
     assert path == tmp_path / "new folder" / "INV-1.pdf"
     assert path.read_bytes() == PDF
-    assert desk.last.headers["Accept"] == "application/pdf"
-    assert desk.last.query["accept"] == "pdf"
+    assert server.last.headers["Accept"] == "application/pdf"
+    assert server.last.query["accept"] == "pdf"
 
 
-async def test_a_document_is_saved_where_the_caller_says(zoho: Session, tmp_path: Path) -> None:
+async def test_a_document_is_saved_at_the_given_path(zoho: Session, tmp_path: Path) -> None:
     target = tmp_path / "a" / "mine.pdf"
     assert await invoices.get_pdf(zoho, "1").save(str(target)) == target
     target.write_bytes(b"old")
@@ -114,41 +114,39 @@ async def test_a_saved_document_is_as_readable_as_any_new_file(
     ],
 )
 async def test_a_name_never_leads_out_of_the_folder(
-    disposition: str, name: str, desk: AnsweringServer, zoho: Session, tmp_path: Path
+    disposition: str, name: str, server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    desk.answers = [pdf(disposition)]
+    server.answers = [pdf(disposition)]
     assert await invoices.get_pdf(zoho, "1").save(tmp_path) == tmp_path / name
 
 
-async def test_many_records_come_in_documents_of_twenty_five(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+async def test_many_records_are_split_into_documents_of_twenty_five(
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
     pdfs = invoices.export_pdf(zoho, list(range(60)))
     assert len(pdfs) == 3
     paths = [await each.save(tmp_path) async for each in pdfs]
     assert len(set(paths)) == 3
-    asked = [each.query["invoice_ids"].split(",") for each in desk.taken]
+    asked = [each.query["invoice_ids"].split(",") for each in server.taken]
     assert asked == [[str(n) for n in range(a, b)] for a, b in ((0, 25), (25, 50), (50, 60))]
     assert len(credit_notes.print_pdf(zoho, [])) == 0
 
 
-async def test_a_document_that_is_not_read_costs_no_call(
-    desk: AnsweringServer, zoho: Session
-) -> None:
+async def test_an_unread_document_makes_no_call(server: AnsweringServer, zoho: Session) -> None:
     invoices.get_pdf(zoho, "1")
     async for _ in invoices.export_pdf(zoho, ["1", "2"]):
         break
-    assert desk.taken == []
+    assert server.taken == []
 
 
 # -- looking at it while it comes ---------------------------------------------------------------
 
 
-async def test_a_document_can_be_looked_at_while_it_arrives(
-    desk: AnsweringServer, zoho: Session
+async def test_a_document_can_be_processed_while_it_arrives(
+    server: AnsweringServer, zoho: Session
 ) -> None:
     rest = asyncio.Event()
-    desk.answers = [streamed(PDF, then=rest)]
+    server.answers = [streamed(PDF, then=rest)]
     async with invoices.get_pdf(zoho, "1").open() as document:
         assert document.name == "books.invoices.get_pdf.pdf"
         assert document.content_type == "application/pdf"
@@ -160,17 +158,17 @@ async def test_a_document_can_be_looked_at_while_it_arrives(
     assert await invoices.get_pdf(zoho, "1").read() == PDF
 
 
-async def test_the_size_is_told_where_zoho_tells_it(zoho: Session, tmp_path: Path) -> None:
+async def test_the_size_is_known_if_zoho_sends_it(zoho: Session, tmp_path: Path) -> None:
     async with invoices.get_pdf(zoho, "1").open() as document:
         assert (document.size, document.name) == (len(PDF), "INV-1.pdf")
         assert b"".join([chunk async for chunk in document]) == PDF
 
 
-async def test_who_leaves_early_holds_neither_a_place_nor_a_connection(
-    desk: AnsweringServer, zoho: Session
+async def test_leaving_early_releases_the_slot_and_the_connection(
+    server: AnsweringServer, zoho: Session
 ) -> None:
     never = asyncio.Event()
-    desk.answers = [streamed(PDF, then=never), streamed(PDF, then=never), done()]
+    server.answers = [streamed(PDF, then=never), streamed(PDF, then=never), done()]
     async with invoices.get_pdf(zoho, "1").open() as document:
         async for _ in document:
             break
@@ -185,7 +183,11 @@ async def test_who_leaves_early_holds_neither_a_place_nor_a_connection(
 
 @pytest.mark.parametrize("step", ["open", "write", "finish"])
 async def test_a_cancelled_save_leaves_a_whole_file_or_nothing(
-    step: str, desk: AnsweringServer, zoho: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str,
+    server: AnsweringServer,
+    zoho: Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
     proceed = threading.Event()
@@ -208,9 +210,9 @@ async def test_a_cancelled_save_leaves_a_whole_file_or_nothing(
     assert (await zoho.snapshot()).in_flight == 0
 
 
-async def test_a_cancelled_download_holds_nothing(desk: AnsweringServer, zoho: Session) -> None:
+async def test_a_cancelled_download_holds_nothing(server: AnsweringServer, zoho: Session) -> None:
     never, here = asyncio.Event(), asyncio.Event()
-    desk.answers = [streamed(PDF, then=never)]
+    server.answers = [streamed(PDF, then=never)]
 
     async def look() -> None:
         async with invoices.get_pdf(zoho, "1").open() as document:
@@ -225,10 +227,12 @@ async def test_a_cancelled_download_holds_nothing(desk: AnsweringServer, zoho: S
     never.set()
 
 
-async def test_closing_the_session_ends_what_is_open(desk: AnsweringServer, zoho: Session) -> None:
+async def test_closing_the_session_closes_open_documents(
+    server: AnsweringServer, zoho: Session
+) -> None:
     never = asyncio.Event()
-    desk.answers = [streamed(PDF, then=never)]
-    other = desk.session()
+    server.answers = [streamed(PDF, then=never)]
+    other = server.session()
     async with invoices.get_pdf(other, "1").open() as document:
         await other.aclose()
         with pytest.raises(ConnectionBroken):
@@ -239,49 +243,51 @@ async def test_closing_the_session_ends_what_is_open(desk: AnsweringServer, zoho
 # -- what goes wrong ----------------------------------------------------------------------------
 
 
-async def test_a_document_that_breaks_off_is_asked_for_again(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+async def test_a_document_that_breaks_off_is_fetched_again(
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    desk.answers = [streamed(PDF[:70_000], size=len(PDF)), refused(), pdf()]
+    server.answers = [streamed(PDF[:70_000], size=len(PDF)), refused(), pdf()]
     path = await invoices.get_pdf(zoho, "1").save(tmp_path)
     assert path.read_bytes() == PDF
     assert names(tmp_path) == [path.name]
-    assert len(desk.taken) == 3
+    assert len(server.taken) == 3
 
 
 async def test_half_a_document_is_never_saved(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    desk.answers = [streamed(PDF[:70_000], size=len(PDF))]
+    server.answers = [streamed(PDF[:70_000], size=len(PDF))]
     with pytest.raises(ConnectionBroken):
         await invoices.get_pdf(zoho, "1").save(tmp_path)
     assert names(tmp_path) == []
-    assert len(desk.taken) == 4
+    assert len(server.taken) == 4
     with pytest.raises(ConnectionBroken):
         async with invoices.get_pdf(zoho, "1").open() as document:
             await document.read()
 
 
-async def test_a_server_that_falls_silent_is_left(desk: AnsweringServer, zoho: Session) -> None:
+async def test_a_server_that_falls_silent_is_a_timeout(
+    server: AnsweringServer, zoho: Session
+) -> None:
     never = asyncio.Event()
-    desk.answers = [streamed(PDF, then=never)]
+    server.answers = [streamed(PDF, then=never)]
     with pytest.raises(CallTimeout):
         await invoices.get_pdf(zoho.with_options(timeout=0.05), "1").read()
     never.set()
 
 
-async def test_documents_may_take_as_long_as_they_come(
-    desk: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
+async def test_documents_have_no_total_timeout(
+    server: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[float | None, float]] = []
     send = Transport.open
 
-    async def watched(self: Transport, *args: Any, **named: Any) -> Opened:
+    async def watched(self: Transport, *args: Any, **named: Any) -> OpenResponse:
         given.append((named["total"], named["silence"]))
         return await send(self, *args, **named)
 
     monkeypatch.setattr(Transport, "open", watched)
-    desk.answers = [done(), pdf()]
+    server.answers = [done(), pdf()]
     await zoho.request("GET", "/x")
     await invoices.get_pdf(zoho, "1").read()
     assert given[-2:] == [(300.0, 60.0), (None, 60.0)]
@@ -291,39 +297,39 @@ async def test_documents_may_take_as_long_as_they_come(
     ("answer", "problem"),
     [
         (web.Response(text="<html>", content_type="text/html"), "HTML"),
-        (web.Response(body=b"gone", content_type="application/pdf"), "no PDF"),
+        (web.Response(body=b"gone", content_type="application/pdf"), "not a PDF"),
         (web.Response(body=b"", content_type="application/pdf"), "empty"),
         (web.json_response({"code": 0, "message": "success"}), "JSON"),
     ],
 )
-async def test_what_is_no_pdf_is_an_error(
-    answer: web.Response, problem: str, desk: AnsweringServer, zoho: Session, tmp_path: Path
+async def test_an_answer_that_is_not_a_pdf_is_an_error(
+    answer: web.Response, problem: str, server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    desk.answers = [answer]
+    server.answers = [answer]
     with pytest.raises(UnreadableReply, match=problem):
         await invoices.get_pdf(zoho, "1").save(tmp_path)
     assert names(tmp_path) == []
 
 
-async def test_an_error_stays_an_error_where_a_document_was_asked_for(
-    desk: AnsweringServer, zoho: Session
+async def test_an_error_answer_to_a_document_request_is_raised(
+    server: AnsweringServer, zoho: Session
 ) -> None:
-    desk.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
+    server.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
     with pytest.raises(NotFound, match="gone"):
         await invoices.get_pdf(zoho, "1").read()
-    desk.answers = [web.json_response({"code": 9004, "message": "no such currency"})]
+    server.answers = [web.json_response({"code": 9004, "message": "no such currency"})]
     with pytest.raises(ReplyError, match="no such currency"):
         await expenses.get_receipt(zoho, "1").read()
 
 
-async def test_a_page_is_taken_where_a_page_was_asked_for(
-    desk: AnsweringServer, zoho: Session
+async def test_html_is_accepted_if_html_was_requested(
+    server: AnsweringServer, zoho: Session
 ) -> None:
-    desk.answers = [web.Response(text="<html>", content_type="text/html")]
+    server.answers = [web.Response(text="<html>", content_type="text/html")]
     assert await invoices.get_html(zoho, "1").read() == b"<html>"
 
 
-async def test_a_full_disk_is_told_and_leaves_nothing(
+async def test_a_full_disk_raises_and_leaves_nothing(
     zoho: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -338,10 +344,10 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
 # -- memory ---------------------------------------------------------------------------------------
 
 
-async def _save_large(desk: AnsweringServer, zoho: Session, folder: Path, megabytes: int) -> int:
+async def _save_large(server: AnsweringServer, zoho: Session, folder: Path, megabytes: int) -> int:
     """The most memory in use, in bytes, while a document of some size is saved."""
     megabyte = bytes(1024 * 1024)
-    desk.answers = [streamed(b"%PDF-1.4", *([megabyte] * megabytes))]
+    server.answers = [streamed(b"%PDF-1.4", *([megabyte] * megabytes))]
     tracemalloc.start()
     try:
         path = await invoices.get_pdf(zoho, "1").save(folder)
@@ -354,14 +360,14 @@ async def _save_large(desk: AnsweringServer, zoho: Session, folder: Path, megaby
 
 
 async def test_a_document_is_never_in_memory_as_a_whole(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    assert await _save_large(desk, zoho, tmp_path, 24) < 8 * 1024 * 1024
+    assert await _save_large(server, zoho, tmp_path, 24) < 8 * 1024 * 1024
 
 
 @pytest.mark.long
-async def test_two_hundred_megabytes_take_no_more_memory_than_a_few(
-    desk: AnsweringServer, zoho: Session, tmp_path: Path
+async def test_two_hundred_megabytes_need_no_more_memory_than_a_few(
+    server: AnsweringServer, zoho: Session, tmp_path: Path
 ) -> None:
-    small = await _save_large(desk, zoho, tmp_path, 24)
-    assert await _save_large(desk, zoho, tmp_path, 200) < small + 4 * 1024 * 1024
+    small = await _save_large(server, zoho, tmp_path, 24)
+    assert await _save_large(server, zoho, tmp_path, 200) < small + 4 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""From no credentials to a first export: the login driven as a person does, in a terminal."""
+"""From no credentials to a first export: the login in a terminal, as a person does it."""
 
 from __future__ import annotations
 
@@ -203,8 +203,8 @@ async def test_agreeing_on_the_page_logs_in(tmp_path: Path) -> None:
             forged = query["redirect_uri"] + "?code=1000.forged&state=another"
             with pytest.raises(OSError, match="400"):
                 urlopen(forged)
-            told = f"code={answer['code']}&state={answer['state']}"
-            with urlopen(f"{query['redirect_uri']}?{told}") as page:
+            answered = f"code={answer['code']}&state={answer['state']}"
+            with urlopen(f"{query['redirect_uri']}?{answered}") as page:
                 assert b"close this window" in page.read()
 
         code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
@@ -214,15 +214,15 @@ async def test_agreeing_on_the_page_logs_in(tmp_path: Path) -> None:
         assert "profile firm" in out
 
 
-async def test_refusing_on_the_page_is_told(tmp_path: Path) -> None:
+async def test_refusing_on_the_page_ends_the_login(tmp_path: Path) -> None:
     async with Sandbox() as zoho:
         loop = asyncio.get_running_loop()
 
         def browse(url: str) -> None:
             query = dict(parse_qsl(urlsplit(url).query))
             answer = asyncio.run_coroutine_threadsafe(agree(url, answer="reject"), loop).result()
-            told = "&".join(f"{name}={value}" for name, value in answer.items())
-            urlopen(f"{query['redirect_uri']}?{told}").close()
+            answered = "&".join(f"{name}={value}" for name, value in answer.items())
+            urlopen(f"{query['redirect_uri']}?{answered}").close()
 
         code, seen = await login_by_browser(zoho, tmp_path, browse)
         assert code == 1
@@ -241,7 +241,7 @@ async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
                 chrome.get(url)
                 assert "ZohoBooks.settings.READ" in chrome.page_source
                 chrome.find_element("id", "accept").click()
-                assert "close this window" in chrome.find_element("id", "told").text
+                assert "close this window" in chrome.find_element("id", "message").text
 
         code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
         assert code == 0, seen
@@ -296,7 +296,7 @@ async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
         assert not re.search(r"1000\.[0-9a-f]{32}\.", left)
 
 
-async def test_nobody_at_the_terminal_is_told(tmp_path: Path) -> None:
+async def test_a_login_without_a_terminal_raises(tmp_path: Path) -> None:
     async with Sandbox() as zoho:
         code, out, err = await command(environment(zoho, tmp_path), "login")
         assert code == 2

@@ -1,4 +1,4 @@
-"""The page that catches the redirect of a login."""
+"""The local page that receives the redirect of a login."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_only_the_answer_that_belongs_to_the_login_is_taken() -> None:
+async def test_only_the_answer_of_this_login_is_accepted() -> None:
     port = free_port()
     async with Loopback(port, state="ours") as page, aiohttp.ClientSession() as http:
         for url, status in (
@@ -40,7 +40,7 @@ async def test_only_the_answer_that_belongs_to_the_login_is_taken() -> None:
         assert (await page.answer(5.0)).code == "1000.ours"
 
 
-async def test_a_port_that_is_taken_is_told() -> None:
+async def test_a_port_in_use_raises() -> None:
     with closing(socket.socket()) as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -50,7 +50,7 @@ async def test_a_port_that_is_taken_is_told() -> None:
                 pass
 
 
-async def test_nobody_who_agrees_is_told_in_the_end() -> None:
+async def test_no_answer_raises_after_the_timeout() -> None:
     async with Loopback(free_port(), state="ours") as page:
-        with pytest.raises(AuthError, match="begin again"):
+        with pytest.raises(AuthError, match="start again"):
             await page.answer(0.01)

@@ -97,7 +97,7 @@ async def test_a_body_cut_short_is_a_broken_connection() -> None:
         await transport.close()
 
 
-async def test_nobody_listening_is_not_connected() -> None:
+async def test_no_listener_raises_not_connected() -> None:
     async with serving(_drop) as server:
         url = server.url
     transport = Transport(None, user_agent="test")

@@ -25,14 +25,14 @@ from tests.support.consent_pages import self_client_code
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
-    Client,
     Credentials,
     FileStore,
+    OAuthClient,
     exchange_code,
     refresh,
     revoke,
 )
-from zoho_async.auth.lease import Shared
+from zoho_async.auth.lease import TokenState
 from zoho_async.books import invoices, items
 from zoho_async.errors import ZohoError
 from zoho_async.events import Event
@@ -48,8 +48,8 @@ HOLD_SECRETS = {"tokens.json", "profiles.json"}
 PRIVATE_QUERY = "a-customers-own-words"
 
 
-class Told:
-    """All that was told; `search` finds what should not be in it."""
+class CapturedText:
+    """Everything that was printed, logged or raised; `search` finds secrets in it."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.parts: list[str] = []
@@ -76,9 +76,9 @@ class Told:
     def search(self, zoho: Sandbox, folder: Path) -> int:
         """Look through everything; how many bytes that was."""
         logged = [record.getMessage() + repr(record.args) for record in self._caplog.records]
-        told = "\n".join([*self.parts, *logged, self._caplog.text]).encode()
-        assert_no_secret(zoho, told, "what was told")
-        return len(told) + search_files(zoho, folder)
+        captured = "\n".join([*self.parts, *logged, self._caplog.text]).encode()
+        assert_no_secret(zoho, captured, "what was printed")
+        return len(captured) + search_files(zoho, folder)
 
 
 def assert_no_secret(zoho: Sandbox, text: bytes, where: str) -> None:
@@ -100,9 +100,9 @@ def search_files(zoho: Sandbox, folder: Path) -> int:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Told:
+def captured(caplog: pytest.LogCaptureFixture) -> CapturedText:
     caplog.set_level(logging.DEBUG)
-    return Told(caplog)
+    return CapturedText(caplog)
 
 
 FAULTS: list[list[Fault]] = [
@@ -127,40 +127,42 @@ FAULTS: list[list[Fault]] = [
 
 @asynccontextmanager
 async def failing(
-    told: Told, zoho: Sandbox, folder: Path, **environ: str
+    captured: CapturedText, zoho: Sandbox, folder: Path, **environ: str
 ) -> AsyncIterator[Session]:
     """A session that keeps all it can in ``folder`` and tells all it does."""
     ledger, store = SqliteLedger(folder / "limits.sqlite"), FileStore(folder / "tokens.json")
     env = {**zoho.environment(), **environ}
-    async with Session.from_env(env, ledger=ledger, tokens=store, observer=told.event) as session:
+    async with Session.from_env(
+        env, ledger=ledger, tokens=store, observer=captured.event
+    ) as session:
         quick = session.with_options(timeout=2.0, max_wait=1.0)
-        account: Any = session._account
+        account: Any = session._client
         account._retry = Policy(base=0.001)
         account._tokens._retry = Policy(base=0.001)
-        told.add(session, quick, store, ledger, account, account._tokens, account._credentials)
+        captured.add(session, quick, store, ledger, account, account._tokens, account._credentials)
         yield quick
     await ledger.close()
     await store.close()
 
 
 @pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: "".join(f.kind for f in faults))
-async def test_no_call_that_fails_tells_a_secret(
-    told: Told, tmp_path: Path, faults: list[Fault]
+async def test_no_failing_call_shows_a_secret(
+    captured: CapturedText, tmp_path: Path, faults: list[Fault]
 ) -> None:
     asyncio.get_running_loop().set_debug(True)
     zoho = Sandbox(sizes={"books.items": 20, "books.invoices": 20}, faults=faults)
     async with zoho:
-        async with failing(told, zoho, tmp_path) as session:
+        async with failing(captured, zoho, tmp_path) as session:
             search = {"search_text": PRIVATE_QUERY}
-            await told.of(session.request("GET", "/items", query=search))
-            await told.of(invoices.get(session, "1"))
-            await told.of(items.delete(session, "1"))
-            await told.of(session.request("POST", "/items", body={"name": PRIVATE_QUERY}))
+            await captured.of(session.request("GET", "/items", query=search))
+            await captured.of(invoices.get(session, "1"))
+            await captured.of(items.delete(session, "1"))
+            await captured.of(session.request("POST", "/items", body={"name": PRIVATE_QUERY}))
             zoho.revoke_tokens()
-            await told.of(session.request("GET", "/items"))
-            await told.of(session.organizations())
-            await told.of(session.snapshot())
-        assert told.search(zoho, tmp_path) > 2_000
+            await captured.of(session.request("GET", "/items"))
+            await captured.of(session.organizations())
+            await captured.of(session.snapshot())
+        assert captured.search(zoho, tmp_path) > 2_000
 
 
 @pytest.mark.parametrize(
@@ -175,64 +177,68 @@ async def test_no_call_that_fails_tells_a_secret(
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-async def test_no_wrong_setting_tells_a_secret(
-    told: Told, tmp_path: Path, wrong: dict[str, str]
+async def test_no_wrong_setting_shows_a_secret(
+    captured: CapturedText, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     async with Sandbox(sizes={"books.items": 20}) as zoho:
-        async with failing(told, zoho, tmp_path, **wrong) as session:
-            await told.of(session.request("GET", "/items"))
-            await told.of(session.organizations())
-        assert told.errors
-        told.search(zoho, tmp_path)
+        async with failing(captured, zoho, tmp_path, **wrong) as session:
+            await captured.of(session.request("GET", "/items"))
+            await captured.of(session.organizations())
+        assert captured.errors
+        captured.search(zoho, tmp_path)
 
 
-async def test_no_grant_that_fails_tells_a_secret(told: Told, tmp_path: Path) -> None:
+async def test_no_failing_grant_shows_a_secret(captured: CapturedText, tmp_path: Path) -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
-        client = Client(zoho.client_id, zoho.client_secret)
+        client = OAuthClient(zoho.client_id, zoho.client_secret)
         code = await self_client_code(zoho)
-        await told.of(exchange_code(server, client, code))
-        await told.of(exchange_code(server, client, code))
-        await told.of(exchange_code(server, Client(zoho.client_id, "wrong-secret"), "1000.x"))
+        await captured.of(exchange_code(server, client, code))
+        await captured.of(exchange_code(server, client, code))
+        await captured.of(
+            exchange_code(server, OAuthClient(zoho.client_id, "wrong-secret"), "1000.x")
+        )
         credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
         for _ in range(12):
-            await told.of(refresh(server, credentials))
-        await told.of(revoke(server, "1000.wrong-code"))
-        await told.of(revoke(server, zoho.refresh_token))
-        await told.of(refresh(server, credentials))
+            await captured.of(refresh(server, credentials))
+        await captured.of(revoke(server, "1000.wrong-code"))
+        await captured.of(revoke(server, zoho.refresh_token))
+        await captured.of(refresh(server, credentials))
         away = AccountsServer(url="http://127.0.0.1:9")
         async with away:
-            await told.of(refresh(away, credentials))
-        told.add(server, client, credentials, Shared(token=zoho.refresh_token))
-        assert len(told.errors) >= 6
-        told.search(zoho, tmp_path)
+            await captured.of(refresh(away, credentials))
+        captured.add(server, client, credentials, TokenState(token=zoho.refresh_token))
+        assert len(captured.errors) >= 6
+        captured.search(zoho, tmp_path)
 
 
-async def test_no_job_that_fails_leaves_a_secret(told: Told, tmp_path: Path) -> None:
+async def test_no_failing_job_leaves_a_secret(captured: CapturedText, tmp_path: Path) -> None:
     faults = [
         Fault(kind="drop", path="/books/v3/items", times=2),
         Fault(kind="code", path="/books/v3/invoices", after=1, times=None, status=401, code=57),
     ]
     sizes = {"books.items": 600, "books.invoices": 600}
     async with Sandbox(sizes=sizes, faults=faults) as zoho:
-        async with failing(told, zoho, tmp_path) as session:
+        async with failing(captured, zoho, tmp_path) as session:
             job = Export(session, ["items", "invoices"], to=tmp_path / "out")
             async with job:
                 async for event in job:
-                    told.add(event)
-            told.add(job, job.summary)
-        assert told.search(zoho, tmp_path) > 10_000
+                    captured.add(event)
+            captured.add(job, job.summary)
+        assert captured.search(zoho, tmp_path) > 10_000
 
 
-async def test_the_search_finds_what_it_searches_for(told: Told, tmp_path: Path) -> None:
+async def test_the_search_finds_what_it_searches_for(
+    captured: CapturedText, tmp_path: Path
+) -> None:
     async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
         credentials = Credentials(zoho.client_id, zoho.client_secret, zoho.refresh_token)
         token = (await refresh(server, credentials)).access
         for secret in (zoho.client_secret, zoho.refresh_token, token.value, PRIVATE_QUERY):
             with pytest.raises(AssertionError):
-                assert_no_secret(zoho, f"told {secret}".encode(), "here")
+                assert_no_secret(zoho, f"printed {secret}".encode(), "here")
         logging.getLogger("zoho_async").debug("given %s", token.value)
         with pytest.raises(AssertionError):
-            told.search(zoho, tmp_path)
+            captured.search(zoho, tmp_path)
 
 
 COMMANDS: list[tuple[list[str], dict[str, str]]] = [

@@ -51,7 +51,7 @@ async def test_a_job_over_all_organizations_of_an_account(tmp_path: Path) -> Non
         assert zoho.token_requests == 1
 
 
-async def test_no_organization_is_told_with_those_there_are() -> None:
+async def test_no_organization_raises_with_the_choices() -> None:
     async with Sandbox(organization="111", organizations=["111", "222"]) as zoho:
         env = {**zoho.environment(), "ZOHO_ORGANIZATION_ID": ""}
         async with Session.from_env(env, ledger=MemoryLedger()) as account:
@@ -61,7 +61,7 @@ async def test_no_organization_is_told_with_those_there_are() -> None:
             assert caught.value.choices == ("111", "222")
 
 
-async def test_a_foreign_organization_is_told_with_those_there_are_asked_for_once() -> None:
+async def test_a_foreign_organization_raises_with_choices_fetched_once() -> None:
     zoho = Sandbox(organization="111", organizations=["111", "222"])
     async with zoho, session(zoho, organization="333") as account:
         failed = await asyncio.gather(
@@ -74,7 +74,7 @@ async def test_a_foreign_organization_is_told_with_those_there_are_asked_for_onc
         assert sum(each.path.endswith("/organizations") for each in zoho.arrivals) == 1
 
 
-async def test_a_missing_scope_is_named_even_where_organizations_may_not_be_listed() -> None:
+async def test_a_missing_scope_is_named_even_if_organizations_cannot_be_listed() -> None:
     async with Sandbox() as zoho:
         zoho.tokens.scope = "ZohoBooks.contacts.READ"
         async with session(zoho) as account:

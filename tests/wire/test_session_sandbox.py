@@ -42,7 +42,7 @@ async def test_a_session_works_as_a_fixture(zoho: Session) -> None:
     assert len(reply["contacts"]) == 5
 
 
-async def test_a_hundred_calls_at_once_ask_for_one_token(sandbox: Sandbox) -> None:
+async def test_a_hundred_concurrent_calls_request_one_token(sandbox: Sandbox) -> None:
     async with Session.from_env(sandbox.environment(), ledger=MemoryLedger()) as zoho:
         await asyncio.gather(*(zoho.request("GET", "/contacts") for _ in range(50)))
     assert sandbox.token_requests == 1
@@ -67,19 +67,19 @@ async def test_a_short_lived_token_is_renewed_before_it_ends() -> None:
         assert {arrival.status for arrival in sandbox.arrivals} == {200}
 
 
-async def test_an_organization_that_is_not_ours_is_told(sandbox: Sandbox, zoho: Session) -> None:
+async def test_an_organization_of_another_user_raises(sandbox: Sandbox, zoho: Session) -> None:
     with pytest.raises(OrganizationError, match="6041"):
         await zoho.for_organization("99999999").request("GET", "/contacts")
 
 
-async def test_several_organizations_and_none_named_is_told(sandbox: Sandbox) -> None:
+async def test_several_organizations_without_a_name_raise(sandbox: Sandbox) -> None:
     environment = sandbox.environment() | {"ZOHO_ORGANIZATION_ID": ""}
     async with Session.from_env(environment, ledger=MemoryLedger()) as zoho:
         with pytest.raises(OrganizationError, match="6024"):
             await zoho.request("GET", "/contacts")
 
 
-async def test_a_missing_record_is_told(zoho: Session) -> None:
+async def test_a_missing_record_raises_not_found(zoho: Session) -> None:
     with pytest.raises(NotFound, match="1002"):
         await zoho.request("GET", "/contacts/460000000000000001")
 
@@ -96,7 +96,7 @@ async def test_a_dropped_connection_counts_one_arrival_a_try(
     assert sandbox.calls - before == (4 if method == "GET" else 1)
 
 
-async def test_nothing_is_left_when_a_session_is_closed(sandbox: Sandbox) -> None:
+async def test_a_closed_session_leaves_nothing_open(sandbox: Sandbox) -> None:
     before = asyncio.all_tasks()
     async with Session.from_env(sandbox.environment(), ledger=MemoryLedger()) as zoho:
         await zoho.request("GET", "/contacts")

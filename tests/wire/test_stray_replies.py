@@ -1,7 +1,7 @@
-"""A reply that was not asked for never becomes the answer to a call.
+"""A reply that was not requested never becomes the answer to a call.
 
-The server speaks over raw sockets from a thread of its own, so that what it sends lies in the
-kernel's buffer before the client's event loop has looked at it.
+The server writes to raw sockets from a separate thread, so that its bytes are in the kernel's
+buffer before the client's event loop has looked at it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ async def turns() -> None:
     ids=["one", "three", "most of one", "half a head", "a blank line", "garbage", "a tail", "1xx"],
 )
 @pytest.mark.parametrize("seen", [True, False], ids=["seen by the loop", "in the kernel"])
-async def test_what_came_on_an_idle_connection_is_never_an_answer(extra: bytes, seen: bool) -> None:
+async def test_input_on_an_idle_connection_is_never_an_answer(extra: bytes, seen: bool) -> None:
     with serving() as server:
         transport = Transport(None, user_agent="test")
         assert await get(transport, server, "/1") == b"/1"
@@ -132,7 +132,7 @@ async def test_what_came_on_an_idle_connection_is_never_an_answer(extra: bytes, 
 
 
 @pytest.mark.parametrize("extra", [STRAY, STRAY[:20], STRAY[:-3]])
-async def test_what_came_with_the_answer_before_is_never_an_answer(extra: bytes) -> None:
+async def test_input_after_the_previous_answer_is_never_an_answer(extra: bytes) -> None:
     with serving(after=extra) as server:
         transport = Transport(None, user_agent="test")
         for path in ("/1", "/2", "/3"):
@@ -151,17 +151,17 @@ class Late(aiohttp.TCPConnector):
         return connection
 
 
-async def test_a_server_that_speaks_first_is_not_asked() -> None:
+async def test_a_server_that_sends_first_gets_no_request() -> None:
     with serving(greeting=STRAY) as server:
         async with Late() as connector:
             transport = Transport(connector, user_agent="test")
-            with pytest.raises(NotConnected, match="before it was asked"):
+            with pytest.raises(NotConnected, match="before the request"):
                 await get(transport, server, "/1")
             await transport.close()
         assert server.requests == []
 
 
-async def test_many_idle_connections_that_were_spoilt_cost_no_call() -> None:
+async def test_many_dirty_idle_connections_fail_no_call() -> None:
     with serving() as server:
         transport = Transport(None, user_agent="test")
         await asyncio.gather(*(get(transport, server, f"/{n}") for n in range(8)))

@@ -1,4 +1,4 @@
-"""Nobody waits for a silent server longer than was said, and nobody is given up too early."""
+"""A silent server ends a call after the timeout, not earlier and not later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def transport() -> AsyncIterator[Transport]:
     await own.close()
 
 
-async def test_a_body_that_stops_coming_is_a_timeout(transport: Transport) -> None:
+async def test_a_body_that_stops_is_a_timeout(transport: Transport) -> None:
     hold = asyncio.Event()
 
     async def stopping(number: int, writer: asyncio.StreamWriter) -> bool:
@@ -37,7 +37,7 @@ async def test_a_body_that_stops_coming_is_a_timeout(transport: Transport) -> No
         hold.set()
 
 
-async def test_an_answer_that_drips_for_ever_is_a_timeout(transport: Transport) -> None:
+async def test_an_answer_that_drips_forever_is_a_timeout(transport: Transport) -> None:
     given_up = asyncio.Event()
 
     async def dripping(number: int, writer: asyncio.StreamWriter) -> bool:
@@ -53,7 +53,7 @@ async def test_an_answer_that_drips_for_ever_is_a_timeout(transport: Transport) 
         given_up.set()
 
 
-async def test_one_call_that_is_given_up_costs_no_other(transport: Transport) -> None:
+async def test_one_timeout_fails_no_other_call(transport: Transport) -> None:
     asked, hold = asyncio.Event(), asyncio.Event()
 
     async def first_silent(number: int, writer: asyncio.StreamWriter) -> bool:

@@ -1,4 +1,4 @@
-"""A fleet that shares a store refreshes once, and once more when the refresher is killed."""
+"""A fleet that shares a store refreshes once, and once more if the refresher is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support.redis_server import RedisServer
 from tests.support.token_worker import store_at
 from zoho_async.auth import AccessToken, Credentials, store_key
-from zoho_async.auth.lease import Shared, keep
+from zoho_async.auth.lease import TokenState, complete
 from zoho_async.sandbox import Sandbox
 
 PROCESSES, TASKS = 8, 50
@@ -44,7 +44,7 @@ async def expire(zoho: Sandbox, place: str) -> None:
     """Leave a token in the store that ended long ago."""
     store = store_at(place, 25.0)
     old = AccessToken("1000.old", 3600.0, zoho.url)
-    await store.change(key_of(zoho), partial(keep, holder="", token=old, took=7200.0))
+    await store.change(key_of(zoho), partial(complete, holder="", token=old, took=7200.0))
     await store.close()
 
 
@@ -88,7 +88,7 @@ async def test_a_refresher_that_is_killed_costs_one_more_request(place: str) -> 
         zoho.latency = 1.0
         store = store_at(place, 2.0)
 
-        def holder(shared: Shared, now: float) -> str:
+        def holder(shared: TokenState, now: float) -> str:
             return shared.holder
 
         give_the_word(fleet)

@@ -1,9 +1,9 @@
-"""OAuth: what proves who calls, and the access tokens that come of it."""
+"""OAuth: credentials, grants, access tokens and the stores that share them."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from zoho_async.auth.credentials import Client, Credentials
+from zoho_async.auth.credentials import Credentials, OAuthClient
 from zoho_async.auth.grants import (
     Redirect,
     authorization_url,
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessToken",
     "AccountsServer",
-    "Client",
     "Credentials",
     "FileStore",
     "Grant",
     "KeyringStore",
     "MemoryStore",
+    "OAuthClient",
     "Profile",
     "Profiles",
     "Redirect",
@@ -52,7 +52,7 @@ __all__ = [
     "store_key",
 ]
 
-#: What few programs need is loaded when it is asked for: an import of the package stays light.
+#: Names that few programs need. They are loaded on first use, which keeps the import fast.
 _LATER: Final = {
     "FileStore": "stores.file",
     "KeyringStore": "stores.file",

@@ -1,4 +1,4 @@
-"""What an account proves itself with."""
+"""OAuth credentials: a client's id and secret, and a user's refresh token."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _VARIABLES: Final = {
 }
 
 
-class Client(msgspec.Struct, frozen=True):
-    """A client of the API console: its id and its secret. The repr shows the id only.
+class OAuthClient(msgspec.Struct, frozen=True):
+    """A client of the API console: its id and secret. The repr shows the id only.
 
-    Surrounding white space is cut off. Raises `ConfigurationError` when one is empty.
+    Surrounding white space is removed. Raises `ConfigurationError` if one is empty.
     """
 
     client_id: str
@@ -29,18 +29,18 @@ class Client(msgspec.Struct, frozen=True):
         _strip(self)
 
     def __repr__(self) -> str:
-        return f"Client(client_id={self.client_id!r}, ...)"
+        return f"OAuthClient(client_id={self.client_id!r}, ...)"
 
     def form(self) -> dict[str, str]:
-        """The parameters of a token request that say who asks."""
+        """The parameters of a token request that name the client."""
         return {"client_id": self.client_id, "client_secret": self.client_secret}
 
 
 class Credentials(msgspec.Struct, frozen=True):
     """A client's id and secret, and a user's refresh token for it.
 
-    Surrounding white space is cut off (it comes along when pasting). Raises `ConfigurationError`
-    when one is empty. The repr shows the client id only.
+    Surrounding white space, which often comes with pasted text, is removed. Raises
+    `ConfigurationError` if one is empty. The repr shows the client id only.
     """
 
     client_id: str
@@ -54,15 +54,15 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials(client_id={self.client_id!r}, ...)"
 
     @property
-    def client(self) -> Client:
-        """The client that the refresh token was given to."""
-        return Client(self.client_id, self.client_secret)
+    def client(self) -> OAuthClient:
+        """The client that the refresh token belongs to."""
+        return OAuthClient(self.client_id, self.client_secret)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Credentials:
         """Read ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET`` and ``ZOHO_REFRESH_TOKEN``.
 
-        Raises `ConfigurationError` that names every variable that is missing.
+        Raises `ConfigurationError` that names every missing variable.
         """
         values = {name: environ.get(variable, "").strip() for name, variable in _VARIABLES.items()}
         missing = [_VARIABLES[name] for name, value in values.items() if not value]

@@ -1,13 +1,13 @@
-"""Every way to a token that Zoho has, as functions.
+"""All OAuth grants that Zoho offers, as functions.
 
 An account starts with a *code*: from the API console (Self Client) or from the authorization page
-in a browser. `exchange_code` makes a refresh token of it, which lives until it is revoked, and
-`refresh` makes access tokens of that, which live an hour. `client_credentials` needs no user.
+in a browser. `exchange_code` turns it into a refresh token, which lives until it is revoked.
+`refresh` turns that into access tokens, which live an hour. `client_credentials` needs no user.
 
-The authorization page sends its answer to a redirect address, in the query. ``state`` ties it to
-the question: an answer that lacks it was made by somebody else. The answer also names the data
-center of the user who agreed, which need not be the one that was asked; the code works only there,
-and is sent there only if the host stands in the table of regions.
+The authorization page sends its answer to a redirect address, in the query. ``state`` ties the
+answer to the request; an answer without it is forged. The answer also names the data center of the
+user who agreed, which may differ from the one that was asked. The code works only there, and it is
+sent there only if the host is in the table of regions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from zoho_async.auth.credentials import Client, Credentials
+from zoho_async.auth.credentials import Credentials, OAuthClient
 from zoho_async.auth.reply import AccessToken, Grant, granted, refused, revoked
 from zoho_async.auth.server import AccountsServer
 from zoho_async.errors import AuthError, ConfigurationError, ConsentRefused
@@ -38,15 +38,15 @@ def authorization_url(
     redirect_uri: str,
     state: str,
 ) -> str:
-    """Where a user agrees in a browser; what it answers is read by `read_redirect`.
+    """Return the page on which a user agrees. `read_redirect` reads its answer.
 
-    A refresh token comes of it each time (``access_type=offline``, ``prompt=consent``).
-    ``redirect_uri`` must be registered for the client, letter by letter. ``state`` is to be
-    unguessable (``secrets.token_urlsafe``). Raises `ConfigurationError` without scopes.
+    The answer always leads to a refresh token (``access_type=offline``, ``prompt=consent``).
+    ``redirect_uri`` must be registered for the client, letter by letter. ``state`` must be
+    unguessable (``secrets.token_urlsafe``). Raises `ConfigurationError` without scopes or state.
     """
     wanted = ",".join(scopes)
     if not wanted or not state:
-        raise ConfigurationError("name at least one scope, and a state")
+        raise ConfigurationError("pass at least one scope, and a state that is not empty")
     query = {
         "response_type": "code",
         "client_id": client_id,
@@ -61,7 +61,7 @@ def authorization_url(
 
 
 class Redirect(msgspec.Struct, frozen=True):
-    """The code that came with a redirect, and the accounts server that will take it ("": as asked).
+    """The code from a redirect, and the accounts server that takes it ("": the one that was asked).
 
     ``region`` is that server's name in the table of regions.
     """
@@ -75,21 +75,21 @@ class Redirect(msgspec.Struct, frozen=True):
 
 
 def read_redirect(query: Mapping[str, str], *, state: str) -> Redirect:
-    """What the authorization page answered, ``query`` being that of the redirect.
+    """Read the authorization page's answer from the ``query`` of the redirect.
 
-    Raises `ConsentRefused` for another ``state`` or a user who refused, and the other `AuthError`
-    that an error in it means.
+    Raises `ConsentRefused` if ``state`` differs or the user refused, and another `AuthError` for
+    any other error in the answer.
     """
     if not hmac.compare_digest(query.get("state", "").encode(), state.encode()):
         raise ConsentRefused(
-            "an answer came that does not belong to this login (its state differs): begin again"
+            "an answer came that does not belong to this login (its state differs): start again"
         )
     error = query.get("error")
     if error:
         raise refused(error, "authorization")
     code = query.get("code", "")
     if not code:
-        raise ConsentRefused("the authorization page sent no code: begin again")
+        raise ConsentRefused("the authorization page sent no code: start again")
     server = query.get("accounts-server", "").rstrip("/")
     for home in REGIONS.values():
         if home.accounts_url == server:
@@ -98,7 +98,7 @@ def read_redirect(query: Mapping[str, str], *, state: str) -> Redirect:
 
 
 def console_url(accounts_url: str) -> str:
-    """The API console that belongs to an accounts server; where Self Clients make their codes."""
+    """Return the API console of an accounts server, where Self Clients get their codes."""
     host = urlsplit(accounts_url).hostname or ""
     if any(home.accounts_url == accounts_url for home in REGIONS.values()):
         return f"https://api-console.{host.removeprefix('accounts.')}"
@@ -106,11 +106,11 @@ def console_url(accounts_url: str) -> str:
 
 
 async def exchange_code(
-    server: AccountsServer, client: Client, code: str, *, redirect_uri: str | None = None
+    server: AccountsServer, client: OAuthClient, code: str, *, redirect_uri: str | None = None
 ) -> Grant:
-    """The tokens for ``code``, which is used up by this; ``redirect_uri`` is None for Self Clients.
+    """Exchange ``code``, which works once, for tokens. Self Clients have no ``redirect_uri``.
 
-    Raises `InvalidGrant` for a code that is no longer good, `AuthError` when no refresh token came
+    Raises `InvalidGrant` if the code is not valid any more, `AuthError` if no refresh token came
     with the access token, and what `refresh` raises.
     """
     form = {"grant_type": "authorization_code", "code": code.strip(), **client.form()}
@@ -127,7 +127,7 @@ async def exchange_code(
 
 
 async def refresh(server: AccountsServer, credentials: Credentials) -> Grant:
-    """A new access token. Zoho gives ten in ten minutes, and ends the oldest of 10 to 15.
+    """Get a new access token. Zoho gives ten in ten minutes and ends the oldest of 10 to 15.
 
     Raises `InvalidGrant`, `InvalidClient`, `TokenThrottled`, `AccountsUnavailable`, `AuthError`.
     """
@@ -141,10 +141,12 @@ async def refresh(server: AccountsServer, credentials: Credentials) -> Grant:
 
 
 async def client_credentials(
-    server: AccountsServer, client: Client, *, scopes: Iterable[str], soid: str | None = None
+    server: AccountsServer, client: OAuthClient, *, scopes: Iterable[str], soid: str | None = None
 ) -> AccessToken:
-    """An access token for the client itself. ``soid`` names service and organization where Zoho
-    asks for them (``ZohoBooks.10234695``). Raises as `refresh` does, and `InvalidScope`.
+    """Get an access token for the client itself.
+
+    ``soid`` names service and organization if Zoho asks for them (``ZohoBooks.10234695``). Raises
+    as `refresh` does, and `InvalidScope`.
     """
     form = {"grant_type": "client_credentials", "scope": ",".join(scopes), **client.form()}
     if soid:
@@ -154,6 +156,6 @@ async def client_credentials(
 
 
 async def revoke(server: AccountsServer, refresh_token: str) -> None:
-    """End ``refresh_token`` and its access tokens. Raises `InvalidGrant` where it is none."""
+    """Revoke ``refresh_token`` and its access tokens. Raises `InvalidGrant` if it is not valid."""
     answer = await server.post(_REVOKE_PATH, {"token": refresh_token})
     revoked(answer.status, answer.body)

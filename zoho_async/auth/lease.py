@@ -1,26 +1,32 @@
-"""Whose turn it is to ask for a token: what a token store decides, as functions of values.
+"""Decide who may ask for a new access token, as functions of values.
 
-Model. Everyone who uses one refresh token - tasks, processes, machines - shares one `Shared` value,
-which a store changes under its lock, one at a time. Who needs a token calls `ask`, and is told one
-of four things: here is one (`Have`); somebody is asking already (`Busy`); it is your turn (`Turn`),
-ask the accounts server and bring what it says to `keep` or `fail`; or nobody may ask now
-(`Denied`).
+Model. All users of one refresh token (tasks, processes, machines) share one `TokenState`, which a
+store changes under its lock, one change at a time. A caller that needs a token calls `acquire` and
+gets one of four results:
 
-Invariant: within any ``PERIOD`` at most ``MOST`` turns are given, whoever asks, because a turn is
-written down before the request is sent and is never taken back. Zoho counts arrivals, which lag
-behind turns by up to the time that a request may take; ``PERIOD`` is longer than Zoho's ten minutes
-by that much, so that no jitter puts an eleventh arrival into ten minutes.
+- `TokenReady`: here is a token.
+- `RefreshRunning`: another caller is asking; wait.
+- `LeaseGranted`: ask the accounts server, then call `complete` or `fail`.
+- `RefreshDenied`: no caller may ask now.
 
-A turn is a lease. One who dies with it blocks the others until it ends, never longer. One who is
-merely slow may still bring a token after that; it is as good as any, so it is kept.
+Invariant. Within any ``PERIOD`` at most ``MAX_REQUESTS`` leases are granted to all callers
+together.
 
-Time is the store's (wall) time. One clock serves a file, the server's serves Redis. A clock that
-was set back makes entries of the future: they count as of now, and a token of the future is not
-believed, because its end is not known.
+Why it holds. A lease is written down before the request is sent, and the entry is never taken back.
+Zoho counts arrivals, which lag behind leases by up to the time that a request may take. ``PERIOD``
+is longer than Zoho's ten minutes by that much, so no jitter puts an eleventh arrival into ten
+minutes.
 
-A 401 may mean a token that died early or a missing scope. `drop` tells them apart by trying a new
-token, but ``MOST_FORCED`` times in ``PERIOD``: a scope that is missing from every call must not use
-up the tokens of a fleet that otherwise works.
+A lease ends by itself. A holder that dies blocks the others until then, never longer. A holder that
+is only slow may still store its token after that; the token is as good as any other.
+
+Time is the store's (wall) time: one clock serves a file, the server's clock serves Redis. If a
+clock was set back, entries lie in the future. They count as of now, and a token from the future is
+dropped because its end is not known.
+
+A 401 may mean a token that died early or a missing scope. `reject_token` tells them apart by trying
+a new token, but only ``MAX_FORCED`` times in ``PERIOD``: a scope that is missing from every call
+must not use up the tokens of a fleet that otherwise works.
 """
 
 from __future__ import annotations
@@ -36,48 +42,50 @@ from zoho_async.errors import AuthError, InvalidClient, InvalidGrant, TokenThrot
 
 RENEW_EARLY: Final = 300.0
 RENEW_NOW: Final = 60.0
-MOST: Final = 10
-MOST_FORCED: Final = 5
+MAX_REQUESTS: Final = 10
+MAX_FORCED: Final = 5
 ZOHO_PERIOD: Final = 600.0
 PERIOD: Final = ZOHO_PERIOD + LONGEST + 10.0
 LEASE: Final = LONGEST + 5.0
 #: Clocks of two machines that share a store may differ by so much, in seconds.
 SKEW: Final = 30.0
 
-_WRONG: Final[dict[str, type[AuthError]]] = {
+_CREDENTIAL_ERRORS: Final[dict[str, type[AuthError]]] = {
     "InvalidClient": InvalidClient,
     "InvalidGrant": InvalidGrant,
 }
 
 
-class Shared(msgspec.Struct):
-    """What a store keeps of one refresh token; times are in seconds of its clock.
+class TokenState(msgspec.Struct):
+    """What a store keeps for one refresh token. Times are seconds of the store's clock.
 
-    ``asked`` and ``forced`` are when turns were given and tokens dropped. ``denied_until`` is set
-    by the accounts server's own throttle, ``wrong`` by its word that the credentials are no good.
+    ``requests`` are the times of leases, ``rejections`` those of rejected tokens.
+    ``throttled_until`` is set when the accounts server throttles, ``error`` when it says that the
+    credentials are wrong.
     """
 
     token: str = ""
     issued: float = 0.0
     life: float = 0.0
     api_domain: str = ""
-    asked: list[float] = []
-    forced: list[float] = []
+    requests: list[float] = []
+    rejections: list[float] = []
     holder: str = ""
     lease_ends: float = 0.0
-    denied_until: float = 0.0
-    wrong: str = ""
-    advice: str = ""
-    wrong_until: float = 0.0
+    throttled_until: float = 0.0
+    error: str = ""
+    error_text: str = ""
+    error_until: float = 0.0
 
     def __repr__(self) -> str:
-        return f"Shared(issued={self.issued}, life={self.life}, asked={len(self.asked)}, ...)"
+        count = len(self.requests)
+        return f"TokenState(issued={self.issued}, life={self.life}, requests={count}, ...)"
 
 
-SHARED: Final = decoder_of(Shared)
+TOKEN_STATE: Final = decoder_of(TokenState)
 
 
-class Have(msgspec.Struct, frozen=True):
+class TokenReady(msgspec.Struct, frozen=True):
     """A token, the seconds it still lives, and its age in seconds."""
 
     token: AccessToken
@@ -85,121 +93,128 @@ class Have(msgspec.Struct, frozen=True):
     age: float
 
 
-class Busy(msgspec.Struct, frozen=True):
-    """Somebody is asking; his lease ends after ``seconds``."""
+class RefreshRunning(msgspec.Struct, frozen=True):
+    """Another caller is asking. Its lease ends after ``seconds``."""
 
     seconds: float
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """Ask the accounts server."""
+class LeaseGranted(msgspec.Struct, frozen=True):
+    """The caller must ask the accounts server."""
 
 
-class Denied(msgspec.Struct, frozen=True):
-    """Nobody may ask; ``error`` says why."""
+class RefreshDenied(msgspec.Struct, frozen=True):
+    """No caller may ask now. ``error`` says why."""
 
     error: AuthError
 
 
-Word: TypeAlias = Have | Busy | Turn | Denied
+LeaseResult: TypeAlias = TokenReady | RefreshRunning | LeaseGranted | RefreshDenied
 
 
-def ask(shared: Shared, now: float, *, holder: str, lease: float, early: bool = False) -> Word:
-    """What ``holder`` is to do. ``early`` asks for a successor of a token that still works."""
-    _settle(shared, now)
-    have = held(shared, now)
+def acquire(
+    shared: TokenState, now: float, *, holder: str, lease: float, early: bool = False
+) -> LeaseResult:
+    """Decide what ``holder`` does next. ``early`` asks to replace a token that still works."""
+    _expire(shared, now)
+    have = usable_token(shared, now)
     if have is not None and not (early and have.left <= min(RENEW_EARLY, shared.life / 2)):
         return have
-    if shared.wrong and now < shared.wrong_until:
-        return Denied(_WRONG[shared.wrong](shared.advice))
+    if shared.error and now < shared.error_until:
+        return RefreshDenied(_CREDENTIAL_ERRORS[shared.error](shared.error_text))
     if shared.holder not in ("", holder) and now < shared.lease_ends:
-        return have or Busy(shared.lease_ends - now)
+        return have or RefreshRunning(shared.lease_ends - now)
     wait = _wait(shared, now)
     if wait > 0:
-        return have or Denied(_throttled(wait))
-    shared.asked.append(now)
+        return have or RefreshDenied(_throttled(wait))
+    shared.requests.append(now)
     shared.holder, shared.lease_ends = holder, now + lease
-    return Turn()
+    return LeaseGranted()
 
 
-def held(shared: Shared, now: float) -> Have | None:
-    """The token that may be used now. One with a short life must still be used for most of it."""
+def usable_token(shared: TokenState, now: float) -> TokenReady | None:
+    """Return the token that may be used now, or None.
+
+    A token with a short life must still be used for most of it.
+    """
     left = shared.issued + shared.life - now
     if not shared.token or left <= min(RENEW_NOW, shared.life / 4):
         return None
     token = AccessToken(shared.token, shared.life, shared.api_domain)
-    return Have(token, left, max(0.0, now - shared.issued))
+    return TokenReady(token, left, max(0.0, now - shared.issued))
 
 
-def keep(shared: Shared, now: float, *, holder: str, token: AccessToken, took: float) -> Have:
-    """``holder`` brings ``token``, ``took`` seconds after he asked for it."""
+def complete(
+    shared: TokenState, now: float, *, holder: str, token: AccessToken, took: float
+) -> TokenReady:
+    """Store the ``token`` that ``holder`` got ``took`` seconds after it asked."""
     shared.token, shared.life = token.value, token.expires_in
     shared.issued, shared.api_domain = now - took, token.api_domain
-    shared.denied_until, shared.wrong, shared.advice = 0.0, "", ""
+    shared.throttled_until, shared.error, shared.error_text = 0.0, "", ""
     release(shared, now, holder=holder)
-    return Have(token, token.expires_in - took, took)
+    return TokenReady(token, token.expires_in - took, took)
 
 
-def bring(shared: Shared, now: float, *, token: AccessToken) -> None:
-    """A token came with a code, without a turn; Zoho counts it all the same."""
-    shared.asked.append(now)
-    keep(shared, now, holder="", token=token, took=0.0)
+def add_token(shared: TokenState, now: float, *, token: AccessToken) -> None:
+    """Store a token that came with a code, without a lease. Zoho counts it, and so does this."""
+    shared.requests.append(now)
+    complete(shared, now, holder="", token=token, took=0.0)
 
 
-def forget(shared: Shared, now: float) -> None:
-    """The refresh token is no more, nor what came of it; that it was asked for still counts."""
+def clear_token(shared: TokenState, now: float) -> None:
+    """Drop the token of a revoked refresh token. Its requests still count."""
     shared.token = ""
 
 
-def fail(shared: Shared, now: float, *, holder: str, error: AuthError) -> None:
-    """``holder`` was told ``error`` instead. Wrong credentials stay wrong for everyone."""
-    if type(error).__name__ in _WRONG:
-        shared.wrong, shared.advice = type(error).__name__, str(error)
-        shared.wrong_until = now + PERIOD
+def fail(shared: TokenState, now: float, *, holder: str, error: AuthError) -> None:
+    """Record that ``holder`` got ``error``. Wrong credentials stay wrong for all callers."""
+    if type(error).__name__ in _CREDENTIAL_ERRORS:
+        shared.error, shared.error_text = type(error).__name__, str(error)
+        shared.error_until = now + PERIOD
     if isinstance(error, TokenThrottled):
-        shared.denied_until = now + PERIOD
+        shared.throttled_until = now + PERIOD
     release(shared, now, holder=holder)
 
 
-def release(shared: Shared, now: float, *, holder: str) -> None:
-    """``holder`` gives up his turn; that he had it still counts."""
+def release(shared: TokenState, now: float, *, holder: str) -> None:
+    """End the lease of ``holder``. Its request still counts."""
     if shared.holder == holder:
         shared.holder, shared.lease_ends = "", 0.0
 
 
-def drop(shared: Shared, now: float, *, value: str) -> bool:
-    """Zoho refused the token ``value``: whether a different one is worth a try."""
-    _settle(shared, now)
+def reject_token(shared: TokenState, now: float, *, value: str) -> bool:
+    """Return whether a new token is worth a try after Zoho refused the token ``value``."""
+    _expire(shared, now)
     if shared.token != value:
         return True
-    if len(shared.forced) >= MOST_FORCED:
+    if len(shared.rejections) >= MAX_FORCED:
         return False
-    shared.forced.append(now)
+    shared.rejections.append(now)
     shared.token = ""
     return True
 
 
-def _settle(shared: Shared, now: float) -> None:
-    """Forget what is past, and make the best of what lies in the future."""
+def _expire(shared: TokenState, now: float) -> None:
+    """Drop what is past, and move entries from the future to now."""
     if shared.issued > now + SKEW:
         shared.token = ""
-    shared.asked = [min(moment, now) for moment in shared.asked if moment > now - PERIOD]
-    shared.forced = [min(moment, now) for moment in shared.forced if moment > now - PERIOD]
-    shared.denied_until = min(shared.denied_until, now + PERIOD)
-    shared.wrong_until = min(shared.wrong_until, now + PERIOD)
+    shared.requests = [min(moment, now) for moment in shared.requests if moment > now - PERIOD]
+    shared.rejections = [min(moment, now) for moment in shared.rejections if moment > now - PERIOD]
+    shared.throttled_until = min(shared.throttled_until, now + PERIOD)
+    shared.error_until = min(shared.error_until, now + PERIOD)
     shared.lease_ends = min(shared.lease_ends, now + 4 * LEASE)
 
 
-def _wait(shared: Shared, now: float) -> float:
-    """The seconds until a turn may be given."""
-    oldest = shared.asked[-MOST] if len(shared.asked) >= MOST else None
+def _wait(shared: TokenState, now: float) -> float:
+    """Seconds until the next lease may be granted."""
+    oldest = shared.requests[-MAX_REQUESTS] if len(shared.requests) >= MAX_REQUESTS else None
     full = 0.0 if oldest is None else oldest + PERIOD - now
-    return max(full, shared.denied_until - now, 0.0)
+    return max(full, shared.throttled_until - now, 0.0)
 
 
 def _throttled(wait: float) -> TokenThrottled:
     return TokenThrottled(
-        f"{MOST} access tokens were asked for with this refresh token within ten minutes, or the "
-        f"accounts server said so; the refresh token is still good: wait ten minutes "
+        f"{MAX_REQUESTS} access tokens were requested with this refresh token within ten minutes, "
+        f"or the accounts server said so; the refresh token is still valid: wait ten minutes "
         f"({wait:.0f} s), and share one session or token store"
     )

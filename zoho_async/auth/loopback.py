@@ -1,9 +1,9 @@
-"""The page on this machine that catches the answer of the authorization page.
+"""A local page that receives the answer of the authorization page.
 
 It listens on loopback only, on both of its addresses: a browser that resolves ``localhost`` to the
-other one must not reach somebody else's page with our code. It waits for one answer. A request
-without our ``state`` is not that answer, whoever made it, and changes nothing. The code is never
-shown, kept or logged; the page tells browsers to keep nothing either.
+other one must not send our code to another program. It waits for one answer. A request without our
+``state`` is not that answer and changes nothing. The code is never shown, kept or logged, and the
+page tells browsers not to store anything.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from zoho_async.errors import AuthError, ConfigurationError
 
 PATH: Final = "/callback"
 
-#: A browser sends its request at once; one that does not is none, after so many seconds.
+#: Seconds after which a connection that sends no request is closed. A browser sends at once.
 _SLOWEST: Final = 10.0
 _TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 
 def redirect_uri(port: int) -> str:
-    """The address to register for the client in the API console."""
+    """Return the address to register for the client in the API console."""
     return f"http://localhost:{port}{PATH}"
 
 
 class Loopback:
-    """The page at `redirect_uri`, as an async context manager; `answer` waits for what comes.
+    """The page at `redirect_uri`, as an async context manager. `answer` waits for the redirect.
 
-    Entering raises `ConfigurationError` when the port is taken.
+    Entering raises `ConfigurationError` if the port is in use.
     """
 
     def __init__(self, port: int, *, state: str) -> None:
@@ -63,9 +63,9 @@ class Loopback:
             server.close()
 
     async def answer(self, timeout: float) -> Redirect:
-        """What the authorization page answered.
+        """Wait for the authorization page's answer.
 
-        Raises what `read_redirect` does, and `AuthError` when nothing comes in ``timeout`` seconds.
+        Raises what `read_redirect` raises, and `AuthError` if nothing comes in ``timeout`` seconds.
         """
         assert self._query is not None, "not entered"
         try:
@@ -73,7 +73,7 @@ class Loopback:
                 query = await self._query
         except TimeoutError:
             raise AuthError(
-                f"nobody agreed in the browser within {timeout / 60:.0f} minutes; begin again"
+                f"no answer from the browser within {timeout / 60:.0f} minutes; start again"
             ) from None
         return read_redirect(query, state=self._state)
 
@@ -81,23 +81,23 @@ class Loopback:
         try:
             async with asyncio.timeout(_SLOWEST):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status, text = self._taken(head)
+                status, text = self._receive(head)
                 writer.write(_page(status, text))
                 await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            pass  # a probe of something that is no browser
+            pass  # a port scan or a broken connection, not a browser
         finally:
             writer.close()
 
-    def _taken(self, head: bytes) -> tuple[str, str]:
-        """Hand over the query if this is the answer; the status and the words to show."""
+    def _receive(self, head: bytes) -> tuple[str, str]:
+        """Take the query if this is the answer. Return the status and the text to show."""
         method, _, rest = head.decode("latin-1").partition(" ")
         parts = urlsplit(rest.partition(" ")[0])
         if method != "GET" or parts.path != PATH:
-            return "404 Not Found", "There is nothing here."
+            return "404 Not Found", "This page does not exist."
         query = dict(parse_qsl(parts.query))
         if not hmac.compare_digest(query.get("state", "").encode(), self._state.encode()):
-            return "400 Bad Request", "This does not belong to the login that is waiting."
+            return "400 Bad Request", "This answer does not belong to the login that is waiting."
         if self._query is not None and not self._query.done():
             self._query.set_result(query)
         if query.get("error"):
@@ -107,7 +107,8 @@ class Loopback:
 
 def _page(status: str, text: str) -> bytes:
     body = (
-        f"<!doctype html><meta charset=utf-8><title>zoho-async</title><p id=told>{escape(text)}</p>"
+        "<!doctype html><meta charset=utf-8><title>zoho-async</title>"
+        f"<p id=message>{escape(text)}</p>"
     ).encode()
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"

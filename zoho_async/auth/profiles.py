@@ -1,13 +1,12 @@
-"""Accounts by name: what ``zoho-async login`` keeps, and what else may say whom to call.
+"""Named accounts: what ``zoho-async login`` stores, and how the environment overrides it.
 
-Profiles stand in one file of the user's that nobody else may read (mode 0600). Client secret and
-refresh token go to the OS keyring where there is one that works; then the file holds no secret.
+Profiles are in one file that only the user can read (mode 0600). The client secret and the refresh
+token go to the OS keyring if a working one exists; then the file holds no secret.
 
-The environment wins. Credentials are never mixed: where it names any of the three, all three and
-the rest (organization, region, hosts) come from it and no profile is read, because a refresh token
-of one client with the secret of another is no account, and one account's organization is not
-another's. Where it names none, single variables overrule the profile's region, organization and
-hosts.
+The environment wins. Credentials are never mixed. If the environment sets any of the three, then
+all three and the rest (organization, region, hosts) come from it, and no profile is read: a refresh
+token of one client does not work with the secret of another. If it sets none, single variables
+override the profile's region, organization and hosts.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _CREDENTIALS: Final = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOK
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One account and the organization to call for. ``keyring`` says where its secrets are kept.
+    """One account and its organization. ``keyring`` says that its secrets are in the keyring.
 
     The repr shows no secret.
     """
@@ -58,11 +57,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def credentials(self) -> Credentials:
-        """What proves the account. Raises `ConfigurationError` where the secrets are gone."""
+        """The account's credentials. Raises `ConfigurationError` if the secrets are missing."""
         return Credentials(self.client_id, self.client_secret, self.refresh_token)
 
     def variables(self) -> dict[str, str]:
-        """The same as environment variables, as `Session.from_env` takes them."""
+        """The profile as environment variables, as `Session.from_env` takes them."""
         named = {
             "ZOHO_CLIENT_ID": self.client_id,
             "ZOHO_CLIENT_SECRET": self.client_secret,
@@ -84,9 +83,9 @@ _FILE: Final = decoder_of(_File)
 
 
 class Profiles:
-    """The profiles in the file ``path``; each method reads or writes it at once.
+    """The profiles in the file ``path``. Each method reads or writes the file at once.
 
-    They raise `ConfigurationError` when file or keyring cannot be used.
+    All methods raise `ConfigurationError` if the file or the keyring cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +96,7 @@ class Profiles:
         return sorted(self._read().profiles)
 
     def get(self, name: str) -> Profile | None:
-        """The profile called ``name`` with its secrets, or None where there is none."""
+        """Return the profile called ``name`` with its secrets, or None if it does not exist."""
         profile = self._read().profiles.get(name)
         if profile is None or not profile.keyring:
             return profile
@@ -109,7 +108,7 @@ class Profiles:
         )
 
     def put(self, name: str, profile: Profile) -> None:
-        """Keep ``profile`` as ``name``, its secrets in the keyring if it says so."""
+        """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``."""
         kept = profile
         if profile.keyring:
             vault = KeyringVault(_SERVICE)
@@ -119,7 +118,7 @@ class Profiles:
         self._change(name, kept)
 
     def remove(self, name: str) -> None:
-        """Forget ``name`` and its secrets; no matter whether it was there."""
+        """Delete ``name`` and its secrets. Does nothing if it does not exist."""
         profile = self._read().profiles.get(name)
         if profile is None:
             return
@@ -140,7 +139,7 @@ class Profiles:
                 write_private(self.path, encoded + b"\n")
         except OSError as problem:
             raise ConfigurationError(
-                f"profiles cannot be kept in {self.path}: {problem.strerror}; "
+                f"cannot write the profiles to {self.path}: {problem.strerror}; "
                 "name another file with ZOHO_ASYNC_PROFILES"
             ) from problem
 
@@ -151,13 +150,14 @@ class Profiles:
             return _File()
         except OSError as problem:
             raise ConfigurationError(
-                f"the profiles in {self.path} cannot be read: {problem.strerror}"
+                f"cannot read the profiles in {self.path}: {problem.strerror}; "
+                "check the file's permissions"
             ) from problem
         except UNDECODABLE:
             found = _File(version=0)
         if found.version != _VERSION:
             raise ConfigurationError(
-                f"the profiles in {self.path} cannot be read; move the file away and log in again"
+                f"{self.path} is not a readable profiles file; move it away and log in again"
             ) from None
         return found
 
@@ -181,17 +181,17 @@ def profiles_path(environ: Mapping[str, str], platform: str = sys.platform) -> P
 
 
 def names_credentials(environ: Mapping[str, str]) -> bool:
-    """Whether the environment itself says who calls, so that no profile is read."""
+    """Whether the environment sets any credential, so that no profile is read."""
     return any(environ.get(name, "").strip() for name in _CREDENTIALS)
 
 
 def chosen_profile(
     name: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Profile | None:
-    """The profile that says who calls, or None where the environment does, or nothing.
+    """Return the profile to use, or None if the environment sets the credentials or none exists.
 
     It is ``name``, else ``ZOHO_PROFILE``, else the one called ``default``. Raises
-    `ConfigurationError` for one that is named but not there.
+    `ConfigurationError` if a named profile does not exist.
     """
     env = os.environ if environ is None else environ
     if names_credentials(env):
@@ -203,7 +203,7 @@ def chosen_profile(
         known = ", ".join(profiles.names()) or "none yet"
         raise ConfigurationError(
             f"there is no profile {named!r} (known: {known}); "
-            f"`zoho-async login --profile {named}` makes it"
+            f"create it with `zoho-async login --profile {named}`"
         )
     return profile
 
@@ -211,7 +211,7 @@ def chosen_profile(
 def profile_settings(
     name: str | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The environment with the chosen profile beneath it, for `Session.from_env`."""
+    """Return the environment on top of the chosen profile, for `Session.from_env`."""
     env = dict(os.environ if environ is None else environ)
     profile = chosen_profile(name, env)
     if profile is None:

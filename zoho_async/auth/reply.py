@@ -1,10 +1,10 @@
-"""What the accounts server's answers mean.
+"""Read the answers of the accounts server.
 
-Errors come with HTTP 200 as well as 400, so success is an ``access_token``, never a status. The
-throttle ("Access Denied", with a blank) is no judgement on the refresh token, and is not the
+Errors come with HTTP 200 as well as 400, so an ``access_token`` means success, never the status.
+The throttle ("Access Denied", with a space) says nothing about the refresh token. It is not the
 ``access_denied`` of a user who refused on the authorization page. An HTML page means a gateway
-fault or another data center's host. The same ``invalid_code`` is said of codes and of refresh
-tokens, so what to do depends on the grant that was asked for.
+fault or another data center's host. Zoho says ``invalid_code`` about codes and about refresh
+tokens, so the advice depends on the grant type.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from zoho_async.errors import (
 )
 from zoho_async.wire.text import UNDECODABLE
 
-#: What was asked of the accounts server.
+#: The kind of request to the accounts server.
 GrantType: TypeAlias = Literal[
     "refresh_token", "authorization_code", "client_credentials", "revoke", "authorization"
 ]
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """An access token, the seconds it lives from its issue, and the API host that came with it."""
+    """An access token, the seconds it lives from its issue, and the API host that Zoho named."""
 
     value: str
     expires_in: float
@@ -45,9 +45,9 @@ class AccessToken(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What a code or a client was exchanged for. ``refresh_token`` is "" where none came.
+    """The result of exchanging a code or client. ``refresh_token`` is "" if none came.
 
-    ``scope`` is what was granted as Zoho wrote it, "" where it did not say.
+    ``scope`` is the granted scope as Zoho wrote it, or "".
     """
 
     access: AccessToken
@@ -69,7 +69,7 @@ class _Answer(msgspec.Struct):
     error_description: str = ""
 
 
-#: Someone between us and the accounts server lost patience.
+#: A gateway between us and the accounts server gave up waiting.
 _IMPATIENT: Final = frozenset({408, 499})
 _ANSWER: Final = decoder_of(_Answer, strict=False)
 
@@ -79,8 +79,8 @@ _WRONG_TOKEN: Final = (
     "ZOHO_REFRESH_TOKEN and ZOHO_REGION, or get a new one with `zoho-async login`"
 )
 _WRONG_CODE: Final = (
-    "the code is wrong, was used before, or has ended (it lives a minute or a few, and works "
-    "once, in its own data center): make a new one and exchange it at once"
+    "the code is wrong, was used before, or has expired (it lives a few minutes and works once, "
+    "in the data center that made it): make a new one and exchange it at once"
 )
 _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     "invalid_client": (
@@ -94,43 +94,42 @@ _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     ),
     "unauthorized_client": (
         InvalidClient,
-        "this kind of client may not ask for this: make a client of the right kind (Self Client "
+        "this kind of client cannot use this grant: create a client of the right kind (Self Client "
         "or server-based) in the API console",
     ),
     "invalid_scope": (
         InvalidScope,
-        "a scope does not exist or is not for this client: `zoho-async scopes RESOURCE` names "
+        "a scope does not exist or is not for this client: `zoho-async scopes RESOURCE` prints "
         "those that exist",
     ),
     "invalid_oauthscope": (
         InvalidScope,
-        "the token does not cover this: log in again with the scopes that `zoho-async scopes` "
-        "names",
+        "the token lacks the scope: log in again with the scopes that `zoho-async scopes` prints",
     ),
     "invalid_redirect_uri": (
         InvalidRedirect,
-        "the redirect address is not the one registered for the client: enter exactly the address "
-        "that was sent in the API console",
+        "the redirect address is not registered for the client: add exactly this address in the "
+        "API console",
     ),
     "access_denied": (ConsentRefused, "the request was refused on the authorization page"),
     "access denied": (
         TokenThrottled,
-        "too many access tokens were asked for with this refresh token (10 in 10 minutes); "
-        "the refresh token is still good: wait ten minutes, and share one session or token store",
+        "too many access tokens were requested with this refresh token (10 in 10 minutes); "
+        "the refresh token is still valid: wait ten minutes, and share one session or token store",
     ),
-    "unsupported_grant_type": (AuthError, "the accounts server does not know this kind of grant"),
-    "invalid_request": (AuthError, "the accounts server misses a parameter of the request"),
+    "unsupported_grant_type": (AuthError, "the accounts server does not support this grant type"),
+    "invalid_request": (AuthError, "the accounts server says that a parameter is missing"),
     "general_error": (AccountsUnavailable, "the accounts server failed; try again later"),
 }
 
 
 def access_token(status: int, body: bytes, grant_type: GrantType = "refresh_token") -> AccessToken:
-    """The token in an answer of HTTP ``status``. Raises the `AuthError` that says what to do."""
+    """Return the token in an answer of HTTP ``status``. Raises an `AuthError` with advice."""
     return granted(status, body, grant_type).access
 
 
 def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
-    """All that an answer of HTTP ``status`` gave. Raises the `AuthError` that says what to do."""
+    """Return all that an answer of HTTP ``status`` granted. Raises an `AuthError` with advice."""
     answer = _read(status, body)
     if answer.access_token:
         return Grant(
@@ -142,7 +141,7 @@ def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
 
 
 def revoked(status: int, body: bytes) -> None:
-    """Return if the answer says that the token was revoked; raise the `AuthError` otherwise."""
+    """Return if the answer confirms that the token was revoked. Raises an `AuthError` otherwise."""
     answer = _read(status, body)
     if status < 300 and not answer.error and answer.status.lower() != "failure":
         return
@@ -150,7 +149,7 @@ def revoked(status: int, body: bytes) -> None:
 
 
 def refused(error: str, grant_type: GrantType) -> AuthError:
-    """The exception for Zoho's ``error`` name."""
+    """Return the exception for Zoho's ``error`` name."""
     return _problem(400, _Answer(error=error), grant_type)
 
 
@@ -160,7 +159,7 @@ def _read(status: int, body: bytes) -> _Answer:
     except UNDECODABLE:
         raise AccountsUnavailable(
             f"the accounts server answered HTTP {status} with something that is not JSON: "
-            "a gateway fault, or the wrong region for this account"
+            "try again later, and check that ZOHO_REGION is the account's data center"
         ) from None
 
 
@@ -176,5 +175,5 @@ def _problem(status: int, answer: _Answer, grant_type: GrantType) -> AuthError:
         kind, advice = found
         return kind(advice)
     named = f", {answer.error[:60]!r}" if answer.error else ""
-    wanted = "not revoked" if grant_type == "revoke" else "no token"
+    wanted = "the token was not revoked" if grant_type == "revoke" else "no token"
     return AuthError(f"{wanted}: the accounts server answered HTTP {status}{named}")

@@ -1,4 +1,4 @@
-"""The way to an accounts server: one POST of a form, once, with all secrets in its body."""
+"""Client of an accounts server: one POST of a form, sent once, with all secrets in its body."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoho_async.errors import AccountsUnavailable, Request, TransportError
 from zoho_async.http.transport import Answer, Transport, proxy_for
 from zoho_async.regions import checked_url, region
 
-#: A request for a token is given up after so many seconds; a lease on it must be longer.
+#: Timeout of a token request in seconds. A lease must be longer.
 LONGEST: Final = 20.0
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -22,8 +22,8 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 class AccountsServer:
     """The accounts server of ``region_name``, or at ``url`` if one is given.
 
-    Use as an async context manager, or hand in ``open_transport`` of someone who closes it.
-    Raises `ConfigurationError` for a region or URL that cannot be.
+    Use it as an async context manager, or pass ``open_transport`` of an owner that closes the
+    transport. Raises `ConfigurationError` for an unknown region or a bad URL.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class AccountsServer:
             await own.close()
 
     async def post(self, path: str, form: Mapping[str, str]) -> Answer:
-        """Send ``form`` to ``path``. Raises `AccountsUnavailable` when no answer came."""
+        """Send ``form`` to ``path``. Raises `AccountsUnavailable` if no answer came."""
         url = self.url + path
         try:
             return await self._transport().send(

@@ -1,15 +1,15 @@
-"""One access token for everyone who calls, renewed before it ends.
+"""Hand out one access token to all calls, and renew it before it ends.
 
-Within a session, however many calls need a new token, one task gets it. Between sessions, processes
-and machines the token store decides who asks Zoho (see `turn`); the others look at the store until
-the token is there, at growing intervals with jitter, never past the lease of the one who asks.
+Within a session, one task gets a new token for all calls that need it. Between sessions, processes
+and machines, the token store decides who asks Zoho (see `lease`). The others poll the store until
+the token is there, at growing intervals with jitter, never past the lease of the holder.
 
-Between `turn.RENEW_EARLY` and `turn.RENEW_NOW` seconds before its end a token is still handed out
-while its successor is fetched in the background; after that callers wait for it. A renewal ahead of
-need that fails is tried again after ``AGAIN`` seconds, or when it is needed.
+Between `lease.RENEW_EARLY` and `lease.RENEW_NOW` seconds before its end, a token is still handed
+out while a background task fetches its successor. After that, callers wait for the successor. If an
+early renewal fails, it is tried again after ``AGAIN`` seconds, or when a token is needed.
 
-A refresh token or client that the accounts server calls wrong stays wrong for this source: asking
-again would only spend requests, so the same error is raised at once.
+If the accounts server calls the refresh token or client wrong, this source raises the same error
+from then on without asking again.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from zoho_async.clock import Clock
 from zoho_async.errors import AccountsUnavailable, AuthError, InvalidClient, InvalidGrant
 from zoho_async.http.retry import Policy
 
-#: Seconds between two tries to renew ahead of need.
+#: Seconds between two early renewals.
 AGAIN: Final = 30.0
-#: The first and the longest pause between two looks at a store where somebody else is asking.
-_LOOK: Final = 0.05
-_LONGEST_LOOK: Final = 0.5
-#: How long a task that is cancelled may take to give its turn back, in seconds.
-_FAREWELL: Final = 2.0
+#: First and longest pause between two polls of the store while another caller asks, in seconds.
+_POLL: Final = 0.05
+_LONGEST_POLL: Final = 0.5
+#: Seconds that a cancelled task may take to release its lease.
+_RELEASE_TIMEOUT: Final = 2.0
 
 Fetch: TypeAlias = Callable[[], Awaitable[AccessToken]]
 Start: TypeAlias = Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]]
@@ -46,10 +46,10 @@ Start: TypeAlias = Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[Acc
 class TokenSource:
     """Hands out the current access token.
 
-    ``fetch`` makes one request to the accounts server; ``start`` runs it as a task that the session
-    owns, so that a caller who is cancelled does not cancel it for the others. ``store`` shares
-    tokens under ``key``. ``adopted`` is told of each token before it is used, ``refreshed`` of each
-    that was asked for here, once nothing can lose it any more.
+    ``fetch`` makes one request to the accounts server. ``start`` runs it as a task that the session
+    owns, so that a cancelled caller does not cancel it for the others. ``store`` shares tokens
+    under ``key``. ``adopted`` is called with each token before it is used, ``refreshed`` with each
+    token that this source requested, after it is stored.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class TokenSource:
         self._holder: Final = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._token: AccessToken | None = None
         self._ends = 0.0
-        self._young_until = 0.0
-        self._born = 0.0
+        self._fresh_until = 0.0
+        self._issued = 0.0
         self._early_from = 0.0
         self._renewal: asyncio.Task[AccessToken] | None = None
         self._wrong: AuthError | None = None
 
     @property
     def age(self) -> float | None:
-        """The seconds since the current token was given, or None before the first."""
-        return None if self._token is None else self._clock.monotonic() - self._born
+        """Seconds since the current token was issued, or None before the first."""
+        return None if self._token is None else self._clock.monotonic() - self._issued
 
     def current(self) -> AccessToken | None:
-        """The token that may be used right now without waiting, if there is one."""
+        """Return the token that can be used without waiting, or None."""
         if self._token is None:
             return None
         now = self._clock.monotonic()
-        if now < self._young_until:
+        if now < self._fresh_until:
             return self._token
         left = self._ends - now
         # A token whose whole life is short must still be used for most of it.
@@ -104,7 +104,7 @@ class TokenSource:
         return self._token
 
     async def token(self) -> AccessToken:
-        """The current token, or a new one. Raises an `AuthError` when none is to be had."""
+        """Return the current token, or wait for a new one. Raises an `AuthError` if it fails."""
         token = self.current()
         if token is not None:
             return token
@@ -113,10 +113,13 @@ class TokenSource:
         return await asyncio.shield(self._renewal or self._renew())
 
     async def refused(self, token: AccessToken) -> bool:
-        """Zoho refused ``token``: whether a different one is worth a try (it is dropped then)."""
+        """Return whether a new token is worth a try after Zoho refused ``token``.
+
+        If so, the old token is dropped.
+        """
         if self._token is not token:
             return True
-        worth = await self._store.change(self._key, partial(lease.drop, value=token.value))
+        worth = await self._store.change(self._key, partial(lease.reject_token, value=token.value))
         if worth and self._token is token:
             self._token = None
         return worth
@@ -127,65 +130,65 @@ class TokenSource:
         return self._renewal
 
     async def _obtain(self, early: bool) -> AccessToken:
-        """A token from the store, or by a turn of our own, as often as it takes."""
-        looked, asked = 0, 0
-        ask = partial(lease.ask, holder=self._holder, lease=self._store.lease, early=early)
+        """Get a token from the store, or request one under a lease. Repeats until one is there."""
+        polls, requests = 0, 0
+        ask = partial(lease.acquire, holder=self._holder, lease=self._store.lease, early=early)
         while True:
             began = self._clock.monotonic()
-            word = await self._store.change(self._key, ask)
-            match word:
-                case lease.Have():
-                    return self._keep(word, at=began)
-                case lease.Denied():
-                    raise self._remembered(word.error)
-                case lease.Busy():
-                    pause = min(_LOOK * 2.0**looked, _LONGEST_LOOK) * random.uniform(0.5, 1.0)
-                    looked += 1
-                    await asyncio.sleep(min(pause, word.seconds + _LOOK))
-                case lease.Turn():
-                    asked += 1
+            result = await self._store.change(self._key, ask)
+            match result:
+                case lease.TokenReady():
+                    return self._use(result, at=began)
+                case lease.RefreshDenied():
+                    raise self._remember(result.error)
+                case lease.RefreshRunning():
+                    pause = min(_POLL * 2.0**polls, _LONGEST_POLL) * random.uniform(0.5, 1.0)
+                    polls += 1
+                    await asyncio.sleep(min(pause, result.seconds + _POLL))
+                case lease.LeaseGranted():
+                    requests += 1
                     try:
-                        have = await self._asked()
-                        return self._keep(have, at=self._clock.monotonic())
+                        have = await self._request()
+                        return self._use(have, at=self._clock.monotonic())
                     except AccountsUnavailable:
-                        # An export must outlive a fault of the accounts server at the hour.
-                        if asked >= self._retry.tries:
+                        # A long export must survive a fault of the accounts server.
+                        if requests >= self._retry.tries:
                             raise
-                    await asyncio.sleep(self._retry.delay(asked))
+                    await asyncio.sleep(self._retry.delay(requests))
 
-    async def _asked(self) -> lease.Have:
-        """One request to the accounts server, and its answer in the store."""
+    async def _request(self) -> lease.TokenReady:
+        """Make one request to the accounts server and store its answer."""
         began = self._clock.monotonic()
         try:
             token = await self._fetch()
         except AuthError as error:
-            self._remembered(error)
+            self._remember(error)
             await self._store.change(
                 self._key, partial(lease.fail, holder=self._holder, error=error)
             )
             raise
         except BaseException:
-            with anyio.move_on_after(_FAREWELL, shield=True):
+            with anyio.move_on_after(_RELEASE_TIMEOUT, shield=True):
                 await self._store.change(self._key, partial(lease.release, holder=self._holder))
             raise
         took = self._clock.monotonic() - began
         have = await self._store.change(
-            self._key, partial(lease.keep, holder=self._holder, token=token, took=took)
+            self._key, partial(lease.complete, holder=self._holder, token=token, took=took)
         )
         self._refreshed(token)
         return have
 
-    def _keep(self, have: lease.Have, *, at: float) -> AccessToken:
-        """Use what was had ``at`` a moment, no later than which its life was counted."""
+    def _use(self, have: lease.TokenReady, *, at: float) -> AccessToken:
+        """Use the token that was ready ``at`` a moment, from which its remaining life counts."""
         if self._token is None or self._token.value != have.token.value:
             self._adopted(have.token)
             self._token = have.token
             self._ends = at + have.left
-            self._young_until = self._ends - lease.RENEW_EARLY
-            self._born = at - have.age
+            self._fresh_until = self._ends - lease.RENEW_EARLY
+            self._issued = at - have.age
         return self._token
 
-    def _remembered(self, error: AuthError) -> AuthError:
+    def _remember(self, error: AuthError) -> AuthError:
         if isinstance(error, InvalidClient | InvalidGrant):
             self._wrong = error
         return error

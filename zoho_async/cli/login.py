@@ -19,8 +19,8 @@ import msgspec
 
 from zoho_async.auth import (
     AccountsServer,
-    Client,
     Grant,
+    OAuthClient,
     Profile,
     Profiles,
     Redirect,
@@ -30,7 +30,7 @@ from zoho_async.auth import (
     profiles_path,
     store_key,
 )
-from zoho_async.auth.lease import bring
+from zoho_async.auth.lease import add_token
 from zoho_async.auth.loopback import Loopback, redirect_uri
 from zoho_async.auth.profiles import names_credentials
 from zoho_async.auth.stores.keyring import works
@@ -77,7 +77,7 @@ def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
         )
     else:
         say(f"Open {console_url(accounts_url)} and choose Self Client.")
-    client = Client(order.client_id or ask("Client ID"), ask_secret("Client secret"))
+    client = OAuthClient(order.client_id or ask("Client ID"), ask_secret("Client secret"))
     if by_browser:
         grant, found = asyncio.run(_by_browser(order, client, accounts_url, scopes))
     else:
@@ -122,7 +122,7 @@ def _ask_way() -> bool:
 # -- both ways to a grant -------------------------------------------------------------------------
 
 
-def _by_code(client: Client, accounts_url: str, scopes: list[str]) -> Grant:
+def _by_code(client: OAuthClient, accounts_url: str, scopes: list[str]) -> Grant:
     say(f"Under Generate Code enter this scope, and 10 minutes:\n  {','.join(scopes)}")
     for left in reversed(range(_TRIES)):
         code = ask_secret("Code")
@@ -136,7 +136,7 @@ def _by_code(client: Client, accounts_url: str, scopes: list[str]) -> Grant:
 
 
 async def _by_browser(
-    order: LoginOrder, client: Client, accounts_url: str, scopes: list[str]
+    order: LoginOrder, client: OAuthClient, accounts_url: str, scopes: list[str]
 ) -> tuple[Grant, Redirect]:
     state = secrets.token_urlsafe(24)
     here = redirect_uri(order.port)
@@ -162,7 +162,7 @@ def _has_browser() -> bool:
 
 
 async def _exchanged(
-    client: Client, accounts_url: str, code: str, *, redirect: str | None = None
+    client: OAuthClient, accounts_url: str, code: str, *, redirect: str | None = None
 ) -> Grant:
     async with AccountsServer(url=accounts_url) as server:
         return await exchange_code(server, client, code, redirect_uri=redirect)
@@ -201,7 +201,7 @@ async def _organizations(
     try:
         async with Session.from_env(profile.variables(), tokens=store) as zoho:
             key = store_key(zoho.accounts_url, profile.credentials)
-            await store.change(key, partial(bring, token=grant.access))
+            await store.change(key, partial(add_token, token=grant.access))
             return await zoho.organizations()
     finally:
         await store.close()

@@ -19,7 +19,7 @@ from zoho_async.auth import (
     revoke,
     store_key,
 )
-from zoho_async.auth.lease import forget
+from zoho_async.auth.lease import clear_token
 from zoho_async.auth.profiles import DEFAULT, chosen_profile, names_credentials
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import Connection, connected
@@ -79,7 +79,7 @@ async def _revoked(profile: Profile, environ: Mapping[str, str]) -> None:
     server = AccountsServer(profile.region, url=profile.accounts_url or None)
     try:
         async with server:
-            await store.change(store_key(server.url, profile.credentials), forget)
+            await store.change(store_key(server.url, profile.credentials), clear_token)
             await revoke(server, profile.refresh_token)
     finally:
         await store.close()

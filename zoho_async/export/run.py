@@ -25,7 +25,7 @@ from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.events import Summary
 from zoho_async.export.job import Export
-from zoho_async.runtime import Account, alone, unattended
+from zoho_async.runtime import Account, run_blocking, unattended
 
 
 def run_export(
@@ -71,7 +71,7 @@ def run_export(
             async with job:
                 return await job.wait()
 
-    summary = alone(work)
+    summary = run_blocking(work)
     if summary.exit_code:
         raise ExportIncomplete(summary)
     return summary

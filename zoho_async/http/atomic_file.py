@@ -1,8 +1,8 @@
-"""Files written whole or not at all.
+"""Write files whole or not at all.
 
-The bytes go to a hidden file beside the place they are meant for, which takes its name when it is
-complete and on the disk. A run that is cancelled or killed leaves nothing under that name. Disk
-work is done on threads, a megabyte at a time.
+The bytes go to a hidden file in the target's folder, which takes its name once it is complete and
+on the disk. A run that is cancelled or killed leaves nothing under that name. Disk work runs on
+threads, a megabyte at a time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _BLOCK: Final = 1024 * 1024
 
 
 async def save(chunks: AsyncIterable[bytes], target: str | os.PathLike[str], name: str) -> Path:
-    """Write ``chunks`` to ``target`` and return the path; what is missing of folders is made.
+    """Write ``chunks`` to ``target`` and return the path. Missing folders are created.
 
-    A ``target`` that is a folder, ends in a separator or has no suffix is a folder, in which the
-    file is called ``name``, with a number where another file has that name already. Any other is
-    the file itself, which is replaced. Raises `OSError` where that cannot be written.
+    A ``target`` that is a folder, ends in a separator or has no suffix is a folder: the file is
+    called ``name``, with a number if that name exists. Any other ``target`` is the file itself,
+    which is replaced. Raises `OSError` if it cannot be written.
     """
     draft = Draft(target, name)
     try:
@@ -54,8 +54,8 @@ async def _write(draft: Draft, chunks: AsyncIterable[bytes]) -> None:
 class Draft:
     """The hidden file. Its methods work on the disk, each on a thread and one at a time.
 
-    Who waits for a thread may be cancelled, and the thread goes on. So `clear` waits for the
-    method that runs, and one that was still to come does nothing.
+    A cancelled caller stops waiting for its thread, but the thread continues. So `clear` waits for
+    the method that runs, and methods that have not started do nothing.
     """
 
     def __init__(self, target: str | os.PathLike[str], name: str) -> None:
@@ -87,7 +87,7 @@ class Draft:
                 self._file.writelines(chunks)
 
     def finish(self) -> Path:
-        """Give the complete file its name, or the next free one where a folder was named."""
+        """Give the complete file its name, or the next free one if the target is a folder."""
         with self._turn:
             if self._file is None:
                 return self._path
@@ -99,12 +99,12 @@ class Draft:
             return next(free for free in _names(self._path) if _claimed(self._draft, free))
 
     def clear(self) -> None:
-        """Close it; it goes unless it has a name by now."""
+        """Close the file, and delete it unless it has its name."""
         with self._turn:
             self._is_cleared = True
             if self._file is None:
                 return
-            with suppress(OSError):  # of a full disk, of which the writer has told
+            with suppress(OSError):  # a full disk, which the writer has raised already
                 self._file.close()
             self._draft.unlink(missing_ok=True)
             self._file = None
@@ -118,12 +118,12 @@ def _names(path: Path) -> Iterator[Path]:
 
 
 def _claimed(draft: Path, path: Path) -> bool:
-    """Let ``draft`` be ``path``, unless there is such a file."""
+    """Rename ``draft`` to ``path`` unless that file exists. Returns whether it did."""
     try:
         os.link(draft, path)
     except FileExistsError:
         return False
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         if path.exists():
             return False
         draft.replace(path)

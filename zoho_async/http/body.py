@@ -1,4 +1,4 @@
-"""What a call sends: JSON, a form field that holds JSON, or a multipart form with files."""
+"""Build the body of a call: JSON, a form field that holds JSON, or a multipart form with files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ async def body_of(
     fields: Mapping[str, object] | None,
     files: Mapping[str, Upload | None] | None,
 ) -> tuple[Body, str]:
-    """The body to send (None where there is none) and its media type.
+    """Return the body to send (None: no body) and its media type.
 
-    A multipart form brings its own type. Raises `TypeError` and `ValueError` for what cannot be
-    sent and for files that Zoho does not take, `OSError` for files that cannot be read.
+    A multipart form brings its own type. Raises `TypeError` and `ValueError` for values that cannot
+    be sent and files that Zoho does not accept, `OSError` for files that cannot be read.
     """
     encoded = _encoded(body, extra)
     texts = query(fields or {})

@@ -1,4 +1,4 @@
-"""One call as it is carried out, and what the answer to it means."""
+"""One API call: its request, and the meaning of its answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply,
 from zoho_async.http.target import quoted_id
 from zoho_async.http.transport import Answer, Body
 from zoho_async.http.upload import MultipartForm
-from zoho_async.http.verdict import Kind, Said, said_of
+from zoho_async.http.verdict import BodyStatus, Kind, body_status
 from zoho_async.limits import Lane, Quota
 from zoho_async.operation import Product
 from zoho_async.wire import Unreadable, read_envelope
@@ -27,35 +27,35 @@ JSON: Final = "application/json"
 PDF: Final = "application/pdf"
 FORM: Final = "application/x-www-form-urlencoded"
 
-#: How a success begins as Zoho writes it; what begins otherwise is looked at more closely.
+#: How Zoho's successful replies begin. Replies that begin otherwise are decoded and checked.
 _SUCCESS: Final = b'{"code":0,"message":"'
 
 _NO_CONTENT: Final = 204
 _DONE: Final = b'{"code":0,"message":""}'
 
-#: As much of a document as is looked at before it is handed on.
+#: Bytes of a document that are checked before the caller gets it.
 START: Final = 1024
 
 
 class Budget:
-    """So many ``calls`` and no more, for all views of a session that have it among their options.
+    """A cap of ``calls`` for all views of a session that share it in their options.
 
-    A call that is tried again counts again. Raises `ValueError` for less than none.
+    Each retry counts as a call. Raises `ValueError` if ``calls`` is negative.
     """
 
     def __init__(self, calls: int) -> None:
         if calls < 0:
-            raise ValueError(f"a budget of {calls} calls is none")
+            raise ValueError(f"calls must not be negative, got {calls}")
         self.calls: Final = calls
         self.left = calls
 
     def check(self) -> None:
-        """Raise `BudgetSpent` where no call is left."""
+        """Raise `BudgetSpent` if no call is left."""
         if self.left <= 0:
             raise BudgetSpent(self.calls)
 
     def spend(self) -> bool:
-        """Count one call; False where none is left, spent by others meanwhile."""
+        """Count one call. Returns False if other tasks have spent the last one meanwhile."""
         if self.left <= 0:
             return False
         self.left -= 1
@@ -63,11 +63,13 @@ class Budget:
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls of one view of a session are made; `Session.with_options` changes them.
+    """How a view of a session makes its calls. `Session.with_options` changes them.
 
-    ``max_wait`` is the longest wait for the limits in seconds (None: as long as it takes),
-    ``timeout`` the longest silence of the server in seconds. ``wait_for_reset`` waits for the next
-    day where this one's calls are used up (with ``max_wait=None``). ``budget`` caps the calls.
+    ``lane`` is ``interactive`` or ``bulk``. ``max_wait`` is the longest wait for the limits in
+    seconds (None: no limit), ``timeout`` the longest silence of the server in seconds.
+    ``retry_writes`` allows repeats of writes whose outcome is not known. ``wait_for_reset`` waits
+    for the next day if today's calls are used up (with ``max_wait=None``). ``budget`` caps the
+    number of calls.
     """
 
     lane: Lane = "interactive"
@@ -79,7 +81,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of Zoho; it can be sent any number of times, each time the same."""
+    """A request to Zoho. It can be sent any number of times, each time the same."""
 
     request: Request
     product: Product
@@ -93,23 +95,23 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     codes: Mapping[int, str] = {}
     accept: str = JSON
     repeatable: bool = False
-    #: Whether it is the user's and no organization's.
+    #: Whether the call belongs to the user and names no organization.
     per_user: bool = False
 
     @property
     def is_spent(self) -> bool:
-        """Whether it cannot be sent again: a file's iterator was read."""
+        """Whether it cannot be sent again, because a file's iterator was read."""
         return isinstance(self.body, MultipartForm) and self.body.is_spent
 
     @property
     def kind(self) -> Kind:
-        """Whether it changes something, and may be sent twice then."""
+        """Whether it changes something, and if so, whether it may be sent twice."""
         if self.request.method == "GET":
             return "read"
         return "repeatable" if self.repeatable or self.options.retry_writes else "write"
 
     def url(self, api_url: str) -> str:
-        """The whole URL. ``+`` and all else in values is percent-encoded, as Zoho needs it."""
+        """The whole URL. Every special character in values is percent-encoded, ``+`` too."""
         text, organization = "", self.request.organization
         if self.query:
             text = urlencode(self.query, quote_via=quote)
@@ -120,7 +122,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return f"{api_url}{self.product.base_path}{self.request.path}{mark}{text}"
 
     def all_headers(self, token: str) -> dict[str, str]:
-        """The headers of one attempt; ``token`` is the access token of this moment."""
+        """The headers of one attempt with the current access ``token``."""
         headers = {**self.headers, "Authorization": f"Zoho-oauthtoken {token}"}
         if isinstance(self.body, bytes):
             headers["Content-Type"] = self.content_type
@@ -131,10 +133,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return headers
 
     def understood(self, answer: Answer) -> Answer:
-        """``answer`` as this package reads answers; the retired XML API has to be translated.
+        """Normalize ``answer``. The retired XML API overrides this to translate its answers.
 
-        A byte order mark before JSON is dropped. A write that is answered by HTTP 204 was done, and
-        there is nothing to tell of it.
+        A byte order mark before JSON is dropped. HTTP 204 for a write becomes an empty success.
         """
         if answer.status == _NO_CONTENT and not answer.body and self.kind != "read":
             return msgspec.structs.replace(answer, body=_DONE)
@@ -143,14 +144,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return answer
 
 
-#: The same few organizations are named in every call.
+#: Cached, because every call names one of a few organizations.
 _quoted = lru_cache(1024)(quote)
 
 
 def path_of(template: str, ids: Sequence[str | int]) -> str:
-    """``template`` with ``ids`` in place of its ``{names}``, in order.
+    """Fill the ``{names}`` of ``template`` with ``ids``, in order.
 
-    Raises `ValueError` and `TypeError` for what is no id.
+    Raises `ValueError` and `TypeError` for values that are not ids.
     """
     parts = template.split("{")
     path = parts[0]
@@ -161,84 +162,90 @@ def path_of(template: str, ids: Sequence[str | int]) -> str:
 
 
 def is_success(call: Call, answer: Answer) -> bool:
-    """Whether ``answer`` is a success as far as its first bytes say; False: ask `error_of`.
+    """Whether the first bytes of ``answer`` show a success. If False, ask `error_of`.
 
-    Nearly every answer begins so, and looking at all of it costs a sixth of decoding it. What may
-    still come to light is that the text is broken further on, which whoever decodes it finds out.
+    Nearly every answer begins this way, and checking all of it costs a sixth of decoding it. If the
+    text is broken further on, decoding finds out.
     """
-    return is_fine(answer) and answer.body.startswith(_SUCCESS) and call.accept == JSON
+    return is_ok(answer) and answer.body.startswith(_SUCCESS) and call.accept == JSON
 
 
-def is_fine(answer: Answer) -> bool:
-    """Whether the status says success."""
+def is_ok(answer: Answer) -> bool:
+    """Whether the HTTP status is 2xx."""
     return 200 <= answer.status < 300
 
 
 def error_of(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
-    """The exception that ``answer`` amounts to, or None for success.
+    """Return the exception that ``answer`` amounts to, or None for success.
 
-    Success is a status of 2xx and a code of 0, or no code and no ``error`` (bulk writes answer rows
-    instead). Zoho's word "error" in place of a number is an error.
+    Success is a status of 2xx with a code of 0, or without a code and without ``error`` (bulk
+    writes answer rows instead). The word "error" in place of a number is an error.
     """
-    if is_fine(answer) and call.accept != JSON:
+    if is_ok(answer) and call.accept != JSON:
         return _document_error(call, answer)
     try:
         envelope = read_envelope(answer.body)
-        said = _said(call, envelope)
+        status_in_body = _body_status(call, envelope)
     except Unreadable as problem:
         return _without_envelope(call, answer, problem)
-    return None if is_fine(answer) and said == "success" else _no(call, answer, envelope, said)
+    return (
+        None
+        if is_ok(answer) and status_in_body == "success"
+        else _envelope_error(call, answer, envelope, status_in_body)
+    )
 
 
 def _without_envelope(
     call: Call, answer: Answer, problem: Unreadable
 ) -> ReplyError | UnreadableReply:
-    """The error for an answer that is no JSON: its status is all that there is."""
-    if is_fine(answer):
+    """The error for an answer that is not JSON: only its status is known."""
+    if is_ok(answer):
         return UnreadableReply(call.request, str(problem), answer.status)
     if answer.status < 400:
-        text = f"HTTP {answer.status}, a redirect to elsewhere"
+        text = f"HTTP {answer.status}, a redirect, which is not followed"
         return UnreadableReply(call.request, text, answer.status)
-    text = f"no reply in JSON: {problem}"
-    error = reply_error(call.request, answer.status, None, text, said="nothing")
+    text = f"the reply is not JSON: {problem}"
+    error = reply_error(call.request, answer.status, None, text, status_in_body="nothing")
     error.retry_after = retry_after(answer)
     return error
 
 
-def _said(call: Call, envelope: Envelope) -> Said:
-    """What an envelope says about the call. Raises `Unreadable` for a code that is none."""
+def _body_status(call: Call, envelope: Envelope) -> BodyStatus:
+    """What an envelope says about the call. Raises `Unreadable` if the code is not a code."""
     sent = envelope.sent_code
     word = sent.strip() if isinstance(sent, str) and envelope.code is None else ""
     if envelope.code is None and sent is not None and not isinstance(sent, str):
-        raise Unreadable("the code in the reply is no number")
-    return said_of(envelope.code, word, call.codes, trouble=bool(envelope.error))
+        raise Unreadable("the code in the reply is not a number")
+    return body_status(envelope.code, word, call.codes, trouble=bool(envelope.error))
 
 
-def _no(call: Call, answer: Answer, envelope: Envelope, said: Said) -> ReplyError:
-    """The error that an envelope tells of."""
+def _envelope_error(
+    call: Call, answer: Answer, envelope: Envelope, status_in_body: BodyStatus
+) -> ReplyError:
+    """The error that an envelope reports."""
     error = reply_error(
         call.request,
         answer.status,
         envelope.code,
         envelope.message or _message(envelope.error),
         scope=call.scope,
-        choices=_ids(envelope.error_info),
+        choices=_organization_ids(envelope.error_info),
         codes=call.codes,
-        said=said,
+        status_in_body=status_in_body,
     )
     error.retry_after = retry_after(answer)
     return error
 
 
 def _message(error: object) -> str:
-    """What an ``error`` in an envelope tells, as text or as an object with a message."""
+    """The text of an ``error`` in an envelope, which is text or an object with a message."""
     if isinstance(error, dict):
         error = cast(dict[str, object], error).get("message")
     return error if isinstance(error, str) else ""
 
 
-def _ids(error_info: object) -> tuple[str, ...]:
-    """The organizations that code 6024 lists beside its message."""
+def _organization_ids(error_info: object) -> tuple[str, ...]:
+    """The organizations that code 6024 lists in addition to its message."""
     if not isinstance(error_info, list):
         return ()
     rows = cast(list[object], error_info)
@@ -246,30 +253,30 @@ def _ids(error_info: object) -> tuple[str, ...]:
 
 
 def _document_error(call: Call, answer: Answer) -> ReplyError | UnreadableReply | None:
-    """Errors stay JSON where a document was asked for; a page of HTML is no document."""
+    """The error in the answer to a document request, or None. Errors stay JSON."""
     if answer.content_type == JSON:
         with suppress(Unreadable):
             envelope = read_envelope(answer.body)
-            if (said := _said(call, envelope)) != "success":
-                return _no(call, answer, envelope, said)
-        return UnreadableReply(call.request, "JSON came instead of a document", answer.status)
+            if (status_in_body := _body_status(call, envelope)) != "success":
+                return _envelope_error(call, answer, envelope, status_in_body)
+        return UnreadableReply(call.request, "the reply is JSON, not a document", answer.status)
     if not answer.body:
-        return UnreadableReply(call.request, "an empty document came", answer.status)
+        return UnreadableReply(call.request, "the document is empty", answer.status)
     if answer.content_type == "text/html" and "html" not in call.accept:
-        return UnreadableReply(call.request, "HTML came instead of a document", answer.status)
-    # Whatever its type is said to be; what stands before the mark, readers of PDFs skip.
+        return UnreadableReply(call.request, "the reply is HTML, not a document", answer.status)
+    # The content type is not trusted. PDF readers skip bytes before the mark, so this does too.
     if call.accept == PDF and b"%PDF-" not in answer.body[:START]:
-        return UnreadableReply(call.request, "what came is no PDF", answer.status)
+        return UnreadableReply(call.request, "the reply is not a PDF", answer.status)
     return None
 
 
 def is_document(answer: Answer) -> bool:
-    """Whether the start of an answer may be that of a document; errors come as JSON."""
-    return is_fine(answer) and answer.content_type != JSON
+    """Whether the start of an answer may belong to a document. Errors come as JSON."""
+    return is_ok(answer) and answer.content_type != JSON
 
 
 def quota_of(answer: Answer) -> Quota | None:
-    """The day's quota as the reply's headers give it, or None where they are not there."""
+    """The daily quota from the reply's headers, or None if they are missing."""
     of = answer.headers.get
     limit = _number(of("x-rate-limit-limit"))
     remaining = _number(of("x-rate-limit-remaining"))
@@ -284,9 +291,9 @@ def quota_of(answer: Answer) -> Quota | None:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """``Retry-After`` in seconds, or None where it is missing or nonsense.
+    """``Retry-After`` in seconds, or None if it is missing or makes no sense.
 
-    A date counts from the reply's own ``Date``, so that nobody's clock has to be right.
+    A date counts from the reply's own ``Date``, so no clock has to be right.
     """
     text = answer.headers.get("retry-after", "")
     seconds = _number(text)
@@ -299,7 +306,7 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A header's number, commas and blanks allowed; None for what is none, or negative."""
+    """A header's number, with commas and spaces allowed. None if it is negative or not a number."""
     if not text:
         return None
     try:

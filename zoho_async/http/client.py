@@ -1,16 +1,16 @@
-"""One Zoho account: what all views of a session share, and how a call is carried out.
+"""One Zoho account: what all views of a session share, and how a call is made.
 
-A call goes: token - slot of its organization's scheduler - one request - what the answer means -
-perhaps again. The slot is given back before any wait for another try. A token that ends while its
-call waits for a slot gives the slot back unused, so that what is sent is sent at once after its
-admission: the limits reckon with that.
+A call takes these steps: token, slot of its organization's scheduler, one request, meaning of the
+answer, perhaps another try. The slot is released before any wait for another try. If the token
+expires while the call waits for a slot, the slot is released unused: the limits assume that a call
+is sent right after its admission.
 
-Work that outlives the call that began it (look-ahead, renewal of tokens) is a task in ``_tasks``;
-`aclose` cancels and awaits them. A call that waits (for a token, its turn, a connection, another
-try) when the account is closed ends with `SessionClosed`; one that is on its way ends as its
-connection breaks. Nothing here is open across a ``yield``.
+Work that outlives the call that started it (look-ahead, renewal of tokens) is a task in ``_tasks``;
+`aclose` cancels and awaits them. A call that waits (for a token, a slot, a connection, another try)
+when the client closes ends with `SessionClosed`; one that was sent ends because its connection
+breaks. No resource here is open across a ``yield``.
 
-A forked process must not use the sockets: there every call raises `UsedAfterFork`.
+A forked process must not use the sockets: every call in it raises `UsedAfterFork`.
 """
 
 from __future__ import annotations
@@ -65,10 +65,16 @@ from zoho_async.http.call import (
     quota_of,
     retry_after,
 )
-from zoho_async.http.closing import Closing
 from zoho_async.http.download import Document
-from zoho_async.http.retry import Policy, RetryBudget, asked_wait, verdict
-from zoho_async.http.transport import ANSWER_TIMEOUT, Answer, Opened, Transport, proxy_for, verifies
+from zoho_async.http.retry import Policy, RetryBudget, requested_wait, verdict
+from zoho_async.http.transport import (
+    ANSWER_TIMEOUT,
+    Answer,
+    OpenResponse,
+    Transport,
+    proxy_for,
+    verifies_certificates,
+)
 from zoho_async.http.verdict import is_ambiguous, next_step
 from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
 from zoho_async.limits.keys import host_key, organization_key, organization_names
@@ -85,7 +91,7 @@ _CONNECTION_SOON: Final = 5.0
 class Client:
     """Sockets, token, schedulers and background work of one account in one event loop."""
 
-    #: Whether there may be another token where one was refused.
+    #: Whether a new token may help after Zoho refused one.
     _can_renew = True
 
     def __init__(
@@ -106,27 +112,27 @@ class Client:
         home = region(region_name)
         if api_url is None and home.api_url is None:
             raise ConfigurationError(
-                f"no document names the API host of region {home.name!r}: "
+                f"the API host of region {home.name!r} is not documented: "
                 "set ZOHO_BASE_URL or Session(api_url=...)"
             )
         self._credentials: Final = credentials
-        #: What the calls that name no organization go by in place of its id.
-        self._whole: Final = f"@{credentials.client_id}"
+        #: Replaces the organization's id in calls that name no organization.
+        self._account_key: Final = f"@{credentials.client_id}"
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
-        self._call_at(self._given_api_url or home.api_url or "")
+        self._set_api_url(self._given_api_url or home.api_url or "")
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
         secured = any(url.startswith("https:") for url in (self._api_url, self._accounts.url))
-        if connector is not None and secured and not verifies(connector):
+        if connector is not None and secured and not verifies_certificates(connector):
             raise ConfigurationError(
-                "the connector given as http does not verify certificates, and secrets would go to "
-                "whoever answers; give its SSLContext the certificate of your proxy instead"
+                "the connector passed as http does not verify certificates, so secrets could go to "
+                "any server; add your proxy's certificate to its SSLContext instead"
             )
         self._limits: Final = limits
         self._ledger: Final = ledger
-        # The ledger in memory settles without a pause in which a cancellation could come.
-        self._at_once: Final = type(ledger) is MemoryLedger
+        # The ledger in memory settles without an await, so no cancellation can interrupt it.
+        self._settles_in_memory: Final = type(ledger) is MemoryLedger
         self._observer: Final = guarded(observer)
         self._connector: Final = connector
         self._clock: Final = clock
@@ -138,10 +144,10 @@ class Client:
         self._budgets: dict[str | None, RetryBudget] = {}
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
-        self._closing: Final = Closing()
+        self._closing: Final = _Closing()
         self._shared_limits: SharedLimits | None = None
         self._process: Final = fork.Process()
-        fork.follow(self)
+        fork.register(self)
         self._tokens: Final = TokenSource(
             self._fetch_token,
             lambda work: self.start(work, name="token renewal"),
@@ -167,34 +173,34 @@ class Client:
 
     @property
     def limits(self) -> Limits:
-        """What this client may use of each organization's limits."""
+        """The share of each organization's limits that this client may use."""
         return self._limits
 
     @property
     def token_age(self) -> float | None:
-        """The seconds since the current token was given, or None before the first."""
+        """Seconds since the current token was issued, or None before the first."""
         return self._tokens.age
 
     def observe(self, event: Event) -> None:
-        """Tell the observer, if there is one."""
+        """Pass ``event`` to the observer, if there is one."""
         if self._observer is not None:
             self._observer(event)
 
     def scheduler(self, organization: str | None, *, unnamed: bool = False) -> Scheduler:
         """The scheduler of ``organization``, or the account's own for calls that name none.
 
-        ``unnamed`` says that such a call is for the default organization, whichever that is. Raises
-        `ConfigurationError` if it must be named, and `UsedAfterFork`.
+        ``unnamed`` marks a call for the default organization, whichever that is. Raises
+        `ConfigurationError` if the organization must be named, and `UsedAfterFork`.
         """
         self._check_process()
         key = self._key(organization, unnamed=unnamed)
-        # Kept here because the pace of bulk calls lives only as long as its scheduler.
+        # Stored here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
         if found is None:
-            self._forget_idle()
+            self._drop_idle_schedulers()
             found = self._schedulers[key] = scheduler(
                 key,
-                account=f"{self._host}/{self._whole}",
+                account=f"{self._host}/{self._account_key}",
                 limits=self._limits,
                 ledger=self._ledger,
                 clock=self._clock,
@@ -204,14 +210,14 @@ class Client:
         return found
 
     def expect(self, organization: str | None) -> None:
-        """Have this account's limits hold for ``organization`` before its first call."""
+        """Apply this client's limits to ``organization`` before its first call."""
         if organization is not None:
             self._shared_limits = shared_limits(self._ledger, self._key(organization))
             self._shared_limits.join(self, self._limits)
 
     def _key(self, organization: str | None, *, unnamed: bool = False) -> str:
         """What the calls of ``organization`` are counted under."""
-        names = organization_names(self._ledger, f"{self._host}/{self._whole}")
+        names = organization_names(self._ledger, f"{self._host}/{self._account_key}")
         if organization is not None:
             return names.named(f"{self._host}/{organization_key(organization)}")
         return names.unnamed() if unnamed else names.known()
@@ -227,15 +233,15 @@ class Client:
             )
 
     def before_fork(self) -> None:
-        """Nothing is held that a child could not inherit."""
+        """Do nothing: the client holds no lock that a child could inherit."""
 
     def after_fork(self, *, child: bool) -> None:
-        """A child must not close its parent's connections."""
+        """Keep the parent's connections open in the child."""
         if child:
-            fork.keep(self._transport)
+            fork.never_close(self._transport)
 
-    def _forget_idle(self) -> None:
-        """Look at two of the organizations that were looked at longest ago; none needs a timer."""
+    def _drop_idle_schedulers(self) -> None:
+        """Check the two organizations that were checked longest ago. This needs no timer."""
         for _ in range(min(2, len(self._schedulers))):
             key, limiter = next(iter(self._schedulers.items()))
             budget = self._budgets.get(limiter.organization)
@@ -257,9 +263,9 @@ class Client:
         return task
 
     async def aclose(self) -> None:
-        """End background work and what waits, and close the sockets. Again it does nothing.
+        """End background work and waiting calls, and close the sockets. It may be called twice.
 
-        In a forked process it does nothing at all.
+        In a forked process it does nothing.
         """
         self._closed = True
         if self._process.other:
@@ -280,16 +286,15 @@ class Client:
             await transport.close()
 
     async def send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
-        """Carry out ``call``; the answer is a success, and ``read`` what was made of its body.
+        """Make ``call``, and return its successful answer and what ``read`` made of the body.
 
-        ``read`` raises `Unreadable` for text that is no JSON object, or not all of one. It is
-        called within an attempt, so that such an answer is tried again where that does no harm.
-
-        Raises what DESIGN's table of retries says: a `ReplyError`, `TransportError`,
-        `AmbiguousWrite`, `LimitError` or `AuthError`.
+        ``read`` raises `Unreadable` for text that is not a complete JSON object. It runs within an
+        attempt, so that such an answer is tried again if that does no harm. Raises a `ReplyError`,
+        `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`, as `zoho_async.http.retry`
+        decides.
         """
 
-        found = await self._carry(call, partial(self._answer, call, read))
+        found = await self._run(call, partial(self._answer, call, read))
         if isinstance(found, UnreadableReply):
             if call.kind != "read":
                 raise ambiguous(call.request, found) from found
@@ -297,22 +302,22 @@ class Client:
         return found
 
     async def receive(self, call: Call, name: str, use: Callable[[Document], Awaitable[T]]) -> T:
-        """What ``use`` makes of the document that ``call`` answers.
+        """Pass the document that ``call`` answers to ``use``, and return its result.
 
-        It is called ``name`` where Zoho gives it no name. ``use`` closes the document, or hands it
-        to someone who does. Raises as `send`.
+        The document is called ``name`` if Zoho sends no name. ``use`` closes the document or passes
+        it to an owner that does. Raises as `send`.
         """
 
         async def once(token: AccessToken, slot: Slot, attempt: int) -> T:
             return await use(await self._document(call, name, token, slot, attempt))
 
-        return await self._carry(call, once)
+        return await self._run(call, once)
 
-    async def _carry(self, call: Call, once: Callable[[AccessToken, Slot, int], Awaitable[T]]) -> T:
+    async def _run(self, call: Call, once: Callable[[AccessToken, Slot, int], Awaitable[T]]) -> T:
         """Try ``once``, and again while that may help.
 
-        If any try of a write may have run, whatever ends the call is raised as `AmbiguousWrite`: a
-        later refusal says nothing about an earlier try.
+        If any try of a write may have run, every failure is raised as `AmbiguousWrite`: a later
+        refusal says nothing about an earlier try.
         """
         budget = self._budget(call.request.organization)
         budget.called()
@@ -322,7 +327,7 @@ class Client:
             while True:
                 attempt += 1
                 try:
-                    token, slot = await self._closing.wait(self._admitted(call))
+                    token, slot = await self._closing.wait(self._admit(call))
                 except LimitError as limited:
                     limited.asked = call.request
                     raise limited from last
@@ -331,32 +336,32 @@ class Client:
                 except (TransportError, ReplyError) as error:
                     last = error
                 in_doubt = in_doubt or is_ambiguous(call.kind, verdict(last))
-                # "not authorized" may be a token that died early: one new token tells.
+                # "not authorized" may mean a token that died early: one new token shows.
                 if self._may_renew(call, last) and not renewed:
                     renewed = await self._tokens.refused(token)
                     if renewed:
                         attempt -= 1
                         continue
-                await self._before_another(call, last, attempt, budget)
+                await self._wait_before_retry(call, last, attempt, budget)
         except ZohoError as error:
             if in_doubt:
                 raise ambiguous(call.request, error) from error
             raise
 
     def _may_renew(self, call: Call, error: ZohoError) -> bool:
-        """Whether a new token may help; a write that may have run is not sent again."""
+        """Whether a new token may help. A write that may have run is not sent again."""
         if not (isinstance(error, NotAuthorized) and self._can_renew) or call.is_spent:
             return False
         return not (call.kind == "write" and verdict(error).may_have_run)
 
     # -- one attempt ------------------------------------------------------------------------
 
-    async def _admitted(self, call: Call) -> tuple[AccessToken, Slot]:
-        """A slot and a connection, and a token that is good now that they are here.
+    async def _admit(self, call: Call) -> tuple[AccessToken, Slot]:
+        """Wait for a slot and a connection, and for a token that is still good then.
 
-        Who waits for a connection holds a slot, and not for long: it would count as one that
-        arrives sooner than it then would. Who waits for a slot holds no connection: others can use
-        it.
+        A call that waits for a connection holds a slot, so it waits only briefly: the limits assume
+        that it arrives right after its admission. A call that waits for a slot holds no connection,
+        so that others can use it.
         """
         budget, began = call.options.budget, self._clock.monotonic()
         while True:
@@ -373,26 +378,26 @@ class Client:
                 caller=call.caller,
                 wait_for_reset=call.options.wait_for_reset,
             )
-            transport = await self._connected(slot)
+            transport = await self._take_connection(slot)
             token = self._tokens.current()
             usable = transport is not None and not slot.stale and not self._closed
             if token is not None and usable and (budget is None or budget.spend()):
                 return token, slot
-            if transport is not None:  # first: the wait for the ledger may be cancelled
-                transport.give_back()
-            await self._settled(slot.unsent())
+            if transport is not None:  # before the wait for the ledger, which may be cancelled
+                transport.release()
+            await self._settle(slot.unsent())
             longest = math.inf if call.options.max_wait is None else call.options.max_wait
             if transport is None and self._clock.monotonic() - began > longest:
                 many = self._open().connections
                 raise NotConnected(call.request, f"all {many} connections are in use")
 
-    async def _connected(self, slot: Slot) -> Transport | None:
-        """Take a connection for the call that has ``slot``; None if none is free before long."""
+    async def _take_connection(self, slot: Slot) -> Transport | None:
+        """Take a connection for the call that holds ``slot``. None if none is free soon."""
         try:
             transport = self._open()
-            return transport if await transport.take(_CONNECTION_SOON) else None
+            return transport if await transport.acquire(_CONNECTION_SOON) else None
         except BaseException:
-            await self._settled(slot.unsent())
+            await self._settle(slot.unsent())
             raise
 
     async def _answer(
@@ -403,20 +408,20 @@ class Client:
         slot: Slot,
         attempt: int,
     ) -> tuple[Answer, T] | UnreadableReply:
-        """Send once and read the answer. The slot is settled whatever happens.
+        """Send once and read the answer. The slot is settled in every case.
 
-        An `UnreadableReply` is returned and not raised where another try would bring the same.
+        Returns an `UnreadableReply` instead of raising it if another try would give the same.
         """
         began = self._clock.monotonic()
-        opened = await self._opened(call, token, slot, attempt)
+        opened = await self._open_response(call, token, slot, attempt)
         try:
             answer = call.understood(await self._read(opened))
         except BaseException as broken:
-            await self._lost(call, slot, broken, began, attempt)
+            await self._settle_lost(call, slot, broken, began, attempt)
             raise
         finally:
             opened.close()
-        await self._judge(call, answer, slot, began, attempt)
+        await self._settle_answered(call, answer, slot, began, attempt)
         try:
             return answer, read(answer.body)
         except Unreadable as problem:
@@ -424,41 +429,41 @@ class Client:
             if error is not None:
                 raise error from None
             unreadable = UnreadableReply(call.request, str(problem), answer.status)
-            if isinstance(problem, AnotherRecord):  # another try may bring the right one
+            if isinstance(problem, AnotherRecord):  # another try may give the right record
                 raise unreadable from None
             return unreadable
 
     async def _document(
         self, call: Call, name: str, token: AccessToken, slot: Slot, attempt: int
     ) -> Document:
-        """Send once and look at the start of the document; closing it settles the slot."""
+        """Send once and check the start of the document. Closing the document settles the slot."""
         began = self._clock.monotonic()
-        opened = await self._opened(call, token, slot, attempt)
+        opened = await self._open_response(call, token, slot, attempt)
         try:
             answer = await opened.peek(START) if opened.status < 300 else None
             if answer is None or not is_document(answer):
                 answer = call.understood(await self._read(opened))
         except BaseException as broken:
             opened.close()
-            await self._lost(call, slot, broken, began, attempt)
+            await self._settle_lost(call, slot, broken, began, attempt)
             raise
         if error_of(call, answer) is not None:
             opened.close()
-            await self._judge(call, answer, slot, began, attempt)
+            await self._settle_answered(call, answer, slot, began, attempt)
 
         async def finish(document: Document) -> None:
             self._documents.discard(document)
-            # That it was not read to its end changes nothing: the call has reached Zoho long ago.
-            await self._judge(call, answer, slot, began, attempt)
+            # Even if the document was not read to its end, Zoho has counted the call.
+            await self._settle_answered(call, answer, slot, began, attempt)
 
         document = Document(opened, name, finish)
         self._documents.add(document)
         return document
 
-    async def _read(self, opened: Opened) -> Answer:
-        """The answer, read to its end; of an error, its status if the body cannot be read.
+    async def _read(self, opened: OpenResponse) -> Answer:
+        """Read the whole answer. If the body of an error cannot be read, return its status.
 
-        A refusal for the limits must be heard, whatever becomes of its text.
+        A refusal because of the limits counts even if its text is lost.
         """
         try:
             return await opened.read()
@@ -467,8 +472,10 @@ class Client:
                 raise
             return Answer(opened.status, opened.headers, b"")
 
-    async def _opened(self, call: Call, token: AccessToken, slot: Slot, attempt: int) -> Opened:
-        """Send once and read the head of the answer. Where that fails the slot is settled."""
+    async def _open_response(
+        self, call: Call, token: AccessToken, slot: Slot, attempt: int
+    ) -> OpenResponse:
+        """Send once and read the head of the answer. If that fails, the slot is settled."""
         url = call.url(self._api_url)
         began = self._clock.monotonic()
         slot.sent()
@@ -483,52 +490,53 @@ class Client:
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):
-            await self._settled(slot.unsent())
-            self._called(call, None, None, began, attempt)
+            await self._settle(slot.unsent())
+            self._report_call(call, None, None, began, attempt)
             raise
         except BaseException as broken:
-            await self._lost(call, slot, broken, began, attempt)
+            await self._settle_lost(call, slot, broken, began, attempt)
             raise
 
-    async def _lost(
+    async def _settle_lost(
         self, call: Call, slot: Slot, broken: BaseException, began: float, attempt: int
     ) -> None:
-        """Settle the slot of a request whose answer nobody will read."""
-        await self._settled(slot.lost())
+        """Settle the slot of a request whose answer will not be read."""
+        await self._settle(slot.lost())
         if isinstance(broken, TransportError):
-            self._called(call, None, None, began, attempt)
+            self._report_call(call, None, None, began, attempt)
 
-    async def _judge(
+    async def _settle_answered(
         self, call: Call, answer: Answer, slot: Slot, began: float, attempt: int
     ) -> None:
-        """Settle the slot of a request that was answered. Raises what the answer amounts to."""
+        """Settle the slot of a request that was answered. Raises the answer's error."""
         error = None if is_success(call, answer) else error_of(call, answer)
         refusal = None
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
         settling = slot.replied(quota=quota_of(answer), refusal=refusal)
-        if self._at_once:
+        if self._settles_in_memory:
             await settling
         else:
-            await self._settled(settling)
+            await self._settle(settling)
         code = error.code if isinstance(error, ReplyError) else None
-        self._called(call, answer.status, code, began, attempt)
+        self._report_call(call, answer.status, code, began, attempt)
         if error is not None:
             raise error
 
-    async def _settled(self, settling: Coroutine[Any, Any, None]) -> None:
-        """Give a slot back, cancelled or not.
+    async def _settle(self, settling: Coroutine[Any, Any, None]) -> None:
+        """Release a slot, even during a cancellation.
 
-        A ledger that cannot be written must not cost an answer that is here: a write that took
-        effect would look as if it had not. The next admission meets the same ledger, and raises.
+        A ledger that cannot be written must not hide an answer that arrived: a write that took
+        effect would look as if it had not. The next admission uses the same ledger and raises its
+        error.
         """
-        if self._at_once:
+        if self._settles_in_memory:
             await settling
             return
         with anyio.CancelScope(shield=True), suppress(ConfigurationError, LedgerError):
             await settling
 
-    def _called(
+    def _report_call(
         self, call: Call, status: int | None, code: int | None, began: float, attempt: int
     ) -> None:
         if self._observer is not None:
@@ -557,30 +565,30 @@ class Client:
             self._proxies[host] = proxy_for(host)
         return self._proxies[host]
 
-    # -- again? -----------------------------------------------------------------------------
+    # -- retries ----------------------------------------------------------------------------
 
-    async def _before_another(
+    async def _wait_before_retry(
         self, call: Call, error: TransportError | ReplyError, attempt: int, budget: RetryBudget
     ) -> None:
-        """Return when it is time for another try; raise ``error`` (or worse) when there is none."""
+        """Return when it is time for another try. Raises ``error`` if no try is left."""
         step = next_step(call.kind, verdict(error))
         if call.is_spent and (step != "raise" or isinstance(error, NotAuthorized)):
             error.add_note(
                 "The call was not tried again: a file in it comes from an iterator, which can be "
-                "read once only. Give its path or its bytes instead."
+                "read only once. Pass its path or its bytes instead."
             )
             raise error
         patient = call.options.lane == "bulk"
         given_up = attempt >= self._retry.tries and not (patient and step == "after_block")
-        asked = 0.0 if step == "after_block" else asked_wait(error)
-        if step == "raise" or given_up or self._is_too_long(call, error, asked):
+        asked = 0.0 if step == "after_block" else requested_wait(error)
+        if step == "raise" or given_up or self._exceeds_max_wait(call, error, asked):
             raise error
         if step != "after_block":
             while wait := budget.spend():
                 if not patient:
                     raise error
                 await self._closing.wait(anyio.sleep(wait))
-        # The scheduler's gates pace all refusals but "too many at once".
+        # The scheduler's block paces all refusals except "too many at once".
         paced = step == "after_block" and not isinstance(error, TooManyInFlight)
         delay = 0.0 if paced else asked + self._retry.delay(attempt)
         self.observe(
@@ -595,7 +603,7 @@ class Client:
         )
         await self._closing.wait(anyio.sleep(delay))
 
-    def _is_too_long(self, call: Call, error: ZohoError, asked: float) -> bool:
+    def _exceeds_max_wait(self, call: Call, error: ZohoError, asked: float) -> bool:
         """Whether the server asks for a longer wait than the caller allows."""
         if call.options.max_wait is None or asked <= call.options.max_wait:
             return False
@@ -611,14 +619,41 @@ class Client:
     # -- tokens -----------------------------------------------------------------------------
 
     async def _fetch_token(self) -> AccessToken:
-        """One request to the accounts server."""
+        """Make one request to the accounts server."""
         return (await refresh(self._accounts, self._credentials)).access
 
     def _adopt(self, token: AccessToken) -> None:
-        # A host that is not in the table must not see the token, whoever names it.
+        # The token goes only to hosts in the table, even if the accounts server names another.
         if self._given_api_url is None and token.api_domain in API_URLS:
-            self._call_at(token.api_domain)
+            self._set_api_url(token.api_domain)
 
-    def _call_at(self, api_url: str) -> None:
+    def _set_api_url(self, api_url: str) -> None:
         self._api_url = api_url
         self._host = host_key(api_url)
+
+
+class _Closing:
+    """Ends every wait that goes through it with `SessionClosed`, once it is closed."""
+
+    def __init__(self) -> None:
+        self._waits: Final[set[asyncio.Timeout]] = set()
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Return the result of ``work``. Raises what it raises, and `SessionClosed`."""
+        scope = asyncio.timeout(None)
+        self._waits.add(scope)
+        try:
+            async with scope:
+                return await work
+        except TimeoutError:
+            if scope.expired():
+                raise SessionClosed from None
+            raise
+        finally:
+            self._waits.discard(scope)
+
+    def close(self) -> None:
+        """End the waits, in their tasks."""
+        for scope in self._waits:
+            with suppress(RuntimeError):  # it is ending already
+                scope.reschedule(0.0)

@@ -1,12 +1,12 @@
-"""Decompress the body of an answer, and notice if it is cut short.
+"""Decompress the body of an answer, and detect a body that is cut short.
 
-aiohttp hands over what a truncated gzip body holds and says nothing (3.14; it checks ``deflate``
-alone). If the server names no length, or a proxy recompressed a broken answer, that is half a
-document for a whole one. So bodies are decompressed here: every stream has to reach its own end,
-which for gzip includes the checksum and the length of what it holds.
+aiohttp returns the content of a truncated gzip body without an error (3.14; it checks ``deflate``
+alone). If the server sends no length, or a proxy recompressed a broken answer, half a document
+looks like a whole one. So bodies are decompressed here: every stream has to reach its end, which
+for gzip includes a checksum and the length.
 
-Only gzip and deflate are asked for, and only they are understood. Output comes in pieces of a given
-size, so that a few bytes which stand for gigabytes never fill the memory; the reader counts them.
+Only gzip and deflate are requested and understood. Output comes in pieces of limited size, so that
+a few bytes that expand to gigabytes never fill the memory; the reader counts them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-#: What is asked for.
+#: The ``Accept-Encoding`` of every request.
 ACCEPTED: Final = "gzip, deflate"
 
 _GZIP: Final = 31
@@ -23,11 +23,11 @@ _RAW: Final = -15
 
 
 class NotDecompressed(Exception):
-    """The body is not what its ``Content-Encoding`` says, or not all of it. Says which."""
+    """The body does not match its ``Content-Encoding``, or is incomplete."""
 
 
 class Decompressor:
-    """Turns the compressed bytes of one body into plain ones."""
+    """Decompresses one body."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding: Final = encoding
@@ -35,11 +35,11 @@ class Decompressor:
         self._waiting = b""
 
     def feed(self, data: bytes) -> None:
-        """Add compressed bytes; call it only if `take` gave nothing."""
+        """Add compressed bytes. Call it only if `take` returned nothing."""
         self._waiting += data
 
     def take(self, most: int) -> bytes:
-        """At most ``most`` plain bytes; none if there is more to feed, or the body is complete.
+        """Return at most ``most`` plain bytes; none if it needs more input or the body is complete.
 
         Raises `NotDecompressed`.
         """
@@ -51,7 +51,7 @@ class Decompressor:
             try:
                 plain = self._stream.decompress(self._waiting, most)
             except zlib.error:
-                raise NotDecompressed(f"the body is no {self._encoding}") from None
+                raise NotDecompressed(f"the body is not valid {self._encoding}") from None
             self._waiting = self._stream.unconsumed_tail
             if self._stream.eof:
                 self._waiting = self._stream.unused_data
@@ -65,21 +65,21 @@ class Decompressor:
             raise NotDecompressed(f"the {self._encoding} of the body is cut short")
 
     def _begun(self) -> zlib._Decompress:
-        """The next stream: gzip may hold several."""
+        """Start the next stream: gzip may hold several."""
         match self._encoding:
             case "gzip" | "x-gzip":
                 return zlib.decompressobj(_GZIP)
             case "deflate":
-                # Some servers leave out the header that the name promises.
+                # Some servers leave out the zlib header.
                 has_header = self._waiting[0] & 0x0F == 8
                 return zlib.decompressobj(_ZLIB if has_header else _RAW)
             case _:
                 raise NotDecompressed(
-                    f"the body comes as {self._encoding!r}, which was not asked for"
+                    f"the body is encoded as {self._encoding!r}, which was not requested"
                 )
 
 
 def decompressor(encoding: str) -> Decompressor | None:
-    """For a ``Content-Encoding``; None if the body comes as it is."""
+    """Return a decompressor for a ``Content-Encoding``, or None if the body is plain."""
     name = encoding.strip().lower()
     return None if name in ("", "identity") else Decompressor(name)

@@ -1,10 +1,10 @@
-"""Documents that Zoho makes or keeps: PDFs and images of records, attachments, receipts.
+"""Documents that Zoho creates or stores: PDFs and images of records, attachments, receipts.
 
-A `Download` asks for nothing until it is read, so nothing is held open by one that never is. While
-its document arrives, it holds a connection and a place among the calls in flight; both are given
-back when `Download.save` or `Download.read` return or raise, or when the block of `Download.open`
-is left, whatever the reason. A document that breaks off is asked for again as any read is, except
-inside `Download.open`, where some of it was handed out.
+A `Download` makes no call until it is read, so an unused one holds nothing open. While its document
+arrives, it holds a connection and a slot of the concurrency limit. Both are released when
+`Download.save` or `Download.read` return or raise, or when the block of `Download.open` ends. If a
+document breaks off, the call is repeated as for any read, except inside `Download.open`, where the
+caller already has part of it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from zoho_async.http.file_names import disposition_name, file_name
-from zoho_async.http.transport import Opened
+from zoho_async.http.transport import OpenResponse
 
 T = TypeVar("T")
 
 
 class Document:
-    """A document that is arriving: its head, and its bytes as they come.
+    """A document that is arriving: its headers, and its bytes as they come.
 
-    ``name`` is its file name without any folder, ``content_type`` its media type, ``size`` its
-    length in bytes where Zoho tells it. Iterate over it for its bytes, once.
+    ``name`` is its file name without a folder, ``content_type`` its media type, ``size`` its length
+    in bytes if Zoho sends it. Iterate over it once to get its bytes.
     """
 
     def __init__(
-        self, opened: Opened, fallback: str, finish: Callable[[Document], Coroutine[Any, Any, None]]
+        self,
+        opened: OpenResponse,
+        fallback: str,
+        finish: Callable[[Document], Coroutine[Any, Any, None]],
     ) -> None:
         self._opened: Final = opened
         self._finish: Final = finish
@@ -54,50 +57,50 @@ class Document:
         return f"Document({self.name!r}, {self.content_type!r}{size})"
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The bytes, in pieces as they come. Raises `ConnectionBroken` or `CallTimeout`."""
+        """The bytes, in pieces as they arrive. Raises `ConnectionBroken` or `CallTimeout`."""
         return self._opened.chunks()
 
     async def read(self) -> bytes:
-        """What is left of it. Raises as iterating does."""
+        """Read the rest of it. Raises as iterating does."""
         return (await self._opened.read()).body
 
     async def save(self, target: str | os.PathLike[str]) -> Path:
-        """Write what is left of it; see `Download.save`."""
-        from zoho_async.http.atomic_file import save  # programs that save nothing need no threads
+        """Write the rest of it to ``target``; see `Download.save`."""
+        from zoho_async.http.atomic_file import save  # loads threads, which few programs need
 
         return await save(self, target, self.name)
 
     async def aclose(self) -> None:
-        """Give the connection and the place in flight back. Calling it again does nothing."""
+        """Release the connection and the slot. Calling it again does nothing."""
         if not self._is_closed:
             self._is_closed = True
             self._opened.close()
             await self._finish(self)
 
 
-class Carrier(Protocol):
-    """What gets a document, and hands it to ``use`` (again, if it breaks off)."""
+class DocumentCall(Protocol):
+    """Gets a document and passes it to ``use``; does so again if it breaks off."""
 
     async def __call__(self, use: Callable[[Document], Awaitable[T]], /) -> T: ...
 
 
 class Download:
-    """A document that can be asked for, any number of times; each time is a call.
+    """A document to get, any number of times. Each time is a call.
 
-    All of its methods raise what `Session.call` raises, and `UnreadableReply` for an answer that is
-    no document (HTML, an empty one, anything but a PDF where a PDF was asked for).
+    All methods raise what `Session.call` raises, and `UnreadableReply` for an answer that is not a
+    document (HTML, an empty one, or not a PDF if a PDF was requested).
     """
 
-    def __init__(self, carry: Carrier) -> None:
-        self._carry: Final = carry
+    def __init__(self, call: DocumentCall) -> None:
+        self._call: Final = call
 
     async def save(self, target: str | os.PathLike[str]) -> Path:
-        """Write it to ``target`` and return the path; it is never in memory as a whole.
+        """Write it to ``target`` and return the path. It is never in memory as a whole.
 
-        A ``target`` that is a folder, ends in a separator or has no suffix is a folder (made if
-        need be), in which the document gets its own name, with a number where another file has it
-        already. Any other is the file itself, which is replaced. The file appears when it is
-        complete. Raises `OSError` where it cannot be written.
+        A ``target`` that is a folder, ends in a separator or has no suffix is a folder (created if
+        missing): the document gets its own name, with a number if that name exists. Any other
+        ``target`` is the file itself, which is replaced. The file appears once it is complete.
+        Raises `OSError` if it cannot be written.
         """
 
         async def use(document: Document) -> Path:
@@ -106,10 +109,10 @@ class Download:
             finally:
                 await document.aclose()
 
-        return await self._carry(use)
+        return await self._call(use)
 
     async def read(self) -> bytes:
-        """The whole document."""
+        """Read the whole document into memory."""
 
         async def use(document: Document) -> bytes:
             try:
@@ -117,12 +120,12 @@ class Download:
             finally:
                 await document.aclose()
 
-        return await self._carry(use)
+        return await self._call(use)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Document]:
-        """Ask for it and look at it while it arrives: ``async with pdf.open() as document``."""
-        document = await self._carry(_as_it_is)
+        """Get it and process it while it arrives: ``async with pdf.open() as document``."""
+        document = await self._call(_unchanged)
         try:
             yield document
         finally:
@@ -130,9 +133,9 @@ class Download:
 
 
 class Downloads:
-    """Documents of many records, one for each batch of ids; ``async for`` gives each `Download`.
+    """Documents of many records, one per batch of ids. ``async for`` gives each `Download`.
 
-    ``len`` says how many there are. Nothing is asked for but by those that are read.
+    ``len`` is the number of documents. Only a document that is read makes a call.
     """
 
     def __init__(self, downloads: Sequence[Download]) -> None:
@@ -146,7 +149,7 @@ class Downloads:
 
 
 class _Each:
-    """An async iterator over what is there already."""
+    """An async iterator over existing values."""
 
     def __init__(self, downloads: Iterator[Download]) -> None:
         self._downloads: Final = downloads
@@ -160,12 +163,12 @@ class _Each:
         raise StopAsyncIteration
 
 
-async def _as_it_is(document: Document) -> Document:
+async def _unchanged(document: Document) -> Document:
     return document
 
 
 def _file_name(disposition: str, fallback: str, document: Document) -> str:
-    """The reply's own file name without any folder, or one made from the operation's."""
+    """The reply's own file name without a folder, or one made from the operation's name."""
     kind = document.content_type.rpartition("/")[2]
     plain = kind if kind.isalnum() and len(kind) < 10 else "bin"
     return file_name(disposition_name(disposition), f"{fallback}.{plain}")

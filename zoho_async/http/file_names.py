@@ -1,20 +1,20 @@
-"""Names from outside as names of files and folders.
+"""Turn outside text into safe names of files and folders.
 
-Ids, file names and organization ids come from a server, and a server may be wrong or hostile. No
-text from outside becomes a part of a path but through this module.
+Ids, file names and organization ids come from a server, which may be wrong or hostile. Outside text
+becomes part of a path only through this module.
 
 Model. `component` is for text that identifies something (an id): different texts get different
-names, also where a file system ignores case or normalizes Unicode. `file_name` is for text that a
+names, even if a file system ignores case or normalizes Unicode. `file_name` is for text that a
 person reads (the name of a document): it is kept as far as every system can store it, and two texts
-may get the same name. Who saves files keeps those apart.
+may get the same name. The code that saves files keeps those apart.
 
-Invariant. Both give one path component that Linux, macOS and Windows can store: no separator, no
-drive letter, no control or invisible character, no name of a device, no dot at its start or end, at
-most `LONGEST` bytes of UTF-8.
+Invariant. Both return one path component that Linux, macOS and Windows can store: no separator, no
+drive letter, no control or invisible character, no device name, no dot at its start or end, at most
+`LONGEST` bytes of UTF-8.
 
-Why it holds. `component` lets only ``0-9 a-z -`` through as they are. Any other text becomes its
-plain characters, ``~`` and 64 bits of a digest of all of it; a plain name has no ``~``. No
-`component` has a ``_``, so one can be told from what follows it there.
+Why it holds. `component` keeps only ``0-9 a-z -``. Any other text becomes its plain characters,
+``~`` and 64 bits of a digest of all of it; a plain name has no ``~``. A `component` never has a
+``_``, so a ``_`` can separate it from what follows.
 
 A limit on names counts bytes (255 on Linux and macOS; 255 UTF-16 units on Windows, which are never
 more than the bytes). A cut never divides a character and keeps the extension.
@@ -27,7 +27,7 @@ import re
 import unicodedata
 from typing import Final
 
-#: Bytes of a name; what is left of 255 is for a number or an id that is added to it.
+#: Longest name in bytes. The rest of 255 leaves room for a number or an id.
 LONGEST: Final = 200
 
 _LONGEST_EXTENSION: Final = 20
@@ -39,7 +39,7 @@ _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
 
 
 def component(identity: str) -> str:
-    """The name of a file or folder for what ``identity`` identifies.
+    """Return a file or folder name for what ``identity`` identifies.
 
     >>> component("460000000026049"), component("../../victim")
     ('460000000026049', 'victim~2cc6427d2e88ec99')
@@ -52,7 +52,7 @@ def component(identity: str) -> str:
 
 
 def file_name(text: str, fallback: str, most: int = LONGEST) -> str:
-    """``text`` as the name of a file in ``most`` bytes; ``fallback`` if nothing is left of it.
+    """Return ``text`` as a file name of at most ``most`` bytes, or ``fallback`` if nothing is left.
 
     >>> file_name("../../etc/May: 50%?.pdf", "document.bin")
     'May_ 50%_.pdf'
@@ -62,7 +62,7 @@ def file_name(text: str, fallback: str, most: int = LONGEST) -> str:
         each if each.isprintable() else " " * (unicodedata.category(each) == "Zs") for each in last
     )
     name = _FORBIDDEN.sub("_", shown).strip(" .")
-    if name.startswith("-"):  # a command would take it for an option
+    if name.startswith("-"):  # a command would read it as an option
         name = f"_{name[1:]}"
     if _DEVICE.match(name):
         name = f"_{name}"
@@ -70,7 +70,7 @@ def file_name(text: str, fallback: str, most: int = LONGEST) -> str:
 
 
 def _cut(name: str, most: int) -> str:
-    """``name`` in ``most`` bytes with its extension."""
+    """Shorten ``name`` to ``most`` bytes and keep its extension."""
     if len(name.encode()) <= most:
         return name
     stem, dot, extension = name.rpartition(".")
@@ -82,12 +82,12 @@ def _cut(name: str, most: int) -> str:
 
 
 def disposition_name(header: str) -> str:
-    """The file name that a Content-Disposition header tells, as it is written there; "" for none.
+    """The file name in a Content-Disposition header, unchanged; "" if it has none.
 
-    The encoded form (``filename*=``) counts if both are there. Encoded words (RFC 2047), which
-    many servers send in ``filename=``, are decoded.
+    The encoded form (``filename*=``) wins if both are present. Encoded words (RFC 2047), which many
+    servers send in ``filename=``, are decoded.
     """
-    from email.message import Message  # programs that get no documents do not load it
+    from email.message import Message  # needed for documents only
     from email.utils import collapse_rfc2231_value
 
     try:

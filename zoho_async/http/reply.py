@@ -1,4 +1,4 @@
-"""A call's value with everything that came beside it."""
+"""A call's value together with the rest of its answer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from zoho_async.wire.text import untyped_object
 
 T = TypeVar("T")
 
-#: An operation that was carried out, and its answer.
-Heard: TypeAlias = tuple[Operation[Any] | ListOperation[Any], Answer]
+#: An operation and the answer to it.
+ReplyCapture: TypeAlias = tuple[Operation[Any] | ListOperation[Any], Answer]
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """What `Session.reply` gives: the function's ``value``, and the answer that it was read from.
+    """The result of `Session.reply`: the function's ``value``, and the answer that it comes from.
 
     ``status`` and ``headers`` (names in lower case) are HTTP's, ``code`` and ``message`` Zoho's.
-    ``extra`` holds the keys of the envelope that no description has, ``body`` the answer as sent,
-    ``seconds`` is from sending to the last byte read.
+    ``extra`` holds the undocumented keys of the envelope, ``body`` the raw answer, ``seconds`` the
+    time from sending to the last byte read.
     """
 
     value: T
@@ -39,9 +39,9 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         return f"Reply({self.value!r}, status={self.status}, message={self.message!r})"
 
 
-def reply_of(value: T, heard: Heard) -> Reply[T]:
-    """``value`` with the answer that it came from."""
-    operation, answer = heard
+def reply_of(value: T, capture: ReplyCapture) -> Reply[T]:
+    """Join ``value`` with the answer that it comes from."""
+    operation, answer = capture
     envelope = read_envelope(answer.body)
     return Reply(
         value=value,

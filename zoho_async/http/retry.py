@@ -1,17 +1,23 @@
-"""Which failure may be tried again, and when.
+"""Decide which failed calls are tried again, and when.
 
-A read may be repeated after anything that another try can mend. A write may be repeated only when
-it certainly did not take effect: it never left this machine, or Zoho refused it for its limits or
-its token before running it. Whether a broken or timed-out write happened is not known, Zoho has no
-idempotency key, and booking an invoice twice is worse than an exception: `AmbiguousWrite`. What an
-answer says about this is decided in `zoho_async.http.verdict`; here are the failures without an
-answer.
+Model. A read is repeated after any failure that another try can mend. A write is repeated only if
+it certainly did not take effect: it never left this machine, or Zoho refused it before running it,
+because of its limits or its token.
 
-Three brakes keep retries from making an outage worse: at most ``tries``; full jitter on doubling
-delays, so that callers do not return in step; and a `RetryBudget` for each organization, so that
-what retries send stays a tenth of what is called for. Refusals for the limits spend no budget:
-the scheduler's gates pace them, and they cost Zoho nothing. A *bulk* call is never given up for a
-refusal, because it may wait as long as it takes; an interactive one has ``tries`` for these too.
+Why writes differ. After a broken or timed-out write it is not known whether it took effect, and
+Zoho has no idempotency key. A second invoice is worse than an exception, so the call ends with
+`AmbiguousWrite`. `zoho_async.http.verdict` decides what an answer says about this; this module
+covers the failures without an answer.
+
+Three brakes keep retries from making an outage worse:
+
+- at most ``tries`` per call
+- doubling delays with full jitter, so that callers do not return together
+- a `RetryBudget` per organization, so that retries stay a tenth of all calls
+
+Refusals because of the limits spend no budget: the scheduler's block paces them, and they cost Zoho
+nothing. A *bulk* call never gives up after such a refusal, because it may wait without limit; an
+interactive call has ``tries`` for these too.
 """
 
 from __future__ import annotations
@@ -36,17 +42,17 @@ from zoho_async.http.verdict import Verdict, verdict_of
 
 _UNSENT: Final = Verdict(may_have_run=False, again="unsent")
 _BROKEN: Final = Verdict(may_have_run=True, again="soon")
-#: No ``Retry-After`` is believed beyond a day, in seconds.
+#: Longest accepted ``Retry-After``: a day, in seconds.
 _LONGEST_WAIT: Final = 86_400.0
 
 
 def verdict(error: ReplyError | TransportError) -> Verdict:
-    """Whether the call that ended in ``error`` may have run, and whether another try may help."""
+    """Decide whether a failed call may have run, and whether another try may help."""
     match error:
         case ReplyError():
-            found = verdict_of(error.status, error.said)
+            found = verdict_of(error.status, error.status_in_body)
             if found.again == "block" and not isinstance(error, RateLimited):
-                return Verdict(found.may_have_run, "never")  # nothing would pace another try
+                return Verdict(found.may_have_run, "never")  # no block would pace another try
             return found
         case NotConnected():
             return _UNSENT
@@ -57,19 +63,19 @@ def verdict(error: ReplyError | TransportError) -> Verdict:
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """At most ``tries`` in all; before retry n up to ``base`` x 2^(n-1) s, ``cap`` at most."""
+    """At most ``tries`` in all. Retry n waits up to ``base`` x 2^(n-1) seconds, at most ``cap``."""
 
     tries: int = 4
     base: float = 0.5
     cap: float = 30.0
 
     def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
-        """Seconds to wait after failed ``attempt`` (the first is 1): full jitter."""
+        """Seconds to wait after failed ``attempt`` (the first is 1), with full jitter."""
         return draw() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 16))
 
 
-def asked_wait(error: ReplyError | TransportError) -> float:
-    """Seconds that the server asked to wait before another try (``Retry-After``), else 0."""
+def requested_wait(error: ReplyError | TransportError) -> float:
+    """Seconds that the server asked to wait before another try (``Retry-After``), or 0."""
     asked = error.retry_after if isinstance(error, ReplyError) else None
     return min(asked or 0.0, _LONGEST_WAIT)
 
@@ -77,7 +83,7 @@ def asked_wait(error: ReplyError | TransportError) -> float:
 class RetryBudget:
     """How many retries one organization may still send.
 
-    Each call earns a tenth of a retry, and ten a minute come by themselves; ten can be saved up.
+    Each call earns a tenth of a retry, and every minute adds ten. At most ten are saved.
     """
 
     CAPACITY: Final = 10.0
@@ -91,17 +97,17 @@ class RetryBudget:
 
     @property
     def full(self) -> bool:
-        """Whether a new budget would be the same."""
+        """Whether this budget equals a new one."""
         self._earn(0.0)
         return self._saved >= self.CAPACITY
 
     def called(self) -> None:
-        """A call was made (its retries do not count)."""
+        """Count a call. Its retries do not count."""
         if self._saved < self.CAPACITY:
             self._earn(self.PER_CALL)
 
     def spend(self) -> float:
-        """Take one retry. Returns 0 when there was one, else the seconds until there will be."""
+        """Take one retry. Returns 0 on success, else the seconds until one is available."""
         self._earn(0.0)
         if self._saved >= 1.0:
             self._saved -= 1.0

@@ -1,22 +1,24 @@
-"""One request on the wire, and what became of it.
+"""Send one HTTP request, and say whether it left this machine.
 
-The limits count requests, so a call to `Transport.send` must never be two of them. aiohttp by
-itself repeats GET, PUT and DELETE when a kept-alive connection turns out to be broken, follows
-redirects (with the Authorization header), and adds credentials from ``~/.netrc``: all of that is
-off. What remains is one question, answered by the exception's class: did the request leave this
-machine? `NotConnected` says no; `ConnectionBroken` and `CallTimeout` say perhaps.
+Model. The limits count requests, so a call to `Transport.send` must never become two. aiohttp
+repeats GET, PUT and DELETE when a kept-alive connection turns out to be broken, follows redirects
+(with the Authorization header), and adds credentials from ``~/.netrc``. All of that is off. The
+exception's class says whether the request left this machine: `NotConnected` means no,
+`ConnectionBroken` and `CallTimeout` mean perhaps.
 
-HTTP/1.1 tells answers apart by their order alone: one reply that was not asked for would shift all
-later ones to the wrong calls. So before a request is written, its connection must hold nothing
-unread, neither in aiohttp nor in the kernel; one that does is closed, and another is taken. aiohttp
-looks at this only when a connection is given back, not when it is taken again. What cannot be seen
-this way is a reply that arrives after the request was written and before the true answer: only the
-id in the answer tells it from the true one.
+Stray replies. HTTP/1.1 matches answers to requests by order alone: one reply that was not requested
+would shift all later ones to the wrong calls. So before a request is written, its connection must
+hold nothing unread, neither in aiohttp nor in the kernel. A connection that does is closed, and
+another is taken. aiohttp checks this only when a connection is returned, not when it is taken
+again.
 
-Connections are `CONNECTIONS` at most, or what the caller's own connector allows. A request first
-takes a place among them (`Transport.take`), so that it never waits within aiohttp, which would
-count that wait as a failure to connect: a session that calls for hundreds of organizations has to
-wait for connections that are in use, and that is nobody's fault.
+Unknown. A stray reply that arrives after the request was written and before the true answer looks
+like the answer. Only the id in the answer tells them apart.
+
+Connections. There are `CONNECTIONS` at most, or what the caller's connector allows. A request first
+takes a free one (`Transport.acquire`), so that it never waits within aiohttp, which would count
+that wait as a failure to connect. A session that calls for hundreds of organizations often waits
+for connections that are in use, which is not an error.
 """
 
 from __future__ import annotations
@@ -52,11 +54,11 @@ from zoho_async.http.upload import MultipartForm
 from zoho_async.regions import is_loopback
 
 CONNECT_TIMEOUT: Final = 10.0
-#: As many as aiohttp opens by itself, and far from the files that a process may have open.
+#: aiohttp's own default, and far below the number of files that a process may open.
 CONNECTIONS: Final = 100
-#: An ordinary answer is small; one that is still dripping in after this long is a fault.
+#: Longest time for an ordinary answer in seconds. Answers are small, so a slower one is a fault.
 ANSWER_TIMEOUT: Final = 300.0
-#: More than any page or document of Zoho's; a body that goes on past it would fill the memory.
+#: Largest body in bytes. No page or document of Zoho is larger, and it protects the memory.
 MOST_BYTES: Final = 256 * 1024 * 1024
 _PIECE: Final = 256 * 1024
 _UNTYPED: Final = ("Content-Type",)
@@ -65,7 +67,7 @@ Body: TypeAlias = bytes | MultipartForm | None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer, read to its end. Headers are asked for by their names in lower case.
+    """An HTTP answer, read to its end. Look up headers by their names in lower case.
 
     ``seconds`` is from sending to the last byte read, without any wait for the limits.
     """
@@ -81,12 +83,12 @@ class Answer(msgspec.Struct, frozen=True):
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-class Opened:
-    """An HTTP answer whose head is here and whose body is on its way.
+class OpenResponse:
+    """An HTTP answer whose head has arrived and whose body is on its way.
 
-    Close it, read or not: a connection with an unread body is cut. Reading raises
-    `ConnectionBroken` or `CallTimeout`, and `UnreadableReply` for a body whose compression is
-    broken, cut short or beyond ``MOST_BYTES``. Headers are asked for by their names in lower case.
+    Close it, whether read or not: a connection with an unread body is cut. Reading raises
+    `ConnectionBroken` or `CallTimeout`, and `UnreadableReply` if the compression is broken or cut
+    short, or the body exceeds ``MOST_BYTES``. Header names are not case-sensitive.
     """
 
     def __init__(
@@ -95,30 +97,32 @@ class Opened:
         request: Request,
         url: str,
         began: float,
-        give_back: Callable[[], None],
+        release: Callable[[], None],
     ) -> None:
         self._response: Final = response
-        self._give_back: Callable[[], None] | None = give_back
+        self._release: Callable[[], None] | None = release
         self._request: Final = request
         self._url: Final = url
         self._began: Final = began
         self._start = b""
         self.status: Final = response.status
-        self.headers: Final = response.headers  # finds names in whatever case
+        self.headers: Final = response.headers  # not case-sensitive
         self._compressed: Final = decompressor(response.headers.get("Content-Encoding", ""))
         self._size = 0
 
     async def peek(self, most: int) -> Answer:
-        """The answer as far as its first ``most`` bytes, which stay to be read."""
+        """Return the answer with the first ``most`` bytes of its body, which stay unread."""
         while len(self._start) < most and (more := await self._next(most - len(self._start))):
             self._start += more
         return self._answer(self._start)
 
     async def read(self) -> Answer:
-        """The answer, read to its end. Raises `UnreadableReply` beyond ``MOST_BYTES``."""
+        """Read the whole answer. Raises `UnreadableReply` if it exceeds ``MOST_BYTES``."""
         content = self._response.content
         is_plain = self._compressed is None
-        if is_plain and content.is_eof() and content.exception() is None:  # a small one is all here
+        if (
+            is_plain and content.is_eof() and content.exception() is None
+        ):  # a small body has arrived already
             return self._answer(self._start + content.read_nowait())
         pieces, self._start = [self._start], b""
         size = len(pieces[0])
@@ -130,7 +134,7 @@ class Opened:
         return self._answer(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body from where it was read to, in pieces as they come."""
+        """The unread rest of the body, in pieces as they arrive."""
         start, self._start = self._start, b""
         if start:
             yield start
@@ -138,20 +142,20 @@ class Opened:
             yield piece
 
     def close(self) -> None:
-        """Give the connection back, or cut it where something on it is unread."""
-        if not self._response.closed:  # as it is once it was read to its end
+        """Release the connection, or cut it if something on it is unread."""
+        if not self._response.closed:  # it closes itself after its last byte
             self._response.close()
-        if self._give_back is not None:
-            self._give_back()
-            self._give_back = None
+        if self._release is not None:
+            self._release()
+            self._release = None
 
     async def _next(self, most: int | None = None) -> bytes:
-        """What has come, ``most`` bytes of it at most; nothing at the end."""
+        """Return the next decompressed bytes, at most ``most``; empty at the end."""
         if self._compressed is None:
-            return await self._sent(most)
+            return await self._read_raw(most)
         try:
             while not (plain := self._compressed.take(most or _PIECE)):
-                if not (more := await self._sent()):
+                if not (more := await self._read_raw()):
                     self._compressed.end()
                     return b""
                 self._compressed.feed(more)
@@ -166,13 +170,13 @@ class Opened:
         text = f"the answer is longer than {MOST_BYTES:,} bytes"
         return UnreadableReply(self._request, text, self.status)
 
-    async def _sent(self, most: int | None = None) -> bytes:
-        """As `_next`, of what was sent."""
+    async def _read_raw(self, most: int | None = None) -> bytes:
+        """As `_next`, but the bytes as they were sent."""
         content = self._response.content
         try:
             return await (content.readany() if most is None else content.read(most))
-        except _FAULTS as error:
-            raise _as_ours(error, self._request, self._url) from error
+        except _ERRORS as error:
+            raise _translate(error, self._request, self._url) from error
 
     def _answer(self, body: bytes) -> Answer:
         seconds = asyncio.get_running_loop().time() - self._began
@@ -180,53 +184,53 @@ class Opened:
 
 
 class _Broken(Exception):
-    """Stands in for the exceptions upon which aiohttp would send the request again."""
+    """Replaces the exceptions after which aiohttp would send the request again."""
 
 
 class _Unread(Exception):
-    """Something waits to be read on a connection, and nothing was written to it."""
+    """A connection has unread input. Nothing was written to it."""
 
     def __init__(self, *, was_used: bool) -> None:
         self.was_used: Final = was_used
         super().__init__()
 
 
-#: What aiohttp and the sockets below it raise.
-_FAULTS: Final = (_Broken, _Unread, aiohttp.ClientError, OSError)
+#: The exceptions of aiohttp and its sockets.
+_ERRORS: Final = (_Broken, _Unread, aiohttp.ClientError, OSError)
 
-#: For each connection that has carried a request: whether something waits to be read in the kernel.
-_WAITING: Final[weakref.WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], bool]]] = (
+#: Per used connection: a function that says whether the kernel holds unread input for it.
+_HAS_INPUT: Final[weakref.WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], bool]]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that is written to a connection on which nothing waits to be read."""
+    """A request that is written only to a connection without unread input."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         protocol, transport = conn.protocol, conn.transport
         if protocol is not None and transport is not None:
-            is_waiting = _WAITING.get(protocol)
+            is_waiting = _HAS_INPUT.get(protocol)
             was_used = is_waiting is not None
             if is_waiting is None:
-                is_waiting = _WAITING[protocol] = _watch(transport)
-            # A new TLS connection may still get its session tickets.
+                is_waiting = _HAS_INPUT[protocol] = _watch(transport)
+            # A new TLS connection may still receive its session tickets.
             is_quiet = not was_used and transport.get_extra_info("ssl_object") is not None
-            if _has_heard(protocol) or (not is_quiet and is_waiting()):
+            if _has_unread_input(protocol) or (not is_quiet and is_waiting()):
                 raise _Unread(was_used=was_used)
         return await super().send(conn)
 
 
-def _has_heard(protocol: ResponseHandler) -> bool:
+def _has_unread_input(protocol: ResponseHandler) -> bool:
     """Whether aiohttp has read more from a connection than its last answer."""
-    # It starts the timer when bytes come, and ends it with the answer. On an idle connection the
-    # timer runs if half of a head has come, which `should_close` does not show.
+    # aiohttp starts the timer when bytes arrive and stops it with the answer. On an idle connection
+    # the timer runs if part of a head has arrived, which `should_close` does not show.
     timer: object = getattr(protocol, "_read_timeout_handle", None)
     return protocol.should_close or timer is not None
 
 
 def _watch(transport: asyncio.Transport) -> Callable[[], bool]:
-    """Make a function that says whether something, or the end, waits to be read."""
+    """Return a function that says whether input, or the end, waits to be read."""
     found = transport.get_extra_info("socket")
     if found is None:
         return lambda: False
@@ -240,7 +244,7 @@ def _watch(transport: asyncio.Transport) -> Callable[[], bool]:
     return lambda: bool(poll.poll(0))
 
 
-async def _never_again(
+async def _no_repeats(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     try:
@@ -254,7 +258,7 @@ async def _never_again(
 async def _on_clean_connection(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Try connections until one holds nothing unread; those that do are closed by aiohttp."""
+    """Try connections until one has no unread input. aiohttp closes the others."""
     while True:
         try:
             return await handler(request)
@@ -263,8 +267,8 @@ async def _on_clean_connection(
                 raise
 
 
-def verifies(connector: aiohttp.BaseConnector) -> bool:
-    """Whether ``connector`` checks the certificates of those it speaks to (or knows them)."""
+def verifies_certificates(connector: aiohttp.BaseConnector) -> bool:
+    """Whether ``connector`` checks certificates, or compares them with known ones."""
     given: object = getattr(connector, "_ssl", True)
     if isinstance(given, ssl.SSLContext):
         return given.verify_mode == ssl.CERT_REQUIRED and given.check_hostname
@@ -272,7 +276,7 @@ def verifies(connector: aiohttp.BaseConnector) -> bool:
 
 
 class Transport:
-    """An aiohttp session under our rules; made on the event loop that uses it.
+    """An aiohttp session with our rules. Create it on the event loop that uses it.
 
     ``connector`` is the caller's own (it stays open when this closes), or None for a plain one.
     """
@@ -280,12 +284,12 @@ class Transport:
     def __init__(self, connector: aiohttp.BaseConnector | None, *, user_agent: str) -> None:
         allowed = CONNECTIONS if connector is None else connector.limit
         self.connections: Final = allowed or sys.maxsize
-        self._places: Final = anyio.Semaphore(self.connections)
+        self._free: Final = anyio.Semaphore(self.connections)
         self._client: Final = aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0),
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_never_again,),
+            middlewares=(_no_repeats,),
             request_class=_Request,
             headers={
                 "User-Agent": user_agent,
@@ -299,24 +303,23 @@ class Transport:
         """Close the sockets."""
         await self._client.close()
 
-    async def take(self, seconds: float | None = None) -> bool:
-        """Take a place among the connections; False if none is free in so many seconds.
+    async def acquire(self, seconds: float | None = None) -> bool:
+        """Take a free connection. Returns False if none is free in so many seconds.
 
-        The answer that `open` gives returns it when it is closed, and `give_back` where none was
-        asked for.
+        Closing the answer of `open` releases it. Call `release` if no request was sent.
         """
         try:
-            self._places.acquire_nowait()
+            self._free.acquire_nowait()
         except anyio.WouldBlock:
             with anyio.move_on_after(seconds):
-                await self._places.acquire()
+                await self._free.acquire()
                 return True
             return False
         return True
 
-    def give_back(self) -> None:
-        """Another may have the place that was taken."""
-        self._places.release()
+    def release(self) -> None:
+        """Release a connection that was acquired."""
+        self._free.release()
 
     async def send(
         self,
@@ -331,12 +334,12 @@ class Transport:
     ) -> Answer:
         """Send once and read the answer to its end.
 
-        ``silence`` is the longest pause between two reads and ``total`` the longest time in all,
-        in seconds. Raises `NotConnected` when nothing was sent, `ConnectionBroken` or `CallTimeout`
-        when it may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
-        `ConfigurationError` when the host's certificate is not to be trusted.
+        ``silence`` is the longest pause between two reads and ``total`` the longest time in all, in
+        seconds. Raises `NotConnected` if nothing was sent, `ConnectionBroken` or `CallTimeout` if
+        something may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
+        `ConfigurationError` if the host's certificate cannot be trusted.
         """
-        await self.take()
+        await self.acquire()
         opened = await self.open(
             request, url, headers=headers, body=body, silence=silence, total=total, proxy=proxy
         )
@@ -355,11 +358,10 @@ class Transport:
         silence: float = 60.0,
         total: float | None = ANSWER_TIMEOUT,
         proxy: str | None = None,
-    ) -> Opened:
-        """Send once and read the head of the answer; raises as `send`.
+    ) -> OpenResponse:
+        """Send once and read the head of the answer. Raises as `send`.
 
-        A place among the connections was taken for it. What a file's own source raised comes as it
-        is.
+        Call `acquire` first. An exception from a file's own source is raised unchanged.
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -370,19 +372,19 @@ class Transport:
                 data=body.body() if isinstance(body, MultipartForm) else body,
                 timeout=_timeout(total, silence),
                 allow_redirects=False,
-                # What has no body has no type either; a form brings its own with its boundary. A
-                # GET is given none, and to say so would cost a tenth of the call.
+                # Without a body there is no type, and a form sets its own with its boundary.
+                # aiohttp sets none for GET, and skipping it would cost a tenth of the call.
                 skip_auto_headers=_UNTYPED if body is None and request.method != "GET" else None,
                 proxy=proxy,
             )
         except BaseException as error:
-            self.give_back()
-            if not isinstance(error, _FAULTS):
+            self.release()
+            if not isinstance(error, _ERRORS):
                 raise
             if isinstance(body, MultipartForm) and body.failure is not None:
                 raise body.failure from None
-            raise _as_ours(error, request, url) from error
-        return Opened(response, request, url, began, self.give_back)
+            raise _translate(error, request, url) from error
+        return OpenResponse(response, request, url, began, self.release)
 
 
 @functools.lru_cache(64)
@@ -390,14 +392,14 @@ def _timeout(total: float | None, silence: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
 
 
-def _as_ours(error: Exception, request: Request, url: str) -> Exception:
-    """What an exception of aiohttp's tells of the request."""
+def _translate(error: Exception, request: Request, url: str) -> Exception:
+    """Turn an exception of aiohttp into one that says what happened to the request."""
     host = urlsplit(url).hostname
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return ConfigurationError(
                 f"the certificate of {host} cannot be trusted; "
-                "a proxy that opens TLS needs its own certificate installed"
+                "if a proxy opens TLS, install its certificate"
             )
         case (
             aiohttp.ClientConnectorError()
@@ -406,21 +408,21 @@ def _as_ours(error: Exception, request: Request, url: str) -> Exception:
         ):
             return NotConnected(request, f"no connection to {host} ({_name(error)})")
         case _Unread():
-            return NotConnected(request, f"{host} sent something before it was asked")
+            return NotConnected(request, f"{host} sent data before the request")
         case TimeoutError():
-            return CallTimeout(request, "no answer in time")
+            return CallTimeout(request, "no answer within the timeout")
         case _:
             return ConnectionBroken(request, f"the connection broke ({_name(error)})")
 
 
 def _name(error: BaseException) -> str:
-    """What an exception is called; its text might hold a URL."""
+    """The class of an exception. Its text may hold a URL, so it is not used."""
     cause = error.__cause__ if isinstance(error, _Broken) and error.__cause__ else error
     return type(cause).__name__
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment's variables name for ``url``; never one for loopback."""
+    """The proxy for ``url`` from the environment's variables. Loopback never has one."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):

@@ -1,8 +1,8 @@
-"""Files to be sent: from a path, from bytes, or from an async iterator of bytes.
+"""Files to upload: from a path, from bytes, or from an async iterator of bytes.
 
-What Zoho takes is checked before anything is sent: the kind of file by its name's ending, the size
-where it is known (an iterator without a ``size`` is counted as it goes). A file is read while it is
-sent, and again for every further attempt; an iterator can be read once only.
+Zoho's rules are checked before anything is sent: the type by the file name's extension, and the
+size if it is known (an iterator without a ``size`` is counted while it is sent). A file is read
+while it is sent, and again for each further attempt. An iterator can be read only once.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _TYPES: Final = {
 
 
 class Upload:
-    """A file to be sent under ``name``.
+    """A file to send under ``name``.
 
-    ``content`` is bytes, a path, or an async iterable of bytes, whose ``size`` in bytes may be
-    given. ``check=False`` sends it whatever the documents say of types and sizes: Zoho decides.
+    ``content`` is bytes, a path, or an async iterable of bytes, for which ``size`` in bytes may be
+    given. ``check=False`` skips the documented rules for types and sizes and lets Zoho decide.
     """
 
     __slots__ = ("_begun", "check", "content", "name", "size")
@@ -51,12 +51,12 @@ class Upload:
         self, name: str, content: Content, *, size: int | None = None, check: bool = True
     ) -> None:
         if not name or any(mark in name for mark in '\r\n"/\\'):
-            raise ValueError(f"{name!r} is no name of a file")
-        given = cast(object, content)  # a path as text is easily taken for one
+            raise ValueError(f"{name!r} is not a file name; pass a name without a folder or quotes")
+        given = cast(object, content)  # callers often pass a path as str
         if not isinstance(given, bytes | os.PathLike | AsyncIterable):
             raise TypeError(
-                f"{name} is given as {type(given).__name__}; give bytes, a pathlib.Path, or an "
-                "async iterator of bytes"
+                f"the content of {name} must be bytes, a pathlib.Path or an async iterator of "
+                f"bytes, got {type(given).__name__}"
             )
         self.name: Final = name
         self.content: Final = content
@@ -66,7 +66,7 @@ class Upload:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], *, check: bool = True) -> Upload:
-        """The file at ``path``, under its own name. It is read when it is sent."""
+        """The file at ``path``, under its own name. It is read while it is sent."""
         return cls(Path(path).name, Path(path), check=check)
 
     def __repr__(self) -> str:
@@ -75,31 +75,33 @@ class Upload:
 
     @property
     def extension(self) -> str:
-        """What the name ends in, in lower case and without the dot."""
+        """The name's extension in lower case, without the dot."""
         return self.name.rpartition(".")[2].lower() if "." in self.name else ""
 
     @property
     def content_type(self) -> str:
-        """The media type that goes with the name."""
+        """The media type for the name's extension."""
         return _TYPES.get(self.extension, "application/octet-stream")
 
     @property
     def is_spent(self) -> bool:
-        """Whether it was read, and cannot be read again."""
+        """Whether it was read and cannot be read again."""
         return self._begun and isinstance(self.content, AsyncIterator)
 
     async def length(self) -> int | None:
-        """The size in bytes, or None where it is not known. Raises `OSError` for no such file."""
+        """The size in bytes, or None if it is not known. Raises `OSError` if it is missing."""
         if not isinstance(self.content, os.PathLike):
             return self.size
-        from anyio import to_thread  # programs without files do not load it
+        from anyio import to_thread  # needed for files only
 
         return await to_thread.run_sync(_length, self.content)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The content in pieces. Raises `ValueError` where an iterator was read before."""
+        """The content in pieces. Raises `ValueError` if it is an iterator that was read before."""
         if self.is_spent:
-            raise ValueError(f"{self.name} comes from an iterator, which was read before")
+            raise ValueError(
+                f"{self.name} comes from an iterator that was read before; pass its path or bytes"
+            )
         self._begun = True
         if isinstance(self.content, bytes):
             view = memoryview(self.content)
@@ -120,7 +122,7 @@ class Upload:
             try:
                 async for piece in source:
                     yield piece
-            finally:  # what it holds open is given up now, and not some time later
+            finally:  # close it now instead of when it is collected
                 if isinstance(source, AsyncGenerator):
                     await source.aclose()
 
@@ -128,8 +130,8 @@ class Upload:
 class _Reader:
     """A file that is read on threads, one piece at a time.
 
-    Who waits for a thread may be cancelled, and the thread goes on: so `close` waits for it, and
-    what was still to be read is not.
+    A cancelled caller stops waiting for its thread, but the thread continues: `close` waits for it,
+    and reads that have not started return nothing.
     """
 
     def __init__(self, path: os.PathLike[str]) -> None:
@@ -154,14 +156,14 @@ class _Reader:
 
 
 def checked(file: Upload, length: int | None, types: tuple[str, ...], most: int) -> None:
-    """Raise `ValueError` for a file that the documents say is not taken."""
+    """Raise `ValueError` for a file that Zoho does not accept, according to the documents."""
     if not file.check:
         return
-    lift = "Upload(..., check=False) sends it all the same"
+    lift = "Upload(..., check=False) sends it anyway"
     if types and file.extension not in types:
-        raise ValueError(f"{file.name}: Zoho takes {', '.join(types)} here; {lift}")
+        raise ValueError(f"{file.name}: Zoho accepts {', '.join(types)} here; {lift}")
     if length is not None and length > most:
-        raise ValueError(f"{file.name} has {length} bytes, and Zoho takes {most}; {lift}")
+        raise ValueError(f"{file.name} has {length} bytes, but Zoho accepts {most}; {lift}")
     if length == 0:
         raise ValueError(f"{file.name} is empty; {lift}")
 
@@ -173,7 +175,7 @@ def _length(path: os.PathLike[str]) -> int:
 
 
 class Writable(Protocol):
-    """What takes the bytes of a part."""
+    """Takes the bytes of a part."""
 
     async def write(self, chunk: bytes) -> None: ...
 
@@ -181,8 +183,7 @@ class Writable(Protocol):
 class MultipartForm:
     """Fields and files of one call. It can be sent as often as its files can be read.
 
-    ``lengths`` are the sizes of the files as they were looked up, ``most`` is the greatest size of
-    those that are checked.
+    ``lengths`` are the known sizes of the files, ``most`` is the maximum size of the checked ones.
     """
 
     def __init__(
@@ -205,7 +206,7 @@ class MultipartForm:
         return any(file.is_spent for file in self._files.values())
 
     def body(self) -> aiohttp.MultipartWriter:
-        """The form for one attempt; sending uses it up."""
+        """The form for one attempt. Sending uses it up."""
         self.failure = None
         writer = aiohttp.MultipartWriter("form-data")
         for name, text in self._fields.items():
@@ -239,7 +240,7 @@ class _Part(aiohttp.Payload):
         return self._length
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("a file that is being sent is no text")
+        raise TypeError("an upload cannot be decoded as text")
 
     async def write(self, writer: AbstractStreamWriter | Any) -> None:
         try:
@@ -255,9 +256,13 @@ class _Part(aiohttp.Payload):
             async for chunk in chunks:
                 written += len(chunk)
                 if self._length is not None and written > self._length:
-                    raise ValueError(f"{self._file.name} holds more than {self._length} bytes")
+                    raise ValueError(
+                        f"{self._file.name} has more than the expected {self._length} bytes"
+                    )
                 if self._most is not None and written > self._most:
-                    raise ValueError(f"{self._file.name} holds more than {self._most} bytes")
+                    raise ValueError(
+                        f"{self._file.name} has more than the {self._most} bytes that Zoho accepts"
+                    )
                 await writer.write(chunk)
         if self._length is not None and written < self._length:
             raise ValueError(f"{self._file.name} ended after {written} of {self._length} bytes")

@@ -57,7 +57,7 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
 from zoho_async.export.optional import library
-from zoho_async.runtime import Account, alone, unattended
+from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.wire.text import untyped_object
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if task.detect_deletions else ()
         _prepare_directory(folder, facts, _Start(bookmark, task.detect_deletions), held)
-        organization = alone(partial(_export, folder, facts, bookmark, task))
+        organization = run_blocking(partial(_export, folder, facts, bookmark, task))
         if organization is None:
             return
         yield from _batches(folder, facts)

@@ -14,7 +14,7 @@ companion this is a first start, and there is no pause. So do not delete the com
 ledger.
 
 SQLite finds its log files by name. Closing the old connection would delete the log files of the new
-database, so the old connection is never closed (`fork.keep`). The companion also serves as the lock
+database, so the old connection is never closed (`fork.never_close`). The companion also serves as the lock
 under which a database is created, opened and closed.
 
 **Fork.** SQLite keeps notes of its locks in memory, and in a child process they would be wrong for
@@ -78,7 +78,7 @@ class LedgerDatabase:
         self.carried: dict[str, bytes] = {}
         #: Number of connections so far. If it changes, cached facts about the file are outdated.
         self.opened = 0
-        fork.follow(self)
+        fork.register(self)
 
     @contextmanager
     def transaction(self, now: float, wall: float) -> Generator[sqlite3.Connection]:
@@ -204,7 +204,7 @@ class LedgerDatabase:
             raise
         self._inode = after = self._stat()
         if after is None or (before is not None and before != after):
-            fork.keep(connection)
+            fork.never_close(connection)
             raise Replaced
         self.carried = left
         if recorded != str(after[1]):
@@ -232,16 +232,16 @@ class LedgerDatabase:
         try:
             with locked(self._companion):
                 if self._replaced():
-                    fork.keep(connection)
+                    fork.never_close(connection)
                 else:
                     connection.close()
         except (TokenStoreError, OSError):
-            fork.keep(connection)
+            fork.never_close(connection)
 
     def _drop_connection(self) -> None:
-        """Forget the connection without closing it (see `fork.keep`)."""
+        """Forget the connection without closing it (see `fork.never_close`)."""
         connection, self._connection = self._connection, None
-        fork.keep(connection)
+        fork.never_close(connection)
 
     # -- the file ---------------------------------------------------------------------------------
 

@@ -1,25 +1,25 @@
-"""What a session does, told to the tools that people already watch.
+"""Logging and OpenTelemetry adapters for session events.
 
-    Session.from_env(observer=logged())                            # the standard library's logging
-    Session.from_env(observer=told_to(logged(), OpenTelemetry()))  # and spans and metrics
+    Session.from_env(observer=log_observer())  # the standard library's logging
+    Session.from_env(observer=combine_observers(log_observer(), OpenTelemetry()))
 
-Both are plain observers of `zoho_async.events`; without one nothing is built. The second stands in
+Both are observers of `zoho_async.events`. `OpenTelemetry` is in
 `zoho_async.observability.opentelemetry` and needs the extra ``opentelemetry``.
 """
 
 from __future__ import annotations
 
 from zoho_async.events import Event, Observer
-from zoho_async.observability.log import LOGGER, line_of, logged
+from zoho_async.observability.log import LOGGER, line_of, log_observer
 
-__all__ = ["LOGGER", "line_of", "logged", "told_to"]
+__all__ = ["LOGGER", "combine_observers", "line_of", "log_observer"]
 
 
-def told_to(*observers: Observer) -> Observer:
-    """One observer that tells each of ``observers`` in turn."""
+def combine_observers(*observers: Observer) -> Observer:
+    """Return an observer that passes each event to all ``observers``, in order."""
 
-    def tell(event: Event) -> None:
+    def observe(event: Event) -> None:
         for observer in observers:
             observer(event)
 
-    return tell
+    return observe

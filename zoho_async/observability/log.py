@@ -1,18 +1,19 @@
-"""Events as lines of the standard library's log.
+"""Write events to the standard library's log.
 
-One event is one line of ``name key=value ...`` (logfmt), under the logger ``zoho_async``. Levels
-say who should care:
+One event is one line of ``name key=value ...`` (logfmt) under the logger ``zoho_async``. The level
+says how serious it is:
 
-- *error*: the organization is blocked, people in the web app included, or its day is used up
-- *warning*: Zoho refused a call for its limits; a value did not fit its type; the server failed
+- *error*: the organization is blocked, also for people in the web app, or its day is used up
+- *warning*: Zoho refused a call because of its limits; a value did not fit its type; the server
+  failed
 - *info*: a resource was exported; a call is tried again; a new token came; a call waited long; Zoho
-  answered no
-- *debug*: everything that went well
+  refused a call
+- *debug*: everything else
 
-A value that holds blanks, quotes or characters that cannot be printed is written as JSON in ASCII,
-so that no text from a server moves a terminal that shows the log.
+A value with spaces, quotes or characters that cannot be printed is written as JSON in ASCII, so
+that text from a server cannot control a terminal that shows the log.
 
-Events carry no token, body or query value, and a line is built only where its level is on.
+Events carry no token, body or query value. A line is built only if its level is enabled.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ from zoho_async.events import (
 
 LOGGER: Final = logging.getLogger("zoho_async")
 
-#: Seconds of waiting for the limits that a person would notice.
+#: A wait for the limits of at least so many seconds is logged as info.
 _LONG: Final = 10.0
-#: Seconds without sending that are a block rather than a pause.
+#: A block of at least so many seconds is logged as an error.
 _BLOCK: Final = 60.0
 _PLAIN: Final = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
+_WORD_START: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def logged(logger: logging.Logger = LOGGER) -> Observer:
-    """An observer that writes each event to ``logger``, at the level that its meaning has."""
+def log_observer(logger: logging.Logger = LOGGER) -> Observer:
+    """Return an observer that writes each event to ``logger``, at the event's level."""
 
     def write(event: Event) -> None:
         level = level_of(event)
@@ -59,7 +61,7 @@ def logged(logger: logging.Logger = LOGGER) -> Observer:
 
 
 def level_of(event: Event) -> int:
-    """The level of `logging` that ``event`` has."""
+    """The `logging` level of ``event``."""
     match event:
         case BlockStarted(seconds=seconds):
             return logging.ERROR if seconds >= _BLOCK else logging.WARNING
@@ -84,8 +86,9 @@ def _level_of_status(status: int | None) -> int:
 def line_of(event: Event) -> str:
     """``called method=GET path=/contacts organization=10234695 status=200 ...`` on one line."""
     fields = msgspec.structs.asdict(event)
-    told = [f"{name}={_text(value)}" for name, value in fields.items() if value is not None]
-    return " ".join([type(event).__name__.lower(), *told])
+    values = [f"{name}={_text(value)}" for name, value in fields.items() if value is not None]
+    name = _WORD_START.sub("_", type(event).__name__).lower()
+    return " ".join([name, *values])
 
 
 def _text(value: object) -> str:

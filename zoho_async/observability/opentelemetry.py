@@ -1,23 +1,24 @@
 """Events as OpenTelemetry spans and metrics (extra ``opentelemetry``).
 
-Each request on the wire is a client span, a child of whatever span its call was made in: it is
-built when the event comes, with the request's own start and end. Names and attributes are those of
-the semantic conventions for HTTP clients; what they have no word for begins with ``zoho.``.
+Each HTTP request is a client span, a child of the span in which its call was made. It is built when
+the event comes, with the request's own start and end. Names and attributes follow the semantic
+conventions for HTTP clients; those that the conventions lack begin with ``zoho.``.
 
 Spans are named by method and ``url.template`` (ids in the path are replaced), so that the number of
-names stays small; for the same reason only the metrics of the limits name the organization. No
+names stays small. For the same reason only the metrics of the limits name the organization. No
 attribute holds a token, a body or a query.
 
 ================================= ============ ===============================================
 ``http.client.request.duration``  histogram, s one request, from sending to the last byte read
 ``zoho.limits.wait``              histogram, s the wait of a call for its organization's limits
-``zoho.limits.refused``           counter      calls that Zoho refused for its limits
-``zoho.limits.blocked``           counter      blocks that were met
+``zoho.limits.refused``           counter      calls that Zoho refused because of its limits
+``zoho.limits.blocked``           counter      blocks that started
+``zoho.ledger.started``           counter      shared ledgers that are new or lost their counts
 ``zoho.retries``                  counter      calls that are tried again
-``zoho.tokens.refreshed``         counter      access tokens that came
+``zoho.tokens.refreshed``         counter      new access tokens
 ``zoho.rows``                     counter      rows of lists that were read, each once
 ``zoho.exported``                 counter      rows that exports have written
-``zoho.drift``                    counter      kinds of values that did not fit
+``zoho.drift``                    counter      values that did not fit their type
 ================================= ============ ===============================================
 """
 
@@ -55,7 +56,7 @@ _ID: Final = re.compile(r"(?<=/)[0-9][^/]*")
 
 
 class OpenTelemetry:
-    """An observer that makes spans and metrics. Providers default to the global ones."""
+    """An observer that creates spans and metrics. Providers default to the global ones."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class OpenTelemetry:
         self._drift: Final = meter.create_counter("zoho.drift", unit="{value}")
 
     def __call__(self, event: Event) -> None:
-        """Take in one event."""
+        """Record one event."""
         match event:
             case Called():
                 self._called(event)
@@ -140,7 +141,7 @@ class OpenTelemetry:
 
 
 def template(path: str) -> str:
-    """``path`` with what looks like an id replaced: ``/invoices/{id}/comments``."""
+    """``path`` with each id replaced: ``/invoices/{id}/comments``."""
     return _ID.sub("{id}", path)
 
 

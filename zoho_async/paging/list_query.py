@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from zoho_async.http.call import path_of
-from zoho_async.operation import Id, ListOperation, batches_of, ids_in
+from zoho_async.operation import Id, ListOperation, ids_in, split_ids
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def _batches(
     if batch is None:
         return ()
     most = min(batch.most, _per_page(operation, query)) if operation.paged else batch.most
-    found = tuple(batches_of(ids_in(query.get(batch.parameter)), most))
+    found = tuple(split_ids(ids_in(query.get(batch.parameter)), most))
     return found if len(found) > 1 else ()
 
 

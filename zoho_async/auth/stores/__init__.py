@@ -1,1 +1,1 @@
-"""Where tokens are kept: memory, a file, the operating system's keyring, or Redis."""
+"""Token stores: memory, a file, the operating system's keyring, or Redis."""

@@ -1,8 +1,8 @@
-"""Tokens in a file of the user's, or in the keyring: for all processes of one machine.
+"""Token stores for all processes of one machine: a file, or the OS keyring.
 
-Both take a lock file, read the value, change it and write it whole. That blocks, so it happens in
-one thread of the store's own; what a cancelled task asked for still comes before what it asks
-next. A file is replaced, never written into, so a process that is killed leaves the old one.
+Both take a lock file, read the value, change it and write it whole. That blocks, so each store has
+one thread for it, which also keeps the order of changes if a task is cancelled. A file is replaced,
+never written in place, so a killed process leaves the old one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.auth.lease import LEASE, PERIOD, SHARED, Shared
+from zoho_async.auth.lease import LEASE, PERIOD, TOKEN_STATE, TokenState
 from zoho_async.auth.stores.base import Change
 from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError, TokenStoreError
@@ -35,14 +35,14 @@ _SERVICE: Final = "zoho-async tokens"
 
 class _File(msgspec.Struct):
     version: int = _VERSION
-    tokens: dict[str, Shared] = {}
+    tokens: dict[str, TokenState] = {}
 
 
 _FILE: Final = decoder_of(_File)
 
 
-class _Locked:
-    """What the file and the keyring have in common: one thread, one lock."""
+class _LockedStore:
+    """Common part of the file and keyring stores: one thread, one lock."""
 
     def __init__(self, lock: Path, lease: float) -> None:
         self.lease: Final = lease
@@ -55,7 +55,7 @@ class _Locked:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="zoho_async tokens")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._alone, key, change)
+        return await loop.run_in_executor(self._thread, self._change_locked, key, change)
 
     async def close(self) -> None:
         self._check_process()
@@ -64,29 +64,29 @@ class _Locked:
             thread.shutdown(wait=False)
 
     def _check_process(self) -> None:
-        """A forked process has none of its parent's threads."""
+        """Forget the thread after a fork: the child does not have it."""
         if self._process.changed():
             self._thread = None
 
-    def _alone(self, key: str, change: Change[T]) -> T:
+    def _change_locked(self, key: str, change: Change[T]) -> T:
         try:
             with locked(self._lock):
-                return self._changed(key, change)
+                return self._apply(key, change)
         except OSError as problem:
             raise TokenStoreError(
-                f"tokens cannot be shared in {self._lock.parent}: {problem.strerror}; "
-                "choose another place"
+                f"cannot share tokens in {self._lock.parent}: {problem.strerror}; "
+                "choose a folder that you can write to"
             ) from problem
 
-    def _changed(self, key: str, change: Change[T]) -> T:
+    def _apply(self, key: str, change: Change[T]) -> T:
         raise NotImplementedError
 
 
-class FileStore(_Locked):
+class FileStore(_LockedStore):
     """Tokens in the file ``path``, which only its owner may read (mode 0600).
 
-    ``path`` with ``.lock`` after it is the lock; locks work on local disks, not on every network
-    share. ``lease`` is how long a process that dies while it refreshes may block others, in
+    The lock is ``path`` with ``.lock`` appended. Locks work on local disks, but not on every
+    network share. ``lease`` is how long a process that dies during a refresh may block others, in
     seconds.
     """
 
@@ -100,13 +100,15 @@ class FileStore(_Locked):
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r})"
 
-    def _changed(self, key: str, change: Change[T]) -> T:
+    def _apply(self, key: str, change: Change[T]) -> T:
         found = self._read()
-        before = found.tokens.get(key, Shared())
+        before = found.tokens.get(key, TokenState())
         after, now = copy.deepcopy(before), self._now()
         answer = change(after, now)
         if after != before:
-            kept = {name: value for name, value in found.tokens.items() if not _over(value, now)}
+            kept = {
+                name: value for name, value in found.tokens.items() if not _is_expired(value, now)
+            }
             write_private(self.path, msgspec.json.encode(_File(tokens={**kept, key: after})))
         return answer
 
@@ -123,16 +125,16 @@ class FileStore(_Locked):
             found = None
         if found is None or found.version != _VERSION:
             raise ConfigurationError(
-                f"the tokens in {self.path} cannot be read; move the file away once no token was "
-                "asked for in ten minutes"
+                f"cannot read the tokens in {self.path}; stop all programs that use it for ten "
+                "minutes, then move the file away"
             ) from None
         return found
 
 
-class KeyringStore(_Locked):
-    """Tokens in the OS keyring (the extra ``keyring``), with the lock file ``lock`` beside.
+class KeyringStore(_LockedStore):
+    """Tokens in the OS keyring (the extra ``keyring``), with the lock file ``lock``.
 
-    Raises `ConfigurationError` where the extra is missing or no keyring works.
+    Raises `ConfigurationError` if the extra is missing or no keyring works.
     """
 
     def __init__(self, lock: str | Path, *, lease: float = LEASE) -> None:
@@ -141,26 +143,28 @@ class KeyringStore(_Locked):
         super().__init__(Path(lock), lease)
         self._vault: Final = KeyringVault(_SERVICE)
 
-    def _changed(self, key: str, change: Change[T]) -> T:
+    def _apply(self, key: str, change: Change[T]) -> T:
         text = self._vault.get(key)
-        before = self._read(text) if text else Shared()
+        before = self._read(text) if text else TokenState()
         after = copy.deepcopy(before)
         answer = change(after, time.time())
         if after != before:
             self._vault.set(key, msgspec.json.encode(after).decode())
         return answer
 
-    def _read(self, text: str) -> Shared:
+    def _read(self, text: str) -> TokenState:
         try:
-            return SHARED.decode(text)
+            return TOKEN_STATE.decode(text)
         except UNDECODABLE:
             raise ConfigurationError(
-                f"the tokens in the keyring ({_SERVICE!r}) cannot be read; remove them there once "
-                "no token was asked for in ten minutes"
+                f"cannot read the tokens in the keyring ({_SERVICE!r}); stop all programs that use "
+                "them for ten minutes, then remove them from the keyring"
             ) from None
 
 
-def _over(value: Shared, now: float) -> bool:
+def _is_expired(value: TokenState, now: float) -> bool:
     """Whether nothing in ``value`` matters any more."""
-    recent = max([value.issued + value.life, value.wrong_until, value.denied_until, *value.asked])
+    recent = max(
+        [value.issued + value.life, value.error_until, value.throttled_until, *value.requests]
+    )
     return now - recent > PERIOD

@@ -1,4 +1,4 @@
-"""The OS keyring, where the extra ``keyring`` is installed and a keyring works."""
+"""Secrets in the OS keyring. Needs the extra ``keyring`` and a working keyring."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final, Protocol, cast
 from zoho_async.errors import ConfigurationError
 
 
-class _Ring(Protocol):
-    """What is used of keyring's backends, whose own types are partly unknown."""
+class _Keyring(Protocol):
+    """The part of a keyring backend that is used. Its own types are partly unknown."""
 
     priority: float
 
@@ -20,7 +20,7 @@ class _Ring(Protocol):
 class KeyringVault:
     """Secrets under the name ``service`` in the OS keyring.
 
-    Raises `ConfigurationError` where the extra is missing or no keyring answers.
+    Raises `ConfigurationError` if the extra is missing or no keyring works.
     """
 
     def __init__(self, service: str) -> None:
@@ -31,29 +31,32 @@ class KeyringVault:
                 "the OS keyring needs the extra: python -m pip install 'zoho-async[keyring]'"
             ) from None
         self._service: Final = service
-        self._keyring: Final = cast(_Ring, keyring.get_keyring())
+        self._keyring: Final = cast(_Keyring, keyring.get_keyring())
         if self._keyring.priority <= 0:
-            raise ConfigurationError("this machine has no keyring that works")
+            raise ConfigurationError(
+                "this machine has no working keyring; keep secrets in the file with "
+                "`zoho-async login --no-keyring`"
+            )
 
     def get(self, name: str) -> str | None:
-        """The secret called ``name``, or None."""
-        with _told():
+        """Return the secret called ``name``, or None."""
+        with _translated_errors():
             return self._keyring.get_password(self._service, name)
 
     def set(self, name: str, secret: str) -> None:
-        """Keep ``secret`` as ``name``."""
-        with _told():
+        """Store ``secret`` as ``name``."""
+        with _translated_errors():
             self._keyring.set_password(self._service, name, secret)
 
     def delete(self, name: str) -> None:
-        """Forget ``name``; no matter whether it was there."""
+        """Delete ``name``. Does nothing if it does not exist."""
         if self.get(name) is not None:
-            with _told():
+            with _translated_errors():
                 self._keyring.delete_password(self._service, name)
 
 
-class _told:
-    """Turns what keyrings raise into our own exception, without their words."""
+class _translated_errors:
+    """Turns a keyring's exceptions into `ConfigurationError`, without their text."""
 
     def __enter__(self) -> None: ...
 
@@ -66,7 +69,7 @@ class _told:
 
 
 def works() -> bool:
-    """Whether secrets can be kept in a keyring here; tried out, as some only seem to."""
+    """Whether a keyring can store secrets here. Tries it, because some only seem to work."""
     try:
         vault = KeyringVault("zoho-async check")
         vault.set("check", "works")

@@ -1,10 +1,10 @@
-"""A lock between processes: a file that one of them holds at a time.
+"""A file lock between processes.
 
-The kernel lets go of it when its holder dies, however he dies, so it never needs to be broken. It
-is held for the time of one small read and write.
+The kernel releases the lock when its holder dies, so it never needs to be broken. It is held for
+the time of one small read and write.
 
-A forked child inherits the open file, and with it the lock: it would keep it after its parent let
-go. So the child closes its copies first, which leaves the parent's lock as it is.
+A forked child inherits the open file, and with it the lock: the child would keep it after its
+parent released it. So the child first closes its copies, which leaves the parent's lock as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from zoho_async import fork
 from zoho_async.errors import TokenStoreError
 
-#: How long to wait for others, in seconds, and between two tries.
+#: Longest wait for the lock, and pause between two tries, in seconds.
 _PATIENCE: Final = 30.0
 _PAUSE: Final = 0.005
 
@@ -32,7 +32,7 @@ class _Files:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: set[int] = set()
-        fork.follow(self, last=True)
+        fork.register(self, last=True)
 
     def open(self, path: Path) -> int:
         with self._lock:
@@ -62,17 +62,20 @@ _FILES: Final = _Files()
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold the lock file ``path``, made where there is none. Blocks; call it off the event loop.
+    """Hold the lock file ``path``, created if missing. Blocks: call it off the event loop.
 
-    Raises `TokenStoreError` when others hold it for too long, `OSError` when it cannot be made.
+    Raises `TokenStoreError` if another process holds it for too long, `OSError` if it cannot be
+    created.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = _FILES.open(path)
     try:
         until = time.monotonic() + _PATIENCE
-        while not _taken(file):
+        while not _try_lock(file):
             if time.monotonic() > until:
-                raise TokenStoreError(f"{path} is held by another process; end that one")
+                raise TokenStoreError(
+                    f"another process has held {path} for {_PATIENCE:.0f} s; stop that process"
+                )
             time.sleep(_PAUSE)
         yield
     finally:
@@ -82,7 +85,7 @@ def locked(path: Path) -> Generator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _taken(file: int) -> bool:
+    def _try_lock(file: int) -> bool:
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -92,7 +95,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _taken(file: int) -> bool:
+    def _try_lock(file: int) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

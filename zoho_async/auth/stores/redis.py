@@ -1,8 +1,8 @@
-"""Tokens in Redis (the extra ``redis``): for all machines of a fleet.
+"""Tokens in Redis (the extra ``redis``), for all machines of a fleet.
 
-A change reads the value and the server's time under WATCH and writes in a transaction that Redis
-refuses when somebody else was faster; then it is made again on the new value. Of any number who
-try at once one succeeds, so the fleet always goes on.
+A change reads the value and the server's time under WATCH and writes in a transaction. Redis
+refuses the transaction if another client was faster; then the change runs again on the new value.
+Of any number of clients that try at once one succeeds, so the fleet always makes progress.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
-from zoho_async.auth.lease import LEASE, PERIOD, SHARED, Shared
+from zoho_async.auth.lease import LEASE, PERIOD, TOKEN_STATE, TokenState
 from zoho_async.auth.stores.base import Change
 from zoho_async.errors import ConfigurationError, TokenStoreError
-from zoho_async.fork import Process, keep
+from zoho_async.fork import Process, never_close
 
 T = TypeVar("T")
 
-#: Keys of one refresh token are forgotten so many seconds after the token's end.
-_AFTERWARDS: Final = PERIOD
+#: Redis deletes the key of a refresh token so many seconds after the token's end.
+_RETENTION: Final = PERIOD
 
 
 class _Pipe(Protocol):
-    """What is used of redis' pipelines, whose own types are partly unknown."""
+    """The part of redis' pipelines that is used. Their own types are partly unknown."""
 
     async def __aenter__(self) -> _Pipe: ...
     async def __aexit__(
@@ -50,8 +50,8 @@ class _Client(Protocol):
 class RedisStore:
     """Tokens in the Redis at ``url`` (``redis://...``, ``rediss://...``), under ``prefix``.
 
-    Access tokens stand there as they are: whoever can read this Redis can use them for an hour.
-    Raises `ConfigurationError` where the extra is missing or the URL is none.
+    Access tokens are stored in plain text: anyone who can read this Redis can use them for an hour.
+    Raises `ConfigurationError` if the extra is missing or the URL is wrong.
     """
 
     def __init__(
@@ -90,35 +90,36 @@ class RedisStore:
         try:
             while True:
                 try:
-                    return await self._tried(name, change)
+                    return await self._try_change(name, change)
                 except WatchError:
                     continue
         except (RedisError, OSError) as problem:
-            # Its own words might hold the URL, and that a password.
+            # The original message may contain the URL, and the URL a password.
             raise TokenStoreError(
-                f"the Redis that shares tokens failed ({type(problem).__name__})"
+                f"the Redis that shares tokens failed ({type(problem).__name__}); check the server "
+                "and ZOHO_REDIS_URL"
             ) from None
 
-    async def _tried(self, name: str, change: Change[T]) -> T:
+    async def _try_change(self, name: str, change: Change[T]) -> T:
         async with self._redis.pipeline() as pipe:
             await pipe.watch(name)
             found = await pipe.get(name)
             seconds, micros = await pipe.time()
             now = float(seconds) + float(micros) / 1e6
-            before = SHARED.decode(found) if found else Shared()
+            before = TOKEN_STATE.decode(found) if found else TokenState()
             after = copy.deepcopy(before)
             answer = change(after, now)
             if after != before:
-                end = max(now, after.issued + after.life) + _AFTERWARDS
+                end = max(now, after.issued + after.life) + _RETENTION
                 pipe.multi()
                 pipe.set(name, msgspec.json.encode(after), exat=int(end) + 1)
                 await pipe.execute()
             return answer
 
     def _check_process(self) -> None:
-        """A forked process must not use the connections of its parent."""
+        """Open new connections after a fork: those of the parent must not be used."""
         if self._process.changed():
-            keep(self._redis)
+            never_close(self._redis)
             self._redis = self._connect()
 
     async def close(self) -> None:

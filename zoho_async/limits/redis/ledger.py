@@ -14,7 +14,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
-from zoho_async.fork import Process, keep
+from zoho_async.fork import Process, never_close
 from zoho_async.limits import usage as usages
 from zoho_async.limits.block import NEVER
 from zoho_async.limits.ledger import PendingSettlement
@@ -659,7 +659,7 @@ class RedisLedger:
         """Forget the parent's connections and its name in a forked process."""
         if self._process.changed():
             for connection in self._connections.values():
-                keep(connection)
+                never_close(connection)
             self._connections.clear()
 
     def _connection(self, clock: Clock | None = None) -> RedisConnection:

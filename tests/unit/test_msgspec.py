@@ -1,4 +1,4 @@
-"""Threads may read what none of them has read before; without the lock the process dies of it."""
+"""Several threads may decode a struct for the first time. Without the lock the process crashes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ for _ in range(25):
 """
 
 
-def test_threads_may_read_a_record_for_the_first_time_at_once() -> None:
+def test_several_threads_may_decode_a_record_for_the_first_time() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -52,7 +52,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-def test_nothing_makes_a_decoder_without_the_lock() -> None:
+def test_no_module_creates_a_decoder_without_the_lock() -> None:
     found: list[str] = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.name == "_msgspec.py" or "codegen" in path.parts:

@@ -1,4 +1,4 @@
-"""What a session does can be watched with the tools that people have."""
+"""Session events as log lines, spans and metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from zoho_async.events import (
 )
 from zoho_async.export import Export
 from zoho_async.limits import MemoryLedger
-from zoho_async.observability import line_of, logged, told_to
+from zoho_async.observability import combine_observers, line_of, log_observer
 from zoho_async.observability.log import level_of
 from zoho_async.observability.opentelemetry import OpenTelemetry, template
 from zoho_async.sandbox import Fault, Sandbox
@@ -82,7 +82,7 @@ CALLED = Called(
         ),
     ],
 )
-def test_a_level_says_who_should_care(event: Event, level: int) -> None:
+def test_each_event_has_its_level(event: Event, level: int) -> None:
     assert level_of(event) == level
 
 
@@ -97,7 +97,7 @@ def test_the_level_of_a_call_follows_its_answer(status: int | None, level: int) 
     assert level_of(call) == level
 
 
-def test_an_event_is_one_line_whatever_it_holds() -> None:
+def test_an_event_is_always_one_line() -> None:
     assert line_of(CALLED) == (
         "called method=GET path=/contacts/460000000026049 organization=10234695 status=200 "
         "seconds=0.250 attempt=1"
@@ -106,17 +106,17 @@ def test_an_event_is_one_line_whatever_it_holds() -> None:
     assert line_of(odd) == 'drifted record=A field="a \\"b\\"\\nforged" expected=x found="" count=1'
 
 
-def test_nothing_is_written_where_the_level_is_off(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_written_if_the_level_is_off(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("books")
     with caplog.at_level(logging.WARNING, "books"):
-        logged(logger)(CALLED)
-        logged(logger)(Refused(organization="1", code=44, blocked_for=900.0))
+        log_observer(logger)(CALLED)
+        log_observer(logger)(Refused(organization="1", code=44, blocked_for=900.0))
     assert [record.getMessage() for record in caplog.records] == [
         "refused organization=1 code=44 blocked_for=900.000"
     ]
 
 
-def test_ids_in_paths_do_not_make_names() -> None:
+def test_ids_are_not_part_of_span_names() -> None:
     assert template("/invoices/460000000026049/comments/12") == "/invoices/{id}/comments/{id}"
     assert template("/settings/taxes") == "/settings/taxes"
 
@@ -127,7 +127,7 @@ async def test_calls_become_spans_and_metrics() -> None:
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     meters = MeterProvider([reader])
     events: list[Event] = []
-    observer = told_to(OpenTelemetry(tracers, meters), events.append)
+    observer = combine_observers(OpenTelemetry(tracers, meters), events.append)
     async with (
         Sandbox(sizes={"contacts": 250}) as sandbox,
         Session.from_env(sandbox.environment(), observer=observer, ledger=MemoryLedger()) as zoho,
@@ -174,7 +174,7 @@ async def test_calls_become_spans_and_metrics() -> None:
     meters.shutdown()
 
 
-async def test_a_block_and_an_export_are_told(tmp_path: Path) -> None:
+async def test_a_block_and_an_export_are_logged(tmp_path: Path) -> None:
     events: list[Event] = []
     async with (
         Sandbox(sizes={"books.items": 3}) as sandbox,
@@ -190,5 +190,5 @@ async def test_a_block_and_an_export_are_told(tmp_path: Path) -> None:
     told = [line_of(event) for event in events if isinstance(event, Exported | BlockStarted)]
     assert told == [
         "exported resource=books.items organization=10234695 mode=full rows=3 deleted=0 calls=1",
-        "blocked organization=10234695 seconds=900.000",
+        "block_started organization=10234695 seconds=900.000",
     ]
