@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.export.checkpoint.store import State
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
+from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
 from zoho_async.paging.completeness import Completeness
 
 ITEMS = OperationFacts(
@@ -44,18 +44,18 @@ def run(
     """One run that reads the list as these rows."""
     destination = Sqlite(path)
     database = destination.open(PLACE)
-    state = State.open(database, PLACE, name=str(path))
+    state = Checkpoint.open(database, PLACE, name=str(path))
     state.enter("run", "20261123T020000Z")
     asked = RunOptions(full=full, since=since, narrowed=narrowed)
-    landing = ResourceWriter(state, destination, ITEMS, "all", asked)
-    landing.open()
+    writer = ResourceWriter(state, destination, ITEMS, "all", asked)
+    writer.open()
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
-        landing.land([Sheet(number=1, rows=rows, ids=list(ids))])
-    landing.over(completeness)
-    landing.complete(WHEN)
+        writer.write_pages([PageToWrite(number=1, rows=rows, ids=list(ids))])
+    writer.finish_passes(completeness)
+    writer.complete(WHEN)
     state.finish(["books.items"])
-    landing.close()
+    writer.close()
     destination.close()
 
 

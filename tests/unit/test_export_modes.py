@@ -18,7 +18,7 @@ from zoho_async.export.incremental import (
     query_of,
     stamp,
     watermark_after,
-    written,
+    zoho_time,
 )
 from zoho_async.paging.times import moment, times_of
 from zoho_async.session import Session
@@ -27,7 +27,7 @@ NOTHING = Capabilities()
 
 
 @pytest.mark.parametrize(
-    ("resource", "filtering", "mode"),
+    ("resource", "capabilities", "mode"),
     [
         ("books.contacts", NOTHING, "changed"),
         ("books.contacts", Capabilities(changes=False), "newest"),
@@ -40,14 +40,14 @@ NOTHING = Capabilities()
     ],
 )
 def test_a_list_is_read_by_what_it_can_do(
-    resource: str, filtering: Capabilities, mode: Mode
+    resource: str, capabilities: Capabilities, mode: Mode
 ) -> None:
     facts = exportable()[resource]
-    assert choose(facts, known=True, watermark=1.0, filtering=filtering) == mode
-    assert choose(facts, known=False, watermark=1.0, filtering=filtering) == "full"
-    assert choose(facts, known=True, watermark=None, filtering=filtering) == "compared"
-    assert choose(facts, known=True, watermark=1.0, filtering=filtering, full=True) == "full"
-    swept = choose(facts, known=True, watermark=1.0, filtering=filtering, sweep=True)
+    assert choose(facts, known=True, watermark=1.0, capabilities=capabilities) == mode
+    assert choose(facts, known=False, watermark=1.0, capabilities=capabilities) == "full"
+    assert choose(facts, known=True, watermark=None, capabilities=capabilities) == "compared"
+    assert choose(facts, known=True, watermark=1.0, capabilities=capabilities, full=True) == "full"
+    swept = choose(facts, known=True, watermark=1.0, capabilities=capabilities, sweep=True)
     assert swept == "compared"
 
 
@@ -70,7 +70,7 @@ def test_the_watermark_stays_before_the_start_and_never_goes_back(
 
 def test_moments_are_read_with_their_offset_and_written_as_zoho_takes_them() -> None:
     assert moment("2026-06-09T09:45:19-0400") == moment("2026-06-09T13:45:19+0000")
-    assert written(moment("2026-06-09T09:45:19-0400") or 0) == "2026-06-09T13:45:19+0000"
+    assert zoho_time(moment("2026-06-09T09:45:19-0400") or 0) == "2026-06-09T13:45:19+0000"
     assert stamp(moment("2026-11-23T02:00:00+0000") or 0) == "20261123T020000Z"
     assert [moment(text) for text in ("", " ", "2026-06-09T09:45:19", "soon", 7, None)] == [
         None

@@ -28,7 +28,15 @@ from zoho_async.export import (
     WaitingForReset,
     merge,
 )
-from zoho_async.export.catalog import BEYOND, KEY, children, every, exportable, is_beyond, written
+from zoho_async.export.catalog import (
+    EXCLUDED,
+    KEY,
+    children,
+    every,
+    exportable,
+    is_excluded,
+    written,
+)
 from zoho_async.export.destinations.duckdb import DuckDb
 from zoho_async.export.destinations.formats import Parquet
 from zoho_async.export.destinations.sqlite import Sqlite
@@ -88,7 +96,7 @@ async def test_rows_are_the_records_in_full_for_one_call_each(tmp_path: Path) ->
         assert (summary.rows, summary.records, summary.done) == (30, 30, True)
         plan = next(event for event in events if isinstance(event, Planned))
         assert (plan.calls, plan.exact, plan.days) == (31, True, 1)
-        assert plan.resources[0].further == 30
+        assert plan.resources[0].detail_calls == 30
         further = next(event for event in events if isinstance(event, DetailsPlanned))
         assert (further.records, further.calls, further.exact) == (30, 30, True)
         last = [event for event in events if isinstance(event, DetailsProgress)][-1]
@@ -347,7 +355,7 @@ def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> No
         for facts in description.load(product).operations:
             if facts.answer != "list":
                 continue
-            if is_beyond(facts):
+            if is_excluded(facts):
                 beyond.add(facts.name.partition(".")[2])
                 continue
             name = facts.resource
@@ -357,8 +365,8 @@ def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> No
             if name in children():
                 parents = children()[name].parents
                 assert (every()[name].path, parents.top_level) == (parents.path, True)
-    assert beyond == set(BEYOND)
-    assert all(BEYOND.values())
+    assert beyond == set(EXCLUDED)
+    assert all(EXCLUDED.values())
 
 
 @pytest.mark.long
@@ -556,7 +564,7 @@ async def test_documents_of_what_runs_without_them_brought_are_saved_once_by_the
         since = len(server.arrivals)
         events, summary = await export(zoho, tmp_path, "invoices", files=True)
         (planned,) = (event for event in events if isinstance(event, Planned))
-        assert planned.resources[0].further >= 1
+        assert planned.resources[0].detail_calls >= 1
         assert summary.rows_new == 0 < summary.files
         assert asked(server, since)[f"/books/v3/invoices/{invoices.id(index)}"] == 1
         assert sum(asked(server, since).values()) == summary.calls < 5

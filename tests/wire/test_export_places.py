@@ -144,7 +144,8 @@ async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
             await job.wait()
         found = await probe(one, facts)
         wrong = msgspec.structs.replace(
-            found, filtering=msgspec.structs.replace(found.filtering, changes=False, newest=False)
+            found,
+            capabilities=msgspec.structs.replace(found.capabilities, changes=False, newest=False),
         )
         place = Origin("10234695", "127.0.0.1")
         remember(open_destination(target.to), place, [wrong])

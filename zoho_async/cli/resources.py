@@ -39,7 +39,7 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
     """What is described of a list."""
-    mode = choose(facts, known=True, watermark=0.0, filtering=Capabilities())
+    mode = choose(facts, known=True, watermark=0.0, capabilities=Capabilities())
     evidence: Evidence = "unknown"
     if facts.totals:
         evidence = "count"

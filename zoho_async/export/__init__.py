@@ -3,9 +3,9 @@
 `Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
 `modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
 run), `passes`, `tries` and `proving` (whether it missed anything), `outcomes` (the state of each
-list and the exit code), `sweep` (what was deleted), `lander` and `landing` (where pages come
+list and the exit code), `sweep` (what was deleted), `write_queue` and `writer` (where pages come
 down), `state` and `known` (what is remembered). What lists do not tell: `below` (lists below
-records) and `records` (details, documents), `queue`, `following`, `further`, `offspring` and
+records) and `records` (details, documents), `queue`, `detail_fetcher`, `detail_plan`, `children` and
 `documents` (asking for them, and where that comes down). The place: `destination` (what is asked of
 it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
 of files), and `databases`.

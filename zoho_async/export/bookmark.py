@@ -22,7 +22,7 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.incremental import BOUND, Capabilities
 from zoho_async.paging.times import times_of
@@ -45,7 +45,7 @@ class Bookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     organization: str = ""
     watermark: float | None = None
-    filtering: Capabilities = Capabilities()
+    capabilities: Capabilities = Capabilities()
     boundary: tuple[Edge, ...] = ()
 
 
@@ -56,19 +56,19 @@ def seed(folder: Path, facts: OperationFacts, reached: Bookmark, held: Sequence[
     """
     place = Directory(folder)
     try:
-        state = State.open(place.open(None), None, name=place.name)
+        state = Checkpoint.open(place.open(None), None, name=place.name)
         position = state.begin(
             ResourceState(
                 name=facts.resource,
-                stand="resting",
+                status="resting",
                 finished=True,
                 watermark=reached.watermark,
-                filtering=reached.filtering,
-                held={},  # the rows are in the other place
+                capabilities=reached.capabilities,
+                sizes={},  # the rows are in the other place
             )
         )
         with state.database.transaction():
-            known = state.known(position)
+            known = state.record_index(position)
             edges = {edge.key: edge.digest for edge in reached.boundary}
             known.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
             state.put(msgspec.structs.replace(position, largest=known.largest))
@@ -76,11 +76,13 @@ def seed(folder: Path, facts: OperationFacts, reached: Bookmark, held: Sequence[
         place.close()
 
 
-def reached_by(folder: Path, facts: OperationFacts, organization: str, since: Bookmark) -> Bookmark:
+def bookmark_of(
+    folder: Path, facts: OperationFacts, organization: str, since: Bookmark
+) -> Bookmark:
     """What the rows in ``folder``, which was begun from ``since``, lead to; a run completed it."""
     place = Directory(folder)
     try:
-        position = State.open(place.open(None), None, name=place.name).position(facts.resource)
+        position = Checkpoint.open(place.open(None), None, name=place.name).position(facts.resource)
     finally:
         place.close()
     assert position is not None, "the directory was exported into"
@@ -88,7 +90,7 @@ def reached_by(folder: Path, facts: OperationFacts, organization: str, since: Bo
     return Bookmark(
         organization=organization,
         watermark=watermark,
-        filtering=position.filtering,
+        capabilities=position.capabilities,
         boundary=() if watermark is None else _boundary(folder, facts, since, watermark - BOUND),
     )
 

@@ -23,7 +23,7 @@ from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import ReplyError
 from zoho_async.export import incremental
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.fetch import page_of
 from zoho_async.export.incremental import Capabilities, Mode
@@ -34,26 +34,30 @@ from zoho_async.paging.times import MODIFIED, times_of
 _DAY: Final = 86_400.0
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a list turned out to do (None: not known), and how later runs will read it."""
 
     resource: str
-    filtering: Capabilities
+    capabilities: Capabilities
     mode: Mode
     calls: int
     error: str | None = None
 
 
-async def probe(zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_CLOCK) -> Probed:
+async def probe(
+    zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_CLOCK
+) -> ProbeResult:
     """Ask one list. Raises what calls raise, but for a refusal of this list alone."""
-    calls, filtering, error = 0, Capabilities(), None
+    calls, capabilities, error = 0, Capabilities(), None
     try:
         if incremental.asks_changes(facts) or incremental.sorts_by_change(facts):
-            calls, filtering = await _asked(zoho, facts, clock)
+            calls, capabilities = await _asked(zoho, facts, clock)
     except ReplyError as refusal:
         error = str(refusal)
-    mode = incremental.choose(facts, known=True, watermark=0.0, filtering=filtering)
-    return Probed(resource=facts.resource, filtering=filtering, mode=mode, calls=calls, error=error)
+    mode = incremental.choose(facts, known=True, watermark=0.0, capabilities=capabilities)
+    return ProbeResult(
+        resource=facts.resource, capabilities=capabilities, mode=mode, calls=calls, error=error
+    )
 
 
 async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple[int, Capabilities]:
@@ -69,7 +73,7 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     if not incremental.asks_changes(facts):
         return 1, Capabilities(newest=newest)
     row = max(times, key=lambda one: times[one])
-    ahead = incremental.written(max(clock.time(), times[row]) + _DAY)
+    ahead = incremental.zoho_time(max(clock.time(), times[row]) + _DAY)
     none = await page_of(zoho, facts, {facts.changes: ahead, "per_page": 1}, 1)
     if none.rows:
         return 2, Capabilities(changes=False, newest=newest)
@@ -85,18 +89,18 @@ def _times(page: RowsPage) -> list[float | None]:
     return [times_of(bytes(row)).modified for row in page.rows]
 
 
-def remember(destination: Destination, place: Origin, found: Sequence[Probed]) -> None:
+def remember(destination: Destination, place: Origin, found: Sequence[ProbeResult]) -> None:
     """Write down what was learnt, for the runs into ``destination``. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.
     """
     with writing(destination.name):
         try:
-            state = State.open(destination.open(place), place, name=destination.name)
+            state = Checkpoint.open(destination.open(place), place, name=destination.name)
             for one in found:
                 position = state.position(one.resource)
                 if position is None:
-                    position = ResourceState(name=one.resource, stand="resting", look=0)
-                state.begin(msgspec.structs.replace(position, filtering=one.filtering))
+                    position = ResourceState(name=one.resource, status="resting", pass_number=0)
+                state.begin(msgspec.structs.replace(position, capabilities=one.capabilities))
         finally:
             destination.close()

@@ -177,7 +177,7 @@ _PARENTS: Final = {
 _NAMED_BY: Final = {"module_name": "module_api_name"}
 
 #: Lists that no export reads, and why.
-BEYOND: Final = {
+EXCLUDED: Final = {
     "base_currency_adjustment.list_contacts": (
         "it calculates an adjustment that somebody is about to make, from a rate and a date"
     ),
@@ -229,7 +229,7 @@ def children() -> Mapping[str, Child]:
     found: dict[str, Child] = {}
     for product in PRODUCTS:
         for facts in description.load(product).operations:
-            if facts.answer == "list" and not facts.top_level and not is_beyond(facts):
+            if facts.answer == "list" and not facts.top_level and not is_excluded(facts):
                 found[name_of(facts)] = _child(facts)
     return found
 
@@ -253,9 +253,9 @@ def name_of(facts: OperationFacts) -> str:
     return f"{facts.resource}.{function.removeprefix('list_')}"
 
 
-def is_beyond(facts: OperationFacts) -> bool:
-    """Whether no export reads this list; `BEYOND` says why."""
-    return facts.name.partition(".")[2] in BEYOND
+def is_excluded(facts: OperationFacts) -> bool:
+    """Whether no export reads this list; `EXCLUDED` says why."""
+    return facts.name.partition(".")[2] in EXCLUDED
 
 
 @functools.cache

@@ -56,16 +56,16 @@ class DeletionDetector:
 
     async def run(
         self,
-        landing: ResourceWriter,
+        writer: ResourceWriter,
         zoho: PageSource,
-        tell: Callable[[ExportEvent], Awaitable[None]],
+        report: Callable[[ExportEvent], Awaitable[None]],
     ) -> None:
-        """Ask about every record that ``landing``'s read did not meet, within the budget."""
-        resource = landing.facts.resource
+        """Ask about every record that ``writer``'s read did not meet, within the budget."""
+        resource = writer.facts.resource
         read = self._reads.get(resource)
         if read is None:
             return
-        while some := await self._blocking(landing.unseen):
+        while some := await self._blocking(writer.unseen):
             for start in range(0, len(some), _AT_ONCE):
                 asked = some[start : start + _AT_ONCE]
                 if self._left is not None:
@@ -74,18 +74,18 @@ class DeletionDetector:
                 if not asked:
                     return
                 gone = [one for one in asked if await self._is_gone(zoho, read, one)]
-                await self._note(landing, asked[-1], gone)
-                await tell(
+                await self._note(writer, asked[-1], gone)
+                await report(
                     DetectingDeletions(
                         resource=resource,
                         asked=self.calls(resource),
-                        gone=landing.position.deleted,
+                        gone=writer.position.deleted,
                     )
                 )
 
-    async def _note(self, landing: ResourceWriter, last: str, gone: list[str]) -> None:
-        when = incremental.written(self._clock.time())
-        await self._blocking(lambda: landing.swept(last, gone, when))
+    async def _note(self, writer: ResourceWriter, last: str, gone: list[str]) -> None:
+        when = incremental.zoho_time(self._clock.time())
+        await self._blocking(lambda: writer.mark_checked(last, gone, when))
 
     async def _is_gone(self, zoho: PageSource, read: OperationFacts, identity: str) -> bool:
         if identity.startswith("#"):  # a row that had no id: nobody can ask for it

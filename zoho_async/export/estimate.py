@@ -15,8 +15,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoho_async.export.details.writer import Further
-    from zoho_async.export.events import FurtherWork
+    from zoho_async.export.details.writer import DetailPlan
+    from zoho_async.export.events import DetailWork
     from zoho_async.limits import Limits, Snapshot
 
 
@@ -39,8 +39,8 @@ def calls_ahead(
     return 2, more is False
 
 
-def further_calls(
-    further: Further, records: int, only: FurtherWork | None = None
+def detail_calls(
+    detail_plan: DetailPlan, records: int, only: DetailWork | None = None
 ) -> tuple[int, bool]:
     """Calls that the further questions about so many records take, and whether that is exact.
 
@@ -50,15 +50,15 @@ def further_calls(
     ``only`` counts one kind of question.
     """
     calls, exact = 0, True
-    if further.details is not None and only in (None, "details"):
-        batches = further.details.batches
+    if detail_plan.details is not None and only in (None, "details"):
+        batches = detail_plan.details.batches
         most = batches.most if batches and not batches.proof else 1
         calls += math.ceil(records / most)
-    if further.child is not None and only in (None, "children"):
+    if detail_plan.child is not None and only in (None, "children"):
         calls, exact = calls + records, False
-    if further.papers is not None and only in (None, "files"):
-        calls += records * (further.papers.printed is not None)
-        exact = not further.papers.attached and not further.papers.several
+    if detail_plan.documents is not None and only in (None, "files"):
+        calls += records * (detail_plan.documents.printed is not None)
+        exact = not detail_plan.documents.attachments and not detail_plan.documents.many_attachments
     return calls, exact
 
 

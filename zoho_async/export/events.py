@@ -16,7 +16,7 @@ from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
 
-FurtherWork: TypeAlias = Literal["details", "children", "files"]
+DetailWork: TypeAlias = Literal["details", "children", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 
 
@@ -27,7 +27,7 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     list as Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the
     first page included: exact where ``rows`` is known, otherwise the least that is certain.
     ``rows_before`` were written by an earlier, interrupted run; ``finished`` says that the earlier
-    run wrote all of them. ``further`` of the calls are for single records: their details, children
+    run wrote all of them. ``detail_calls`` of the calls are for single records: their details, children
     and documents.
     """
 
@@ -38,7 +38,7 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "full"
     rows_before: int = 0
     finished: bool = False
-    further: int = 0
+    detail_calls: int = 0
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class NextPass(msgspec.Struct, frozen=True, kw_only=True):
     """The list was edited while it was read, and a row may have been missed: it is read again."""
 
     resource: str
-    look: int
+    pass_number: int
 
 
 class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class DetailsPlanned(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     resource: str
-    work: FurtherWork
+    work: DetailWork
     records: int
     calls: int
     exact: bool
@@ -103,7 +103,7 @@ class DetailsProgress(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     resource: str
-    work: FurtherWork
+    work: DetailWork
     asked: int
     of: int
     rows: int

@@ -32,7 +32,7 @@ _NO_PATH: Final = 5
 _NO_RECORD: Final = 1002
 
 
-class Dated:
+class DatedSource:
     """A session that remembers when the first call since it was last asked was sent."""
 
     def __init__(self, zoho: PageSource, dates: list[float] | None = None) -> None:
@@ -60,8 +60,8 @@ class Dated:
     def rate(self) -> float:
         return self._zoho.rate
 
-    def with_options(self, *, lane: Lane, max_wait: float | None) -> Dated:
-        return Dated(self._zoho.with_options(lane=lane, max_wait=max_wait), self._dates)
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> DatedSource:
+        return DatedSource(self._zoho.with_options(lane=lane, max_wait=max_wait), self._dates)
 
     async def fetch_page(
         self,

@@ -71,7 +71,7 @@ def choose(
     *,
     known: bool,
     watermark: float | None,
-    filtering: Capabilities,
+    capabilities: Capabilities,
     full: bool = False,
     sweep: bool = False,
 ) -> Mode:
@@ -80,9 +80,9 @@ def choose(
         return "full"
     if sweep or watermark is None:
         return "compared"
-    if asks_changes(facts) and filtering.changes is not False:
+    if asks_changes(facts) and capabilities.changes is not False:
         return "changed"
-    if sorts_by_change(facts) and filtering.newest is not False:
+    if sorts_by_change(facts) and capabilities.newest is not False:
         return "newest"
     return "compared"
 
@@ -99,14 +99,14 @@ def sorts_by_change(facts: OperationFacts) -> bool:
 
 
 def query_of(
-    facts: OperationFacts, mode: Mode, filters: Mapping[str, str], low: float | None
+    facts: OperationFacts, mode: Mode, filters: Mapping[str, str], since: float | None
 ) -> dict[str, object]:
-    """The parameters of the list for ``mode``; ``low`` is the moment to read from."""
+    """The parameters of the list for ``mode``; ``since`` is the moment to read from."""
     query: dict[str, object] = dict(filters)
     if mode == "newest":
         query |= {"sort_column": MODIFIED, "sort_order": "D"}
-    elif low is not None and facts.changes:
-        query[facts.changes] = written(low - BOUND)
+    elif since is not None and facts.changes:
+        query[facts.changes] = zoho_time(since - BOUND)
     return query
 
 
@@ -127,7 +127,7 @@ def watermark_after(
 # -- moments --------------------------------------------------------------------------------------
 
 
-def written(seconds: float) -> str:
+def zoho_time(seconds: float) -> str:
     """A moment as Zoho takes it in parameters: whole seconds, an offset without a colon."""
     return datetime.fromtimestamp(int(seconds // 1), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")
 

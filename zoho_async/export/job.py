@@ -9,7 +9,7 @@ The first run reads everything; the same again reads what changed since (`modes`
 years. A run that was interrupted goes on.
 
 One task of the session runs the job; inside it the resources run side by side in an anyio task
-group, their pages come down together (`lander`), and what they tell comes out through a bounded
+group, their pages come down together (`write_queue`), and what they tell comes out through a bounded
 stream (a reader that stops, stops the job). Leaving the block early cancels the task and waits for
 it: pages that are landing land, nothing else is sent, and the state stands.
 
@@ -65,14 +65,14 @@ from zoho_async.export.catalog import (
     single_reads,
     written,
 )
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
-from zoho_async.export.details.operations import details_of, papers_of
-from zoho_async.export.details.writer import DetailWriter, Further
+from zoho_async.export.details.operations import details_of, document_sources
+from zoho_async.export.details.writer import DetailPlan, DetailWriter
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
     ExportEvent,
@@ -93,26 +93,26 @@ from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
 #: Seconds between two looks at whether the day's calls are used up.
-_LOOK: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 #: Seconds after which it is told again where nobody named the reset.
-_UNNAMED: Final = 3600.0
+_REPORT_AGAIN: Final = 3600.0
 
 
 class SummaryBuilder:
-    """Counts one run of ``readings``, which may still be added to."""
+    """Counts one run of ``readers``, which may still be added to."""
 
     def __init__(
         self,
         zoho: Session,
         organization: str,
-        readings: Sequence[ListReader],
+        readers: Sequence[ListReader],
         *,
         budget: Budget | None,
         clock: Clock,
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
-        self._readings: Final = readings
+        self._readers: Final = readers
         self._budget: Final = budget
         self._clock: Final = clock
         self._started = time.monotonic()
@@ -124,10 +124,10 @@ class SummaryBuilder:
         self._before = await self._zoho.snapshot()
 
     async def planned(self) -> Planned:
-        """What lies ahead, once every reading has planned or failed."""
-        ahead = [reading.planned for reading in self._readings if reading.planned is not None]
+        """What lies ahead, once every reader has planned or failed."""
+        ahead = [reader.planned for reader in self._readers if reader.planned is not None]
         calls = sum(one.calls for one in ahead)
-        made = sum(reading.pages for reading in self._readings)
+        made = sum(reader.pages for reader in self._readers)
         limits = self._zoho.limits
         today = await self._zoho.snapshot()
         return Planned(
@@ -135,31 +135,31 @@ class SummaryBuilder:
             rows=sum(one.rows or 0 for one in ahead),
             calls=calls,
             seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
-            exact=all(reading.exact for reading in self._readings),
+            exact=all(reader.exact for reader in self._readers),
             days=days_needed(calls - made, today, limits),
         )
 
-    async def tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         """Say once a day that its calls are used up; goes on until it is cancelled."""
-        told_until = 0.0
+        quiet_until = 0.0
         while True:
             today = await self._zoho.snapshot()
             now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
+            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
                 wait = today.day_reset_in
-                told_until = now + (_UNNAMED if wait is None else wait)
+                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
                 await send.send(WaitingForReset(organization=self._organization, seconds=wait))
-            await anyio.sleep(_LOOK)
+            await anyio.sleep(_POLL_SECONDS)
 
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
-        resources = tuple(reading.summary() for reading in self._readings)
+        resources = tuple(reader.summary() for reader in self._readers)
         statuses: list[Status] = [one.status for one in resources]
         # If no list at all could be read, that is news each time.
         read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
         admitted, refused = await self._since()
         # Lists of the user rather than the organization go by the account's own limits.
-        own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        own = sum(reader.pages for reader in self._readers if reader.facts.per_user)
         made = own + admitted
         if self._budget is not None:  # what was admitted too late was not sent
             made = self._budget.calls - self._budget.left
@@ -267,7 +267,7 @@ class Export:
         self._filters: Final = dict(filters or {})
         self._named: Final = bool(resources)
         self._lists: Final = _lists(resources, self._filters, since, scopes)
-        self._asked: Final = RunOptions(
+        self._options: Final = RunOptions(
             full=full,
             fresh=fresh,
             sweep=sweep,
@@ -292,19 +292,19 @@ class Export:
         self._clock: Final = clock
         self._disk: Final = anyio.CapacityLimiter(1)
         self._lock: Final = threading.Lock()
-        self._sweep: Final = (
+        self._deletions: Final = (
             DeletionDetector(
                 {**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock
             )
             if sweep
             else None
         )
-        self._readings: Final[list[ListReader]] = []
-        self._tally: Final = SummaryBuilder(
-            self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
+        self._readers: Final[list[ListReader]] = []
+        self._summary_builder: Final = SummaryBuilder(
+            self._zoho, self._organization, self._readers, budget=budgeted, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
-        self._state: State | None = None
+        self._state: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
         self._scope: Final = anyio.CancelScope()
@@ -376,62 +376,62 @@ class Export:
     async def _run(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         try:
             with self._scope:
-                await self._tally.begin()
+                await self._summary_builder.begin()
                 async with send:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
             first = _first(several)
             if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
-                for reading in self._readings:
-                    reading.stopped = True
+                for reader in self._readers:
+                    reader.stopped = True
             raise first from None  # the first failure ended the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
                 await self._blocking(self._close)
-                self._summary = await self._tally.summary(self.destination.name)
+                self._summary = await self._summary_builder.summary(self.destination.name)
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         assert self._state is not None
-        lander = WriteQueue(self._state, self._blocking, send.send)
-        async with anyio.create_task_group() as landing:
-            landing.start_soon(lander.run)
+        write_queue = WriteQueue(self._state, self._blocking, send.send)
+        async with anyio.create_task_group() as writes:
+            writes.start_soon(write_queue.run)
             try:
-                planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
+                planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
                 async with anyio.create_task_group() as watching:
                     if self._until_done:
-                        watching.start_soon(self._tally.tell_parking, send)
+                        watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
-                        for reading in self._readings:
-                            group.start_soon(self._read, reading, lander, send, planned)
+                        for reader in self._readers:
+                            group.start_soon(self._read, reader, write_queue, send, planned)
                     watching.cancel_scope.cancel()
             finally:
-                lander.close()
+                write_queue.close()
 
     async def _read(
         self,
-        reading: ListReader,
-        lander: WriteQueue,
+        reader: ListReader,
+        write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
-        planned: _Gate,
+        planned: _Barrier,
     ) -> None:
         try:
-            await reading.run(send.send, lander, planned.passed)
-            self._observe(reading.summary())
+            await reader.run(send.send, write_queue, planned.passed)
+            self._observe(reader.summary())
         except LimitError:
-            await lander.landed()  # what was paid for is kept
+            await write_queue.flush()  # what was paid for is kept
             raise
         except (ReplyError, UnreadableReply) as error:
             if isinstance(error, OrganizationError | InvalidToken):
                 raise
-            await lander.landed()
-            await reading.fail(error)
-            resource, state = reading.facts.resource, reading.state
+            await write_queue.flush()
+            await reader.fail(error)
+            resource, state = reader.facts.resource, reader.state
             await send.send(
-                ResourceFailed(resource=resource, error=error, allowed=reading.allowed, state=state)
+                ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
             )
-            if reading.planned is None:
+            if reader.planned is None:
                 await planned.passed()
 
     def _observe(self, done: ResourceSummary) -> None:
@@ -446,14 +446,14 @@ class Export:
             )
         )
 
-    async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        await send.send(await self._tally.planned())
+    async def _report_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        await send.send(await self._summary_builder.planned())
 
     async def _finish(self) -> None:
         """The run is over: each list is complete, or Zoho refused it or failed on it."""
         state = self._state
         assert state is not None
-        done = [one for one in self._readings if one.landing.position.stand == "complete"]
+        done = [one for one in self._readers if one.writer.position.status == "complete"]
         names = [one.facts.resource for one in done]
         await self._blocking(lambda: state.finish(names))
 
@@ -465,68 +465,74 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = State.open(database, place, name=name, fresh=self._asked.fresh)
+                state = Checkpoint.open(database, place, name=name, fresh=self._options.fresh)
             self._state = state
             settle(state, self.destination, written())
             with writing(name):
                 state.enter(self._run_name(), incremental.stamp(self._clock.time()))
             for facts in self._lists:
-                self._readings.append(self._reading(state, facts))
+                self._readers.append(self._reader(state, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reading(self, state: State, facts: OperationFacts) -> ListReader:
+    def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
         request = self._request_of(facts)
-        further = self._further_of(facts.resource, state.position(facts.resource))
+        detail_plan = self._detail_plan_of(facts.resource, state.position(facts.resource))
         zoho = self._zoho.with_options()  # a view of its own: callers take turns by view
-        if further is None:
-            landing, following = (
-                ResourceWriter(state, self.destination, facts, request, self._asked),
+        if detail_plan is None:
+            writer, detail_fetcher = (
+                ResourceWriter(state, self.destination, facts, request, self._options),
                 None,
             )
         else:
-            landing = DetailWriter(state, self.destination, facts, request, self._asked, further)
-            following = DetailFetcher(
+            writer = DetailWriter(
+                state, self.destination, facts, request, self._options, detail_plan
+            )
+            detail_fetcher = DetailFetcher(
                 zoho,
-                landing,
+                writer,
                 blocking=self._blocking,
                 clock=self._clock,
                 folder=self._folder and folder_of(self._folder, facts.resource),
             )
-        landing.open()
+        writer.open()
         return ListReader(
             zoho,
-            landing,
+            writer,
             self._filters,
             blocking=self._blocking,
             clock=self._clock,
             named=self._named,
             accepted=facts.resource in self._accepted,
             strict=self._strict,
-            sweep=self._sweep,
-            following=following,
+            deletions=self._deletions,
+            detail_fetcher=detail_fetcher,
             allowance=self._allowance,
         )
 
-    def _further_of(self, resource: str, before: ResourceState | None) -> Further | None:
+    def _detail_plan_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:
         """What is asked of each record besides its row, if anything; ``before`` it was asked too.
 
         What a place holds in full it goes on to hold in full, unless all is begun afresh.
         """
         child = children().get(resource)
         if child is not None:
-            return Further(child=child)
+            return DetailPlan(child=child)
         held = (
-            before if before is not None and not self._asked.fresh else ResourceState(name=resource)
+            before
+            if before is not None and not self._options.fresh
+            else ResourceState(name=resource)
         )
         details = details_of(resource) if self._details or held.details else None
-        papers = papers_of(resource) if self._folder is not None or held.papers else None
-        return Further(details=details, papers=papers) if details or papers else None
+        documents = (
+            document_sources(resource) if self._folder is not None or held.documents else None
+        )
+        return DetailPlan(details=details, documents=documents) if details or documents else None
 
     def _close(self) -> None:
-        for reading in self._readings:
-            reading.landing.close()
+        for reader in self._readers:
+            reader.writer.close()
         self.destination.close()
 
     def _run_name(self) -> str:
@@ -538,7 +544,7 @@ class Export:
             "list": facts.name,
             "order": facts.order,
             "filters": sorted(self._filters.items()),
-            "since": self._asked.since,
+            "since": self._options.since,
         }
         return msgspec.json.encode(asked).decode()
 
@@ -601,7 +607,7 @@ def _first(failure: BaseException) -> BaseException:
     return _first(group.exceptions[0])
 
 
-class _Gate:
+class _Barrier:
     """Opens when ``expected`` callers have come; the last one first does what ``then`` says."""
 
     def __init__(self, expected: int, then: Callable[[], Awaitable[None]]) -> None:

@@ -111,11 +111,11 @@ class Exports:
     ) -> None:
         try:
             async for event in job:
-                told = labelled(event, organization)
-                if not isinstance(told, Planned):
-                    show(told)
+                named = labelled(event, organization)
+                if not isinstance(named, Planned):
+                    show(named)
                     continue
-                self._plans[organization] = told
+                self._plans[organization] = named
                 show(planned_together(list(self._plans.values())))
         except ZohoError as error:
             self._errors.append(error)

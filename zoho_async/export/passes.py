@@ -52,12 +52,12 @@ class Counting:
     def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
         """A row that this pass has not met yet; ``before`` is what was known of it."""
         position = self._position
-        last = before.look if before is not None else 0
-        met_in_part = before is not None and last >= position.first_look
+        last = before.pass_number if before is not None else 0
+        met_in_part = before is not None and last >= position.first_pass
         self._met += not met_in_part
         self._nameless += key.startswith("#") and self._first
         self._met_in_pass += 1
-        self._again += before is not None and last == position.look - 1
+        self._again += before is not None and last == position.pass_number - 1
         nameless = key.startswith("#")
         time = None if nameless else times.there_since(narrowed=self._narrowed)
         for place, one in enumerate(position.passes):
@@ -66,7 +66,7 @@ class Counting:
             known = before is not None and not nameless
             if self._narrowed:
                 known = known and met_in_part and before is not None and before.digest == content
-            on_its_page = self._first and one.number == position.look and not nameless
+            on_its_page = self._first and one.number == position.pass_number and not nameless
             self._certain[place] += is_certain(
                 one, time=time, met_before=known, on_its_page=on_its_page
             )
@@ -92,13 +92,15 @@ class Counting:
                 nameless=passes[-1].nameless + self._nameless,
             )
         return msgspec.structs.replace(
-            self._position, passes=tuple(passes), met=self._position.met + self._met
+            self._position,
+            passes=tuple(passes),
+            records_seen=self._position.records_seen + self._met,
         )
 
 
 def completeness_of(position: ResourceState) -> Completeness:
     """What the passes of a part show."""
-    found = verdict(position.passes, position.met)
+    found = verdict(position.passes, position.records_seen)
     if position.mode != "newest" or found in ("proven", "uncheckable"):
         return found
     return "proven" if any(one.closed for one in position.passes) else "changed"
@@ -107,7 +109,7 @@ def completeness_of(position: ResourceState) -> Completeness:
 def missing_of(position: ResourceState) -> int:
     """How many records the list counts beyond those that were found."""
     short = completeness_of(position) == "short"
-    return missing(position.passes, position.met) if short else 0
+    return missing(position.passes, position.records_seen) if short else 0
 
 
 def with_answers(passes: Sequence[Pass], asked_in: int, alive: int) -> tuple[Pass, ...]:

@@ -47,27 +47,32 @@ _ROW: Final = decoder_of(dict[str, msgspec.Raw])
 
 
 def next_try(
-    facts: OperationFacts, position: ResourceState, seen: Seen, *, narrowed: bool, pages: int
+    facts: OperationFacts,
+    position: ResourceState,
+    evidence: OrderEvidence,
+    *,
+    narrowed: bool,
+    pages: int,
 ) -> Try | None:
     """The next thing to try with a list of so many ``pages`` that is not proven; None: give up."""
     tried = position.tried
     counted = any(one.total is not None for one in position.passes)
-    whole = position.mode in ("full", "compared") and not narrowed and position.low is None
+    whole = position.mode in ("full", "compared") and not narrowed and position.since is None
     in_order = whole and facts.order == CREATED and pages > 1
-    if in_order and seen.borders.differ and "backwards" not in tried:
+    if in_order and evidence.borders.differ and "backwards" not in tried:
         return "backwards"
     if not counted:
         return None
-    if whole and pages > 1 and seen.distinct and "sorted" not in tried:
+    if whole and pages > 1 and evidence.distinct and "sorted" not in tried:
         return "sorted"
-    if whole and pages > 1 and seen.slices(facts.max_per_page) and "sliced" not in tried:
+    if whole and pages > 1 and evidence.slices(facts.max_per_page) and "sliced" not in tried:
         return "sliced"
     if whole and "asked" not in tried:
         return "asked"
     return "again" if tried.count("again") < PASSES else None
 
 
-class Seen:
+class OrderEvidence:
     """What the first pass showed of a list's order; lost when a run is interrupted.
 
     ``borders`` are those of its pages, in the order of creation. ``distinct`` are the columns by
@@ -150,8 +155,8 @@ def _has_dates(facts: OperationFacts) -> bool:
     """Whether rows tell their date, and the list can be narrowed by it from both sides."""
     taken = {name for field in facts.query for name in (field.name, *field.variants)}
     ignored = {"*", DATE, f"{DATE}_start", f"{DATE}_end"} & set(facts.ignored)
-    told = any(field.name == DATE for field in facts.reply)
-    return told and not ignored and {f"{DATE}_start", f"{DATE}_end"} <= taken
+    dated = any(field.name == DATE for field in facts.reply)
+    return dated and not ignored and {f"{DATE}_start", f"{DATE}_end"} <= taken
 
 
 def _sortable(sort: Field, facts: OperationFacts) -> list[str]:

@@ -48,7 +48,7 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.errors import TransportError, ZohoError
-from zoho_async.export.bookmark import Bookmark, reached_by, seed
+from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.formats.parquet import Parquet
@@ -223,7 +223,7 @@ async def _exported(parts: Parts, run: str, zoho: Session) -> Partition:
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            reached=await in_thread(reached_by, at, parts.facts, parts.organization, since),
+            reached=await in_thread(bookmark_of, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")
@@ -237,7 +237,7 @@ def leads_to(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
     last = parts[-1]
     follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].reached)
     mode = choose(
-        facts, known=True, watermark=last.reached.watermark, filtering=last.reached.filtering
+        facts, known=True, watermark=last.reached.watermark, capabilities=last.reached.capabilities
     )
     return last.reached if follows and mode in ("changed", "newest") else Bookmark()
 

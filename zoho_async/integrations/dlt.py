@@ -40,7 +40,7 @@ import msgspec
 from zoho_async._msgspec import describe
 from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.errors import MissingScope
-from zoho_async.export.bookmark import Bookmark, reached_by, seed
+from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import DELETED
@@ -126,7 +126,7 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
             return
         yield from _portions(folder, facts)
         state.clear()  # what is left out must not stay
-        state.update(msgspec.to_builtins(reached_by(folder, facts, of, reached)))
+        state.update(msgspec.to_builtins(bookmark_of(folder, facts, of, reached)))
 
     return dlt.resource(
         rows,

@@ -15,10 +15,10 @@ from zoho_async.export.destinations.base import Database
 TABLE: Final = "_zoho_child"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, parent TEXT NOT NULL,"
-    " id TEXT NOT NULL, digest BIGINT NOT NULL, look BIGINT NOT NULL,"
+    " id TEXT NOT NULL, digest BIGINT NOT NULL, pass_number BIGINT NOT NULL,"
     " PRIMARY KEY (resource, parent, id))"
 )
-_COLUMNS: Final = ("resource", "parent", "id", "digest", "look")
+_COLUMNS: Final = ("resource", "parent", "id", "digest", "pass_number")
 _LOOKUP: Final = 500
 
 
@@ -35,11 +35,13 @@ class ChildIndex:
         for some in _slices(list(keys)):
             marks = ",".join("?" * len(some))
             rows = self._database.execute(
-                f"SELECT id, digest, look FROM {TABLE}"
+                f"SELECT id, digest, pass_number FROM {TABLE}"
                 f" WHERE resource = ? AND parent = ? AND id IN ({marks})",
                 (self._resource, parent, *some),
             )
-            found.update((one, IndexedRecord(content, look)) for one, content, look in rows)
+            found.update(
+                (one, IndexedRecord(content, pass_number)) for one, content, pass_number in rows
+            )
         return found
 
     def count(self) -> int:
@@ -49,15 +51,17 @@ class ChildIndex:
         )
         return int(number)
 
-    def add(self, parent: str, records: dict[str, int], look: int) -> None:
+    def add(self, parent: str, records: dict[str, int], pass_number: int) -> None:
         """Remember what was met: digests by key."""
-        rows = [(self._resource, parent, one, content, look) for one, content in records.items()]
+        rows = [
+            (self._resource, parent, one, content, pass_number) for one, content in records.items()
+        ]
         if rows:
             self._database.upsert(TABLE, _COLUMNS[:3], _COLUMNS, rows)
 
     def unseen(self, parent: str, since: int | None = None) -> list[str]:
-        """Some children of ``parent`` that no look from ``since`` on met; None: any of them."""
-        met = "" if since is None else f" AND look < {since:d}"
+        """Some children of ``parent`` that no pass_number from ``since`` on met; None: any of them."""
+        met = "" if since is None else f" AND pass_number < {since:d}"
         rows = self._database.execute(
             f"SELECT id FROM {TABLE} WHERE resource = ? AND parent = ?{met}"
             f" ORDER BY id LIMIT {_LOOKUP}",

@@ -1,10 +1,10 @@
 """What is known of each record that was written: its id, its content, and when it was last seen.
 
 One table in the state's database holds, for each record of a resource, a digest of its row and the
-number of the *look* that met it last. A look is one reading of the list, from page to page; they
+number of the *look* that met it last. A pass_number is one reading of the list, from page to page; they
 are numbered upwards through all runs. That answers every question a run has:
 
-- Was this row met in this look, or in this run? Its number says so. (A list may repeat rows, and a
+- Was this row met in this pass_number, or in this run? Its number says so. (A list may repeat rows, and a
   walk that goes on after an interruption reads some again.)
 - Did it change since it was written? The digest says so. It is of the row's bytes, 8 bytes long:
   one change in 2^64 would go unseen.
@@ -31,19 +31,19 @@ from zoho_async.export.destinations.base import Database
 TABLE: Final = "_zoho_record"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, id TEXT NOT NULL,"
-    " digest BIGINT NOT NULL, look BIGINT NOT NULL, PRIMARY KEY (resource, id))"
+    " digest BIGINT NOT NULL, pass_number BIGINT NOT NULL, PRIMARY KEY (resource, id))"
 )
-_COLUMNS: Final = ("resource", "id", "digest", "look")
+_COLUMNS: Final = ("resource", "id", "digest", "pass_number")
 #: Stands for a content that is not known to be what was written; no more likely than any other.
 DOUBTED: Final = 0
 _LOOKUP: Final = 500  # ids in one question, well within SQLite's oldest limit on variables
 
 
 class IndexedRecord(msgspec.Struct, frozen=True):
-    """A record as it was last met: the ``digest`` of its row, and the number of the ``look``."""
+    """A record as it was last met: the ``digest`` of its row, and the number of the ``pass_number``."""
 
     digest: int
-    look: int
+    pass_number: int
 
 
 def key(identity: str, row: bytes) -> str:
@@ -66,22 +66,24 @@ class RecordIndex:
         self._database: Final = database
         self._resource: Final = resource
         self.largest = largest
-        self.look_ups = 0
+        self.lookups = 0
 
     def of(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
         """Those of ``keys`` that are known."""
         asked = list(keys)
         if all(_number(one) > _number(self.largest) for one in asked):
             return {}
-        self.look_ups += 1
+        self.lookups += 1
         found: dict[str, IndexedRecord] = {}
         for some in _slices(asked):
             marks = ",".join("?" * len(some))
             rows = self._database.execute(
-                f"SELECT id, digest, look FROM {TABLE} WHERE resource = ? AND id IN ({marks})",
+                f"SELECT id, digest, pass_number FROM {TABLE} WHERE resource = ? AND id IN ({marks})",
                 (self._resource, *some),
             )
-            found.update((one, IndexedRecord(content, look)) for one, content, look in rows)
+            found.update(
+                (one, IndexedRecord(content, pass_number)) for one, content, pass_number in rows
+            )
         return found
 
     def count(self) -> int:
@@ -91,9 +93,9 @@ class RecordIndex:
         )
         return int(number)
 
-    def add(self, records: dict[str, int], look: int, *, unknown: bool) -> None:
+    def add(self, records: dict[str, int], pass_number: int, *, unknown: bool) -> None:
         """Remember what was met: digests by key; ``unknown`` says that none of them is known."""
-        rows = [(self._resource, one, content, look) for one, content in records.items()]
+        rows = [(self._resource, one, content, pass_number) for one, content in records.items()]
         if unknown:
             self._database.insert(TABLE, _COLUMNS, rows)
         else:
@@ -101,9 +103,9 @@ class RecordIndex:
         self.largest = max([self.largest, *records], key=_number)
 
     def unseen(self, since: int, after: str = "") -> list[str]:
-        """Some keys after ``after``, in order, of records that no look from ``since`` on met."""
+        """Some keys after ``after``, in order, of records that no pass_number from ``since`` on met."""
         rows = self._database.execute(
-            f"SELECT id FROM {TABLE} WHERE resource = ? AND look < ? AND id > ?"
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number < ? AND id > ?"
             f" ORDER BY id LIMIT {_LOOKUP}",
             (self._resource, since, after),
         )
@@ -112,25 +114,25 @@ class RecordIndex:
     def absent(self, since: int, before: int, most: int) -> list[str]:
         """Some keys of records that a pass from ``since`` on met last, and none from ``before``."""
         rows = self._database.execute(
-            f"SELECT id FROM {TABLE} WHERE resource = ? AND look >= ? AND look < ?"
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number >= ? AND pass_number < ?"
             f" ORDER BY id LIMIT {most:d}",
             (self._resource, since, before),
         )
         return [one for (one,) in rows]
 
-    def answered(self, keys: Sequence[str], look: int) -> None:
-        """These records were there when pass ``look`` ended."""
+    def mark_answered(self, keys: Sequence[str], pass_number: int) -> None:
+        """These records were there when pass ``pass_number`` ended."""
         for some in _slices(keys):
             marks = ",".join("?" * len(some))
             self._database.execute(
-                f"UPDATE {TABLE} SET look = ? WHERE resource = ? AND id IN ({marks})",
-                (look, self._resource, *some),
+                f"UPDATE {TABLE} SET pass_number = ? WHERE resource = ? AND id IN ({marks})",
+                (pass_number, self._resource, *some),
             )
 
     def doubt(self, since: int) -> None:
-        """Of records that no look from ``since`` on met it is not known what was written last."""
+        """Of records that no pass_number from ``since`` on met it is not known what was written last."""
         self._database.execute(
-            f"UPDATE {TABLE} SET digest = {DOUBTED} WHERE resource = ? AND look < ?",
+            f"UPDATE {TABLE} SET digest = {DOUBTED} WHERE resource = ? AND pass_number < ?",
             (self._resource, since),
         )
 

@@ -38,7 +38,7 @@ from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of what is written here.
-FORM: Final = 3
+FORM: Final = 4
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -52,10 +52,10 @@ _TABLES: Final = (
     children.SCHEMA,
 )
 
-Stand: TypeAlias = Literal["reading", "complete", "resting"]
+PartStatus: TypeAlias = Literal["reading", "complete", "resting"]
 
 
-class Former(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PreviousPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a full read is to replace: the last ``part`` and its ``watermark``."""
 
     part: str = ""
@@ -66,7 +66,7 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How far a resource came. Moments are seconds since 1970.
 
     ``request`` is what is asked of its list, as comparable text. ``finished`` says that a full read
-    was completed once, ``watermark`` and ``filtering`` are explained in `modes`.
+    was completed once, ``watermark`` and ``capabilities`` are explained in `modes`.
 
     The part: its ``name`` is ``part``, read in ``mode`` from the moment ``low`` on; ``begun`` is
     its start by the earlier of our clock and Zoho's. ``page`` is the last durable page of the look
@@ -74,14 +74,14 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ``deleted`` records were buried. ``bytes`` were the rows'. ``newest`` is the largest last
     modification seen.
 
-    The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
+    The looks: the part began with look number ``first_pass``, and ``pass_number`` is under way or was the
     last. ``passes`` are what was counted in each (`zoho_async.export.passes`), ``met`` the records
     that all of them met, ``fresh`` those that the last one met first or changed. ``tried`` is what
-    was tried after the first pass (`zoho_async.export.tries`). ``former`` is what a full read is to
+    was tried after the first pass (`zoho_async.export.tries`). ``previous`` is what a full read is to
     replace, None where there is nothing.
     ``details`` says that rows are records in full. ``queued`` records were put into the queue
     (`zoho_async.export.details.queue`), ``read`` of them were asked for, and ``files`` were saved;
-    ``papers`` says that every record's documents were saved or are in the queue, and ``attached``
+    ``documents`` says that every record's documents were saved or are in the queue, and ``attached``
     that these are all of its attachments (version 0.1.0 saved the last one only).
     ``over`` says that no look follows; ``completeness`` is then how complete the part is, and
     ``missing`` how many records more the list counts. Records up to ``swept`` were asked about one
@@ -96,48 +96,48 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     name: str
     number: int = 0
     request: str = ""
-    stand: Stand = "reading"
+    status: PartStatus = "reading"
     finished: bool = False
     watermark: float | None = None
-    filtering: Capabilities = Capabilities()
+    capabilities: Capabilities = Capabilities()
     largest: str = ""
     mode: Mode = "full"
     part: str = ""
-    low: float | None = None
+    since: float | None = None
     begun: float | None = None
     page: int = 0
-    mark: int = 0
+    offset: int = 0
     rows: int = 0
     changed: int = 0
     deleted: int = 0
     bytes: int = 0
     newest: float | None = None
-    first_look: int = 1
-    look: int = 1
+    first_pass: int = 1
+    pass_number: int = 1
     passes: tuple[Pass, ...] = ()
-    met: int = 0
-    fresh: int = 0
+    records_seen: int = 0
+    new_in_pass: int = 0
     tried: tuple[str, ...] = ()
-    former: Former | None = None
-    over: bool = False
+    previous: PreviousPart | None = None
+    passes_done: bool = False
     completeness: Completeness | None = None
     missing: int = 0
-    swept: str = ""
+    checked_up_to: str = ""
     details: bool = False
-    papers: bool = False
-    attached: bool = False
+    documents: bool = False
+    all_attachments: bool = False
     queued: int = 0
     read: int = 0
     files: int = 0
     changed_runs: int = 0
     refusal: str = ""
-    held: dict[str, int] | None = None
+    sizes: dict[str, int] | None = None
 
 
 _POSITION: Final = decoder_of(ResourceState)
 
 
-class State:
+class Checkpoint:
     """The state of one destination, held by one run. Get one from `open`."""
 
     def __init__(self, database: Database, name: str) -> None:
@@ -148,7 +148,7 @@ class State:
     @classmethod
     def open(
         cls, database: Database, place: Origin | None, *, name: str, fresh: bool = False
-    ) -> State:
+    ) -> Checkpoint:
         """The state in ``database``, made where there is none; ``name`` is the destination's.
 
         ``fresh`` gives up a state of another version. ``place`` None asks no question. Raises
@@ -203,8 +203,8 @@ class State:
             self.stamp = since if goes_on else max(stamp, _after(since))
             if not goes_on:
                 for position in self.positions():
-                    if position.stand == "complete":
-                        self.put(msgspec.structs.replace(position, stand="resting"))
+                    if position.status == "complete":
+                        self.put(msgspec.structs.replace(position, status="resting"))
             self._enter(run, self.stamp)
 
     def _enter(self, run: str, stamp: str) -> None:
@@ -229,7 +229,7 @@ class State:
             if not position.number:
                 number = 1 + max((one.number for one in self.positions()), default=0)
                 position = msgspec.structs.replace(position, number=number)
-            self.queue(position).begin(owed=position.queued)
+            self.queue(position).begin(keep_files=position.queued)
             self.put(position)
         return position
 
@@ -238,7 +238,7 @@ class State:
         text = msgspec.json.encode(position).decode()
         self.database.upsert(_RESOURCE, ("name",), ("name", "position"), [(position.name, text)])
 
-    def known(self, position: ResourceState) -> RecordIndex:
+    def record_index(self, position: ResourceState) -> RecordIndex:
         """The records of a resource."""
         return RecordIndex(self.database, position.number, position.largest)
 
@@ -252,7 +252,7 @@ class State:
             done = set(names)
             for position in self.positions():
                 if position.name in done:
-                    self.put(msgspec.structs.replace(position, stand="resting"))
+                    self.put(msgspec.structs.replace(position, status="resting"))
             self._enter("", self.stamp)
 
 

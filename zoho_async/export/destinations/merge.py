@@ -35,7 +35,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import list_operation, written
 from zoho_async.export.checkpoint.records import key
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import (
     DELETED,
@@ -47,7 +47,7 @@ from zoho_async.export.destinations.directory import (
     sync_directory,
 )
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.writer import record_held, settle, table_of, writing
+from zoho_async.export.writer import record_sizes, settle, table_of, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes written between two calls of the system
@@ -97,7 +97,7 @@ def merge(directory: Directory) -> list[Merged]:
     with writing(directory.name):
         database = directory.open(None)
     try:
-        state = State.open(database, None, name=directory.name)
+        state = Checkpoint.open(database, None, name=directory.name)
         settle(state, directory, written())
         with writing(directory.name):
             return [
@@ -109,23 +109,25 @@ def merge(directory: Directory) -> list[Merged]:
         directory.close()
 
 
-def _merge_recorded(directory: Directory, state: State, position: ResourceState) -> Merged | None:
+def _merge_recorded(
+    directory: Directory, state: Checkpoint, position: ResourceState
+) -> Merged | None:
     """Merge one resource; the state does not say what is held while that changes."""
     files = directory.files(position.name)
-    if not files.parts() or not position.held:
+    if not files.parts() or not position.sizes:
         return _merge_one(directory, position.name, details=position.details)
     table = table_of(position.name, written().get(position.name))
     sink = directory.sink(table, "")
-    if gone := sorted(position.held.keys() - sink.held().keys()):
+    if gone := sorted(position.sizes.keys() - sink.held().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
             "export again, which reads the list in full"
         )
-    position = msgspec.structs.replace(position, held=None)
+    position = msgspec.structs.replace(position, sizes=None)
     with state.database.transaction():
         state.put(position)
     merged = _merge_one(directory, position.name, details=position.details)
-    record_held(state, sink, position)
+    record_sizes(state, sink, position)
     return merged
 
 

@@ -58,7 +58,7 @@ from zoho_async.errors import (
 )
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.destinations.directory import make_directory, sync_directory
-from zoho_async.export.details.operations import ATTACHMENT, PDF, Papers, record_in
+from zoho_async.export.details.operations import ATTACHMENT, PDF, DocumentSources, record_in
 from zoho_async.export.details.queue import PendingRecord
 from zoho_async.export.fetch import says_gone
 from zoho_async.http.file_names import LONGEST, component, file_name
@@ -100,7 +100,7 @@ class _Refused(Exception):
     """Why a document cannot be asked for, or a place not be written to."""
 
 
-class _Tally:
+class _RecordResult:
     """What became of one record so far; documents arrive in the folder ``holder``."""
 
     def __init__(self, holder: Path) -> None:
@@ -119,10 +119,10 @@ _ITS_OWN: Final = (
 class Documents:
     """Saves the documents of the records of one resource into ``folder``."""
 
-    def __init__(self, zoho: Session, papers: Papers, folder: Path) -> None:
+    def __init__(self, zoho: Session, documents: DocumentSources, folder: Path) -> None:
         self.calls = 0
         self._zoho: Final = zoho
-        self._papers: Final = papers
+        self._sources: Final = documents
         self._folder: Final = folder
         self._closed: Final[set[str]] = set()
 
@@ -134,98 +134,102 @@ class Documents:
             else:
                 draft.unlink(missing_ok=True)
 
-    async def save(self, due: PendingRecord) -> Saved:
-        """Save what ``due`` asks for and is not there yet. Raises what ends the run."""
-        wanted = due.given.split()
-        tally = _Tally(await anyio.to_thread.run_sync(_holder_in, self._folder))
+    async def save(self, record: PendingRecord) -> Saved:
+        """Save what ``record`` asks for and is not there yet. Raises what ends the run."""
+        wanted = record.argument.split()
+        result = _RecordResult(await anyio.to_thread.run_sync(_holder_in, self._folder))
         try:
             if ATTACHMENT in wanted:
-                await self._each(tally, ATTACHMENT, self._attachments(tally, due))
-            for name, facts in self._papers.attached.items():
+                await self._each(result, ATTACHMENT, self._attachments(result, record))
+            for name, facts in self._sources.attachments.items():
                 if name in wanted and name != ATTACHMENT:
-                    await self._each(tally, name, self._without_id(tally, due, facts))
+                    await self._each(result, name, self._without_id(result, record, facts))
             if (
-                PDF in wanted and self._papers.printed is not None
+                PDF in wanted and self._sources.printed is not None
             ):  # last: it is not kept if cut off
-                await self._each(tally, PDF, self._print(tally, due))
+                await self._each(result, PDF, self._print(result, record))
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, tally.holder)
-        return Saved(tally.files, tuple(tally.failures))
+                await anyio.to_thread.run_sync(_remove, result.holder)
+        return Saved(result.files, tuple(result.failures))
 
-    async def _each(self, tally: _Tally, what: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _each(
+        self, result: _RecordResult, what: str, work: Coroutine[Any, Any, None]
+    ) -> None:
         """Do ``work``; its failure is kept if it lies in the document."""
         try:
             await work
         except _ITS_OWN as error:
-            tally.failures.append(Failure(what, str(_own(error))))
+            result.failures.append(Failure(what, str(_own(error))))
 
     # -- the kinds of documents --------------------------------------------------------------------
 
-    async def _print(self, tally: _Tally, due: PendingRecord) -> None:
-        assert self._papers.printed is not None
-        operation = _file_at(self._papers.printed, accept=_PDF_TYPE)
-        path = await self._present(operation, (due.id,), tally)
+    async def _print(self, result: _RecordResult, record: PendingRecord) -> None:
+        assert self._sources.printed is not None
+        operation = _file_at(self._sources.printed, accept=_PDF_TYPE)
+        path = await self._present(operation, (record.id,), result)
         if path is not None:
-            await self._take(tally, path, self._folder / f"{component(due.id)}.pdf")
+            await self._take(result, path, self._folder / f"{component(record.id)}.pdf")
 
-    async def _attachments(self, tally: _Tally, due: PendingRecord) -> None:
-        last = self._papers.attached.get(ATTACHMENT)
-        listed = await self._listed(due.id)
+    async def _attachments(self, result: _RecordResult, record: PendingRecord) -> None:
+        last = self._sources.attachments.get(ATTACHMENT)
+        listed = await self._listed(record.id)
         if listed is None and last is not None:
             try:
-                await self._without_id(tally, due, last)
+                await self._without_id(result, record, last)
             except UnreadableReply:
-                listed = await self._named_instead(last, due.id)
-        place = self._folder / component(due.id)
+                listed = await self._named_instead(last, record.id)
+        place = self._folder / component(record.id)
         there = await anyio.to_thread.run_sync(_ids_in, place)
         for one in listed or ():
             if component(one.id) not in there:
                 only = last if len(listed or ()) == 1 else None
-                await self._each(tally, one.id, self._one(tally, due, one, place, only))
+                await self._each(result, one.id, self._one(result, record, one, place, only))
 
     async def _one(
         self,
-        tally: _Tally,
-        due: PendingRecord,
+        result: _RecordResult,
+        record: PendingRecord,
         one: Listed,
         place: Path,
         last: OperationFacts | None,
     ) -> None:
         """Save the document ``one``; ``last`` is another way to it if it is the only one."""
         try:
-            path = await self._by_id(tally, due.id, one.id)
+            path = await self._by_id(result, record.id, one.id)
         except _ITS_OWN as error:
             _own(error)
-            found = await self._present(_file_at(last), (due.id,), tally) if last else None
+            found = await self._present(_file_at(last), (record.id,), result) if last else None
             if found is None:
                 raise
             path = found
         front = f"{component(one.id)}_"
         name = file_name(one.name, path.name, LONGEST)
-        await self._take(tally, path, place / f"{front}{name}")
+        await self._take(result, path, place / f"{front}{name}")
 
-    async def _without_id(self, tally: _Tally, due: PendingRecord, facts: OperationFacts) -> None:
-        path = await self._present(_file_at(facts), (due.id,), tally)
+    async def _without_id(
+        self, result: _RecordResult, record: PendingRecord, facts: OperationFacts
+    ) -> None:
+        path = await self._present(_file_at(facts), (record.id,), result)
         if path is not None:
-            place = self._folder / component(due.id)
-            tally.files += await anyio.to_thread.run_sync(_add, path, place)
+            place = self._folder / component(record.id)
+            result.files += await anyio.to_thread.run_sync(_add, path, place)
 
-    async def _take(self, tally: _Tally, path: Path, target: Path) -> None:
+    async def _take(self, result: _RecordResult, path: Path, target: Path) -> None:
         await anyio.to_thread.run_sync(_move, path, target)
-        tally.files += 1
+        result.files += 1
 
     # -- questions ---------------------------------------------------------------------------------
 
     async def _listed(self, identity: str) -> list[Listed] | None:
         """The documents that the read of a record names; None if it says nothing of them."""
-        read = self._papers.read
+        read = self._sources.read
         if read is None:
             return None
 
         def documents(body: bytes) -> list[Listed] | None:
             with suppress(msgspec.DecodeError):
-                if row := record_in(read, body, self._papers.row_id):
+                if row := record_in(read, body, self._sources.row_id):
                     return listed_in(untyped(row))
             raise Unreadable(f"the reply holds no record {identity}")
 
@@ -256,17 +260,17 @@ class Documents:
             raise
         return found
 
-    async def _by_id(self, tally: _Tally, identity: str, document: str) -> Path:
+    async def _by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
         """Download one document by its id, by the first way that gives it."""
         ways: list[tuple[Operation[bytes], Sequence[str]]] = []
-        ways.append((_inbox(self._papers.product), (document,)))
-        ways += [(_file_at(facts), (identity, document)) for facts in self._papers.by_id]
+        ways.append((_inbox(self._sources.product), (document,)))
+        ways += [(_file_at(facts), (identity, document)) for facts in self._sources.by_id]
         failure: Exception = _Refused("the scopes allow no way to documents by their ids")
         for operation, ids in ways:
             if operation.path in self._closed:
                 continue
             try:
-                return await self._download(operation, ids, tally)
+                return await self._download(operation, ids, result)
             except _ITS_OWN as error:
                 failure = _own(error)
                 if isinstance(error, NotAuthorized):  # it is the same for all documents
@@ -274,23 +278,23 @@ class Documents:
         raise failure
 
     async def _present(
-        self, operation: Operation[bytes], ids: Sequence[str], tally: _Tally
+        self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path | None:
         """Download a document; None if Zoho says that there is none."""
         try:
-            return await self._download(operation, ids, tally)
+            return await self._download(operation, ids, result)
         except ReplyError as error:
             if says_gone(error):
                 return None
             raise
 
     async def _download(
-        self, operation: Operation[bytes], ids: Sequence[str], tally: _Tally
+        self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path:
         query = {"accept": "pdf"} if operation.accept == _PDF_TYPE else {}
         download = self._zoho.download(operation, ids=ids, query=query)
         self.calls += 1
-        return await download.save(f"{tally.holder}/")
+        return await download.save(f"{result.holder}/")
 
 
 def listed_in(record: object) -> list[Listed] | None:

@@ -5,7 +5,7 @@ read of one record, or to a batch read that takes so many ids in one call where 
 names one (`OperationFacts.details`). A detail stands in the place of the list's row; where it does
 not tell the record's id under the list's name for it, that is spliced in front.
 
-Documents: what Zoho prints of a record (``accept=pdf`` on its read), and what was attached to it
+Documents: what Zoho prints of a record (``accept=pdf`` on its read), and what was attachments to it
 (`zoho_async.export.details.documents`).
 """
 
@@ -30,7 +30,7 @@ _ATTACHED: Final = {
     "image": "image_name",
 }
 PDF: Final = "pdf"
-#: Whatever is attached to a record, whether by one file or by many.
+#: Whatever is attachments to a record, whether by one file or by many.
 ATTACHMENT: Final = "attachment"
 #: What an answer says besides its values.
 _ENVELOPE: Final = ("code", "message")
@@ -79,29 +79,29 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
         return (Field(name=self.row_id, kind="id"), *fields)
 
 
-class Papers(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentSources(msgspec.Struct, frozen=True, kw_only=True):
     """The documents of a resource's records.
 
-    ``printed`` is the read that also prints. ``attached`` are files that are had by the record's
+    ``printed`` is the read that also prints. ``attachments`` are files that are had by the record's
     id, by the end of their path; ``by_id`` the ways to one of many by its own id. ``read`` is the
     read of a single record, in which ``documents`` names them.
     """
 
     printed: OperationFacts | None
-    attached: dict[str, OperationFacts]
+    attachments: dict[str, OperationFacts]
     product: str
     row_id: str
     read: OperationFacts | None = None
     by_id: tuple[OperationFacts, ...] = ()
-    several: bool = False
+    many_attachments: bool = False
 
     def wanted(self, row: bytes) -> str:
         """What to ask for of the record with this row, as far as the row tells: ``pdf image``."""
-        told = untyped(row)
+        values = untyped(row)
         wanted = [PDF] if self.printed else []
-        names = [ATTACHMENT] if self.several else []
-        names += [name for name in self.attached if name not in names]
-        wanted += [name for name in names if told.get(_ATTACHED[name], True)]
+        names = [ATTACHMENT] if self.many_attachments else []
+        names += [name for name in self.attachments if name not in names]
+        wanted += [name for name in names if values.get(_ATTACHED[name], True)]
         return " ".join(wanted)
 
 
@@ -162,7 +162,7 @@ def details_of(resource: str) -> Details | None:
 
 
 @functools.cache
-def papers_of(resource: str) -> Papers | None:
+def document_sources(resource: str) -> DocumentSources | None:
     """The documents of a resource's records; None where there are none."""
     listed = exportable().get(resource)
     if listed is None or not listed.row_id:
@@ -171,29 +171,29 @@ def papers_of(resource: str) -> Papers | None:
     prints = read is not None and any(
         one.name == "accept" and "pdf" in one.allowed for one in read.query
     )
-    attached: dict[str, OperationFacts] = {}
+    attachments: dict[str, OperationFacts] = {}
     by_id: list[OperationFacts] = []
-    several = False
+    many_attachments = False
     for facts in description.load(listed.product).operations:
         above, _, last = facts.path.rpartition("/")
         one_of_many = above.endswith("/documents") and last.startswith("{")
         if facts.answer == "file" and last in _ATTACHED and _is_below(above, listed):
-            attached[last] = facts
+            attachments[last] = facts
         record = above.removesuffix("/documents")
         if one_of_many and facts.method == "GET" and _is_below(record, listed):
             by_id.append(facts)
-        several = several or (last == ATTACHMENT and _is_below(above, listed))
-    several = read is not None and (several or bool(by_id))
-    if not prints and not attached and not several:
+        many_attachments = many_attachments or (last == ATTACHMENT and _is_below(above, listed))
+    many_attachments = read is not None and (many_attachments or bool(by_id))
+    if not prints and not attachments and not many_attachments:
         return None
-    return Papers(
+    return DocumentSources(
         printed=read if prints else None,
-        attached=attached,
+        attachments=attachments,
         product=listed.product,
         row_id=listed.row_id,
-        read=read if several else None,
+        read=read if many_attachments else None,
         by_id=tuple(by_id),
-        several=several,
+        many_attachments=many_attachments,
     )
 
 

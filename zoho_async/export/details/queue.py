@@ -19,13 +19,13 @@ import msgspec
 
 from zoho_async.export.destinations.base import Database
 
-TABLE: Final = "_zoho_due"
+TABLE: Final = "_zoho_pending"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, work TEXT NOT NULL,"
-    " place BIGINT NOT NULL, id TEXT NOT NULL, given TEXT NOT NULL, known BIGINT NOT NULL,"
+    " place BIGINT NOT NULL, id TEXT NOT NULL, argument TEXT NOT NULL, known BIGINT NOT NULL,"
     " PRIMARY KEY (resource, work, place))"
 )
-_COLUMNS: Final = ("resource", "work", "place", "id", "given", "known")
+_COLUMNS: Final = ("resource", "work", "place", "id", "argument", "known")
 
 Work: TypeAlias = Literal["rows", "files"]
 
@@ -33,13 +33,13 @@ Work: TypeAlias = Literal["rows", "files"]
 class PendingRecord(msgspec.Struct, frozen=True):
     """A record that is to be asked for.
 
-    ``place`` is its number in the queue; ``given`` what goes into the question; ``known`` says that
+    ``place`` is its number in the queue; ``argument`` what goes into the question; ``known`` says that
     rows of it were written by an earlier part.
     """
 
     place: int
     id: str
-    given: str
+    argument: str
     known: bool
 
 
@@ -50,25 +50,28 @@ class Queue:
         self._database: Final = database
         self._resource: Final = resource
 
-    def add(self, work: Work, dues: Iterable[PendingRecord]) -> None:
+    def add(self, work: Work, records: Iterable[PendingRecord]) -> None:
         """Put records in."""
         rows = [
-            (self._resource, work, due.place, due.id, due.given, int(due.known)) for due in dues
+            (self._resource, work, record.place, record.id, record.argument, int(record.known))
+            for record in records
         ]
         if rows:
             self._database.insert(TABLE, _COLUMNS, rows)
 
-    def some(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
+    def next(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
         """The first ``most`` records behind place ``after``, in their order."""
         rows = self._database.execute(
-            f"SELECT place, id, given, known FROM {TABLE}"
+            f"SELECT place, id, argument, known FROM {TABLE}"
             f" WHERE resource = ? AND work = ? AND place > ? ORDER BY place LIMIT {most}",
             (self._resource, work, after),
         )
-        return [PendingRecord(place, one, given, bool(known)) for place, one, given, known in rows]
+        return [
+            PendingRecord(place, one, argument, bool(known)) for place, one, argument, known in rows
+        ]
 
     def count(self, work: Work) -> int:
-        """How many records are due."""
+        """How many records are record."""
         ((number,),) = self._database.execute(
             f"SELECT count(*) FROM {TABLE} WHERE resource = ? AND work = ?", (self._resource, work)
         )
@@ -84,14 +87,14 @@ class Queue:
             (self._resource, work, *places),
         )
 
-    def begin(self, *, owed: int) -> None:
-        """Begin with nothing, or with what is owed of the first ``owed`` places."""
+    def begin(self, *, keep_files: int) -> None:
+        """Begin with nothing, or with what is owed of the first ``keep_files`` places."""
         self._database.execute(
             f"DELETE FROM {TABLE} WHERE resource = ? AND (work <> 'files' OR place > ?)",
-            (self._resource, owed),
+            (self._resource, keep_files),
         )
 
-    def newest(self, work: Work) -> None:
+    def keep_newest(self, work: Work) -> None:
         """Leave each record in once, as it was put in last."""
         self._database.execute(
             f"DELETE FROM {TABLE} WHERE resource = ? AND work = ? AND place NOT IN"
