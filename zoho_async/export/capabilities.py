@@ -1,15 +1,16 @@
-"""Asking an organization itself which of its lists' filters really filter.
+"""Probe which filters of an organization's lists really work.
 
-Some filters are taken with a 200 and do nothing, and no document tells which. A list that is
-described to filter by last modification is asked three things, one call each:
+Zoho accepts some filters with a 200 and ignores them, and no document says which. A list whose
+description has a filter by last modification is probed with up to three calls:
 
-1. a page, from the newest row on where the list can be sorted so: do its rows come in that order?
-2. what was modified after a moment that lies ahead: nothing may come;
-3. what was modified since the newest row of that page, exactly as runs ask it: that row must come.
+1. Fetch a page, sorted from the newest row if possible. Do its rows come in that order?
+2. Fetch what was modified after a moment in the future. Nothing may come.
+3. Fetch what was modified since the newest row of the first page, as an export does. That row must
+   come.
 
-What is learnt stands in the destination's state, and `modes.choose` goes by it. An empty list, and
-one whose answers settle nothing, teaches nothing: then the description holds, and each run watches
-the filter itself.
+The result is stored in the destination, and `zoho_async.export.incremental.choose` uses it. If a
+list is empty or its replies settle nothing, its description is believed, and each run checks the
+filter while it reads.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _DAY: Final = 86_400.0
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list turned out to do (None: not known), and how later runs will read it."""
+    """What a list can do (None: not known), and how later runs read it."""
 
     resource: str
     capabilities: Capabilities
@@ -47,7 +48,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 async def probe(
     zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_CLOCK
 ) -> ProbeResult:
-    """Ask one list. Raises what calls raise, but for a refusal of this list alone."""
+    """Probe one list. Raises what calls raise, except a refusal of this list alone."""
     calls, capabilities, error = 0, Capabilities(), None
     try:
         if incremental.asks_changes(facts) or incremental.sorts_by_change(facts):
@@ -90,7 +91,7 @@ def _times(page: RowsPage) -> list[float | None]:
 
 
 def remember(destination: Destination, place: Origin, found: Sequence[ProbeResult]) -> None:
-    """Write down what was learnt, for the runs into ``destination``. Blocks.
+    """Store the results in ``destination``, for its later runs. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.
     """
