@@ -1,8 +1,8 @@
-"""One list of an export: its pages, asked for in some order, each handed over to land.
+"""Read the pages of one pass over a list, in some order, and queue them for writing.
 
-A list whose description names no ``response_option`` may count its rows all the same. It is asked
-once, with its first page, and what came of it is remembered (`modes.Filtering`): a total, none, or
-a refusal, after which the same page is asked for without.
+A list whose description names no ``response_option`` may still count its rows. The first page asks
+for the total once, and the result is stored (`Capabilities.totals`): a total, none, or a refusal.
+After a refusal the same page is fetched without asking for the total.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from zoho_async.paging.times import times_of
 
 
 class NumberedPage(Protocol):
-    """What the walk needs of a page."""
+    """A page with a number and rows."""
 
     @property
     def number(self) -> int: ...
@@ -44,10 +44,10 @@ async def pages_from(
     pages: Callable[[int], AsyncGenerator[P]],
     starts_known: Callable[[P], Awaitable[bool]],
 ) -> AsyncGenerator[P]:
-    """The pages of a list after an interruption, the first of them partly written already.
+    """Yield the pages of a list after an interruption; the first may be written in part already.
 
     ``last`` is the last page that was written (0: none), ``pages(first)`` reads the list from a
-    page on, and ``starts_known`` tells whether a page's first row was written.
+    page on, and ``starts_known`` says whether a page's first row was written.
     """
     first = max(1, last)
     while True:
@@ -63,12 +63,12 @@ async def pages_from(
         first -= 1
 
 
-#: How often the end of a list is looked for further on before it is read backwards.
+#: How often the end of a list is looked for on later pages before it is read backwards.
 _EXTENSIONS: Final = 3
 
 
 class PassReader:
-    """The pages of ``writer``'s list, read with ``filters``.
+    """Reads passes over the list of ``writer``, with ``filters``.
 
     ``pages`` calls were made, ``rows_read`` rows came, ``total`` is the list's last count, and
     ``last`` the largest page number with rows.
@@ -109,7 +109,7 @@ class PassReader:
     ) -> None:
         """Read the list, or the rest of it, from its beginning to its end.
 
-        ``planned`` is told of each page before it lands. ``order`` is another one than the list's.
+        ``planned`` gets each page before it is queued. ``order`` replaces the list's order.
         """
         self._begin()
         before = self.writer.position.page
@@ -164,14 +164,14 @@ class PassReader:
 
     @staticmethod
     def _end_of(page: RowsPage, number: int, *, empty_follows: bool) -> int:
-        """The last page of the list, as far as page ``number`` tells."""
+        """Return the last page of the list, as far as page ``number`` shows."""
         if page.total is None:
             return number if empty_follows else number + 1
         size = (page.context and page.context.per_page) or len(page.rows) or 1
         return math.ceil(page.total / size)
 
     async def first_page(self, write_queue: WriteQueue) -> RowsPage:
-        """Begin a pass with its first page alone."""
+        """Begin a pass, and read its first page only."""
         self._begin()
         page = await self._page(1, {})
         await self.put(page, write_queue)
@@ -179,7 +179,7 @@ class PassReader:
         return page
 
     async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
-        """Read a part of the list that fits on one page; False, and nothing landed, if not."""
+        """Read a part of the list on one page. If it does not fit, write nothing and return False."""
         page = await self._page(1, narrowed)
         more = page.context is not None and bool(page.context.has_more_page)
         if more or page.total is None or page.total > len(page.rows):
@@ -195,7 +195,7 @@ class PassReader:
 
     @property
     def _asks_total(self) -> bool:
-        """Whether the list is to count its rows, described or not."""
+        """Whether to ask for the list's total."""
         facts, learned = self.writer.facts, self.writer.position.capabilities.totals
         return facts.paged and learned is not False and not self._refused
 
@@ -230,7 +230,7 @@ class PassReader:
     async def _pages_uncounted(
         self, first: int, order: Mapping[str, str]
     ) -> AsyncGenerator[RowsPage]:
-        """The same once more, without asking for the total that may have been refused."""
+        """Yield the same pages without asking for the total, which may have been refused."""
         came = False
         try:
             async for page in self._pages_in_mode(first, order):
@@ -238,7 +238,7 @@ class PassReader:
                     await self.blocking(lambda: self.writer.learn(totals=False))
                 came = True
                 yield page
-        except InvalidRequest:  # it was refused for something else
+        except InvalidRequest:  # the refusal had another reason
             self._refused = came
             raise
 
@@ -263,14 +263,14 @@ class PassReader:
                 yield page
 
     def _is_closed(self) -> bool:
-        """Whether the pages of the last pass alone show that it is complete."""
+        """Whether the pages of the last pass alone prove that it is complete."""
         return self._ended == "proven"
 
     def _note_end(self, completeness: Completeness | None) -> None:
         self._ended = completeness
 
     async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
-        """Pages without look-ahead: a list that is left early would waste what came ahead."""
+        """Yield pages without fetching ahead, which a list that is left early would waste."""
         more, seen = True, set[str]()
         while more:
             page = await self._page(number, {})
@@ -288,7 +288,7 @@ class PassReader:
         return incremental.query_of(self.writer.facts, position.mode, self._filters, position.since)
 
     async def put(self, page: RowsPage, write_queue: WriteQueue, *, of_list: bool = True) -> bool:
-        """Hand a page over to land; whether nothing after it is wanted."""
+        """Queue a page for writing. Return whether no later page is needed."""
         rows = [bytes(row) for row in page.rows]
         self.rows_read += len(rows)
         if of_list:
@@ -309,7 +309,7 @@ class PassReader:
         return over
 
     def _note_order(self, page: RowsPage, rows: list[bytes]) -> None:
-        """Learn of the list's order in its first pass, unless that is one page."""
+        """Note the list's order in its first pass, unless that is a single page."""
         position = self.writer.position
         if position.mode == "newest":
             times = [times_of(row).modified for row in rows]
@@ -321,10 +321,10 @@ class PassReader:
             self.evidence.page(page.ids, rows)
 
     async def _learn(self, rows: list[bytes]) -> bool:
-        """See whether the list keeps what it is described to do; whether its wanted rows are over.
+        """Check that the list does what its description says. Return whether the rest is not needed.
 
-        A filter that lets older rows through does nothing, and a list whose rows do not come from
-        the newest on cannot be left early. Either is remembered, and the list read to its end.
+        A filter that lets older rows through does not work. A list whose rows do not come newest
+        first cannot be left early. Either is stored, and the list is read to its end.
         """
         position = self.writer.position
         if position.mode not in ("changed", "newest") or position.since is None:
@@ -343,5 +343,5 @@ class PassReader:
 
 
 def _is_empty(page: RowsPage) -> bool:
-    """Whether nothing is on a page, and nothing after it by its own word."""
+    """Whether a page is empty and says that no page follows."""
     return not page.rows and not (page.context is not None and page.context.has_more_page)

@@ -1,4 +1,4 @@
-"""Trying to prove that a list which was read is complete, and noting what is known in the end."""
+"""Try to prove that a list was read completely, and store the result."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from zoho_async.export.writer import WriteQueue
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
 
-#: Passes over a list that is read from its newest row on, in one run.
+#: The largest number of passes over a list read from its newest row, in one run.
 _PASSES_OF_NEWEST: Final = 3
 #: Seconds between two passes that must bring the same records before a fuller file is replaced.
 APART: Final = 60.0
 
 
 class Allowance:
-    """The calls that all tries of one run may take: a share of those of the ``day``.
+    """The calls that all tries of one run may take: a share of the ``day``'s calls.
 
-    Without a known day there is no such bound.
+    If the day's calls are not known, there is no limit.
     """
 
     def __init__(self, day: Day | None = None) -> None:
@@ -45,7 +45,7 @@ class Allowance:
         self._left: float | None = None
 
     async def take(self, calls: int) -> bool:
-        """Take so many calls, if they are left."""
+        """Take ``calls`` from the allowance; False if too few are left."""
         if self._left is None:
             day = None if self._day is None else await self._day()
             self._left = math.inf if day is None else day * SHARE
@@ -56,7 +56,7 @@ class Allowance:
 
 
 class Prover:
-    """The tries for one list."""
+    """Makes the tries for one list."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Prover:
         self.asked = 0
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
-        """Try until the list is proven, or nothing more is worth its calls; note what is known."""
+        """Try until the list is proven or no try is worth its calls, and store the result."""
         if self._writer.position.mode == "newest":
             await self._read_newest_again(report, write_queue)
         elif self._writer.position.passes:
@@ -108,7 +108,7 @@ class Prover:
             except InvalidRequest:
                 if what not in ("sorted", "sliced"):
                     raise
-                await write_queue.flush()  # the list takes no such parameter after all
+                await write_queue.flush()  # the list does not take this parameter
 
     def _cost(self, what: Try, evidence: OrderEvidence) -> int:
         if what == "asked":
@@ -118,7 +118,7 @@ class Prover:
 
     @property
     def _pages(self) -> int:
-        """How many pages the list has, as far as is known."""
+        """The number of pages of the list, as far as known."""
         totals = [one.total for one in self._writer.position.passes if one.total is not None]
         counted = math.ceil(totals[-1] / self._writer.facts.max_per_page) if totals else 0
         return max(1, counted, self._pass_reader.last)
@@ -150,7 +150,7 @@ class Prover:
         await report(NextPass(resource=self._writer.facts.resource, pass_number=pass_number))
 
     async def _ask(self) -> None:
-        """Ask by id for the few records that were met before and not in the last pass."""
+        """Fetch by id the few records that an earlier pass saw and the last one did not."""
         facts, last = self._writer.facts, self._writer.position.passes[-1]
         read = single_reads().get(facts.resource)
         ids = await self._pass_reader.blocking(lambda: self._writer.absent(FEW + 1))
@@ -172,7 +172,7 @@ class Prover:
         await self._pass_reader.blocking(lambda: self._writer.mark_answered(alive))
 
     def _is_as_written(self, modified: float | None) -> bool:
-        """Whether a record that the list did not show is held as it is now."""
+        """Whether a record that the list did not show is written in its current version."""
         position = self._writer.position
         if position.mode == "full":  # this part has written it
             return True
@@ -203,10 +203,10 @@ class Prover:
     # -- before a fuller file is replaced -----------------------------------------------------
 
     async def _compare_passes(self, report: Report, write_queue: WriteQueue) -> bool:
-        """Whether two passes some time apart brought the same records, where that matters.
+        """Whether two passes some time apart saw the same records, if that matters.
 
-        It matters to a full read that lacks records of what it is to replace. A list that counts
-        more than was found is not asked: it says itself that there is more.
+        It matters for a full read that lacks records of what it replaces. If the list counts more
+        records than were found, no pass is made: the list itself says that there are more.
         """
         writer = self._writer
         completeness = completeness_of(writer.position)

@@ -1,8 +1,8 @@
-"""Reading one resource from its list into its landing, page by page.
+"""Read one list to its end, and write its rows.
 
-Several of these run side by side in one job; each reads its first page, tells what lies ahead, and
-waits until all have, so that the plan is told before the bulk of the calls. When the list is at its
-end, `zoho_async.export.prover` sees whether that was all of it.
+Several readers run in parallel in one job. Each reads its first page, plans its calls, and waits
+until all have planned, so that the plan is reported before most calls are made. At the end of the
+list, `zoho_async.export.prover` checks whether it is complete.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
 from zoho_async.paging import PageSource, RowsPage
 from zoho_async.paging.completeness import Completeness
 
-#: Statuses below 500 of a gateway that gave up, which says nothing about the list.
+#: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
-#: What `ResourceSummary.proven` says of each.
+#: `ResourceSummary.proven` for each completeness.
 _PROVEN: Final[dict[Completeness | None, bool | None]] = {
     "proven": True,
     "uncheckable": None,
@@ -46,12 +46,12 @@ _PROVEN: Final[dict[Completeness | None, bool | None]] = {
 
 
 class ListReader:
-    """One resource of a job; its landing is open.
+    """Reads one resource of a job. Its ``writer`` is open.
 
-    ``named`` says that it was asked for by name, ``accepted`` that it may be short, and ``strict``
-    that nothing but a proven list is good. ``sweep`` asks about records that the list
-    no longer has, and ``detail_fetcher`` asks for more of each record than the list tells; None where
-    nobody wants that. ``allowance`` is what the tries of all lists may take.
+    ``named`` says that the resource was named, ``accepted`` that it may be short, and ``strict``
+    that only a proven list counts as complete. ``deletions`` checks records that the list no longer
+    shows, and ``detail_fetcher`` fetches the details of records; either may be None. ``allowance``
+    limits the calls of the tries of all lists.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class ListReader:
 
     @property
     def pages(self) -> int:
-        """The calls that were made for the list."""
+        """The calls made for the list."""
         return self._pass_reader.pages
 
     async def run(
         self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
-        """Read the list to its end. ``wait_for_plan`` returns when the plan has been told."""
+        """Read the list to its end. ``wait_for_plan`` returns when the plan was reported."""
         position = self.writer.position
         if position.status == "complete":
             self.planned = self._plan_without_calls(rows=position.rows, finished=True)
@@ -110,7 +110,7 @@ class ListReader:
             if self._detail_fetcher is not None and position.page == 0:
                 self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
             await self._first_pass(write_queue, wait_for_plan)
-            if self.planned is None:  # the list vanished: not even an empty page came
+            if self.planned is None:  # the list is gone: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
                 await wait_for_plan()
         if not position.passes_done:
@@ -124,7 +124,7 @@ class ListReader:
         await report(self._done())
 
     async def fail(self, error: ZohoError) -> None:
-        """Zoho refused the list, or failed on it: remember a refusal for the next run."""
+        """Note the failure of the list. A refusal is stored for the next run."""
         self.failure = error
         refusal = refusal_of(error)
         if refusal:
@@ -134,7 +134,7 @@ class ListReader:
     async def _first_pass(
         self, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
-        """Read the list once, or the rest of it, from its beginning to its end."""
+        """Read the list, or the rest of it, to its end."""
 
         async def planned(page: RowsPage) -> None:
             if self.planned is None:
@@ -143,10 +143,10 @@ class ListReader:
 
         await self._pass_reader.forward(write_queue, planned)
 
-    # -- what is told ---------------------------------------------------------------------------
+    # -- plan and summary ------------------------------------------------------------------------
 
     async def _plan_the_rest(self) -> PlannedResource:
-        """What is left of a list that is at its end."""
+        """Plan the rest of a list that was read to its end."""
         planned = self._plan_without_calls(rows=self.writer.position.rows)
         if self._detail_fetcher is None:
             return planned
@@ -179,7 +179,7 @@ class ListReader:
             rows = self._rows_before + len(page.rows)
         detail_calls = 0
         if self._detail_fetcher is not None:
-            # Which rows of a whole list are new or changed is known at its end.
+            # In other modes, the new and changed rows are known only at the end.
             rows_known = self.writer.position.mode in ("full", "changed")
             detail_calls, exact = self._detail_fetcher.calls_ahead(rows or 0 if rows_known else 0)
             owed, sure = self._calls_left
@@ -213,7 +213,7 @@ class ListReader:
         )
 
     def summary(self) -> ResourceSummary:
-        """How this resource stands now."""
+        """Return the summary of this resource as of now."""
         position = self.writer.position
         asked = self._deletions.calls(self.facts.resource) if self._deletions else 0
         detail_fetcher = self._detail_fetcher
@@ -250,7 +250,7 @@ class ListReader:
 
     @property
     def state(self) -> ListState:
-        """The state in which the run leaves the list."""
+        """The state of the list at the end of the run."""
         position = self.writer.position
         if position.status == "complete":
             return complete_state(
@@ -262,7 +262,7 @@ class ListReader:
             return "stopped" if self.stopped else "unfinished"
         if not refusal_of(self.failure):
             return "failed"
-        # That a list cannot be had that was asked for by name is news each time.
+        # A missing scope for a named list is reported each time.
         unscoped = self._named and isinstance(self.failure, MissingScope)
         return "refused_before" if self.refused_before and not unscoped else "refused"
 
@@ -272,7 +272,7 @@ class ListReader:
 
     @property
     def allowed(self) -> bool:
-        """Whether the list may be read; nobody is to blame for one that was not asked for."""
+        """Whether the list may be read. A list that was not named needs no scope."""
         return self._named or not isinstance(self.failure, MissingScope)
 
     def _status(self) -> Status:
@@ -284,7 +284,7 @@ class ListReader:
 
 
 def refusal_of(error: ZohoError) -> str:
-    """The status and code by which a refusal is remembered; "" for what is none."""
+    """Return the status and code that identify a refusal, "" for other errors."""
     if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
         return ""
     return f"{error.status}/{error.code}"
