@@ -68,7 +68,8 @@ class DestinationError(ExportError):
     def __init__(self, place: Path | str, cause: str, advice: str = "") -> None:
         self.place: Final = str(place)
         advice = advice or (
-            "make it writable (or make room) and run the same command again, or choose another place"
+            "make it writable (or make room) and run the same command again, "
+            "or choose another place"
         )
         super().__init__(f"cannot write to {place}: {cause}; {advice}")
 

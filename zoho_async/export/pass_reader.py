@@ -179,7 +179,7 @@ class PassReader:
         return page
 
     async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
-        """Read a part of the list on one page. If it does not fit, write nothing and return False."""
+        """Read a part of the list; if it does not fit on one page, write nothing."""
         page = await self._page(1, narrowed)
         more = page.context is not None and bool(page.context.has_more_page)
         if more or page.total is None or page.total > len(page.rows):
@@ -270,7 +270,7 @@ class PassReader:
         self._ended = completeness
 
     async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
-        """Yield pages without fetching ahead, which a list that is left early would waste."""
+        """Yield pages without fetching ahead: the list may be left early."""
         more, seen = True, set[str]()
         while more:
             page = await self._page(number, {})
@@ -321,7 +321,7 @@ class PassReader:
             self.evidence.page(page.ids, rows)
 
     async def _learn(self, rows: list[bytes]) -> bool:
-        """Check that the list does what its description says. Return whether the rest is not needed.
+        """Check that the list works as described. Return whether the rest is not needed.
 
         A filter that lets older rows through does not work. A list whose rows do not come newest
         first cannot be left early. Either is stored, and the list is read to its end.

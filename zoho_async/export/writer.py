@@ -1,16 +1,20 @@
-"""Where one resource's pages come down: its sink, its records and its position.
+"""Write the pages of one resource to its destination.
 
-The three move on together, in one transaction of the destination's database. Completing goes the
-same way: the state says that all rows are durable, then the sink is settled; an end between the two
-is put right by the next run, which settles what is complete.
+Model. A write changes three things: the sink (the rows), the record index and the `ResourceState`.
 
-A full read replaces what was there only if nothing is lost by that, or if it is believed: proven,
-or brought by two passes some time apart (and not contradicted by the list's own count), or if the
-caller accepts a shorter one. Else what was there stays, and what was met is written beside it, as
-the changes of a run are. So no record is lost, and no change either. An end between the two is put
-right as well: the rows that the state promises are not where it says, so the part is begun again.
+Invariant. All three change in one transaction of the destination's database. So after any end they
+agree, and the next run continues from there.
 
-Every method blocks. `write_pages` and `bury` are called inside a transaction.
+Completion. The checkpoint first says that all rows are durable; then the sink is settled. If the
+process ends between the two, the next run settles the sink.
+
+Replacing. A full read replaces the earlier rows only if no record is lost by that, or if the read
+is believed: it is proven, or two passes some time apart saw the same records (and the list's count
+does not contradict them), or the caller accepts a shorter one. Otherwise the earlier rows stay, and
+the new ones are kept as changes, so nothing is lost. If the process ends in between, the rows are
+not where the checkpoint says, and the part is read again.
+
+Every method blocks. `write_pages` and `_mark_deleted` are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -36,16 +40,16 @@ from zoho_async.export.passes import Counting, with_answers
 from zoho_async.paging.completeness import Completeness, Pass
 from zoho_async.paging.times import times_of
 
-#: Noted among the tries of a part whose passes brought the same records over some time.
+#: Stored as a try if two passes some time apart saw the same records.
 STEADY: Final = "steady"
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run asks of every resource.
+    """The options of a run that apply to every resource.
 
-    ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
-    looks for deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records too. ``accept_shorter`` lets a full read
+    ``full`` reads everything again; ``fresh`` also gives up what an interrupted run left. ``sweep``
+    detects deleted records. ``since`` is the moment before which nothing is wanted, and
+    ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a full read
     replace a fuller one without proof.
     """
 
@@ -59,11 +63,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A page that is to land; ``total`` and ``moment`` (Zoho's) as they were when it was read.
+    """A page to be written, with facts of its pass.
 
-    ``moment`` is no later than the first call of its pass was sent. ``own`` is the begin of the
-    pass by our clock; both are seconds since 1970. ``closed`` says that the pass is complete by
-    this page.
+    ``moment`` is a time by Zoho's clock, no later than the first call of the pass; ``own`` is the
+    start of the pass by our clock. Both are seconds since 1970. ``total`` is the list's count at
+    that time. ``closed`` says that this page proves the pass complete.
     """
 
     number: int
@@ -76,7 +80,7 @@ class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangedRow(msgspec.Struct, frozen=True):
-    """A row that is new or ``changed``, under the key by which it is known."""
+    """A new or ``changed`` row, with its key in the record index."""
 
     key: str
     row: bytes
@@ -84,10 +88,11 @@ class ChangedRow(msgspec.Struct, frozen=True):
 
 
 class ResourceWriter:
-    """One resource of a run. ``request`` is what is asked of its list, as comparable text.
+    """Writes one resource in a run. ``request`` is the request for its list, as comparable text.
 
-    Where rows have no ids, repeated rows cannot be told from equal ones: every row is kept, an
-    interrupted list is read anew, and every read is a full one.
+    If rows have no ids, a repeated row cannot be distinguished from an equal one.
+    Then every row is kept, an interrupted list is read again from its start, and every read is a
+    full one.
     """
 
     def __init__(
@@ -108,28 +113,28 @@ class ResourceWriter:
         self._position: ResourceState | None = None
         self._sink: Sink | None = None
         self._records: RecordIndex | None = None
-        #: What a person took out of the destination, "" for nothing: the list is read in full.
+        #: What a person removed from the destination. If any, the list is read in full.
         self.missing = ""
 
     @property
     def position(self) -> ResourceState:
-        assert self._position is not None, "the landing was not opened"
+        assert self._position is not None, "the writer was not opened"
         return self._position
 
     @property
     def sink(self) -> Sink:
-        assert self._sink is not None, "the landing was not opened"
+        assert self._sink is not None, "the writer was not opened"
         return self._sink
 
     @property
     def records(self) -> RecordIndex:
-        assert self._records is not None, "the landing was not opened"
+        assert self._records is not None, "the writer was not opened"
         return self._records
 
     def open(self) -> None:
-        """Go on where the state says, or begin.
+        """Continue where the checkpoint says, or begin.
 
-        Raises `CheckpointRefused` when the state is of another request for this list.
+        Raises `CheckpointRefused` if the checkpoint belongs to another request for this list.
         """
         with writing(self._destination.name):
             before = self._checkpoint.position(self.facts.resource)
@@ -142,7 +147,7 @@ class ResourceWriter:
             self._begin(before)
 
     def _missing(self, before: ResourceState | None) -> str:
-        """What the destination lacks of what the state says that it holds; "" for nothing.
+        """Return what the destination lacks of what the checkpoint says it has, "" for nothing.
 
         Raises `DestinationChanged` if a full read would replace what a person changed.
         """
@@ -164,7 +169,7 @@ class ResourceWriter:
         )
 
     def _count_written(self, position: ResourceState) -> int:
-        """How many records the destination must hold at least."""
+        """Return how many records the destination must have at least."""
         known = self._checkpoint.record_index(position).count()
         return known - self._checkpoint.queue(position).count("rows")
 
@@ -175,16 +180,16 @@ class ResourceWriter:
         unfinished = "an unfinished" if before.status == "reading" else "an"
         raise CheckpointRefused(
             f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
-            "that was asked for differently (other filters, or another version); ask the "
-            "same to go on, start anew with --fresh, or choose another place"
+            "that was asked for differently (other filters, or another version); run the same "
+            "command as before, start again with --fresh, or choose another place"
         )
 
     def _wants_more(self, before: ResourceState) -> bool:
-        """Whether more is asked of each record than the part before did: all are read again."""
+        """Whether more is fetched per record than in the part before; then all are read again."""
         return False
 
     def _can_continue(self, before: ResourceState) -> bool:
-        """Take up a part that was begun; False where it must be begun anew."""
+        """Continue a part that was begun; False if it must be read again."""
         if self._wants_more(before):
             return False
         options = self._options
@@ -198,7 +203,7 @@ class ResourceWriter:
         return self.sink.resume(before.offset)
 
     def _begin(self, before: ResourceState | None) -> None:
-        """Begin a part. What an unfinished part had told is told again, in full."""
+        """Begin a part. The rows of an unfinished part are written again, in full."""
         options = self._options
         if before is None:
             before = ResourceState(name=self.facts.resource, status="resting", pass_number=0)
@@ -244,14 +249,14 @@ class ResourceWriter:
     # -- pages --------------------------------------------------------------------------------
 
     def is_in_pass(self, identity: str, row: bytes) -> bool:
-        """Whether the look under way met this row already."""
+        """Whether the current pass has seen this row."""
         with writing(self._destination.name):
             one = key(identity, row)
             record = self.records.of([one]).get(one)
             return record is not None and record.pass_number == self.position.pass_number
 
     def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
-        """Take pages in their order; the position after each of them."""
+        """Write pages in their order. Return the state after each of them."""
         to_write: list[bytes] = []
         after: list[ResourceState] = []
         for page in pages:
@@ -266,7 +271,7 @@ class ResourceWriter:
         return after
 
     def _with_pass(self, page: PageToWrite) -> ResourceState:
-        """The position with what the first page of a look tells of its beginning."""
+        """Return the state, with a new pass if this is its first page."""
         position = self.position
         if position.passes and position.passes[-1].number == position.pass_number:
             return position
@@ -284,7 +289,7 @@ class ResourceWriter:
     def _add_page(
         self, page: PageToWrite, to_write: list[bytes], counting: Counting
     ) -> ResourceState:
-        """The position after ``page``; rows that are to be written are added to ``to_write``."""
+        """Return the state after ``page``. Adds the rows to be written to ``to_write``."""
         if not self.facts.row_id:
             to_write.extend(page.rows)
             counting.plain(len(page.rows))
@@ -296,7 +301,7 @@ class ResourceWriter:
             rows.setdefault(key(identity, row), row)
         known = self.records.of(rows)
         records: dict[str, int] = {}
-        met: list[ChangedRow] = []
+        changed_rows: list[ChangedRow] = []
         fresh = 0
         newest = position.newest
         for one, row in rows.items():
@@ -305,7 +310,9 @@ class ResourceWriter:
                 continue
             times = times_of(row)
             counting.row(one, before, content, times)
-            if before is not None and before.pass_number >= position.first_pass:  # told in this run
+            if (
+                before is not None and before.pass_number >= position.first_pass
+            ):  # written in this run
                 fresh += before.digest != content
                 records[one] = before.digest
                 continue
@@ -314,21 +321,21 @@ class ResourceWriter:
             if times.modified is not None:
                 newest = times.modified if newest is None else max(newest, times.modified)
             if position.mode == "full" or before is None or before.digest != content:
-                met.append(ChangedRow(one, row, _is_changed(before, content)))
+                changed_rows.append(ChangedRow(one, row, _is_changed(before, content)))
         if records:
             self.records.add(
                 records, position.pass_number, unknown=known.keys().isdisjoint(records)
             )
         self._position = counting.after()
-        now = self._rows_to_write_now(met)
+        now = self._rows_to_write_now(changed_rows)
         written = [one.row for one in now]
         to_write.extend(written)
         changed = sum(one.changed for one in now)
         return self._advanced(page, written, changed, fresh=fresh, newest=newest)
 
-    def _rows_to_write_now(self, met: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
-        """Those of the new and changed rows that are written as the list has them."""
-        return met
+    def _rows_to_write_now(self, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+        """Return the rows that are written as the list has them."""
+        return rows
 
     def _advanced(
         self,
@@ -356,27 +363,27 @@ class ResourceWriter:
         self._position = msgspec.structs.replace(self.position, **changes)
         self._checkpoint.put(self._position)
 
-    # -- looks, learning, deletions, the end ----------------------------------------------------
+    # -- passes, deletions, the end -----------------------------------------------------------
 
     def begin_pass(self) -> None:
-        """Begin another look at the list."""
+        """Begin another pass over the list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(pass_number=self.position.pass_number + 1, page=0, new_in_pass=0)
 
     def close_pass(self) -> None:
-        """The pass that ended is complete by its pages."""
+        """Store that the pages of the last pass prove it complete."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(passes=_closed(self.position.passes))
 
     def note_try(self, what: str) -> None:
-        """Remember that ``what`` is tried, before it is."""
+        """Store that ``what`` is tried, before it is."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(tried=(*self.position.tried, what))
 
     def absent(self, most: int) -> list[str]:
-        """Records that were met before the last pass and not in it.
+        """Return records that an earlier pass saw and the last one did not.
 
-        In a full read only those that this part has written.
+        In a full read, only those that this part has written.
         """
         position = self.position
         since = position.first_pass if position.mode == "full" else 0
@@ -384,7 +391,7 @@ class ResourceWriter:
             return self.records.absent(since, position.pass_number, most)
 
     def mark_answered(self, ids: Sequence[str]) -> None:
-        """These of the absent records are there: Zoho answered them by their ids."""
+        """Store that Zoho returned these absent records by their ids, so they exist."""
         position = self.position
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self.records.mark_answered(ids, position.pass_number)
@@ -395,11 +402,11 @@ class ResourceWriter:
         return self._options.accept_shorter
 
     def lacks_records(self) -> bool:
-        """Whether a full read did not meet records that stand in what it is to replace."""
+        """Whether a full read lacks records of the rows that it replaces."""
         return self.position.previous is not None and bool(self.unseen())
 
     def learn(self, **learnt: bool) -> None:
-        """Remember what a list turned out to do, or not to do (see `Capabilities`)."""
+        """Store what a list can or cannot do (see `Capabilities`)."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             capabilities: Capabilities = msgspec.structs.replace(
                 self.position.capabilities, **learnt
@@ -407,34 +414,34 @@ class ResourceWriter:
             self._put(capabilities=capabilities)
 
     def note_refusal(self, refusal: str) -> None:
-        """Remember the status and code with which Zoho refused the list."""
+        """Store the status and code with which Zoho refused the list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(refusal=refusal)
 
     def finish_passes(
         self, completeness: Completeness, missing: int = 0, *, steady: bool = False
     ) -> None:
-        """The looking is over; what is left are questions about single records.
+        """End the passes. Only checks of single records remain.
 
-        ``steady`` says that passes over some time brought the same records.
+        ``steady`` says that two passes some time apart saw the same records.
         """
         tried = (*self.position.tried, STEADY) if steady else self.position.tried
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(passes_done=True, completeness=completeness, missing=missing, tried=tried)
 
     def unseen(self) -> list[str]:
-        """Some of the records that this part did not meet and that were not asked about yet."""
+        """Return some records that this part did not see and that were not checked yet."""
         with writing(self._destination.name):
             return self.records.unseen(self.position.first_pass, self.position.checked_up_to)
 
     def mark_checked(self, last: str, gone: Sequence[str], when: str) -> None:
-        """Records up to ``last`` were asked about, and ``gone`` of them are."""
+        """Store that records up to ``last`` were checked, and mark ``gone`` as deleted."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             deleted = self._mark_deleted(gone, when)
             self._put(checked_up_to=last, deleted=self.position.deleted + deleted)
 
     def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
-        """Mark records as deleted and forget them; how many rows that were."""
+        """Mark records as deleted and unindex them. Return how many rows that were."""
         if gone:
             offset = self.sink.bury(gone, when)
             self.records.forget(gone)
@@ -442,13 +449,13 @@ class ResourceWriter:
         return len(gone)
 
     def complete(self, when: str) -> None:
-        """The list is at its end, and `finish_passes` was called: give the part its final form.
+        """Give the part its final form, after `finish_passes`.
 
-        What a whole list that `is_believed` did not show is gone; ``when`` is the moment that is
-        noted of it. What was not looked for stays as it is.
+        Records that a whole list that `is_believed` did not show are marked deleted, at the moment
+        ``when``. Records that were not asked for stay as they are.
 
-        A full part that lacks records without being believed replaces nothing: what was there
-        stays, and the part is kept beside it, as changes are.
+        A full part that lacks records and is not believed replaces nothing: the earlier rows stay,
+        and the part is kept as changes.
         """
         with writing(self._destination.name):
             full, believed = self.position.mode == "full", self.is_believed
@@ -472,7 +479,7 @@ class ResourceWriter:
 
     @property
     def is_believed(self) -> bool:
-        """Whether what this full read did not meet may be given up."""
+        """Whether records that this full read did not see may be dropped."""
         position = self.position
         if self._options.accept_shorter:
             return True
@@ -495,12 +502,12 @@ class ResourceWriter:
 
     @property
     def _for_next_run(self) -> dict[str, object]:
-        """What a part that was read to its end leaves for the next run."""
+        """The values that a complete part leaves for the next run."""
         changed = self.position.completeness == "changed"
         return {"changed_runs": self.position.changed_runs + 1 if changed else 0, "refusal": ""}
 
     def _keep_both(self, previous: PreviousPart) -> None:
-        """Write what was met beside what was there, which stays, with its watermark."""
+        """Keep the new rows as changes. The earlier rows stay, with their watermark."""
         part = self._checkpoint.stamp_after(previous.part)
         self.sink.keep_as(part)
         with self._checkpoint.database.transaction():
@@ -532,17 +539,17 @@ class ResourceWriter:
 
 
 def _previous_part(before: ResourceState) -> PreviousPart | None:
-    """What a full read that follows ``before`` is to replace."""
-    if not before.finished:  # nothing, or what the full read that was given up was to replace
+    """Return what a full read that follows ``before`` replaces."""
+    if not before.finished:  # what the interrupted full read would have replaced
         return before.previous
     return PreviousPart(part=before.part, watermark=before.watermark)
 
 
 def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
-    """Whether reading by ``mode`` again would leave the same doubt: the whole list can be counted.
+    """Whether another read by ``mode`` would leave the same doubt. Then the whole list is counted.
 
-    From the newest row on, ties at page borders stay where they are. A filter whose total is more
-    than it shows is counted without it.
+    If a list is read from its newest row, ties at page borders stay where they are. If a filter's
+    total is larger than its rows, the list is counted without the filter.
     """
     if mode == "newest":
         return before.mode == "newest" and before.completeness in ("changed", "short")
@@ -567,7 +574,7 @@ def settle(
 
 
 def record_sizes(checkpoint: Checkpoint, sink: Sink, position: ResourceState) -> ResourceState:
-    """Write down what the destination holds, if that is not recorded yet; the position then."""
+    """Store what the destination holds, unless it is stored. Return the new state."""
     if position.sizes is not None:
         return position
     position = msgspec.structs.replace(position, sizes=sink.held())
@@ -577,10 +584,10 @@ def record_sizes(checkpoint: Checkpoint, sink: Sink, position: ResourceState) ->
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
-    """What a destination needs to know of a resource; None is one that is described no longer.
+    """Return the table of a resource. ``facts`` is None if it is no longer described.
 
-    ``details`` says that its rows are records in full. They have the columns of the list's rows
-    too: those may have stood there before, and what they alone held must not outlast them.
+    ``details`` says that its rows are full records. They have the columns of the list's rows too:
+    earlier rows may have filled those, and their values must not outlast them.
     """
     full = details_of(name) if details else None
     if facts is None:
@@ -595,7 +602,7 @@ def _is_changed(before: IndexedRecord | None, content: int) -> bool:
 
 @contextmanager
 def writing(place: str) -> Generator[None]:
-    """Tell what the disk refuses as `DestinationError`."""
+    """Raise `DestinationError` for errors of the disk or the database."""
     try:
         yield
     except (OSError, sqlite3.Error) as problem:
@@ -605,7 +612,7 @@ def writing(place: str) -> Generator[None]:
 
 T = TypeVar("T")
 
-#: Pages that land together at most.
+#: The largest number of pages in one transaction.
 MOST: Final = 16
 
 
@@ -622,7 +629,7 @@ class _QueuedPage(msgspec.Struct, frozen=True):
 
 
 class WriteQueue:
-    """The queue of one job, and the task (`run`) that lands what is in it."""
+    """The queue of one job, and the task (`run`) that writes its pages."""
 
     def __init__(
         self,
@@ -638,17 +645,17 @@ class WriteQueue:
         self._receive: Final[MemoryObjectReceiveStream[_QueuedPage | anyio.Event]] = receive
 
     async def put(self, writer: ResourceWriter, page: PageToWrite, total: int | None) -> None:
-        """Queue a page; ``total`` is what its list counts, for those who watch."""
+        """Queue a page. ``total`` is the list's count, for progress events."""
         await self._send.send(_QueuedPage(writer, page, total))
 
     async def flush(self) -> None:
-        """Wait until everything that was put before is durable."""
+        """Wait until all pages that were queued before are durable."""
         done = anyio.Event()
         await self._send.send(done)
         await done.wait()
 
     async def run(self) -> None:
-        """Land until `close`. Raises what the destination raises."""
+        """Write pages until `close`. Raises what the destination raises."""
         with self._receive:
             async for first in self._receive:
                 waiting = [first]
@@ -663,7 +670,7 @@ class WriteQueue:
                         one.set()
 
     def close(self) -> None:
-        """Nothing more will be put."""
+        """Stop after the queued pages."""
         self._send.close()
 
     async def _write(self, pages: list[_QueuedPage]) -> None:
@@ -682,7 +689,7 @@ class WriteQueue:
             )
 
     def _write_together(self, pages: list[_QueuedPage]) -> list[ResourceState]:
-        """Land ``pages`` in one transaction; the positions after them, in the same order."""
+        """Write ``pages`` in one transaction. Return the states after them, in the same order."""
         by_landing: dict[int, list[_QueuedPage]] = {}
         for page in pages:
             by_landing.setdefault(id(page.writer), []).append(page)

@@ -1,33 +1,33 @@
-"""Save the documents of one record: what Zoho prints of it, and everything attached to it.
+"""Save the documents of one record: what Zoho prints of it, and all of its attachments.
 
 Model. A record has any number of attachments, each a document with an id. The read of the single
-record names them in ``documents``. ``/attachment`` below a record answers the last one only, or
-JSON that names several. So a record costs one call for its read and one per document that is not
-saved yet. Only where the read names no documents is ``/attachment`` asked.
+record lists them in ``documents``. ``/attachment`` of a record returns the last one only, or JSON
+that names several. So a record costs one call for its read and one per document that is not saved
+yet. ``/attachment`` is used only if the read lists no documents.
 
-Places, in the folder of the resource:
+Files, in the folder of the resource:
 
     460001.pdf                   what Zoho prints, written again when the record changes
     460001/7001_receipt.png      the document 7001, under the name that it had when it was saved
-    460001/receipt.png           a file that Zoho gives without an id (a receipt, an image)
+    460001/receipt.png           a file without an id (a receipt, an image)
 
 Invariants.
 
-- *Nothing that was saved is deleted or replaced*, but the print. A document with an id is a file
-  whose name begins with it, so no second one has its name, and it is found again after a rename at
-  Zoho. A file without an id gets the next free name, unless one with its content is there.
-- *Nothing is downloaded twice.* The folder itself remembers: a document whose file is there is not
-  asked for. A file that a person removed is fetched again with its record.
-- *One document never stops another.* One that is refused, missing or broken is a `Failure`; its
-  record stays in the queue and is asked for again by the next run.
-- *A name always holds a whole file.* Documents arrive in a hidden folder ``.*.part`` and take their
-  names by one rename, durably before the queue forgets the record.
+- *Nothing that was saved is deleted or replaced*, except the print. The name of a document's file
+  begins with its id, so it is unique, and it is found again after a rename at Zoho. A file without
+  an id gets the next free name, unless a file with the same content exists.
+- *Nothing is downloaded twice.* The folder is the record of what was saved: a document with a file
+  is not requested. A file that a person removed is downloaded again with its record.
+- *One document never stops another.* A document that is refused, missing or broken is a `Failure`.
+  Its record stays in the queue, and the next run tries again.
+- *Every file is whole.* Documents are downloaded to a hidden folder ``.*.part``, and renamed
+  durably before the queue drops the record.
 
-Names come from outside: `zoho_async.http.file_names` makes the names of files of them. The folder
-of a record that is a symbolic link is refused, since a person may have made it point anywhere.
+Names come from outside, so `zoho_async.http.file_names` makes file names of them. A record's folder
+that is a symbolic link is refused, since it may point anywhere.
 
-Unknown: whether an attachment moves the record's time of modification. If it does not, a later run
-finds it only when the record changes, or when all is read again.
+Unknown. Whether an attachment changes the record's time of modification. If it does not, a later
+run finds it only when the record changes, or when everything is read again.
 """
 
 from __future__ import annotations
@@ -67,41 +67,41 @@ from zoho_async.session import Session
 from zoho_async.wire import Unreadable
 from zoho_async.wire.text import is_array, is_object, untyped
 
-#: What ends a run although it came for a document.
-_NOT_ITS_OWN: Final = (LimitError, AuthError, InvalidToken, OrganizationError)
+#: Errors that end the run, even if a document caused them.
+_ENDS_RUN: Final = (LimitError, AuthError, InvalidToken, OrganizationError)
 _DRAFT: Final = ".part"
 _PDF_TYPE: Final = "application/pdf"
-#: The way to a document by its id alone, which is described nowhere and was tried live.
+#: The path of a document by its id alone. Undocumented; tried live.
 _BY_ID: Final = "/documents/{document_id}"
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A document as its record names it."""
+    """A document as its record lists it."""
 
     id: str
     name: str
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A document that could not be saved; ``document`` is its id, or what it is."""
+    """A document that could not be saved. ``document`` is its id, or its kind."""
 
     document: str
     reason: str
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What became of one record: ``files`` that were saved, and what failed."""
+    """The result for one record: how many files were saved, and what failed."""
 
     files: int
     failures: tuple[Failure, ...] = ()
 
 
 class _Refused(Exception):
-    """Why a document cannot be asked for, or a place not be written to."""
+    """A document cannot be requested, or its file cannot be written."""
 
 
 class _RecordResult:
-    """What became of one record so far; documents arrive in the folder ``holder``."""
+    """The result for one record so far. Documents are downloaded to ``holder``."""
 
     def __init__(self, holder: Path) -> None:
         self.holder: Final = holder
@@ -109,8 +109,8 @@ class _RecordResult:
         self.failures: Final[list[Failure]] = []
 
 
-#: What lies in one document.
-_ITS_OWN: Final = (
+#: Errors that concern one document only.
+_ONE_DOCUMENT: Final = (
     *(ReplyError, UnreadableReply, ConnectionBroken, CallTimeout),
     *(Unreadable, _Refused, ValueError),
 )
@@ -127,7 +127,7 @@ class Documents:
         self._closed: Final[set[str]] = set()
 
     def prepare(self) -> None:
-        """Remove what a run that was killed had begun to save. Blocks."""
+        """Remove the unfinished downloads of a killed run. Blocks."""
         for draft in self._folder.glob(f".*{_DRAFT}"):
             if draft.is_dir() and not draft.is_symlink():
                 shutil.rmtree(draft, ignore_errors=True)
@@ -146,7 +146,7 @@ class Documents:
                     await self._each(result, name, self._without_id(result, record, facts))
             if (
                 PDF in wanted and self._sources.printed is not None
-            ):  # last: it is not kept if cut off
+            ):  # last, because it is not kept if cut off
                 await self._each(result, PDF, self._print(result, record))
         finally:
             with anyio.CancelScope(shield=True):
@@ -156,10 +156,10 @@ class Documents:
     async def _each(
         self, result: _RecordResult, what: str, work: Coroutine[Any, Any, None]
     ) -> None:
-        """Do ``work``; its failure is kept if it lies in the document."""
+        """Do ``work``; keep its failure if it concerns only the document."""
         try:
             await work
-        except _ITS_OWN as error:
+        except _ONE_DOCUMENT as error:
             result.failures.append(Failure(what, str(_own(error))))
 
     # -- the kinds of documents --------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Documents:
         """Save the document ``one``; ``last`` is another way to it if it is the only one."""
         try:
             path = await self._by_id(result, record.id, one.id)
-        except _ITS_OWN as error:
+        except _ONE_DOCUMENT as error:
             _own(error)
             found = await self._present(_file_at(last), (record.id,), result) if last else None
             if found is None:
@@ -222,7 +222,7 @@ class Documents:
     # -- questions ---------------------------------------------------------------------------------
 
     async def _listed(self, identity: str) -> list[Listed] | None:
-        """The documents that the read of a record names; None if it says nothing of them."""
+        """Return the documents that the read of a record lists; None if it lists none."""
         read = self._sources.read
         if read is None:
             return None
@@ -233,19 +233,19 @@ class Documents:
                     return listed_in(untyped(row))
             raise Unreadable(f"the reply holds no record {identity}")
 
-        return await self._asked(read, identity, documents)
+        return await self._request(read, identity, documents)
 
     async def _named_instead(self, facts: OperationFacts, identity: str) -> list[Listed]:
-        """The documents that ``/attachment`` names in JSON in the place of a file."""
+        """Return the documents that ``/attachment`` names in JSON instead of a file."""
 
         def documents(body: bytes) -> list[Listed]:
             if found := listed_in(untyped(body)):
                 return found
             raise Unreadable("the reply is no document and names none")
 
-        return await self._asked(facts, identity, documents) or []
+        return await self._request(facts, identity, documents) or []
 
-    async def _asked(
+    async def _request(
         self,
         facts: OperationFacts,
         identity: str,
@@ -261,17 +261,17 @@ class Documents:
         return found
 
     async def _by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
-        """Download one document by its id, by the first way that gives it."""
+        """Download one document by its id, by the first way that works."""
         ways: list[tuple[Operation[bytes], Sequence[str]]] = []
         ways.append((_inbox(self._sources.product), (document,)))
         ways += [(_file_at(facts), (identity, document)) for facts in self._sources.by_id]
-        failure: Exception = _Refused("the scopes allow no way to documents by their ids")
+        failure: Exception = _Refused("the scopes allow no access to documents by their ids")
         for operation, ids in ways:
             if operation.path in self._closed:
                 continue
             try:
                 return await self._download(operation, ids, result)
-            except _ITS_OWN as error:
+            except _ONE_DOCUMENT as error:
                 failure = _own(error)
                 if isinstance(error, NotAuthorized):  # it is the same for all documents
                     self._closed.add(operation.path)
@@ -280,7 +280,7 @@ class Documents:
     async def _present(
         self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path | None:
-        """Download a document; None if Zoho says that there is none."""
+        """Download a document; None if Zoho says that it does not exist."""
         try:
             return await self._download(operation, ids, result)
         except ReplyError as error:
@@ -298,7 +298,7 @@ class Documents:
 
 
 def listed_in(record: object) -> list[Listed] | None:
-    """The documents that ``record`` names; None if it says nothing that can be relied on."""
+    """Return the documents that ``record`` lists; None if the list cannot be relied on."""
     rows: object = record.get("documents") if is_object(record) else None
     if not is_object(record) or not is_array(rows):
         return None
@@ -313,8 +313,8 @@ def listed_in(record: object) -> list[Listed] | None:
 
 
 def _own(error: Exception) -> Exception:
-    """``error`` if it lies in one document; raises it if it ends the run."""
-    if isinstance(error, _NOT_ITS_OWN):
+    """Return ``error`` if it concerns one document; raise it if it ends the run."""
+    if isinstance(error, _ENDS_RUN):
         raise error
     return error
 
@@ -355,7 +355,7 @@ def _remove(holder: Path) -> None:
 
 
 def _names_in(place: Path) -> list[str]:
-    """What is in the folder of a record. Raises `_Refused` for a folder that is none."""
+    """List the folder of a record. Raises `_Refused` if it is not a folder."""
     if place.is_symlink():
         raise _Refused(f"{place} is a symbolic link")
     try:
@@ -363,16 +363,16 @@ def _names_in(place: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except NotADirectoryError:
-        raise _Refused(f"{place} is no folder") from None
+        raise _Refused(f"{place} is not a folder") from None
 
 
 def _ids_in(place: Path) -> set[str]:
-    """The ids of the documents that are saved in the folder of a record, as `component`s."""
+    """Return the ids of the documents saved in a record's folder, as `component`s."""
     return {front for name in _names_in(place) for front, line, _ in [name.partition("_")] if line}
 
 
 def _move(path: Path, target: Path) -> None:
-    """Give ``path`` its name, durably. A link that has it is replaced, and not what it names."""
+    """Rename ``path``, durably. A link at ``target`` is replaced, not the file it points to."""
     if target.parent.is_symlink() or (target.is_dir() and not target.is_symlink()):
         raise _Refused(f"{target} is in the way")
     make_directory(target.parent)
@@ -381,13 +381,13 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _add(path: Path, place: Path) -> int:
-    """Move ``path`` into ``place`` unless a file with its content is there; how many were added."""
+    """Move ``path`` into ``place``, unless its content is there. Return how many were added."""
     names = _names_in(place)
     for name in names:
         there = place / name
         if there.is_file() and not there.is_symlink() and filecmp.cmp(there, path, shallow=False):
             return 0
-    # What begins with digits and a line would be taken for a document with that id.
+    # A name that begins with digits and _ would be taken for a document with that id.
     stem, suffix = path.stem, path.suffix
     if stem.partition("_")[0].isdigit():
         stem = f"_{stem}"

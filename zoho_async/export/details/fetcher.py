@@ -1,18 +1,18 @@
-"""Asking for what the queue of a resource holds: details, children and documents.
+"""Fetch what the queue of a resource asks for: details, children and documents.
 
-Records are asked for side by side, `WIDTH` at a time at most, and land in their order: as many
-together as came while the last ones landed. So a run that is killed has paid for at most that many
-answers that it did not keep, and where a call fails, what was answered before it is kept first.
+Order. Up to `WIDTH` requests run in parallel, and their replies are written in order, as many
+together as arrived during the last write. So a killed run loses at most that many replies. If a
+call fails, the replies before it are written first.
 
-Zoho may refuse to list what hangs below one record for a reason that lies in that record (a vendor
-has no refunds). Such a record is passed over and counted, and asked for again when it changes. A
-detail that is refused ends the list: its row would be missing.
+Refusals. Zoho may refuse to list the children of one record for a reason that concerns only that
+record (a vendor has no refunds). Such a record is skipped and counted, and fetched again when it
+changes. A refused detail ends the list, because its row would be missing.
 
-A record of which Zoho says that there is none was deleted since the list showed it. A batch that
-leaves a record out says nothing: it is asked for by its own read.
+Deletions. If Zoho says that a record does not exist, it was deleted after the list showed it. A
+record that is missing from a batch proves nothing, so it is read alone.
 
-`zoho_async.export.details.documents` saves documents. A record of which one fails stays in the
-queue: the failure is told, and the next run asks again. The documents of deleted records stay.
+Documents are saved by `zoho_async.export.details.documents`. If one fails, its record stays in the
+queue, the failure is reported, and the next run tries again. Documents of deleted records stay.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ V = TypeVar("V")
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Found: TypeAlias = Sequence[tuple[PendingRecord, bytes | None]]
 
-#: Records that are taken from the queue at once.
+#: The largest number of records taken from the queue at once.
 _TAKEN: Final = 200
 
 
 class DetailFetcher:
-    """The questions of one resource. ``folder`` is where its documents go.
+    """Fetches the pending records of one resource. Documents go to ``folder``.
 
-    Without a folder, documents that are owed stay in the queue.
+    Without a folder, records with pending documents stay in the queue.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DetailFetcher:
         self.passed_over = 0
         self._zoho: Final = zoho
         self._writer: Final = writer
-        self._detail_plan: Final = asked_now(writer.detail_plan, folder)
+        self._detail_plan: Final = plan_of_run(writer.detail_plan, folder)
         self._blocking: Final = blocking
         self._clock: Final = clock
         documents = self._detail_plan.documents
@@ -93,11 +93,11 @@ class DetailFetcher:
         self._of = 0
 
     def calls_ahead(self, records: int) -> tuple[int, bool]:
-        """Calls that so many records take, and whether that is exact."""
+        """Return the calls for so many records, and whether that is exact."""
         return detail_calls(self._detail_plan, records)
 
     def calls_left(self) -> tuple[int, bool]:
-        """Calls that what an earlier run left in the queue takes; as `calls_ahead`. Blocks."""
+        """Return the calls for the queue of an earlier run, as `calls_ahead` does. Blocks."""
         rows = self._writer.count("rows")
         files = self._writer.count("files") if self._detail_plan.documents is not None else 0
         own: DetailWork = "children" if self._detail_plan.child else "details"
@@ -106,7 +106,7 @@ class DetailFetcher:
         return calls + more, exact and too
 
     async def run(self, report: Report) -> None:
-        """Ask for everything that the queue holds."""
+        """Fetch everything in the queue."""
         details, child = self._detail_plan.details, self._detail_plan.child
         if details is not None:
             work: DetailWork = "details"
@@ -147,14 +147,14 @@ class DetailFetcher:
         work: Work,
         most: int,
         ask: Callable[[Sequence[PendingRecord]], Awaitable[V]],
-        land: Callable[[Sequence[tuple[Sequence[PendingRecord], V]]], Awaitable[None]],
+        write: Callable[[Sequence[tuple[Sequence[PendingRecord], V]]], Awaitable[None]],
         kind: DetailWork,
         report: Report,
     ) -> None:
-        """Ask about everything record, ``most`` records a question, and land the answers."""
+        """Fetch all pending records, ``most`` per request, and write the replies."""
 
-        async def flush(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
-            await land(answers)
+        async def write_and_report(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
+            await write(answers)
             self._asked += sum(len(group) for group, _ in answers)
             position = self._writer.position
             await report(
@@ -170,9 +170,9 @@ class DetailFetcher:
 
         taken, place = max(_TAKEN, most * WIDTH), 0
         while batch := await self._blocking(partial(self._writer.pending, work, taken, place)):
-            place = batch[-1].place  # those that failed stay in the queue, for the next run
+            place = batch[-1].place  # failed records stay in the queue for the next run
             groups = [batch[start : start + most] for start in range(0, len(batch), most)]
-            await in_order(groups, ask, flush)
+            await in_order(groups, ask, write_and_report)
 
     # -- details --------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class DetailFetcher:
         return found
 
     async def _try(self, batches: Batches) -> None:
-        """See whether batches tell all; where they do not, records are read one by one."""
+        """Check that batches return full records; if not, records are read one by one."""
         batch = await self._blocking(lambda: self._writer.pending("rows", batches.most))
         if batch:
             rows = await self._batch(batches, [record.id for record in batch])
@@ -238,7 +238,7 @@ class DetailFetcher:
     # -- children -------------------------------------------------------------------------------
 
     async def _first_page(self, batch: Sequence[PendingRecord]) -> RowsPage | InvalidRequest | None:
-        """The first page of a parent's children, or the refusal; None where the parent is gone."""
+        """Fetch the first page of children, or the refusal; None if the parent is gone."""
         try:
             return await self._page(batch[0], 1)
         except InvalidRequest as refusal:
@@ -267,15 +267,15 @@ class DetailFetcher:
                 continue
             page, place = first, 1
             while page is not None and page.rows and page.context and page.context.has_more_page:
-                await self._land_page(record, page, place, last=False)
+                await self._write_page(record, page, place, last=False)
                 place += len(page.rows)
                 before, page = page, await self._page(record, page.number + 1)
                 if page is not None and is_repeated(before, page):
                     page = None
-            await self._land_page(record, page, place, last=True)
+            await self._write_page(record, page, place, last=True)
             self.read += 1
 
-    async def _land_page(
+    async def _write_page(
         self, record: PendingRecord, page: RowsPage | None, first: int, *, last: bool
     ) -> None:
         rows = [] if page is None else list(zip(page.ids, map(bytes, page.rows), strict=True))
@@ -297,7 +297,7 @@ class DetailFetcher:
     async def _note(
         self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], report: Report
     ) -> None:
-        """Records of which everything is saved are done; the others are asked for again later."""
+        """Finish records whose documents are all saved. The others stay in the queue."""
         done = [record for (record,), saved in answers if not saved.failures]
         files = sum(saved.files for _, saved in answers)
         await self._blocking(lambda: self._writer.saved(done, files))
@@ -315,14 +315,14 @@ class DetailFetcher:
                 )
 
 
-def asked_now(detail_plan: DetailPlan, folder: Path | None) -> DetailPlan:
-    """What is asked of records in this run: documents only where they have a place to go."""
+def plan_of_run(detail_plan: DetailPlan, folder: Path | None) -> DetailPlan:
+    """Return the plan of this run: documents only if there is a folder for them."""
     return (
         detail_plan if folder is not None else msgspec.structs.replace(detail_plan, documents=None)
     )
 
 
 def folder_of(directory: Path, resource: str) -> Path:
-    """Where the documents of ``resource`` go below ``directory``."""
+    """Return the folder in ``directory`` for the documents of ``resource``."""
     product, _, name = resource.partition(".")
     return directory / product / f"{name}.files"

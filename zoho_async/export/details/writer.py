@@ -1,22 +1,23 @@
-"""Landing what is asked of each record besides its row in the list: details, children, files.
+"""Write the details, children and files of records.
 
-The list is walked as for any export, and its rows are compared with what is known. Those that are
-new or changed are put into the queue of the resource (`zoho_async.export.details.queue`) in the
-transaction that lands their page, instead of being written (details, children) or besides (files).
-When the list is at its end, and its proof is written down, what is in the queue is asked for, and
-each record leaves it in the transaction in which what it brought becomes durable. So:
+Model. The list is read as in any export, and its rows are compared with the record index. New and
+changed records go into the queue (`zoho_async.export.details.queue`) in the transaction that writes
+their page: instead of their rows (details, children), or in addition to them (files). When the list
+is read and its completeness is stored, the queue is fetched. Each record leaves the queue in the
+transaction that writes what was fetched.
 
-- What is known of a record is the digest of the list's row at which it was put into the queue: it
-  is asked for again when the list shows another row, and no sooner.
-- A run that ends goes on with what is left in the queue. The order of rows is the queue's.
-- The watermark that the list sets stays true: what is asked for is read after the list was.
-- Records are read as they were before: what a place holds in full, and documents that are kept
-  beside it, stay so without being asked for again. Where more is asked than before, the list is
-  read in full.
+Why it holds.
 
-Children are compared one by one (`zoho_async.export.checkpoint.children`): a parent that changed is
-read whole, and brings the children that are new or changed and the ids of those that are gone. A
-child is told once a run, as any row is.
+- The record index has the digest of the list's row from the time of queuing. So a record is fetched
+  again when the list shows another row, and not before.
+- An interrupted run continues with the rest of the queue. Rows are in the order of the queue.
+- The list's watermark stays true, because records are fetched after the list.
+- Records are fetched as before: full records and saved documents stay so without being requested
+  again. If more is requested than before, the list is read in full.
+
+Children are compared one by one (`zoho_async.export.checkpoint.children`). A changed parent is read
+whole, which gives the children that are new or changed and the ids of deleted ones. A child is
+written once per run, as any row is.
 
 Every method blocks.
 """
@@ -40,12 +41,12 @@ from zoho_async.export.incremental import Mode
 from zoho_async.export.writer import ChangedRow, ResourceWriter, RunOptions, table_of, writing
 from zoho_async.wire.text import untyped
 
-#: Ids that would make the path that of something else; `zoho_async.http.call` refuses them.
+#: Ids that would change the path of a request; `zoho_async.http.call` refuses them.
 _NO_PATH: Final = frozenset({"", ".", ".."})
 
 
 class DetailPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of each new or changed record of a resource; at least one of the three.
+    """What is fetched per new or changed record of a resource; at least one of the three.
 
     ``details`` and ``child`` exclude each other.
     """
@@ -56,7 +57,7 @@ class DetailPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetailWriter(ResourceWriter):
-    """The landing of a resource with ``detail_plan`` questions."""
+    """Writes a resource whose records have details, by ``detail_plan``."""
 
     def __init__(
         self,
@@ -88,21 +89,21 @@ class DetailWriter(ResourceWriter):
 
     # -- into the queue -------------------------------------------------------------------------
 
-    def _rows_to_write_now(self, met: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+    def _rows_to_write_now(self, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
         now: list[ChangedRow] = []
-        rows: list[PendingRecord] = []
+        pending: list[PendingRecord] = []
         files: list[PendingRecord] = []
         place = self.position.queued
-        for one in met:
-            if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no id to ask for it by
+        for one in rows:
+            if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no usable id
                 now.extend([one] if self.detail_plan.child is None else [])
                 continue
             place += 1
             if self.detail_plan.child is not None:
                 if argument := self._argument(self.detail_plan.child, one):
-                    rows.append(PendingRecord(place, one.key, argument, one.changed))
+                    pending.append(PendingRecord(place, one.key, argument, one.changed))
             elif self.detail_plan.details is not None:
-                rows.append(PendingRecord(place, one.key, one.key, one.changed))
+                pending.append(PendingRecord(place, one.key, one.key, one.changed))
             else:
                 now.append(one)
             if self.detail_plan.documents is not None:
@@ -112,7 +113,7 @@ class DetailWriter(ResourceWriter):
                     )
                 )
         queue = self._checkpoint.queue(self.position)
-        queue.add("rows", rows)
+        queue.add("rows", pending)
         queue.add("files", files)
         self._position = msgspec.structs.replace(self.position, queued=place)
         return now
@@ -126,22 +127,22 @@ class DetailWriter(ResourceWriter):
     # -- out of the queue -----------------------------------------------------------------------
 
     def pending(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
-        """The next records that are to be asked for, behind place ``after`` of the queue."""
+        """Return the next pending records, after place ``after`` of the queue."""
         with writing(self._destination.name):
             return self._checkpoint.queue(self.position).next(work, most, after)
 
     def keep_newest(self, work: Work) -> None:
-        """Ask for each record once, as it was met last."""
+        """Keep only the newest entry of each record."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._checkpoint.queue(self.position).keep_newest(work)
 
     def count(self, work: Work) -> int:
-        """How many records are to be asked for."""
+        """Return the number of pending records."""
         with writing(self._destination.name):
             return self._checkpoint.queue(self.position).count(work)
 
     def write_details(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
-        """The details of some records, in their order; None for one that is gone by now."""
+        """Write the details of some records, in their order; None marks a deleted one."""
         rows = [row for _, row in found if row is not None]
         gone = [record for record, row in found if row is None]
         places = [record.place for record, _ in found]
@@ -163,7 +164,7 @@ class DetailWriter(ResourceWriter):
                 self._lost(gone, when)
 
     def _lost(self, gone: Sequence[PendingRecord], when: str) -> None:
-        """Records that the list still had are gone; those that were never written leave no mark."""
+        """Mark records as deleted that are gone by now, if rows of them were written."""
         deleted = self._mark_deleted([record.id for record in gone if record.known], when)
         self.records.forget([record.id for record in gone])
         self._put(deleted=self.position.deleted + deleted)
@@ -177,9 +178,9 @@ class DetailWriter(ResourceWriter):
         last: bool,
         when: str,
     ) -> None:
-        """A page of a parent's children: their own ids ("": none) and rows, from place ``first``.
+        """Write a page of a parent's children: ids ("" for none) and rows, from place ``first`` on.
 
-        After the ``last`` page those that were not met are gone.
+        After the ``last`` page, children that were not seen are marked deleted.
         """
         child = self.detail_plan.child
         assert child is not None
@@ -195,7 +196,7 @@ class DetailWriter(ResourceWriter):
                 self._put(read=self.position.read + 1)
 
     def passed_over(self, record: PendingRecord) -> None:
-        """Zoho refused to list the children of this parent."""
+        """Skip a parent whose children Zoho refused to list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._checkpoint.queue(self.position).done("rows", [record.place])
 
@@ -207,7 +208,9 @@ class DetailWriter(ResourceWriter):
         changed = 0
         for key, row in keyed.items():
             content, before = digest(row), known.get(key)
-            if before is not None and before.pass_number >= position.first_pass:  # told in this run
+            if (
+                before is not None and before.pass_number >= position.first_pass
+            ):  # written in this run
                 continue
             records[key] = content
             if position.mode == "full" or before is None or before.digest != content:
@@ -222,7 +225,7 @@ class DetailWriter(ResourceWriter):
         )
 
     def saved(self, records: Sequence[PendingRecord], files: int) -> None:
-        """All documents of these records are durable; ``files`` are new."""
+        """Finish records whose documents are all durable; ``files`` of them are new."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._checkpoint.queue(self.position).done(
                 "files", [record.place for record in records]
@@ -234,7 +237,7 @@ class DetailWriter(ResourceWriter):
             return super()._count_written(position)
         return ChildIndex(self._checkpoint.database, position.number).count()
 
-    # -- the gone -------------------------------------------------------------------------------
+    # -- deleted records ------------------------------------------------------------------------
 
     @property
     def _children(self) -> ChildIndex:
@@ -252,7 +255,7 @@ class DetailWriter(ResourceWriter):
         return deleted
 
     def _delete_children(self, parent: str, when: str, since: int | None = None) -> None:
-        """Mark the children of ``parent`` that no look from ``since`` on met as deleted."""
+        """Mark the children of ``parent`` that no pass from ``since`` on saw as deleted."""
         while gone := self._children.unseen(parent, since):
             offset = self.sink.bury(gone, when)
             self._children.forget(parent, gone)
