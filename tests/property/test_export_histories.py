@@ -45,7 +45,7 @@ from zoho_async.session import Session
 #: A list of each kind: filter and steady order; filter only; newest first only; neither.
 KINDS = ("contacts", "items", "journals", "projects")
 
-#: A history that breaks it is told as it is: to make it smaller takes minutes.
+#: A failing history is reported as it is: shrinking takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 #: Where there is one, a disk that is no disk: thousands of histories wait for it otherwise.
@@ -163,7 +163,7 @@ class MortalSink:
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """What somebody does: ``insert``, ``edit`` or ``delete``, to the record at ``place``."""
+    """A change: ``insert``, ``edit`` or ``delete`` of the record at ``place``."""
 
     what: str
     place: int

@@ -1,4 +1,4 @@
-"""What an export has promised is there after any kind of end, and nothing stands beside it."""
+"""Rows that an export wrote are there after any kind of end, and no others are."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_row_keeps_its_bytes_and_becomes_one_line() -> None:
     assert line(b'{"a": 1.50,\r\n "b":"x\\ny"}') == b'{"a": 1.50,   "b":"x\\ny"}\n'
 
 
-def test_a_tail_that_was_never_promised_is_cut_off(run: Run) -> None:
+def test_an_uncommitted_tail_is_cut_off(run: Run) -> None:
     run.write_pages(run.writer(), 1, *rows(10, 11))
     with run.part.open("ab") as file:
         file.write(b'{"invoice_id":"12"}\n{"invoi')
@@ -129,7 +129,7 @@ def test_a_tail_that_was_never_promised_is_cut_off(run: Run) -> None:
     following.close()
 
 
-def test_a_file_that_lost_promised_rows_is_read_anew(run: Run) -> None:
+def test_a_file_that_lost_committed_rows_is_read_again(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10, 11))
     writer.close()
@@ -166,14 +166,14 @@ def test_pages_above_everything_known_are_not_looked_up(run: Run) -> None:
     following.close()
 
 
-def test_rows_without_an_id_are_told_apart_by_their_bytes(run: Run) -> None:
+def test_rows_without_an_id_are_identified_by_their_bytes(run: Run) -> None:
     writer = run.writer()
     assert run.write_pages(writer, 1, [b'{"a":1}', b'{"a":2}'], ["", ""]) == 2
     assert run.write_pages(writer, 2, [b'{"a":2}', b'{"a":3}'], ["", ""]) == 1
     writer.close()
 
 
-def test_ids_that_are_no_numbers_or_too_large_are_told_apart_too(run: Run) -> None:
+def test_ids_that_are_not_numbers_or_too_large_are_identified(run: Run) -> None:
     ids = ["-1", "007", "7", "9223372036854775808", "9999999999999999999", "abc"]
     data = [b"{}"] * len(ids)
     writer = run.writer()
@@ -182,7 +182,7 @@ def test_ids_that_are_no_numbers_or_too_large_are_told_apart_too(run: Run) -> No
     writer.close()
 
 
-def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_begins_anew(run: Run) -> None:
+def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_starts_again(run: Run) -> None:
     writer = run.writer(identified=False)
     assert run.write_pages(writer, 1, [b"{}", b"{}"], ["", ""]) == 2
     writer.close()
@@ -205,7 +205,7 @@ def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None
     assert not run.part.exists()
 
 
-def test_a_full_read_takes_the_place_of_the_changes_before_it(run: Run) -> None:
+def test_a_full_read_replaces_earlier_changes(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
@@ -236,7 +236,7 @@ def test_a_run_that_finds_nothing_leaves_no_file(run: Run) -> None:
     following.close()
 
 
-def test_an_end_between_the_last_promise_and_the_name_is_put_right(
+def test_an_end_before_the_file_is_renamed_is_repaired(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = run.writer()
@@ -250,7 +250,7 @@ def test_an_end_between_the_last_promise_and_the_name_is_put_right(
     following.close()
 
 
-def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) -> None:
+def test_an_end_before_old_changes_are_removed_is_repaired(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
@@ -267,7 +267,7 @@ def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) 
     third.close()
 
 
-def test_what_a_run_completed_counts_as_done_in_that_run_only(run: Run) -> None:
+def test_a_completed_resource_is_done_in_that_run_only(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
     writer.complete(WHEN)
@@ -279,7 +279,7 @@ def test_what_a_run_completed_counts_as_done_in_that_run_only(run: Run) -> None:
     other.close()
 
 
-def test_a_resource_in_the_middle_goes_on_whichever_run_asks(run: Run) -> None:
+def test_any_run_continues_an_unfinished_resource(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
     writer.close()
@@ -290,7 +290,7 @@ def test_a_resource_in_the_middle_goes_on_whichever_run_asks(run: Run) -> None:
     other.close()
 
 
-def test_changes_that_are_given_up_are_read_again_in_full(run: Run) -> None:
+def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
@@ -315,7 +315,7 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     anew.close()
 
 
-def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> None:
+def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10, 11))
     first.complete(WHEN)
@@ -348,7 +348,7 @@ def test_other_filters_are_refused(run: Run) -> None:
     following.close()
 
 
-def test_a_failed_transaction_promises_nothing(run: Run) -> None:
+def test_a_failed_transaction_writes_nothing(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
     run.database.execute(
@@ -408,7 +408,7 @@ def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:
         Directory(run.path).open(PLACE)
 
 
-def test_a_checkpoint_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "checkpoint.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(CheckpointRefused, match="cannot be read"):
@@ -439,7 +439,7 @@ def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
     assert other.stdout == "refused\n"
 
 
-def test_a_directory_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DestinationError, match=r"cannot write to .*file.*choose another place"):
         Directory(tmp_path / "file").open(PLACE)

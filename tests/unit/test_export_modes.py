@@ -68,7 +68,7 @@ def test_the_watermark_stays_before_the_start_and_never_goes_back(
     assert watermark_after(before, begun=begun, newest=newest, margin=Margin()) == after
 
 
-def test_moments_are_read_with_their_offset_and_written_as_zoho_takes_them() -> None:
+def test_times_are_read_with_their_offset_and_written_as_zoho_takes_them() -> None:
     assert moment("2026-06-09T09:45:19-0400") == moment("2026-06-09T13:45:19+0000")
     assert zoho_time(moment("2026-06-09T09:45:19-0400") or 0) == "2026-06-09T13:45:19+0000"
     assert stamp(moment("2026-11-23T02:00:00+0000") or 0) == "20261123T020000Z"
@@ -79,7 +79,7 @@ def test_moments_are_read_with_their_offset_and_written_as_zoho_takes_them() -> 
     assert times_of(b"[]").modified is None
 
 
-def test_a_filter_is_asked_from_a_second_before_the_watermark() -> None:
+def test_a_filter_starts_a_second_before_the_watermark() -> None:
     facts = exportable()["books.contacts"]
     low = moment("2026-11-23T02:00:00+0000")
     asked = query_of(facts, "changed", {"status": "active"}, low)
@@ -131,7 +131,7 @@ def test_a_change_behind_the_reader_arrives_by_the_next_run_whatever_our_clock_s
     assert b'"name":77' in part.read_bytes()
 
 
-def test_a_row_that_was_deleted_before_the_reader_moves_no_other_out_of_sight(
+def test_a_deletion_before_the_reader_hides_no_other_row(
     tmp_path: Path,
 ) -> None:
     zoho = a_list("contacts", 4 * PER_PAGE)
@@ -147,13 +147,13 @@ def test_a_row_that_was_deleted_before_the_reader_moves_no_other_out_of_sight(
 
 
 @pytest.mark.parametrize("resource", ["contacts", "items", "projects", "journals"])
-def test_a_quiet_list_is_proven_without_a_call_more(tmp_path: Path, resource: str) -> None:
+def test_an_unchanged_list_is_proven_without_an_extra_call(tmp_path: Path, resource: str) -> None:
     zoho = a_list(resource, 4 * PER_PAGE)
     summary = export(zoho, tmp_path, resource)
     assert (summary.resources[0].proven, zoho.calls) == (True, 4)
 
 
-def test_a_list_that_is_always_edited_is_not_believed_and_compared_next_time(
+def test_a_list_that_keeps_changing_is_unproven_and_compared_next_time(
     tmp_path: Path,
 ) -> None:
     zoho = a_list("items", 4 * PER_PAGE)
@@ -173,7 +173,7 @@ def test_a_list_that_is_always_edited_is_not_believed_and_compared_next_time(
     assert export(zoho, tmp_path, "items").resources[0].mode == "changed"
 
 
-def test_the_newest_rows_are_read_page_by_page_and_no_further(tmp_path: Path) -> None:
+def test_newest_rows_are_read_page_by_page_until_the_watermark(tmp_path: Path) -> None:
     zoho = a_list("journals", 8 * PER_PAGE)
     export(zoho, tmp_path, "journals")
     for place in range(PER_PAGE + 1):
@@ -183,5 +183,5 @@ def test_the_newest_rows_are_read_page_by_page_and_no_further(tmp_path: Path) ->
     calls = zoho.calls
     summary = export(zoho, tmp_path, "journals").resources[0]
     assert (summary.mode, summary.changed, summary.proven) == ("newest", PER_PAGE + 1, True)
-    # two pages, one with rows before the watermark, and the proof that nobody came between
+    # two pages, one page with rows before the watermark, and one call for the proof
     assert zoho.calls - calls == 3 + 1

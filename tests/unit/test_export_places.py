@@ -1,4 +1,4 @@
-"""What stands after ``--to``: which destination it is, and what is said where it is none."""
+"""``--to`` names a destination; any other value is refused with advice."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
         ("out", "csv", True, "--flatten is for Parquet"),
     ],
 )
-def test_what_is_no_place_says_what_would_be_one(
+def test_an_invalid_place_is_refused_with_advice(
     to: str, format: str | None, flatten: bool, advice: str
 ) -> None:
     with pytest.raises(UnknownPlace) as refused:
@@ -97,7 +97,7 @@ def test_a_missing_library_says_what_to_install(
         "postgresql://zoho@127.0.0.1:1/books?password=s3cretPassw0rd&s3cret",
     ],
 )
-def test_a_password_is_never_told(address: str) -> None:
+def test_a_password_is_never_shown(address: str) -> None:
     with pytest.raises(DestinationError) as refused:
         open_and_name(address)
     causes = [refused.value, refused.value.__cause__, refused.value.__context__]

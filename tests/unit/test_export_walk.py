@@ -1,4 +1,4 @@
-"""Going on with a list that lost rows meanwhile misses none of those that are still there."""
+"""A list that lost rows during an interruption is continued without missing others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FakeList:
 
 
 async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
-    """Read ``pages`` pages (None: to the end) in a process of its own; the file afterwards."""
+    """Read ``pages`` pages (None: to the end) as a new process would; return the file."""
     destination = Directory(directory)
     place = Origin("1", "host")
     state = Checkpoint.open(destination.open(place), place, name="here")
@@ -83,7 +83,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     ),
 )
 @settings(max_examples=100, deadline=None)
-def test_every_row_that_is_still_there_is_read_once_whatever_was_deleted_between(
+def test_every_row_that_is_still_there_is_read_once_after_any_deletions(
     count: int, history: list[tuple[int, set[int], int]]
 ) -> None:
     async def run() -> list[int]:
@@ -112,7 +112,7 @@ async def test_an_unchanged_list_costs_one_page_twice(tmp_path: Path) -> None:
     assert written == b"".join(b"%d\n" % one for one in range(10, 22))
 
 
-async def test_a_list_that_became_shorter_than_the_last_page_is_stepped_back_into(
+async def test_a_list_that_shrank_is_continued_from_an_earlier_page(
     tmp_path: Path,
 ) -> None:
     listing = FakeList(list(range(10, 22)))

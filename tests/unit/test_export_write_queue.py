@@ -18,8 +18,8 @@ from zoho_async.export.writer import MOST, PageToWrite, WriteQueue
 T = TypeVar("T")
 
 
-class Slow:
-    """A disk that takes until somebody lets it go on; it counts what it was asked."""
+class SlowDisk:
+    """A disk that blocks until it is released. Counts its calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -37,7 +37,7 @@ def page_of(number: int) -> PageToWrite:
 
 
 async def test_pages_that_wait_are_written_in_one_transaction(tmp_path: Path) -> None:
-    run, disk, events = Run(tmp_path), Slow(), list[ExportEvent]()
+    run, disk, events = Run(tmp_path), SlowDisk(), list[ExportEvent]()
     writer = run.writer()
 
     async def report(event: ExportEvent) -> None:
@@ -65,7 +65,7 @@ async def test_pages_that_wait_are_written_in_one_transaction(tmp_path: Path) ->
 
 
 async def test_a_failing_write_ends_the_queue_and_says_why(tmp_path: Path) -> None:
-    run, disk = Run(tmp_path), Slow()
+    run, disk = Run(tmp_path), SlowDisk()
     disk.free.set()
     writer = run.writer()
     run.database.execute(

@@ -125,7 +125,7 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
 class WaitingForReset(msgspec.Struct, frozen=True, kw_only=True):
     """The day's calls are used up. The job continues by itself after ``seconds``.
 
-    ``seconds`` is None if Zoho names no reset. The job then tries again every hour.
+    If Zoho names no reset, ``seconds=None``, and the job tries again every hour.
     """
 
     organization: str
@@ -137,7 +137,7 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rows`` were written: ``new`` ones for unknown records and ``changed`` ones for known records.
     ``deleted`` records were found to be gone. ``total`` is Zoho's count from the first page, None
-    if Zoho gave none. ``completeness`` says whether a row can be missing
+    if Zoho gave no count. ``completeness`` says whether a row can be missing
     (`zoho_async.paging.completeness`), ``missing`` how many more rows Zoho counts than were found.
     ``proven`` is ``completeness`` in short; None means uncheckable.
     """

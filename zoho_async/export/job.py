@@ -509,7 +509,7 @@ class Export:
         )
 
     def _detail_plan_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:
-        """Return what is fetched per record besides its row, if anything.
+        """Return what is fetched per record in addition to its row, if anything.
 
         ``before`` is the state of an earlier run. What it fetched per record is fetched in this run
         too, unless everything is exported again from the start.

@@ -96,9 +96,9 @@ class Exports:
         return together(self._name, {one: job.summary for one, job in self._jobs.items()})
 
     async def follow(self, show: Callable[[ExportEvent], None]) -> None:
-        """Run all of them to their ends; ``show`` is told every event as it comes.
+        """Run all exports to their ends. ``show`` gets every event.
 
-        Raises the first failure, when all have ended.
+        Raises the first failure after all have ended.
         """
         async with anyio.create_task_group() as group:
             for one, job in self._jobs.items():

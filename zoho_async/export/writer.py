@@ -584,7 +584,7 @@ def record_sizes(checkpoint: Checkpoint, sink: Sink, position: ResourceState) ->
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
-    """Return the table of a resource. ``facts`` is None if it is no longer described.
+    """Return the table of a resource. No ``facts``: it is no longer described.
 
     ``details`` says that its rows are full records. They have the columns of the list's rows too:
     earlier rows may have filled those, and their values must not outlast them.

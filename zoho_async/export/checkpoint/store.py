@@ -151,7 +151,7 @@ class Checkpoint:
     ) -> Checkpoint:
         """Open the checkpoint in ``database``, or create it. ``name`` is the destination's.
 
-        ``fresh`` discards a checkpoint of another version. If ``place`` is None, the origin is not
+        ``fresh`` discards a checkpoint of another version. Without ``place``, the origin is not
         checked. Raises `CheckpointRefused`.
         """
         state = cls(database, name)
