@@ -26,7 +26,7 @@ from zoho_async.export import (
     Summary,
     merge,
 )
-from zoho_async.export.capabilities import probe, remember
+from zoho_async.export.capabilities import probe, save_capabilities
 from zoho_async.export.catalog import exportable
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
@@ -226,7 +226,7 @@ async def test_a_probe_tells_which_filters_work_and_later_runs_go_by_it(tmp_path
             type(contacts.resource).ignored -= {"last_modified_time"}
         assert (broken.capabilities.changes, broken.mode, broken.calls) == (False, "newest", 2)
         place = Origin("10234695", "127.0.0.1")
-        remember(Directory(tmp_path), place, [broken])
+        save_capabilities(Directory(tmp_path), place, [broken])
         await export(zoho, tmp_path, "contacts")
         contacts.change(9, {"contact_name": "Changed"})
         calls = server.calls

@@ -31,11 +31,11 @@ from zoho_async.export import (
 from zoho_async.export.catalog import (
     EXCLUDED,
     KEY,
+    all_lists,
     children,
-    every,
     exportable,
     is_excluded,
-    written,
+    row_facts,
 )
 from zoho_async.export.destinations.duckdb import DuckDb
 from zoho_async.export.destinations.formats import Parquet
@@ -361,10 +361,10 @@ def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> No
             name = facts.resource
             if not facts.name.endswith(".list"):
                 name += f".{facts.name.rpartition('.')[2].removeprefix('list_')}"
-            assert written()[name].path == facts.path, name
+            assert row_facts()[name].path == facts.path, name
             if name in children():
                 parents = children()[name].parents
-                assert (every()[name].path, parents.top_level) == (parents.path, True)
+                assert (all_lists()[name].path, parents.top_level) == (parents.path, True)
     assert beyond == set(EXCLUDED)
     assert all(EXCLUDED.values())
 
@@ -375,11 +375,11 @@ async def test_every_list_is_exported_from_a_sandbox_that_plays_all_of_them(
 ) -> None:
     async with sandbox(sizes=dict.fromkeys(exportable(), 2), minute=0.2) as server:
         async with session(server) as zoho:
-            _, summary = await export(zoho, tmp_path, *every())
+            _, summary = await export(zoho, tmp_path, *all_lists())
         failed = {one.resource: one.error for one in summary.resources if one.status != "done"}
         assert failed == {}
-        assert len(summary.resources) == len(every())
-        assert sum(one.rows > 0 for one in summary.resources) > len(every()) * 0.9
+        assert len(summary.resources) == len(all_lists())
+        assert sum(one.rows > 0 for one in summary.resources) > len(all_lists()) * 0.9
 
 
 # -- documents ------------------------------------------------------------------------------------

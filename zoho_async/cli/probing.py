@@ -12,7 +12,7 @@ import msgspec
 from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import count
 from zoho_async.export import Origin, open_destination
-from zoho_async.export.capabilities import ProbeResult, probe, remember
+from zoho_async.export.capabilities import ProbeResult, probe, save_capabilities
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.session import Session
 
@@ -54,7 +54,7 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     found = [await probe(patient, facts) for facts in lists]
     place = Origin(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
     destination = open_destination(order.to, order.format, order.flatten)
-    await anyio.to_thread.run_sync(remember, destination, place, found)
+    await anyio.to_thread.run_sync(save_capabilities, destination, place, found)
     if json:
         print(msgspec.json.encode({"lists": found}).decode())
         return

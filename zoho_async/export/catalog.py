@@ -205,7 +205,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def every() -> Mapping[str, OperationFacts]:
+def all_lists() -> Mapping[str, OperationFacts]:
     """Return every list that an export can read, by the name of the resource.
 
     For children that is the list of their parents, under the name of the children.
@@ -215,7 +215,7 @@ def every() -> Mapping[str, OperationFacts]:
 
 
 @functools.cache
-def written() -> Mapping[str, OperationFacts]:
+def row_facts() -> Mapping[str, OperationFacts]:
     """Return the description of the rows that an export writes, by the name of the resource."""
     rows = {name: _as_written(child, name) for name, child in children().items()}
     return {**_top_level_lists(), **rows}

@@ -54,15 +54,15 @@ from zoho_async.errors import (
 from zoho_async.events import Exported
 from zoho_async.export import incremental
 from zoho_async.export.catalog import (
+    all_lists,
     check_filters,
     check_since,
     children,
-    every,
     exportable,
     reads_of_parents,
     resolve,
+    row_facts,
     single_reads,
-    written,
 )
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.deletions import DeletionDetector
@@ -464,7 +464,7 @@ class Export:
                 database = self.destination.open(place)
                 state = Checkpoint.open(database, place, name=name, fresh=self._options.fresh)
             self._state = state
-            settle(state, self.destination, written())
+            settle(state, self.destination, row_facts())
             with writing(name):
                 state.enter(self._run_name(), incremental.stamp(self._clock.time()))
             for facts in self._lists:
@@ -563,7 +563,7 @@ class Export:
 
 def accepted(names: Collection[str]) -> list[OperationFacts]:
     """Return the lists called ``names``. Raises `UnknownResource`."""
-    return resolve(list(names), every()) if names else []
+    return resolve(list(names), all_lists()) if names else []
 
 
 def _lists(
@@ -577,7 +577,7 @@ def _lists(
     """
     if since is not None and since.tzinfo is None:
         raise ConfigurationError(f"since must have a UTC offset, got {since}")
-    lists = resolve(names, every() if names else exportable(), filters=filters, scopes=scopes)
+    lists = resolve(names, all_lists() if names else exportable(), filters=filters, scopes=scopes)
     if since is not None and not names:
         lists = [facts for facts in lists if incremental.asks_changes(facts)]
     check_filters(filters, lists)

@@ -33,7 +33,7 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import list_operation, written
+from zoho_async.export.catalog import list_operation, row_facts
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Table
@@ -98,7 +98,7 @@ def merge(directory: Directory) -> list[Merged]:
         database = directory.open(None)
     try:
         state = Checkpoint.open(database, None, name=directory.name)
-        settle(state, directory, written())
+        settle(state, directory, row_facts())
         with writing(directory.name):
             return [
                 merged
@@ -116,7 +116,7 @@ def _merge_recorded(
     files = directory.files(position.name)
     if not files.parts() or not position.sizes:
         return _merge_one(directory, position.name, details=position.details)
-    table = table_of(position.name, written().get(position.name))
+    table = table_of(position.name, row_facts().get(position.name))
     sink = directory.sink(table, "")
     if gone := sorted(position.sizes.keys() - sink.held().keys()):
         raise CheckpointRefused(
@@ -134,7 +134,7 @@ def _merge_recorded(
 def _merge_one(directory: Directory, resource: str, *, details: bool) -> Merged | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = written().get(resource)
+    facts = row_facts().get(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another form")
     if not parts or facts is None or not files.full.exists():

@@ -30,7 +30,7 @@ from typing import Final
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import KEY, Child, written
+from zoho_async.export.catalog import KEY, Child, row_facts
 from zoho_async.export.checkpoint.children import ChildIndex
 from zoho_async.export.checkpoint.records import digest
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
@@ -68,7 +68,7 @@ class DetailWriter(ResourceWriter):
         options: RunOptions,
         detail_plan: DetailPlan,
     ) -> None:
-        rows = facts if detail_plan.child is None else written()[facts.resource]
+        rows = facts if detail_plan.child is None else row_facts()[facts.resource]
         table = table_of(facts.resource, rows, details=detail_plan.details is not None)
         super().__init__(checkpoint, destination, facts, request, options, table)
         self.detail_plan: Final = detail_plan
