@@ -68,10 +68,10 @@ def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence
             )
         )
         with state.database.transaction():
-            known = state.record_index(position)
+            index = state.record_index(position)
             edges = {edge.key: edge.digest for edge in bookmark.boundary}
-            known.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
-            state.put(msgspec.structs.replace(position, largest=known.largest))
+            index.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
+            state.put(msgspec.structs.replace(position, largest=index.largest))
     finally:
         place.close()
 

@@ -90,7 +90,9 @@ def _times(page: RowsPage) -> list[float | None]:
     return [times_of(bytes(row)).modified for row in page.rows]
 
 
-def save_capabilities(destination: Destination, place: Origin, found: Sequence[ProbeResult]) -> None:
+def save_capabilities(
+    destination: Destination, place: Origin, found: Sequence[ProbeResult]
+) -> None:
     """Store the results in ``destination``, for its later runs. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.

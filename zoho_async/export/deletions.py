@@ -69,14 +69,14 @@ class DeletionDetector:
             return
         while some := await self._blocking(writer.unseen):
             for start in range(0, len(some), _AT_ONCE):
-                asked = some[start : start + _AT_ONCE]
+                batch = some[start : start + _AT_ONCE]
                 if self._left is not None:
-                    asked = asked[: self._left]
-                    self._left -= len(asked)
-                if not asked:
+                    batch = batch[: self._left]
+                    self._left -= len(batch)
+                if not batch:
                     return
-                gone = [one for one in asked if await self._is_gone(zoho, read, one)]
-                await self._note(writer, asked[-1], gone)
+                gone = [one for one in batch if await self._is_gone(zoho, read, one)]
+                await self._note(writer, batch[-1], gone)
                 await report(
                     DetectingDeletions(
                         resource=resource,

@@ -517,14 +517,14 @@ class Export:
         child = children().get(resource)
         if child is not None:
             return DetailPlan(child=child)
-        held = (
+        earlier = (
             before
             if before is not None and not self._options.fresh
             else ResourceState(name=resource)
         )
-        details = details_of(resource) if self._details or held.details else None
+        details = details_of(resource) if self._details or earlier.details else None
         documents = (
-            document_sources(resource) if self._folder is not None or held.documents else None
+            document_sources(resource) if self._folder is not None or earlier.documents else None
         )
         return DetailPlan(details=details, documents=documents) if details or documents else None
 
@@ -534,17 +534,17 @@ class Export:
         self.destination.close()
 
     def _run_name(self) -> str:
-        asked = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
-        return msgspec.json.encode(asked).decode()
+        request = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
+        return msgspec.json.encode(request).decode()
 
     def _request_of(self, facts: OperationFacts) -> str:
-        asked = {
+        request = {
             "list": facts.name,
             "order": facts.order,
             "filters": sorted(self._filters.items()),
             "since": self._options.since,
         }
-        return msgspec.json.encode(asked).decode()
+        return msgspec.json.encode(request).decode()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit
