@@ -64,24 +64,26 @@ def land(to: str, spool: Path, folder: Path) -> None:
     """All of it: pages, with the state, the records' digests and the final form."""
     from zoho_async.description import load
     from zoho_async.export.catalog import list_operation
-    from zoho_async.export.checkpoint.store import State
-    from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
+    from zoho_async.export.checkpoint.store import Checkpoint
+    from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
     from zoho_async.wire import row_id
 
     facts = load("books").named("books.invoices.list")
     operation = list_operation(facts)
     destination = open_destination(address(to, folder))
     with closing(destination):
-        state = State.open(destination.open(PLACE), PLACE, name=destination.name)
+        state = Checkpoint.open(destination.open(PLACE), PLACE, name=destination.name)
         state.enter("benchmark", "20261123T020000Z")
-        landing = ResourceWriter(state, destination, facts, "all", RunOptions(fresh=True))
-        landing.open()
+        writer = ResourceWriter(state, destination, facts, "all", RunOptions(fresh=True))
+        writer.open()
         for number, rows in enumerate(_pages(spool), 1):
-            sheet = Sheet(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
+            page = PageToWrite(
+                number=number, rows=rows, ids=[row_id(operation, row) for row in rows]
+            )
             with state.database.transaction():
-                landing.land([sheet])
-        landing.complete("2026-11-23T02:00:00+0000")
-        landing.close()
+                writer.write_pages([page])
+        writer.complete("2026-11-23T02:00:00+0000")
+        writer.close()
 
 
 def _pages(spool: Path) -> Iterator[list[bytes]]:

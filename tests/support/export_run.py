@@ -8,10 +8,10 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import State
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory, Format, line
-from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet, settle, writing
+from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions, settle, writing
 
 PLACE = Origin("10234695", "www.zohoapis.com")
 LISTS = {
@@ -28,7 +28,7 @@ LISTS = {
 
 
 class Run:
-    """A directory that one run has open, as a job does."""
+    """A directory that one run holds, as a job holds it."""
 
     def __init__(
         self,
@@ -43,26 +43,28 @@ class Run:
             database = self.directory.open(PLACE)
         assert isinstance(database, StateFile)
         self.database = database
-        self.state = State.open(database, PLACE, name=str(path))
+        self.state = Checkpoint.open(database, PLACE, name=str(path))
         settle(self.state, self.directory, LISTS)
         self.state.enter(run, stamp)
 
-    def landing(
+    def writer(
         self, request: str = "all", *, identified: bool = True, asked: RunOptions | None = None
     ) -> ResourceWriter:
         facts = LISTS["books.invoices"]
         if not identified:
             facts = msgspec.structs.replace(facts, row_id="")
-        landing = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
-        landing.open()
-        return landing
+        writer = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
+        writer.open()
+        return writer
 
-    def land(self, landing: ResourceWriter, page: int, rows: list[bytes], ids: list[str]) -> int:
-        """Write a page and return the number of rows that it added."""
-        before = landing.position.rows
+    def write_pages(
+        self, writer: ResourceWriter, page: int, rows: list[bytes], ids: list[str]
+    ) -> int:
+        """Land a page; how many rows it brought."""
+        before = writer.position.rows
         with writing(str(self.path)), self.state.database.transaction():
-            landing.land([Sheet(number=page, rows=rows, ids=ids)])
-        return landing.position.rows - before
+            writer.write_pages([PageToWrite(number=page, rows=rows, ids=ids)])
+        return writer.position.rows - before
 
     def close(self) -> None:
         self.directory.close()

@@ -1,4 +1,4 @@
-"""What an export has promised is there after any kind of end, and nothing stands beside it."""
+"""Rows that an export wrote are there after any kind of end, and no others are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_run import PLACE, WHEN, Run, rows, text
-from zoho_async.export.checkpoint.store import State
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
@@ -36,106 +36,106 @@ def test_a_row_keeps_its_bytes_and_becomes_one_line() -> None:
     assert line(b'{"a": 1.50,\r\n "b":"x\\ny"}') == b'{"a": 1.50,   "b":"x\\ny"}\n'
 
 
-def test_a_tail_that_was_never_promised_is_cut_off(run: Run) -> None:
-    run.land(run.landing(), 1, *rows(10, 11))
+def test_an_uncommitted_tail_is_cut_off(run: Run) -> None:
+    run.write_pages(run.writer(), 1, *rows(10, 11))
     with run.part.open("ab") as file:
         file.write(b'{"invoice_id":"12"}\n{"invoi')
     following = again(run)
-    resumed = following.landing()
+    resumed = following.writer()
     assert resumed.position.page == 1
     assert run.part.read_bytes() == text(10, 11)
     resumed.close()
     following.close()
 
 
-def test_a_file_that_lost_promised_rows_is_read_anew(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10, 11))
-    landing.close()
+def test_a_file_that_lost_committed_rows_is_read_again(run: Run) -> None:
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10, 11))
+    writer.close()
     run.part.write_bytes(b"{}")
-    resumed = run.landing()
+    resumed = run.writer()
     assert (resumed.position.page, resumed.position.rows) == (0, 0)
-    assert run.land(resumed, 1, *rows(10, 11)) == 2
+    assert run.write_pages(resumed, 1, *rows(10, 11)) == 2
     resumed.close()
 
 
 def test_a_row_that_comes_again_is_not_written_again(run: Run) -> None:
-    landing = run.landing()
-    assert run.land(landing, 1, *rows(10, 11, 10)) == 2
-    assert run.land(landing, 2, *rows(11, 12)) == 1
+    writer = run.writer()
+    assert run.write_pages(writer, 1, *rows(10, 11, 10)) == 2
+    assert run.write_pages(writer, 2, *rows(11, 12)) == 1
     following = again(run)
-    resumed = following.landing()
-    assert following.land(resumed, 2, *rows(11, 12, 9)) == 1
+    resumed = following.writer()
+    assert following.write_pages(resumed, 2, *rows(11, 12, 9)) == 1
     resumed.complete(WHEN)
     assert run.file.read_bytes() == text(10, 11, 12, 9)
     following.close()
 
 
 def test_pages_above_everything_known_are_not_looked_up(run: Run) -> None:
-    landing = run.landing()
+    writer = run.writer()
     for page in range(1, 20):
-        run.land(landing, page, *rows(*range(page * 200, page * 200 + 200)))
-    assert landing.known.look_ups == 0
-    run.land(landing, 20, *rows(205, 10**17))
-    assert landing.known.look_ups == 1
+        run.write_pages(writer, page, *rows(*range(page * 200, page * 200 + 200)))
+    assert writer.records.lookups == 0
+    run.write_pages(writer, 20, *rows(205, 10**17))
+    assert writer.records.lookups == 1
     following = again(run)
-    resumed = following.landing()
-    following.land(resumed, 21, *rows(10**17 + 1, 10**18))
-    assert resumed.known.look_ups == 0
+    resumed = following.writer()
+    following.write_pages(resumed, 21, *rows(10**17 + 1, 10**18))
+    assert resumed.records.lookups == 0
     following.close()
 
 
-def test_rows_without_an_id_are_told_apart_by_their_bytes(run: Run) -> None:
-    landing = run.landing()
-    assert run.land(landing, 1, [b'{"a":1}', b'{"a":2}'], ["", ""]) == 2
-    assert run.land(landing, 2, [b'{"a":2}', b'{"a":3}'], ["", ""]) == 1
-    landing.close()
+def test_rows_without_an_id_are_identified_by_their_bytes(run: Run) -> None:
+    writer = run.writer()
+    assert run.write_pages(writer, 1, [b'{"a":1}', b'{"a":2}'], ["", ""]) == 2
+    assert run.write_pages(writer, 2, [b'{"a":2}', b'{"a":3}'], ["", ""]) == 1
+    writer.close()
 
 
-def test_ids_that_are_no_numbers_or_too_large_are_told_apart_too(run: Run) -> None:
+def test_ids_that_are_not_numbers_or_too_large_are_identified(run: Run) -> None:
     ids = ["-1", "007", "7", "9223372036854775808", "9999999999999999999", "abc"]
     data = [b"{}"] * len(ids)
-    landing = run.landing()
-    assert run.land(landing, 1, data, ids) == len(ids)
-    assert run.land(landing, 2, data, ids) == 0
-    landing.close()
+    writer = run.writer()
+    assert run.write_pages(writer, 1, data, ids) == len(ids)
+    assert run.write_pages(writer, 2, data, ids) == 0
+    writer.close()
 
 
-def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_begins_anew(run: Run) -> None:
-    landing = run.landing(identified=False)
-    assert run.land(landing, 1, [b"{}", b"{}"], ["", ""]) == 2
-    landing.close()
-    resumed = run.landing(identified=False)
+def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_starts_again(run: Run) -> None:
+    writer = run.writer(identified=False)
+    assert run.write_pages(writer, 1, [b"{}", b"{}"], ["", ""]) == 2
+    writer.close()
+    resumed = run.writer(identified=False)
     assert resumed.position.rows == 0
     resumed.close()
 
 
 def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10))
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
     run.state.finish(["books.invoices"])
-    second = run.landing(asked=RunOptions(full=True))
-    run.land(second, 1, *rows(20))
+    second = run.writer(asked=RunOptions(full=True))
+    run.write_pages(second, 1, *rows(20))
     assert run.file.read_bytes() == text(10)
-    second.over("proven")
+    second.finish_passes("proven")
     second.complete(WHEN)
     assert run.file.read_bytes() == text(20)
     assert not run.part.exists()
 
 
-def test_a_full_read_takes_the_place_of_the_changes_before_it(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10))
+def test_a_full_read_replaces_earlier_changes(run: Run) -> None:
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing()
-    following.land(second, 1, *rows(11))
+    second = following.writer()
+    following.write_pages(second, 1, *rows(11))
     second.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(11)]
     third = again(following, "third")
-    full = third.landing(asked=RunOptions(full=True))
-    third.land(full, 1, *rows(10, 11))
+    full = third.writer(asked=RunOptions(full=True))
+    third.write_pages(full, 1, *rows(10, 11))
     full.complete(WHEN)
     assert run.file.read_bytes() == text(10, 11)
     assert run.changes == []
@@ -143,40 +143,40 @@ def test_a_full_read_takes_the_place_of_the_changes_before_it(run: Run) -> None:
 
 
 def test_a_run_that_finds_nothing_leaves_no_file(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10))
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing()
-    following.land(second, 1, *rows(10))
+    second = following.writer()
+    following.write_pages(second, 1, *rows(10))
     second.complete(WHEN)
     assert run.changes == []
     assert run.file.read_bytes() == text(10)
     following.close()
 
 
-def test_an_end_between_the_last_promise_and_the_name_is_put_right(
+def test_an_end_before_the_file_is_renamed_is_repaired(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
     with monkeypatch.context() as end:
-        end.setattr(type(landing.sink), "settle", lambda _: None)  # and here the process ends
-        landing.complete(WHEN)
+        end.setattr(type(writer.sink), "settle", lambda _: None)  # and here the process ends
+        writer.complete(WHEN)
     assert not run.file.exists()
     following = again(run, "another run")
     assert run.file.read_bytes() == text(10)
     following.close()
 
 
-def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10))
+def test_an_end_before_old_changes_are_removed_is_repaired(run: Run) -> None:
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing(asked=RunOptions(full=True))
-    following.land(second, 1, *rows(20))
-    second.over("proven")
+    second = following.writer(asked=RunOptions(full=True))
+    following.write_pages(second, 1, *rows(20))
+    second.finish_passes("proven")
     second.complete(WHEN)
     run.file.rename(run.part)  # as it was right before the name was given
     run.file.write_bytes(text(10))
@@ -186,137 +186,137 @@ def test_an_end_between_the_old_changes_and_the_new_file_is_put_right(run: Run) 
     third.close()
 
 
-def test_what_a_run_completed_counts_as_done_in_that_run_only(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
-    landing.complete(WHEN)
+def test_a_completed_resource_is_done_in_that_run_only(run: Run) -> None:
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
+    writer.complete(WHEN)
     same = again(run)
-    assert same.landing().position.stand == "complete"
+    assert same.writer().position.status == "complete"
     other = again(same, "another run")
-    position = other.landing().position
-    assert (position.stand, position.rows, position.mode) == ("reading", 0, "compared")
+    position = other.writer().position
+    assert (position.status, position.rows, position.mode) == ("reading", 0, "compared")
     other.close()
 
 
-def test_a_resource_in_the_middle_goes_on_whichever_run_asks(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
-    landing.close()
+def test_any_run_continues_an_unfinished_resource(run: Run) -> None:
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
+    writer.close()
     other = again(run, "another run")
-    resumed = other.landing()
+    resumed = other.writer()
     assert resumed.position.rows == 1
     resumed.close()
     other.close()
 
 
-def test_changes_that_are_given_up_are_read_again_in_full(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10))
+def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing()
-    following.land(second, 1, *rows(11))
+    second = following.writer()
+    following.write_pages(second, 1, *rows(11))
     second.close()
-    fresh = following.landing(asked=RunOptions(fresh=True))
+    fresh = following.writer(asked=RunOptions(fresh=True))
     assert fresh.position.mode == "full"
-    assert following.land(fresh, 1, *rows(10, 11)) == 2
+    assert following.write_pages(fresh, 1, *rows(10, 11)) == 2
     fresh.complete(WHEN)
     assert run.file.read_bytes() == text(10, 11)
     following.close()
 
 
 def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
-    landing.close()
-    anew = run.landing("other filters", asked=RunOptions(fresh=True))
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
+    writer.close()
+    anew = run.writer("other filters", asked=RunOptions(fresh=True))
     assert anew.position.rows == 0
     anew.close()
 
 
-def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10, 11))
+def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run) -> None:
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10, 11))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing()
-    following.land(second, 1, *rows(10, 11, 12))
+    second = following.writer()
+    following.write_pages(second, 1, *rows(10, 11, 12))
     second.complete(WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
-    assert same.landing().position.stand == "complete"
-    sweep = same.landing(asked=RunOptions(sweep=True))
-    assert (sweep.position.stand, sweep.position.mode) == ("reading", "compared")
-    same.land(sweep, 1, *rows(10, 11, 12, 13))
-    sweep.over("proven")
+    assert same.writer().position.status == "complete"
+    sweep = same.writer(asked=RunOptions(sweep=True))
+    assert (sweep.position.status, sweep.position.mode) == ("reading", "compared")
+    same.write_pages(sweep, 1, *rows(10, 11, 12, 13))
+    sweep.finish_passes("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
-    assert same.landing(asked=RunOptions(sweep=True)).position.stand == "complete"
-    assert same.landing(asked=RunOptions(full=True)).position.mode == "full"
+    assert same.writer(asked=RunOptions(sweep=True)).position.status == "complete"
+    assert same.writer(asked=RunOptions(full=True)).position.mode == "full"
     same.close()
 
 
 def test_other_filters_are_refused(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
     with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--fresh"):
-        run.landing("overdue ones")
-    landing.complete(WHEN)
+        run.writer("overdue ones")
+    writer.complete(WHEN)
     following = again(run, "another run")
     with pytest.raises(CheckpointRefused, match=r"other filters.*--fresh"):
-        following.landing("overdue ones")
+        following.writer("overdue ones")
     following.close()
 
 
-def test_a_failed_transaction_promises_nothing(run: Run) -> None:
-    landing = run.landing()
-    run.land(landing, 1, *rows(10))
+def test_a_failed_transaction_writes_nothing(run: Run) -> None:
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
     run.database.execute(
         "CREATE TRIGGER full BEFORE UPDATE ON _zoho_resource"
         " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     )
     with pytest.raises(DestinationError, match="disk full"):
-        run.land(landing, 2, *rows(11))
+        run.write_pages(writer, 2, *rows(11))
     run.database.execute("DROP TRIGGER full")
-    landing.close()
-    resumed = run.landing()
-    assert run.land(resumed, 2, *rows(11, 12)) == 2
+    writer.close()
+    resumed = run.writer()
+    assert run.write_pages(resumed, 2, *rows(11, 12)) == 2
     assert resumed.position.rows == 3
     assert run.part.read_bytes() == text(10, 11, 12)
     resumed.close()
 
 
 def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
-    first = run.landing()
-    run.land(first, 1, *rows(10, 11, 12))
+    first = run.writer()
+    run.write_pages(first, 1, *rows(10, 11, 12))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing(asked=RunOptions(sweep=True))
-    following.land(second, 1, *rows(11))
+    second = following.writer(asked=RunOptions(sweep=True))
+    following.write_pages(second, 1, *rows(11))
     assert second.unseen() == ["10", "12"]
-    second.swept("10", ["10"], WHEN)
+    second.mark_checked("10", ["10"], WHEN)
     assert second.unseen() == ["12"]
-    second.swept("12", [], WHEN)
+    second.mark_checked("12", [], WHEN)
     assert second.unseen() == []
     second.complete(WHEN)
     (path,) = run.changes
     assert path.read_bytes() == b'{"invoice_id":"10","_deleted_time":"%s"}\n' % WHEN.encode()
     third = again(following, "third")
-    assert third.landing(asked=RunOptions(sweep=True)).unseen() == ["11", "12"]
+    assert third.writer(asked=RunOptions(sweep=True)).unseen() == ["11", "12"]
     third.close()
 
 
 @pytest.mark.parametrize("place", [Origin("20345678", PLACE.host), Origin("10234695", "elsewhere")])
 def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Origin) -> None:
     with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another place"):
-        State.open(run.database, place, name="here", fresh=True)
+        Checkpoint.open(run.database, place, name="here", fresh=True)
 
 
 def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> None:
-    run.landing().close()
+    run.writer().close()
     run.database.execute("UPDATE _zoho_place SET form = 99")
     with pytest.raises(CheckpointRefused, match=r"another version.*--fresh"):
-        State.open(run.database, PLACE, name="here")
-    anew = State.open(run.database, PLACE, name="here", fresh=True)
+        Checkpoint.open(run.database, PLACE, name="here")
+    anew = Checkpoint.open(run.database, PLACE, name="here", fresh=True)
     assert anew.positions() == []
 
 
@@ -327,7 +327,7 @@ def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:
         Directory(run.path).open(PLACE)
 
 
-def test_a_checkpoint_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "checkpoint.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(CheckpointRefused, match="cannot be read"):
@@ -336,7 +336,7 @@ def test_a_checkpoint_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 OTHER = (
     "import sys, pathlib\n"
-    "from zoho_async.export.destinations.base import Place\n"
+    "from zoho_async.export.destinations.base import Origin\n"
     "from zoho_async.export.destinations.directory import Directory\n"
     "from zoho_async.export.errors import ExportRunning\n"
 )
@@ -346,7 +346,7 @@ def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
     with pytest.raises(ExportRunning, match="another export is running"):
         Directory(run.path).open(PLACE)
     program = (
-        "try: Directory(sys.argv[1]).open(Place('10234695', 'h'))\n"
+        "try: Directory(sys.argv[1]).open(Origin('10234695', 'h'))\n"
         "except ExportRunning: print('refused')"
     )
     other = subprocess.run(
@@ -358,7 +358,7 @@ def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
     assert other.stdout == "refused\n"
 
 
-def test_a_directory_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DestinationError, match=r"cannot write to .*file.*choose another place"):
         Directory(tmp_path / "file").open(PLACE)
@@ -366,7 +366,7 @@ def test_a_directory_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path)
 
 def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     program = (
-        "held = Directory(sys.argv[1]); held.open(Place('10234695', 'h'))\n"
+        "held = Directory(sys.argv[1]); held.open(Origin('10234695', 'h'))\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

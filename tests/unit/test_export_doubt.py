@@ -1,4 +1,4 @@
-"""A database is told that a record is gone only where that is known."""
+"""A record is marked deleted only if that is known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.export.checkpoint.store import State
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
+from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
 from zoho_async.paging.completeness import Completeness
 
 ITEMS = OperationFacts(
@@ -44,18 +44,18 @@ def run(
     """One run that reads the list as these rows."""
     destination = Sqlite(path)
     database = destination.open(PLACE)
-    state = State.open(database, PLACE, name=str(path))
+    state = Checkpoint.open(database, PLACE, name=str(path))
     state.enter("run", "20261123T020000Z")
     asked = RunOptions(full=full, since=since, narrowed=narrowed)
-    landing = ResourceWriter(state, destination, ITEMS, "all", asked)
-    landing.open()
+    writer = ResourceWriter(state, destination, ITEMS, "all", asked)
+    writer.open()
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
-        landing.land([Sheet(number=1, rows=rows, ids=list(ids))])
-    landing.over(completeness)
-    landing.complete(WHEN)
+        writer.write_pages([PageToWrite(number=1, rows=rows, ids=list(ids))])
+    writer.finish_passes(completeness)
+    writer.complete(WHEN)
     state.finish(["books.items"])
-    landing.close()
+    writer.close()
     destination.close()
 
 
@@ -69,14 +69,14 @@ def there(path: Path) -> dict[str, bool]:
         connection.close()
 
 
-def test_what_a_proven_full_read_did_not_meet_is_gone(path: Path) -> None:
+def test_records_missing_from_a_proven_full_read_are_marked_deleted(path: Path) -> None:
     run(path, ["1", "2", "3"], completeness="proven")
     run(path, ["1", "3"], completeness="proven")
     assert there(path) == {"1": True, "2": False, "3": True}
 
 
 @pytest.mark.parametrize("unproven", ["uncheckable", "changed", "short"])
-def test_what_an_unproven_read_may_have_missed_stays(path: Path, unproven: Completeness) -> None:
+def test_records_missing_from_an_unproven_read_stay(path: Path, unproven: Completeness) -> None:
     run(path, ["1", "2", "3"], completeness="proven")
     run(path, ["1", "3"], completeness=unproven)
     assert there(path) == {"1": True, "2": True, "3": True}
@@ -85,7 +85,7 @@ def test_what_an_unproven_read_may_have_missed_stays(path: Path, unproven: Compl
 
 
 @pytest.mark.parametrize(("since", "narrowed"), [(1.0, False), (None, True)])
-def test_what_a_full_read_of_a_part_was_not_asked_for_stays(
+def test_records_outside_a_narrowed_full_read_stay(
     path: Path, since: float | None, narrowed: bool
 ) -> None:
     run(path, ["1", "2", "3"], completeness="proven")
@@ -93,7 +93,7 @@ def test_what_a_full_read_of_a_part_was_not_asked_for_stays(
     assert there(path) == {"1": True, "2": True, "3": True}
 
 
-def test_a_record_that_was_missed_is_written_again_when_it_is_met(path: Path) -> None:
+def test_a_missed_record_is_written_again_when_it_is_seen(path: Path) -> None:
     run(path, ["1", "2"], completeness="proven")
     run(path, ["1"], completeness="changed")
     connection = sqlite3.connect(path)

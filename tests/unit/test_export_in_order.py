@@ -13,8 +13,8 @@ from zoho_async.export.details.ordered import WIDTH, in_order
 pytestmark = pytest.mark.looptime
 
 
-class Desk:
-    """Answers after a while of its own; keeps what was taken."""
+class Service:
+    """Replies after a random delay. Keeps the replies that were handled."""
 
     def __init__(self, seed: int, fails_at: int | None = None) -> None:
         self.chance = random.Random(seed)
@@ -38,30 +38,30 @@ class Desk:
 
 
 @pytest.mark.parametrize("seed", range(10))
-async def test_answers_are_taken_in_the_order_of_the_questions(seed: int) -> None:
-    desk = Desk(seed)
-    await in_order(range(70), desk.ask, desk.take)
-    assert desk.taken == list(range(70))
-    assert 1 < desk.ahead <= WIDTH
+async def test_replies_are_handled_in_the_order_of_the_requests(seed: int) -> None:
+    service = Service(seed)
+    await in_order(range(70), service.ask, service.take)
+    assert service.taken == list(range(70))
+    assert 1 < service.ahead <= WIDTH
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 13, 69])
-async def test_what_was_answered_before_a_failure_is_taken_and_nothing_after_it(
+async def test_replies_before_a_failure_are_handled_and_none_after_it(
     fails_at: int,
 ) -> None:
-    desk = Desk(3, fails_at)
+    service = Service(3, fails_at)
     with pytest.raises(ZeroDivisionError):
-        await in_order(range(70), desk.ask, desk.take)
-    assert desk.taken == list(range(fails_at))
-    assert desk.asked <= fails_at + WIDTH
+        await in_order(range(70), service.ask, service.take)
+    assert service.taken == list(range(fails_at))
+    assert service.asked <= fails_at + WIDTH
 
 
-async def test_a_failure_to_take_ends_the_asking() -> None:
-    desk = Desk(5)
+async def test_a_failing_handler_ends_the_requests() -> None:
+    service = Service(5)
 
     async def refuse(_: Sequence[tuple[int, int]]) -> None:
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        await in_order(range(70), desk.ask, refuse)
-    assert desk.asked <= WIDTH
+        await in_order(range(70), service.ask, refuse)
+    assert service.asked <= WIDTH

@@ -20,13 +20,13 @@ def row(identity: int, version: int) -> bytes:
 
 def exported(run: Run, versions: dict[int, int], *, asked: RunOptions | None = None) -> None:
     """One run that finds the records in these versions."""
-    landing = run.landing(asked=asked)
+    writer = run.writer(asked=asked)
     rows = [row(identity, version) for identity, version in versions.items()]
-    run.land(landing, 1, rows, [str(identity) for identity in versions])
+    run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
     if asked is not None and asked.sweep:
-        gone = landing.unseen()
-        landing.swept(gone[-1], gone, WHEN)
-    landing.complete(WHEN)
+        gone = writer.unseen()
+        writer.mark_checked(gone[-1], gone, WHEN)
+    writer.complete(WHEN)
     run.close()
 
 
@@ -109,11 +109,11 @@ def test_what_was_completed_right_before_the_end_is_merged_too(
 ) -> None:
     exported(Run(tmp_path), {1: 1})
     run = Run(tmp_path, "b")
-    landing = run.landing()
-    run.land(landing, 1, [row(2, 1)], ["2"])
+    writer = run.writer()
+    run.write_pages(writer, 1, [row(2, 1)], ["2"])
     with monkeypatch.context() as end:
-        end.setattr(type(landing.sink), "settle", lambda _: None)
-        landing.complete(WHEN)
+        end.setattr(type(writer.sink), "settle", lambda _: None)
+        writer.complete(WHEN)
     run.close()
     merge(Directory(tmp_path))
     assert [json.loads(one)["invoice_id"] for one in text_of(tmp_path)] == ["1", "2"]
@@ -165,20 +165,20 @@ def test_changes_that_a_killed_run_left_unfinished_are_none_yet(
 def test_an_interrupted_run_is_left_as_it_is_and_not_in_the_way_of_a_merge(tmp_path: Path) -> None:
     exported(Run(tmp_path), {1: 1})
     run = Run(tmp_path, "b")
-    run.land(run.landing(), 1, [row(2, 1)], ["2"])
+    run.write_pages(run.writer(), 1, [row(2, 1)], ["2"])
     run.close()
     assert merge(Directory(tmp_path)) == []
     again = Run(tmp_path, "b")
-    assert again.landing().position.page == 1
+    assert again.writer().position.page == 1
     again.close()
 
 
 def test_two_rows_without_an_id_are_both_kept(tmp_path: Path) -> None:
     exported(Run(tmp_path), {1: 1})
     run = Run(tmp_path, "b")
-    landing = run.landing()
-    run.land(landing, 1, [b'{"version":1}', b'{"version":2}'], ["", ""])
-    landing.complete(WHEN)
+    writer = run.writer()
+    run.write_pages(writer, 1, [b'{"version":1}', b'{"version":2}'], ["", ""])
+    writer.complete(WHEN)
     run.close()
     merge(Directory(tmp_path))
     assert [json.loads(one)["version"] for one in text_of(tmp_path)] == [1, 1, 2]

@@ -66,14 +66,14 @@ def row(identity: int, version: int) -> bytes:
 
 
 def exported(run: Run, versions: dict[int, int], *, sweep: bool = False) -> None:
-    """One run that finds these versions; a run that detects deletions finds no others."""
-    landing = run.landing(asked=RunOptions(sweep=sweep))
+    """One run that finds the records in these versions; one that sweeps finds no others."""
+    writer = run.writer(asked=RunOptions(sweep=sweep))
     rows = [row(identity, version) for identity, version in versions.items()]
-    run.land(landing, 1, rows, [str(identity) for identity in versions])
+    run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
     if sweep:
-        gone = landing.unseen()
-        landing.swept(gone[-1], gone, WHEN)
-    landing.complete(WHEN)
+        gone = writer.unseen()
+        writer.mark_checked(gone[-1], gone, WHEN)
+    writer.complete(WHEN)
     run.close()
 
 

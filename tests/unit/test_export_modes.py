@@ -16,7 +16,7 @@ from zoho_async.export.incremental import (
     query_of,
     stamp,
     watermark_after,
-    written,
+    zoho_time,
 )
 from zoho_async.paging.times import moment, times_of
 
@@ -24,7 +24,7 @@ NOTHING = Capabilities()
 
 
 @pytest.mark.parametrize(
-    ("resource", "filtering", "mode"),
+    ("resource", "capabilities", "mode"),
     [
         ("books.contacts", NOTHING, "changed"),
         ("books.contacts", Capabilities(changes=False), "newest"),
@@ -37,14 +37,14 @@ NOTHING = Capabilities()
     ],
 )
 def test_a_list_is_read_by_what_it_can_do(
-    resource: str, filtering: Capabilities, mode: Mode
+    resource: str, capabilities: Capabilities, mode: Mode
 ) -> None:
     facts = exportable()[resource]
-    assert choose(facts, known=True, watermark=1.0, filtering=filtering) == mode
-    assert choose(facts, known=False, watermark=1.0, filtering=filtering) == "full"
-    assert choose(facts, known=True, watermark=None, filtering=filtering) == "compared"
-    assert choose(facts, known=True, watermark=1.0, filtering=filtering, full=True) == "full"
-    swept = choose(facts, known=True, watermark=1.0, filtering=filtering, sweep=True)
+    assert choose(facts, known=True, watermark=1.0, capabilities=capabilities) == mode
+    assert choose(facts, known=False, watermark=1.0, capabilities=capabilities) == "full"
+    assert choose(facts, known=True, watermark=None, capabilities=capabilities) == "compared"
+    assert choose(facts, known=True, watermark=1.0, capabilities=capabilities, full=True) == "full"
+    swept = choose(facts, known=True, watermark=1.0, capabilities=capabilities, sweep=True)
     assert swept == "compared"
 
 
@@ -65,9 +65,9 @@ def test_the_watermark_stays_before_the_start_and_never_goes_back(
     assert watermark_after(before, begun=begun, newest=newest, margin=Margin()) == after
 
 
-def test_moments_are_read_with_their_offset_and_written_as_zoho_takes_them() -> None:
+def test_times_are_read_with_their_offset_and_written_as_zoho_takes_them() -> None:
     assert moment("2026-06-09T09:45:19-0400") == moment("2026-06-09T13:45:19+0000")
-    assert written(moment("2026-06-09T09:45:19-0400") or 0) == "2026-06-09T13:45:19+0000"
+    assert zoho_time(moment("2026-06-09T09:45:19-0400") or 0) == "2026-06-09T13:45:19+0000"
     assert stamp(moment("2026-11-23T02:00:00+0000") or 0) == "20261123T020000Z"
     assert [moment(text) for text in ("", " ", "2026-06-09T09:45:19", "soon", 7, None)] == [
         None
@@ -76,7 +76,7 @@ def test_moments_are_read_with_their_offset_and_written_as_zoho_takes_them() -> 
     assert times_of(b"[]").modified is None
 
 
-def test_a_filter_is_asked_from_a_second_before_the_watermark() -> None:
+def test_a_filter_starts_a_second_before_the_watermark() -> None:
     facts = exportable()["books.contacts"]
     low = moment("2026-11-23T02:00:00+0000")
     asked = query_of(facts, "changed", {"status": "active"}, low)
@@ -110,7 +110,7 @@ def test_a_change_behind_the_reader_arrives_by_the_next_run_whatever_our_clock_s
     assert b'"name":77' in part.read_bytes()
 
 
-def test_a_row_that_was_deleted_before_the_reader_moves_no_other_out_of_sight(
+def test_a_deletion_before_the_reader_hides_no_other_row(
     tmp_path: Path,
 ) -> None:
     zoho = a_list("contacts", 4 * PER_PAGE)
@@ -126,13 +126,13 @@ def test_a_row_that_was_deleted_before_the_reader_moves_no_other_out_of_sight(
 
 
 @pytest.mark.parametrize("resource", ["contacts", "items", "projects", "journals"])
-def test_a_quiet_list_is_proven_without_a_call_more(tmp_path: Path, resource: str) -> None:
+def test_an_unchanged_list_is_proven_without_an_extra_call(tmp_path: Path, resource: str) -> None:
     zoho = a_list(resource, 4 * PER_PAGE)
     summary = export(zoho, tmp_path, resource)
     assert (summary.resources[0].proven, zoho.calls) == (True, 4)
 
 
-def test_a_list_that_is_always_edited_is_not_believed_and_compared_next_time(
+def test_a_list_that_keeps_changing_is_unproven_and_compared_next_time(
     tmp_path: Path,
 ) -> None:
     zoho = a_list("items", 4 * PER_PAGE)
@@ -152,7 +152,7 @@ def test_a_list_that_is_always_edited_is_not_believed_and_compared_next_time(
     assert export(zoho, tmp_path, "items").resources[0].mode == "changed"
 
 
-def test_the_newest_rows_are_read_page_by_page_and_no_further(tmp_path: Path) -> None:
+def test_newest_rows_are_read_page_by_page_until_the_watermark(tmp_path: Path) -> None:
     zoho = a_list("journals", 8 * PER_PAGE)
     export(zoho, tmp_path, "journals")
     for place in range(PER_PAGE + 1):
@@ -162,5 +162,5 @@ def test_the_newest_rows_are_read_page_by_page_and_no_further(tmp_path: Path) ->
     calls = zoho.calls
     summary = export(zoho, tmp_path, "journals").resources[0]
     assert (summary.mode, summary.changed, summary.proven) == ("newest", PER_PAGE + 1, True)
-    # two pages, one with rows before the watermark, and the proof that nobody came between
+    # two pages, one page with rows before the watermark, and one call for the proof
     assert zoho.calls - calls == 3 + 1

@@ -73,7 +73,7 @@ def test_a_complete_list_ends_with_the_code_of_the_table(
     ("codes", "code"),
     [([], 0), ([0, 4], 4), ([4, 1, 0], 1), ([4, 1, 3], 3), ([3, 2, 1, 4], 2)],
 )
-def test_of_several_codes_the_one_that_asks_for_most_counts(codes: list[int], code: int) -> None:
+def test_the_first_code_in_precedence_counts(codes: list[int], code: int) -> None:
     assert worst(codes) == code
     assert worst(reversed(codes)) == code
     assert set(PRECEDENCE) == {0, 1, 2, 3, 4}
@@ -92,13 +92,13 @@ def test_of_several_codes_the_one_that_asks_for_most_counts(codes: list[int], co
         (UnreadableReply(ASKED, "it is HTML"), ""),
     ],
 )
-def test_a_failure_that_may_pass_is_no_refusal_that_could_be_remembered(
-    error: ZohoError, refusal: str
-) -> None:
+def test_a_temporary_failure_is_not_stored_as_a_refusal(error: ZohoError, refusal: str) -> None:
     assert refusal_of(error) == refusal
 
 
-def test_a_list_that_changes_in_each_run_is_incomplete_from_the_third_on(tmp_path: Path) -> None:
+def test_a_list_that_changes_in_each_run_is_incomplete_from_the_third_run_on(
+    tmp_path: Path,
+) -> None:
     zoho = a_list("items", 12)
 
     def delete_and_insert() -> None:

@@ -1,4 +1,4 @@
-"""What stands after ``--to``: which destination it is, and what is said where it is none."""
+"""``--to`` names a destination; any other value is refused with advice."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_missing_library_says_what_to_install(
         "postgresql://zoho@127.0.0.1:1/books?password=s3cretPassw0rd&s3cret",
     ],
 )
-def test_a_password_is_never_told(address: str) -> None:
+def test_a_password_is_never_shown(address: str) -> None:
     with pytest.raises(DestinationError) as refused:
         open_and_name(address)
     causes = [refused.value, refused.value.__cause__, refused.value.__context__]

@@ -51,7 +51,7 @@ def test_a_resource_is_named_with_or_without_books(names: list[str], meant: list
     ("name", "near"),
     [("invoces", ("invoices",)), ("books.contact", ("contacts",)), ("xyzzy", ())],
 )
-def test_an_unknown_resource_is_told_with_names_that_come_near(
+def test_an_unknown_resource_is_reported_with_similar_names(
     name: str, near: tuple[str, ...]
 ) -> None:
     with pytest.raises(UnknownResource, match="unknown resource") as refused:

@@ -27,7 +27,7 @@ SIZES = {"books.contacts": 230, "books.invoices": 12}
 
 @pytest.fixture
 def server() -> Generator[Sandbox]:
-    """A sandbox that serves from a thread of its own, as Zoho does."""
+    """A sandbox that serves from another thread."""
     made = Sandbox(sizes=SIZES, minute=1.0)
     told: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
@@ -68,14 +68,14 @@ def test_a_call_exports_all_and_the_next_what_changed(
     assert (server.refused, server.token_requests) == (0, 1)  # limits and token outlive a call
 
 
-async def test_it_can_be_called_where_a_loop_runs(
+async def test_it_can_be_called_inside_a_running_loop(
     server: Sandbox, account: Account, tmp_path: Path
 ) -> None:
     summary = run_export(["invoices"], to=tmp_path / "out", account=account)
     assert summary.rows == 12
 
 
-def test_the_end_of_the_days_quota_is_raised_and_the_same_call_goes_on(
+def test_the_end_of_the_days_quota_is_raised_and_the_same_call_continues(
     server: Sandbox, account: Account, tmp_path: Path
 ) -> None:
     to = tmp_path / "out"
@@ -90,7 +90,7 @@ def test_the_end_of_the_days_quota_is_raised_and_the_same_call_goes_on(
     assert rows(to, "contacts") == server.truth("contacts")
 
 
-def test_a_list_that_may_not_be_read_fails_the_call_when_the_others_are_there(
+def test_a_refused_list_fails_the_call_after_the_others_are_read(
     server: Sandbox, account: Account, tmp_path: Path
 ) -> None:
     refusal = Fault(kind="code", path="*/contacts", status=400, code=4, message="No.", times=None)
@@ -102,7 +102,7 @@ def test_a_list_that_may_not_be_read_fails_the_call_when_the_others_are_there(
 
 
 @pytest.mark.usefixtures("server")
-def test_a_place_that_cannot_be_written_is_told_before_any_call(
+def test_a_place_that_cannot_be_written_is_reported_before_any_call(
     server: Sandbox, account: Account, tmp_path: Path
 ) -> None:
     (tmp_path / "out").write_text("a file")
@@ -112,7 +112,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_call(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="schedulers interrupt by a signal")
-def test_whatever_interrupts_the_caller_ends_the_work_before_it_is_raised() -> None:
+def test_an_interrupt_ends_the_work_before_it_is_raised() -> None:
     begun, undone = threading.Event(), threading.Event()
 
     class Timeout(BaseException):

@@ -1,4 +1,4 @@
-"""Going on with a list that lost rows meanwhile misses none of those that are still there."""
+"""A list that lost rows during an interruption is continued without missing others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.store import State
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.pass_reader import pages_from
-from zoho_async.export.writer import ResourceWriter, RunOptions, Sheet
+from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
 
 PER_PAGE = 3
 
@@ -48,30 +48,30 @@ class FakeList:
 
 
 async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
-    """Read ``pages`` pages (None: to the end) in a process of its own; the file afterwards."""
+    """Read ``pages`` pages (None: to the end) as a new process would; return the file."""
     destination = Directory(directory)
     place = Origin("1", "host")
-    state = State.open(destination.open(place), place, name="here")
+    state = Checkpoint.open(destination.open(place), place, name="here")
     state.enter("run", "20261123T020000Z")
     facts = OperationFacts(
         name="books.invoices.list", method="GET", path="/x", answer="list", row_id="invoice_id"
     )
-    landing = ResourceWriter(state, destination, facts, "all", RunOptions())
-    landing.open()
+    writer = ResourceWriter(state, destination, facts, "all", RunOptions())
+    writer.open()
 
     async def known(page: FakePage) -> bool:
-        return landing.saw(str(page.rows[0]), b"")
+        return writer.is_in_pass(str(page.rows[0]), b"")
 
-    walk = pages_from(landing.position.page, listing.pages, known)
+    walk = pages_from(writer.position.page, listing.pages, known)
     async for page in walk:
         if pages == 0:
             break
         rows, ids = [b"%d" % one for one in page.rows], [str(one) for one in page.rows]
         with state.database.transaction():
-            landing.land([Sheet(number=page.number, rows=rows, ids=ids)])
+            writer.write_pages([PageToWrite(number=page.number, rows=rows, ids=ids)])
         pages = None if pages is None else pages - 1
     await walk.aclose()
-    landing.close()
+    writer.close()
     destination.close()
     return (directory / "books/invoices.jsonl.part").read_bytes()
 
@@ -83,7 +83,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     ),
 )
 @settings(max_examples=100, deadline=None)
-def test_every_row_that_is_still_there_is_read_once_whatever_was_deleted_between(
+def test_every_row_that_is_still_there_is_read_once_after_any_deletions(
     count: int, history: list[tuple[int, set[int], int]]
 ) -> None:
     async def run() -> list[int]:
@@ -112,7 +112,7 @@ async def test_an_unchanged_list_costs_one_page_twice(tmp_path: Path) -> None:
     assert written == b"".join(b"%d\n" % one for one in range(10, 22))
 
 
-async def test_a_list_that_became_shorter_than_the_last_page_is_stepped_back_into(
+async def test_a_list_that_shrank_is_continued_from_an_earlier_page(
     tmp_path: Path,
 ) -> None:
     listing = FakeList(list(range(10, 22)))

@@ -25,7 +25,7 @@ from zoho_async.export import (
     Summary,
     merge,
 )
-from zoho_async.export.capabilities import probe, remember
+from zoho_async.export.capabilities import probe, save_capabilities
 from zoho_async.export.catalog import exportable
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
@@ -204,16 +204,20 @@ async def test_a_probe_tells_which_filters_work_and_later_runs_go_by_it(tmp_path
         lists = exportable()
         contacts = server.store().collection("contacts")
         works = await probe(zoho, lists["books.contacts"])
-        assert (works.filtering.changes, works.filtering.newest, works.calls) == (True, True, 3)
+        assert (works.capabilities.changes, works.capabilities.newest, works.calls) == (
+            True,
+            True,
+            3,
+        )
         assert (await probe(zoho, lists["books.projects"])).calls == 0
         type(contacts.resource).ignored |= {"last_modified_time"}
         try:
             broken = await probe(zoho, lists["books.contacts"])
         finally:
             type(contacts.resource).ignored -= {"last_modified_time"}
-        assert (broken.filtering.changes, broken.mode, broken.calls) == (False, "newest", 2)
+        assert (broken.capabilities.changes, broken.mode, broken.calls) == (False, "newest", 2)
         place = Origin("10234695", "127.0.0.1")
-        remember(Directory(tmp_path), place, [broken])
+        save_capabilities(Directory(tmp_path), place, [broken])
         await export(zoho, tmp_path, "contacts")
         contacts.change(9, {"contact_name": "Changed"})
         calls = server.calls

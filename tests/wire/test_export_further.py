@@ -28,7 +28,15 @@ from zoho_async.export import (
     WaitingForReset,
     merge,
 )
-from zoho_async.export.catalog import BEYOND, KEY, children, every, exportable, is_beyond, written
+from zoho_async.export.catalog import (
+    EXCLUDED,
+    KEY,
+    all_lists,
+    children,
+    exportable,
+    is_excluded,
+    row_facts,
+)
 from zoho_async.export.destinations.duckdb import DuckDb
 from zoho_async.export.destinations.formats import Parquet
 from zoho_async.export.destinations.sqlite import Sqlite
@@ -88,7 +96,7 @@ async def test_rows_are_the_records_in_full_for_one_call_each(tmp_path: Path) ->
         assert (summary.rows, summary.records, summary.done) == (30, 30, True)
         plan = next(event for event in events if isinstance(event, Planned))
         assert (plan.calls, plan.exact, plan.days) == (31, True, 1)
-        assert plan.resources[0].further == 30
+        assert plan.resources[0].detail_calls == 30
         further = next(event for event in events if isinstance(event, DetailsPlanned))
         assert (further.records, further.calls, further.exact) == (30, 30, True)
         last = [event for event in events if isinstance(event, DetailsProgress)][-1]
@@ -347,18 +355,18 @@ def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> No
         for facts in description.load(product).operations:
             if facts.answer != "list":
                 continue
-            if is_beyond(facts):
+            if is_excluded(facts):
                 beyond.add(facts.name.partition(".")[2])
                 continue
             name = facts.resource
             if not facts.name.endswith(".list"):
                 name += f".{facts.name.rpartition('.')[2].removeprefix('list_')}"
-            assert written()[name].path == facts.path, name
+            assert row_facts()[name].path == facts.path, name
             if name in children():
                 parents = children()[name].parents
-                assert (every()[name].path, parents.top_level) == (parents.path, True)
-    assert beyond == set(BEYOND)
-    assert all(BEYOND.values())
+                assert (all_lists()[name].path, parents.top_level) == (parents.path, True)
+    assert beyond == set(EXCLUDED)
+    assert all(EXCLUDED.values())
 
 
 @pytest.mark.long
@@ -367,11 +375,11 @@ async def test_every_list_is_exported_from_a_sandbox_that_plays_all_of_them(
 ) -> None:
     async with sandbox(sizes=dict.fromkeys(exportable(), 2), minute=0.2) as server:
         async with session(server) as zoho:
-            _, summary = await export(zoho, tmp_path, *every())
+            _, summary = await export(zoho, tmp_path, *all_lists())
         failed = {one.resource: one.error for one in summary.resources if one.status != "done"}
         assert failed == {}
-        assert len(summary.resources) == len(every())
-        assert sum(one.rows > 0 for one in summary.resources) > len(every()) * 0.9
+        assert len(summary.resources) == len(all_lists())
+        assert sum(one.rows > 0 for one in summary.resources) > len(all_lists()) * 0.9
 
 
 # -- documents ------------------------------------------------------------------------------------
@@ -556,7 +564,7 @@ async def test_documents_of_what_runs_without_them_brought_are_saved_once_by_the
         since = len(server.arrivals)
         events, summary = await export(zoho, tmp_path, "invoices", files=True)
         (planned,) = (event for event in events if isinstance(event, Planned))
-        assert planned.resources[0].further >= 1
+        assert planned.resources[0].detail_calls >= 1
         assert summary.rows_new == 0 < summary.files
         assert asked(server, since)[f"/books/v3/invoices/{invoices.id(index)}"] == 1
         assert sum(asked(server, since).values()) == summary.calls < 5

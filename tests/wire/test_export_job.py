@@ -320,7 +320,7 @@ async def test_an_export_is_entered_once(tmp_path: Path) -> None:
             with pytest.raises(RuntimeError, match="not ended"):
                 _ = job.summary
             await job.wait()
-        with pytest.raises(RuntimeError, match="entered once"):
+        with pytest.raises(RuntimeError, match="entered only once"):
             await job.__aenter__()
         with pytest.raises(RuntimeError, match="async with"):
             await Export(zoho, ["items"], to=tmp_path).wait()

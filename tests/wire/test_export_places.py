@@ -35,7 +35,7 @@ from zoho_async.export import (
     merge,
     open_destination,
 )
-from zoho_async.export.capabilities import probe, remember
+from zoho_async.export.capabilities import probe, save_capabilities
 from zoho_async.session import Session
 
 _numbers = itertools.count()
@@ -120,10 +120,11 @@ async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
             await job.wait()
         found = await probe(one, facts)
         wrong = msgspec.structs.replace(
-            found, filtering=msgspec.structs.replace(found.filtering, changes=False, newest=False)
+            found,
+            capabilities=msgspec.structs.replace(found.capabilities, changes=False, newest=False),
         )
         place = Origin("10234695", "127.0.0.1")
-        remember(open_destination(target.to), place, [wrong])
+        save_capabilities(open_destination(target.to), place, [wrong])
         async with Export(one, NAMES, to=target.to) as job:
             summary = await job.wait()
         assert {each.resource: each.mode for each in summary.resources} == {

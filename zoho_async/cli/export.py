@@ -37,7 +37,7 @@ from zoho_async.export import (
     Summary,
     open_destination,
 )
-from zoho_async.export.catalog import check_filters, every, exportable, resolve
+from zoho_async.export.catalog import all_lists, check_filters, exportable, resolve
 from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problem_of
 from zoho_async.export.job import accepted
@@ -301,7 +301,7 @@ def check(order: Order) -> None:
         raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
     if order.budget is not None and order.all_organizations:
         raise ConfigurationError("--budget is for one organization: name it with --organization")
-    lists = every() if order.resources else exportable()
+    lists = all_lists() if order.resources else exportable()
     check_filters(filters, resolve(order.resources, lists, filters=filters))
 
 

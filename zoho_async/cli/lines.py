@@ -103,8 +103,8 @@ def plan_lines(plan: Planned) -> list[str]:
         rows = "rows unknown" if one.rows is None else count(one.rows, "row")
         more = "" if one.rows is not None else " or more"
         line = f"  {one.resource:<{width}}  {rows:>14}  {count(one.calls, 'call'):>9}{more}"
-        if one.further:
-            line += f"  ({count(one.further)} of them for single records)"
+        if one.detail_calls:
+            line += f"  ({count(one.detail_calls)} of them for single records)"
         if one.finished:
             line += "  (complete already)"
         elif one.rows_before:

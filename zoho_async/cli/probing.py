@@ -12,7 +12,7 @@ import msgspec
 from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import count
 from zoho_async.export import Origin, open_destination
-from zoho_async.export.capabilities import Probed, probe, remember
+from zoho_async.export.capabilities import ProbeResult, probe, save_capabilities
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.session import Session
 
@@ -44,7 +44,7 @@ class ProbeOrder(Protocol):
 async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     """Ask about each list that is ordered, write down what was learnt, and print it.
 
-    ``json`` prints one object: ``lists`` with ``resource``, ``filtering`` (``changes`` and
+    ``json`` prints one object: ``lists`` with ``resource``, ``capabilities`` (``changes`` and
     ``newest``: true, false, or null where it is not known), ``mode``, ``calls`` and ``error``.
 
     Raises what calls raise, and `ExportError`.
@@ -54,7 +54,7 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     found = [await probe(patient, facts) for facts in lists]
     place = Origin(zoho.organization or "", urlsplit(zoho.api_url).hostname or zoho.api_url)
     destination = open_destination(order.to, order.format, order.flatten)
-    await anyio.to_thread.run_sync(remember, destination, place, found)
+    await anyio.to_thread.run_sync(save_capabilities, destination, place, found)
     if json:
         print(msgspec.json.encode({"lists": found}).decode())
         return
@@ -64,10 +64,12 @@ async def probe_lists(zoho: Session, order: ProbeOrder, *, json: bool) -> None:
     print(f"{count(sum(one.calls for one in found), 'call')} made")
 
 
-def _told(one: Probed) -> str:
+def _told(one: ProbeResult) -> str:
     if one.error is not None:
         return one.error
     text = f"a later run {_READ[one.mode]}"
     if one.calls:
-        text += f" (filter {_SAID[one.filtering.changes]}, order {_SAID[one.filtering.newest]})"
+        text += (
+            f" (filter {_SAID[one.capabilities.changes]}, order {_SAID[one.capabilities.newest]})"
+        )
     return text

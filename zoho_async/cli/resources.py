@@ -10,7 +10,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import children, every
+from zoho_async.export.catalog import all_lists, children
 from zoho_async.export.incremental import Capabilities, Mode, choose
 
 #: What a list offers as evidence that every record was found.
@@ -39,7 +39,7 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
     """What is described of a list."""
-    mode = choose(facts, known=True, watermark=0.0, filtering=Capabilities())
+    mode = choose(facts, known=True, watermark=0.0, capabilities=Capabilities())
     evidence: Evidence = "unknown"
     if facts.totals:
         evidence = "count"
@@ -50,7 +50,7 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
 
 def list_resources(*, json: bool) -> int:
     """Print every list: with words in a terminal, its name alone in a pipe; the exit code."""
-    found = [capabilities(name, facts) for name, facts in every().items()]
+    found = [capabilities(name, facts) for name, facts in all_lists().items()]
     if json:
         for one in found:
             print(msgspec.json.encode(one).decode())

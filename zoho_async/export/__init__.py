@@ -1,14 +1,36 @@
-"""Bulk export jobs: all rows of an organization's lists, each once, and then every change.
+"""Export lists of an organization: every record once, then the changes of each later run.
 
-`Export` is the job. Its modules, from the decision to the disk: `catalog` (which lists there are),
-`modes` (how each is read this time), `plan` (what that costs), `job`, `reading` and `walk` (the
-run), `passes`, `tries` and `proving` (whether it missed anything), `outcomes` (the state of each
-list and the exit code), `sweep` (what was deleted), `lander` and `landing` (where pages come
-down), `state` and `known` (what is remembered). What lists do not tell: `below` (lists below
-records) and `records` (details, documents), `queue`, `following`, `further`, `offspring` and
-`documents` (asking for them, and where that comes down). The place: `destination` (what is asked of
-it), `places` (which one is meant), `directory`, `statefile`, `jsonl` and `formats` (the place made
-of files), and `databases`.
+`Export` runs a job for one organization, `Exports` one job per organization.
+
+Jobs:
+    job           one export job: its options, its tasks, its summary
+    multi         several organizations, one job each
+    run           one job as an ordinary function call, for schedulers
+    events        the events of a running job, and its summary
+    outcomes      the state of each list at the end, and the exit code
+    errors        the errors of exports
+    catalog       which lists can be exported
+    estimate      how many calls a list takes, and how long they last
+
+Reading:
+    incremental   how a list is read: in full, or only what changed
+    capabilities  probe which filters of a list work
+    fetch         fetch list pages and single records
+    reader        read one list to its end
+    pass_reader   read the pages of one pass over a list
+    passes        count the records of each pass
+    prover        prove that a list is complete
+    tries         choose what to try next for that
+    deletions     find records that were deleted
+
+Writing:
+    writer        write the pages of one list to its destination
+    bookmark      continue an export whose rows were moved to another place
+    checkpoint/   the progress of a job, on disk
+    details/      full records, children and documents
+    columns/      rows as typed columns
+    destinations/ files and databases
+    optional      import optional libraries
 """
 
 from zoho_async.export.catalog import exportable

@@ -1,15 +1,15 @@
-"""How far some rows lead, in a form that fits beside them, and going on from there.
+"""Continue an export whose rows were moved to another place, such as a warehouse.
 
-An `Export` keeps its state in its own destination. Where rows go on to another place (a warehouse,
-an object store), the state that matters is what *that place* holds. It is small: whose rows they
-are, the watermark that they lead to, what was learnt of the list (`zoho_async.export.incremental`),
-and the rows of the *boundary*. Whoever commits `Bookmark` together with the rows may throw the
-export's directory away: a new one, seeded with it, reads on from there.
+Model. An `Export` keeps its checkpoint in its destination. If the rows go on to another place, that
+place needs a checkpoint of its rows: a `Bookmark`. It is small, and holds the organization, the
+watermark, what is known of the list, and the rows of the *boundary*. Commit it together with the
+rows. The directory of the export can then be deleted, and a new one, seeded with the bookmark,
+continues.
 
-The boundary are the rows that the next read brings again, because they were modified at the
-watermark or after it: they are known by id and content, and are not written again. Where there are
-more than `MOST` (something changed all records in the last minutes), none is remembered, and those
-rows are written once more: merging by id makes them one.
+The boundary. The next read brings the rows again that were modified at the watermark or later. The
+bookmark knows them by id and content, so they are not written again. If there are more than `MOST`
+(something changed all records in the last minutes), none is stored, and those rows are written once
+more. Merging by id removes the copies.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.incremental import BOUND, Capabilities
 from zoho_async.paging.times import times_of
 from zoho_async.wire.text import untyped_object
 
-#: Rows of the boundary that are remembered at most.
+#: The largest number of boundary rows that is stored.
 MOST: Final = 2_000
 
 
@@ -41,46 +41,48 @@ class Edge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whose rows a place holds, and how far they lead; without an ``organization``, none."""
+    """How far the rows of a place lead. Without ``organization`` it is empty."""
 
     organization: str = ""
     watermark: float | None = None
-    filtering: Capabilities = Capabilities()
+    capabilities: Capabilities = Capabilities()
     boundary: tuple[Edge, ...] = ()
 
 
-def seed(folder: Path, facts: OperationFacts, reached: Bookmark, held: Sequence[str] = ()) -> None:
-    """Have the empty directory ``folder`` go on from ``reached``.
+def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence[str] = ()) -> None:
+    """Make the empty directory ``folder`` continue from a bookmark.
 
-    ``held`` are the ids of the records that stand in the other place, for a sweep to ask about.
+    ``held`` are the ids of the records in the other place, for deletion detection.
     """
     place = Directory(folder)
     try:
-        state = State.open(place.open(None), None, name=place.name)
+        state = Checkpoint.open(place.open(None), None, name=place.name)
         position = state.begin(
             ResourceState(
                 name=facts.resource,
-                stand="resting",
+                status="resting",
                 finished=True,
-                watermark=reached.watermark,
-                filtering=reached.filtering,
-                held={},  # the rows are in the other place
+                watermark=bookmark.watermark,
+                capabilities=bookmark.capabilities,
+                sizes={},  # the rows are in the other place
             )
         )
         with state.database.transaction():
-            known = state.known(position)
-            edges = {edge.key: edge.digest for edge in reached.boundary}
-            known.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
-            state.put(msgspec.structs.replace(position, largest=known.largest))
+            index = state.record_index(position)
+            edges = {edge.key: edge.digest for edge in bookmark.boundary}
+            index.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
+            state.put(msgspec.structs.replace(position, largest=index.largest))
     finally:
         place.close()
 
 
-def reached_by(folder: Path, facts: OperationFacts, organization: str, since: Bookmark) -> Bookmark:
-    """What the rows in ``folder``, which was begun from ``since``, lead to; a run completed it."""
+def bookmark_of(
+    folder: Path, facts: OperationFacts, organization: str, since: Bookmark
+) -> Bookmark:
+    """Return the bookmark after a complete run into ``folder``, which began from ``since``."""
     place = Directory(folder)
     try:
-        position = State.open(place.open(None), None, name=place.name).position(facts.resource)
+        position = Checkpoint.open(place.open(None), None, name=place.name).position(facts.resource)
     finally:
         place.close()
     assert position is not None, "the directory was exported into"
@@ -88,13 +90,13 @@ def reached_by(folder: Path, facts: OperationFacts, organization: str, since: Bo
     return Bookmark(
         organization=organization,
         watermark=watermark,
-        filtering=position.filtering,
+        capabilities=position.capabilities,
         boundary=() if watermark is None else _boundary(folder, facts, since, watermark - BOUND),
     )
 
 
 def _boundary(folder: Path, facts: OperationFacts, since: Bookmark, low: float) -> tuple[Edge, ...]:
-    """The rows of ``folder``, and of the boundary before it, that come again from ``low`` on."""
+    """Return the rows modified from ``low`` on, of ``folder`` and of the earlier boundary."""
     edges = {edge.key: edge for edge in since.boundary}
     for row in _rows(folder, facts):
         modified = times_of(row).modified
@@ -108,7 +110,7 @@ def _boundary(folder: Path, facts: OperationFacts, since: Bookmark, low: float) 
 
 
 def _rows(folder: Path, facts: OperationFacts) -> Iterable[bytes]:
-    """The rows of ``folder``, older ones first."""
+    """Yield the rows of ``folder``, older ones first."""
     files = Directory(folder).files(facts.resource)
     for path in [*([files.full] if files.full.exists() else []), *files.parts()]:
         with path.open("rb") as lines:

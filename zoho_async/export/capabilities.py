@@ -1,15 +1,16 @@
-"""Asking an organization itself which of its lists' filters really filter.
+"""Probe which filters of an organization's lists really work.
 
-Some filters are taken with a 200 and do nothing, and no document tells which. A list that is
-described to filter by last modification is asked three things, one call each:
+Zoho accepts some filters with a 200 and ignores them, and no document says which. A list whose
+description has a filter by last modification is probed with up to three calls:
 
-1. a page, from the newest row on where the list can be sorted so: do its rows come in that order?
-2. what was modified after a moment that lies ahead: nothing may come;
-3. what was modified since the newest row of that page, exactly as runs ask it: that row must come.
+1. Fetch a page, sorted from the newest row if possible. Do its rows come in that order?
+2. Fetch what was modified after a moment in the future. Nothing may come.
+3. Fetch what was modified since the newest row of the first page, as an export does. That row must
+   come.
 
-What is learnt stands in the destination's state, and `modes.choose` goes by it. An empty list, and
-one whose answers settle nothing, teaches nothing: then the description holds, and each run watches
-the filter itself.
+The result is stored in the destination, and `zoho_async.export.incremental.choose` uses it. If a
+list is empty or its replies settle nothing, its description is believed, and each run checks the
+filter while it reads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import ReplyError
 from zoho_async.export import incremental
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.fetch import page_of
 from zoho_async.export.incremental import Capabilities, Mode
@@ -34,26 +35,30 @@ from zoho_async.paging.times import MODIFIED, times_of
 _DAY: Final = 86_400.0
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list turned out to do (None: not known), and how later runs will read it."""
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list can do (None: not known), and how later runs read it."""
 
     resource: str
-    filtering: Capabilities
+    capabilities: Capabilities
     mode: Mode
     calls: int
     error: str | None = None
 
 
-async def probe(zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_CLOCK) -> Probed:
-    """Ask one list. Raises what calls raise, but for a refusal of this list alone."""
-    calls, filtering, error = 0, Capabilities(), None
+async def probe(
+    zoho: PageSource, facts: OperationFacts, clock: Clock = SYSTEM_CLOCK
+) -> ProbeResult:
+    """Probe one list. Raises what calls raise, except a refusal of this list alone."""
+    calls, capabilities, error = 0, Capabilities(), None
     try:
         if incremental.asks_changes(facts) or incremental.sorts_by_change(facts):
-            calls, filtering = await _asked(zoho, facts, clock)
+            calls, capabilities = await _asked(zoho, facts, clock)
     except ReplyError as refusal:
         error = str(refusal)
-    mode = incremental.choose(facts, known=True, watermark=0.0, filtering=filtering)
-    return Probed(resource=facts.resource, filtering=filtering, mode=mode, calls=calls, error=error)
+    mode = incremental.choose(facts, known=True, watermark=0.0, capabilities=capabilities)
+    return ProbeResult(
+        resource=facts.resource, capabilities=capabilities, mode=mode, calls=calls, error=error
+    )
 
 
 async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple[int, Capabilities]:
@@ -69,7 +74,7 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     if not incremental.asks_changes(facts):
         return 1, Capabilities(newest=newest)
     row = max(times, key=lambda one: times[one])
-    ahead = incremental.written(max(clock.time(), times[row]) + _DAY)
+    ahead = incremental.zoho_time(max(clock.time(), times[row]) + _DAY)
     none = await page_of(zoho, facts, {facts.changes: ahead, "per_page": 1}, 1)
     if none.rows:
         return 2, Capabilities(changes=False, newest=newest)
@@ -85,18 +90,20 @@ def _times(page: RowsPage) -> list[float | None]:
     return [times_of(bytes(row)).modified for row in page.rows]
 
 
-def remember(destination: Destination, place: Origin, found: Sequence[Probed]) -> None:
-    """Write down what was learnt, for the runs into ``destination``. Blocks.
+def save_capabilities(
+    destination: Destination, place: Origin, found: Sequence[ProbeResult]
+) -> None:
+    """Store the results in ``destination``, for its later runs. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.
     """
     with writing(destination.name):
         try:
-            state = State.open(destination.open(place), place, name=destination.name)
+            state = Checkpoint.open(destination.open(place), place, name=destination.name)
             for one in found:
                 position = state.position(one.resource)
                 if position is None:
-                    position = ResourceState(name=one.resource, stand="resting", look=0)
-                state.begin(msgspec.structs.replace(position, filtering=one.filtering))
+                    position = ResourceState(name=one.resource, status="resting", pass_number=0)
+                state.begin(msgspec.structs.replace(position, capabilities=one.capabilities))
         finally:
             destination.close()

@@ -1,11 +1,10 @@
-"""Which lists can be exported, and which of them a person means.
+"""Which lists can be exported, and which of them a name means.
 
-A resource is exported through its list: ``product.resource.list``, answered without naming another
-record and without a parameter that must be given. The packed description says which those are, so
-a list that a later description brings can be exported without a change here.
+A resource is exported through its list, ``product.resource.list``, if the list needs no other
+record and no required parameter. `children` are lists that need the id of another record. The
+packed description has them all, so a list that a later description adds needs no change here.
 
-Names are ``product.resource``; without a product it is Books. Lists that hang below a record, and
-further ones, are in `zoho_async.export.catalog`. Hyphens and capitals are forgiven.
+Names are ``product.resource``, of Books if no product is named. Hyphens and capitals are accepted.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from zoho_async.export.incremental import asks_changes
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.wire import Record
 
-#: Parameters that the walk itself sets.
+#: Parameters that the export itself sets.
 _OWN: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "response_option"})
 
 
 @functools.cache
 def exportable() -> Mapping[str, OperationFacts]:
-    """The list of each resource that can be exported, by ``product.resource``, in that order."""
+    """Return the list of each exportable resource, by ``product.resource``, sorted."""
     return exportable_of(
         facts for product in PRODUCTS for facts in description.load(product).operations
     )
 
 
 def exportable_of(operations: Iterable[OperationFacts]) -> dict[str, OperationFacts]:
-    """Those of ``operations`` through which a resource is exported."""
+    """Return the lists among ``operations`` through which resources are exported."""
     lists = {
         facts.resource: facts
         for facts in operations
@@ -56,11 +55,11 @@ def resolve(
     filters: Iterable[str] = (),
     scopes: Collection[str] | None = None,
 ) -> list[OperationFacts]:
-    """The lists that ``names`` mean, each once, in their order.
+    """Return the lists that ``names`` mean, each once, in their order.
 
-    Without a name: every list that takes ``filters`` and that ``scopes`` allow; where these are not
-    known, those of Books. Raises `UnknownResource` with the names that come near, and
-    `UnknownFilter` where no list is left.
+    Without names: every list that takes ``filters`` and that ``scopes`` allow; if the scopes are
+    not known, those of Books. Raises `UnknownResource` with similar names, and `UnknownFilter` if
+    no list is left.
     """
     if names:
         lists = {facts.name: facts for name in names for facts in [_named(name, known)]}
@@ -76,7 +75,7 @@ def resolve(
 
 
 def _is_allowed(scope: str, scopes: Collection[str]) -> bool:
-    """Whether the token's ``scopes`` hold ``scope``, or one that holds it too."""
+    """Whether ``scopes`` contain ``scope``, or a scope that includes it."""
     service, _, rest = scope.lower().partition(".")
     module = rest.partition(".")[0]
     enough = {scope.lower(), f"{service}.{module}.all", f"{service}.fullaccess.all"}
@@ -94,7 +93,7 @@ def _named(name: str, known: Mapping[str, OperationFacts]) -> OperationFacts:
 
 
 def list_operation(facts: OperationFacts) -> ListOperation[Record]:
-    """The list as the pager wants it; its rows are never decoded here."""
+    """Return the list's operation for the pager. Rows are not decoded."""
     return ListOperation(
         name=facts.name,
         product=PRODUCTS[facts.product],
@@ -112,7 +111,7 @@ def list_operation(facts: OperationFacts) -> ListOperation[Record]:
 
 
 def taken_by(facts: OperationFacts) -> set[str]:
-    """The names of the filters that a list takes."""
+    """Return the names of the filters that a list takes."""
     return {
         name
         for parameter in facts.query
@@ -133,22 +132,22 @@ def check_filters(filters: Mapping[str, str], lists: Iterable[OperationFacts]) -
 
 
 def check_since(lists: Iterable[OperationFacts]) -> None:
-    """Raise `UnknownFilter` unless every list can be asked for what changed since a moment."""
+    """Raise `UnknownFilter` unless every list can be filtered by last modification."""
     unable = [facts.resource for facts in lists if not asks_changes(facts)]
     if unable:
         raise UnknownFilter(
-            f"{', '.join(unable)} cannot be asked for what changed since a moment: "
-            "leave out --since, or these"
+            f"{', '.join(unable)} cannot be filtered by last modification: "
+            "leave out --since, or these lists"
         )
 
 
 def _choices(taken: set[str]) -> str:
-    return f"it has {', '.join(sorted(taken))}" if taken else "it has none"
+    return f"it has {', '.join(sorted(taken))}" if taken else "it has no filters"
 
 
 @functools.cache
 def single_reads() -> Mapping[str, OperationFacts]:
-    """The read of a single record, by the resource of each list that has one."""
+    """Return the read of a single record, by the resource of each list that has one."""
     found: dict[str, OperationFacts] = {}
     for product in PRODUCTS:
         for facts in description.load(product).operations:
@@ -163,7 +162,7 @@ def single_reads() -> Mapping[str, OperationFacts]:
 #: The field that names a child among all children of its kind.
 KEY: Final = "_key"
 
-#: By the parameter that takes a parent's id: the resource whose list has the parents.
+#: The resource whose list has the parents, by the parameter that takes a parent's id.
 _PARENTS: Final = {
     "account_id": "chart_of_accounts",
     "bill_ids": "bills",
@@ -173,29 +172,28 @@ _PARENTS: Final = {
     "tag_id": "reporting_tags",
 }
 
-#: Where a parent is not named by its id: the field of its row that names it.
+#: The field of a parent's row that names it, if that is not its id.
 _NAMED_BY: Final = {"module_name": "module_api_name"}
 
-#: Lists that no export reads, and why.
-BEYOND: Final = {
+#: Lists that are not exported, with the reason.
+EXCLUDED: Final = {
     "base_currency_adjustment.list_contacts": (
-        "it calculates an adjustment that somebody is about to make, from a rate and a date"
+        "it calculates an adjustment that is about to be made, from a rate and a date"
     ),
     "bank_transactions.list_matching": (
         "it suggests what a transaction that has no category may match, and holds no records"
     ),
     "contacts.list_autobill_recurring_invoices": "it needs ids of cards, which no list gives",
     "items.list_details": "it is how --details reads the items",
-    "replenishments.list_order_details": "it needs a kind of order besides an id",
+    "replenishments.list_order_details": "it needs a kind of order in addition to an id",
 }
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
-    """A list that needs the id of another record.
+    """A list that needs the id of another record, its parent.
 
-    ``facts`` are its own, ``parents`` those of the list that has the parents. The parent's field
-    ``value`` goes into the parameter ``parameter``, which stands in the path or (``in_query``)
-    behind it; rows get it as ``name``.
+    ``facts`` describe the list, ``parents`` the list of its parents. The parent's field ``value``
+    is sent as ``parameter``, in the path or (``in_query``) in the query. Rows get it as ``name``.
     """
 
     facts: OperationFacts
@@ -207,36 +205,36 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def every() -> Mapping[str, OperationFacts]:
-    """Every list that can be walked for an export, by the name of what is exported.
+def all_lists() -> Mapping[str, OperationFacts]:
+    """Return every list that an export can read, by the name of the resource.
 
-    For children that is the list of their parents, under the children's name.
+    For children that is the list of their parents, under the name of the children.
     """
     walked = {name: _renamed(child.parents, name) for name, child in children().items()}
-    return dict(sorted({**_standing(), **walked}.items()))
+    return dict(sorted({**_top_level_lists(), **walked}.items()))
 
 
 @functools.cache
-def written() -> Mapping[str, OperationFacts]:
-    """What the rows are that an export writes, by its name: those of children for children."""
+def row_facts() -> Mapping[str, OperationFacts]:
+    """Return the description of the rows that an export writes, by the name of the resource."""
     rows = {name: _as_written(child, name) for name, child in children().items()}
-    return {**_standing(), **rows}
+    return {**_top_level_lists(), **rows}
 
 
 @functools.cache
 def children() -> Mapping[str, Child]:
-    """The lists that hang below records, by the name under which they are exported."""
+    """Return the child lists, by the name under which they are exported."""
     found: dict[str, Child] = {}
     for product in PRODUCTS:
         for facts in description.load(product).operations:
-            if facts.answer == "list" and not facts.top_level and not is_beyond(facts):
+            if facts.answer == "list" and not facts.top_level and not is_excluded(facts):
                 found[name_of(facts)] = _child(facts)
     return found
 
 
 @functools.cache
 def reads_of_parents() -> dict[str, OperationFacts]:
-    """The read of a single parent, by the name of the children; for those that have one."""
+    """Return the read of a single parent, by the name of the children, if there is one."""
     reads = single_reads()
     return {
         name: reads[child.parents.resource]
@@ -253,14 +251,14 @@ def name_of(facts: OperationFacts) -> str:
     return f"{facts.resource}.{function.removeprefix('list_')}"
 
 
-def is_beyond(facts: OperationFacts) -> bool:
-    """Whether no export reads this list; `BEYOND` says why."""
-    return facts.name.partition(".")[2] in BEYOND
+def is_excluded(facts: OperationFacts) -> bool:
+    """Whether this list is not exported; `EXCLUDED` says why."""
+    return facts.name.partition(".")[2] in EXCLUDED
 
 
 @functools.cache
-def _standing() -> Mapping[str, OperationFacts]:
-    """The lists that need no other record."""
+def _top_level_lists() -> Mapping[str, OperationFacts]:
+    """Return the lists that need no other record."""
     found = dict(exportable())
     for product in PRODUCTS:
         for facts in description.load(product).operations:
@@ -286,7 +284,7 @@ def _child(facts: OperationFacts) -> Child:
 
 
 def _parents(facts: OperationFacts, parameter: str, *, in_path: bool) -> OperationFacts:
-    lists = _standing()
+    lists = _top_level_lists()
     above = facts.path.partition("/{")[0] if in_path else ""
     for one in lists.values():
         if one.product == facts.product and one.path == above:

@@ -1,13 +1,12 @@
-"""Finding records that were deleted: lists never show them, so their absence must be asked about.
+"""Find records that were deleted. Lists do not show them, so each missing record is checked.
 
-A swept resource is read whole and compared (`modes`). Records that were known and not met in the
-whole list are *candidates*: deleted, or hidden (another filter, a list that missed them). Each is
-asked for by its own read, and only an answer that says that there is no such record makes it gone;
-whatever else comes back leaves it as it is. The gone are marked in the destination and forgotten.
+Model. The whole list is read. Known records that it did not show are *candidates*: they are
+deleted, hidden by a filter, or were missed. Each candidate is fetched by its id. Only a reply that
+says "no such record" counts as deleted; any other reply changes nothing. Deleted records are marked
+in the destination and removed from the record index.
 
-One call a candidate, so the sweep has a budget for the whole job: what it does not reach is asked
-about by the next sweep. Where a resource has no read of single records nothing can be confirmed,
-and nothing is marked.
+Each candidate costs one call, so the job has a limit for them. The next detection checks the rest.
+If a resource has no read of single records, nothing can be confirmed and nothing is marked.
 """
 
 from __future__ import annotations
@@ -30,12 +29,15 @@ from zoho_async.export.fetch import is_gone
 from zoho_async.export.writer import Blocking, ResourceWriter
 from zoho_async.paging import PageSource
 
-#: Questions after which what was found is written down.
+#: Records that are checked before the results are written.
 _AT_ONCE: Final = 20
 
 
 class DeletionDetector:
-    """The sweep of one job. ``reads`` are the single reads by resource; ``budget`` the calls."""
+    """Detects deleted records for one job. ``reads`` are the reads of single records.
+
+    ``budget`` is the largest number of calls, None for no limit.
+    """
 
     def __init__(
         self,
@@ -51,44 +53,44 @@ class DeletionDetector:
         self._calls: Final[dict[str, int]] = {}
 
     def calls(self, resource: str) -> int:
-        """The calls that were made for single records of ``resource``."""
+        """The calls made for single records of ``resource``."""
         return self._calls.get(resource, 0)
 
     async def run(
         self,
-        landing: ResourceWriter,
+        writer: ResourceWriter,
         zoho: PageSource,
-        tell: Callable[[ExportEvent], Awaitable[None]],
+        report: Callable[[ExportEvent], Awaitable[None]],
     ) -> None:
-        """Ask about every record that ``landing``'s read did not meet, within the budget."""
-        resource = landing.facts.resource
+        """Check every record that the read of ``writer`` did not show, within the limit."""
+        resource = writer.facts.resource
         read = self._reads.get(resource)
         if read is None:
             return
-        while some := await self._blocking(landing.unseen):
+        while some := await self._blocking(writer.unseen):
             for start in range(0, len(some), _AT_ONCE):
-                asked = some[start : start + _AT_ONCE]
+                batch = some[start : start + _AT_ONCE]
                 if self._left is not None:
-                    asked = asked[: self._left]
-                    self._left -= len(asked)
-                if not asked:
+                    batch = batch[: self._left]
+                    self._left -= len(batch)
+                if not batch:
                     return
-                gone = [one for one in asked if await self._is_gone(zoho, read, one)]
-                await self._note(landing, asked[-1], gone)
-                await tell(
+                gone = [one for one in batch if await self._is_gone(zoho, read, one)]
+                await self._note(writer, batch[-1], gone)
+                await report(
                     DetectingDeletions(
                         resource=resource,
                         asked=self.calls(resource),
-                        gone=landing.position.deleted,
+                        gone=writer.position.deleted,
                     )
                 )
 
-    async def _note(self, landing: ResourceWriter, last: str, gone: list[str]) -> None:
-        when = incremental.written(self._clock.time())
-        await self._blocking(lambda: landing.swept(last, gone, when))
+    async def _note(self, writer: ResourceWriter, last: str, gone: list[str]) -> None:
+        when = incremental.zoho_time(self._clock.time())
+        await self._blocking(lambda: writer.mark_checked(last, gone, when))
 
     async def _is_gone(self, zoho: PageSource, read: OperationFacts, identity: str) -> bool:
-        if identity.startswith("#"):  # a row that had no id: nobody can ask for it
+        if identity.startswith("#"):  # a row without an id cannot be fetched
             return False
         self._calls[read.resource] = self.calls(read.resource) + 1
         try:

@@ -1,4 +1,4 @@
-"""What keeps an export from starting or going on, each with what to do about it."""
+"""Errors that keep an export from starting or continuing, each with what to do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zoho_async.export.events import ResourceSummary, Summary
 
 
 class ExportError(ZohoError):
-    """An export cannot start or go on; nothing that was promised is lost."""
+    """An export cannot start or continue. What it wrote before stays valid."""
 
 
 class UnknownResource(ExportError, ConfigurationError):
-    """No list of that name can be exported; ``near`` are names that look like it."""
+    """No exportable list has that name. ``near`` holds similar names."""
 
     def __init__(self, name: str, near: Sequence[str], why: str = "") -> None:
         self.name: Final = name
@@ -29,17 +29,17 @@ class UnknownResource(ExportError, ConfigurationError):
 
 
 class UnknownFilter(ExportError, ConfigurationError):
-    """A filter is not a parameter of one of the lists that are asked for."""
+    """A list does not have a filter of that name."""
 
 
 class CheckpointRefused(ExportError):
-    """The place holds an export that this run must not touch (another organization, say)."""
+    """The destination holds another export, for example of another organization."""
 
 
 class DestinationChanged(CheckpointRefused):
-    """A person changed what an export wrote; ``resource`` must be read in full, as they ask.
+    """A person changed what an export wrote, so ``resource`` must be read in full again.
 
-    ``option`` is the option of the command that does it.
+    ``option`` is the option of the command that does so.
     """
 
     def __init__(self, resource: str, cause: str, option: str) -> None:
@@ -49,32 +49,36 @@ class DestinationChanged(CheckpointRefused):
 
 
 class ExportRunning(ExportError):
-    """Another run is exporting into the same place now."""
+    """Another run is writing to the same destination."""
 
     def __init__(self, place: Path | str) -> None:
         self.place: Final = str(place)
         super().__init__(
             f"another export is running into {place}, or another program has it open; "
-            "let it end, or choose another place"
+            "wait until it ends, or choose another place"
         )
 
 
 class DestinationError(ExportError):
-    """The place cannot be written. What was promised before stands.
+    """The destination cannot be written. What was written before stays.
 
-    ``advice`` is what to do about it, where that is known better than by the default.
+    ``advice`` says what to do, if it differs from the default advice.
     """
 
     def __init__(self, place: Path | str, cause: str, advice: str = "") -> None:
         self.place: Final = str(place)
         advice = advice or (
-            "make it writable (or make room) and run the same again, or choose another place"
+            "make it writable (or make room) and run the same command again, "
+            "or choose another place"
         )
         super().__init__(f"cannot write to {place}: {cause}; {advice}")
 
 
 class ExportIncomplete(ExportError):
-    """Some lists could not be read or are not complete; the others are. ``summary`` has each."""
+    """Some lists were not read or are not complete. All other lists are.
+
+    ``summary`` has the state of each list.
+    """
 
     def __init__(self, summary: Summary) -> None:
         self.summary: Final = summary
@@ -82,13 +86,13 @@ class ExportIncomplete(ExportError):
 
 
 def problem_of(one: ResourceSummary) -> str:
-    """What is wrong with a list that is not complete, and what to do about it."""
+    """Say what is wrong with an incomplete list, and what to do about it."""
     if one.error:
         return f"{one.resource}: {one.error}"
     if one.state == "short":
         return (
             f"{one.resource} is short: {one.missing:,} records that the list counts were not "
-            f"found; run it again, or accept it with --accept short:{one.resource}"
+            f"found; run the same command again, or accept it with --accept short:{one.resource}"
         )
     if one.state in ("changed", "keeps_changing"):
         return f"{one.resource} changed while it was read, so a record may be missing"

@@ -1,12 +1,12 @@
-"""How many calls a list takes and how long the limits make them last.
+"""Estimate how many calls a list takes, and how long the limits make them last.
 
-A page holds at most ``per_page`` rows, and an empty list still takes a call to be known empty, so
-``max(1, ceil(rows / per_page))`` is the least for ``rows`` rows. Where Zoho counts the rows the
-plan is exact. Where it does not, a list that seems to end on its first page takes one page more
-that proves the end, and of a longer one only the next page is certain.
+A page holds at most ``per_page`` rows, and an empty list takes one call, so ``rows`` rows take at
+least ``max(1, ceil(rows / per_page))`` calls. The plan is exact if Zoho counts the rows. If not, a
+list that seems to end on its first page takes one more page that proves its end; for a longer list
+only the next page is certain.
 
-Bulk calls pass a token bucket that is full at the start (``burst``) and refills steadily, so that
-``calls`` of them take as long as the refilling of all but the first ``burst``.
+Bulk calls pass a token bucket that is full at the start (``burst``) and refills steadily. So
+``calls`` of them take as long as refilling all but the first ``burst``.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoho_async.export.details.writer import Further
-    from zoho_async.export.events import FurtherWork
+    from zoho_async.export.details.writer import DetailPlan
+    from zoho_async.export.events import DetailWork
     from zoho_async.limits import Limits, Snapshot
 
 
 def least_calls(rows: int, per_page: int) -> int:
-    """The fewest calls that can bring ``rows`` rows."""
+    """Return the smallest number of calls that can bring ``rows`` rows."""
     return max(1, math.ceil(rows / per_page))
 
 
 def calls_ahead(
     total: int | None, *, per_page: int, page: int, rows: int, more: bool | None
 ) -> tuple[int, bool]:
-    """Calls from page ``page`` (just read, with ``rows`` rows) on, and whether that is exact.
+    """Return the calls from page ``page`` (just read, with ``rows`` rows) on, and whether that is
+    exact.
 
-    ``more`` is the page's ``has_more_page``, None where the list says nothing of pages.
+    ``more`` is the page's ``has_more_page``, None if the list does not say.
     """
     if total is not None:
         return max(1, math.ceil(total / per_page) - page + 1), True
@@ -39,31 +40,30 @@ def calls_ahead(
     return 2, more is False
 
 
-def further_calls(
-    further: Further, records: int, only: FurtherWork | None = None
+def detail_calls(
+    detail_plan: DetailPlan, records: int, only: DetailWork | None = None
 ) -> tuple[int, bool]:
-    """Calls that the further questions about so many records take, and whether that is exact.
+    """Return the calls for the details of so many records, and whether that is exact.
 
-    Children may take more than a page. What is attached to a record takes a call for its read and
-    one per document, and only its row or that read tells whether there is any. A
-    batch read of which it is not known that it tells all is not counted on.
-    ``only`` counts one kind of question.
+    Children may take more than one page. Attachments take a call for the record's read and one per
+    document, and only the row or that read says whether there are any. A batch read that is not
+    known to return full records is not counted on. ``only`` counts one kind of work.
     """
     calls, exact = 0, True
-    if further.details is not None and only in (None, "details"):
-        batches = further.details.batches
+    if detail_plan.details is not None and only in (None, "details"):
+        batches = detail_plan.details.batches
         most = batches.most if batches and not batches.proof else 1
         calls += math.ceil(records / most)
-    if further.child is not None and only in (None, "children"):
+    if detail_plan.child is not None and only in (None, "children"):
         calls, exact = calls + records, False
-    if further.papers is not None and only in (None, "files"):
-        calls += records * (further.papers.printed is not None)
-        exact = not further.papers.attached and not further.papers.several
+    if detail_plan.documents is not None and only in (None, "files"):
+        calls += records * (detail_plan.documents.printed is not None)
+        exact = not detail_plan.documents.attachments and not detail_plan.documents.many_attachments
     return calls, exact
 
 
 def days_needed(calls: int, today: Snapshot, limits: Limits) -> int | None:
-    """Days on which ``calls`` bulk calls are made, this one included; None: that is not known."""
+    """Return the days that ``calls`` bulk calls take, today included; None if not known."""
     left = bulk_left(today, limits)
     if left is None or calls <= left:
         return None if left is None else 1
@@ -72,7 +72,7 @@ def days_needed(calls: int, today: Snapshot, limits: Limits) -> int | None:
 
 
 def bulk_left(today: Snapshot, limits: Limits) -> int | None:
-    """Calls that bulk may still make this day, None where that is not known."""
+    """Return the bulk calls left today, None if not known."""
     if today.day_remaining is None:
         return None
     return max(0, today.day_remaining - _reserved(today, limits))
@@ -84,7 +84,7 @@ def _reserved(today: Snapshot, limits: Limits) -> int:
 
 
 def estimated_seconds(calls: int, *, rate: float, burst: int) -> float:
-    """How long ``calls`` calls take at ``rate`` calls a second after a burst of ``burst``."""
+    """Return the seconds that ``calls`` take at ``rate`` per second after a ``burst``."""
     if rate <= 0:
         return 0.0
     return max(0.0, (calls - burst) / rate)

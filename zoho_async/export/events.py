@@ -1,8 +1,8 @@
-"""What an export tells while it runs, and its summary at the end.
+"""Events of a running export, and its summary.
 
-Events come in the order in which things happened. A row counted in an event is durable: it is in
-its file or table and the state knows it. Times are seconds; sizes are bytes. ``file`` says where
-the rows are: a path, or the name of a table.
+Events arrive in the order in which things happened. Rows counted in an event are durable: they are
+in their file or table, and in the checkpoint. Times are in seconds, sizes in bytes. ``file`` is the
+path or the table that holds the rows.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
 
-FurtherWork: TypeAlias = Literal["details", "children", "files"]
+DetailWork: TypeAlias = Literal["details", "children", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 
 
 class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies ahead for one resource.
+    """The plan for one resource.
 
-    ``mode`` says how it is read (see `zoho_async.export.incremental`). ``rows`` are those of the
-    list as Zoho counted them, None where Zoho does not say. ``calls`` are those still to make, the
-    first page included: exact where ``rows`` is known, otherwise the least that is certain.
-    ``rows_before`` were written by an earlier, interrupted run; ``finished`` says that the earlier
-    run wrote all of them. ``further`` of the calls are for single records: their details, children
-    and documents.
+    ``mode`` is how the list is read (`zoho_async.export.incremental`). ``rows`` is Zoho's count of
+    the list, None if Zoho gives none. ``calls`` are still to be made, including the first page. The
+    number is exact if ``rows`` is known; otherwise it is the certain minimum. ``detail_calls`` of
+    them fetch single records: their details, children and documents. ``rows_before`` were written
+    by an earlier, interrupted run. ``finished`` says that the earlier run wrote all rows.
     """
 
     resource: str
@@ -38,15 +37,15 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "full"
     rows_before: int = 0
     finished: bool = False
-    further: int = 0
+    detail_calls: int = 0
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """The first page of every resource has come, so the size of the job is known.
+    """The first page of every resource was read, so the size of the job is known.
 
-    ``rows`` and ``calls`` are sums over the resources (of what is known: ``exact`` says whether
-    that is all of it), ``seconds`` is the time that the limits take for those calls, and ``days``
-    how many of the organization's days they take of its quota, None where that is not known.
+    ``rows`` and ``calls`` are sums over the resources. ``exact`` says whether they are complete.
+    ``seconds`` is how long the limits make the calls last. ``days`` is how many days of the
+    organization's quota they take, None if that is not known.
     """
 
     resources: tuple[PlannedResource, ...]
@@ -58,7 +57,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """One more page is durable: ``rows`` were written so far; the list has ``total``."""
+    """One more page is durable. ``rows`` were written so far, ``total`` is the list's count."""
 
     resource: str
     page: int
@@ -68,14 +67,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NextPass(msgspec.Struct, frozen=True, kw_only=True):
-    """The list was edited while it was read, and a row may have been missed: it is read again."""
+    """The list changed while it was read, so it is read again. ``pass_number`` counts from 1."""
 
     resource: str
-    look: int
+    pass_number: int
 
 
 class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that the list no longer has were asked about: ``asked`` so far, ``gone`` of them."""
+    """Records that the list no longer shows were checked. ``gone`` of ``asked`` were deleted."""
 
     resource: str
     asked: int
@@ -83,13 +82,13 @@ class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetailsPlanned(msgspec.Struct, frozen=True, kw_only=True):
-    """A list is at its end: so many ``records`` are asked for their details, children or files.
+    """The list is read, and ``records`` are now asked for their details, children or files.
 
-    They take so many ``calls``; ``exact`` says whether no more. ``days`` is as in `Planned`.
+    This takes ``calls``; ``exact`` says that it takes no more. ``days`` is as in `Planned`.
     """
 
     resource: str
-    work: FurtherWork
+    work: DetailWork
     records: int
     calls: int
     exact: bool
@@ -97,13 +96,13 @@ class DetailsPlanned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetailsProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """``asked`` records of the ``of`` that are asked for are durable with what they brought.
+    """``asked`` of the ``of`` records are done and durable.
 
-    ``rows`` were written of the resource so far, in so many ``bytes``.
+    ``rows`` and ``bytes`` of the resource were written so far.
     """
 
     resource: str
-    work: FurtherWork
+    work: DetailWork
     asked: int
     of: int
     rows: int
@@ -111,10 +110,10 @@ class DetailsProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A document of a record was refused, is missing or came broken. The next run asks again.
+    """A document could not be downloaded. The next run tries again.
 
-    ``record`` is the record's id; ``document`` the document's id, or what it is (``pdf``,
-    ``attachment``, ``receipt``, ``image``) if it has none.
+    ``record`` is the record's id. ``document`` is the document's id, or its kind (``pdf``,
+    ``attachment``, ``receipt``, ``image``) if it has no id.
     """
 
     resource: str
@@ -124,9 +123,9 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaitingForReset(msgspec.Struct, frozen=True, kw_only=True):
-    """The day's calls are used up: the job goes on by itself in ``seconds``.
+    """The day's calls are used up. The job continues by itself after ``seconds``.
 
-    None where Zoho named no reset: then it is asked once an hour.
+    If Zoho names no reset, ``seconds=None``, and the job tries again every hour.
     """
 
     organization: str
@@ -134,13 +133,13 @@ class WaitingForReset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
-    """A resource's part is complete and stands under its own name.
+    """A resource is complete and in place.
 
-    ``rows`` were written, ``new`` of them for records not known before and ``changed`` for others;
-    ``deleted`` were found gone. ``total`` is Zoho's own count from the first page, None where it
-    gave none. ``completeness`` says whether no row was missed (`zoho_async.paging.completeness`),
-    and ``missing`` how many rows the list counts beyond those that were found. ``proven`` is the
-    same in short (None: uncheckable).
+    ``rows`` were written: ``new`` ones for unknown records and ``changed`` ones for known records.
+    ``deleted`` records were found to be gone. ``total`` is Zoho's count from the first page, None
+    if Zoho gave no count. ``completeness`` says whether a row can be missing
+    (`zoho_async.paging.completeness`), ``missing`` how many more rows Zoho counts than were found.
+    ``proven`` is ``completeness`` in short; None means uncheckable.
     """
 
     resource: str
@@ -158,10 +157,10 @@ class ResourceDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """Zoho refused this list for a reason of its own; the other resources go on.
+    """Zoho refused this list, or failed on it. The other lists continue.
 
-    ``allowed`` False: the token's scopes do not hold it, and it was not asked for by name.
-    ``state`` is ``refused``, ``refused_before`` (for the same reason as in the last run) or
+    ``allowed`` is False if the token's scopes do not include the list and it was not named.
+    ``state`` is ``refused``, ``refused_before`` (the same refusal as in the last run) or
     ``failed``.
     """
 
@@ -186,17 +185,20 @@ ExportEvent: TypeAlias = (
 
 
 class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """How one resource stands at the end of a run.
+    """The result of one resource at the end of a run.
 
-    ``rows`` were written in this part (by an interrupted run before it, too), ``new`` for records
-    not known before and ``changed`` for others, ``deleted`` were found gone; ``rows_new`` are those
-    of the rows that this run wrote. ``calls`` were made by this run, ``pages`` of them for pages of
-    the list, and ``least_calls`` could have been enough for the rows that it read. ``records`` were
-    asked for their details or children by this run, and ``files`` of them saved.
-    ``passed_over`` counts records whose children Zoho refused, and documents that could not be
-    saved (`DocumentFailed`). ``completeness`` (None before the list was read), ``missing`` and
-    ``proven`` are as in `ResourceDone`. ``state`` and ``exit_code`` are explained in
-    `zoho_async.export.outcomes`. ``note`` says that and why a list was read in full again.
+    ``rows`` were written for this part, also by an earlier, interrupted run: ``new`` ones for
+    unknown records and ``changed`` ones for known records. ``rows_new`` are those that this run
+    wrote. ``deleted`` records were found to be gone.
+
+    ``calls`` were made by this run, ``pages`` of them for pages of the list. ``least_calls`` is the
+    smallest number that could have brought these rows. ``records`` were asked for details or
+    children, and ``files`` were saved. ``passed_over`` counts records whose children Zoho refused,
+    and documents that could not be saved (`DocumentFailed`).
+
+    ``completeness`` (None before the list was read), ``missing`` and ``proven`` are as in
+    `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
+    why a list was read in full again.
     """
 
     resource: str
@@ -226,13 +228,12 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. ``done`` says that every resource that is allowed is complete.
+    """The result of a run. ``done`` says that every allowed resource is complete.
 
-    ``exit_code`` is the one with which the command would end: 0, or why not
-    (`zoho_async.export.outcomes`).
-    ``records`` were asked for their details or children, and ``files`` documents saved.
-    ``calls`` were admitted for the organization while the run lasted and ``refused`` of them were
-    turned away by Zoho for its limits; another job in the same process counts too.
+    ``exit_code`` is the exit code of the command for this result (`zoho_async.export.outcomes`).
+    ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were
+    admitted for the organization during the run, those of other jobs in the process included. Zoho
+    rejected ``refused`` of them because of its limits.
     """
 
     organization: str
@@ -251,8 +252,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def incomplete(self) -> tuple[ResourceSummary, ...]:
-        """The lists because of which `exit_code` is not 0."""
+        """The lists that make `exit_code` differ from 0."""
         if not self.exit_code:
             return ()
         blamed = tuple(one for one in self.resources if one.exit_code)
-        return blamed or self.resources  # no list at all could be read
+        return blamed or self.resources  # no list could be read

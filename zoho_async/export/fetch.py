@@ -1,4 +1,4 @@
-"""Asking Zoho for what an export needs: pages with their moments, single pages, records."""
+"""Fetch list pages and single records for an export, with the server's time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from zoho_async.wire.text import untyped_object
 
 T = TypeVar("T")
 
-#: Zoho's codes for a path that is none, and for a record that is none.
+#: Zoho's codes for an unknown path and for an unknown record.
 _NO_PATH: Final = 5
 _NO_RECORD: Final = 1002
 
 
-class Dated:
-    """A session that remembers when the first call since it was last asked was sent."""
+class DatedSource:
+    """A page source that keeps the server's time of its first call since `forget`."""
 
     def __init__(self, zoho: PageSource, dates: list[float] | None = None) -> None:
         self._zoho: Final = zoho
@@ -41,11 +41,11 @@ class Dated:
 
     @property
     def moment(self) -> float | None:
-        """A moment by Zoho's clock no later than that, seconds since 1970; None: not told."""
+        """A moment by Zoho's clock no later than that call, in seconds since 1970, if known."""
         return self._dates[0] if self._dates else None
 
     def forget(self) -> None:
-        """Remember the next reply."""
+        """Keep the time of the next call instead."""
         self._dates.clear()
 
     @property
@@ -60,8 +60,8 @@ class Dated:
     def rate(self) -> float:
         return self._zoho.rate
 
-    def with_options(self, *, lane: Lane, max_wait: float | None) -> Dated:
-        return Dated(self._zoho.with_options(lane=lane, max_wait=max_wait), self._dates)
+    def with_options(self, *, lane: Lane, max_wait: float | None) -> DatedSource:
+        return DatedSource(self._zoho.with_options(lane=lane, max_wait=max_wait), self._dates)
 
     async def fetch_page(
         self,
@@ -91,9 +91,9 @@ async def pages(
     first: int,
     ended: Callable[[Completeness | None], None],
 ) -> AsyncGenerator[RowsPage]:
-    """The pages of a list from page ``first`` on, fetched ahead.
+    """Yield the pages of a list from page ``first`` on. Fetches ahead.
 
-    At the list's end ``ended`` is told what its pages alone show of completeness.
+    At the end of the list, ``ended`` gets what the pages alone show about completeness.
     """
     pager = Pager(zoho, list_operation(facts), query=query)
     async with aclosing(pager.raw_pages(first=first)) as walk:
@@ -105,12 +105,12 @@ async def pages(
 async def page_of(
     zoho: PageSource, facts: OperationFacts, query: Mapping[str, object], number: int
 ) -> RowsPage:
-    """One page of a list and nothing ahead of it, its rows counted where the list counts."""
+    """Fetch one page of a list, with its total if the list counts its rows."""
     return await page_below(zoho, facts, (), query, number, counting=True)
 
 
 def is_repeated(before: RowsPage, page: RowsPage) -> bool:
-    """Whether a server that ignores which page is asked for answered ``before`` once more."""
+    """Whether ``page`` repeats ``before``, as a server does that ignores page numbers."""
     same_context = page.context is not None and page.context == before.context
     return same_context and set(map(bytes, page.rows)) <= set(map(bytes, before.rows))
 
@@ -124,7 +124,7 @@ async def page_below(
     *,
     counting: bool = False,
 ) -> RowsPage:
-    """One page of a list that hangs below the records called ``ids``."""
+    """Fetch one page of a child list of the records ``ids``."""
     operation = list_operation(facts)
     asked = list_query(operation, ids, query).page_query(number, counting=counting)
     _, page = await zoho.fetch_page(operation, partial(raw_page, operation), ids=ids, query=asked)
@@ -136,7 +136,7 @@ async def page_below(
 
 
 async def times_by_id(zoho: PageSource, reading: OperationFacts, identity: str) -> RowTimes | None:
-    """The times of a record that Zoho answers by its id; None if it says that there is none."""
+    """Fetch a record by its id and return its times; None if it does not exist."""
     operation = list_operation(reading)
     record: list[RowTimes] = []
 
@@ -156,7 +156,7 @@ async def times_by_id(zoho: PageSource, reading: OperationFacts, identity: str) 
 
 
 async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> bool:
-    """Whether Zoho says that there is no such record. Raises any other failure."""
+    """Whether Zoho says that the record does not exist. Raises any other failure."""
     operation = list_operation(reading)
     try:
         await zoho.fetch_page(operation, read_envelope, ids=(identity,))
@@ -168,5 +168,5 @@ async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> b
 
 
 def says_gone(error: ReplyError) -> bool:
-    """Whether Zoho says that there is no such record."""
+    """Whether the error says that the record does not exist."""
     return error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH)

@@ -1,28 +1,28 @@
-"""How a list is read this time, and from which moment on: decisions over values, nothing else.
+"""Decide how a list is read, and from which moment on. Values in, values out.
 
-The model. A resource that was read once in full has a *watermark*: a moment by Zoho's clock of
-which it is proven that every record whose last modification lies before it has been written as it
-was then. The next run needs only what was modified since, and which way that can be had is the
-list's capability:
+Model. After a full read, a list has a *watermark*: a moment by Zoho's clock. Every record whose
+last modification lies before it is proven to be written in that version. The next run needs only
+what was modified since. How it can get that depends on the list:
 
-- ``changed``: a filter (`OperationFacts.changes`) asks for what was modified since a moment;
-- ``newest``: the list can be sorted by ``last_modified_time``, and is read from its newest row
-  until the rows are older than the watermark;
-- ``compared``: nothing of that works; the whole list is read and each row's content compared with
-  what was written before.
+- ``changed``: a filter (`OperationFacts.changes`) selects what was modified since a moment.
+- ``newest``: the list can be sorted by ``last_modified_time``. It is read from its newest row until
+  the rows are older than the watermark.
+- ``compared``: neither works. The whole list is read, and each row is compared with what was
+  written before.
+- ``full``: the first read, or a requested one. Nothing is compared, and everything is written.
 
-``full`` is the first read, or one that was asked for; nothing is compared, everything is written.
+Invariant. The watermark never passes the start of the run that sets it, it never passes the largest
+``last_modified_time`` that the run saw, and it never goes back.
 
-The watermark never passes the start of the run that sets it: a record that is modified while its
-list is being read may have been read before that, and must come again. The start is a moment by
-two clocks, ours and that of Zoho's first reply (its ``Date`` header); the earlier counts, less a
-`Margin.start` for what neither shows (how long Zoho takes until a list shows a change is not
-known). Nor does it pass the largest ``last_modified_time`` that was seen, so that a clock of ours
-that runs ahead costs nothing. It never goes back.
+Why it holds. A record that is modified during a read may have been read before that, and must be
+read again. The start of a run is taken from two clocks, ours and the ``Date`` of Zoho's first
+reply. The earlier one counts, less `Margin.start`. The bound by ``last_modified_time`` covers a
+clock of ours that runs ahead.
 
-Zoho's moments have whole seconds, and whether the filter's bound is a closed one is not written
-anywhere. So it is asked from one second before the watermark. Rows that come again are known by
-their id and content and not written again (`zoho_async.export.checkpoint.records`).
+Unknown. How long Zoho takes to show a change in a list: `Margin.start` allows for it. Whether the
+filter includes its bound: Zoho's times have whole seconds, so the filter starts one second before
+the watermark. Rows that come again are recognized by id and content
+(`zoho_async.export.checkpoint.records`) and not written again.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ BOUND: Final = 1.0
 
 
 class Margin(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds that are allowed for what is not known of clocks.
+    """Seconds allowed for what is unknown about clocks.
 
-    ``start``: how far before the start of a run a change may be shown late by a list, or our clock
-    may run ahead of Zoho's. ``row``: how far the ``created_time`` of a row may lie from the clock
-    that dates Zoho's replies.
+    ``start``: how late a list may show a change, or how far our clock may be ahead of Zoho's.
+    ``row``: how far a row's ``created_time`` may differ from the clock that dates Zoho's replies.
     """
 
     start: float = 300.0
@@ -56,9 +55,11 @@ class Margin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What was learnt of a list's capabilities on the organization itself; None: not known.
+    """Which filters of a list work on this organization. None means not known.
 
-    ``totals``: a list whose description names no ``response_option`` counts its rows all the same.
+    ``changes``: the filter by last modification works. ``newest``: sorting by last modification
+    works. ``totals``: the list counts its rows, even if its description names no
+    ``response_option``.
     """
 
     changes: bool | None = None
@@ -71,52 +72,52 @@ def choose(
     *,
     known: bool,
     watermark: float | None,
-    filtering: Capabilities,
+    capabilities: Capabilities,
     full: bool = False,
     sweep: bool = False,
 ) -> Mode:
-    """How to read the list. ``known`` says that its rows were written by an earlier run."""
+    """Choose how to read the list. ``known`` says that an earlier run wrote its rows."""
     if full or not known or not facts.row_id:
         return "full"
     if sweep or watermark is None:
         return "compared"
-    if asks_changes(facts) and filtering.changes is not False:
+    if asks_changes(facts) and capabilities.changes is not False:
         return "changed"
-    if sorts_by_change(facts) and filtering.newest is not False:
+    if sorts_by_change(facts) and capabilities.newest is not False:
         return "newest"
     return "compared"
 
 
 def asks_changes(facts: OperationFacts) -> bool:
-    """Whether the list is described to filter by what changed since a moment."""
+    """Whether the description lists a filter by last modification."""
     return bool(facts.changes) and not {"*", facts.changes} & set(facts.ignored)
 
 
 def sorts_by_change(facts: OperationFacts) -> bool:
-    """Whether the list is described to sort by its rows' last modification."""
+    """Whether the description lists sorting by last modification."""
     sort = next((field for field in facts.query if field.name == "sort_column"), None)
     return sort is not None and MODIFIED in sort.allowed
 
 
 def query_of(
-    facts: OperationFacts, mode: Mode, filters: Mapping[str, str], low: float | None
+    facts: OperationFacts, mode: Mode, filters: Mapping[str, str], since: float | None
 ) -> dict[str, object]:
-    """The parameters of the list for ``mode``; ``low`` is the moment to read from."""
+    """Return the list's parameters for ``mode``, from the moment ``since`` on."""
     query: dict[str, object] = dict(filters)
     if mode == "newest":
         query |= {"sort_column": MODIFIED, "sort_order": "D"}
-    elif low is not None and facts.changes:
-        query[facts.changes] = written(low - BOUND)
+    elif since is not None and facts.changes:
+        query[facts.changes] = zoho_time(since - BOUND)
     return query
 
 
 def watermark_after(
     before: float | None, *, begun: float, newest: float | None, margin: Margin
 ) -> float:
-    """The watermark after a proven read that began at ``begun`` and saw ``newest``.
+    """Return the watermark after a proven read that began at ``begun``.
 
-    ``begun`` is the earlier of both clocks, ``newest`` the largest last modification seen, None
-    where rows tell none.
+    ``begun`` is the earlier of both clocks. ``newest`` is the largest last modification seen, None
+    if rows have none.
     """
     reached = begun - margin.start
     if newest is not None:
@@ -127,11 +128,11 @@ def watermark_after(
 # -- moments --------------------------------------------------------------------------------------
 
 
-def written(seconds: float) -> str:
-    """A moment as Zoho takes it in parameters: whole seconds, an offset without a colon."""
+def zoho_time(seconds: float) -> str:
+    """Format a moment for a parameter: whole seconds, an offset without a colon."""
     return datetime.fromtimestamp(int(seconds // 1), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def stamp(seconds: float) -> str:
-    """A moment as the name of a part: ``20261123T020000Z``."""
+    """Format a moment for the name of a part: ``20261123T020000Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")

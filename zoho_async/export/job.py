@@ -1,23 +1,22 @@
-"""A bulk export: resources of one organization, side by side, into one destination::
+"""Export resources of one organization, in parallel, to one destination::
 
     async with Export(zoho, ["invoices", "contacts"], to="backup") as job:
         async for event in job:
             print(event)
     print(job.summary.rows)
 
-The first run reads everything; the same again reads what changed since (`modes`), and so on for
-years. A run that was interrupted goes on.
+The first run reads everything. Each later run reads what changed since
+(`zoho_async.export.incremental`). A run that was interrupted continues where it ended.
 
-One task of the session runs the job; inside it the resources run side by side in an anyio task
-group, their pages come down together (`lander`), and what they tell comes out through a bounded
-stream (a reader that stops, stops the job). Leaving the block early cancels the task and waits for
-it: pages that are landing land, nothing else is sent, and the state stands.
+Tasks. One task of the session runs the job. In it, an anyio task group reads the resources in
+parallel. `WriteQueue` writes their pages together. Events go through a bounded stream: if the
+caller stops reading them, the job waits. Leaving the block early cancels the task and waits for it.
+A write under way finishes, nothing more is sent, and the checkpoint stays valid.
 
-What ends one list ends only that list (a missing scope, say): the others go on, the run is over
-when they are complete, and the summary says in which state it left each
-(`zoho_async.export.outcomes`). The next run asks for a refused list again. What would end them all
-(the day's quota, the network, the disk, the credentials) ends the job with that exception; the
-summary is there then too.
+Failures. A failure of one list (a missing scope, for example) ends only that list. The summary has
+the state of each list (`zoho_async.export.outcomes`), and the next run asks for a refused list
+again. A failure that affects all lists (the day's quota, the network, the disk, the credentials)
+ends the job with that exception. The summary is available then too.
 """
 
 from __future__ import annotations
@@ -55,24 +54,24 @@ from zoho_async.errors import (
 from zoho_async.events import Exported
 from zoho_async.export import incremental
 from zoho_async.export.catalog import (
+    all_lists,
     check_filters,
     check_since,
     children,
-    every,
     exportable,
     reads_of_parents,
     resolve,
+    row_facts,
     single_reads,
-    written,
 )
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
-from zoho_async.export.details.operations import details_of, papers_of
-from zoho_async.export.details.writer import DetailWriter, Further
+from zoho_async.export.details.operations import details_of, document_sources
+from zoho_async.export.details.writer import DetailPlan, DetailWriter
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
     ExportEvent,
@@ -92,42 +91,42 @@ from zoho_async.http.call import Budget
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
-#: Seconds between two looks at whether the day's calls are used up.
-_LOOK: Final = 1.0
-#: Seconds after which it is told again where nobody named the reset.
-_UNNAMED: Final = 3600.0
+#: Seconds between two checks whether the day's calls are used up.
+_POLL_SECONDS: Final = 1.0
+#: Seconds until the wait is reported again, if Zoho named no reset.
+_REPORT_AGAIN: Final = 3600.0
 
 
 class SummaryBuilder:
-    """Counts one run of ``readings``, which may still be added to."""
+    """Builds the plan and the summary of one run of ``readers``, which may still grow."""
 
     def __init__(
         self,
         zoho: Session,
         organization: str,
-        readings: Sequence[ListReader],
+        readers: Sequence[ListReader],
         *,
         budget: Budget | None,
         clock: Clock,
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
-        self._readings: Final = readings
+        self._readers: Final = readers
         self._budget: Final = budget
         self._clock: Final = clock
         self._started = time.monotonic()
         self._before: Snapshot | None = None
 
     async def begin(self) -> None:
-        """Count from here."""
+        """Start counting calls and time."""
         self._started = time.monotonic()
         self._before = await self._zoho.snapshot()
 
     async def planned(self) -> Planned:
-        """What lies ahead, once every reading has planned or failed."""
-        ahead = [reading.planned for reading in self._readings if reading.planned is not None]
+        """Return the plan, once each reader has planned or failed."""
+        ahead = [reader.planned for reader in self._readers if reader.planned is not None]
         calls = sum(one.calls for one in ahead)
-        made = sum(reading.pages for reading in self._readings)
+        made = sum(reader.pages for reader in self._readers)
         limits = self._zoho.limits
         today = await self._zoho.snapshot()
         return Planned(
@@ -135,33 +134,33 @@ class SummaryBuilder:
             rows=sum(one.rows or 0 for one in ahead),
             calls=calls,
             seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
-            exact=all(reading.exact for reading in self._readings),
+            exact=all(reader.exact for reader in self._readers),
             days=days_needed(calls - made, today, limits),
         )
 
-    async def tell_parking(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        """Say once a day that its calls are used up; goes on until it is cancelled."""
-        told_until = 0.0
+    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        """Report once a day that its calls are used up, until cancelled."""
+        quiet_until = 0.0
         while True:
             today = await self._zoho.snapshot()
             now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= told_until:
+            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
                 wait = today.day_reset_in
-                told_until = now + (_UNNAMED if wait is None else wait)
+                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
                 await send.send(WaitingForReset(organization=self._organization, seconds=wait))
-            await anyio.sleep(_LOOK)
+            await anyio.sleep(_POLL_SECONDS)
 
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
-        resources = tuple(reading.summary() for reading in self._readings)
+        resources = tuple(reader.summary() for reader in self._readers)
         statuses: list[Status] = [one.status for one in resources]
-        # If no list at all could be read, that is news each time.
+        # If no list could be read, that is reported each time.
         read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
         admitted, refused = await self._since()
-        # Lists of the user rather than the organization go by the account's own limits.
-        own = sum(reading.pages for reading in self._readings if reading.facts.per_user)
+        # Lists of the user count against the account's limits, not the organization's.
+        own = sum(reader.pages for reader in self._readers if reader.facts.per_user)
         made = own + admitted
-        if self._budget is not None:  # what was admitted too late was not sent
+        if self._budget is not None:  # calls admitted too late were not sent
             made = self._budget.calls - self._budget.left
         return Summary(
             organization=self._organization,
@@ -180,7 +179,7 @@ class SummaryBuilder:
         )
 
     async def _since(self) -> tuple[int, int]:
-        """Calls admitted for the organization since `begin`, and refused of them."""
+        """Return the calls admitted since `begin`, and how many of them Zoho refused."""
         before, after = self._before, await self._zoho.snapshot()
         if before is None:
             return 0, 0
@@ -188,7 +187,7 @@ class SummaryBuilder:
 
 
 def _is_done(statuses: Sequence[Status]) -> bool:
-    """Whether everything that may be read is complete, and something may."""
+    """Whether every allowed list is complete, and at least one is allowed."""
     return "done" in statuses and {"done", "not allowed"} >= set(statuses)
 
 
@@ -198,39 +197,37 @@ _EVENTS_AHEAD: Final = 100
 
 
 class Export:
-    """One export job; ``async with`` holds its destination, ``async for`` runs it.
+    """One export job. ``async with`` opens the destination, ``async for`` runs the job.
 
-    ``resources`` are ``product.resource`` (Books where no product is named); none means every list
-    that takes the filters and that ``scopes`` (those of the token, where known) allow. ``to`` is
-    what `open_destination` takes (a directory, ``books.duckdb``, ``postgresql://user@host/name``)
-    or a `Destination`. ``filters`` go to every list; ``since`` (aware) to its filter by
-    last modification, so that nothing older is read.
+    ``resources`` are ``product.resource`` names, of Books if no product is named. If there are
+    none, every list that takes the filters and that ``scopes`` (the token's, if known) allow is
+    exported. ``to`` is a `Destination` or what `open_destination` takes: a directory,
+    ``books.duckdb``, ``postgresql://user@host/name``. ``filters`` apply to every list. ``since``
+    (an aware datetime) leaves out records that were last modified before it.
 
-    ``full`` reads everything anew; ``fresh`` does, and gives up what an interrupted run left
-    instead of going on with it. ``sweep`` reads the lists whole, and asks about each known record
-    that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
-    is what is allowed for clocks.
+    ``full`` reads everything again. ``fresh`` does so too, and gives up what an interrupted run
+    left. ``sweep`` reads each list whole, and checks each known record that is missing from it,
+    with at most ``sweep_calls`` calls. ``margin`` allows for differences between clocks.
 
-    ``details`` reads each new or changed record in full, which takes the place of the list's row.
-    ``files`` saves its documents: into the directory that it names, or, where it is True, beside
-    the rows (``books/invoices.files/<id>.pdf``). Where an earlier run was not asked for one of
-    them, the list is read anew for all its records. What is held in full stays so without being
-    asked again (but for ``fresh``), and a run without ``files`` leaves the documents of what it
-    brings to the next run with.
+    ``details`` fetches each new or changed record in full, and writes that instead of the list's
+    row. ``files`` saves its documents: to the directory that it names, or, if it is True, next to
+    the rows (``books/invoices.files/<id>.pdf``). If an earlier run did not ask for one of them, all
+    records of the list are read again. Later runs keep fetching full records without ``details``
+    (except with ``fresh``). A run without ``files`` leaves the documents of its records to the next
+    run that has it.
 
-    ``strict`` counts every list that is not proven complete as incomplete, ``accept_short`` names
-    lists that may count more records than are found. A full read that lacks records and is not
-    proven replaces nothing: what was there stays, and what was read is kept as changes;
-    ``accept_shorter`` lets it replace. All three are for this run. ``summary.exit_code`` tells what
-    came of it.
+    ``strict`` counts every list that is not proven complete as incomplete. ``accept_short`` names
+    lists that may count more records than are found. A full read that lacks known records and is
+    not proven replaces nothing: the old rows stay, and the new ones are kept as changes.
+    ``accept_shorter`` lets it replace them. All three hold for this run only.
 
-    ``budget`` is the most calls that this run may make; where it or the day's quota is spent, the
-    job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
+    ``budget`` is the largest number of calls of this run. If it or the day's quota is spent, the
+    job ends with `BudgetSpent` or `DailyQuotaExceeded`, and the next run continues. ``until_done``
     waits for the next day instead.
 
-    Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
-    `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and while running what
-    calls raise.
+    Raises `ConfigurationError` (an unknown resource or filter, no organization) on creation;
+    `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and what calls raise
+    while it runs.
     """
 
     def __init__(
@@ -267,7 +264,7 @@ class Export:
         self._filters: Final = dict(filters or {})
         self._named: Final = bool(resources)
         self._lists: Final = _lists(resources, self._filters, since, scopes)
-        self._asked: Final = RunOptions(
+        self._options: Final = RunOptions(
             full=full,
             fresh=fresh,
             sweep=sweep,
@@ -292,19 +289,19 @@ class Export:
         self._clock: Final = clock
         self._disk: Final = anyio.CapacityLimiter(1)
         self._lock: Final = threading.Lock()
-        self._sweep: Final = (
+        self._deletions: Final = (
             DeletionDetector(
                 {**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock
             )
             if sweep
             else None
         )
-        self._readings: Final[list[ListReader]] = []
-        self._tally: Final = SummaryBuilder(
-            self._zoho, self._organization, self._readings, budget=budgeted, clock=clock
+        self._readers: Final[list[ListReader]] = []
+        self._summary_builder: Final = SummaryBuilder(
+            self._zoho, self._organization, self._readers, budget=budgeted, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
-        self._state: State | None = None
+        self._state: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
         self._scope: Final = anyio.CancelScope()
@@ -312,19 +309,19 @@ class Export:
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """What is exported, as ``product.resource``."""
+        """The resources that are exported, as ``product.resource``."""
         return tuple(facts.resource for facts in self._lists)
 
     @property
     def summary(self) -> Summary:
-        """What the run did. Raises `RuntimeError` before its end."""
+        """The summary of the run. Raises `RuntimeError` before its end."""
         if self._summary is None:
             raise RuntimeError("the export has not ended yet")
         return self._summary
 
     async def __aenter__(self) -> Export:
         if self._task is not None:
-            raise RuntimeError("an export is entered once; make another one")
+            raise RuntimeError("an Export can be entered only once; create another one")
         await self._blocking(self._open)
         send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
         self._task = self._zoho.start(self._run(send), name="export")
@@ -337,12 +334,12 @@ class Export:
         traceback: TracebackType | None,
     ) -> None:
         if self._task is not None and self._events is not None:
-            # The scope's cancellation, not the task's: it lets a page that is landing land.
+            # Cancel the scope, not the task: a write under way finishes.
             self._scope.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
             if not self._task.cancelled():
-                self._task.exception()  # who left early did not ask for it
+                self._task.exception()  # the caller left early and does not want it
             self._events.close()
 
     def __aiter__(self) -> AsyncIterator[ExportEvent]:
@@ -356,7 +353,7 @@ class Export:
             raise StopAsyncIteration from None
 
     async def wait(self) -> Summary:
-        """Run to the end, past events that were not read. Raises what ended the job early."""
+        """Run to the end and ignore unread events. Raises what ended the job early."""
         async for _ in self._stream():
             pass
         assert self._task is not None
@@ -376,62 +373,62 @@ class Export:
     async def _run(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         try:
             with self._scope:
-                await self._tally.begin()
+                await self._summary_builder.begin()
                 async with send:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
             first = _first(several)
             if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
-                for reading in self._readings:
-                    reading.stopped = True
-            raise first from None  # the first failure ended the others
+                for reader in self._readers:
+                    reader.stopped = True
+            raise first from None  # the first failure cancelled the others
         finally:
             with anyio.CancelScope(shield=True):
                 send.close()
                 await self._blocking(self._close)
-                self._summary = await self._tally.summary(self.destination.name)
+                self._summary = await self._summary_builder.summary(self.destination.name)
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
         assert self._state is not None
-        lander = WriteQueue(self._state, self._blocking, send.send)
-        async with anyio.create_task_group() as landing:
-            landing.start_soon(lander.run)
+        write_queue = WriteQueue(self._state, self._blocking, send.send)
+        async with anyio.create_task_group() as writes:
+            writes.start_soon(write_queue.run)
             try:
-                planned = _Gate(len(self._readings), lambda: self._tell_plan(send))
+                planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
                 async with anyio.create_task_group() as watching:
                     if self._until_done:
-                        watching.start_soon(self._tally.tell_parking, send)
+                        watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
-                        for reading in self._readings:
-                            group.start_soon(self._read, reading, lander, send, planned)
+                        for reader in self._readers:
+                            group.start_soon(self._read, reader, write_queue, send, planned)
                     watching.cancel_scope.cancel()
             finally:
-                lander.close()
+                write_queue.close()
 
     async def _read(
         self,
-        reading: ListReader,
-        lander: WriteQueue,
+        reader: ListReader,
+        write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
-        planned: _Gate,
+        planned: _Barrier,
     ) -> None:
         try:
-            await reading.run(send.send, lander, planned.passed)
-            self._observe(reading.summary())
+            await reader.run(send.send, write_queue, planned.passed)
+            self._observe(reader.summary())
         except LimitError:
-            await lander.landed()  # what was paid for is kept
+            await write_queue.flush()  # keep the pages that were fetched
             raise
         except (ReplyError, UnreadableReply) as error:
             if isinstance(error, OrganizationError | InvalidToken):
                 raise
-            await lander.landed()
-            await reading.fail(error)
-            resource, state = reading.facts.resource, reading.state
+            await write_queue.flush()
+            await reader.fail(error)
+            resource, state = reader.facts.resource, reader.state
             await send.send(
-                ResourceFailed(resource=resource, error=error, allowed=reading.allowed, state=state)
+                ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
             )
-            if reading.planned is None:
+            if reader.planned is None:
                 await planned.passed()
 
     def _observe(self, done: ResourceSummary) -> None:
@@ -446,14 +443,14 @@ class Export:
             )
         )
 
-    async def _tell_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        await send.send(await self._tally.planned())
+    async def _report_plan(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        await send.send(await self._summary_builder.planned())
 
     async def _finish(self) -> None:
-        """The run is over: each list is complete, or Zoho refused it or failed on it."""
+        """End the run: each list is complete, refused or failed."""
         state = self._state
         assert state is not None
-        done = [one for one in self._readings if one.landing.position.stand == "complete"]
+        done = [one for one in self._readers if one.writer.position.status == "complete"]
         names = [one.facts.resource for one in done]
         await self._blocking(lambda: state.finish(names))
 
@@ -465,82 +462,89 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = State.open(database, place, name=name, fresh=self._asked.fresh)
+                state = Checkpoint.open(database, place, name=name, fresh=self._options.fresh)
             self._state = state
-            settle(state, self.destination, written())
+            settle(state, self.destination, row_facts())
             with writing(name):
                 state.enter(self._run_name(), incremental.stamp(self._clock.time()))
             for facts in self._lists:
-                self._readings.append(self._reading(state, facts))
+                self._readers.append(self._reader(state, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reading(self, state: State, facts: OperationFacts) -> ListReader:
+    def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
         request = self._request_of(facts)
-        further = self._further_of(facts.resource, state.position(facts.resource))
-        zoho = self._zoho.with_options()  # a view of its own: callers take turns by view
-        if further is None:
-            landing, following = (
-                ResourceWriter(state, self.destination, facts, request, self._asked),
+        detail_plan = self._detail_plan_of(facts.resource, state.position(facts.resource))
+        zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
+        if detail_plan is None:
+            writer, detail_fetcher = (
+                ResourceWriter(state, self.destination, facts, request, self._options),
                 None,
             )
         else:
-            landing = DetailWriter(state, self.destination, facts, request, self._asked, further)
-            following = DetailFetcher(
+            writer = DetailWriter(
+                state, self.destination, facts, request, self._options, detail_plan
+            )
+            detail_fetcher = DetailFetcher(
                 zoho,
-                landing,
+                writer,
                 blocking=self._blocking,
                 clock=self._clock,
                 folder=self._folder and folder_of(self._folder, facts.resource),
             )
-        landing.open()
+        writer.open()
         return ListReader(
             zoho,
-            landing,
+            writer,
             self._filters,
             blocking=self._blocking,
             clock=self._clock,
             named=self._named,
             accepted=facts.resource in self._accepted,
             strict=self._strict,
-            sweep=self._sweep,
-            following=following,
+            deletions=self._deletions,
+            detail_fetcher=detail_fetcher,
             allowance=self._allowance,
         )
 
-    def _further_of(self, resource: str, before: ResourceState | None) -> Further | None:
-        """What is asked of each record besides its row, if anything; ``before`` it was asked too.
+    def _detail_plan_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:
+        """Return what is fetched per record in addition to its row, if anything.
 
-        What a place holds in full it goes on to hold in full, unless all is begun afresh.
+        ``before`` is the state of an earlier run. What it fetched per record is fetched in this run
+        too, unless everything is exported again from the start.
         """
         child = children().get(resource)
         if child is not None:
-            return Further(child=child)
-        held = (
-            before if before is not None and not self._asked.fresh else ResourceState(name=resource)
+            return DetailPlan(child=child)
+        earlier = (
+            before
+            if before is not None and not self._options.fresh
+            else ResourceState(name=resource)
         )
-        details = details_of(resource) if self._details or held.details else None
-        papers = papers_of(resource) if self._folder is not None or held.papers else None
-        return Further(details=details, papers=papers) if details or papers else None
+        details = details_of(resource) if self._details or earlier.details else None
+        documents = (
+            document_sources(resource) if self._folder is not None or earlier.documents else None
+        )
+        return DetailPlan(details=details, documents=documents) if details or documents else None
 
     def _close(self) -> None:
-        for reading in self._readings:
-            reading.landing.close()
+        for reader in self._readers:
+            reader.writer.close()
         self.destination.close()
 
     def _run_name(self) -> str:
-        asked = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
-        return msgspec.json.encode(asked).decode()
+        request = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
+        return msgspec.json.encode(request).decode()
 
     def _request_of(self, facts: OperationFacts) -> str:
-        asked = {
+        request = {
             "list": facts.name,
             "order": facts.order,
             "filters": sorted(self._filters.items()),
-            "since": self._asked.since,
+            "since": self._options.since,
         }
-        return msgspec.json.encode(asked).decode()
+        return msgspec.json.encode(request).decode()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit
@@ -548,7 +552,7 @@ class Export:
     async def _blocking(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a thread. An anyio cancellation waits for its end.
 
-        Cancelling the task itself does not, so the lock keeps `_close` from overtaking a landing.
+        Cancelling the task itself does not, so the lock keeps `_close` from overtaking a write.
         """
         return await anyio.to_thread.run_sync(self._alone, work, limiter=self._disk)
 
@@ -558,8 +562,8 @@ class Export:
 
 
 def accepted(names: Collection[str]) -> list[OperationFacts]:
-    """The lists that ``names`` mean. Raises `UnknownResource`."""
-    return resolve(list(names), every()) if names else []
+    """Return the lists called ``names``. Raises `UnknownResource`."""
+    return resolve(list(names), all_lists()) if names else []
 
 
 def _lists(
@@ -568,10 +572,12 @@ def _lists(
     since: datetime | None,
     scopes: Collection[str] | None,
 ) -> list[OperationFacts]:
-    """What is meant by ``names``. Raises `ConfigurationError` for what cannot be asked."""
+    """Return the lists called ``names``. Raises `ConfigurationError` for a request that cannot be
+    made.
+    """
     if since is not None and since.tzinfo is None:
-        raise ConfigurationError(f"since must say its offset from UTC, {since} does not")
-    lists = resolve(names, every() if names else exportable(), filters=filters, scopes=scopes)
+        raise ConfigurationError(f"since must have a UTC offset, got {since}")
+    lists = resolve(names, all_lists() if names else exportable(), filters=filters, scopes=scopes)
     if since is not None and not names:
         lists = [facts for facts in lists if incremental.asks_changes(facts)]
     check_filters(filters, lists)
@@ -581,28 +587,26 @@ def _lists(
 
 
 def _folder(files: bool | str | PathLike[str], destination: Destination) -> Path | None:
-    """Where documents go, None for nowhere. Raises `ConfigurationError` where nobody said."""
+    """Return the folder for documents, if any. Raises `ConfigurationError` if none is named."""
     if not isinstance(files, bool):
         return Path(files)
     if not files:
         return None
     if not isinstance(destination, Directory):
-        raise ConfigurationError(
-            f"{destination.name} has no place for files: name a directory for them"
-        )
+        raise ConfigurationError(f"{destination.name} cannot hold files: name a directory for them")
     return destination.path
 
 
 def _first(failure: BaseException) -> BaseException:
-    """The first failure of a task group, however deep; any other failure as it is."""
+    """Return the first failure of a task group, at any depth; any other failure as it is."""
     if not isinstance(failure, BaseExceptionGroup):
         return failure
     group = cast("BaseExceptionGroup[BaseException]", failure)
     return _first(group.exceptions[0])
 
 
-class _Gate:
-    """Opens when ``expected`` callers have come; the last one first does what ``then`` says."""
+class _Barrier:
+    """Opens after ``expected`` callers have arrived; the last one first runs ``then``."""
 
     def __init__(self, expected: int, then: Callable[[], Awaitable[None]]) -> None:
         self._missing = expected
@@ -618,5 +622,5 @@ class _Gate:
 
 
 def _host(url: str) -> str:
-    """The host that the state names, without its port: a sandbox gets another each time."""
+    """Return the host without its port, which differs for each sandbox."""
     return urlsplit(url).hostname or url

@@ -1,4 +1,4 @@
-"""Several organizations beside each other: one export each, one place each, one account of it::
+"""Export several organizations at once, each to its own destination::
 
     def one(session, place):
         return Export(session, ["invoices"], to=place)
@@ -8,10 +8,10 @@
         await job.follow(print)
     print(job.summary.rows)
 
-Each organization has its own limits, so none waits for another, and its own place
-(``backup/10234695/books/invoices.jsonl``; `zoho_async.export.destinations.open` tells that of
-databases) with a state of its own, so each can also be exported alone. What ends one of them, or
-keeps it from starting, ends only that one; the others go on, and its failure is raised at the end.
+Each organization has its own limits, so none waits for another. Each has its own destination and
+checkpoint (``backup/10234695/books/invoices.jsonl``; for databases see
+`zoho_async.export.destinations.open`), so each can also be exported alone. A failure of one
+organization ends only that one. The others continue, and the first failure is raised at the end.
 Events and the summary name resources as ``10234695/books.invoices``.
 """
 
@@ -39,10 +39,10 @@ from zoho_async.session import Session
 class Exports:
     """Exports of several organizations, entered together.
 
-    ``organizations`` are ids; ``make`` makes the export of one from a session for it and its place
-    in ``to``, which, as ``format`` and ``flatten``, is for `open_destination`. An organization
-    whose place is refused keeps no other from being exported: its error is raised at the end, or
-    on entering if none is left.
+    ``organizations`` are ids. ``make`` creates the export of one organization from its session and
+    its destination. ``to``, ``format`` and ``flatten`` are passed to `open_destination`. If the
+    destination of an organization is refused, the others are exported all the same. The error is
+    raised at the end, or on entering if no organization is left.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Exports:
 
     @property
     def summary(self) -> Summary:
-        """What the runs did together. Raises `RuntimeError` before their end."""
+        """The summary of all runs. Raises `RuntimeError` before their end."""
         return together(self._name, {one: job.summary for one, job in self._jobs.items()})
 
     async def follow(self, show: Callable[[ExportEvent], None]) -> None:
-        """Run all of them to their ends; ``show`` is told every event as it comes.
+        """Run all exports to their ends. ``show`` gets every event.
 
-        Raises the first failure, when all have ended.
+        Raises the first failure after all have ended.
         """
         async with anyio.create_task_group() as group:
             for one, job in self._jobs.items():
@@ -111,18 +111,18 @@ class Exports:
     ) -> None:
         try:
             async for event in job:
-                told = labelled(event, organization)
-                if not isinstance(told, Planned):
-                    show(told)
+                named = labelled(event, organization)
+                if not isinstance(named, Planned):
+                    show(named)
                     continue
-                self._plans[organization] = told
+                self._plans[organization] = named
                 show(planned_together(list(self._plans.values())))
         except ZohoError as error:
             self._errors.append(error)
 
 
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:
-    """``event`` with its resources named as those of ``organization``."""
+    """Return ``event`` with ``organization`` in the names of its resources."""
     if isinstance(event, WaitingForReset):
         return event
     if isinstance(event, Planned):
@@ -135,7 +135,7 @@ def labelled(event: ExportEvent, organization: str) -> ExportEvent:
 
 
 def planned_together(plans: Sequence[Planned]) -> Planned:
-    """Several organizations' plans as one; each has its own limits, so the longest time counts."""
+    """Join plans into one. Organizations run in parallel, so the longest time counts."""
     days = [plan.days for plan in plans]
     return Planned(
         resources=tuple(one for plan in plans for one in plan.resources),
@@ -148,7 +148,7 @@ def planned_together(plans: Sequence[Planned]) -> Planned:
 
 
 def together(directory: str, summaries: dict[str, Summary]) -> Summary:
-    """The summaries of several organizations as one."""
+    """Join the summaries of several organizations into one."""
     every = list(summaries.values())
     return Summary(
         organization=", ".join(summaries),

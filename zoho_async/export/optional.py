@@ -1,4 +1,4 @@
-"""Libraries that only some destinations need, with what to install where one is missing."""
+"""Import libraries that only some destinations need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MissingExtra(ExportError, ConfigurationError):
 
 
 def library(module: str, extra: str, purpose: str) -> Any:
-    """The module called ``module``. Raises `MissingExtra` that says how to get it."""
+    """Import ``module``. Raises `MissingExtra`, which says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as problem:

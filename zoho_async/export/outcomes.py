@@ -1,18 +1,17 @@
-"""The state in which a run leaves each list, and the exit code that follows from it.
+"""The state in which a run leaves each list, and the exit code of the run.
 
-Model. A run ends, and each of its lists is in exactly one `ListState`. `STATES` is the table of
-them: what a person is shown, and the exit code without and with ``strict``. The command, the
-object of ``--json``, `Summary.exit_code`, ``export --help`` and the documentation all say what this
-table says.
+Model. At the end of a run each list is in exactly one `ListState`. `STATES` has one row per state:
+its meaning, what is printed, and the exit code with and without ``strict``. The command,
+``--json``, `Summary.exit_code`, ``export --help`` and the documentation use this table.
 
-The exit code of a run is the first of `PRECEDENCE` that one of its lists, or the failure that ended
-the run, asks for. So a run that used up the day's calls ends with 3 even if a list was refused
-too: the rest is still to be read, and the next run says again what it finds.
+The exit code of a run is the first of `PRECEDENCE` that a list or the failure that ended the run
+asks for. For example, a run that used up the day's calls ends with 3 even if a list was refused:
+the rest is still to be read, and the next run reports the refusal again.
 
-A refusal is remembered by its HTTP status and Zoho's code. The same refusal in the next run is no
-news, another one is. Two refusals never become old: that of a list which was asked for by name and
-that the token has no scope for, and any refusal if no list at all could be read. A server error
-(HTTP 5xx) or an unreadable reply is no refusal: it is a failure of this run each time it happens.
+A refusal is remembered by its HTTP status and Zoho's code. If the next run meets the same refusal,
+it does not report it again. There are two exceptions, which are reported each time: a list that was
+named and that the token has no scope for, and any refusal if no list could be read. A server error
+(HTTP 5xx) or an unreadable reply is not a refusal. It is a failure of the run.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ USAGE: Final = 2
 QUOTA: Final = 3
 INCOMPLETE: Final = 4
 
-#: Runs in a row that a list may change while it is read before that counts as incomplete.
+#: A list that changes while it is read in so many runs in a row counts as incomplete.
 CHANGED_RUNS: Final = 3
 
 #: What each exit code of an export means; ``export --help`` shows these lines.
@@ -40,15 +39,15 @@ EXIT_CODES: Final[dict[int, str]] = {
         "done, but a list is short, was refused for the first time, or changed during "
         f"{CHANGED_RUNS} runs in a row; with `--strict`: a list is not proven complete"
     ),
-    FAILED: "failed (the network, the disk, an error of Zoho's server); run the same again",
+    FAILED: "failed (the network, the disk, or Zoho's server); run the same command again",
     QUOTA: (
-        "the day's calls are used up, or `--budget` is; run the same again to continue, "
+        "the day's calls are used up, or `--budget` is; run the same command again to continue, "
         "after the reset"
     ),
     USAGE: "wrong usage or configuration, or a destination that was changed by hand",
-    130: "interrupted (143 by SIGTERM); run the same again to continue",
+    130: "interrupted (143 by SIGTERM); run the same command again to continue",
 }
-#: The exit code of a run is the first of these that applies. A signal comes before all.
+#: The exit code of a run is the first of these that applies. A signal precedes them all.
 PRECEDENCE: Final = (USAGE, QUOTA, FAILED, INCOMPLETE, DONE)
 
 ListState: TypeAlias = Literal[
@@ -67,7 +66,7 @@ ListState: TypeAlias = Literal[
 
 
 class StateRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table: ``exit_code`` without and ``strict`` with ``--strict``."""
+    """One state: its meaning, and its exit code without (``exit_code``) and with ``--strict``."""
 
     state: ListState
     meaning: str
@@ -161,7 +160,7 @@ _BY_STATE: Final = {row.state: row for row in STATES}
 def complete_state(
     completeness: Completeness | None, *, changed_runs: int, accepted: bool
 ) -> ListState:
-    """The state of a list that was read to its end."""
+    """Return the state of a list that was read to its end."""
     if completeness == "short":
         return "short_accepted" if accepted else "short"
     if completeness == "changed":
@@ -170,12 +169,12 @@ def complete_state(
 
 
 def code_of(state: ListState, *, strict: bool) -> int:
-    """The exit code that a list in ``state`` asks for."""
+    """Return the exit code for a list in ``state``."""
     row = _BY_STATE[state]
     return row.strict if strict else row.exit_code
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The exit code of a run whose lists ask for ``codes``."""
+    """Return the exit code of a run whose lists have these ``codes``."""
     asked = {*codes, DONE}
     return next(code for code in PRECEDENCE if code in asked)

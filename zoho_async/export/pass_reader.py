@@ -1,8 +1,8 @@
-"""One list of an export: its pages, asked for in some order, each handed over to land.
+"""Read the pages of one pass over a list, in some order, and queue them for writing.
 
-A list whose description names no ``response_option`` may count its rows all the same. It is asked
-once, with its first page, and what came of it is remembered (`modes.Filtering`): a total, none, or
-a refusal, after which the same page is asked for without.
+A list whose description names no ``response_option`` may still count its rows. The first page asks
+for the total once, and the result is stored (`Capabilities.totals`): a total, none, or a refusal.
+After a refusal the same page is fetched without asking for the total.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest
 from zoho_async.export import fetch, incremental
-from zoho_async.export.fetch import Dated
-from zoho_async.export.tries import Seen
-from zoho_async.export.writer import Blocking, ResourceWriter, Sheet, WriteQueue
+from zoho_async.export.fetch import DatedSource
+from zoho_async.export.tries import OrderEvidence
+from zoho_async.export.writer import Blocking, PageToWrite, ResourceWriter, WriteQueue
 from zoho_async.paging import RowsPage
 from zoho_async.paging.completeness import Borders, Completeness
 from zoho_async.paging.times import times_of
 
 
 class NumberedPage(Protocol):
-    """What the walk needs of a page."""
+    """A page with a number and rows."""
 
     @property
     def number(self) -> int: ...
@@ -44,10 +44,10 @@ async def pages_from(
     pages: Callable[[int], AsyncGenerator[P]],
     starts_known: Callable[[P], Awaitable[bool]],
 ) -> AsyncGenerator[P]:
-    """The pages of a list after an interruption, the first of them partly written already.
+    """Yield the pages of a list after an interruption; the first may be written in part already.
 
     ``last`` is the last page that was written (0: none), ``pages(first)`` reads the list from a
-    page on, and ``starts_known`` tells whether a page's first row was written.
+    page on, and ``starts_known`` says whether a page's first row was written.
     """
     first = max(1, last)
     while True:
@@ -63,37 +63,39 @@ async def pages_from(
         first -= 1
 
 
-#: How often the end of a list is looked for further on before it is read backwards.
-_GROWTHS: Final = 3
+#: How often the end of a list is looked for on later pages before it is read backwards.
+_EXTENSIONS: Final = 3
 
 
-class Walking:
-    """The pages of ``landing``'s list, read with ``filters``.
+class PassReader:
+    """Reads passes over the list of ``writer``, with ``filters``.
 
-    ``pages`` calls were made, ``rows_met`` rows came, ``total`` is the list's last count, and
+    ``pages`` calls were made, ``rows_read`` rows came, ``total`` is the list's last count, and
     ``last`` the largest page number with rows.
     """
 
     def __init__(
         self,
-        zoho: Dated,
-        landing: ResourceWriter,
+        zoho: DatedSource,
+        writer: ResourceWriter,
         filters: Mapping[str, str],
         blocking: Blocking,
         clock: Clock,
     ) -> None:
         self.zoho: Final = zoho
-        self.landing: Final = landing
+        self.writer: Final = writer
         self.blocking: Final = blocking
         self.pages = 0
-        self.rows_met = 0
+        self.rows_read = 0
         self.total: int | None = None
-        self.last = landing.position.page
+        self.last = writer.position.page
         self.newest = Borders()
-        self.seen: Seen | None = Seen(landing.facts) if landing.position.page == 0 else None
+        self.evidence: OrderEvidence | None = (
+            OrderEvidence(writer.facts) if writer.position.page == 0 else None
+        )
         self._filters: Final = filters
         self._clock: Final = clock
-        self._own = 0.0
+        self._began = 0.0
         self._ended: Completeness | None = None
         self._refused = False
 
@@ -101,16 +103,16 @@ class Walking:
 
     async def forward(
         self,
-        lander: WriteQueue,
+        write_queue: WriteQueue,
         planned: Callable[[RowsPage], Awaitable[None]] | None = None,
         order: Mapping[str, str] | None = None,
     ) -> None:
         """Read the list, or the rest of it, from its beginning to its end.
 
-        ``planned`` is told of each page before it lands. ``order`` is another one than the list's.
+        ``planned`` gets each page before it is queued. ``order`` replaces the list's order.
         """
         self._begin()
-        before = self.landing.position.page
+        before = self.writer.position.page
         self._ended = None
         self.newest = Borders()
         self.newest.differ = before <= 1
@@ -122,84 +124,84 @@ class Walking:
             async for page in walk:
                 if planned is not None:
                     await planned(page)
-                if await self.put(page, lander):
+                if await self.put(page, write_queue):
                     break
-        await lander.landed()
-        passes = self.landing.position.passes
+        await write_queue.flush()
+        passes = self.writer.position.passes
         if self._is_closed() and passes and passes[-1].total is None:
-            await self.blocking(self.landing.close_pass)
+            await self.blocking(self.writer.close_pass)
 
-    async def backwards(self, lander: WriteQueue) -> None:
+    async def backwards(self, write_queue: WriteQueue) -> None:
         """Read a list in steady order from its last page to its first, one after the other.
 
         Without a total the last page is the one that an empty page follows; then the pass is closed
         if the sort values at all page borders differ.
         """
         self._begin()
-        number, growths = max(1, self.last), 0
+        number, extensions = max(1, self.last), 0
         borders: Borders | None = None
         empty_follows = False
         sizes = list[int]()
         while number > 0:
             page = await self._page(number, {})
-            if borders is None and growths < _GROWTHS:
+            if borders is None and extensions < _EXTENSIONS:
                 end = self._end_of(page, number, empty_follows=empty_follows)
                 if end > number:
                     beyond = page.total is None and _is_empty(await self._page(end, {}))
-                    empty_follows, growths = beyond, growths + 1
+                    empty_follows, extensions = beyond, extensions + 1
                     number = number if beyond else end
                     continue
             if borders is None:
                 borders = Borders(self.zoho.moment, backwards=True)
             borders.page([times_of(bytes(row)).created for row in page.rows])
             sizes.append(len(page.rows))
-            await self.put(page, lander)
+            await self.put(page, write_queue)
             number -= 1
-        await lander.landed()
+        await write_queue.flush()
         whole = len(set(sizes[1:])) <= 1 and self.zoho.moment is not None
         if empty_follows and whole and borders is not None and borders.differ:
-            await self.blocking(self.landing.close_pass)
+            await self.blocking(self.writer.close_pass)
 
     @staticmethod
     def _end_of(page: RowsPage, number: int, *, empty_follows: bool) -> int:
-        """The last page of the list, as far as page ``number`` tells."""
+        """Return the last page of the list, as far as page ``number`` shows."""
         if page.total is None:
             return number if empty_follows else number + 1
         size = (page.context and page.context.per_page) or len(page.rows) or 1
         return math.ceil(page.total / size)
 
-    async def first_page(self, lander: WriteQueue) -> RowsPage:
-        """Begin a pass with its first page alone."""
+    async def first_page(self, write_queue: WriteQueue) -> RowsPage:
+        """Begin a pass, and read its first page only."""
         self._begin()
         page = await self._page(1, {})
-        await self.put(page, lander)
-        await lander.landed()
+        await self.put(page, write_queue)
+        await write_queue.flush()
         return page
 
-    async def slice(self, narrowed: Mapping[str, str], lander: WriteQueue) -> bool:
-        """Read a part of the list that fits on one page; False, and nothing landed, if not."""
+    async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
+        """Read a part of the list; if it does not fit on one page, write nothing."""
         page = await self._page(1, narrowed)
         more = page.context is not None and bool(page.context.has_more_page)
         if more or page.total is None or page.total > len(page.rows):
             return False
-        await self.put(page, lander, of_list=False)
+        await self.put(page, write_queue, of_list=False)
         return True
 
     def _begin(self) -> None:
         self.zoho.forget()
-        self._own = self._clock.time()
+        self._began = self._clock.time()
 
     # -- pages --------------------------------------------------------------------------------
 
     @property
     def _asks_total(self) -> bool:
-        """Whether the list is to count its rows, described or not."""
-        facts, learned = self.landing.facts, self.landing.position.filtering.totals
+        """Whether to ask for the list's total."""
+        facts, learned = self.writer.facts, self.writer.position.capabilities.totals
         return facts.paged and learned is not False and not self._refused
 
     @property
     def _facts(self) -> OperationFacts:
-        facts = self.landing.facts
+        facts = self.writer.facts
         return msgspec.structs.replace(facts, totals=self._asks_total)
 
     async def _page(self, number: int, order: Mapping[str, str]) -> RowsPage:
@@ -228,28 +230,28 @@ class Walking:
     async def _pages_uncounted(
         self, first: int, order: Mapping[str, str]
     ) -> AsyncGenerator[RowsPage]:
-        """The same once more, without asking for the total that may have been refused."""
+        """Yield the same pages without asking for the total, which may have been refused."""
         came = False
         try:
             async for page in self._pages_in_mode(first, order):
                 if not came:
-                    await self.blocking(lambda: self.landing.learn(totals=False))
+                    await self.blocking(lambda: self.writer.learn(totals=False))
                 came = True
                 yield page
-        except InvalidRequest:  # it was refused for something else
+        except InvalidRequest:  # the refusal had another reason
             self._refused = came
             raise
 
     async def _learn_totals(self, page: RowsPage) -> None:
-        learned = self.landing.position.filtering.totals
+        learned = self.writer.position.capabilities.totals
         gives = page.total is not None
-        if self._asks_total and not self.landing.facts.totals and learned is not gives:
-            await self.blocking(lambda: self.landing.learn(totals=gives))
+        if self._asks_total and not self.writer.facts.totals and learned is not gives:
+            await self.blocking(lambda: self.writer.learn(totals=gives))
 
     async def _pages_in_mode(
         self, first: int, order: Mapping[str, str]
     ) -> AsyncGenerator[RowsPage]:
-        if self.landing.position.mode == "newest":
+        if self.writer.position.mode == "newest":
             async for page in self._one_by_one(first):
                 yield page
             return
@@ -261,14 +263,14 @@ class Walking:
                 yield page
 
     def _is_closed(self) -> bool:
-        """Whether the pages of the last pass alone show that it is complete."""
+        """Whether the pages of the last pass alone prove that it is complete."""
         return self._ended == "proven"
 
     def _note_end(self, completeness: Completeness | None) -> None:
         self._ended = completeness
 
     async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
-        """Pages without look-ahead: a list that is left early would waste what came ahead."""
+        """Yield pages without fetching ahead: the list may be left early."""
         more, seen = True, set[str]()
         while more:
             page = await self._page(number, {})
@@ -279,67 +281,67 @@ class Walking:
             number += 1
 
     async def _is_known(self, page: RowsPage) -> bool:
-        return await self.blocking(lambda: self.landing.saw(page.ids[0], bytes(page.rows[0])))
+        return await self.blocking(lambda: self.writer.is_in_pass(page.ids[0], bytes(page.rows[0])))
 
     def _query(self) -> dict[str, object]:
-        position = self.landing.position
-        return incremental.query_of(self.landing.facts, position.mode, self._filters, position.low)
+        position = self.writer.position
+        return incremental.query_of(self.writer.facts, position.mode, self._filters, position.since)
 
-    async def put(self, page: RowsPage, lander: WriteQueue, *, of_list: bool = True) -> bool:
-        """Hand a page over to land; whether nothing after it is wanted."""
+    async def put(self, page: RowsPage, write_queue: WriteQueue, *, of_list: bool = True) -> bool:
+        """Queue a page for writing. Return whether no later page is needed."""
         rows = [bytes(row) for row in page.rows]
-        self.rows_met += len(rows)
+        self.rows_read += len(rows)
         if of_list:
             self.total = self.total if page.total is None else page.total
             self.last = max(self.last, page.number if rows else 0)
-            self._look_at(page, rows)
+            self._note_order(page, rows)
         over = await self._learn(rows)
-        sheet = Sheet(
+        to_write = PageToWrite(
             number=page.number,
             rows=rows,
             ids=page.ids,
             total=page.total,
             closed=over and page.number == 1,
             moment=self.zoho.moment,
-            own=self._own,
+            own=self._began,
         )
-        await lander.put(self.landing, sheet, self.total)
+        await write_queue.put(self.writer, to_write, self.total)
         return over
 
-    def _look_at(self, page: RowsPage, rows: list[bytes]) -> None:
-        """Learn of the list's order in its first pass, unless that is one page."""
-        position = self.landing.position
+    def _note_order(self, page: RowsPage, rows: list[bytes]) -> None:
+        """Note the list's order in its first pass, unless that is a single page."""
+        position = self.writer.position
         if position.mode == "newest":
             times = [times_of(row).modified for row in rows]
             self.newest.page([None if time is None else -time for time in times])
             return
-        first = position.look == position.first_look and not position.tried
+        first = position.pass_number == position.first_pass and not position.tried
         alone = page.number == 1 and page.total is not None and page.total <= len(rows)
-        if self.seen is not None and first and not alone:
-            self.seen.page(page.ids, rows)
+        if self.evidence is not None and first and not alone:
+            self.evidence.page(page.ids, rows)
 
     async def _learn(self, rows: list[bytes]) -> bool:
-        """See whether the list keeps what it is described to do; whether its wanted rows are over.
+        """Check that the list works as described. Return whether the rest is not needed.
 
-        A filter that lets older rows through does nothing, and a list whose rows do not come from
-        the newest on cannot be left early. Either is remembered, and the list read to its end.
+        A filter that lets older rows through does not work. A list whose rows do not come newest
+        first cannot be left early. Either is stored, and the list is read to its end.
         """
-        position = self.landing.position
-        if position.mode not in ("changed", "newest") or position.low is None:
+        position = self.writer.position
+        if position.mode not in ("changed", "newest") or position.since is None:
             return False
         times = [time for row in rows if (time := times_of(row).modified) is not None]
-        older = [time for time in times if time < position.low - incremental.BOUND]
+        older = [time for time in times if time < position.since - incremental.BOUND]
         if position.mode == "changed":
-            if older and position.filtering.changes is not False:
-                await self.blocking(lambda: self.landing.learn(changes=False))
+            if older and position.capabilities.changes is not False:
+                await self.blocking(lambda: self.writer.learn(changes=False))
             return False
         if times != sorted(times, reverse=True) or len(times) < len(rows):
-            if position.filtering.newest is not False:
-                await self.blocking(lambda: self.landing.learn(newest=False))
+            if position.capabilities.newest is not False:
+                await self.blocking(lambda: self.writer.learn(newest=False))
             return False
-        return bool(older) and position.filtering.newest is not False
+        return bool(older) and position.capabilities.newest is not False
 
 
 def _is_empty(page: RowsPage) -> bool:
-    """Whether nothing is on a page, and nothing after it by its own word."""
+    """Whether a page is empty and says that no page follows."""
     return not page.rows and not (page.context is not None and page.context.has_more_page)

@@ -1,26 +1,23 @@
-"""Counting, page by page, what is certain of each pass over one list.
+"""Count, page by page, what each pass over a list proves.
 
-The rule is `zoho_async.paging.completeness`; here it is fed. What is needed of a record is its row
-and what `zoho_async.export.checkpoint.records` holds of it, the number of the pass that met it
-last:
+Model. The rule is in `zoho_async.paging.completeness`; this module feeds it. It needs the row of a
+record and the number of the pass that saw the record last (`zoho_async.export.checkpoint.records`).
 
-- It was met before pass number n began if it is known, and its last pass has a smaller number.
+- A record existed before pass n began if it is known and its last pass has a smaller number.
   Records of earlier runs have smaller numbers than any of this run.
-- It is counted for pass n when it is met for the first time in pass n or a later one: then its last
-  pass had a smaller number than n. Every meeting after that has a number of n or above.
+- A record is counted for pass n when pass n or a later pass sees it for the first time: its last
+  pass had a smaller number than n. After that, its number is n or larger.
 
-The counts are in the position (`zoho_async.export.checkpoint.store`), which moves in the
-transactions that the rows and the records move in. So a pass that was interrupted goes on with what
-it had counted.
+Invariant. The counts are part of `ResourceState`, which changes in the same transaction as the rows
+and the record index. So an interrupted pass continues with its counts.
 
-A row without an id cannot be known again once it is edited, and is never certain. Where a filter
-narrows the list, "met before" says nothing of the moment between, unless
-the content is the same.
+Limits. A row without an id cannot be recognized after an edit, and proves nothing. If a filter
+narrows the list, an earlier sight of a record proves something only if its content is the same.
 
-A list that is read from its newest row on is not read whole. Such a read is complete if its first
-page reached rows older than the watermark; or if the first page, read once more at the end, brings
-nothing new, the count is the same, and the sort values at all page borders differed: then nothing
-was added, changed or deleted meanwhile, and no row can have changed its place unseen.
+A list that is read from its newest row is not read whole. Such a read is complete in two cases. Its
+first page reached rows older than the watermark. Or the first page, read again at the end, brings
+nothing new, the count is the same, and the sort values at all page borders differ. Then nothing was
+added, changed or deleted during the read, and no row changed its place unseen.
 """
 
 from __future__ import annotations
@@ -37,27 +34,27 @@ from zoho_async.paging.times import RowTimes
 
 
 class Counting:
-    """Counts one page of the pass under way; ``first`` says that it is the one with the total."""
+    """Counts one page of the current pass. ``first`` marks the page that has the total."""
 
     def __init__(self, position: ResourceState, *, narrowed: bool, first: bool) -> None:
         self._position: Final = position
         self._narrowed: Final = narrowed
         self._first: Final = first
         self._certain: Final = [0] * len(position.passes)
-        self._met = 0
-        self._met_in_pass = 0
+        self._seen = 0
+        self._in_pass = 0
         self._again = 0
         self._nameless = 0
 
     def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
-        """A row that this pass has not met yet; ``before`` is what was known of it."""
+        """Count a row that is new in this pass; ``before`` is its entry in the record index."""
         position = self._position
-        last = before.look if before is not None else 0
-        met_in_part = before is not None and last >= position.first_look
-        self._met += not met_in_part
+        last = before.pass_number if before is not None else 0
+        seen_in_part = before is not None and last >= position.first_pass
+        self._seen += not seen_in_part
         self._nameless += key.startswith("#") and self._first
-        self._met_in_pass += 1
-        self._again += before is not None and last == position.look - 1
+        self._in_pass += 1
+        self._again += before is not None and last == position.pass_number - 1
         nameless = key.startswith("#")
         time = None if nameless else times.there_since(narrowed=self._narrowed)
         for place, one in enumerate(position.passes):
@@ -65,21 +62,21 @@ class Counting:
                 continue
             known = before is not None and not nameless
             if self._narrowed:
-                known = known and met_in_part and before is not None and before.digest == content
-            on_its_page = self._first and one.number == position.look and not nameless
+                known = known and seen_in_part and before is not None and before.digest == content
+            on_its_page = self._first and one.number == position.pass_number and not nameless
             self._certain[place] += is_certain(
                 one, time=time, met_before=known, on_its_page=on_its_page
             )
 
     def plain(self, rows: int) -> None:
-        """So many rows of a list whose rows have no ids."""
-        self._met += rows
-        self._met_in_pass += rows
+        """Count ``rows`` rows of a list whose rows have no ids."""
+        self._seen += rows
+        self._in_pass += rows
         if self._first and self._certain:
             self._certain[-1] += rows
 
     def after(self) -> ResourceState:
-        """The position with this page counted."""
+        """Return the state with this page counted."""
         passes = [
             msgspec.structs.replace(one, certain=one.certain + certain)
             for one, certain in zip(self._position.passes, self._certain, strict=True)
@@ -87,31 +84,33 @@ class Counting:
         if passes:
             passes[-1] = msgspec.structs.replace(
                 passes[-1],
-                met=passes[-1].met + self._met_in_pass,
+                met=passes[-1].met + self._in_pass,
                 again=passes[-1].again + self._again,
                 nameless=passes[-1].nameless + self._nameless,
             )
         return msgspec.structs.replace(
-            self._position, passes=tuple(passes), met=self._position.met + self._met
+            self._position,
+            passes=tuple(passes),
+            records_seen=self._position.records_seen + self._seen,
         )
 
 
 def completeness_of(position: ResourceState) -> Completeness:
-    """What the passes of a part show."""
-    found = verdict(position.passes, position.met)
+    """Return what the passes of a part prove."""
+    found = verdict(position.passes, position.records_seen)
     if position.mode != "newest" or found in ("proven", "uncheckable"):
         return found
     return "proven" if any(one.closed for one in position.passes) else "changed"
 
 
 def missing_of(position: ResourceState) -> int:
-    """How many records the list counts beyond those that were found."""
+    """Return how many more records the list counts than were found."""
     short = completeness_of(position) == "short"
-    return missing(position.passes, position.met) if short else 0
+    return missing(position.passes, position.records_seen) if short else 0
 
 
 def with_answers(passes: Sequence[Pass], asked_in: int, alive: int) -> tuple[Pass, ...]:
-    """The passes after so many records, met before pass ``asked_in`` alone, were answered by id."""
+    """Return the passes after ``alive`` records, absent from the last pass, were found by id."""
     return tuple(
         msgspec.structs.replace(one, certain=one.certain + alive) if one.number == asked_in else one
         for one in passes
@@ -119,7 +118,7 @@ def with_answers(passes: Sequence[Pass], asked_in: int, alive: int) -> tuple[Pas
 
 
 def are_steady(position: ResourceState, apart: float) -> bool:
-    """Whether the last pass brought the same records as the one before, ``apart`` seconds later."""
+    """Whether the last two passes, at least ``apart`` seconds apart, saw the same records."""
     if len(position.passes) < 2:
         return False
     before, last = position.passes[-2:]

@@ -1,4 +1,4 @@
-"""Trying to prove that a list which was read is complete, and noting what is known in the end."""
+"""Try to prove that a list was read completely, and store the result."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from zoho_async.export.catalog import single_reads
 from zoho_async.export.events import ExportEvent, NextPass
 from zoho_async.export.fetch import times_by_id
 from zoho_async.export.incremental import BOUND
-from zoho_async.export.pass_reader import Walking
+from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.passes import are_steady, completeness_of, missing_of
-from zoho_async.export.tries import FEW, SHARE, Seen, Try, next_try
+from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
 from zoho_async.export.writer import WriteQueue
 
-Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
+Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
 
-#: Passes over a list that is read from its newest row on, in one run.
+#: The largest number of passes over a list read from its newest row, in one run.
 _PASSES_OF_NEWEST: Final = 3
 #: Seconds between two passes that must bring the same records before a fuller file is replaced.
 APART: Final = 60.0
 
 
 class Allowance:
-    """The calls that all tries of one run may take: a share of those of the ``day``.
+    """The calls that all tries of one run may take: a share of the ``day``'s calls.
 
-    Without a known day there is no such bound.
+    If the day's calls are not known, there is no limit.
     """
 
     def __init__(self, day: Day | None = None) -> None:
@@ -45,7 +45,7 @@ class Allowance:
         self._left: float | None = None
 
     async def take(self, calls: int) -> bool:
-        """Take so many calls, if they are left."""
+        """Take ``calls`` from the allowance; False if too few are left."""
         if self._left is None:
             day = None if self._day is None else await self._day()
             self._left = math.inf if day is None else day * SHARE
@@ -55,96 +55,105 @@ class Allowance:
         return True
 
 
-class Proving:
-    """The tries for one list."""
+class Prover:
+    """Makes the tries for one list."""
 
     def __init__(
-        self, walking: Walking, filters: Mapping[str, str], clock: Clock, allowance: Allowance
+        self,
+        pass_reader: PassReader,
+        filters: Mapping[str, str],
+        clock: Clock,
+        allowance: Allowance,
     ) -> None:
-        self._walking: Final = walking
-        self._landing: Final = walking.landing
+        self._pass_reader: Final = pass_reader
+        self._writer: Final = pass_reader.writer
         self._filters: Final = filters
         self._clock: Final = clock
         self._allowance: Final = allowance
         self.asked = 0
 
-    async def run(self, tell: Tell, lander: WriteQueue) -> None:
-        """Try until the list is proven, or nothing more is worth its calls; note what is known."""
-        if self._landing.position.mode == "newest":
-            await self._read_newest_again(tell, lander)
-        elif self._landing.position.passes:
-            await self._try_all(tell, lander)
-        steady = await self._compare_passes(tell, lander)
-        position = self._landing.position
+    async def run(self, report: Report, write_queue: WriteQueue) -> None:
+        """Try until the list is proven or no try is worth its calls, and store the result."""
+        if self._writer.position.mode == "newest":
+            await self._read_newest_again(report, write_queue)
+        elif self._writer.position.passes:
+            await self._try_all(report, write_queue)
+        steady = await self._compare_passes(report, write_queue)
+        position = self._writer.position
         completeness, missing = completeness_of(position), missing_of(position)
-        await self._walking.blocking(
-            lambda: self._landing.over(completeness, missing, steady=steady)
+        await self._pass_reader.blocking(
+            lambda: self._writer.finish_passes(completeness, missing, steady=steady)
         )
 
     @property
     def _proven(self) -> bool:
-        return completeness_of(self._landing.position) == "proven"
+        return completeness_of(self._writer.position) == "proven"
 
     # -- tries --------------------------------------------------------------------------------
 
-    async def _try_all(self, tell: Tell, lander: WriteQueue) -> None:
-        facts, seen = self._landing.facts, self._walking.seen or Seen(self._landing.facts)
+    async def _try_all(self, report: Report, write_queue: WriteQueue) -> None:
+        facts, evidence = (
+            self._writer.facts,
+            self._pass_reader.evidence or OrderEvidence(self._writer.facts),
+        )
         while not self._proven:
-            position = self._landing.position
+            position = self._writer.position
             narrowed = bool(self._filters)
-            what = next_try(facts, position, seen, narrowed=narrowed, pages=self._pages)
-            if what is None or not await self._allowance.take(self._cost(what, seen)):
+            what = next_try(facts, position, evidence, narrowed=narrowed, pages=self._pages)
+            if what is None or not await self._allowance.take(self._cost(what, evidence)):
                 return
-            await self._walking.blocking(partial(self._landing.tries, what))
+            await self._pass_reader.blocking(partial(self._writer.note_try, what))
             try:
-                await self._try(what, seen, tell, lander)
+                await self._try(what, evidence, report, write_queue)
             except InvalidRequest:
                 if what not in ("sorted", "sliced"):
                     raise
-                await lander.landed()  # the list takes no such parameter after all
+                await write_queue.flush()  # the list does not take this parameter
 
-    def _cost(self, what: Try, seen: Seen) -> int:
+    def _cost(self, what: Try, evidence: OrderEvidence) -> int:
         if what == "asked":
             return FEW
         pages = self._pages
-        return len(seen.slices(self._landing.facts.max_per_page)) if what == "sliced" else pages
+        return len(evidence.slices(self._writer.facts.max_per_page)) if what == "sliced" else pages
 
     @property
     def _pages(self) -> int:
-        """How many pages the list has, as far as is known."""
-        totals = [one.total for one in self._landing.position.passes if one.total is not None]
-        counted = math.ceil(totals[-1] / self._landing.facts.max_per_page) if totals else 0
-        return max(1, counted, self._walking.last)
+        """The number of pages of the list, as far as known."""
+        totals = [one.total for one in self._writer.position.passes if one.total is not None]
+        counted = math.ceil(totals[-1] / self._writer.facts.max_per_page) if totals else 0
+        return max(1, counted, self._pass_reader.last)
 
-    async def _try(self, what: Try, seen: Seen, tell: Tell, lander: WriteQueue) -> None:
+    async def _try(
+        self, what: Try, evidence: OrderEvidence, report: Report, write_queue: WriteQueue
+    ) -> None:
         if what == "asked":
             await self._ask()
         elif what == "sliced":
-            for narrowed in seen.slices(self._landing.facts.max_per_page):
-                if not await self._walking.slice(narrowed, lander):
+            for narrowed in evidence.slices(self._writer.facts.max_per_page):
+                if not await self._pass_reader.slice(narrowed, write_queue):
                     break
-            await lander.landed()
+            await write_queue.flush()
         else:
-            await self._again(tell)
+            await self._again(report)
             if what == "backwards":
-                await self._walking.backwards(lander)
+                await self._pass_reader.backwards(write_queue)
             else:
                 order = None
                 if what == "sorted":
-                    order = {"sort_column": seen.distinct[0], "sort_order": "A"}
-                await self._walking.forward(lander, order=order)
+                    order = {"sort_column": evidence.distinct[0], "sort_order": "A"}
+                await self._pass_reader.forward(write_queue, order=order)
 
-    async def _again(self, tell: Tell) -> None:
-        await self._walking.blocking(self._landing.look_again)
-        position = self._landing.position
-        look = position.look - position.first_look + 1
-        await tell(NextPass(resource=self._landing.facts.resource, look=look))
+    async def _again(self, report: Report) -> None:
+        await self._pass_reader.blocking(self._writer.begin_pass)
+        position = self._writer.position
+        pass_number = position.pass_number - position.first_pass + 1
+        await report(NextPass(resource=self._writer.facts.resource, pass_number=pass_number))
 
     async def _ask(self) -> None:
-        """Ask by id for the few records that were met before and not in the last pass."""
-        facts, last = self._landing.facts, self._landing.position.passes[-1]
+        """Fetch by id the few records that an earlier pass saw and the last one did not."""
+        facts, last = self._writer.facts, self._writer.position.passes[-1]
         read = single_reads().get(facts.resource)
-        ids = await self._walking.blocking(lambda: self._landing.absent(FEW + 1))
+        ids = await self._pass_reader.blocking(lambda: self._writer.absent(FEW + 1))
         wanted = (last.total or 0) - last.certain
         named = [one for one in ids if not one.startswith("#")]
         if read is None or len(ids) > FEW or not 0 < wanted <= len(named):
@@ -153,62 +162,64 @@ class Proving:
         for one in named:
             self.asked += 1
             try:
-                times = await times_by_id(self._walking.zoho, read, one)
+                times = await times_by_id(self._pass_reader.zoho, read, one)
             except ReplyError as error:
                 if isinstance(error, LimitError | OrganizationError | InvalidToken | MissingScope):
                     raise
                 continue
             if times is not None and self._is_as_written(times.modified):
                 alive.append(one)
-        await self._walking.blocking(lambda: self._landing.answered(alive))
+        await self._pass_reader.blocking(lambda: self._writer.mark_answered(alive))
 
     def _is_as_written(self, modified: float | None) -> bool:
-        """Whether a record that the list did not show is held as it is now."""
-        position = self._landing.position
+        """Whether a record that the list did not show is written in its current version."""
+        position = self._writer.position
         if position.mode == "full":  # this part has written it
             return True
         if modified is None or position.watermark is None:
             return False
         return modified < position.watermark - BOUND
 
-    async def _read_newest_again(self, tell: Tell, lander: WriteQueue) -> None:
-        landing = self._landing
+    async def _read_newest_again(self, report: Report, write_queue: WriteQueue) -> None:
+        writer = self._writer
         while not self._proven:
-            position = landing.position
+            position = writer.position
             counted = position.passes and position.passes[-1].total is not None
-            if not counted or position.look >= position.first_look + _PASSES_OF_NEWEST - 1:
+            if not counted or position.pass_number >= position.first_pass + _PASSES_OF_NEWEST - 1:
                 return
             before, borders = position.passes[-1].total, self._newest_borders
-            await self._again(tell)
-            await self._walking.first_page(lander)
-            position = landing.position
-            if position.fresh == 0 and position.passes[-1].total == before and borders:
-                await self._walking.blocking(landing.close_pass)
+            await self._again(report)
+            await self._pass_reader.first_page(write_queue)
+            position = writer.position
+            if position.new_in_pass == 0 and position.passes[-1].total == before and borders:
+                await self._pass_reader.blocking(writer.close_pass)
             if not self._proven:
-                await self._walking.forward(lander)
+                await self._pass_reader.forward(write_queue)
 
     @property
     def _newest_borders(self) -> bool:
-        return self._walking.newest.differ
+        return self._pass_reader.newest.differ
 
     # -- before a fuller file is replaced -----------------------------------------------------
 
-    async def _compare_passes(self, tell: Tell, lander: WriteQueue) -> bool:
-        """Whether two passes some time apart brought the same records, where that matters.
+    async def _compare_passes(self, report: Report, write_queue: WriteQueue) -> bool:
+        """Whether two passes some time apart saw the same records, if that matters.
 
-        It matters to a full read that lacks records of what it is to replace. A list that counts
-        more than was found is not asked: it says itself that there is more.
+        It matters for a full read that lacks records of what it replaces. If the list counts more
+        records than were found, no pass is made: the list itself says that there are more.
         """
-        landing = self._landing
-        completeness = completeness_of(landing.position)
-        if completeness in ("proven", "short") or landing.accepts_shorter:
+        writer = self._writer
+        completeness = completeness_of(writer.position)
+        if completeness in ("proven", "short") or writer.accepts_shorter:
             return False
-        if not landing.position.met or not await self._walking.blocking(landing.lacks):
+        if not writer.position.records_seen or not await self._pass_reader.blocking(
+            writer.lacks_records
+        ):
             return False
-        if are_steady(landing.position, APART):
+        if are_steady(writer.position, APART):
             return True
-        begun = landing.position.passes[-1].begun
+        begun = writer.position.passes[-1].begun
         await wait(self._clock, max(0.0, begun + APART - self._clock.time()))
-        await self._again(tell)
-        await self._walking.forward(lander)
-        return are_steady(landing.position, APART)
+        await self._again(report)
+        await self._pass_reader.forward(write_queue)
+        return are_steady(writer.position, APART)

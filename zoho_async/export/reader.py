@@ -1,8 +1,8 @@
-"""Reading one resource from its list into its landing, page by page.
+"""Read one list to its end, and write its rows.
 
-Several of these run side by side in one job; each reads its first page, tells what lies ahead, and
-waits until all have, so that the plan is told before the bulk of the calls. When the list is at its
-end, `zoho_async.export.prover` sees whether that was all of it.
+Several readers run in parallel in one job. Each reads its first page, plans its calls, and waits
+until all have planned, so that the plan is reported before most calls are made. At the end of the
+list, `zoho_async.export.prover` checks whether it is complete.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from zoho_async.export.events import (
     ResourceSummary,
     Status,
 )
-from zoho_async.export.fetch import Dated
+from zoho_async.export.fetch import DatedSource
 from zoho_async.export.outcomes import ListState, code_of, complete_state
-from zoho_async.export.pass_reader import Walking
-from zoho_async.export.prover import Allowance, Proving, Tell
+from zoho_async.export.pass_reader import PassReader
+from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
 from zoho_async.paging import PageSource, RowsPage
 from zoho_async.paging.completeness import Completeness
 
-#: Statuses below 500 of a gateway that gave up, which says nothing about the list.
+#: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
-#: What `ResourceSummary.proven` says of each.
+#: `ResourceSummary.proven` for each completeness.
 _PROVEN: Final[dict[Completeness | None, bool | None]] = {
     "proven": True,
     "uncheckable": None,
@@ -46,18 +46,18 @@ _PROVEN: Final[dict[Completeness | None, bool | None]] = {
 
 
 class ListReader:
-    """One resource of a job; its landing is open.
+    """Reads one resource of a job. Its ``writer`` is open.
 
-    ``named`` says that it was asked for by name, ``accepted`` that it may be short, and ``strict``
-    that nothing but a proven list is good. ``sweep`` asks about records that the list
-    no longer has, and ``following`` asks for more of each record than the list tells; None where
-    nobody wants that. ``allowance`` is what the tries of all lists may take.
+    ``named`` says that the resource was named, ``accepted`` that it may be short, and ``strict``
+    that only a proven list counts as complete. ``deletions`` checks records that the list no longer
+    shows, and ``detail_fetcher`` fetches the details of records; either may be None. ``allowance``
+    limits the calls of the tries of all lists.
     """
 
     def __init__(
         self,
         zoho: PageSource,
-        landing: ResourceWriter,
+        writer: ResourceWriter,
         filters: Mapping[str, str],
         *,
         blocking: Blocking,
@@ -65,101 +65,103 @@ class ListReader:
         named: bool = True,
         accepted: bool = False,
         strict: bool = False,
-        sweep: DeletionDetector | None = None,
-        following: DetailFetcher | None = None,
+        deletions: DeletionDetector | None = None,
+        detail_fetcher: DetailFetcher | None = None,
         allowance: Allowance | None = None,
     ) -> None:
-        self.facts: Final[OperationFacts] = landing.facts
-        self.landing: Final = landing
+        self.facts: Final[OperationFacts] = writer.facts
+        self.writer: Final = writer
         self.planned: PlannedResource | None = None
         self.exact = True
         self.failure: ZohoError | None = None
         self.refused_before = False
         self.stopped = False
-        self._zoho: Final = Dated(zoho)
-        self._walking: Final = Walking(self._zoho, landing, filters, blocking, clock)
-        self._proving: Final = Proving(self._walking, filters, clock, allowance or Allowance())
+        self._zoho: Final = DatedSource(zoho)
+        self._pass_reader: Final = PassReader(self._zoho, writer, filters, blocking, clock)
+        self._prover: Final = Prover(self._pass_reader, filters, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
         self._accepted: Final = accepted
         self._strict: Final = strict
-        self._sweep: Final = sweep
-        self._following: Final = following
-        self._rows_before: Final = landing.position.rows
-        self._owed: tuple[int, bool] = (0, True)
+        self._deletions: Final = deletions
+        self._detail_fetcher: Final = detail_fetcher
+        self._rows_before: Final = writer.position.rows
+        self._calls_left: tuple[int, bool] = (0, True)
 
     @property
     def pages(self) -> int:
-        """The calls that were made for the list."""
-        return self._walking.pages
+        """The calls made for the list."""
+        return self._pass_reader.pages
 
     async def run(
-        self, tell: Tell, lander: WriteQueue, everyone_planned: Callable[[], Awaitable[None]]
+        self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
-        """Read the list to its end. ``everyone_planned`` returns when the plan has been told."""
-        position = self.landing.position
-        if position.stand == "complete":
+        """Read the list to its end. ``wait_for_plan`` returns when the plan was reported."""
+        position = self.writer.position
+        if position.status == "complete":
             self.planned = self._plan_without_calls(rows=position.rows, finished=True)
-            await everyone_planned()
+            await wait_for_plan()
             return
-        if position.over or position.tried:
+        if position.passes_done or position.tried:
             self.planned = await self._plan_the_rest()
-            await everyone_planned()
+            await wait_for_plan()
         else:
-            if self._following is not None and position.page == 0:
-                self._owed = await self._blocking(self._following.calls_left)
-            await self._first_pass(lander, everyone_planned)
-            if self.planned is None:  # the list vanished: not even an empty page came
+            if self._detail_fetcher is not None and position.page == 0:
+                self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
+            await self._first_pass(write_queue, wait_for_plan)
+            if self.planned is None:  # the list is gone: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
-                await everyone_planned()
-        if not position.over:
-            await self._proving.run(tell, lander)
-        if self._following is not None:
-            await self._following.run(tell)
-        if self._sweep is not None and position.mode == "compared":
-            await self._sweep.run(self.landing, self._zoho, tell)
-        when = incremental.written(self._clock.time())
-        await self._blocking(lambda: self.landing.complete(when))
-        await tell(self._done())
+                await wait_for_plan()
+        if not position.passes_done:
+            await self._prover.run(report, write_queue)
+        if self._detail_fetcher is not None:
+            await self._detail_fetcher.run(report)
+        if self._deletions is not None and position.mode == "compared":
+            await self._deletions.run(self.writer, self._zoho, report)
+        when = incremental.zoho_time(self._clock.time())
+        await self._blocking(lambda: self.writer.complete(when))
+        await report(self._done())
 
     async def fail(self, error: ZohoError) -> None:
-        """Zoho refused the list, or failed on it: remember a refusal for the next run."""
+        """Note the failure of the list. A refusal is stored for the next run."""
         self.failure = error
         refusal = refusal_of(error)
         if refusal:
-            self.refused_before = self.landing.position.refusal == refusal
-            await self._blocking(lambda: self.landing.refused(refusal))
+            self.refused_before = self.writer.position.refusal == refusal
+            await self._blocking(lambda: self.writer.note_refusal(refusal))
 
     async def _first_pass(
-        self, lander: WriteQueue, everyone_planned: Callable[[], Awaitable[None]]
+        self, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
-        """Read the list once, or the rest of it, from its beginning to its end."""
+        """Read the list, or the rest of it, to its end."""
 
         async def planned(page: RowsPage) -> None:
             if self.planned is None:
                 self._plan(page)
-                await everyone_planned()
+                await wait_for_plan()
 
-        await self._walking.forward(lander, planned)
+        await self._pass_reader.forward(write_queue, planned)
 
-    # -- what is told ---------------------------------------------------------------------------
+    # -- plan and summary ------------------------------------------------------------------------
 
     async def _plan_the_rest(self) -> PlannedResource:
-        """What is left of a list that is at its end."""
-        planned = self._plan_without_calls(rows=self.landing.position.rows)
-        if self._following is None:
+        """Plan the rest of a list that was read to its end."""
+        planned = self._plan_without_calls(rows=self.writer.position.rows)
+        if self._detail_fetcher is None:
             return planned
-        further, self.exact = await self._blocking(self._following.calls_left)
-        return msgspec.structs.replace(planned, calls=planned.calls + further, further=further)
+        detail_calls, self.exact = await self._blocking(self._detail_fetcher.calls_left)
+        return msgspec.structs.replace(
+            planned, calls=planned.calls + detail_calls, detail_calls=detail_calls
+        )
 
     def _plan_without_calls(self, *, rows: int, finished: bool = False) -> PlannedResource:
         return PlannedResource(
             resource=self.facts.resource,
-            file=self.landing.sink.name,
+            file=self.writer.sink.name,
             rows=rows,
             calls=self.pages,
-            mode=self.landing.position.mode,
+            mode=self.writer.position.mode,
             rows_before=self._rows_before,
             finished=finished,
         )
@@ -175,31 +177,31 @@ class ListReader:
         rows = page.total
         if rows is None and self.exact:
             rows = self._rows_before + len(page.rows)
-        further = 0
-        if self._following is not None:
-            # Which rows of a whole list are new or changed is known at its end.
-            told = self.landing.position.mode in ("full", "changed")
-            further, exact = self._following.calls_ahead(rows or 0 if told else 0)
-            owed, sure = self._owed
-            further += owed
-            self.exact = self.exact and exact and told and sure
+        detail_calls = 0
+        if self._detail_fetcher is not None:
+            # In other modes, the new and changed rows are known only at the end.
+            rows_known = self.writer.position.mode in ("full", "changed")
+            detail_calls, exact = self._detail_fetcher.calls_ahead(rows or 0 if rows_known else 0)
+            owed, sure = self._calls_left
+            detail_calls += owed
+            self.exact = self.exact and exact and rows_known and sure
         self.planned = PlannedResource(
             resource=self.facts.resource,
-            file=self.landing.sink.name,
+            file=self.writer.sink.name,
             rows=rows,
-            calls=calls + further,
-            mode=self.landing.position.mode,
+            calls=calls + detail_calls,
+            mode=self.writer.position.mode,
             rows_before=self._rows_before,
-            further=further,
+            detail_calls=detail_calls,
         )
 
     def _done(self) -> ResourceDone:
-        position = self.landing.position
+        position = self.writer.position
         return ResourceDone(
             resource=self.facts.resource,
-            file=self.landing.sink.name,
+            file=self.writer.sink.name,
             rows=position.rows,
-            total=self._walking.total,
+            total=self._pass_reader.total,
             bytes=position.bytes,
             mode=position.mode,
             new=position.rows - position.changed,
@@ -211,33 +213,33 @@ class ListReader:
         )
 
     def summary(self) -> ResourceSummary:
-        """How this resource stands now."""
-        position = self.landing.position
-        asked = self._sweep.calls(self.facts.resource) if self._sweep else 0
-        following = self._following
-        asked += following.calls if following else 0
+        """Return the summary of this resource as of now."""
+        position = self.writer.position
+        asked = self._deletions.calls(self.facts.resource) if self._deletions else 0
+        detail_fetcher = self._detail_fetcher
+        asked += detail_fetcher.calls if detail_fetcher else 0
         state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
-            file=self.landing.sink.name,
+            file=self.writer.sink.name,
             status=self._status(),
             rows=position.rows,
             rows_new=position.rows - self._rows_before,
-            total=self._walking.total,
+            total=self._pass_reader.total,
             bytes=position.bytes,
             pages=self.pages,
-            least_calls=least_calls(self._walking.rows_met, self.facts.max_per_page)
+            least_calls=least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
             if self.pages
             else 0,
             mode=position.mode,
             new=position.rows - position.changed,
             changed=position.changed,
             deleted=position.deleted,
-            calls=self.pages + self._proving.asked + asked,
+            calls=self.pages + self._prover.asked + asked,
             proven=_PROVEN[position.completeness],
-            records=following.read if following else 0,
-            files=following.saved if following else 0,
-            passed_over=following.passed_over if following else 0,
+            records=detail_fetcher.read if detail_fetcher else 0,
+            files=detail_fetcher.saved if detail_fetcher else 0,
+            passed_over=detail_fetcher.passed_over if detail_fetcher else 0,
             error=str(self.failure) if self.failure else None,
             completeness=position.completeness,
             missing=position.missing,
@@ -248,9 +250,9 @@ class ListReader:
 
     @property
     def state(self) -> ListState:
-        """The state in which the run leaves the list."""
-        position = self.landing.position
-        if position.stand == "complete":
+        """The state of the list at the end of the run."""
+        position = self.writer.position
+        if position.status == "complete":
             return complete_state(
                 position.completeness,
                 changed_runs=position.changed_runs,
@@ -260,21 +262,21 @@ class ListReader:
             return "stopped" if self.stopped else "unfinished"
         if not refusal_of(self.failure):
             return "failed"
-        # That a list cannot be had that was asked for by name is news each time.
+        # A missing scope for a named list is reported each time.
         unscoped = self._named and isinstance(self.failure, MissingScope)
         return "refused_before" if self.refused_before and not unscoped else "refused"
 
     def _note(self) -> str | None:
-        missing = self.landing.missing
+        missing = self.writer.missing
         return f"{missing}: read in full again" if missing else None
 
     @property
     def allowed(self) -> bool:
-        """Whether the list may be read; nobody is to blame for one that was not asked for."""
+        """Whether the list may be read. A list that was not named needs no scope."""
         return self._named or not isinstance(self.failure, MissingScope)
 
     def _status(self) -> Status:
-        if self.landing.position.stand == "complete":
+        if self.writer.position.status == "complete":
             return "done"
         if self.failure is None:
             return "partial"
@@ -282,7 +284,7 @@ class ListReader:
 
 
 def refusal_of(error: ZohoError) -> str:
-    """The status and code by which a refusal is remembered; "" for what is none."""
+    """Return the status and code that identify a refusal, "" for other errors."""
     if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
         return ""
     return f"{error.status}/{error.code}"

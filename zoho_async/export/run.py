@@ -1,17 +1,17 @@
-"""One export as one ordinary function call, for schedulers: cron, Celery, Airflow, Prefect, ...
+"""Run an export with one ordinary function call, for schedulers: cron, Celery, Airflow, Prefect.
 
     from zoho_async.export.run import run_export
 
     summary = run_export(["invoices", "contacts"], to="backup")
 
-It returns when everything is exported and raises when not (`zoho_async.export.outcomes` says what
-counts); what was written stays, and the same
-call goes on from there, because the state stands in the destination. So a scheduler needs to keep
-nothing, and whether it repeats a failed call, runs it twice or kills it changes no row: of two at
-once the second raises `ExportRunning`.
+The call returns when everything is exported, and raises otherwise (see
+`zoho_async.export.outcomes`). What was written stays, and the same call continues from there,
+because the checkpoint is in the destination. The scheduler keeps no state. It may repeat a failed
+call, run it twice or kill it: no row is lost or doubled. If two calls run at once, the second
+raises `ExportRunning`.
 
-What a scheduler may want to tell apart: `DailyQuotaExceeded` (call again after its ``reset_at``),
-`TransportError` (Zoho or the network; call again), and everything else, which a person must see to.
+Three kinds of failure: after `DailyQuotaExceeded`, call again after its ``reset_at``. After
+`TransportError` (Zoho or the network), call again. Everything else needs a person.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ def run_export(
     accept_shorter: bool = False,
     account: Account = unattended,
 ) -> Summary:
-    """Export and wait for the end. Blocks; can be called where an event loop runs, too.
+    """Export, and wait for the end. Blocks; works in a thread that runs an event loop, too.
 
     ``to`` is a `Destination`, or what ``zoho-async export --to`` takes, with ``format`` for files.
-    ``account`` opens the session (by default that of the environment or the logged-in profile, with
-    limits and tokens that outlive the process); ``organization`` names another than that one's.
-    The rest is as for `Export`. Raises what `Export` raises, and `ExportIncomplete` if the command
-    would end with another exit code than 0 because of the state of a list.
+    ``account`` opens the session; the default uses the environment or the logged-in profile, with
+    limits and tokens that outlive the process. ``organization`` overrides the session's
+    organization. The other parameters are those of `Export`.
+
+    Raises what `Export` raises, and `ExportIncomplete` if the state of a list would make the
+    command exit with a code other than 0.
     """
     destination = open_destination(to, format) if isinstance(to, str | PathLike) else to
 

@@ -1,20 +1,20 @@
-"""What is tried when a list was read and is not proven to be complete.
+"""Choose what to try next if a list was read and is not proven complete.
 
-The tries decide nothing: whatever they bring is judged by the rule in
-`zoho_async.paging.completeness`. Each is worth its calls in some case, and they come in this order:
+A try decides nothing; `zoho_async.paging.completeness` judges its result. Each try helps in some
+case. They are made in this order:
 
-1. ``backwards``: a list in the order of creation, from its last page to its first. Deletions hide
-   nothing from such a reader. Where sort values repeat at a page border, rows may change places
-   there, and it is not tried.
-2. ``sorted``: a pass in the order of a column whose values were all different, so that no row can
-   change places with another.
-3. ``sliced``: the list in spans of dates, each so short that it fits on one page. (A filter by
-   status is not used: it may show records that the list itself hides, and these would be counted.)
-4. ``asked``: the few records that were met before and not in the last pass are asked for by id.
-5. ``again``: another pass from the beginning, two at most.
+1. ``backwards``: read a list in order of creation from its last page to its first. Deletions hide
+   nothing from such a reader. It is not tried if sort values repeat at a page border, because rows
+   may change places there.
+2. ``sorted``: a pass in the order of a column whose values all differ, so that no row can change
+   places with another.
+3. ``sliced``: the list in spans of dates, each short enough for one page. (A filter by status is
+   not used: it may show records that the list itself hides.)
+4. ``asked``: fetch by id the few records that an earlier pass saw and the last one did not.
+5. ``again``: another pass from the beginning, at most two.
 
-All of them together take at most a tenth of the day's calls. A list that gives no total gains by
-the first alone.
+All tries together take at most a tenth of the day's calls. For a list without a total only the
+first can help.
 """
 
 from __future__ import annotations
@@ -34,47 +34,52 @@ from zoho_async.paging.times import CREATED, MODIFIED, times_of
 
 Try: TypeAlias = Literal["backwards", "sorted", "sliced", "asked", "again"]
 
-#: Further passes from the beginning at most.
+#: The largest number of extra passes from the beginning.
 PASSES: Final = 2
 #: The share of the day's calls that the tries of a list may take.
 SHARE: Final = 0.1
-#: Records that are asked for by id at most.
+#: The largest number of records that are fetched by id.
 FEW: Final = 20
-#: The field of a row that tells its date, and begins the names of the filters by it.
+#: The field of a row with its date; the names of the date filters begin with it.
 DATE: Final = "date"
 
 _ROW: Final = decoder_of(dict[str, msgspec.Raw])
 
 
 def next_try(
-    facts: OperationFacts, position: ResourceState, seen: Seen, *, narrowed: bool, pages: int
+    facts: OperationFacts,
+    position: ResourceState,
+    evidence: OrderEvidence,
+    *,
+    narrowed: bool,
+    pages: int,
 ) -> Try | None:
-    """The next thing to try with a list of so many ``pages`` that is not proven; None: give up."""
+    """Return the next try for an unproven list of ``pages`` pages; None to give up."""
     tried = position.tried
     counted = any(one.total is not None for one in position.passes)
-    whole = position.mode in ("full", "compared") and not narrowed and position.low is None
+    whole = position.mode in ("full", "compared") and not narrowed and position.since is None
     in_order = whole and facts.order == CREATED and pages > 1
-    if in_order and seen.borders.differ and "backwards" not in tried:
+    if in_order and evidence.borders.differ and "backwards" not in tried:
         return "backwards"
     if not counted:
         return None
-    if whole and pages > 1 and seen.distinct and "sorted" not in tried:
+    if whole and pages > 1 and evidence.distinct and "sorted" not in tried:
         return "sorted"
-    if whole and pages > 1 and seen.slices(facts.max_per_page) and "sliced" not in tried:
+    if whole and pages > 1 and evidence.slices(facts.max_per_page) and "sliced" not in tried:
         return "sliced"
     if whole and "asked" not in tried:
         return "asked"
     return "again" if tried.count("again") < PASSES else None
 
 
-class Seen:
-    """What the first pass showed of a list's order; lost when a run is interrupted.
+class OrderEvidence:
+    """What the first pass showed about a list's order. Lost when a run is interrupted.
 
-    ``borders`` are those of its pages, in the order of creation. ``distinct`` are the columns by
-    which it can be sorted and whose values were all different.
+    ``borders`` are the page borders in order of creation. ``distinct`` are the sortable columns
+    whose values all differed.
     """
 
-    #: More records are not looked at, for memory's sake.
+    #: The largest number of records that are compared, to limit memory.
     MOST: Final = 100_000
 
     def __init__(self, facts: OperationFacts) -> None:
@@ -91,7 +96,7 @@ class Seen:
         return tuple(name for name, values in self._columns.items() if values)
 
     def page(self, ids: Sequence[str], rows: Sequence[bytes]) -> None:
-        """The next page of the first pass."""
+        """Add the next page of the first pass."""
         self.borders.page([times_of(row).created for row in rows])
         if not self._columns and self._dates is None:
             return
@@ -118,7 +123,7 @@ class Seen:
             self._dates[bytes(fields.get(DATE, b"")).decode(errors="replace").strip('"')] += 1
 
     def slices(self, per_page: int) -> list[dict[str, str]]:
-        """Filters that part the list by date, each for clearly less than a page; () if unable."""
+        """Return date filters that split the list into parts of less than a page, if possible."""
         if self._dates is None or not all(map(_is_date, self._dates)):
             return []
         most = per_page * 3 // 4
@@ -147,15 +152,15 @@ def _is_date(text: str) -> bool:
 
 
 def _has_dates(facts: OperationFacts) -> bool:
-    """Whether rows tell their date, and the list can be narrowed by it from both sides."""
+    """Whether rows have a date, and the list can be filtered by it from both sides."""
     taken = {name for field in facts.query for name in (field.name, *field.variants)}
     ignored = {"*", DATE, f"{DATE}_start", f"{DATE}_end"} & set(facts.ignored)
-    told = any(field.name == DATE for field in facts.reply)
-    return told and not ignored and {f"{DATE}_start", f"{DATE}_end"} <= taken
+    dated = any(field.name == DATE for field in facts.reply)
+    return dated and not ignored and {f"{DATE}_start", f"{DATE}_end"} <= taken
 
 
 def _sortable(sort: Field, facts: OperationFacts) -> list[str]:
-    """Columns of ``sort`` that the rows have and edits seldom change; numbers before names."""
+    """Return sortable columns that rows have and edits rarely change; numbers before names."""
     replied = {field.name for field in facts.reply}
     usable = [
         name

@@ -1,16 +1,20 @@
-"""Where one resource's pages come down: its sink, its records and its position.
+"""Write the pages of one resource to its destination.
 
-The three move on together, in one transaction of the destination's database. Completing goes the
-same way: the state says that all rows are durable, then the sink is settled; an end between the two
-is put right by the next run, which settles what is complete.
+Model. A write changes three things: the sink (the rows), the record index and the `ResourceState`.
 
-A full read replaces what was there only if nothing is lost by that, or if it is believed: proven,
-or brought by two passes some time apart (and not contradicted by the list's own count), or if the
-caller accepts a shorter one. Else what was there stays, and what was met is written beside it, as
-the changes of a run are. So no record is lost, and no change either. An end between the two is put
-right as well: the rows that the state promises are not where it says, so the part is begun again.
+Invariant. All three change in one transaction of the destination's database. So after any end they
+agree, and the next run continues from there.
 
-Every method blocks. `land` and `mark_deleted` are called inside a transaction.
+Completion. The checkpoint first says that all rows are durable; then the sink is settled. If the
+process ends between the two, the next run settles the sink.
+
+Replacing. A full read replaces the earlier rows only if no record is lost by that, or if the read
+is believed: it is proven, or two passes some time apart saw the same records (and the list's count
+does not contradict them), or the caller accepts a shorter one. Otherwise the earlier rows stay, and
+the new ones are kept as changes, so nothing is lost. If the process ends in between, the rows are
+not where the checkpoint says, and the part is read again.
+
+Every method blocks. `write_pages` and `_mark_deleted` are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import IndexedRecord, RecordIndex, digest, key
-from zoho_async.export.checkpoint.store import Former, ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, PreviousPart, ResourceState
 from zoho_async.export.destinations.base import Destination, RecordedContents, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.errors import CheckpointRefused, DestinationError
@@ -36,16 +40,16 @@ from zoho_async.export.passes import Counting, with_answers
 from zoho_async.paging.completeness import Completeness, Pass
 from zoho_async.paging.times import times_of
 
-#: Noted among the tries of a part whose passes brought the same records over some time.
+#: Stored as a try if two passes some time apart saw the same records.
 STEADY: Final = "steady"
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run asks of every resource.
+    """The options of a run that apply to every resource.
 
-    ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
-    looks for deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records too. ``accept_shorter`` lets a full read
+    ``full`` reads everything again; ``fresh`` also gives up what an interrupted run left. ``sweep``
+    detects deleted records. ``since`` is the moment before which nothing is wanted, and
+    ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a full read
     replace a fuller one without proof.
     """
 
@@ -58,12 +62,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     margin: Margin = Margin()
 
 
-class Sheet(msgspec.Struct, frozen=True, kw_only=True):
-    """A page that is to land; ``total`` and ``moment`` (Zoho's) as they were when it was read.
+class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """A page to be written, with facts of its pass.
 
-    ``moment`` is no later than the first call of its pass was sent. ``own`` is the begin of the
-    pass by our clock; both are seconds since 1970. ``closed`` says that the pass is complete by
-    this page.
+    ``moment`` is a time by Zoho's clock, no later than the first call of the pass; ``own`` is the
+    start of the pass by our clock. Both are seconds since 1970. ``total`` is the list's count at
+    that time. ``closed`` says that this page proves the pass complete.
     """
 
     number: int
@@ -76,7 +80,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangedRow(msgspec.Struct, frozen=True):
-    """A row that is new or ``changed``, under the key by which it is known."""
+    """A new or ``changed`` row, with its key in the record index."""
 
     key: str
     row: bytes
@@ -84,226 +88,231 @@ class ChangedRow(msgspec.Struct, frozen=True):
 
 
 class ResourceWriter:
-    """One resource of a run. ``request`` is what is asked of its list, as comparable text.
+    """Writes one resource in a run. ``request`` is the request for its list, as comparable text.
 
-    Where rows have no ids, repeated rows cannot be told from equal ones: every row is kept, an
-    interrupted list is read anew, and every read is a full one.
+    If rows have no ids, a repeated row cannot be distinguished from an equal one.
+    Then every row is kept, an interrupted list is read again from its start, and every read is a
+    full one.
     """
 
     def __init__(
         self,
-        state: State,
+        checkpoint: Checkpoint,
         destination: Destination,
         facts: OperationFacts,
         request: str,
-        asked: RunOptions,
+        options: RunOptions,
         table: Table | None = None,
     ) -> None:
         self.facts: Final = facts
-        self._state: Final = state
+        self._checkpoint: Final = checkpoint
         self._destination: Final = destination
         self._table: Final = table or table_of(facts.resource, facts)
         self._request: Final = request
-        self._asked: Final = asked
+        self._options: Final = options
         self._position: ResourceState | None = None
         self._sink: Sink | None = None
-        self._known: RecordIndex | None = None
-        #: What a person took out of the destination, "" for nothing: the list is read in full.
+        self._records: RecordIndex | None = None
+        #: What a person removed from the destination. If any, the list is read in full.
         self.missing = ""
 
     @property
     def position(self) -> ResourceState:
-        assert self._position is not None, "the landing was not opened"
+        assert self._position is not None, "the writer was not opened"
         return self._position
 
     @property
     def sink(self) -> Sink:
-        assert self._sink is not None, "the landing was not opened"
+        assert self._sink is not None, "the writer was not opened"
         return self._sink
 
     @property
-    def known(self) -> RecordIndex:
-        assert self._known is not None, "the landing was not opened"
-        return self._known
+    def records(self) -> RecordIndex:
+        assert self._records is not None, "the writer was not opened"
+        return self._records
 
     def open(self) -> None:
-        """Go on where the state says, or begin.
+        """Continue where the checkpoint says, or begin.
 
-        Raises `CheckpointRefused` when the state is of another request for this list.
+        Raises `CheckpointRefused` if the checkpoint belongs to another request for this list.
         """
         with writing(self._destination.name):
-            before = self._state.position(self.facts.resource)
+            before = self._checkpoint.position(self.facts.resource)
             if before is not None:
                 self._check_request(before)
             self.missing = self._missing(before)
-            goes_on = before is not None and before.stand != "resting" and not self.missing
-            if before is not None and goes_on and self._goes_on(before):
+            continues = before is not None and before.status != "resting" and not self.missing
+            if before is not None and continues and self._can_continue(before):
                 return
             self._begin(before)
 
     def _missing(self, before: ResourceState | None) -> str:
-        """What the destination lacks of what the state says that it holds; "" for nothing.
+        """Return what the destination lacks of what the checkpoint says it has, "" for nothing.
 
         Raises `DestinationChanged` if a full read would replace what a person changed.
         """
-        asked = self._asked
+        options = self._options
         sink = self._destination.sink(self._table, "")
-        begun = before is not None and (before.finished or before.stand != "resting")
+        begun = before is not None and (before.finished or before.status != "resting")
         if before is None or not begun:
-            return sink.missing(RecordedContents(whole=asked.full or asked.fresh))
-        reading = before.stand == "reading"
+            return sink.missing(RecordedContents(whole=options.full or options.fresh))
+        reading = before.status == "reading"
         replaces = reading and before.mode == "full"
         return sink.missing(
             RecordedContents(
-                sizes={} if replaces else before.held,
-                records=self._written(before),
+                sizes={} if replaces else before.sizes,
+                records=self._count_written(before),
                 begun=True,
                 reading=reading,
-                whole=asked.full or asked.fresh,
+                whole=options.full or options.fresh,
             )
         )
 
-    def _written(self, position: ResourceState) -> int:
-        """How many records the destination must hold at least."""
-        known = self._state.known(position).count()
-        return known - self._state.queue(position).count("rows")
+    def _count_written(self, position: ResourceState) -> int:
+        """Return how many records the destination must have at least."""
+        known = self._checkpoint.record_index(position).count()
+        return known - self._checkpoint.queue(position).count("rows")
 
     def _check_request(self, before: ResourceState) -> None:
-        asked = self._asked
-        if before.request in ("", self._request) or asked.full or asked.fresh:
+        options = self._options
+        if before.request in ("", self._request) or options.full or options.fresh:
             return
-        unfinished = "an unfinished" if before.stand == "reading" else "an"
+        unfinished = "an unfinished" if before.status == "reading" else "an"
         raise CheckpointRefused(
             f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
-            "that was asked for differently (other filters, or another version); ask the "
-            "same to go on, start anew with --fresh, or choose another place"
+            "that was asked for differently (other filters, or another version); run the same "
+            "command as before, start again with --fresh, or choose another place"
         )
 
-    def _asks_more(self, before: ResourceState) -> bool:
-        """Whether more is asked of each record than the part before did: all are read again."""
+    def _wants_more(self, before: ResourceState) -> bool:
+        """Whether more is fetched per record than in the part before; then all are read again."""
         return False
 
-    def _goes_on(self, before: ResourceState) -> bool:
-        """Take up a part that was begun; False where it must be begun anew."""
-        if self._asks_more(before):
+    def _can_continue(self, before: ResourceState) -> bool:
+        """Continue a part that was begun; False if it must be read again."""
+        if self._wants_more(before):
             return False
-        asked = self._asked
-        self._take(before)
-        if before.stand == "complete":
-            swept = before.mode == "full" or before.over or not asked.sweep
-            return swept and not asked.fresh and (before.mode == "full" or not asked.full)
-        given_up = asked.fresh or (asked.full and before.mode != "full")
+        options = self._options
+        self._use(before)
+        if before.status == "complete":
+            checked = before.mode == "full" or before.passes_done or not options.sweep
+            return checked and not options.fresh and (before.mode == "full" or not options.full)
+        given_up = options.fresh or (options.full and before.mode != "full")
         if given_up or before.request != self._request or not self.facts.row_id:
             return False
-        return self.sink.resume(before.mark)
+        return self.sink.resume(before.offset)
 
     def _begin(self, before: ResourceState | None) -> None:
-        """Begin a part. What an unfinished part had told is told again, in full."""
-        asked = self._asked
+        """Begin a part. The rows of an unfinished part are written again, in full."""
+        options = self._options
         if before is None:
-            before = ResourceState(name=self.facts.resource, stand="resting", look=0)
+            before = ResourceState(name=self.facts.resource, status="resting", pass_number=0)
         mode = choose(
             self.facts,
-            known=before.finished and before.stand != "reading",
+            known=before.finished and before.status != "reading",
             watermark=before.watermark,
-            filtering=before.filtering,
-            full=asked.full or asked.fresh or self._asks_more(before) or bool(self.missing),
-            sweep=asked.sweep,
+            capabilities=before.capabilities,
+            full=options.full or options.fresh or self._wants_more(before) or bool(self.missing),
+            sweep=options.sweep,
         )
         if _is_in_doubt(before, mode):
             mode = "compared"
-        self._take(self._state.begin(self._first(before, mode)))
+        self._use(self._checkpoint.begin(self._first(before, mode)))
         self.sink.resume(0)
 
     def _first(self, before: ResourceState, mode: Mode) -> ResourceState:
-        full, look = mode == "full", before.look + 1
+        full, pass_number = mode == "full", before.pass_number + 1
         return ResourceState(
             name=before.name,
             number=before.number,
             request=self._request,
             finished=not full,
             watermark=None if full else before.watermark,
-            filtering=before.filtering,
+            capabilities=before.capabilities,
             largest=before.largest,
             mode=mode,
-            part="" if full else self._state.stamp_after(before.part),
-            low=self._asked.since if mode in ("full", "compared") else before.watermark,
-            first_look=look,
-            look=look,
-            former=_former(before) if full else None,
+            part="" if full else self._checkpoint.stamp_after(before.part),
+            since=self._options.since if mode in ("full", "compared") else before.watermark,
+            first_pass=pass_number,
+            pass_number=pass_number,
+            previous=_previous_part(before) if full else None,
             changed_runs=before.changed_runs,
             refusal=before.refusal,
-            held=before.held,
+            sizes=before.sizes,
         )
 
-    def _take(self, position: ResourceState) -> None:
+    def _use(self, position: ResourceState) -> None:
         self._position = position
-        self._known = self._state.known(position)
+        self._records = self._checkpoint.record_index(position)
         self._sink = self._destination.sink(self._table, position.part)
 
     # -- pages --------------------------------------------------------------------------------
 
-    def saw(self, identity: str, row: bytes) -> bool:
-        """Whether the look under way met this row already."""
+    def is_in_pass(self, identity: str, row: bytes) -> bool:
+        """Whether the current pass has seen this row."""
         with writing(self._destination.name):
             one = key(identity, row)
-            record = self.known.of([one]).get(one)
-            return record is not None and record.look == self.position.look
+            record = self.records.of([one]).get(one)
+            return record is not None and record.pass_number == self.position.pass_number
 
-    def land(self, sheets: Sequence[Sheet]) -> list[ResourceState]:
-        """Take pages in their order; the position after each of them."""
-        told: list[bytes] = []
+    def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
+        """Write pages in their order. Return the state after each of them."""
+        to_write: list[bytes] = []
         after: list[ResourceState] = []
-        for sheet in sheets:
+        for page in pages:
             passes = len(self.position.passes)
-            self._position = self._counted(sheet)
+            self._position = self._with_pass(page)
             first = len(self._position.passes) > passes
             counting = Counting(self._position, narrowed=self._is_narrowed, first=first)
-            self._position = self._met(sheet, told, counting)
+            self._position = self._add_page(page, to_write, counting)
             after.append(self._position)
-        mark = self.sink.write(told)
-        self._put(mark=mark, largest=self.known.largest)
+        offset = self.sink.write(to_write)
+        self._put(offset=offset, largest=self.records.largest)
         return after
 
-    def _counted(self, sheet: Sheet) -> ResourceState:
-        """The position with what the first page of a look tells of its beginning."""
+    def _with_pass(self, page: PageToWrite) -> ResourceState:
+        """Return the state, with a new pass if this is its first page."""
         position = self.position
-        if position.passes and position.passes[-1].number == position.look:
+        if position.passes and position.passes[-1].number == position.pass_number:
             return position
-        moment = sheet.own if sheet.moment is None else sheet.moment
-        begun = min(moment, sheet.own) if position.begun is None else position.begun
-        since = None if sheet.moment is None else sheet.moment - self._asked.margin.row
-        one = Pass(number=position.look, total=sheet.total, since=since, begun=sheet.own)
+        moment = page.own if page.moment is None else page.moment
+        begun = min(moment, page.own) if position.begun is None else position.begun
+        since = None if page.moment is None else page.moment - self._options.margin.row
+        one = Pass(number=position.pass_number, total=page.total, since=since, begun=page.own)
         return msgspec.structs.replace(position, begun=begun, passes=(*position.passes, one))
 
     @property
     def _is_narrowed(self) -> bool:
-        filtered = self.position.mode != "newest" and self.position.low is not None
-        return self._asked.narrowed or filtered
+        filtered = self.position.mode != "newest" and self.position.since is not None
+        return self._options.narrowed or filtered
 
-    def _met(self, sheet: Sheet, told: list[bytes], counting: Counting) -> ResourceState:
-        """The position after ``sheet``; rows that are to be written are added to ``told``."""
+    def _add_page(
+        self, page: PageToWrite, to_write: list[bytes], counting: Counting
+    ) -> ResourceState:
+        """Return the state after ``page``. Adds the rows to be written to ``to_write``."""
         if not self.facts.row_id:
-            told.extend(sheet.rows)
-            counting.plain(len(sheet.rows))
+            to_write.extend(page.rows)
+            counting.plain(len(page.rows))
             self._position = counting.after()
-            return self._moved(sheet, sheet.rows, 0, fresh=len(sheet.rows), newest=None)
+            return self._advanced(page, page.rows, 0, fresh=len(page.rows), newest=None)
         position = self.position
         rows: dict[str, bytes] = {}
-        for identity, row in zip(sheet.ids, sheet.rows, strict=True):
+        for identity, row in zip(page.ids, page.rows, strict=True):
             rows.setdefault(key(identity, row), row)
-        known = self.known.of(rows)
+        known = self.records.of(rows)
         records: dict[str, int] = {}
-        met: list[ChangedRow] = []
+        changed_rows: list[ChangedRow] = []
         fresh = 0
         newest = position.newest
         for one, row in rows.items():
             content, before = digest(row), known.get(one)
-            if before is not None and before.look == position.look:
+            if before is not None and before.pass_number == position.pass_number:
                 continue
             times = times_of(row)
             counting.row(one, before, content, times)
-            if before is not None and before.look >= position.first_look:  # told in this run
+            if (
+                before is not None and before.pass_number >= position.first_pass
+            ):  # written in this run
                 fresh += before.digest != content
                 records[one] = before.digest
                 continue
@@ -312,23 +321,25 @@ class ResourceWriter:
             if times.modified is not None:
                 newest = times.modified if newest is None else max(newest, times.modified)
             if position.mode == "full" or before is None or before.digest != content:
-                met.append(ChangedRow(one, row, _is_changed(before, content)))
+                changed_rows.append(ChangedRow(one, row, _is_changed(before, content)))
         if records:
-            self.known.add(records, position.look, unknown=known.keys().isdisjoint(records))
+            self.records.add(
+                records, position.pass_number, unknown=known.keys().isdisjoint(records)
+            )
         self._position = counting.after()
-        now = self._now(met)
+        now = self._rows_to_write_now(changed_rows)
         written = [one.row for one in now]
-        told.extend(written)
+        to_write.extend(written)
         changed = sum(one.changed for one in now)
-        return self._moved(sheet, written, changed, fresh=fresh, newest=newest)
+        return self._advanced(page, written, changed, fresh=fresh, newest=newest)
 
-    def _now(self, met: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
-        """Those of the new and changed rows that are written as the list has them."""
-        return met
+    def _rows_to_write_now(self, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+        """Return the rows that are written as the list has them."""
+        return rows
 
-    def _moved(
+    def _advanced(
         self,
-        sheet: Sheet,
+        page: PageToWrite,
         written: Sequence[bytes],
         changed: int,
         *,
@@ -336,125 +347,129 @@ class ResourceWriter:
         newest: float | None,
     ) -> ResourceState:
         position = self.position
-        passes = _closed(position.passes) if sheet.closed else position.passes
+        passes = _closed(position.passes) if page.closed else position.passes
         return msgspec.structs.replace(
             position,
-            page=sheet.number,
+            page=page.number,
             passes=passes,
             rows=position.rows + len(written),
             changed=position.changed + changed,
             bytes=position.bytes + sum(map(len, written)) + len(written),
-            fresh=position.fresh + fresh,
+            new_in_pass=position.new_in_pass + fresh,
             newest=newest,
         )
 
     def _put(self, **changes: object) -> None:
         self._position = msgspec.structs.replace(self.position, **changes)
-        self._state.put(self._position)
+        self._checkpoint.put(self._position)
 
-    # -- looks, learning, deletions, the end ----------------------------------------------------
+    # -- passes, deletions, the end -----------------------------------------------------------
 
-    def look_again(self) -> None:
-        """Begin another look at the list."""
-        with writing(self._destination.name), self._state.database.transaction():
-            self._put(look=self.position.look + 1, page=0, fresh=0)
+    def begin_pass(self) -> None:
+        """Begin another pass over the list."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._put(pass_number=self.position.pass_number + 1, page=0, new_in_pass=0)
 
     def close_pass(self) -> None:
-        """The pass that ended is complete by its pages."""
-        with writing(self._destination.name), self._state.database.transaction():
+        """Store that the pages of the last pass prove it complete."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(passes=_closed(self.position.passes))
 
-    def tries(self, what: str) -> None:
-        """Remember that ``what`` is tried, before it is."""
-        with writing(self._destination.name), self._state.database.transaction():
+    def note_try(self, what: str) -> None:
+        """Store that ``what`` is tried, before it is."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(tried=(*self.position.tried, what))
 
     def absent(self, most: int) -> list[str]:
-        """Records that were met before the last pass and not in it.
+        """Return records that an earlier pass saw and the last one did not.
 
-        In a full read only those that this part has written.
+        In a full read, only those that this part has written.
         """
         position = self.position
-        since = position.first_look if position.mode == "full" else 0
+        since = position.first_pass if position.mode == "full" else 0
         with writing(self._destination.name):
-            return self.known.absent(since, position.look, most)
+            return self.records.absent(since, position.pass_number, most)
 
-    def answered(self, ids: Sequence[str]) -> None:
-        """These of the absent records are there: Zoho answered them by their ids."""
+    def mark_answered(self, ids: Sequence[str]) -> None:
+        """Store that Zoho returned these absent records by their ids, so they exist."""
         position = self.position
-        with writing(self._destination.name), self._state.database.transaction():
-            self.known.answered(ids, position.look)
-            self._put(passes=with_answers(position.passes, position.look, len(ids)))
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self.records.mark_answered(ids, position.pass_number)
+            self._put(passes=with_answers(position.passes, position.pass_number, len(ids)))
 
     @property
     def accepts_shorter(self) -> bool:
-        return self._asked.accept_shorter
+        return self._options.accept_shorter
 
-    def lacks(self) -> bool:
-        """Whether a full read did not meet records that stand in what it is to replace."""
-        return self.position.former is not None and bool(self.unseen())
+    def lacks_records(self) -> bool:
+        """Whether a full read lacks records of the rows that it replaces."""
+        return self.position.previous is not None and bool(self.unseen())
 
     def learn(self, **learnt: bool) -> None:
-        """Remember what a list turned out to do, or not to do (see `Capabilities`)."""
-        with writing(self._destination.name), self._state.database.transaction():
-            filtering: Capabilities = msgspec.structs.replace(self.position.filtering, **learnt)
-            self._put(filtering=filtering)
+        """Store what a list can or cannot do (see `Capabilities`)."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            capabilities: Capabilities = msgspec.structs.replace(
+                self.position.capabilities, **learnt
+            )
+            self._put(capabilities=capabilities)
 
-    def refused(self, refusal: str) -> None:
-        """Remember the status and code with which Zoho refused the list."""
-        with writing(self._destination.name), self._state.database.transaction():
+    def note_refusal(self, refusal: str) -> None:
+        """Store the status and code with which Zoho refused the list."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
             self._put(refusal=refusal)
 
-    def over(self, completeness: Completeness, missing: int = 0, *, steady: bool = False) -> None:
-        """The looking is over; what is left are questions about single records.
+    def finish_passes(
+        self, completeness: Completeness, missing: int = 0, *, steady: bool = False
+    ) -> None:
+        """End the passes. Only checks of single records remain.
 
-        ``steady`` says that passes over some time brought the same records.
+        ``steady`` says that two passes some time apart saw the same records.
         """
         tried = (*self.position.tried, STEADY) if steady else self.position.tried
-        with writing(self._destination.name), self._state.database.transaction():
-            self._put(over=True, completeness=completeness, missing=missing, tried=tried)
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._put(passes_done=True, completeness=completeness, missing=missing, tried=tried)
 
     def unseen(self) -> list[str]:
-        """Some of the records that this part did not meet and that were not asked about yet."""
+        """Return some records that this part did not see and that were not checked yet."""
         with writing(self._destination.name):
-            return self.known.unseen(self.position.first_look, self.position.swept)
+            return self.records.unseen(self.position.first_pass, self.position.checked_up_to)
 
-    def swept(self, last: str, gone: Sequence[str], when: str) -> None:
-        """Records up to ``last`` were asked about, and ``gone`` of them are."""
-        with writing(self._destination.name), self._state.database.transaction():
-            buried = self._bury(gone, when)
-            self._put(swept=last, deleted=self.position.deleted + buried)
+    def mark_checked(self, last: str, gone: Sequence[str], when: str) -> None:
+        """Store that records up to ``last`` were checked, and mark ``gone`` as deleted."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            deleted = self._mark_deleted(gone, when)
+            self._put(checked_up_to=last, deleted=self.position.deleted + deleted)
 
-    def _bury(self, gone: Sequence[str], when: str) -> int:
-        """Mark records as deleted and forget them; how many rows that were."""
+    def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
+        """Mark records as deleted and unindex them. Return how many rows that were."""
         if gone:
-            mark = self.sink.mark_deleted(gone, when)
-            self.known.forget(gone)
-            self._put(mark=mark)
+            offset = self.sink.mark_deleted(gone, when)
+            self.records.forget(gone)
+            self._put(offset=offset)
         return len(gone)
 
     def complete(self, when: str) -> None:
-        """The list is at its end, and `over` was called: give the part its final form.
+        """Give the part its final form, after `finish_passes`.
 
-        What a whole list that `is_believed` did not show is gone; ``when`` is the moment that is
-        noted of it. What was not looked for stays as it is.
+        Records that a whole list that `is_believed` did not show are marked deleted, at the moment
+        ``when``. Records that were not asked for stay as they are.
 
-        A full part that lacks records without being believed replaces nothing: what was there
-        stays, and the part is kept beside it, as changes are.
+        A full part that lacks records and is not believed replaces nothing: the earlier rows stay,
+        and the part is kept as changes.
         """
         with writing(self._destination.name):
             full, believed = self.position.mode == "full", self.is_believed
-            whole = believed and self.position.low is None and not self._asked.narrowed
+            whole = believed and self.position.since is None and not self._options.narrowed
             lost = full and not believed and bool(self.unseen())
             while full and whole and (gone := self.unseen()):
-                with self._state.database.transaction():
-                    self._bury(gone, when)
-            if lost and self.position.former is not None:
-                self._keep_both(self.position.former)
+                with self._checkpoint.database.transaction():
+                    self._mark_deleted(gone, when)
+            if lost and self.position.previous is not None:
+                self._keep_both(self.position.previous)
             else:
                 self._finish(doubted=full and not whole)
             self.sink.settle()
-            self._position = record_held(self._state, self.sink, self.position)
+            self._position = record_sizes(self._checkpoint, self.sink, self.position)
 
     @property
     def _is_unchanged(self) -> bool:
@@ -464,50 +479,50 @@ class ResourceWriter:
 
     @property
     def is_believed(self) -> bool:
-        """Whether what this full read did not meet may be given up."""
+        """Whether records that this full read did not see may be dropped."""
         position = self.position
-        if self._asked.accept_shorter:
+        if self._options.accept_shorter:
             return True
         counted = any(one.total is not None for one in position.passes)
         if position.completeness == "proven":
-            return counted or position.met > 0
+            return counted or position.records_seen > 0
         return STEADY in position.tried and position.completeness != "short"
 
     def _finish(self, *, doubted: bool) -> None:
-        with self._state.database.transaction():
+        with self._checkpoint.database.transaction():
             if doubted:
-                self.known.doubt(self.position.first_look)
+                self.records.doubt(self.position.first_pass)
             self._put(
-                stand="complete",
+                status="complete",
                 finished=True,
-                watermark=self._reached(),
-                held=self.position.held if self._is_unchanged else None,
-                **self._aftermath,
+                watermark=self._next_watermark(),
+                sizes=self.position.sizes if self._is_unchanged else None,
+                **self._for_next_run,
             )
 
     @property
-    def _aftermath(self) -> dict[str, object]:
-        """What a part that was read to its end leaves for the next run."""
+    def _for_next_run(self) -> dict[str, object]:
+        """The values that a complete part leaves for the next run."""
         changed = self.position.completeness == "changed"
         return {"changed_runs": self.position.changed_runs + 1 if changed else 0, "refusal": ""}
 
-    def _keep_both(self, former: Former) -> None:
-        """Write what was met beside what was there, which stays, with its watermark."""
-        part = self._state.stamp_after(former.part)
+    def _keep_both(self, previous: PreviousPart) -> None:
+        """Keep the new rows as changes. The earlier rows stay, with their watermark."""
+        part = self._checkpoint.stamp_after(previous.part)
         self.sink.keep_as_part(part)
-        with self._state.database.transaction():
-            self.known.doubt(self.position.first_look)
+        with self._checkpoint.database.transaction():
+            self.records.doubt(self.position.first_pass)
             self._put(
-                stand="complete",
+                status="complete",
                 finished=True,
                 part=part,
-                watermark=former.watermark,
-                held=None,
-                **self._aftermath,
+                watermark=previous.watermark,
+                sizes=None,
+                **self._for_next_run,
             )
         self._sink = self._destination.sink(self._table, part)
 
-    def _reached(self) -> float | None:
+    def _next_watermark(self) -> float | None:
         position = self.position
         if position.completeness not in ("proven", "uncheckable") or position.begun is None:
             return position.watermark
@@ -515,7 +530,7 @@ class ResourceWriter:
             position.watermark,
             begun=position.begun,
             newest=position.newest,
-            margin=self._asked.margin,
+            margin=self._options.margin,
         )
 
     def close(self) -> None:
@@ -523,18 +538,18 @@ class ResourceWriter:
             self._sink.close()
 
 
-def _former(before: ResourceState) -> Former | None:
-    """What a full read that follows ``before`` is to replace."""
-    if not before.finished:  # nothing, or what the full read that was given up was to replace
-        return before.former
-    return Former(part=before.part, watermark=before.watermark)
+def _previous_part(before: ResourceState) -> PreviousPart | None:
+    """Return what a full read that follows ``before`` replaces."""
+    if not before.finished:  # what the interrupted full read would have replaced
+        return before.previous
+    return PreviousPart(part=before.part, watermark=before.watermark)
 
 
 def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
-    """Whether reading by ``mode`` again would leave the same doubt: the whole list can be counted.
+    """Whether another read by ``mode`` would leave the same doubt. Then the whole list is counted.
 
-    From the newest row on, ties at page borders stay where they are. A filter whose total is more
-    than it shows is counted without it.
+    If a list is read from its newest row, ties at page borders stay where they are. If a filter's
+    total is larger than its rows, the list is counted without the filter.
     """
     if mode == "newest":
         return before.mode == "newest" and before.completeness in ("changed", "short")
@@ -545,32 +560,34 @@ def _closed(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
     return (*passes[:-1], msgspec.structs.replace(passes[-1], closed=True))
 
 
-def settle(state: State, destination: Destination, lists: Mapping[str, OperationFacts]) -> None:
+def settle(
+    checkpoint: Checkpoint, destination: Destination, lists: Mapping[str, OperationFacts]
+) -> None:
     """Settle parts that were completed right before the last run ended."""
     with writing(destination.name):
-        for position in state.positions():
-            if position.stand == "complete":
+        for position in checkpoint.positions():
+            if position.status == "complete":
                 table = table_of(position.name, lists.get(position.name), details=position.details)
                 sink = destination.sink(table, position.part)
                 sink.settle()
-                record_held(state, sink, position)
+                record_sizes(checkpoint, sink, position)
 
 
-def record_held(state: State, sink: Sink, position: ResourceState) -> ResourceState:
-    """Write down what the destination holds, if that is not recorded yet; the position then."""
-    if position.held is not None:
+def record_sizes(checkpoint: Checkpoint, sink: Sink, position: ResourceState) -> ResourceState:
+    """Store what the destination holds, unless it is stored. Return the new state."""
+    if position.sizes is not None:
         return position
-    position = msgspec.structs.replace(position, held=sink.held())
-    with state.database.transaction():
-        state.put(position)
+    position = msgspec.structs.replace(position, sizes=sink.held())
+    with checkpoint.database.transaction():
+        checkpoint.put(position)
     return position
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
-    """What a destination needs to know of a resource; None is one that is described no longer.
+    """Return the table of a resource. No ``facts``: it is no longer described.
 
-    ``details`` says that its rows are records in full. They have the columns of the list's rows
-    too: those may have stood there before, and what they alone held must not outlast them.
+    ``details`` says that its rows are full records. They have the columns of the list's rows too:
+    earlier rows may have filled those, and their values must not outlast them.
     """
     full = details_of(name) if details else None
     if facts is None:
@@ -585,7 +602,7 @@ def _is_changed(before: IndexedRecord | None, content: int) -> bool:
 
 @contextmanager
 def writing(place: str) -> Generator[None]:
-    """Tell what the disk refuses as `DestinationError`."""
+    """Raise `DestinationError` for errors of the disk or the database."""
     try:
         yield
     except (OSError, sqlite3.Error) as problem:
@@ -595,7 +612,7 @@ def writing(place: str) -> Generator[None]:
 
 T = TypeVar("T")
 
-#: Pages that land together at most.
+#: The largest number of pages in one transaction.
 MOST: Final = 16
 
 
@@ -605,37 +622,40 @@ class Blocking(Protocol):
     async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
-class _Page(msgspec.Struct, frozen=True):
-    landing: ResourceWriter
-    sheet: Sheet
+class _QueuedPage(msgspec.Struct, frozen=True):
+    writer: ResourceWriter
+    page: PageToWrite
     total: int | None
 
 
 class WriteQueue:
-    """The queue of one job, and the task (`run`) that lands what is in it."""
+    """The queue of one job, and the task (`run`) that writes its pages."""
 
     def __init__(
-        self, state: State, blocking: Blocking, tell: Callable[[ExportEvent], Awaitable[None]]
+        self,
+        checkpoint: Checkpoint,
+        blocking: Blocking,
+        report: Callable[[ExportEvent], Awaitable[None]],
     ) -> None:
-        self._state: Final = state
+        self._checkpoint: Final = checkpoint
         self._blocking: Final = blocking
-        self._tell: Final = tell
-        send, receive = anyio.create_memory_object_stream[_Page | anyio.Event](MOST)
-        self._send: Final[MemoryObjectSendStream[_Page | anyio.Event]] = send
-        self._receive: Final[MemoryObjectReceiveStream[_Page | anyio.Event]] = receive
+        self._report: Final = report
+        send, receive = anyio.create_memory_object_stream[_QueuedPage | anyio.Event](MOST)
+        self._send: Final[MemoryObjectSendStream[_QueuedPage | anyio.Event]] = send
+        self._receive: Final[MemoryObjectReceiveStream[_QueuedPage | anyio.Event]] = receive
 
-    async def put(self, landing: ResourceWriter, sheet: Sheet, total: int | None) -> None:
-        """Queue a page; ``total`` is what its list counts, for those who watch."""
-        await self._send.send(_Page(landing, sheet, total))
+    async def put(self, writer: ResourceWriter, page: PageToWrite, total: int | None) -> None:
+        """Queue a page. ``total`` is the list's count, for progress events."""
+        await self._send.send(_QueuedPage(writer, page, total))
 
-    async def landed(self) -> None:
-        """Wait until everything that was put before is durable."""
+    async def flush(self) -> None:
+        """Wait until all pages that were queued before are durable."""
         done = anyio.Event()
         await self._send.send(done)
         await done.wait()
 
     async def run(self) -> None:
-        """Land until `close`. Raises what the destination raises."""
+        """Write pages until `close`. Raises what the destination raises."""
         with self._receive:
             async for first in self._receive:
                 waiting = [first]
@@ -644,38 +664,38 @@ class WriteQueue:
                         waiting.append(self._receive.receive_nowait())
                     except (anyio.WouldBlock, anyio.EndOfStream):
                         break
-                await self._land([one for one in waiting if isinstance(one, _Page)])
+                await self._write([one for one in waiting if isinstance(one, _QueuedPage)])
                 for one in waiting:
                     if isinstance(one, anyio.Event):
                         one.set()
 
     def close(self) -> None:
-        """Nothing more will be put."""
+        """Stop after the queued pages."""
         self._send.close()
 
-    async def _land(self, pages: list[_Page]) -> None:
+    async def _write(self, pages: list[_QueuedPage]) -> None:
         if not pages:
             return
-        after = await self._blocking(lambda: self._together(pages))
+        after = await self._blocking(lambda: self._write_together(pages))
         for page, position in zip(pages, after, strict=True):
-            await self._tell(
+            await self._report(
                 Progress(
-                    resource=page.landing.facts.resource,
-                    page=page.sheet.number,
+                    resource=page.writer.facts.resource,
+                    page=page.page.number,
                     rows=position.rows,
                     total=page.total,
                     bytes=position.bytes,
                 )
             )
 
-    def _together(self, pages: list[_Page]) -> list[ResourceState]:
-        """Land ``pages`` in one transaction; the positions after them, in the same order."""
-        by_landing: dict[int, list[_Page]] = {}
+    def _write_together(self, pages: list[_QueuedPage]) -> list[ResourceState]:
+        """Write ``pages`` in one transaction. Return the states after them, in the same order."""
+        by_landing: dict[int, list[_QueuedPage]] = {}
         for page in pages:
-            by_landing.setdefault(id(page.landing), []).append(page)
+            by_landing.setdefault(id(page.writer), []).append(page)
         after: dict[int, ResourceState] = {}
-        with writing(self._state.name), self._state.database.transaction():
+        with writing(self._checkpoint.name), self._checkpoint.database.transaction():
             for some in by_landing.values():
-                positions = some[0].landing.land([page.sheet for page in some])
+                positions = some[0].writer.write_pages([page.page for page in some])
                 after.update(zip(map(id, some), positions, strict=True))
         return [after[id(page)] for page in pages]

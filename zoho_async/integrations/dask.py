@@ -59,7 +59,7 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
 from zoho_async.errors import TransportError, ZohoError
-from zoho_async.export.bookmark import Bookmark, reached_by, seed
+from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.formats.parquet import Parquet
@@ -237,7 +237,7 @@ async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> P
             rows=summary.rows,
             mode=summary.mode,
             since=since,
-            bookmark=await in_thread(reached_by, at, parts.facts, parts.organization, since),
+            bookmark=await in_thread(bookmark_of, at, parts.facts, parts.organization, since),
         )
         if not part.rows and part.mode != "full":
             return msgspec.structs.replace(part, path="")
@@ -251,7 +251,10 @@ def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
     last = parts[-1]
     follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].bookmark)
     mode = choose(
-        facts, known=True, watermark=last.bookmark.watermark, filtering=last.bookmark.filtering
+        facts,
+        known=True,
+        watermark=last.bookmark.watermark,
+        capabilities=last.bookmark.capabilities,
     )
     return last.bookmark if follows and mode in ("changed", "newest") else Bookmark()
 

@@ -48,7 +48,7 @@ import msgspec
 from zoho_async._msgspec import describe
 from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.errors import MissingScope
-from zoho_async.export.bookmark import Bookmark, reached_by, seed
+from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import DELETED
@@ -136,7 +136,7 @@ def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
             return
         yield from _batches(folder, facts)
         state.clear()  # fields with default values are not written
-        state.update(msgspec.to_builtins(reached_by(folder, facts, organization, bookmark)))
+        state.update(msgspec.to_builtins(bookmark_of(folder, facts, organization, bookmark)))
 
     return dlt.resource(
         rows,

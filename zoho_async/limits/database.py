@@ -14,8 +14,8 @@ companion this is a first start, and there is no pause. So do not delete the com
 ledger.
 
 SQLite finds its log files by name. Closing the old connection would delete the log files of the new
-database, so the old connection is never closed (`fork.never_close`). The companion also serves as the lock
-under which a database is created, opened and closed.
+database, so the old connection is never closed (`fork.never_close`). The companion also serves as
+the lock under which a database is created, opened and closed.
 
 **Fork.** SQLite keeps notes of its locks in memory, and in a child process they would be wrong for
 new connections too. So the connection is closed before a fork. A connection that was inherited

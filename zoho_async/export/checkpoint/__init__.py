@@ -1,1 +1,1 @@
-"""How far an export got, on disk."""
+"""The progress of an export, stored with its rows."""

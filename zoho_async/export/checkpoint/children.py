@@ -1,7 +1,7 @@
-"""What is known of each child that was written: whose it is, its content, when it was last met.
+"""Index the children that were written, with their parent, their content and their last pass.
 
-As `zoho_async.export.checkpoint.records`, for rows that are read through a parent. A parent is read
-whole, and what it had before and has no longer is gone.
+Works as `zoho_async.export.checkpoint.records`, for rows that are read through a parent. The
+children of a parent are read completely, so a known child that is missing was deleted.
 """
 
 from __future__ import annotations
@@ -15,58 +15,62 @@ from zoho_async.export.destinations.base import Database
 TABLE: Final = "_zoho_child"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, parent TEXT NOT NULL,"
-    " id TEXT NOT NULL, digest BIGINT NOT NULL, look BIGINT NOT NULL,"
+    " id TEXT NOT NULL, digest BIGINT NOT NULL, pass_number BIGINT NOT NULL,"
     " PRIMARY KEY (resource, parent, id))"
 )
-_COLUMNS: Final = ("resource", "parent", "id", "digest", "look")
+_COLUMNS: Final = ("resource", "parent", "id", "digest", "pass_number")
 _LOOKUP: Final = 500
 
 
 class ChildIndex:
-    """The children of resource number ``resource``. Every method blocks on the database."""
+    """The index of the children of resource number ``resource``. Every method blocks."""
 
     def __init__(self, database: Database, resource: int) -> None:
         self._database: Final = database
         self._resource: Final = resource
 
     def of(self, parent: str, keys: Collection[str]) -> dict[str, IndexedRecord]:
-        """Those of the children of ``parent`` called ``keys`` that are known."""
+        """Return the indexed children of ``parent`` among ``keys``."""
         found: dict[str, IndexedRecord] = {}
         for some in _slices(list(keys)):
             marks = ",".join("?" * len(some))
             rows = self._database.execute(
-                f"SELECT id, digest, look FROM {TABLE}"
+                f"SELECT id, digest, pass_number FROM {TABLE}"
                 f" WHERE resource = ? AND parent = ? AND id IN ({marks})",
                 (self._resource, parent, *some),
             )
-            found.update((one, IndexedRecord(content, look)) for one, content, look in rows)
+            found.update(
+                (one, IndexedRecord(content, pass_number)) for one, content, pass_number in rows
+            )
         return found
 
     def count(self) -> int:
-        """How many children are known."""
+        """Return the number of indexed children."""
         ((number,),) = self._database.execute(
             f"SELECT count(*) FROM {TABLE} WHERE resource = ?", (self._resource,)
         )
         return int(number)
 
-    def add(self, parent: str, records: dict[str, int], look: int) -> None:
-        """Remember what was met: digests by key."""
-        rows = [(self._resource, parent, one, content, look) for one, content in records.items()]
+    def add(self, parent: str, records: dict[str, int], pass_number: int) -> None:
+        """Index children: digests by key."""
+        rows = [
+            (self._resource, parent, one, content, pass_number) for one, content in records.items()
+        ]
         if rows:
             self._database.upsert(TABLE, _COLUMNS[:3], _COLUMNS, rows)
 
     def unseen(self, parent: str, since: int | None = None) -> list[str]:
-        """Some children of ``parent`` that no look from ``since`` on met; None: any of them."""
-        met = "" if since is None else f" AND look < {since:d}"
+        """Return some children of ``parent`` that no pass from ``since`` on saw, or any of them."""
+        unseen = "" if since is None else f" AND pass_number < {since:d}"
         rows = self._database.execute(
-            f"SELECT id FROM {TABLE} WHERE resource = ? AND parent = ?{met}"
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND parent = ?{unseen}"
             f" ORDER BY id LIMIT {_LOOKUP}",
             (self._resource, parent),
         )
         return [one for (one,) in rows]
 
     def forget(self, parent: str, keys: Sequence[str]) -> None:
-        """These children are gone."""
+        """Remove children from the index."""
         for some in _slices(keys):
             marks = ",".join("?" * len(some))
             self._database.execute(

@@ -1,7 +1,7 @@
-"""The SQLite file in which a directory keeps the state of its export.
+"""The SQLite file in which a directory keeps the checkpoint of its export.
 
-It is opened in exclusive mode: the lock is the operating system's, on an open file, and ends with
-the process however that ends. A committed transaction is on the disk (``synchronous = FULL``).
+It is opened in exclusive mode. The operating system holds the lock on the open file, so it ends
+with the process. A committed transaction is on the disk (``synchronous = FULL``).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, Final
 from zoho_async.export.destinations.base import Value
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 
-#: Marks the file as ours ("Zexp"), and the version of what is written in it.
+#: Marks the file as ours ("Zexp"), and the version of its tables.
 _APPLICATION: Final = 0x5A657870
 _FORM: Final = 2
 
 
 class StateFile:
-    """A `Database` in a file that this process alone may use. Every method blocks on the disk."""
+    """A `Database` in a file that only this process may use. Every method blocks."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file, made where there is none.
+        """Open the file, or create it.
 
-        Raises `ExportRunning` where another holds it, `CheckpointRefused` where it is not ours, and
-        `DestinationError`.
+        Raises `ExportRunning` if another process has it open, `CheckpointRefused` if it is not a
+        checkpoint, and `DestinationError`.
         """
         self.path: Final = path
         try:
@@ -60,7 +60,7 @@ class StateFile:
         except sqlite3.DatabaseError as problem:
             raise CheckpointRefused(
                 f"the checkpoint in {directory} cannot be read ({problem}); "
-                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+                f"delete {self.path.parent} and start again with --fresh, or choose another place"
             ) from problem
 
     def _check_form(self) -> None:
@@ -70,9 +70,10 @@ class StateFile:
             return
         if self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise CheckpointRefused(
-                f"the checkpoint in {self.path.parent.parent} is of another version of zoho-async "
-                f"(form {form}, this version has {_FORM}); finish it with that version, "
-                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+                f"the checkpoint in {self.path.parent.parent} was written by another version "
+                f"of zoho-async (form {form}, this version has {_FORM}); "
+                "finish it with that version, "
+                f"delete {self.path.parent} and start again with --fresh, or choose another place"
             )
         self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         self.connection.execute(f"PRAGMA user_version = {_FORM}")
@@ -112,5 +113,5 @@ class StateFile:
             raise
 
     def close(self) -> None:
-        """Give the file free."""
+        """Close the file and release the lock."""
         self.connection.close()

@@ -1,21 +1,21 @@
-"""What is known of each record that was written: its id, its content, and when it was last seen.
+"""Index the records that were written: their id, their content and the last pass that saw them.
 
-One table in the state's database holds, for each record of a resource, a digest of its row and the
-number of the *look* that met it last. A look is one reading of the list, from page to page; they
-are numbered upwards through all runs. That answers every question a run has:
+Model. One table in the destination's database has, per record of a resource, a digest of its row
+and the number of the pass that saw it last. A pass is one read of the list, page by page. Passes
+are numbered upwards through all runs. This answers every question of a run:
 
-- Was this row met in this look, or in this run? Its number says so. (A list may repeat rows, and a
-  walk that goes on after an interruption reads some again.)
-- Did it change since it was written? The digest says so. It is of the row's bytes, 8 bytes long:
-  one change in 2^64 would go unseen.
-- Which records were not met at all? Those with a smaller number: what a sweep has to ask about.
+- Did this pass, or this run, see the row? Its number says so. (A list may repeat rows, and an
+  interrupted pass reads some again.)
+- Did the row change since it was written? The digest says so. It covers the bytes of the row in 8
+  bytes: one change in 2^64 goes unseen.
+- Which records were not seen at all? Those with a smaller number; deletion detection checks them.
 
-A row is told once a run: a version that is met later in the same run has been modified since the
-run began, and so lies above the watermark that the run may set.
+Each row is written once per run. A version that appears later in the run was modified after the run
+began, so it lies above the watermark that the run may set.
 
-Ids are digits that grow with time and a first read goes from old to new, so most of its pages lie
-wholly above everything known: one comparison settles them and nothing is looked up. A row without
-an id is known by a digest of its bytes: two rows equal to the last byte are one row.
+Cost. Ids are digits that grow with time, and a first read goes from old to new. Most of its pages
+lie above every indexed id, so one comparison settles them and nothing is looked up. A row without
+an id is indexed by a digest of its bytes: rows that are equal to the last byte are one row.
 """
 
 from __future__ import annotations
@@ -31,69 +31,72 @@ from zoho_async.export.destinations.base import Database
 TABLE: Final = "_zoho_record"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, id TEXT NOT NULL,"
-    " digest BIGINT NOT NULL, look BIGINT NOT NULL, PRIMARY KEY (resource, id))"
+    " digest BIGINT NOT NULL, pass_number BIGINT NOT NULL, PRIMARY KEY (resource, id))"
 )
-_COLUMNS: Final = ("resource", "id", "digest", "look")
-#: Stands for a content that is not known to be what was written; no more likely than any other.
+_COLUMNS: Final = ("resource", "id", "digest", "pass_number")
+#: The digest of a record whose written content is not known.
 DOUBTED: Final = 0
-_LOOKUP: Final = 500  # ids in one question, well within SQLite's oldest limit on variables
+_LOOKUP: Final = 500  # ids per query, within SQLite's oldest limit on variables
 
 
 class IndexedRecord(msgspec.Struct, frozen=True):
-    """A record as it was last met: the ``digest`` of its row, and the number of the ``look``."""
+    """A record as it was last seen: the digest of its row, and the number of the pass."""
 
     digest: int
-    look: int
+    pass_number: int
 
 
 def key(identity: str, row: bytes) -> str:
-    """What stands for a row: its id, or a digest of its bytes where it has none."""
+    """Return the key of a row: its id, or a digest of its bytes if it has none."""
     return identity or "#" + hashlib.blake2b(row, digest_size=16).hexdigest()
 
 
 def digest(row: bytes) -> int:
-    """A row's content as a signed number of 64 bits."""
+    """Return the digest of a row's content, a signed number of 64 bits."""
     return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "big", signed=True)
 
 
 class RecordIndex:
     """The records of resource number ``resource``. Every method blocks on the database.
 
-    ``largest`` is the largest id of digits that was ever remembered, "" for none.
+    ``largest`` is the largest id of digits that was ever indexed, "" for none.
     """
 
     def __init__(self, database: Database, resource: int, largest: str = "") -> None:
         self._database: Final = database
         self._resource: Final = resource
         self.largest = largest
-        self.look_ups = 0
+        self.lookups = 0
 
     def of(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
-        """Those of ``keys`` that are known."""
+        """Return the indexed records among ``keys``."""
         asked = list(keys)
         if all(_number(one) > _number(self.largest) for one in asked):
             return {}
-        self.look_ups += 1
+        self.lookups += 1
         found: dict[str, IndexedRecord] = {}
         for some in _slices(asked):
             marks = ",".join("?" * len(some))
             rows = self._database.execute(
-                f"SELECT id, digest, look FROM {TABLE} WHERE resource = ? AND id IN ({marks})",
+                f"SELECT id, digest, pass_number FROM {TABLE}"
+                f" WHERE resource = ? AND id IN ({marks})",
                 (self._resource, *some),
             )
-            found.update((one, IndexedRecord(content, look)) for one, content, look in rows)
+            found.update(
+                (one, IndexedRecord(content, pass_number)) for one, content, pass_number in rows
+            )
         return found
 
     def count(self) -> int:
-        """How many records are known."""
+        """Return the number of indexed records."""
         ((number,),) = self._database.execute(
             f"SELECT count(*) FROM {TABLE} WHERE resource = ?", (self._resource,)
         )
         return int(number)
 
-    def add(self, records: dict[str, int], look: int, *, unknown: bool) -> None:
-        """Remember what was met: digests by key; ``unknown`` says that none of them is known."""
-        rows = [(self._resource, one, content, look) for one, content in records.items()]
+    def add(self, records: dict[str, int], pass_number: int, *, unknown: bool) -> None:
+        """Index records: digests by key. ``unknown`` says that none of them is indexed."""
+        rows = [(self._resource, one, content, pass_number) for one, content in records.items()]
         if unknown:
             self._database.insert(TABLE, _COLUMNS, rows)
         else:
@@ -101,41 +104,41 @@ class RecordIndex:
         self.largest = max([self.largest, *records], key=_number)
 
     def unseen(self, since: int, after: str = "") -> list[str]:
-        """Some keys after ``after``, in order, of records that no look from ``since`` on met."""
+        """Return some keys after ``after``, sorted, that no pass from ``since`` on saw."""
         rows = self._database.execute(
-            f"SELECT id FROM {TABLE} WHERE resource = ? AND look < ? AND id > ?"
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number < ? AND id > ?"
             f" ORDER BY id LIMIT {_LOOKUP}",
             (self._resource, since, after),
         )
         return [one for (one,) in rows]
 
     def absent(self, since: int, before: int, most: int) -> list[str]:
-        """Some keys of records that a pass from ``since`` on met last, and none from ``before``."""
+        """Return some keys that a pass from ``since`` on saw, and none from ``before`` on."""
         rows = self._database.execute(
-            f"SELECT id FROM {TABLE} WHERE resource = ? AND look >= ? AND look < ?"
+            f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number >= ? AND pass_number < ?"
             f" ORDER BY id LIMIT {most:d}",
             (self._resource, since, before),
         )
         return [one for (one,) in rows]
 
-    def answered(self, keys: Sequence[str], look: int) -> None:
-        """These records were there when pass ``look`` ended."""
+    def mark_answered(self, keys: Sequence[str], pass_number: int) -> None:
+        """Store that these records existed when pass ``pass_number`` ended."""
         for some in _slices(keys):
             marks = ",".join("?" * len(some))
             self._database.execute(
-                f"UPDATE {TABLE} SET look = ? WHERE resource = ? AND id IN ({marks})",
-                (look, self._resource, *some),
+                f"UPDATE {TABLE} SET pass_number = ? WHERE resource = ? AND id IN ({marks})",
+                (pass_number, self._resource, *some),
             )
 
     def doubt(self, since: int) -> None:
-        """Of records that no look from ``since`` on met it is not known what was written last."""
+        """Mark the content of records that no pass from ``since`` on saw as unknown."""
         self._database.execute(
-            f"UPDATE {TABLE} SET digest = {DOUBTED} WHERE resource = ? AND look < ?",
+            f"UPDATE {TABLE} SET digest = {DOUBTED} WHERE resource = ? AND pass_number < ?",
             (self._resource, since),
         )
 
     def forget(self, keys: Sequence[str]) -> None:
-        """These records are gone."""
+        """Remove records from the index."""
         for some in _slices(keys):
             marks = ",".join("?" * len(some))
             self._database.execute(
@@ -145,7 +148,7 @@ class RecordIndex:
 
 
 def _number(one: str) -> tuple[int, str]:
-    """Ids of digits in the order of their numbers; anything else before them all."""
+    """Sort ids of digits by their numbers, and anything else before them."""
     plain = one.isascii() and one.isdecimal() and one[0] != "0"
     return (len(one), one) if plain else (0, "")
 

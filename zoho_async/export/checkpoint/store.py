@@ -1,21 +1,21 @@
-"""How far an export came, written so that it can be believed after any kind of end.
+"""Store the progress of an export, so that it is right after any kind of end.
 
-The state stands in the destination's database and moves only in the transactions that the rows
-land in (`zoho_async.export.destinations.base`), so the two never disagree.
+Invariant. The checkpoint is in the destination's database, and changes only in the transactions
+that write rows (`zoho_async.export.destinations.base`). So the two always agree.
 
-- *Place.* The state names the organization and API host it belongs to; another one is refused,
-  because its rows would replace or mix with these.
-- *Runs.* A run is what was asked for: resources and filters. It has a stamp, the moment of its
-  begin. Asked for again before all of its resources are complete, it is the same run: what it
-  completed is done, what it was reading goes on, under the same stamp. When all are complete the
-  run is over, and the next one has a stamp of its own.
-- *Resources.* Each has one `ResourceState`: the part that is being read or was read last, and what
-is
-  known beyond parts: the watermark, and what was learnt of the list. A part that was begun is gone
-  on with, whichever run asks for it, as long as the request for its list is the same. A position
-  goes ``reading`` → ``complete`` (all rows are durable; its sink is settled from then on, again
-  after any end) → ``resting`` (the run is over).
-- *Records.* `zoho_async.export.checkpoint.records`.
+Origin. The checkpoint names its organization and API host. Another one is refused, because its rows
+would replace these or mix with them.
+
+Runs. A run is a request: resources and filters. It has a stamp, the moment of its start. If the
+same request is made before all of its resources are complete, it continues the same run, under the
+same stamp. After all are complete, the next request begins a new run.
+
+Resources. Each has one `ResourceState`: the current or last part, and what outlives parts (the
+watermark and the list's capabilities). Any run with the same request for the list continues a part
+that was begun. The status goes from ``reading`` to ``complete`` (all rows are durable; the sink is
+settled from then on) to ``resting`` (the run is over).
+
+Records are in `zoho_async.export.checkpoint.records`.
 
 Every method blocks on the database, and only one may run at a time.
 """
@@ -37,8 +37,8 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
-#: The version of what is written here.
-FORM: Final = 3
+#: The version of these tables.
+FORM: Final = 4
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -52,93 +52,93 @@ _TABLES: Final = (
     children.SCHEMA,
 )
 
-Stand: TypeAlias = Literal["reading", "complete", "resting"]
+PartStatus: TypeAlias = Literal["reading", "complete", "resting"]
 
 
-class Former(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a full read is to replace: the last ``part`` and its ``watermark``."""
+class PreviousPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The earlier ``part`` that a full read replaces, with its ``watermark``."""
 
     part: str = ""
     watermark: float | None = None
 
 
 class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far a resource came. Moments are seconds since 1970.
+    """How far the export of a resource got. Moments are seconds since 1970.
 
-    ``request`` is what is asked of its list, as comparable text. ``finished`` says that a full read
-    was completed once, ``watermark`` and ``filtering`` are explained in `modes`.
+    List: ``request`` is the request for its list, as comparable text. ``finished`` says that a full
+    read was completed once. ``watermark`` and ``capabilities`` are explained in
+    `zoho_async.export.incremental`. ``largest`` is the largest indexed id.
 
-    The part: its ``name`` is ``part``, read in ``mode`` from the moment ``low`` on; ``begun`` is
-    its start by the earlier of our clock and Zoho's. ``page`` is the last durable page of the look
-    under way, ``mark`` the sink's. ``rows`` were written, ``changed`` of them known before, and
-    ``deleted`` records were buried. ``bytes`` were the rows'. ``newest`` is the largest last
-    modification seen.
+    Part: ``part`` is its name, read in ``mode`` from the moment ``since`` on. ``begun`` is its
+    start by the earlier of our clock and Zoho's. ``page`` is the last durable page of the current
+    pass, ``offset`` the sink's. ``rows`` were written with ``bytes``, ``changed`` of them for known
+    records; ``deleted`` records were marked. ``newest`` is the largest last modification seen.
+    ``previous`` is what a full read replaces, None for nothing.
 
-    The looks: the part began with look number ``first_look``, and ``look`` is under way or was the
-    last. ``passes`` are what was counted in each (`zoho_async.export.passes`), ``met`` the records
-    that all of them met, ``fresh`` those that the last one met first or changed. ``tried`` is what
-    was tried after the first pass (`zoho_async.export.tries`). ``former`` is what a full read is to
-    replace, None where there is nothing.
-    ``details`` says that rows are records in full. ``queued`` records were put into the queue
-    (`zoho_async.export.details.queue`), ``read`` of them were asked for, and ``files`` were saved;
-    ``papers`` says that every record's documents were saved or are in the queue, and ``attached``
-    that these are all of its attachments (version 0.1.0 saved the last one only).
-    ``over`` says that no look follows; ``completeness`` is then how complete the part is, and
-    ``missing`` how many records more the list counts. Records up to ``swept`` were asked about one
-    by one.
+    Passes: the part began with pass ``first_pass``; ``pass_number`` is the current or last one.
+    ``passes`` has the counts of each (`zoho_async.export.passes`). ``records_seen`` were seen in
+    all of them together, ``new_in_pass`` are new or changed in the last one. ``tried`` are the
+    tries after the first pass (`zoho_async.export.tries`). ``passes_done`` says that no pass
+    follows; ``completeness`` is then the result, and ``missing`` how many more records the list
+    counts. Records up to ``checked_up_to`` were checked one by one.
 
-    ``changed_runs`` are the runs in a row in which the list changed while it was read. ``refusal``
-    is the status and code with which Zoho refused the list in the last run, "" if it did not.
-    ``held`` is what the destination held at the end of the last complete part
-    (`zoho_async.export.destinations.base.Sink.held`), None if that was not recorded.
+    Details: ``details`` says that rows are full records. ``queued`` records were put into the queue
+    (`zoho_async.export.details.queue`), ``read`` were fetched, and ``files`` were saved.
+    ``documents`` says that every record's documents are saved or queued, and ``all_attachments``
+    that these include all of its attachments (version 0.1.0 saved only the last one).
+
+    Runs: ``changed_runs`` is the number of runs in a row in which the list changed during the read.
+    ``refusal`` is the status and code with which Zoho refused the list in the last run, "" for
+    none. ``sizes`` is what the destination held after the last complete part, None if not recorded
+    (`zoho_async.export.destinations.base.Sink.held`).
     """
 
     name: str
     number: int = 0
     request: str = ""
-    stand: Stand = "reading"
+    status: PartStatus = "reading"
     finished: bool = False
     watermark: float | None = None
-    filtering: Capabilities = Capabilities()
+    capabilities: Capabilities = Capabilities()
     largest: str = ""
     mode: Mode = "full"
     part: str = ""
-    low: float | None = None
+    since: float | None = None
     begun: float | None = None
     page: int = 0
-    mark: int = 0
+    offset: int = 0
     rows: int = 0
     changed: int = 0
     deleted: int = 0
     bytes: int = 0
     newest: float | None = None
-    first_look: int = 1
-    look: int = 1
+    first_pass: int = 1
+    pass_number: int = 1
     passes: tuple[Pass, ...] = ()
-    met: int = 0
-    fresh: int = 0
+    records_seen: int = 0
+    new_in_pass: int = 0
     tried: tuple[str, ...] = ()
-    former: Former | None = None
-    over: bool = False
+    previous: PreviousPart | None = None
+    passes_done: bool = False
     completeness: Completeness | None = None
     missing: int = 0
-    swept: str = ""
+    checked_up_to: str = ""
     details: bool = False
-    papers: bool = False
-    attached: bool = False
+    documents: bool = False
+    all_attachments: bool = False
     queued: int = 0
     read: int = 0
     files: int = 0
     changed_runs: int = 0
     refusal: str = ""
-    held: dict[str, int] | None = None
+    sizes: dict[str, int] | None = None
 
 
 _POSITION: Final = decoder_of(ResourceState)
 
 
-class State:
-    """The state of one destination, held by one run. Get one from `open`."""
+class Checkpoint:
+    """The checkpoint of one destination, used by one run. Create it with `open`."""
 
     def __init__(self, database: Database, name: str) -> None:
         self.database: Final = database
@@ -148,11 +148,11 @@ class State:
     @classmethod
     def open(
         cls, database: Database, place: Origin | None, *, name: str, fresh: bool = False
-    ) -> State:
-        """The state in ``database``, made where there is none; ``name`` is the destination's.
+    ) -> Checkpoint:
+        """Open the checkpoint in ``database``, or create it. ``name`` is the destination's.
 
-        ``fresh`` gives up a state of another version. ``place`` None asks no question. Raises
-        `CheckpointRefused`.
+        ``fresh`` discards a checkpoint of another version. Without ``place``, the origin is not
+        checked. Raises `CheckpointRefused`.
         """
         state = cls(database, name)
         with database.transaction():
@@ -169,9 +169,9 @@ class State:
             return
         if not fresh:
             raise CheckpointRefused(
-                f"the checkpoint in {self.name} is of another version of zoho-async "
+                f"the checkpoint in {self.name} was written by another version of zoho-async "
                 f"(form {held[0]}, this version has {FORM}); finish it with that version, "
-                "start anew with --fresh, or choose another place"
+                "start again with --fresh, or choose another place"
             )
         for table in (_PLACE, _RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
             self.database.execute(f"DROP TABLE {table}")
@@ -188,14 +188,14 @@ class State:
             )
         elif (held := Origin(*rows[0])) != place:
             raise CheckpointRefused(
-                f"{self.name} holds an export of {held}, and this one is of {place}; "
+                f"{self.name} holds an export of {held}, and this run exports {place}; "
                 "choose another place"
             )
 
     def enter(self, run: str, stamp: str) -> None:
-        """Go on with ``run`` (a text that is the same for the same run) or begin it at ``stamp``.
+        """Continue ``run`` (the same text for the same request), or begin it at ``stamp``.
 
-        What another run completed rests from here on: its sinks must have been settled before.
+        Resources that another run completed become ``resting``. Their sinks must be settled before.
         """
         with self.database.transaction():
             ((held, since),) = self.database.execute(f"SELECT run, stamp FROM {_PLACE}")
@@ -203,61 +203,61 @@ class State:
             self.stamp = since if goes_on else max(stamp, _after(since))
             if not goes_on:
                 for position in self.positions():
-                    if position.stand == "complete":
-                        self.put(msgspec.structs.replace(position, stand="resting"))
+                    if position.status == "complete":
+                        self.put(msgspec.structs.replace(position, status="resting"))
             self._enter(run, self.stamp)
 
     def _enter(self, run: str, stamp: str) -> None:
         self.database.execute(f"UPDATE {_PLACE} SET run = ?, stamp = ?", (run, stamp))
 
     def stamp_after(self, part: str) -> str:
-        """The run's stamp, or one after it where ``part`` has it already."""
+        """Return the run's stamp, or a later one if ``part`` has it already."""
         return max(self.stamp, _after(part)) if part >= self.stamp else self.stamp
 
     def positions(self) -> list[ResourceState]:
-        """Every resource that was ever begun."""
+        """Return the state of every resource that was ever begun."""
         rows = self.database.execute(f"SELECT position FROM {_RESOURCE} ORDER BY name")
         return [_POSITION.decode(text) for (text,) in rows]
 
     def position(self, name: str) -> ResourceState | None:
-        """How far the resource called ``name`` came; None where it was never begun."""
+        """Return the state of the resource called ``name``; None if it was never begun."""
         return next((one for one in self.positions() if one.name == name), None)
 
     def begin(self, position: ResourceState) -> ResourceState:
-        """Write a new part down, durably; a resource that is new gets its number here."""
+        """Store a new part, durably. A new resource gets its number here."""
         with self.database.transaction():
             if not position.number:
                 number = 1 + max((one.number for one in self.positions()), default=0)
                 position = msgspec.structs.replace(position, number=number)
-            self.queue(position).begin(owed=position.queued)
+            self.queue(position).begin(keep_files=position.queued)
             self.put(position)
         return position
 
     def put(self, position: ResourceState) -> None:
-        """Write ``position`` down within the caller's transaction."""
+        """Store ``position`` within the caller's transaction."""
         text = msgspec.json.encode(position).decode()
         self.database.upsert(_RESOURCE, ("name",), ("name", "position"), [(position.name, text)])
 
-    def known(self, position: ResourceState) -> RecordIndex:
-        """The records of a resource."""
+    def record_index(self, position: ResourceState) -> RecordIndex:
+        """Return the record index of a resource."""
         return RecordIndex(self.database, position.number, position.largest)
 
     def queue(self, position: ResourceState) -> Queue:
-        """What is still to be asked for of a resource."""
+        """Return the queue of a resource's pending records."""
         return Queue(self.database, position.number)
 
     def finish(self, names: Iterable[str]) -> None:
-        """The run completed all of its resources; the next one is another run."""
+        """End the run, which completed its resources. The next one is another run."""
         with self.database.transaction():
             done = set(names)
             for position in self.positions():
                 if position.name in done:
-                    self.put(msgspec.structs.replace(position, stand="resting"))
+                    self.put(msgspec.structs.replace(position, status="resting"))
             self._enter("", self.stamp)
 
 
 def _after(stamp: str) -> str:
-    """A stamp that sorts after ``stamp``: two runs may begin within a second."""
+    """Return a stamp that sorts after ``stamp``: two runs may begin within a second."""
     if not stamp:
         return ""
     plain, _, count = stamp.partition("_")

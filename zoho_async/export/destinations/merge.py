@@ -37,9 +37,9 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import list_operation, written
+from zoho_async.export.catalog import list_operation, row_facts
 from zoho_async.export.checkpoint.records import key
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import (
     DELETED,
@@ -51,7 +51,7 @@ from zoho_async.export.destinations.directory import (
     sync_directory,
 )
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.writer import record_held, settle, table_of, writing
+from zoho_async.export.writer import record_sizes, settle, table_of, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -101,8 +101,8 @@ def merge(directory: Directory) -> list[MergeResult]:
     with writing(directory.name):
         database = directory.open(None)
     try:
-        state = State.open(database, None, name=directory.name)
-        settle(state, directory, written())
+        state = Checkpoint.open(database, None, name=directory.name)
+        settle(state, directory, row_facts())
         with writing(directory.name):
             return [
                 merged
@@ -114,31 +114,31 @@ def merge(directory: Directory) -> list[MergeResult]:
 
 
 def _merge_recorded(
-    directory: Directory, state: State, position: ResourceState
+    directory: Directory, state: Checkpoint, position: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
     files = directory.files(position.name)
-    if not files.parts() or not position.held:
+    if not files.parts() or not position.sizes:
         return _merge_one(directory, position.name, details=position.details)
-    table = table_of(position.name, written().get(position.name))
+    table = table_of(position.name, row_facts().get(position.name))
     sink = directory.sink(table, "")
-    if gone := sorted(position.held.keys() - sink.held().keys()):
+    if gone := sorted(position.sizes.keys() - sink.held().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
             "run the export again, which reads the list in full, and then merge"
         )
-    position = msgspec.structs.replace(position, held=None)
+    position = msgspec.structs.replace(position, sizes=None)
     with state.database.transaction():
         state.put(position)
     merged = _merge_one(directory, position.name, details=position.details)
-    record_held(state, sink, position)
+    record_sizes(state, sink, position)
     return merged
 
 
 def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = written().get(resource)
+    facts = row_facts().get(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another format")
     if not parts or facts is None or not files.full.exists():

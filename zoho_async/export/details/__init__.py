@@ -1,1 +1,1 @@
-"""What is read per record: full records, child lists, documents."""
+"""Fetch what a list leaves out of its records: full records, children and documents."""

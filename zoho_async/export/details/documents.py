@@ -1,33 +1,33 @@
-"""Save the documents of one record: what Zoho prints of it, and everything attached to it.
+"""Save the documents of one record: what Zoho prints of it, and all of its attachments.
 
 Model. A record has any number of attachments, each a document with an id. The read of the single
-record names them in ``documents``. ``/attachment`` below a record answers the last one only, or
-JSON that names several. So a record costs one call for its read and one per document that is not
-saved yet. Only where the read names no documents is ``/attachment`` asked.
+record lists them in ``documents``. ``/attachment`` of a record returns the last one only, or JSON
+that names several. So a record costs one call for its read and one per document that is not saved
+yet. ``/attachment`` is used only if the read lists no documents.
 
-Places, in the folder of the resource:
+Files, in the folder of the resource:
 
     460001.pdf                   what Zoho prints, written again when the record changes
     460001/7001_receipt.png      the document 7001, under the name that it had when it was saved
-    460001/receipt.png           a file that Zoho gives without an id (a receipt, an image)
+    460001/receipt.png           a file without an id (a receipt, an image)
 
 Invariants.
 
-- *Nothing that was saved is deleted or replaced*, but the print. A document with an id is a file
-  whose name begins with it, so no second one has its name, and it is found again after a rename at
-  Zoho. A file without an id gets the next free name, unless one with its content is there.
-- *Nothing is downloaded twice.* The folder itself remembers: a document whose file is there is not
-  asked for. A file that a person removed is fetched again with its record.
-- *One document never stops another.* One that is refused, missing or broken is a `Failure`; its
-  record stays in the queue and is asked for again by the next run.
-- *A name always holds a whole file.* Documents arrive in a hidden folder ``.*.part`` and take their
-  names by one rename, durably before the queue forgets the record.
+- *Nothing that was saved is deleted or replaced*, except the print. The name of a document's file
+  begins with its id, so it is unique, and it is found again after a rename at Zoho. A file without
+  an id gets the next free name, unless a file with the same content exists.
+- *Nothing is downloaded twice.* The folder is the record of what was saved: a document with a file
+  is not requested. A file that a person removed is downloaded again with its record.
+- *One document never stops another.* A document that is refused, missing or broken is a `Failure`.
+  Its record stays in the queue, and the next run tries again.
+- *Every file is whole.* Documents are downloaded to a hidden folder ``.*.part``, and renamed
+  durably before the queue drops the record.
 
-Names come from outside: `zoho_async.http.file_names` makes the names of files of them. The folder
-of a record that is a symbolic link is refused, since a person may have made it point anywhere.
+Names come from outside, so `zoho_async.http.file_names` makes file names of them. A record's folder
+that is a symbolic link is refused, since it may point anywhere.
 
-Unknown: whether an attachment moves the record's time of modification. If it does not, a later run
-finds it only when the record changes, or when all is read again.
+Unknown. Whether an attachment changes the record's time of modification. If it does not, a later
+run finds it only when the record changes, or when everything is read again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from zoho_async.errors import (
 )
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.destinations.directory import make_directory, sync_directory
-from zoho_async.export.details.operations import ATTACHMENT, PDF, Papers, record_in
+from zoho_async.export.details.operations import ATTACHMENT, PDF, DocumentSources, record_in
 from zoho_async.export.details.queue import PendingRecord
 from zoho_async.export.fetch import says_gone
 from zoho_async.http.file_names import LONGEST, component, file_name
@@ -67,41 +67,41 @@ from zoho_async.session import Session
 from zoho_async.wire import Unreadable
 from zoho_async.wire.text import is_array, is_object, untyped
 
-#: What ends a run although it came for a document.
-_NOT_ITS_OWN: Final = (LimitError, AuthError, InvalidToken, OrganizationError)
+#: Errors that end the run, even if a document caused them.
+_ENDS_RUN: Final = (LimitError, AuthError, InvalidToken, OrganizationError)
 _DRAFT: Final = ".part"
 _PDF_TYPE: Final = "application/pdf"
-#: The way to a document by its id alone, which is described nowhere and was tried live.
+#: The path of a document by its id alone. Undocumented; tried live.
 _BY_ID: Final = "/documents/{document_id}"
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A document as its record names it."""
+    """A document as its record lists it."""
 
     id: str
     name: str
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A document that could not be saved; ``document`` is its id, or what it is."""
+    """A document that could not be saved. ``document`` is its id, or its kind."""
 
     document: str
     reason: str
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What became of one record: ``files`` that were saved, and what failed."""
+    """The result for one record: how many files were saved, and what failed."""
 
     files: int
     failures: tuple[Failure, ...] = ()
 
 
 class _Refused(Exception):
-    """Why a document cannot be asked for, or a place not be written to."""
+    """A document cannot be requested, or its file cannot be written."""
 
 
-class _Tally:
-    """What became of one record so far; documents arrive in the folder ``holder``."""
+class _RecordResult:
+    """The result for one record so far. Documents are downloaded to ``holder``."""
 
     def __init__(self, holder: Path) -> None:
         self.holder: Final = holder
@@ -109,8 +109,8 @@ class _Tally:
         self.failures: Final[list[Failure]] = []
 
 
-#: What lies in one document.
-_ITS_OWN: Final = (
+#: Errors that concern one document only.
+_ONE_DOCUMENT: Final = (
     *(ReplyError, UnreadableReply, ConnectionBroken, CallTimeout),
     *(Unreadable, _Refused, ValueError),
 )
@@ -119,129 +119,133 @@ _ITS_OWN: Final = (
 class Documents:
     """Saves the documents of the records of one resource into ``folder``."""
 
-    def __init__(self, zoho: Session, papers: Papers, folder: Path) -> None:
+    def __init__(self, zoho: Session, documents: DocumentSources, folder: Path) -> None:
         self.calls = 0
         self._zoho: Final = zoho
-        self._papers: Final = papers
+        self._sources: Final = documents
         self._folder: Final = folder
         self._closed: Final[set[str]] = set()
 
     def prepare(self) -> None:
-        """Remove what a run that was killed had begun to save. Blocks."""
+        """Remove the unfinished downloads of a killed run. Blocks."""
         for draft in self._folder.glob(f".*{_DRAFT}"):
             if draft.is_dir() and not draft.is_symlink():
                 shutil.rmtree(draft, ignore_errors=True)
             else:
                 draft.unlink(missing_ok=True)
 
-    async def save(self, due: PendingRecord) -> Saved:
-        """Save what ``due`` asks for and is not there yet. Raises what ends the run."""
-        wanted = due.given.split()
-        tally = _Tally(await anyio.to_thread.run_sync(_holder_in, self._folder))
+    async def save(self, record: PendingRecord) -> Saved:
+        """Save what ``record`` asks for and is not there yet. Raises what ends the run."""
+        wanted = record.argument.split()
+        result = _RecordResult(await anyio.to_thread.run_sync(_holder_in, self._folder))
         try:
             if ATTACHMENT in wanted:
-                await self._each(tally, ATTACHMENT, self._attachments(tally, due))
-            for name, facts in self._papers.attached.items():
+                await self._each(result, ATTACHMENT, self._attachments(result, record))
+            for name, facts in self._sources.attachments.items():
                 if name in wanted and name != ATTACHMENT:
-                    await self._each(tally, name, self._without_id(tally, due, facts))
+                    await self._each(result, name, self._without_id(result, record, facts))
             if (
-                PDF in wanted and self._papers.printed is not None
-            ):  # last: it is not kept if cut off
-                await self._each(tally, PDF, self._print(tally, due))
+                PDF in wanted and self._sources.printed is not None
+            ):  # last, because it is not kept if cut off
+                await self._each(result, PDF, self._print(result, record))
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, tally.holder)
-        return Saved(tally.files, tuple(tally.failures))
+                await anyio.to_thread.run_sync(_remove, result.holder)
+        return Saved(result.files, tuple(result.failures))
 
-    async def _each(self, tally: _Tally, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do ``work``; its failure is kept if it lies in the document."""
+    async def _each(
+        self, result: _RecordResult, what: str, work: Coroutine[Any, Any, None]
+    ) -> None:
+        """Do ``work``; keep its failure if it concerns only the document."""
         try:
             await work
-        except _ITS_OWN as error:
-            tally.failures.append(Failure(what, str(_own(error))))
+        except _ONE_DOCUMENT as error:
+            result.failures.append(Failure(what, str(_own(error))))
 
     # -- the kinds of documents --------------------------------------------------------------------
 
-    async def _print(self, tally: _Tally, due: PendingRecord) -> None:
-        assert self._papers.printed is not None
-        operation = _file_at(self._papers.printed, accept=_PDF_TYPE)
-        path = await self._present(operation, (due.id,), tally)
+    async def _print(self, result: _RecordResult, record: PendingRecord) -> None:
+        assert self._sources.printed is not None
+        operation = _file_at(self._sources.printed, accept=_PDF_TYPE)
+        path = await self._present(operation, (record.id,), result)
         if path is not None:
-            await self._take(tally, path, self._folder / f"{component(due.id)}.pdf")
+            await self._take(result, path, self._folder / f"{component(record.id)}.pdf")
 
-    async def _attachments(self, tally: _Tally, due: PendingRecord) -> None:
-        last = self._papers.attached.get(ATTACHMENT)
-        listed = await self._listed(due.id)
+    async def _attachments(self, result: _RecordResult, record: PendingRecord) -> None:
+        last = self._sources.attachments.get(ATTACHMENT)
+        listed = await self._listed(record.id)
         if listed is None and last is not None:
             try:
-                await self._without_id(tally, due, last)
+                await self._without_id(result, record, last)
             except UnreadableReply:
-                listed = await self._named_instead(last, due.id)
-        place = self._folder / component(due.id)
+                listed = await self._named_instead(last, record.id)
+        place = self._folder / component(record.id)
         there = await anyio.to_thread.run_sync(_ids_in, place)
         for one in listed or ():
             if component(one.id) not in there:
                 only = last if len(listed or ()) == 1 else None
-                await self._each(tally, one.id, self._one(tally, due, one, place, only))
+                await self._each(result, one.id, self._one(result, record, one, place, only))
 
     async def _one(
         self,
-        tally: _Tally,
-        due: PendingRecord,
+        result: _RecordResult,
+        record: PendingRecord,
         one: Listed,
         place: Path,
         last: OperationFacts | None,
     ) -> None:
         """Save the document ``one``; ``last`` is another way to it if it is the only one."""
         try:
-            path = await self._by_id(tally, due.id, one.id)
-        except _ITS_OWN as error:
+            path = await self._by_id(result, record.id, one.id)
+        except _ONE_DOCUMENT as error:
             _own(error)
-            found = await self._present(_file_at(last), (due.id,), tally) if last else None
+            found = await self._present(_file_at(last), (record.id,), result) if last else None
             if found is None:
                 raise
             path = found
         front = f"{component(one.id)}_"
         name = file_name(one.name, path.name, LONGEST)
-        await self._take(tally, path, place / f"{front}{name}")
+        await self._take(result, path, place / f"{front}{name}")
 
-    async def _without_id(self, tally: _Tally, due: PendingRecord, facts: OperationFacts) -> None:
-        path = await self._present(_file_at(facts), (due.id,), tally)
+    async def _without_id(
+        self, result: _RecordResult, record: PendingRecord, facts: OperationFacts
+    ) -> None:
+        path = await self._present(_file_at(facts), (record.id,), result)
         if path is not None:
-            place = self._folder / component(due.id)
-            tally.files += await anyio.to_thread.run_sync(_add, path, place)
+            place = self._folder / component(record.id)
+            result.files += await anyio.to_thread.run_sync(_add, path, place)
 
-    async def _take(self, tally: _Tally, path: Path, target: Path) -> None:
+    async def _take(self, result: _RecordResult, path: Path, target: Path) -> None:
         await anyio.to_thread.run_sync(_move, path, target)
-        tally.files += 1
+        result.files += 1
 
     # -- questions ---------------------------------------------------------------------------------
 
     async def _listed(self, identity: str) -> list[Listed] | None:
-        """The documents that the read of a record names; None if it says nothing of them."""
-        read = self._papers.read
+        """Return the documents that the read of a record lists; None if it lists none."""
+        read = self._sources.read
         if read is None:
             return None
 
         def documents(body: bytes) -> list[Listed] | None:
             with suppress(msgspec.DecodeError):
-                if row := record_in(read, body, self._papers.row_id):
+                if row := record_in(read, body, self._sources.row_id):
                     return listed_in(untyped(row))
             raise Unreadable(f"the reply holds no record {identity}")
 
-        return await self._asked(read, identity, documents)
+        return await self._request(read, identity, documents)
 
     async def _named_instead(self, facts: OperationFacts, identity: str) -> list[Listed]:
-        """The documents that ``/attachment`` names in JSON in the place of a file."""
+        """Return the documents that ``/attachment`` names in JSON instead of a file."""
 
         def documents(body: bytes) -> list[Listed]:
             if found := listed_in(untyped(body)):
                 return found
             raise Unreadable("the reply is no document and names none")
 
-        return await self._asked(facts, identity, documents) or []
+        return await self._request(facts, identity, documents) or []
 
-    async def _asked(
+    async def _request(
         self,
         facts: OperationFacts,
         identity: str,
@@ -256,45 +260,45 @@ class Documents:
             raise
         return found
 
-    async def _by_id(self, tally: _Tally, identity: str, document: str) -> Path:
-        """Download one document by its id, by the first way that gives it."""
+    async def _by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
+        """Download one document by its id, by the first way that works."""
         ways: list[tuple[Operation[bytes], Sequence[str]]] = []
-        ways.append((_inbox(self._papers.product), (document,)))
-        ways += [(_file_at(facts), (identity, document)) for facts in self._papers.by_id]
-        failure: Exception = _Refused("the scopes allow no way to documents by their ids")
+        ways.append((_inbox(self._sources.product), (document,)))
+        ways += [(_file_at(facts), (identity, document)) for facts in self._sources.by_id]
+        failure: Exception = _Refused("the scopes allow no access to documents by their ids")
         for operation, ids in ways:
             if operation.path in self._closed:
                 continue
             try:
-                return await self._download(operation, ids, tally)
-            except _ITS_OWN as error:
+                return await self._download(operation, ids, result)
+            except _ONE_DOCUMENT as error:
                 failure = _own(error)
                 if isinstance(error, NotAuthorized):  # it is the same for all documents
                     self._closed.add(operation.path)
         raise failure
 
     async def _present(
-        self, operation: Operation[bytes], ids: Sequence[str], tally: _Tally
+        self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path | None:
-        """Download a document; None if Zoho says that there is none."""
+        """Download a document; None if Zoho says that it does not exist."""
         try:
-            return await self._download(operation, ids, tally)
+            return await self._download(operation, ids, result)
         except ReplyError as error:
             if says_gone(error):
                 return None
             raise
 
     async def _download(
-        self, operation: Operation[bytes], ids: Sequence[str], tally: _Tally
+        self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path:
         query = {"accept": "pdf"} if operation.accept == _PDF_TYPE else {}
         download = self._zoho.download(operation, ids=ids, query=query)
         self.calls += 1
-        return await download.save(f"{tally.holder}/")
+        return await download.save(f"{result.holder}/")
 
 
 def listed_in(record: object) -> list[Listed] | None:
-    """The documents that ``record`` names; None if it says nothing that can be relied on."""
+    """Return the documents that ``record`` lists; None if the list cannot be relied on."""
     rows: object = record.get("documents") if is_object(record) else None
     if not is_object(record) or not is_array(rows):
         return None
@@ -309,8 +313,8 @@ def listed_in(record: object) -> list[Listed] | None:
 
 
 def _own(error: Exception) -> Exception:
-    """``error`` if it lies in one document; raises it if it ends the run."""
-    if isinstance(error, _NOT_ITS_OWN):
+    """Return ``error`` if it concerns one document; raise it if it ends the run."""
+    if isinstance(error, _ENDS_RUN):
         raise error
     return error
 
@@ -351,7 +355,7 @@ def _remove(holder: Path) -> None:
 
 
 def _names_in(place: Path) -> list[str]:
-    """What is in the folder of a record. Raises `_Refused` for a folder that is none."""
+    """List the folder of a record. Raises `_Refused` if it is not a folder."""
     if place.is_symlink():
         raise _Refused(f"{place} is a symbolic link")
     try:
@@ -359,16 +363,16 @@ def _names_in(place: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except NotADirectoryError:
-        raise _Refused(f"{place} is no folder") from None
+        raise _Refused(f"{place} is not a folder") from None
 
 
 def _ids_in(place: Path) -> set[str]:
-    """The ids of the documents that are saved in the folder of a record, as `component`s."""
+    """Return the ids of the documents saved in a record's folder, as `component`s."""
     return {front for name in _names_in(place) for front, line, _ in [name.partition("_")] if line}
 
 
 def _move(path: Path, target: Path) -> None:
-    """Give ``path`` its name, durably. A link that has it is replaced, and not what it names."""
+    """Rename ``path``, durably. A link at ``target`` is replaced, not the file it points to."""
     if target.parent.is_symlink() or (target.is_dir() and not target.is_symlink()):
         raise _Refused(f"{target} is in the way")
     make_directory(target.parent)
@@ -377,13 +381,13 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _add(path: Path, place: Path) -> int:
-    """Move ``path`` into ``place`` unless a file with its content is there; how many were added."""
+    """Move ``path`` into ``place``, unless its content is there. Return how many were added."""
     names = _names_in(place)
     for name in names:
         there = place / name
         if there.is_file() and not there.is_symlink() and filecmp.cmp(there, path, shallow=False):
             return 0
-    # What begins with digits and a line would be taken for a document with that id.
+    # A name that begins with digits and _ would be taken for a document with that id.
     stem, suffix = path.stem, path.suffix
     if stem.partition("_")[0].isdigit():
         stem = f"_{stem}"

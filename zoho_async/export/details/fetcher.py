@@ -1,18 +1,18 @@
-"""Asking for what the queue of a resource holds: details, children and documents.
+"""Fetch what the queue of a resource asks for: details, children and documents.
 
-Records are asked for side by side, `WIDTH` at a time at most, and land in their order: as many
-together as came while the last ones landed. So a run that is killed has paid for at most that many
-answers that it did not keep, and where a call fails, what was answered before it is kept first.
+Order. Up to `WIDTH` requests run in parallel, and their replies are written in order, as many
+together as arrived during the last write. So a killed run loses at most that many replies. If a
+call fails, the replies before it are written first.
 
-Zoho may refuse to list what hangs below one record for a reason that lies in that record (a vendor
-has no refunds). Such a record is passed over and counted, and asked for again when it changes. A
-detail that is refused ends the list: its row would be missing.
+Refusals. Zoho may refuse to list the children of one record for a reason that concerns only that
+record (a vendor has no refunds). Such a record is skipped and counted, and fetched again when it
+changes. A refused detail ends the list, because its row would be missing.
 
-A record of which Zoho says that there is none was deleted since the list showed it. A batch that
-leaves a record out says nothing: it is asked for by its own read.
+Deletions. If Zoho says that a record does not exist, it was deleted after the list showed it. A
+record that is missing from a batch proves nothing, so it is read alone.
 
-`zoho_async.export.details.documents` saves documents. A record of which one fails stays in the
-queue: the failure is told, and the next run asks again. The documents of deleted records stay.
+Documents are saved by `zoho_async.export.details.documents`. If one fails, its record stays in the
+queue, the failure is reported, and the next run tries again. Documents of deleted records stay.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from zoho_async.export.details.documents import Documents, Saved
 from zoho_async.export.details.operations import Batches, record_in, with_fields
 from zoho_async.export.details.ordered import WIDTH, in_order
 from zoho_async.export.details.queue import PendingRecord, Work
-from zoho_async.export.details.writer import DetailWriter, Further
-from zoho_async.export.estimate import days_needed, further_calls
+from zoho_async.export.details.writer import DetailPlan, DetailWriter
+from zoho_async.export.estimate import days_needed, detail_calls
 from zoho_async.export.events import (
     DetailsPlanned,
     DetailsProgress,
+    DetailWork,
     DocumentFailed,
     ExportEvent,
-    FurtherWork,
 )
 from zoho_async.export.fetch import is_repeated, page_below, says_gone
 from zoho_async.export.writer import Blocking
@@ -51,23 +51,23 @@ from zoho_async.session import Session
 from zoho_async.wire import Unreadable, raw_page, row_id
 
 V = TypeVar("V")
-Tell: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
+Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Found: TypeAlias = Sequence[tuple[PendingRecord, bytes | None]]
 
-#: Records that are taken from the queue at once.
+#: The largest number of records taken from the queue at once.
 _TAKEN: Final = 200
 
 
 class DetailFetcher:
-    """The questions of one resource. ``folder`` is where its documents go.
+    """Fetches the pending records of one resource. Documents go to ``folder``.
 
-    Without a folder, documents that are owed stay in the queue.
+    Without a folder, records with pending documents stay in the queue.
     """
 
     def __init__(
         self,
         zoho: Session,
-        landing: DetailWriter,
+        writer: DetailWriter,
         *,
         blocking: Blocking,
         clock: Clock,
@@ -78,60 +78,62 @@ class DetailFetcher:
         self.saved = 0
         self.passed_over = 0
         self._zoho: Final = zoho
-        self._landing: Final = landing
-        self._further: Final = asked_now(landing.further, folder)
+        self._writer: Final = writer
+        self._detail_plan: Final = plan_of_run(writer.detail_plan, folder)
         self._blocking: Final = blocking
         self._clock: Final = clock
-        papers = self._further.papers
+        documents = self._detail_plan.documents
         self._documents: Final = (
-            Documents(zoho, papers, folder) if papers is not None and folder is not None else None
+            Documents(zoho, documents, folder)
+            if documents is not None and folder is not None
+            else None
         )
-        self._batches = landing.further.details.batches if landing.further.details else None
+        self._batches = writer.detail_plan.details.batches if writer.detail_plan.details else None
         self._asked = 0
         self._of = 0
 
     def calls_ahead(self, records: int) -> tuple[int, bool]:
-        """Calls that so many records take, and whether that is exact."""
-        return further_calls(self._further, records)
+        """Return the calls for so many records, and whether that is exact."""
+        return detail_calls(self._detail_plan, records)
 
     def calls_left(self) -> tuple[int, bool]:
-        """Calls that what an earlier run left in the queue takes; as `calls_ahead`. Blocks."""
-        rows = self._landing.count("rows")
-        files = self._landing.count("files") if self._further.papers is not None else 0
-        own: FurtherWork = "children" if self._further.child else "details"
-        calls, exact = further_calls(self._further, rows, own)
-        more, too = further_calls(self._further, files, "files")
+        """Return the calls for the queue of an earlier run, as `calls_ahead` does. Blocks."""
+        rows = self._writer.count("rows")
+        files = self._writer.count("files") if self._detail_plan.documents is not None else 0
+        own: DetailWork = "children" if self._detail_plan.child else "details"
+        calls, exact = detail_calls(self._detail_plan, rows, own)
+        more, too = detail_calls(self._detail_plan, files, "files")
         return calls + more, exact and too
 
-    async def run(self, tell: Tell) -> None:
-        """Ask for everything that the queue holds."""
-        details, child = self._further.details, self._further.child
+    async def run(self, report: Report) -> None:
+        """Fetch everything in the queue."""
+        details, child = self._detail_plan.details, self._detail_plan.child
         if details is not None:
-            work: FurtherWork = "details"
-            await self._begin(work, "rows", tell)
+            work: DetailWork = "details"
+            await self._begin(work, "rows", report)
             if self._batches is not None and self._batches.proof:
                 await self._try(self._batches)
             most = self._batches.most if self._batches else 1
-            await self._each("rows", most, self._details, self._told, work, tell)
+            await self._each("rows", most, self._details, self._write_details, work, report)
         if child is not None:
-            await self._begin("children", "rows", tell)
-            await self._each("rows", 1, self._first_page, self._bore, "children", tell)
-        if self._further.papers is not None:
+            await self._begin("children", "rows", report)
+            await self._each("rows", 1, self._first_page, self._write_children, "children", report)
+        if self._detail_plan.documents is not None:
             assert self._documents is not None
             await anyio.to_thread.run_sync(self._documents.prepare)
-            await self._blocking(lambda: self._landing.newest("files"))
-            await self._begin("files", "files", tell)
-            note = partial(self._note, tell=tell)
-            await self._each("files", 1, self._save, note, "files", tell)
+            await self._blocking(lambda: self._writer.keep_newest("files"))
+            await self._begin("files", "files", report)
+            note = partial(self._note, report=report)
+            await self._each("files", 1, self._save, note, "files", report)
 
-    async def _begin(self, kind: FurtherWork, work: Work, tell: Tell) -> None:
-        self._asked, self._of = 0, await self._blocking(lambda: self._landing.count(work))
+    async def _begin(self, kind: DetailWork, work: Work, report: Report) -> None:
+        self._asked, self._of = 0, await self._blocking(lambda: self._writer.count(work))
         if self._of:
-            calls, exact = further_calls(self._further, self._of, kind)
+            calls, exact = detail_calls(self._detail_plan, self._of, kind)
             today = await self._zoho.snapshot()
-            await tell(
+            await report(
                 DetailsPlanned(
-                    resource=self._landing.facts.resource,
+                    resource=self._writer.facts.resource,
                     work=kind,
                     records=self._of,
                     calls=calls,
@@ -145,19 +147,19 @@ class DetailFetcher:
         work: Work,
         most: int,
         ask: Callable[[Sequence[PendingRecord]], Awaitable[V]],
-        land: Callable[[Sequence[tuple[Sequence[PendingRecord], V]]], Awaitable[None]],
-        kind: FurtherWork,
-        tell: Tell,
+        write: Callable[[Sequence[tuple[Sequence[PendingRecord], V]]], Awaitable[None]],
+        kind: DetailWork,
+        report: Report,
     ) -> None:
-        """Ask about everything due, ``most`` records a question, and land the answers."""
+        """Fetch all pending records, ``most`` per request, and write the replies."""
 
-        async def landed(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
-            await land(answers)
+        async def write_and_report(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
+            await write(answers)
             self._asked += sum(len(group) for group, _ in answers)
-            position = self._landing.position
-            await tell(
+            position = self._writer.position
+            await report(
                 DetailsProgress(
-                    resource=self._landing.facts.resource,
+                    resource=self._writer.facts.resource,
                     work=kind,
                     asked=self._asked,
                     of=self._of,
@@ -167,34 +169,34 @@ class DetailFetcher:
             )
 
         taken, place = max(_TAKEN, most * WIDTH), 0
-        while dues := await self._blocking(partial(self._landing.due, work, taken, place)):
-            place = dues[-1].place  # those that failed stay in the queue, for the next run
-            groups = [dues[start : start + most] for start in range(0, len(dues), most)]
-            await in_order(groups, ask, landed)
+        while batch := await self._blocking(partial(self._writer.pending, work, taken, place)):
+            place = batch[-1].place  # failed records stay in the queue for the next run
+            groups = [batch[start : start + most] for start in range(0, len(batch), most)]
+            await in_order(groups, ask, write_and_report)
 
     # -- details --------------------------------------------------------------------------------
 
-    async def _details(self, dues: Sequence[PendingRecord]) -> Found:
-        details = self._further.details
+    async def _details(self, batch: Sequence[PendingRecord]) -> Found:
+        details = self._detail_plan.details
         assert details is not None
         rows: dict[str, bytes] = {}
         if self._batches is not None:
-            rows = await self._batch(self._batches, [due.id for due in dues])
+            rows = await self._batch(self._batches, [record.id for record in batch])
         found: list[tuple[PendingRecord, bytes | None]] = []
-        for due in dues:
-            row = rows.get(due.id)
+        for record in batch:
+            row = rows.get(record.id)
             if row is None and details.read is not None:
-                row = await self._single(details.read, details.row_id, due.id)
+                row = await self._single(details.read, details.row_id, record.id)
             if row is not None:
-                row = with_fields(row, {details.row_id: due.id})
-            found.append((due, row))
+                row = with_fields(row, {details.row_id: record.id})
+            found.append((record, row))
         return found
 
     async def _try(self, batches: Batches) -> None:
-        """See whether batches tell all; where they do not, records are read one by one."""
-        dues = await self._blocking(lambda: self._landing.due("rows", batches.most))
-        if dues:
-            rows = await self._batch(batches, [due.id for due in dues])
+        """Check that batches return full records; if not, records are read one by one."""
+        batch = await self._blocking(lambda: self._writer.pending("rows", batches.most))
+        if batch:
+            rows = await self._batch(batches, [record.id for record in batch])
             if not batches.tells_all(rows.values()):
                 self._batches = None
 
@@ -225,27 +227,29 @@ class DetailFetcher:
             raise
         return row
 
-    async def _told(self, answers: Sequence[tuple[Sequence[PendingRecord], Found]]) -> None:
+    async def _write_details(
+        self, answers: Sequence[tuple[Sequence[PendingRecord], Found]]
+    ) -> None:
         found = [one for _, some in answers for one in some]
-        when = incremental.written(self._clock.time())
-        await self._blocking(lambda: self._landing.told(found, when))
+        when = incremental.zoho_time(self._clock.time())
+        await self._blocking(lambda: self._writer.write_details(found, when))
         self.read += len(found)
 
     # -- children -------------------------------------------------------------------------------
 
-    async def _first_page(self, dues: Sequence[PendingRecord]) -> RowsPage | InvalidRequest | None:
-        """The first page of a parent's children, or the refusal; None where the parent is gone."""
+    async def _first_page(self, batch: Sequence[PendingRecord]) -> RowsPage | InvalidRequest | None:
+        """Fetch the first page of children, or the refusal; None if the parent is gone."""
         try:
-            return await self._page(dues[0], 1)
+            return await self._page(batch[0], 1)
         except InvalidRequest as refusal:
             return refusal
 
-    async def _page(self, due: PendingRecord, number: int) -> RowsPage | None:
-        child = self._further.child
+    async def _page(self, record: PendingRecord, number: int) -> RowsPage | None:
+        child = self._detail_plan.child
         assert child is not None
         self.calls += 1
-        ids = () if child.in_query else (due.given,)
-        query = {child.parameter: due.given} if child.in_query else {}
+        ids = () if child.in_query else (record.argument,)
+        query = {child.parameter: record.argument} if child.in_query else {}
         try:
             return await page_below(self._zoho, child.facts, ids, query, number)
         except ReplyError as error:
@@ -253,70 +257,72 @@ class DetailFetcher:
                 return None
             raise
 
-    async def _bore(
+    async def _write_children(
         self, answers: Sequence[tuple[Sequence[PendingRecord], RowsPage | InvalidRequest | None]]
     ) -> None:
-        for (due,), first in answers:
+        for (record,), first in answers:
             if isinstance(first, InvalidRequest):
                 self.passed_over += 1
-                await self._blocking(partial(self._landing.passed_over, due))
+                await self._blocking(partial(self._writer.passed_over, record))
                 continue
             page, place = first, 1
             while page is not None and page.rows and page.context and page.context.has_more_page:
-                await self._land_page(due, page, place, last=False)
+                await self._write_page(record, page, place, last=False)
                 place += len(page.rows)
-                before, page = page, await self._page(due, page.number + 1)
+                before, page = page, await self._page(record, page.number + 1)
                 if page is not None and is_repeated(before, page):
                     page = None
-            await self._land_page(due, page, place, last=True)
+            await self._write_page(record, page, place, last=True)
             self.read += 1
 
-    async def _land_page(
-        self, due: PendingRecord, page: RowsPage | None, first: int, *, last: bool
+    async def _write_page(
+        self, record: PendingRecord, page: RowsPage | None, first: int, *, last: bool
     ) -> None:
         rows = [] if page is None else list(zip(page.ids, map(bytes, page.rows), strict=True))
-        when = incremental.written(self._clock.time())
+        when = incremental.zoho_time(self._clock.time())
         await self._blocking(
-            lambda: self._landing.bore(due, rows, first, last=last, when=when),
+            lambda: self._writer.write_children(record, rows, first, last=last, when=when),
         )
 
     # -- documents ------------------------------------------------------------------------------
 
-    async def _save(self, dues: Sequence[PendingRecord]) -> Saved:
+    async def _save(self, batch: Sequence[PendingRecord]) -> Saved:
         assert self._documents is not None
         before = self._documents.calls
         try:
-            return await self._documents.save(dues[0])
+            return await self._documents.save(batch[0])
         finally:
             self.calls += self._documents.calls - before
 
     async def _note(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], tell: Tell
+        self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], report: Report
     ) -> None:
-        """Records of which everything is saved are done; the others are asked for again later."""
-        done = [due for (due,), saved in answers if not saved.failures]
+        """Finish records whose documents are all saved. The others stay in the queue."""
+        done = [record for (record,), saved in answers if not saved.failures]
         files = sum(saved.files for _, saved in answers)
-        await self._blocking(lambda: self._landing.saved(done, files))
+        await self._blocking(lambda: self._writer.saved(done, files))
         self.saved += files
-        for (due,), saved in answers:
+        for (record,), saved in answers:
             self.passed_over += len(saved.failures)
             for failure in saved.failures:
-                await tell(
+                await report(
                     DocumentFailed(
-                        resource=self._landing.facts.resource,
-                        record=due.id,
+                        resource=self._writer.facts.resource,
+                        record=record.id,
                         document=failure.document,
                         reason=failure.reason,
                     )
                 )
 
 
-def asked_now(further: Further, folder: Path | None) -> Further:
-    """What is asked of records in this run: documents only where they have a place to go."""
-    return further if folder is not None else msgspec.structs.replace(further, papers=None)
+def plan_of_run(detail_plan: DetailPlan, folder: Path | None) -> DetailPlan:
+    """Return the plan of this run: documents only if there is a folder for them."""
+    return (
+        detail_plan if folder is not None else msgspec.structs.replace(detail_plan, documents=None)
+    )
 
 
 def folder_of(directory: Path, resource: str) -> Path:
-    """Where the documents of ``resource`` go below ``directory``."""
+    """Return the folder in ``directory`` for the documents of ``resource``."""
     product, _, name = resource.partition(".")
     return directory / product / f"{name}.files"

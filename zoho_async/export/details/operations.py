@@ -1,11 +1,11 @@
-"""How single records are read in full, and which documents there are of them.
+"""Find the operations that read full records and documents of a resource.
 
-Lists leave out line items, taxes and addresses. What has them is the *detail*: the answer to the
-read of one record, or to a batch read that takes so many ids in one call where the description
-names one (`OperationFacts.details`). A detail stands in the place of the list's row; where it does
-not tell the record's id under the list's name for it, that is spliced in front.
+Lists leave out line items, taxes and addresses. The *detail* of a record has them. It is the reply
+to the read of one record, or to a batch read of several ids, if the description names one
+(`OperationFacts.details`). A detail is written instead of the list's row. If it does not have the
+record's id under the list's name for it, the id is added in front.
 
-Documents: what Zoho prints of a record (``accept=pdf`` on its read), and what was attached to it
+Documents are what Zoho prints of a record (``accept=pdf`` on its read) and its attachments
 (`zoho_async.export.details.documents`).
 """
 
@@ -23,26 +23,25 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.export.catalog import exportable
 from zoho_async.wire.text import untyped
 
-#: Files that hang below a record, by the end of their path; the row's field that tells of one.
+#: The row's field that says whether there is such a file, by the end of the file's path.
 _ATTACHED: Final = {
     "attachment": "has_attachment",
     "receipt": "expense_receipt_name",
     "image": "image_name",
 }
 PDF: Final = "pdf"
-#: Whatever is attached to a record, whether by one file or by many.
+#: Whatever is attachments to a record, whether by one file or by many.
 ATTACHMENT: Final = "attachment"
-#: What an answer says besides its values.
+#: The fields of a reply that are not values of the record.
 _ENVELOPE: Final = ("code", "message")
 
 
 class Batches(msgspec.Struct, frozen=True, kw_only=True):
-    """A read of many records in full, ``most`` ids at once in its parameter ``parameter``.
+    """A read of many full records, ``most`` ids at once in its parameter ``parameter``.
 
-    Where that is the list itself, asked for ids, its description does not say that it then tells
-    more than a list does. So one batch is tried: it does if its rows have any of the fields called
-    ``proof``, which the read of one record has and the list has not. No
-    ``proof`` is wanted of any other.
+    It may be the list itself with ids. Its description then does not say that it returns more than
+    the list does, so one batch is tried. It returns full records if its rows have one of the fields
+    ``proof``, which the read of one record has and the list has not. Other reads need no ``proof``.
     """
 
     facts: OperationFacts
@@ -51,13 +50,13 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
     proof: frozenset[str] = frozenset()
 
     def tells_all(self, rows: Iterable[bytes]) -> bool:
-        """Whether these rows are records in full."""
+        """Whether these rows are full records."""
         fields = decoder_of(dict[str, msgspec.Raw])
         return not self.proof or any(self.proof & fields.decode(row).keys() for row in rows)
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """How the details of a resource's records are had: by batches where there are such reads.
+    """How to read full records of a resource; in batches if there is such a read.
 
     ``row_id`` is the list's name for the id, ``fields`` are those of a detail.
     """
@@ -79,37 +78,38 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
         return (Field(name=self.row_id, kind="id"), *fields)
 
 
-class Papers(msgspec.Struct, frozen=True, kw_only=True):
-    """The documents of a resource's records.
+class DocumentSources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to get the documents of a resource's records.
 
-    ``printed`` is the read that also prints. ``attached`` are files that are had by the record's
-    id, by the end of their path; ``by_id`` the ways to one of many by its own id. ``read`` is the
-    read of a single record, in which ``documents`` names them.
+    ``printed`` is the read that can also print. ``attachments`` are files fetched by the record's
+    id, by the end of their path. ``by_id`` are the ways to one of many by its own id. ``read`` is
+    the read of a single record, whose ``documents`` lists them. ``many_attachments`` says that a
+    record can have more than one.
     """
 
     printed: OperationFacts | None
-    attached: dict[str, OperationFacts]
+    attachments: dict[str, OperationFacts]
     product: str
     row_id: str
     read: OperationFacts | None = None
     by_id: tuple[OperationFacts, ...] = ()
-    several: bool = False
+    many_attachments: bool = False
 
     def wanted(self, row: bytes) -> str:
-        """What to ask for of the record with this row, as far as the row tells: ``pdf image``."""
-        told = untyped(row)
+        """Return which documents to fetch, as far as the row shows: ``pdf image``."""
+        values = untyped(row)
         wanted = [PDF] if self.printed else []
-        names = [ATTACHMENT] if self.several else []
-        names += [name for name in self.attached if name not in names]
-        wanted += [name for name in names if told.get(_ATTACHED[name], True)]
+        names = [ATTACHMENT] if self.many_attachments else []
+        names += [name for name in self.attachments if name not in names]
+        wanted += [name for name in names if values.get(_ATTACHED[name], True)]
         return " ".join(wanted)
 
 
 def record_in(read: OperationFacts, body: bytes, row_id: str) -> bytes | None:
-    """The record's own bytes in the answer to ``read``; None where it holds none.
+    """Return the record's bytes in the reply to ``read``; None if it has none.
 
-    It stands under the key of the description. Where that names none, it is an object called after
-    the record, or the answer itself. Raises `msgspec.DecodeError`.
+    The record is under the key of the description. If that names none, it is an object named after
+    the record, or the reply itself. Raises `msgspec.DecodeError`.
     """
     envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     key = read.key or (stem_of(row_id) if row_id not in envelope else "")
@@ -121,7 +121,7 @@ def record_in(read: OperationFacts, body: bytes, row_id: str) -> bytes | None:
 
 
 def with_fields(row: bytes, fields: Mapping[str, str]) -> bytes:
-    """``row`` with texts spliced in front, those that it has no field for."""
+    """Return ``row`` with those of ``fields`` added in front that it lacks."""
     there = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
     missing = {name: text for name, text in fields.items() if name not in there}
     if not missing:
@@ -131,7 +131,7 @@ def with_fields(row: bytes, fields: Mapping[str, str]) -> bytes:
 
 
 def together(fields: Sequence[Field], others: Sequence[Field]) -> tuple[Field, ...]:
-    """``fields`` and those of ``others`` that they lack, within objects too."""
+    """Join ``fields`` with those of ``others`` that they lack, in nested objects too."""
     known = {field.name: field for field in others}
     joined = [
         msgspec.structs.replace(field, fields=together(field.fields, known[field.name].fields))
@@ -144,13 +144,13 @@ def together(fields: Sequence[Field], others: Sequence[Field]) -> tuple[Field, .
 
 
 def stem_of(row_id: str) -> str:
-    """``invoice`` for ``invoice_id``."""
+    """Return ``invoice`` for ``invoice_id``."""
     return row_id.removesuffix("_id")
 
 
 @functools.cache
 def details_of(resource: str) -> Details | None:
-    """How to read a resource's records in full; None where its list tells all there is to read."""
+    """Return how to read full records of a resource; None if its list has everything."""
     listed = exportable().get(resource)
     if listed is None or not listed.row_id:
         return None
@@ -162,8 +162,8 @@ def details_of(resource: str) -> Details | None:
 
 
 @functools.cache
-def papers_of(resource: str) -> Papers | None:
-    """The documents of a resource's records; None where there are none."""
+def document_sources(resource: str) -> DocumentSources | None:
+    """Return the sources of a resource's documents; None if it has none."""
     listed = exportable().get(resource)
     if listed is None or not listed.row_id:
         return None
@@ -171,29 +171,29 @@ def papers_of(resource: str) -> Papers | None:
     prints = read is not None and any(
         one.name == "accept" and "pdf" in one.allowed for one in read.query
     )
-    attached: dict[str, OperationFacts] = {}
+    attachments: dict[str, OperationFacts] = {}
     by_id: list[OperationFacts] = []
-    several = False
+    many_attachments = False
     for facts in description.load(listed.product).operations:
         above, _, last = facts.path.rpartition("/")
         one_of_many = above.endswith("/documents") and last.startswith("{")
         if facts.answer == "file" and last in _ATTACHED and _is_below(above, listed):
-            attached[last] = facts
+            attachments[last] = facts
         record = above.removesuffix("/documents")
         if one_of_many and facts.method == "GET" and _is_below(record, listed):
             by_id.append(facts)
-        several = several or (last == ATTACHMENT and _is_below(above, listed))
-    several = read is not None and (several or bool(by_id))
-    if not prints and not attached and not several:
+        many_attachments = many_attachments or (last == ATTACHMENT and _is_below(above, listed))
+    many_attachments = read is not None and (many_attachments or bool(by_id))
+    if not prints and not attachments and not many_attachments:
         return None
-    return Papers(
+    return DocumentSources(
         printed=read if prints else None,
-        attached=attached,
+        attachments=attachments,
         product=listed.product,
         row_id=listed.row_id,
-        read=read if several else None,
+        read=read if many_attachments else None,
         by_id=tuple(by_id),
-        several=several,
+        many_attachments=many_attachments,
     )
 
 
@@ -206,7 +206,7 @@ def _read(listed: OperationFacts) -> OperationFacts | None:
 
 
 def _is_below(path: str, listed: OperationFacts) -> bool:
-    """Whether ``path`` is that of a single record of the list."""
+    """Whether ``path`` is the path of a single record of the list."""
     above, _, rest = path.partition("/{")
     return above == listed.path and rest.endswith("}") and "/" not in rest and "_name" not in rest
 

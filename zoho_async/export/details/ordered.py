@@ -1,8 +1,8 @@
-"""Asking many questions side by side, and taking the answers in the order of the questions.
+"""Make requests in parallel, and handle the replies in the order of the requests.
 
-At most `WIDTH` questions are under way or answered and not yet taken, so that little is lost when
-the process ends, and memory holds no more. Where one fails, what comes before it is taken first:
-its calls were made.
+At most `WIDTH` requests are under way or waiting to be handled, which limits memory and what an
+interruption loses. If a request fails, the replies before it are handled first, because their calls
+were made.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import anyio
 K = TypeVar("K")
 V = TypeVar("V")
 
-#: Questions that are under way at once.
+#: The largest number of requests under way.
 WIDTH: Final = 10
 
 
 class _Slot(Generic[K, V]):
-    """A question, and its answer once it is there."""
+    """A request and its reply."""
 
     def __init__(self, key: K) -> None:
         self.key: Final = key
@@ -36,11 +36,11 @@ class _Slot(Generic[K, V]):
 async def in_order(
     keys: Sequence[K],
     ask: Callable[[K], Awaitable[V]],
-    land: Callable[[Sequence[tuple[K, V]]], Awaitable[None]],
+    write: Callable[[Sequence[tuple[K, V]]], Awaitable[None]],
 ) -> None:
-    """Ask for all ``keys``, `WIDTH` at a time; ``land`` gets what is answered, in their order.
+    """Call ``ask`` for all ``keys``, `WIDTH` at a time; ``write`` gets the replies in their order.
 
-    Where ``ask`` raises, what comes before in order is landed, and then it raises.
+    If ``ask`` raises, the replies before it are written, and then it raises.
     """
     slots: list[_Slot[K, V]] = [_Slot(key) for key in keys]
     room = anyio.Semaphore(WIDTH)
@@ -66,16 +66,16 @@ async def in_order(
             ready = list(takewhile(_Slot[K, V].is_answered, slots[place:]))
             try:
                 if ready:
-                    await land([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
+                    await write([(slot.key, slot.answer) for slot in ready])  # type: ignore[misc]  # answered
                 else:
                     failure = slots[place].error
             except Exception as error:
                 failure = error
                 break
             for slot in ready:
-                slot.answer = None  # some answers, no more, are in memory
+                slot.answer = None  # free its memory
                 room.release()
             place += len(ready)
         group.cancel_scope.cancel()
-    if failure is not None:  # out here it is no group of one
+    if failure is not None:  # outside the group, so that it is raised as it is
         raise failure

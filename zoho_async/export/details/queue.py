@@ -1,13 +1,13 @@
-"""Records that a list named and that are still to be asked for: their details, children or files.
+"""The queue of records whose details, children or files are still to be fetched.
 
-The queue of a resource stands in the state's database. Records go in with the page that named them
-and come out with what was asked for, each in one transaction with the rows it brings, so that every
-record is asked for once, whatever ends the run between. They come out in the order in which they
-went in.
+Model. The queue of a resource is a table in the destination's database. Records go in with the page
+that named them, and come out with what was fetched, each in one transaction with the rows.
 
-A part begins with an empty queue, but for the documents that are *owed*: where they were saved
-once, a run that is not asked for any still puts the records that it found new or changed in, and
-leaves them for the next that is.
+Invariant. Every record is fetched once, whatever interrupts the run. Records come out in the order
+in which they went in.
+
+A part begins with an empty queue, except for files. If documents were saved once, a run that saves
+none still queues the records that are new or changed, for the next run that does.
 """
 
 from __future__ import annotations
@@ -19,63 +19,66 @@ import msgspec
 
 from zoho_async.export.destinations.base import Database
 
-TABLE: Final = "_zoho_due"
+TABLE: Final = "_zoho_pending"
 SCHEMA: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, work TEXT NOT NULL,"
-    " place BIGINT NOT NULL, id TEXT NOT NULL, given TEXT NOT NULL, known BIGINT NOT NULL,"
+    " place BIGINT NOT NULL, id TEXT NOT NULL, argument TEXT NOT NULL, known BIGINT NOT NULL,"
     " PRIMARY KEY (resource, work, place))"
 )
-_COLUMNS: Final = ("resource", "work", "place", "id", "given", "known")
+_COLUMNS: Final = ("resource", "work", "place", "id", "argument", "known")
 
 Work: TypeAlias = Literal["rows", "files"]
 
 
 class PendingRecord(msgspec.Struct, frozen=True):
-    """A record that is to be asked for.
+    """A record that is to be fetched.
 
-    ``place`` is its number in the queue; ``given`` what goes into the question; ``known`` says that
-    rows of it were written by an earlier part.
+    ``place`` is its number in the queue, ``argument`` is sent with the request, and ``known`` says
+    that an earlier part wrote rows of it.
     """
 
     place: int
     id: str
-    given: str
+    argument: str
     known: bool
 
 
 class Queue:
-    """What is due of resource number ``resource``. Every method blocks on the database."""
+    """The pending records of resource number ``resource``. Every method blocks."""
 
     def __init__(self, database: Database, resource: int) -> None:
         self._database: Final = database
         self._resource: Final = resource
 
-    def add(self, work: Work, dues: Iterable[PendingRecord]) -> None:
-        """Put records in."""
+    def add(self, work: Work, records: Iterable[PendingRecord]) -> None:
+        """Add records."""
         rows = [
-            (self._resource, work, due.place, due.id, due.given, int(due.known)) for due in dues
+            (self._resource, work, record.place, record.id, record.argument, int(record.known))
+            for record in records
         ]
         if rows:
             self._database.insert(TABLE, _COLUMNS, rows)
 
-    def some(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
-        """The first ``most`` records behind place ``after``, in their order."""
+    def next(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
+        """Return the first ``most`` records after place ``after``, in their order."""
         rows = self._database.execute(
-            f"SELECT place, id, given, known FROM {TABLE}"
+            f"SELECT place, id, argument, known FROM {TABLE}"
             f" WHERE resource = ? AND work = ? AND place > ? ORDER BY place LIMIT {most}",
             (self._resource, work, after),
         )
-        return [PendingRecord(place, one, given, bool(known)) for place, one, given, known in rows]
+        return [
+            PendingRecord(place, one, argument, bool(known)) for place, one, argument, known in rows
+        ]
 
     def count(self, work: Work) -> int:
-        """How many records are due."""
+        """Return the number of pending records."""
         ((number,),) = self._database.execute(
             f"SELECT count(*) FROM {TABLE} WHERE resource = ? AND work = ?", (self._resource, work)
         )
         return int(number)
 
     def done(self, work: Work, places: Sequence[int]) -> None:
-        """Take records out."""
+        """Remove records."""
         if not places:
             return
         marks = ",".join("?" * len(places))
@@ -84,15 +87,15 @@ class Queue:
             (self._resource, work, *places),
         )
 
-    def begin(self, *, owed: int) -> None:
-        """Begin with nothing, or with what is owed of the first ``owed`` places."""
+    def begin(self, *, keep_files: int) -> None:
+        """Empty the queue, except for the files of the first ``keep_files`` places."""
         self._database.execute(
             f"DELETE FROM {TABLE} WHERE resource = ? AND (work <> 'files' OR place > ?)",
-            (self._resource, owed),
+            (self._resource, keep_files),
         )
 
-    def newest(self, work: Work) -> None:
-        """Leave each record in once, as it was put in last."""
+    def keep_newest(self, work: Work) -> None:
+        """Keep only the newest entry of each record."""
         self._database.execute(
             f"DELETE FROM {TABLE} WHERE resource = ? AND work = ? AND place NOT IN"
             f" (SELECT max(place) FROM {TABLE} WHERE resource = ? AND work = ? GROUP BY id)",

@@ -1,22 +1,23 @@
-"""Landing what is asked of each record besides its row in the list: details, children, files.
+"""Write the details, children and files of records.
 
-The list is walked as for any export, and its rows are compared with what is known. Those that are
-new or changed are put into the queue of the resource (`zoho_async.export.details.queue`) in the
-transaction that lands their page, instead of being written (details, children) or besides (files).
-When the list is at its end, and its proof is written down, what is in the queue is asked for, and
-each record leaves it in the transaction in which what it brought becomes durable. So:
+Model. The list is read as in any export, and its rows are compared with the record index. New and
+changed records go into the queue (`zoho_async.export.details.queue`) in the transaction that writes
+their page: instead of their rows (details, children), or in addition to them (files). When the list
+is read and its completeness is stored, the queue is fetched. Each record leaves the queue in the
+transaction that writes what was fetched.
 
-- What is known of a record is the digest of the list's row at which it was put into the queue: it
-  is asked for again when the list shows another row, and no sooner.
-- A run that ends goes on with what is left in the queue. The order of rows is the queue's.
-- The watermark that the list sets stays true: what is asked for is read after the list was.
-- Records are read as they were before: what a place holds in full, and documents that are kept
-  beside it, stay so without being asked for again. Where more is asked than before, the list is
-  read in full.
+Why it holds.
 
-Children are compared one by one (`zoho_async.export.checkpoint.children`): a parent that changed is
-read whole, and brings the children that are new or changed and the ids of those that are gone. A
-child is told once a run, as any row is.
+- The record index has the digest of the list's row from the time of queuing. So a record is fetched
+  again when the list shows another row, and not before.
+- An interrupted run continues with the rest of the queue. Rows are in the order of the queue.
+- The list's watermark stays true, because records are fetched after the list.
+- Records are fetched as before: full records and saved documents stay so without being requested
+  again. If more is requested than before, the list is read in full.
+
+Children are compared one by one (`zoho_async.export.checkpoint.children`). A changed parent is read
+whole, which gives the children that are new or changed and the ids of deleted ones. A child is
+written once per run, as any row is.
 
 Every method blocks.
 """
@@ -29,226 +30,233 @@ from typing import Final
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import KEY, Child, written
+from zoho_async.export.catalog import KEY, Child, row_facts
 from zoho_async.export.checkpoint.children import ChildIndex
 from zoho_async.export.checkpoint.records import digest
-from zoho_async.export.checkpoint.store import ResourceState, State
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Destination
-from zoho_async.export.details.operations import Details, Papers, with_fields
+from zoho_async.export.details.operations import Details, DocumentSources, with_fields
 from zoho_async.export.details.queue import PendingRecord, Work
 from zoho_async.export.incremental import Mode
 from zoho_async.export.writer import ChangedRow, ResourceWriter, RunOptions, table_of, writing
 from zoho_async.wire.text import untyped
 
-#: Ids that would make the path that of something else; `zoho_async.http.call` refuses them.
+#: Ids that would change the path of a request; `zoho_async.http.call` refuses them.
 _NO_PATH: Final = frozenset({"", ".", ".."})
 
 
-class Further(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of each new or changed record of a resource; at least one of the three.
+class DetailPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is fetched per new or changed record of a resource; at least one of the three.
 
     ``details`` and ``child`` exclude each other.
     """
 
     details: Details | None = None
     child: Child | None = None
-    papers: Papers | None = None
+    documents: DocumentSources | None = None
 
 
 class DetailWriter(ResourceWriter):
-    """The landing of a resource with ``further`` questions."""
+    """Writes a resource whose records have details, by ``detail_plan``."""
 
     def __init__(
         self,
-        state: State,
+        checkpoint: Checkpoint,
         destination: Destination,
         facts: OperationFacts,
         request: str,
-        asked: RunOptions,
-        further: Further,
+        options: RunOptions,
+        detail_plan: DetailPlan,
     ) -> None:
-        rows = facts if further.child is None else written()[facts.resource]
-        table = table_of(facts.resource, rows, details=further.details is not None)
-        super().__init__(state, destination, facts, request, asked, table)
-        self.further: Final = further
+        rows = facts if detail_plan.child is None else row_facts()[facts.resource]
+        table = table_of(facts.resource, rows, details=detail_plan.details is not None)
+        super().__init__(checkpoint, destination, facts, request, options, table)
+        self.detail_plan: Final = detail_plan
 
     def _first(self, before: ResourceState, mode: Mode) -> ResourceState:
         return msgspec.structs.replace(
             super()._first(before, mode),
-            details=self.further.details is not None,
-            papers=self.further.papers is not None,
-            attached=self.further.papers is not None,
+            details=self.detail_plan.details is not None,
+            documents=self.detail_plan.documents is not None,
+            all_attachments=self.detail_plan.documents is not None,
             queued=0 if mode == "full" else before.queued,
         )
 
-    def _asks_more(self, before: ResourceState) -> bool:
-        details, papers = self.further.details, self.further.papers
+    def _wants_more(self, before: ResourceState) -> bool:
+        details, documents = self.detail_plan.details, self.detail_plan.documents
         more = details is not None and not before.details
-        return more or (papers is not None and not (before.papers and before.attached))
+        return more or (documents is not None and not (before.documents and before.all_attachments))
 
     # -- into the queue -------------------------------------------------------------------------
 
-    def _now(self, met: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+    def _rows_to_write_now(self, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
         now: list[ChangedRow] = []
-        rows: list[PendingRecord] = []
+        pending: list[PendingRecord] = []
         files: list[PendingRecord] = []
         place = self.position.queued
-        for one in met:
-            if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no id to ask for it by
-                now.extend([one] if self.further.child is None else [])
+        for one in rows:
+            if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no usable id
+                now.extend([one] if self.detail_plan.child is None else [])
                 continue
             place += 1
-            if self.further.child is not None:
-                if given := self._given(self.further.child, one):
-                    rows.append(PendingRecord(place, one.key, given, one.changed))
-            elif self.further.details is not None:
-                rows.append(PendingRecord(place, one.key, one.key, one.changed))
+            if self.detail_plan.child is not None:
+                if argument := self._argument(self.detail_plan.child, one):
+                    pending.append(PendingRecord(place, one.key, argument, one.changed))
+            elif self.detail_plan.details is not None:
+                pending.append(PendingRecord(place, one.key, one.key, one.changed))
             else:
                 now.append(one)
-            if self.further.papers is not None:
+            if self.detail_plan.documents is not None:
                 files.append(
-                    PendingRecord(place, one.key, self.further.papers.wanted(one.row), one.changed)
+                    PendingRecord(
+                        place, one.key, self.detail_plan.documents.wanted(one.row), one.changed
+                    )
                 )
-        queue = self._state.queue(self.position)
-        queue.add("rows", rows)
+        queue = self._checkpoint.queue(self.position)
+        queue.add("rows", pending)
         queue.add("files", files)
         self._position = msgspec.structs.replace(self.position, queued=place)
         return now
 
     @staticmethod
-    def _given(child: Child, one: ChangedRow) -> str:
+    def _argument(child: Child, one: ChangedRow) -> str:
         if child.value == child.parents.row_id:
             return one.key
         return str(untyped(one.row).get(child.value) or "")
 
     # -- out of the queue -----------------------------------------------------------------------
 
-    def due(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
-        """The next records that are to be asked for, behind place ``after`` of the queue."""
+    def pending(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
+        """Return the next pending records, after place ``after`` of the queue."""
         with writing(self._destination.name):
-            return self._state.queue(self.position).some(work, most, after)
+            return self._checkpoint.queue(self.position).next(work, most, after)
 
-    def newest(self, work: Work) -> None:
-        """Ask for each record once, as it was met last."""
-        with writing(self._destination.name), self._state.database.transaction():
-            self._state.queue(self.position).newest(work)
+    def keep_newest(self, work: Work) -> None:
+        """Keep only the newest entry of each record."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._checkpoint.queue(self.position).keep_newest(work)
 
     def count(self, work: Work) -> int:
-        """How many records are to be asked for."""
+        """Return the number of pending records."""
         with writing(self._destination.name):
-            return self._state.queue(self.position).count(work)
+            return self._checkpoint.queue(self.position).count(work)
 
-    def told(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
-        """The details of some records, in their order; None for one that is gone by now."""
+    def write_details(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
+        """Write the details of some records, in their order; None marks a deleted one."""
         rows = [row for _, row in found if row is not None]
-        gone = [due for due, row in found if row is None]
-        places = [due.place for due, _ in found]
-        queue = self._state.queue(self.position)
-        with writing(self._destination.name), self._state.database.transaction():
-            mark = self.sink.write(rows)
+        gone = [record for record, row in found if row is None]
+        places = [record.place for record, _ in found]
+        queue = self._checkpoint.queue(self.position)
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            offset = self.sink.write(rows)
             queue.done("rows", places)
             position = self.position
             self._put(
-                mark=mark,
+                offset=offset,
                 read=position.read + len(rows),
                 rows=position.rows + len(rows),
                 bytes=position.bytes + sum(map(len, rows)) + len(rows),
-                changed=position.changed + sum(due.known for due, row in found if row is not None),
+                changed=position.changed
+                + sum(record.known for record, row in found if row is not None),
             )
             if gone:
-                queue.done("files", [due.place for due in gone])
+                queue.done("files", [record.place for record in gone])
                 self._lost(gone, when)
 
     def _lost(self, gone: Sequence[PendingRecord], when: str) -> None:
-        """Records that the list still had are gone; those that were never written leave no mark."""
-        buried = self._bury([due.id for due in gone if due.known], when)
-        self.known.forget([due.id for due in gone])
-        self._put(deleted=self.position.deleted + buried)
+        """Mark records as deleted that are gone by now, if rows of them were written."""
+        deleted = self._mark_deleted([record.id for record in gone if record.known], when)
+        self.records.forget([record.id for record in gone])
+        self._put(deleted=self.position.deleted + deleted)
 
-    def bore(
+    def write_children(
         self,
-        due: PendingRecord,
+        record: PendingRecord,
         rows: Sequence[tuple[str, bytes]],
         first: int,
         *,
         last: bool,
         when: str,
     ) -> None:
-        """A page of a parent's children: their own ids ("": none) and rows, from place ``first``.
+        """Write a page of a parent's children: ids ("" for none) and rows, from place ``first`` on.
 
-        After the ``last`` page those that were not met are gone.
+        After the ``last`` page, children that were not seen are marked deleted.
         """
-        child = self.further.child
+        child = self.detail_plan.child
         assert child is not None
         keyed: dict[str, bytes] = {}
         for place, (own, row) in enumerate(rows, first):
-            key = f"{due.id}/{own or place}"
-            keyed.setdefault(key, with_fields(row, {KEY: key, child.name: due.given}))
-        with writing(self._destination.name), self._state.database.transaction():
-            self._meet(due, keyed)
+            key = f"{record.id}/{own or place}"
+            keyed.setdefault(key, with_fields(row, {KEY: key, child.name: record.argument}))
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._add_children(record, keyed)
             if last:
-                self._orphan(due.id, when, since=self.position.first_look)
-                self._state.queue(self.position).done("rows", [due.place])
+                self._delete_children(record.id, when, since=self.position.first_pass)
+                self._checkpoint.queue(self.position).done("rows", [record.place])
                 self._put(read=self.position.read + 1)
 
-    def passed_over(self, due: PendingRecord) -> None:
-        """Zoho refused to list the children of this parent."""
-        with writing(self._destination.name), self._state.database.transaction():
-            self._state.queue(self.position).done("rows", [due.place])
+    def passed_over(self, record: PendingRecord) -> None:
+        """Skip a parent whose children Zoho refused to list."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._checkpoint.queue(self.position).done("rows", [record.place])
 
-    def _meet(self, due: PendingRecord, keyed: dict[str, bytes]) -> None:
+    def _add_children(self, record: PendingRecord, keyed: dict[str, bytes]) -> None:
         position = self.position
-        known = self._offspring.of(due.id, keyed)
+        known = self._children.of(record.id, keyed)
         records: dict[str, int] = {}
         fresh: list[bytes] = []
         changed = 0
         for key, row in keyed.items():
             content, before = digest(row), known.get(key)
-            if before is not None and before.look >= position.first_look:  # told in this run
+            if (
+                before is not None and before.pass_number >= position.first_pass
+            ):  # written in this run
                 continue
             records[key] = content
             if position.mode == "full" or before is None or before.digest != content:
                 fresh.append(row)
                 changed += before is not None
-        self._offspring.add(due.id, records, position.look)
+        self._children.add(record.id, records, position.pass_number)
         self._put(
-            mark=self.sink.write(fresh),
+            offset=self.sink.write(fresh),
             rows=position.rows + len(fresh),
             bytes=position.bytes + sum(map(len, fresh)) + len(fresh),
             changed=position.changed + changed,
         )
 
-    def saved(self, dues: Sequence[PendingRecord], files: int) -> None:
-        """All documents of these records are durable; ``files`` are new."""
-        with writing(self._destination.name), self._state.database.transaction():
-            self._state.queue(self.position).done("files", [due.place for due in dues])
+    def saved(self, records: Sequence[PendingRecord], files: int) -> None:
+        """Finish records whose documents are all durable; ``files`` of them are new."""
+        with writing(self._destination.name), self._checkpoint.database.transaction():
+            self._checkpoint.queue(self.position).done(
+                "files", [record.place for record in records]
+            )
             self._put(files=self.position.files + files)
 
-    def _written(self, position: ResourceState) -> int:
-        if self.further.child is None:
-            return super()._written(position)
-        return ChildIndex(self._state.database, position.number).count()
+    def _count_written(self, position: ResourceState) -> int:
+        if self.detail_plan.child is None:
+            return super()._count_written(position)
+        return ChildIndex(self._checkpoint.database, position.number).count()
 
-    # -- the gone -------------------------------------------------------------------------------
+    # -- deleted records ------------------------------------------------------------------------
 
     @property
-    def _offspring(self) -> ChildIndex:
-        return ChildIndex(self._state.database, self.position.number)
+    def _children(self) -> ChildIndex:
+        return ChildIndex(self._checkpoint.database, self.position.number)
 
-    def _bury(self, gone: Sequence[str], when: str) -> int:
-        if self.further.child is None:
-            return super()._bury(gone, when)
+    def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
+        if self.detail_plan.child is None:
+            return super()._mark_deleted(gone, when)
         before = self.position.deleted
         for parent in gone:
-            self._orphan(parent, when)
-        self.known.forget(gone)
-        buried = self.position.deleted - before
+            self._delete_children(parent, when)
+        self.records.forget(gone)
+        deleted = self.position.deleted - before
         self._put(deleted=before)
-        return buried
+        return deleted
 
-    def _orphan(self, parent: str, when: str, since: int | None = None) -> None:
-        """Mark the children of ``parent`` that no look from ``since`` on met as deleted."""
-        while gone := self._offspring.unseen(parent, since):
-            mark = self.sink.mark_deleted(gone, when)
-            self._offspring.forget(parent, gone)
-            self._put(mark=mark, deleted=self.position.deleted + len(gone))
+    def _delete_children(self, parent: str, when: str, since: int | None = None) -> None:
+        """Mark the children of ``parent`` that no pass from ``since`` on saw as deleted."""
+        while gone := self._children.unseen(parent, since):
+            offset = self.sink.mark_deleted(gone, when)
+            self._children.forget(parent, gone)
+            self._put(offset=offset, deleted=self.position.deleted + len(gone))
