@@ -74,7 +74,7 @@ def land(to: str, spool: Path, folder: Path) -> None:
     with closing(destination):
         state = State.open(destination.open(PLACE), PLACE, name=destination.name)
         state.enter("benchmark", "20261123T020000Z")
-        landing = ResourceWriter(state, destination, facts, "all", RunOptions(fresh=True))
+        landing = ResourceWriter(state, destination, facts, "all", RunOptions(restart=True))
         landing.open()
         for number, rows in enumerate(_pages(spool), 1):
             sheet = Sheet(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])

@@ -5,7 +5,7 @@
 
 The first run reads everything, each later one what changed since, so run it as often as you like.
 The file holds the current state, in ordinary tables for any program that reads DuckDB. No list
-tells of deleted records: ``--sweep``, say once a week, finds them.
+tells of deleted records: ``--detect-deletions``, say once a week, finds them.
 """
 
 import argparse
@@ -43,13 +43,15 @@ REPORTS = {
 }
 
 
-async def sync(file: Path, *, sweep: bool = False) -> Summary:
+async def sync(file: Path, *, detect_deletions: bool = False) -> Summary:
     """Bring ``file`` up to date. Raises what the export raises; run it again to go on."""
     ledger = SqliteLedger(file.with_suffix(".limits"))  # a restart forgets no call of the minute
     try:
         async with (
             Session.from_env(ledger=ledger) as zoho,
-            Export(zoho, ["invoices", "contacts"], to=DuckDb(file), sweep=sweep) as job,
+            Export(
+                zoho, ["invoices", "contacts"], to=DuckDb(file), detect_deletions=detect_deletions
+            ) as job,
         ):
             return await job.wait()
     finally:
@@ -88,9 +90,9 @@ def _is_number(value: object) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keep a DuckDB file in step with Zoho Books.")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--sweep", action="store_true", help="find deleted records too")
+    parser.add_argument("--detect-deletions", action="store_true", help="find deleted records too")
     options = parser.parse_args()
-    summary = asyncio.run(sync(options.file, sweep=options.sweep))
+    summary = asyncio.run(sync(options.file, detect_deletions=options.detect_deletions))
     for one in summary.resources:
         print(f"{one.resource}: {one.new} new, {one.changed} changed, {one.deleted} deleted")
     print(f"{summary.calls} calls")

@@ -60,7 +60,10 @@ def export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
     st.integers(0, 14),
     st.integers(1, 4),
     st.integers(0, 1000),
-    st.lists(st.fixed_dictionaries({"full": st.booleans(), "sweep": st.booleans()}), max_size=2),
+    st.lists(
+        st.fixed_dictionaries({"full": st.booleans(), "detect_deletions": st.booleans()}),
+        max_size=2,
+    ),
 )
 def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_replaced(
     manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
@@ -77,7 +80,7 @@ def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_repl
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         to = Path(folder)
         before: set[int] = set()
-        for asked in [{"full": False, "sweep": False}, *runs]:
+        for asked in [{"full": False, "detect_deletions": False}, *runs]:
             zoho.there.clear()
             zoho.waited = False
             start = set(zoho.rows)

@@ -296,7 +296,7 @@ def test_changes_that_are_given_up_are_read_again_in_full(run: Run) -> None:
     second = following.landing()
     following.land(second, 1, *rows(11))
     second.close()
-    fresh = following.landing(asked=RunOptions(fresh=True))
+    fresh = following.landing(asked=RunOptions(restart=True))
     assert fresh.position.mode == "full"
     assert following.land(fresh, 1, *rows(10, 11)) == 2
     fresh.complete(WHEN)
@@ -308,7 +308,7 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     landing = run.landing()
     run.land(landing, 1, *rows(10))
     landing.close()
-    anew = run.landing("other filters", asked=RunOptions(fresh=True))
+    anew = run.landing("other filters", asked=RunOptions(restart=True))
     assert anew.position.rows == 0
     anew.close()
 
@@ -323,13 +323,13 @@ def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> Non
     second.complete(WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
     assert same.landing().position.stand == "complete"
-    sweep = same.landing(asked=RunOptions(sweep=True))
+    sweep = same.landing(asked=RunOptions(detect_deletions=True))
     assert (sweep.position.stand, sweep.position.mode) == ("reading", "compared")
     same.land(sweep, 1, *rows(10, 11, 12, 13))
     sweep.over("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
-    assert same.landing(asked=RunOptions(sweep=True)).position.stand == "complete"
+    assert same.landing(asked=RunOptions(detect_deletions=True)).position.stand == "complete"
     assert same.landing(asked=RunOptions(full=True)).position.mode == "full"
     same.close()
 
@@ -337,11 +337,11 @@ def test_a_sweep_after_an_interrupted_run_has_a_part_of_its_own(run: Run) -> Non
 def test_other_filters_are_refused(run: Run) -> None:
     landing = run.landing()
     run.land(landing, 1, *rows(10))
-    with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--restart"):
         run.landing("overdue ones")
     landing.complete(WHEN)
     following = again(run, "another run")
-    with pytest.raises(CheckpointRefused, match=r"other filters.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"other filters.*--restart"):
         following.landing("overdue ones")
     following.close()
 
@@ -369,7 +369,7 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     run.land(first, 1, *rows(10, 11, 12))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.landing(asked=RunOptions(sweep=True))
+    second = following.landing(asked=RunOptions(detect_deletions=True))
     following.land(second, 1, *rows(11))
     assert second.unseen() == ["10", "12"]
     second.swept("10", ["10"], WHEN)
@@ -380,22 +380,22 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     (path,) = run.changes
     assert path.read_bytes() == b'{"invoice_id":"10","_deleted_time":"%s"}\n' % WHEN.encode()
     third = again(following, "third")
-    assert third.landing(asked=RunOptions(sweep=True)).unseen() == ["11", "12"]
+    assert third.landing(asked=RunOptions(detect_deletions=True)).unseen() == ["11", "12"]
     third.close()
 
 
 @pytest.mark.parametrize("place", [Origin("20345678", PLACE.host), Origin("10234695", "elsewhere")])
 def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Origin) -> None:
     with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another place"):
-        State.open(run.database, place, name="here", fresh=True)
+        State.open(run.database, place, name="here", restart=True)
 
 
 def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> None:
     run.landing().close()
     run.database.execute("UPDATE _zoho_place SET form = 99")
-    with pytest.raises(CheckpointRefused, match=r"another version.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"another version.*--restart"):
         State.open(run.database, PLACE, name="here")
-    anew = State.open(run.database, PLACE, name="here", fresh=True)
+    anew = State.open(run.database, PLACE, name="here", restart=True)
     assert anew.positions() == []
 
 

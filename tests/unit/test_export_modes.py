@@ -47,7 +47,7 @@ def test_a_list_is_read_by_what_it_can_do(
     assert choose(facts, known=False, watermark=1.0, filtering=filtering) == "full"
     assert choose(facts, known=True, watermark=None, filtering=filtering) == "compared"
     assert choose(facts, known=True, watermark=1.0, filtering=filtering, full=True) == "full"
-    swept = choose(facts, known=True, watermark=1.0, filtering=filtering, sweep=True)
+    swept = choose(facts, known=True, watermark=1.0, filtering=filtering, detect_deletions=True)
     assert swept == "compared"
 
 

@@ -125,7 +125,7 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
         told = json.loads(out)
         assert (code, told["rows"], told["calls"]) == (0, 0, len(SIZES))
         assert {one["mode"] for one in told["resources"]} == {"changed"}
-        code, out, _ = await server.ended("--sweep")
+        code, out, _ = await server.ended("--detect-deletions")
         assert (code, out.count("no changes")) == (0, len(SIZES))
         code, out, _ = await server.ended("--probe", "--json")
         assert (code, {one["mode"] for one in json.loads(out)["lists"]}) == (0, {"changed"})
@@ -140,8 +140,8 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
     ("options", "words"),
     [
         (("--since", "yesterday"), "--since takes a moment"),
-        (("--sweep", "--full"), "give one of them"),
-        (("--sweep-calls", "3"), "is for --sweep"),
+        (("--detect-deletions", "--full"), "give one of them"),
+        (("--max-deletion-checks", "3"), "is for --detect-deletions"),
         (("--probe", "--all-organizations"), "--organization"),
         (("--merge",), "holds no export"),
     ],
@@ -161,7 +161,7 @@ async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
     tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     async with serving(tmp_path, minute=4) as server:
-        process = await server.started("--fresh")
+        process = await server.started("--restart")
         await line_with(process.stderr, " done: ")
         process.send_signal(how)
         out, err = (text.decode() for text in await process.communicate())
@@ -171,7 +171,7 @@ async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
         advice = err[err.index("go on with: ") :].removeprefix("go on with: ")
         arguments = shlex.split(advice)
         assert arguments[:2] == ["zoho-async", "export"]
-        assert "--fresh" not in arguments
+        assert "--restart" not in arguments
         command = [sys.executable, "-m", "zoho_async.cli", *arguments[1:], "--json"]
         following = await asyncio.create_subprocess_exec(
             *command, env={**os.environ, **server.environ}, stdout=PIPE, stderr=PIPE

@@ -107,7 +107,7 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
         contacts.remove(9)
         await pipeline.run(*SIZES)
         assert len(pipeline.ids("books.contacts")) == 451  # lists do not tell
-        await pipeline.run(*SIZES, sweep=True)
+        await pipeline.run(*SIZES, detect_deletions=True)
         pipeline.assert_current()
 
 

@@ -107,12 +107,14 @@ async def test_killed_many_times_while_it_reads_single_records_it_ends_with_the_
 
 async def test_a_spent_budget_has_an_exit_code_and_a_way_to_go_on(tmp_path: Path) -> None:
     async with serving(0.6) as environ:
-        process = await started(tmp_path, environ, 0.6, tmp_path / "out", "--json", "--budget=30")
+        process = await started(
+            tmp_path, environ, 0.6, tmp_path / "out", "--json", "--max-calls=30"
+        )
         out, err = await process.communicate()
         told = json.loads(out)
         assert (process.returncode, told["status"], told["calls"]) == (3, "quota", 30), err
         assert "the budget of 30 calls is spent" in err.decode()
-        assert "--budget=30" in told["continue"]
+        assert "--max-calls=30" in told["continue"]
         assert "(50 of them for single records)" in err.decode()
         process = await started(tmp_path, environ, 0.6, tmp_path / "out", "--json")
         told = json.loads((await process.communicate())[0])

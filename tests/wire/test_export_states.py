@@ -147,11 +147,11 @@ def test_a_spent_budget_comes_before_what_was_refused(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:
     server.faults.append(refusing("contacts"))
-    told = command.json(*job, "--budget", "2")
+    told = command.json(*job, "--max-calls", "2")
     assert (told["status"], told["exit_code"]) == ("quota", 3)
     assert {state for state, _ in states(told).values()} >= {"stopped"}
     assert told["continue"].startswith("zoho-async export contacts")
-    assert command(*job, "--strict", "--budget", "1")[0] == 3
+    assert command(*job, "--strict", "--max-calls", "1")[0] == 3
 
 
 @pytest.mark.parametrize(

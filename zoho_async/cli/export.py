@@ -47,7 +47,15 @@ from zoho_async.session import Session
 #: Options that take no value.
 _FLAGS: Final = frozenset(
     {
-        *("--flatten", "--sandbox", "--json", "--fresh", "--full", "--sweep", "--details"),
+        *(
+            "--flatten",
+            "--sandbox",
+            "--json",
+            "--restart",
+            "--full",
+            "--detect-deletions",
+            "--details",
+        ),
         *("--files", "--strict", "--accept-shorter", "--until-done", "--all-organizations"),
     }
 )
@@ -63,17 +71,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
     flatten: bool = False
     filters: Sequence[str] = ()
-    fresh: bool = False
+    restart: bool = False
     full: bool = False
     since: str | None = None
-    sweep: bool = False
-    sweep_calls: int | None = None
+    detect_deletions: bool = False
+    max_deletion_checks: int | None = None
     details: bool = False
     files: Path | bool = False
     strict: bool = False
     accept: Sequence[str] = ()
     accept_shorter: bool = False
-    budget: int | None = None
+    max_calls: int | None = None
     until_done: bool = False
     probe: bool = False
     all_organizations: bool = False
@@ -151,7 +159,7 @@ def _continuing(
     if isinstance(error, DestinationChanged):
         words = [*_of_one(error.resource, order, command), error.option]
     elif summary is not None and code not in (outcome.DONE, outcome.INCOMPLETE, outcome.USAGE):
-        words = [one for one in command if one != "--fresh"]
+        words = [one for one in command if one != "--restart"]
     else:
         return None
     return shlex.join(["zoho-async", *words])
@@ -219,15 +227,15 @@ class _Run:
             since=parse_moment(order.since),
             scopes=known_scopes(self._wanted, self._environ),
             full=order.full,
-            fresh=order.fresh,
-            sweep=order.sweep,
-            sweep_calls=order.sweep_calls,
+            restart=order.restart,
+            detect_deletions=order.detect_deletions,
+            max_deletion_checks=order.max_deletion_checks,
             details=order.details,
             files=files,
             strict=order.strict,
             accept_short=accepted_short(order.accept),
             accept_shorter=order.accept_shorter,
-            budget=order.budget,
+            max_calls=order.max_calls,
             until_done=order.until_done,
         )
 
@@ -288,19 +296,24 @@ def check(order: Order) -> None:
     filters = read_pairs(order.filters, "--filter")
     parse_moment(order.since)
     place(order.to, order.format, flatten=order.flatten)
-    if order.sweep_calls is not None and not order.sweep:
-        raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
+    if order.max_deletion_checks is not None and not order.detect_deletions:
+        raise ConfigurationError(
+            "--max-deletion-checks is for --detect-deletions: leave it out, or give both"
+        )
     accepted(accepted_short(order.accept))
     if order.probe and order.all_organizations:
         raise ConfigurationError("--probe asks one organization: name it with --organization")
-    if order.sweep and order.full:
+    if order.detect_deletions and order.full:
         raise ConfigurationError(
-            "--sweep compares with what is there, --full reads all anew: give one of them"
+            "--detect-deletions compares with what is there and --full reads everything again: "
+            "give one of them"
         )
-    if order.budget is not None and order.budget < 1:
-        raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
-    if order.budget is not None and order.all_organizations:
-        raise ConfigurationError("--budget is for one organization: name it with --organization")
+    if order.max_calls is not None and order.max_calls < 1:
+        raise ConfigurationError(
+            f"--max-calls takes a number of calls above 0, got {order.max_calls}"
+        )
+    if order.max_calls is not None and order.all_organizations:
+        raise ConfigurationError("--max-calls is for one organization: name it with --organization")
     lists = every() if order.resources else exportable()
     check_filters(filters, resolve(order.resources, lists, filters=filters))
 

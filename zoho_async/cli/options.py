@@ -74,7 +74,7 @@ SweepDeleted: TypeAlias = Annotated[
     ),
 ]
 SweepCalls: TypeAlias = Annotated[
-    int | None, _said("The most records that `--sweep` asks about in one run.", _CHANGES)
+    int | None, _said("The most records that `--detect-deletions` asks about in one run.", _CHANGES)
 ]
 Details: TypeAlias = Annotated[
     bool,
@@ -196,7 +196,7 @@ EXPORT_EPILOGUE: Final = """
 - two lists: `zoho-async export invoices contacts --to backup`
 - the same again reads what changed since, into `backup/books/invoices.changes/`
 - one file a list from all of it: `zoho-async export --merge --to backup`
-- deleted records too, say each week: `zoho-async export --sweep --to backup`
+- deleted records too, say each week: `zoho-async export --detect-deletions --to backup`
 - line items, taxes and addresses too, over as many days as it takes:
   `zoho-async export invoices --details --until-done --to backup`
 - what hangs below records: `zoho-async export invoices.comments --to backup`

@@ -73,12 +73,12 @@ def choose(
     watermark: float | None,
     filtering: Capabilities,
     full: bool = False,
-    sweep: bool = False,
+    detect_deletions: bool = False,
 ) -> Mode:
     """How to read the list. ``known`` says that its rows were written by an earlier run."""
     if full or not known or not facts.row_id:
         return "full"
-    if sweep or watermark is None:
+    if detect_deletions or watermark is None:
         return "compared"
     if asks_changes(facts) and filtering.changes is not False:
         return "changed"

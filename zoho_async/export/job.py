@@ -206,16 +206,16 @@ class Export:
     or a `Destination`. ``filters`` go to every list; ``since`` (aware) to its filter by
     last modification, so that nothing older is read.
 
-    ``full`` reads everything anew; ``fresh`` does, and gives up what an interrupted run left
-    instead of going on with it. ``sweep`` reads the lists whole, and asks about each known record
-    that is in none of them whether it was deleted, with ``sweep_calls`` calls at most. ``margin``
-    is what is allowed for clocks.
+    ``full`` reads everything anew; ``restart`` does, and gives up what an interrupted run left
+    instead of going on with it. ``detect_deletions`` reads the lists whole, and asks about each
+    known record that is in none of them whether it was deleted, with ``max_deletion_checks`` calls
+    at most. ``margin`` is what is allowed for clocks.
 
     ``details`` reads each new or changed record in full, which takes the place of the list's row.
     ``files`` saves its documents: into the directory that it names, or, where it is True, beside
     the rows (``books/invoices.files/<id>.pdf``). Where an earlier run was not asked for one of
     them, the list is read anew for all its records. What is held in full stays so without being
-    asked again (but for ``fresh``), and a run without ``files`` leaves the documents of what it
+    asked again (but for ``restart``), and a run without ``files`` leaves the documents of what it
     brings to the next run with.
 
     ``strict`` counts every list that is not proven complete as incomplete, ``accept_short`` names
@@ -224,8 +224,8 @@ class Export:
     ``accept_shorter`` lets it replace. All three are for this run. ``summary.exit_code`` tells what
     came of it.
 
-    ``budget`` is the most calls that this run may make; where it or the day's quota is spent, the
-    job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
+    ``max_calls`` is the most calls that this run may make; where it or the day's quota is spent,
+    the job ends with `BudgetSpent` or `DailyQuotaExceeded` and can be gone on with. ``until_done``
     waits for the next day instead.
 
     Raises `ConfigurationError` (an unknown resource or filter, no organization) when made;
@@ -243,12 +243,12 @@ class Export:
         since: datetime | None = None,
         scopes: Collection[str] | None = None,
         full: bool = False,
-        fresh: bool = False,
-        sweep: bool = False,
-        sweep_calls: int | None = None,
+        restart: bool = False,
+        detect_deletions: bool = False,
+        max_deletion_checks: int | None = None,
         details: bool = False,
         files: bool | str | PathLike[str] = False,
-        budget: int | None = None,
+        max_calls: int | None = None,
         until_done: bool = False,
         strict: bool = False,
         accept_short: Collection[str] = (),
@@ -269,8 +269,8 @@ class Export:
         self._lists: Final = _lists(resources, self._filters, since, scopes)
         self._asked: Final = RunOptions(
             full=full,
-            fresh=fresh,
-            sweep=sweep,
+            restart=restart,
+            detect_deletions=detect_deletions,
             accept_shorter=accept_shorter,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
@@ -281,7 +281,7 @@ class Export:
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
-        budgeted = None if budget is None else Budget(budget)
+        budgeted = None if max_calls is None else Budget(max_calls)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -294,9 +294,9 @@ class Export:
         self._lock: Final = threading.Lock()
         self._sweep: Final = (
             DeletionDetector(
-                {**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock
+                {**single_reads(), **reads_of_parents()}, max_deletion_checks, self._blocking, clock
             )
-            if sweep
+            if detect_deletions
             else None
         )
         self._readings: Final[list[ListReader]] = []
@@ -465,7 +465,7 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = State.open(database, place, name=name, fresh=self._asked.fresh)
+                state = State.open(database, place, name=name, restart=self._asked.restart)
             self._state = state
             settle(state, self.destination, written())
             with writing(name):
@@ -518,7 +518,9 @@ class Export:
         if child is not None:
             return Further(child=child)
         held = (
-            before if before is not None and not self._asked.fresh else ResourceState(name=resource)
+            before
+            if before is not None and not self._asked.restart
+            else ResourceState(name=resource)
         )
         details = details_of(resource) if self._details or held.details else None
         papers = papers_of(resource) if self._folder is not None or held.papers else None

@@ -43,15 +43,15 @@ STEADY: Final = "steady"
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a run asks of every resource.
 
-    ``full`` reads all anew, ``fresh`` besides gives up what an interrupted run left. ``sweep``
-    looks for deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records too. ``accept_shorter`` lets a full read
-    replace a fuller one without proof.
+    ``full`` reads all anew, ``restart`` also gives up what an interrupted run left.
+    ``detect_deletions`` looks for deleted records. ``since`` is the moment before which nothing is
+    wanted, and ``narrowed`` says that filters leave out records too. ``accept_shorter`` lets a full
+    read replace a fuller one without proof.
     """
 
     full: bool = False
-    fresh: bool = False
-    sweep: bool = False
+    restart: bool = False
+    detect_deletions: bool = False
     accept_shorter: bool = False
     since: float | None = None
     narrowed: bool = False
@@ -150,7 +150,7 @@ class ResourceWriter:
         sink = self._destination.sink(self._table, "")
         begun = before is not None and (before.finished or before.stand != "resting")
         if before is None or not begun:
-            return sink.missing(Recorded(whole=asked.full or asked.fresh))
+            return sink.missing(Recorded(whole=asked.full or asked.restart))
         reading = before.stand == "reading"
         replaces = reading and before.mode == "full"
         return sink.missing(
@@ -159,7 +159,7 @@ class ResourceWriter:
                 records=self._written(before),
                 begun=True,
                 reading=reading,
-                whole=asked.full or asked.fresh,
+                whole=asked.full or asked.restart,
             )
         )
 
@@ -170,13 +170,13 @@ class ResourceWriter:
 
     def _check_request(self, before: ResourceState) -> None:
         asked = self._asked
-        if before.request in ("", self._request) or asked.full or asked.fresh:
+        if before.request in ("", self._request) or asked.full or asked.restart:
             return
         unfinished = "an unfinished" if before.stand == "reading" else "an"
         raise CheckpointRefused(
             f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
             "that was asked for differently (other filters, or another version); ask the "
-            "same to go on, start anew with --fresh, or choose another place"
+            "same to go on, start anew with --restart, or choose another place"
         )
 
     def _asks_more(self, before: ResourceState) -> bool:
@@ -190,9 +190,9 @@ class ResourceWriter:
         asked = self._asked
         self._take(before)
         if before.stand == "complete":
-            swept = before.mode == "full" or before.over or not asked.sweep
-            return swept and not asked.fresh and (before.mode == "full" or not asked.full)
-        given_up = asked.fresh or (asked.full and before.mode != "full")
+            swept = before.mode == "full" or before.over or not asked.detect_deletions
+            return swept and not asked.restart and (before.mode == "full" or not asked.full)
+        given_up = asked.restart or (asked.full and before.mode != "full")
         if given_up or before.request != self._request or not self.facts.row_id:
             return False
         return self.sink.resume(before.mark)
@@ -207,8 +207,8 @@ class ResourceWriter:
             known=before.finished and before.stand != "reading",
             watermark=before.watermark,
             filtering=before.filtering,
-            full=asked.full or asked.fresh or self._asks_more(before) or bool(self.missing),
-            sweep=asked.sweep,
+            full=asked.full or asked.restart or self._asks_more(before) or bool(self.missing),
+            detect_deletions=asked.detect_deletions,
         )
         if _is_in_doubt(before, mode):
             mode = "compared"

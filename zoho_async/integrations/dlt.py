@@ -19,8 +19,8 @@ directory that was begun from another state is thrown away.
 
 Within a load a record may stand in several files of the directory. The newest row counts; older
 ones are left out. A deleted record is a row with its id and ``_deleted_time``, which dlt takes as
-a *hard delete*. With ``sweep`` the ids that the destination holds are read from it, and each that
-the list no longer has is asked about.
+a *hard delete*. With ``detect_deletions`` the ids that the destination holds are read
+from it, and each that the list no longer has is asked about.
 
 **Exactness of values.** Amounts go through as `Decimal` and land as ``decimal(38, 12)``, times as
 instants; blanks are NULL. A value that does not fit its described type lands in a column of its own
@@ -81,7 +81,7 @@ class _Task(msgspec.Struct, frozen=True):
 
     organization: str | None
     account: Account
-    sweep: bool
+    detect_deletions: bool
     named: bool
 
 
@@ -90,19 +90,19 @@ def zoho(
     *,
     organization: str | None = None,
     account: Account = unattended,
-    sweep: bool = False,
+    detect_deletions: bool = False,
 ) -> DltSource:
     """The ``dlt`` source of an organization's lists, one resource each.
 
     ``resources`` are as for `Export`; none means every list of Books that the token may read.
     ``account`` opens the session that is used (by default that of the environment or profile, with
     limits and tokens that outlive the process), ``organization`` names another than that one's.
-    ``sweep`` reads the lists whole and finds deleted records. Raises `MissingExtra` without dlt and
-    `UnknownResource`; and while dlt extracts, what `Export` raises.
+    ``detect_deletions`` reads the lists whole and finds deleted records. Raises `MissingExtra`
+    without dlt and `UnknownResource`; and while dlt extracts, what `Export` raises.
     """
     dlt = library("dlt", "dlt", "the dlt source")
     lists = resolve(resources, exportable())
-    task = _Task(organization, account, sweep, bool(resources))
+    task = _Task(organization, account, detect_deletions, bool(resources))
 
     def made() -> list[Any]:
         return [_resource(dlt, facts, task) for facts in lists]
@@ -119,8 +119,8 @@ def _resource(dlt: Any, facts: OperationFacts, task: _Task) -> Any:
         describe(Bookmark)
         reached = msgspec.convert(dict(state), Bookmark)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
-        held = _held_ids(dlt, name, facts.row_id) if task.sweep else ()
-        _begin(folder, facts, _Begun(reached, task.sweep), held)
+        held = _held_ids(dlt, name, facts.row_id) if task.detect_deletions else ()
+        _begin(folder, facts, _Begun(reached, task.detect_deletions), held)
         of = alone(partial(_export, folder, facts, reached, task))
         if of is None:
             return
@@ -179,7 +179,9 @@ async def _export(
                 f"this pipeline holds {facts.resource} of organization {reached.organization}, "
                 f"and {own.organization} is asked for; give that one a dataset of its own"
             )
-        async with Export(own, [facts.resource], to=folder, sweep=task.sweep) as job:
+        async with Export(
+            own, [facts.resource], to=folder, detect_deletions=task.detect_deletions
+        ) as job:
             async for event in job:
                 if isinstance(event, ResourceFailed):
                     if isinstance(event.error, MissingScope) and not task.named:

@@ -60,7 +60,7 @@ class StateFile:
         except sqlite3.DatabaseError as problem:
             raise CheckpointRefused(
                 f"the checkpoint in {directory} cannot be read ({problem}); "
-                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+                f"delete {self.path.parent} and start anew with --restart, or choose another place"
             ) from problem
 
     def _check_form(self) -> None:
@@ -72,7 +72,7 @@ class StateFile:
             raise CheckpointRefused(
                 f"the checkpoint in {self.path.parent.parent} is of another version of zoho-async "
                 f"(form {form}, this version has {_FORM}); finish it with that version, "
-                f"delete {self.path.parent} and start anew with --fresh, or choose another place"
+                f"delete {self.path.parent} and start anew with --restart, or choose another place"
             )
         self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         self.connection.execute(f"PRAGMA user_version = {_FORM}")

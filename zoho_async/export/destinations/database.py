@@ -150,7 +150,7 @@ class DatabaseSink:
                     self._engine.name,
                     f"its column {column.name} of table {table.name} is {held[column.name]}, and "
                     f"this version of zoho-async writes {wanted}",
-                    "rename the table, so that it is made and filled anew with --fresh",
+                    "rename the table, so that it is made and filled anew with --restart",
                 )
 
     def _begin_part(self) -> None:

@@ -369,7 +369,7 @@ class DirectorySink:
         if not recorded.begun:
             if found := self._files.of_any_form():
                 cause = f"{found[0]} is there, but the checkpoint of its export is not"
-                raise DestinationChanged(self._table.name, cause, "--fresh")
+                raise DestinationChanged(self._table.name, cause, "--restart")
             return ""
         if recorded.sizes is None:  # written by an earlier version
             there = recorded.reading or self._files.full.exists()

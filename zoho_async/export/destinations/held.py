@@ -57,7 +57,7 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: Recorded) -
     if not recorded.begun:
         if now.get(root.name):
             cause = f"{root.name} in {engine.name} has rows, but the checkpoint of its export is "
-            raise DestinationChanged(resource, cause + "not there", "--fresh")
+            raise DestinationChanged(resource, cause + "not there", "--restart")
         return ""
     if layout.id_column is None:  # every read is a full one
         return ""
