@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from zoho_async import __version__
 from zoho_async.cli.app import run
+from zoho_async.cli.export import parse_moment
+from zoho_async.errors import ConfigurationError
 
 ACCOUNT = {
     "ZOHO_CLIENT_ID": "1000.CLIENT",
@@ -68,6 +71,9 @@ def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
         (["export", "--to", "x", "--sandbox", "--filter", "status"], ["name=value", "status"]),
         (["export", "items", "--to", "x", "--sandbox", "--filter", "statsu=1"], ["statsu"]),
         (["export", "--to", "x", "--sandbox", "--region", "eu"], ["--sandbox", "--region"]),
+        (["export", "--to", "x", "--sandbox", "--max-calls", "-1"], ["at least 1, got -1"]),
+        (["merge", "x"], ["holds no export"]),
+        (["probe", "--sandbox", "--profile", "x"], ["--sandbox", "--profile"]),
         (["sandbox", "--size", "invoices"], ["--size", "RESOURCE=ROWS"]),
     ],
 )
@@ -128,6 +134,24 @@ def test_help_teaches_by_example(command: Command, arguments: list[str]) -> None
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
     assert "zoho-async export --sandbox --to" in out or "zoho-async " in out
+
+
+def test_the_first_screen_of_the_export_help_shows_the_common_options(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    _, out, _ = command("export", "--help")
+    screen = "\n".join(out.splitlines()[:40])
+    for word in ("--to", "--details", "--files", "--since", "--filter", "--full", "--json"):
+        assert f" {word} " in screen
+    assert "zoho-async export --to backup" in screen
+
+
+def test_a_date_is_midnight_in_this_computers_time_zone() -> None:
+    assert parse_moment("2026-01-31") == datetime(2026, 1, 31).astimezone()
+    assert parse_moment("2026-01-31T00:00:00+0100") != parse_moment("2026-01-31T00:00:00Z")
+    with pytest.raises(ConfigurationError, match="got '2026-01-31T10:00'"):
+        parse_moment("2026-01-31T10:00")
 
 
 def test_help_tells_the_exit_codes(command: Command) -> None:

@@ -245,12 +245,12 @@ def test_what_later_runs_brought_is_told_by_what_became_of_the_records() -> None
 
 def test_programs_get_the_same_as_an_object_with_keys_that_stay() -> None:
     told = json.loads(
-        report.as_json(summary(rows=6000, total=6000), code=0, error=None, go_on=None)
+        report.as_json(summary(rows=6000, total=6000), code=0, error=None, next_command=None)
     )
     assert told["status"] == "done"
     assert (told["rows"], told["calls"], told["least_calls"], told["refused"]) == (6000, 31, 30, 0)
     assert told["resources"][0]["file"] == str(FILE)
-    nothing = json.loads(report.as_json(None, code=2, error="no", go_on=None))
+    nothing = json.loads(report.as_json(None, code=2, error="no", next_command=None))
     assert nothing["status"] == "refused"
     assert nothing.keys() == told.keys()
     documented = report.__doc__ or ""

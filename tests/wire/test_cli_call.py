@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import os
 import shutil
@@ -69,6 +71,29 @@ async def test_a_table_shows_what_people_look_for(sandbox: Sandbox, command: Com
     rows = [json.loads(row) for row in sandbox.truth("invoices")]
     assert first.split()[:2] == [rows[0]["invoice_id"], rows[0]["invoice_number"]]
     assert second.split()[:2] == [rows[1]["invoice_id"], rows[1]["invoice_number"]]
+
+
+async def test_csv_has_a_header_and_the_columns_that_were_asked_for(
+    sandbox: Sandbox, command: Command
+) -> None:
+    columns = ("--columns", "contact_name", "--columns", "contact_id")
+    code, out, err = await command("list", "contacts", "--output", "csv", *columns)
+    assert (code, err) == (0, "")
+    rows = [json.loads(row) for row in sandbox.truth("contacts")]
+    expected = [{name: row[name] for name in ("contact_name", "contact_id")} for row in rows]
+    assert list(csv.DictReader(io.StringIO(out))) == expected
+
+
+async def test_an_unknown_column_is_refused_with_a_suggestion(command: Command) -> None:
+    code, out, err = await command("list", "contacts", "--output", "csv", "--columns", "contct_id")
+    assert (code, out) == (2, "")
+    assert "contct_id" in err
+    assert "contact_id" in err
+
+
+async def test_tables_of_contacts_show_email_and_balance(command: Command) -> None:
+    _, out, _ = await command("list", "contacts", "--output", "table", "--rows", "3")
+    assert {"email", "outstanding_receivable_amo…"} & set(out.splitlines()[0].split())
 
 
 async def test_a_filter_that_the_list_does_not_have_is_one_sentence(

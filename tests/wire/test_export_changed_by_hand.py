@@ -402,7 +402,7 @@ def test_a_merge_is_no_change_by_hand_and_does_not_hide_one(
     assert command(*job(to))[0] == 0
     change_some(server)
     assert command(*job(to))[0] == 0
-    merging = ("export", "--merge", "--to", str(to))
+    merging = ("merge", str(to))
     assert command(*merging)[0] == 0
     told = command.json(*job(to))
     assert (of(told)["mode"], of(told)["note"]) == ("changed", None)

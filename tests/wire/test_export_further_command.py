@@ -137,4 +137,4 @@ async def test_a_command_that_waits_for_the_next_day_says_so_and_can_be_interrup
         process.send_signal(signal.SIGINT)
         _, err = await asyncio.wait_for(process.communicate(), 20)
         assert (process.returncode, b"Traceback" in err) == (130, False)
-        assert b"go on with: " in err
+        assert b"continue with: " in err

@@ -15,13 +15,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from zoho_async.cli.sandbox import SandboxOrder, made
+from zoho_async.cli.sandbox import SandboxOptions, made
 from zoho_async.errors import ConfigurationError
 
 COMMAND = (sys.executable, "-W", "error", "-m", "zoho_async.cli", "sandbox", "--port", "0")
 
 
-def order(**changes: Any) -> SandboxOrder:
+def order(**changes: Any) -> SandboxOptions:
     usual: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 0,
@@ -36,7 +36,7 @@ def order(**changes: Any) -> SandboxOrder:
         "latency": "0",
         "faults": None,
     }
-    return SandboxOrder(**(usual | changes))
+    return SandboxOptions(**(usual | changes))
 
 
 @contextmanager

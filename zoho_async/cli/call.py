@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import as_text
 from zoho_async.cli.safe import print
@@ -40,7 +40,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def call(
-    asked: CallOptions, wanted: Connection, *, environ: Mapping[str, str], dry_run: bool
+    asked: CallOptions, wanted: ConnectionOptions, *, environ: Mapping[str, str], dry_run: bool
 ) -> int:
     """Make the call and print its reply; with ``dry_run`` print the request and send nothing.
 
@@ -51,7 +51,7 @@ def call(
 
 
 async def _carried_out(
-    asked: CallOptions, wanted: Connection, environ: Mapping[str, str], dry_run: bool
+    asked: CallOptions, wanted: ConnectionOptions, environ: Mapping[str, str], dry_run: bool
 ) -> str:
     async with connected(wanted, environ, lambda event: None, organization=False) as zoho:
         if dry_run:

@@ -34,7 +34,7 @@ _ZOHO_MINUTE: Final = 60.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to call, and how fast. ``minute`` is for sandboxes whose minute is a shorter one."""
 
     sandbox: bool = False
@@ -51,7 +51,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def connected(
-    wanted: Connection,
+    wanted: ConnectionOptions,
     environ: Mapping[str, str],
     observer: Observer,
     *,
@@ -105,7 +105,7 @@ async def connected(
         yield session
 
 
-def _limits(wanted: Connection) -> Limits:
+def _limits(wanted: ConnectionOptions) -> Limits:
     limits = Limits(limit=wanted.limit, burst=wanted.burst)
     if wanted.plan is not None:
         limits = Limits.for_plan(wanted.plan, limit=wanted.limit, burst=wanted.burst)
@@ -116,7 +116,7 @@ def _limits(wanted: Connection) -> Limits:
     )
 
 
-def _ledger(wanted: Connection, environ: Mapping[str, str]) -> Ledger:
+def _ledger(wanted: ConnectionOptions, environ: Mapping[str, str]) -> Ledger:
     """The ledger that is named, on the command line before the environment; else the user's file.
 
     No message repeats a URL, which may hold a password.
@@ -146,7 +146,7 @@ def _holds_password(url: str) -> bool:
         return False  # nor is it a URL
 
 
-def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:
+def _settings(wanted: ConnectionOptions, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment over the profile, with the options of the command line over both."""
     options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
     settings = profile_settings(wanted.profile, environ)

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected, redis_ledger
+from zoho_async.cli.connect import ConnectionOptions, connected, redis_ledger
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import seconds
@@ -30,7 +30,9 @@ EVERY: Final = 0.5
 _WIDTH: Final = 30
 
 
-def limits(wanted: Connection, *, environ: Mapping[str, str], watch: bool, json: bool) -> int:
+def limits(
+    wanted: ConnectionOptions, *, environ: Mapping[str, str], watch: bool, json: bool
+) -> int:
     """Print the gauges once, or until interrupted, which is the way to end it (exit code 0)."""
     try:
         asyncio.run(interruptible(_show(wanted, environ, watch, json)))
@@ -55,7 +57,9 @@ def initialize(url: str | None, *, environ: Mapping[str, str]) -> None:
     asyncio.run(interruptible(run()))
 
 
-async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, json: bool) -> None:
+async def _show(
+    wanted: ConnectionOptions, environ: Mapping[str, str], watch: bool, json: bool
+) -> None:
     async with connected(wanted, environ, _ignore) as zoho:
         if json or not watch:
             while True:

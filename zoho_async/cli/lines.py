@@ -56,9 +56,9 @@ class Lines:
 
     def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
         if isinstance(event, DetailsPlanned):
-            self._write(further_line(event))
+            self._write(details_line(event))
         elif isinstance(event, WaitingForReset):
-            self._write(parked_line(event))
+            self._write(waiting_line(event))
 
     def note(self, text: str) -> None:
         """Write ``text``."""
@@ -74,7 +74,7 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
 
-def further_line(event: DetailsPlanned) -> str:
+def details_line(event: DetailsPlanned) -> str:
     """What is asked of single records, and what it takes."""
     least = "" if event.exact else "at least "
     days = f", {count(event.days, 'day')} of calls" if event.days and event.days > 1 else ""
@@ -89,7 +89,7 @@ def document_line(event: DocumentFailed) -> str:
     return f"{event.resource} {event.record}: document {event.document} not saved: {event.reason}"
 
 
-def parked_line(event: WaitingForReset) -> str:
+def waiting_line(event: WaitingForReset) -> str:
     """That the job waits for the next day."""
     when = "at the reset" if event.seconds is None else f"in {seconds(event.seconds)}"
     return f"the day's calls of organization {event.organization} are used up: going on {when}"

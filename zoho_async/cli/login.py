@@ -48,7 +48,7 @@ _PATIENCE: Final = 600.0
 _TRIES: Final = 3
 
 
-class LoginOrder(msgspec.Struct, frozen=True, kw_only=True):
+class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says of a login; what it leaves open is asked."""
 
     profile: str
@@ -62,7 +62,7 @@ class LoginOrder(msgspec.Struct, frozen=True, kw_only=True):
     keyring: bool = True
 
 
-def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
+def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
     """Ask, log in, choose an organization and keep the profile. Raises `ZohoError`."""
     scopes = sorted({*scopes_for(order.resources or ["books"], write=order.write), ORGANIZATIONS})
     home = region(order.region or environ.get("ZOHO_REGION") or _ask_region())
@@ -136,7 +136,7 @@ def _by_code(client: Client, accounts_url: str, scopes: list[str]) -> Grant:
 
 
 async def _by_browser(
-    order: LoginOrder, client: Client, accounts_url: str, scopes: list[str]
+    order: LoginOptions, client: Client, accounts_url: str, scopes: list[str]
 ) -> tuple[Grant, Redirect]:
     state = secrets.token_urlsafe(24)
     here = redirect_uri(order.port)
@@ -172,7 +172,7 @@ async def _exchanged(
 
 
 def _with_organization(
-    profile: Profile, order: LoginOrder, grant: Grant, environ: Mapping[str, str]
+    profile: Profile, order: LoginOptions, grant: Grant, environ: Mapping[str, str]
 ) -> Profile:
     """``profile`` with the organization that was chosen, if there is anything to choose."""
     try:
@@ -207,7 +207,7 @@ async def _organizations(
         await store.close()
 
 
-def _tell_the_end(order: LoginOrder, profile: Profile, environ: Mapping[str, str]) -> None:
+def _tell_the_end(order: LoginOptions, profile: Profile, environ: Mapping[str, str]) -> None:
     named = "" if order.profile == "default" else f" --profile {order.profile}"
     say(f"Done. Try: zoho-async whoami{named}")
     if profile.organization:

@@ -27,7 +27,7 @@ from zoho_async.export import (
 from zoho_async.limits import Snapshot
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class ListProgress(msgspec.Struct, kw_only=True):
     """One resource as it stands: ``rows`` written, of ``total`` where that is known."""
 
     resource: str
@@ -47,7 +47,7 @@ class Tracker:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.rate = 0.0
-        self.resources: Final[dict[str, Standing]] = {}
+        self.resources: Final[dict[str, ListProgress]] = {}
         self.plan: Planned | None = None
         self.snapshot: Snapshot | None = None
         self.calls = 0
@@ -65,11 +65,11 @@ class Tracker:
             for planned in event.resources:
                 self._plan(planned)
         elif isinstance(event, Progress):
-            standing = self.resources[event.resource]
-            standing.rows = event.rows
+            progress = self.resources[event.resource]
+            progress.rows = event.rows
         elif isinstance(event, ResourceDone):
-            standing = self.resources[event.resource]
-            standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
+            progress = self.resources[event.resource]
+            progress.rows, progress.total, progress.state = event.rows, event.rows, "done"
         elif isinstance(event, NextPass):
             self.resources[event.resource].note = "edited meanwhile: looking again"
         elif isinstance(event, DocumentFailed):
@@ -85,7 +85,7 @@ class Tracker:
 
     def _plan(self, planned: PlannedResource) -> None:
         self._rows_before += planned.rows_before
-        self.resources[planned.resource] = Standing(
+        self.resources[planned.resource] = ListProgress(
             resource=planned.resource,
             file=planned.file,
             rows=planned.rows_before,
@@ -96,21 +96,21 @@ class Tracker:
     def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
         if isinstance(event, WaitingForReset):
             return  # the limits tell of it
-        standing = self.resources[event.resource]
+        progress = self.resources[event.resource]
         if isinstance(event, DetailsPlanned):
-            standing.note = f"{event.work} of {count(event.records, 'record')}"
+            progress.note = f"{event.work} of {count(event.records, 'record')}"
             return
-        standing.rows = event.rows
-        standing.note = f"{event.work} {count(event.asked)} of {count(event.of)}"
+        progress.rows = event.rows
+        progress.note = f"{event.work} {count(event.asked)} of {count(event.of)}"
 
     def _fail(self, event: ResourceFailed) -> None:
-        standing = self.resources.setdefault(
-            event.resource, Standing(resource=event.resource, file="")
+        progress = self.resources.setdefault(
+            event.resource, ListProgress(resource=event.resource, file="")
         )
-        standing.state = "failed" if event.allowed else "not allowed"
+        progress.state = "failed" if event.allowed else "not allowed"
         if event.state == "refused_before":
-            standing.state = "refused as before"
-        standing.error = str(event.error)
+            progress.state = "refused as before"
+        progress.error = str(event.error)
 
     def called(self, event: events.Event) -> None:
         """Take in what the session's observer is told."""

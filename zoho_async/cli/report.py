@@ -41,13 +41,15 @@ _STATUS: Final = {
 }
 
 
-def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str | None) -> str:
+def as_json(
+    summary: Summary | None, *, code: int, error: str | None, next_command: str | None
+) -> str:
     """The object of ``--json`` on one line. Without a summary nothing was begun."""
     told: dict[str, Any] = {
         "status": _STATUS.get(code, "interrupted"),
         "exit_code": code,
         "error": error,
-        "continue": go_on,
+        "continue": next_command,
         "organization": None,
         "directory": None,
         "seconds": 0.0,

@@ -21,7 +21,7 @@ from zoho_async.sandbox import Fault, Sandbox, parse_lag, read_rules
 _A_DAY_BY_CONTRACT = 10_000
 
 
-class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks of a sandbox, as it was written there."""
 
     host: str
@@ -38,7 +38,7 @@ class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
     faults: Path | None
 
 
-def serve(order: SandboxOrder) -> int:
+def serve(order: SandboxOptions) -> int:
     """Serve until interrupted, which is the way to end it: the exit code is then 0.
 
     Raises `ConfigurationError` for an order that cannot be.
@@ -59,7 +59,7 @@ def serve(order: SandboxOrder) -> int:
     return outcome.DONE
 
 
-def made(order: SandboxOrder) -> Sandbox:
+def made(order: SandboxOptions) -> Sandbox:
     """The sandbox that was ordered. Raises `ConfigurationError`."""
     if not is_loopback(order.host) and not order.open_to_network:
         raise ConfigurationError(

@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from zoho_async.cli.lines import further_line, parked_line, plan_lines
-from zoho_async.cli.progress import Standing, Tracker
+from zoho_async.cli.lines import details_line, plan_lines, waiting_line
+from zoho_async.cli.progress import ListProgress, Tracker
 from zoho_async.cli.safe import safe
 from zoho_async.cli.wording import count
 from zoho_async.export import DetailsPlanned, ExportEvent, Planned, WaitingForReset
@@ -46,9 +46,9 @@ class Terminal:
             for line in plan_lines(event):
                 self._console.print(self._text(line))
         elif isinstance(event, DetailsPlanned):
-            self._console.print(self._text(further_line(event)))
+            self._console.print(self._text(details_line(event)))
         elif isinstance(event, WaitingForReset):
-            self._console.print(self._text(parked_line(event), "yellow"))
+            self._console.print(self._text(waiting_line(event), "yellow"))
 
     def note(self, text: str) -> None:
         """Print ``text``."""
@@ -75,27 +75,27 @@ class Terminal:
         table.add_column(width=24)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis")
-        standing = list(self._tracker.resources.values())
-        shown = sorted(standing, key=lambda one: one.state != "reading")[:_MOST]
-        for one in (one for one in standing if one in shown):
+        progress = list(self._tracker.resources.values())
+        shown = sorted(progress, key=lambda one: one.state != "reading")[:_MOST]
+        for one in (one for one in progress if one in shown):
             table.add_row(
                 self._text(one.resource), self._bar(one), self._rows(one), self._state(one)
             )
-        if len(standing) > len(shown):
-            table.add_row(f"and {len(standing) - len(shown)} more")
+        if len(progress) > len(shown):
+            table.add_row(f"and {len(progress) - len(shown)} more")
         return table
 
-    def _bar(self, one: Standing) -> RenderableType:
+    def _bar(self, one: ListProgress) -> RenderableType:
         if one.total is None and one.state == "reading":
             return ProgressBar(total=None, pulse=True, width=24)
         return ProgressBar(total=one.total or 1, completed=one.rows if one.total else 1)
 
-    def _rows(self, one: Standing) -> str:
+    def _rows(self, one: ListProgress) -> str:
         if one.total is None or one.rows == one.total:
             return count(one.rows, "row")
         return f"{count(one.rows)} of {count(one.total, 'row')}"
 
-    def _state(self, one: Standing) -> Text:
+    def _state(self, one: ListProgress) -> Text:
         if one.state == "failed":
             return self._text(one.error, "red")
         if one.state == "not allowed":

@@ -22,7 +22,7 @@ from zoho_async.auth import (
 from zoho_async.auth.lease import forget
 from zoho_async.auth.profiles import DEFAULT, chosen_profile, names_credentials
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.prompts import say
 from zoho_async.cli.safe import print, safe
 from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
@@ -89,7 +89,7 @@ async def _found(
     name: str | None, environ: Mapping[str, str], profile: Profile | None
 ) -> dict[str, Any]:
     settings = profile_settings(name, environ)
-    connection = Connection(profile=name)
+    connection = ConnectionOptions(profile=name)
     async with connected(connection, environ, lambda event: None, organization=False) as zoho:
         organizations = await zoho.organizations()
         if zoho.organization:
