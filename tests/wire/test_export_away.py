@@ -16,6 +16,7 @@ from tests.support import export_databases
 from tests.support.postgresql_server import PostgresqlServer
 from tests.wire.test_export_changes import session
 from tests.wire.test_export_places import assert_current, export, sandbox
+from zoho_async.cli.export import parse_destination
 from zoho_async.cli.merge import merge_files
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import DestinationError, Export, ExportRunning, open_destination
