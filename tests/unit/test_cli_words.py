@@ -120,7 +120,7 @@ def test_rows_of_an_interrupted_run_do_not_count_into_the_rate() -> None:
     tracker = Tracker(lambda: 10.0)
     tracker.exported(planned(before=4000))
     assert tracker.rows == 4000
-    assert tracker.rows_a_second == 0
+    assert tracker.rows_per_second == 0
 
 
 def test_without_a_count_neither_total_nor_time_is_made_up() -> None:
@@ -138,8 +138,8 @@ def test_the_plan_names_each_resource_and_the_sum() -> None:
     ]
     assert "or more" in plan_lines(planned(rows=None))[0]
     assert "at least" in plan_lines(planned(rows=None))[-1]
-    assert "4,000 there already" in plan_lines(planned(before=4000))[0]
-    assert "complete already" in plan_lines(planned(finished=True))[0]
+    assert "4,000 already there" in plan_lines(planned(before=4000))[0]
+    assert "already complete" in plan_lines(planned(finished=True))[0]
 
 
 def test_without_a_terminal_lines_come_every_few_seconds_and_for_each_resource() -> None:

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from zoho_async.cli.sandbox import SandboxOptions, made
+from zoho_async.cli.sandbox import SandboxOptions, build
 from zoho_async.errors import ConfigurationError
 
 COMMAND = (sys.executable, "-W", "error", "-m", "zoho_async.cli", "sandbox", "--port", "0")
@@ -84,18 +84,18 @@ def test_it_serves_what_was_ordered_and_ends_clean_when_it_is_told_to(tmp_path: 
         _, told = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "export --to DIR --minute 1" in told
-    assert told.endswith("the sandbox is closed\n")
+    assert told.endswith("sandbox stopped\n")
     assert "Traceback" not in told
 
 
 def test_its_plan_sets_the_calls_a_day_and_at_once() -> None:
-    box = made(order(plan="free"))
+    box = build(order(plan="free"))
     assert (box.limits.per_day, box.limits.in_flight) == (1_000, 5)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_needs_no_permission(host: str) -> None:
-    made(order(host=host))
+    build(order(host=host))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_loopback_needs_no_permission(host: str) -> None:
     [
         ({"host": "0.0.0.0"}, "--open-to-network"),
         ({"host": "192.168.0.7"}, "--open-to-network"),
-        ({"plan": "gold"}, "--plan 'gold' is none of free"),
+        ({"plan": "gold"}, "unknown plan 'gold': use one of free"),
         ({"minute": 0.0}, "--minute"),
         ({"speed": 0.0}, "speed"),
         ({"organizations": ("acme",)}, "--organization"),
@@ -114,23 +114,23 @@ def test_loopback_needs_no_permission(host: str) -> None:
 )
 def test_an_order_that_cannot_be_is_one_sentence(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        made(order(**changes))
+        build(order(**changes))
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_whoever_says_so_may_open_it_to_the_network() -> None:
-    made(order(host="0.0.0.0", open_to_network=True))
+    build(order(host="0.0.0.0", open_to_network=True))
 
 
 def test_faults_that_cannot_be_are_told_with_their_file(tmp_path: Path) -> None:
     file = tmp_path / "faults.toml"
     file.write_text("[[fault]]\nkind = 'dorp'\n")
     with pytest.raises(ConfigurationError, match=r"faults\.toml: fault 1: kind 'dorp'"):
-        made(order(faults=file))
+        build(order(faults=file))
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="no text in UTF-8"):
-        made(order(faults=file))
+    with pytest.raises(ConfigurationError, match="it is not UTF-8"):
+        build(order(faults=file))
 
 
 def test_one_starts_and_answers_within_300_ms_of_work() -> None:

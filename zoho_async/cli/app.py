@@ -12,7 +12,7 @@ from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.safe import print, replace_what_streams_lack
+from zoho_async.cli.safe import print, replace_unencodable
 from zoho_async.errors import ZohoError
 
 app: Final = App(
@@ -418,7 +418,7 @@ def completion(shell: options.Shell) -> int:
 
 def run() -> int:
     """Run the command line and return the exit code. An error is one sentence."""
-    replace_what_streams_lack()
+    replace_unencodable()
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"

@@ -182,7 +182,7 @@ def _of_one(resource: str, order: ExportOptions, command: Sequence[str]) -> list
 
 
 class _Run:
-    """One run. ``summary`` is None until a job that was entered has ended."""
+    """One run. ``summary`` is set when a job that was entered has ended."""
 
     def __init__(
         self,

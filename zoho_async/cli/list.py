@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.call import CallOptions, shown
+from zoho_async.cli.call import CallOptions, request_text
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import (
@@ -56,11 +56,11 @@ def list_rows(
     """
     (facts,) = resolve([wanted.resource], exportable())
     check_filters(wanted.filters, [facts])
-    asyncio.run(interruptible(_listed(wanted, facts, connection, environ, dry_run)))
+    asyncio.run(interruptible(_list(wanted, facts, connection, environ, dry_run)))
     return outcome.DONE
 
 
-async def _listed(
+async def _list(
     wanted: ListOptions,
     facts: OperationFacts,
     connection: ConnectionOptions,
@@ -76,22 +76,22 @@ async def _listed(
         if most is not None and facts.paged:
             query["per_page"] = max(1, min(most, facts.max_per_page))
         if dry_run:
-            print(shown(_first(facts, query), zoho))
+            print(request_text(_first(facts, query), zoho))
             return
         async with aclosing(_rows(zoho, facts, query, most)) as rows:
             if form in ("table", "csv"):
                 await _table(rows, facts, wanted, form)
             else:
-                await _written(rows, form)
+                await _print_rows(rows, form)
 
 
 def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:
     """The first request, with the parameters that the pager adds."""
-    asked = listing(list_operation(facts), (), query).asked(1, counting=True)
+    parameters = listing(list_operation(facts), (), query).asked(1, counting=True)
     return CallOptions(
         method="GET",
         path=facts.path,
-        query=query_of(asked),
+        query=query_of(parameters),
         product=facts.product,
         per_user=facts.per_user,
     )
@@ -110,7 +110,7 @@ async def _rows(
             yield row
 
 
-async def _written(rows: AsyncIterator[bytes], form: Form) -> None:
+async def _print_rows(rows: AsyncIterator[bytes], form: Form) -> None:
     """Print rows as Zoho sent them: one per line, or as one JSON array."""
     write = writer()
     between, last = (b"[\n", b"\n]\n") if form == "json" else (b"", b"")
@@ -138,4 +138,4 @@ async def _table(
     width = shutil.get_terminal_size().columns
     print_table(read, wanted.columns or columns_of(read, facts.row_id, width))
     if wanted.rows is None and len(read) == _SCREENFUL:
-        print(f"the first {_SCREENFUL} rows; --rows N shows more", file=sys.stderr)
+        print(f"the first {_SCREENFUL} rows; use --rows N to show more", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Progress in a terminal: a bar for each resource and the figures of the job below."""
+"""Progress in a terminal: one bar per resource, and the figures of the job."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoho_async.cli.safe import safe
 from zoho_async.cli.wording import count
 from zoho_async.export import DetailsPlanned, ExportEvent, Planned, WaitingForReset
 
-#: Resources shown at once; what is done gives way to what is not.
+#: The most resources shown. Resources in progress come first.
 _MOST: Final = 16
 
 
 class Terminal:
-    """Redraws a few times a second by itself while it is entered."""
+    """Redraws itself several times a second while it is entered."""
 
     def __init__(self, tracker: Tracker, console: Console) -> None:
         self._tracker: Final = tracker
@@ -41,7 +41,7 @@ class Terminal:
         self._live.stop()
 
     def show(self, event: ExportEvent) -> None:
-        """Print what should stay on the screen; the rest is drawn from the tracker."""
+        """Print the events that stay on the screen. The tracker holds everything else."""
         if isinstance(event, Planned):
             for line in plan_lines(event):
                 self._console.print(self._text(line))
@@ -55,10 +55,10 @@ class Terminal:
         self._console.print(self._text(text, "yellow"))
 
     def tick(self) -> None:
-        """Nothing: the display redraws by itself."""
+        """Do nothing: the display redraws itself."""
 
     def _text(self, text: str, style: str = "") -> Text:
-        """Text without markup and control characters, whoever wrote it."""
+        """Text without markup and control characters."""
         return Text(safe(text, encoding=self._console.encoding), style=style)
 
     def _render(self) -> RenderableType:
