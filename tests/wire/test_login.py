@@ -155,7 +155,7 @@ async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) 
             "us (",
             "used today of 10000",
             " left",
-            "s ago",
+            "s old",
         ):
             assert word in out
         assert not any(secret in out + err for secret in secrets_of(zoho))
