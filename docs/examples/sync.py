@@ -35,10 +35,10 @@ REPORTS = {
         SELECT customer_name AS customer,
                count(*) AS invoices,
                min(due_date) AS oldest,
-               sum(balance * coalesce(exchange_rate, 1))::DECIMAL(18, 2) AS owed
+               sum(balance * coalesce(exchange_rate, 1))::DECIMAL(18, 2) AS due
         FROM books_invoices
         WHERE _deleted_time IS NULL AND status = 'overdue'
-        GROUP BY customer_id, customer_name ORDER BY owed DESC, customer LIMIT 10
+        GROUP BY customer_id, customer_name ORDER BY due DESC, customer LIMIT 10
     """,
 }
 

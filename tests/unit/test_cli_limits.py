@@ -62,7 +62,7 @@ def test_it_shows_what_other_programs_did(
     assert run() == 0
     seen = json.loads(capsys.readouterr().out)
     assert (seen["minute_used"], seen["day_remaining"], seen["cap"]) == (3, 400, 10)
-    assert "admitted" not in seen  # nobody's but this process's
+    assert "admitted" not in seen  # figures of this process only
 
 
 def limits_command(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environ: str) -> int:
@@ -133,11 +133,11 @@ def test_a_new_redis_server_counts_down(
 def test_the_password_of_a_redis_url_is_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nobody = "127.0.0.1:1"
+    unreachable = "127.0.0.1:1"
     for arguments, environ, word in (
-        (("--redis", f"redis://:hunter2@{nobody}"), {}, "ZOHO_REDIS_URL"),
-        (("--redis", f"redis://{nobody}?password=hunter2"), {}, "ZOHO_REDIS_URL"),
-        ((), {"ZOHO_REDIS_URL": f"redis://:hunter2@{nobody}"}, "Redis is away"),
+        (("--redis", f"redis://:hunter2@{unreachable}"), {}, "ZOHO_REDIS_URL"),
+        (("--redis", f"redis://{unreachable}?password=hunter2"), {}, "ZOHO_REDIS_URL"),
+        ((), {"ZOHO_REDIS_URL": f"redis://:hunter2@{unreachable}"}, "Redis is away"),
         ((), {"ZOHO_REDIS_URL": "redis://:hunter2@host:port"}, "cannot be read"),
         ((), {"ZOHO_REDIS_URL": "http://:hunter2@host"}, "redis://"),
         (("--redis", "redis://h", "--ledger", str(tmp_path / "l")), {}, "--ledger"),

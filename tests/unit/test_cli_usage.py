@@ -1,4 +1,4 @@
-"""Bad usage of the command gets one clear sentence, a code of its own, and no traceback."""
+"""Wrong usage of the command gives one clear sentence, exit code 2 and no traceback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command(
 ) -> Command:
     """Runs the command in this process: its exit code, stdout and stderr."""
 
-    def carry_out(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    def run_command(*arguments: str, **environ: str) -> tuple[int, str, str]:
         for name in (*ACCOUNT, "ZOHO_ORGANIZATION_ID", "ZOHO_REGION", "ZOHO_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environ.items():
@@ -39,14 +39,14 @@ def command(
         monkeypatch.setenv("ZOHO_ASYNC_LEDGER", str(tmp_path / "limits.sqlite"))
         monkeypatch.setattr(sys, "argv", ["zoho-async", *arguments])
         code = run()
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
-    return carry_out
+    return run_command
 
 
-def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
-    code, out, err = told
+def assert_one_sentence(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
     assert code == 2
     assert out == ""
     assert len(err.splitlines()) == 1
@@ -77,7 +77,7 @@ def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
         (["sandbox", "--size", "invoices"], ["--size", "RESOURCE=ROWS"]),
     ],
 )
-def test_wrong_arguments_are_told_with_what_to_do(
+def test_the_error_for_wrong_arguments_says_what_to_do(
     command: Command, arguments: list[str], words: list[str]
 ) -> None:
     assert_one_sentence(command(*arguments), *words)
@@ -95,7 +95,7 @@ def test_wrong_arguments_are_told_with_what_to_do(
         ({**ACCOUNT, **ORGANIZATION, "ZOHO_BASE_URL": "http://x.example"}, ["https"]),
     ],
 )
-def test_a_wrong_environment_is_told_with_what_to_do(
+def test_the_error_for_a_wrong_environment_says_what_to_do(
     command: Command, tmp_path: Path, environ: dict[str, str], words: list[str]
 ) -> None:
     assert_one_sentence(command("export", "--to", str(tmp_path / "out"), **environ), *words)
@@ -103,34 +103,34 @@ def test_a_wrong_environment_is_told_with_what_to_do(
 
 
 def test_zohos_own_minute_cannot_be_shortened(command: Command, tmp_path: Path) -> None:
-    told = command("export", "--to", str(tmp_path), "--minute", "5", **ACCOUNT, **ORGANIZATION)
-    assert_one_sentence(told, "--minute", "sandboxes only")
+    result = command("export", "--to", str(tmp_path), "--minute", "5", **ACCOUNT, **ORGANIZATION)
+    assert_one_sentence(result, "--minute", "sandboxes only")
 
 
-def test_a_directory_that_is_a_file_is_told(command: Command, tmp_path: Path) -> None:
+def test_a_directory_that_is_a_file_is_an_error(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    told = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
-    assert_one_sentence(told, "cannot write", "choose another place")
+    result = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
+    assert_one_sentence(result, "cannot write", "choose another place")
 
 
-def test_a_ledger_that_cannot_be_kept_is_told(command: Command, tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_written_is_an_error(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    told = command(
+    result = command(
         *("export", "--to", str(tmp_path / "out"), "--ledger", str(tmp_path / "file" / "l.sqlite")),
         **ACCOUNT,
         **ORGANIZATION,
     )
-    assert_one_sentence(told, "limits", "--ledger")
+    assert_one_sentence(result, "limits", "--ledger")
 
 
-def test_the_version_and_the_resources_are_told(command: Command) -> None:
+def test_the_version_and_the_resources_are_printed(command: Command) -> None:
     assert command("--version") == (0, f"{__version__}\n", "")
     code, out, _ = command("resources")
     assert (code, "books.invoices" in out.splitlines()) == (0, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["export", "--help"], ["sandbox", "--help"]])
-def test_help_teaches_by_example(command: Command, arguments: list[str]) -> None:
+def test_help_shows_examples(command: Command, arguments: list[str]) -> None:
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
     assert "zoho-async export --sandbox --to" in out or "zoho-async " in out
@@ -154,7 +154,7 @@ def test_a_date_is_midnight_in_this_computers_time_zone() -> None:
         parse_moment("2026-01-31T10:00")
 
 
-def test_help_tells_the_exit_codes(command: Command) -> None:
+def test_help_lists_the_exit_codes(command: Command) -> None:
     _, out, _ = command("export", "--help")
     assert all(f"{code}: " in out for code in (0, 1, 2, 3, 130))
 
