@@ -1,11 +1,11 @@
-"""Keep a DuckDB file in step with Zoho Books, and read two reports from it.
+"""Keep a DuckDB file current with Zoho Books and print two reports from it.
 
     pip install 'zoho-async[duckdb]'
     python sync.py books.duckdb
 
-The first run reads everything, each later one what changed since, so run it as often as you like.
-The file holds the current state, in ordinary tables for any program that reads DuckDB. No list
-tells of deleted records: ``--detect-deletions``, say once a week, finds them.
+The first run reads everything. Later runs read what changed, so run it as often as you like. The file
+holds the current state in ordinary tables. Lists do not report deleted records;
+``--detect-deletions`` finds them, for example once a week.
 """
 
 import argparse
@@ -44,7 +44,7 @@ REPORTS = {
 
 
 async def sync(file: Path, *, detect_deletions: bool = False) -> Summary:
-    """Bring ``file`` up to date. Raises what the export raises; run it again to go on."""
+    """Bring ``file`` up to date. Raises what the export raises; run it again to continue."""
     ledger = SqliteLedger(file.with_suffix(".limits"))  # a restart forgets no call of the minute
     try:
         async with (

@@ -131,7 +131,7 @@ async def test_a_command_that_waits_for_the_next_day_says_so_and_can_be_interrup
         said = b""
         async for line in process.stderr:
             said += line
-            if b"going on in" in line:
+            if b"continuing in" in line:
                 break
         assert b"the export will wait for the day's reset" in said
         process.send_signal(signal.SIGINT)

@@ -63,7 +63,7 @@ def test_a_refusal_is_said_once_and_again_if_it_is_another(
     assert "books.items: " in err
     assert "Not here." in err
     assert "not complete: books.items" in err
-    assert "go on with" not in err
+    assert "continue with" not in err
     assert "done: 42 rows" in out
     code, out, err = command(*job)
     assert (code, "books.items" in out + err) == (0, False)
