@@ -3,8 +3,8 @@
     pip install 'zoho-async[duckdb]'
     python sync.py books.duckdb
 
-The first run reads everything. Later runs read what changed, so run it as often as you like. The file
-holds the current state in ordinary tables. Lists do not report deleted records;
+The first run reads everything. Later runs read what changed, so run it as often as you like.
+The file holds the current state in ordinary tables. Lists do not report deleted records;
 ``--detect-deletions`` finds them, for example once a week.
 """
 
