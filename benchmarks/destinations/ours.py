@@ -74,7 +74,7 @@ def land(to: str, spool: Path, folder: Path) -> None:
     with closing(destination):
         state = Checkpoint.open(destination.open(PLACE), PLACE, name=destination.name)
         state.enter("benchmark", "20261123T020000Z")
-        writer = ResourceWriter(state, destination, facts, "all", RunOptions(fresh=True))
+        writer = ResourceWriter(state, destination, facts, "all", RunOptions(restart=True))
         writer.open()
         for number, rows in enumerate(_pages(spool), 1):
             page = PageToWrite(

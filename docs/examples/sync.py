@@ -1,11 +1,11 @@
-"""Keep a DuckDB file in step with Zoho Books, and read two reports from it.
+"""Keep a DuckDB file current with Zoho Books and print two reports from it.
 
     pip install 'zoho-async[duckdb]'
     python sync.py books.duckdb
 
-The first run reads everything, each later one what changed since, so run it as often as you like.
-The file holds the current state, in ordinary tables for any program that reads DuckDB. No list
-tells of deleted records: ``--sweep``, say once a week, finds them.
+The first run reads everything. Later runs read what changed, so run it as often as you like.
+The file holds the current state in ordinary tables. Lists do not report deleted records;
+``--detect-deletions`` finds them, for example once a week.
 """
 
 import argparse
@@ -35,21 +35,23 @@ REPORTS = {
         SELECT customer_name AS customer,
                count(*) AS invoices,
                min(due_date) AS oldest,
-               sum(balance * coalesce(exchange_rate, 1))::DECIMAL(18, 2) AS owed
+               sum(balance * coalesce(exchange_rate, 1))::DECIMAL(18, 2) AS due
         FROM books_invoices
         WHERE _deleted_time IS NULL AND status = 'overdue'
-        GROUP BY customer_id, customer_name ORDER BY owed DESC, customer LIMIT 10
+        GROUP BY customer_id, customer_name ORDER BY due DESC, customer LIMIT 10
     """,
 }
 
 
-async def sync(file: Path, *, sweep: bool = False) -> Summary:
-    """Bring ``file`` up to date. Raises what the export raises; run it again to go on."""
+async def sync(file: Path, *, detect_deletions: bool = False) -> Summary:
+    """Bring ``file`` up to date. Raises what the export raises; run it again to continue."""
     ledger = SqliteLedger(file.with_suffix(".limits"))  # a restart forgets no call of the minute
     try:
         async with (
             Session.from_env(ledger=ledger) as zoho,
-            Export(zoho, ["invoices", "contacts"], to=DuckDb(file), sweep=sweep) as job,
+            Export(
+                zoho, ["invoices", "contacts"], to=DuckDb(file), detect_deletions=detect_deletions
+            ) as job,
         ):
             return await job.wait()
     finally:
@@ -88,9 +90,9 @@ def _is_number(value: object) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keep a DuckDB file in step with Zoho Books.")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--sweep", action="store_true", help="find deleted records too")
+    parser.add_argument("--detect-deletions", action="store_true", help="find deleted records too")
     options = parser.parse_args()
-    summary = asyncio.run(sync(options.file, sweep=options.sweep))
+    summary = asyncio.run(sync(options.file, detect_deletions=options.detect_deletions))
     for one in summary.resources:
         print(f"{one.resource}: {one.new} new, {one.changed} changed, {one.deleted} deleted")
     print(f"{summary.calls} calls")

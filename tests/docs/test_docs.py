@@ -1,4 +1,4 @@
-"""Every example of the documentation does what the page around it says: it is run here."""
+"""Every example of the documentation runs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.legacy import APIKEY, AUTHTOKEN
 
 SIZES = {"books.contacts": 120, "books.items": 20, "books.invoices": 220}
-#: Names in examples that no reader has here, and that a server of the tests' own stands for.
+#: Hosts in examples that the tests replace by their own servers.
 REDIS = "redis://redis.internal/0"
 ARCHIVE = "https://archive.example"
-#: What only pytest can run; it does, below.
+#: Blocks that only pytest can run.
 FOR_PYTEST = "pytest.mark"
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 #: Pages that `test_schedulers` runs.
@@ -70,7 +70,7 @@ async def test_the_examples_of_a_page_run(
 
 
 async def given(zoho: Session) -> dict[str, Any]:
-    """What a reader of any page has at hand."""
+    """The names that every page may use."""
     names: dict[str, Any] = {
         "APIKEY": APIKEY,
         "AUTHTOKEN": AUTHTOKEN,
@@ -112,7 +112,7 @@ def test_the_tests_of_the_sandbox_page_pass_in_pytest(tmp_path: Path) -> None:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every ``zoho-async ...`` line of the pages and of README, with where it stands."""
+    """Every ``zoho-async ...`` line of the pages and of README, with its page."""
     found = []
     for page in [ROOT / "README.md", *(DOCS / name for name in PAGES)]:
         for block in [*blocks(page, "console"), *blocks(page, "bash")]:
@@ -124,7 +124,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "command"), commands())
-def test_every_command_that_is_shown_is_one(page: str, command: str) -> None:
+def test_every_shown_command_parses(page: str, command: str) -> None:
     from zoho_async.cli.app import app
 
     words = shlex.split(command)[1:]
@@ -143,8 +143,8 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pages = {str(page.relative_to(tmp_path)) for page in tmp_path.rglob("*.html")}
     assert {name.replace(".md", ".html") for name in PAGES} <= pages
     for product in PRODUCTS:
-        told = html.unescape((tmp_path / f"products/{product}.html").read_text("utf-8"))
-        text = re.sub(r"<[^>]+>", "", told)
+        page = html.unescape((tmp_path / f"products/{product}.html").read_text("utf-8"))
+        text = re.sub(r"<[^>]+>", "", page)
         missing = [
             each.name
             for each in operations(product)
@@ -154,7 +154,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
 
 
 def links() -> list[tuple[str, str]]:
-    """Every address that a page or README leads to."""
+    """Every link of a page or README."""
     found = []
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in PAGES)]:
         text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
@@ -185,7 +185,7 @@ def test_every_link_within_the_repository_leads_to_a_file() -> None:
     assert wrong == []
 
 
-def test_the_licence_of_every_direct_need_is_told() -> None:
+def test_every_direct_dependency_has_its_licence_listed() -> None:
     spec = importlib.util.spec_from_file_location("licences", DOCS / "licences.py")
     assert spec is not None
     assert spec.loader is not None
@@ -194,7 +194,7 @@ def test_the_licence_of_every_direct_need_is_told() -> None:
     needs = licences.direct()
     assert {"aiohttp", "duckdb", "psycopg"} <= needs.keys()
     rows = re.findall(r"^\| (\S+) \| (.+) \| .+ \|$", licences.PAGE.read_text("utf-8"), re.M)
-    told = dict(rows)
-    assert {name: told.get(name) for name in needs} == {
+    listed = dict(rows)
+    assert {name: listed.get(name) for name in needs} == {
         name: licences.licence(name) for name in needs
     }

@@ -88,7 +88,7 @@ async def test_the_sync_is_a_program_that_prints_its_reports(
     assert "books.invoices: 230 new, 0 changed, 0 deleted\n" in done.stdout
     lines = done.stdout.splitlines()
     heading = lines.index("Overdue by customer")
-    assert lines[heading + 2].split() == ["customer", "invoices", "oldest", "owed"]
+    assert lines[heading + 2].split() == ["customer", "invoices", "oldest", "due"]
     amounts = [Decimal(line.split()[-1].replace(",", "")) for line in lines[heading + 3 :]]
     assert amounts == sorted(amounts, reverse=True) != []
 

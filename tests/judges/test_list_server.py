@@ -271,7 +271,7 @@ exporting = given(
     truths,
     seeds,
     resources,
-    st.sampled_from([{"full": True}, {"fresh": True}, {"sweep": True}, {}]),
+    st.sampled_from([{"full": True}, {"restart": True}, {"detect_deletions": True}, {}]),
 )
 
 
@@ -317,7 +317,7 @@ def test_rows_that_ties_hide_from_a_loop_are_never_claimed_to_be_there() -> None
         run(iterate(server, None))
 
 
-@pytest.mark.parametrize("options", [{}, {"full": True}, {"sweep": True}])
+@pytest.mark.parametrize("options", [{}, {"full": True}, {"detect_deletions": True}])
 def test_rows_that_ties_hide_from_an_export_are_never_claimed_to_be_there(
     options: dict[str, bool],
 ) -> None:

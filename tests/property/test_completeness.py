@@ -59,7 +59,10 @@ exporting = given(
     st.integers(0, 14),
     st.integers(1, 4),
     st.integers(0, 1000),
-    st.lists(st.fixed_dictionaries({"full": st.booleans(), "sweep": st.booleans()}), max_size=2),
+    st.lists(
+        st.fixed_dictionaries({"full": st.booleans(), "detect_deletions": st.booleans()}),
+        max_size=2,
+    ),
 )
 reading = given(manners, st.integers(0, 14), st.integers(1, 4), st.integers(0, 1000))
 
@@ -79,7 +82,7 @@ def judge_exporting(
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         to = Path(folder)
         before: set[int] = set()
-        for asked in [{"full": False, "sweep": False}, *runs]:
+        for asked in [{"full": False, "detect_deletions": False}, *runs]:
             zoho.there.clear()
             zoho.waited = False
             start = set(zoho.rows)

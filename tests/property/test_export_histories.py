@@ -248,14 +248,14 @@ class Histories(RuleBasedStateMachine):
         meanwhile=MEANWHILE,
         fuse=st.none() | st.integers(0, 60),
         full=st.booleans(),
-        sweep=st.booleans(),
+        detect_deletions=st.booleans(),
     )
     def run(
         self,
         meanwhile: list[tuple[list[Edit], int]],
         fuse: int | None,
         full: bool,
-        sweep: bool,
+        detect_deletions: bool,
     ) -> None:
         steps = iter(meanwhile)
 
@@ -272,20 +272,22 @@ class Histories(RuleBasedStateMachine):
         if self.base is None:
             self.base, self.seen_alive = began, set()
         try:
-            proven = self.runner.run(self._export(Fuse(fuse), full=full, sweep=sweep))
+            proven = self.runner.run(
+                self._export(Fuse(fuse), full=full, detect_deletions=detect_deletions)
+            )
         except Killed:
             return
         finally:
             self.zoho.before_call = lambda: None
-        self._check(proven, gone_before=sweep and proven is True, began=began)
+        self._check(proven, gone_before=detect_deletions and proven is True, began=began)
 
-    async def _export(self, fuse: Fuse, *, full: bool, sweep: bool) -> bool | None:
+    async def _export(self, fuse: Fuse, *, full: bool, detect_deletions: bool) -> bool | None:
         job = Export(
             cast("Session", self.zoho),
             [self.kind],
             to=Mortal(self.folder, fuse),
             full=full,
-            sweep=sweep,
+            detect_deletions=detect_deletions,
             margin=MARGIN,
             clock=self.zoho,
         )
@@ -329,10 +331,13 @@ class Histories(RuleBasedStateMachine):
         self.zoho.now += 1000
         # The first run may only end what was begun in the noise. One that reads the newest rows may
         # leave a doubt, which the next run resolves because it compares the whole list.
-        self.runner.run(self._export(Fuse(None), full=False, sweep=False))
-        runs = (self.runner.run(self._export(Fuse(None), full=False, sweep=False)) for _ in "12")
+        self.runner.run(self._export(Fuse(None), full=False, detect_deletions=False))
+        runs = (
+            self.runner.run(self._export(Fuse(None), full=False, detect_deletions=False))
+            for _ in "12"
+        )
         assert any(proven is True for proven in runs)
-        self.runner.run(self._export(Fuse(None), full=False, sweep=True))
+        self.runner.run(self._export(Fuse(None), full=False, detect_deletions=True))
         merge(Directory(self.folder))
         assert held(self.folder, self.kind, self.row_id) == self.zoho.versions()
         self.base = None
@@ -340,13 +345,13 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def a_run_without_changes_costs_least(self) -> None:
         self.zoho.now += 1000
-        self.runner.run(self._export(Fuse(None), full=False, sweep=False))
+        self.runner.run(self._export(Fuse(None), full=False, detect_deletions=False))
         self.zoho.now += 1000
-        self.runner.run(self._export(Fuse(None), full=False, sweep=False))
+        self.runner.run(self._export(Fuse(None), full=False, detect_deletions=False))
         self.base = None
         calls = self.zoho.calls
         self.zoho.now += 1000
-        self.runner.run(self._export(Fuse(None), full=False, sweep=False))
+        self.runner.run(self._export(Fuse(None), full=False, detect_deletions=False))
         pages = max(1, -(-len(self.zoho.rows) // PER_PAGE))
         times = sorted((row.modified for row in self.zoho.rows.values()), reverse=True)
         at_once = sum(time >= times[0] - 2 for time in times)

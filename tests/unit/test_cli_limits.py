@@ -62,7 +62,7 @@ def test_it_shows_what_other_programs_did(
     assert run() == 0
     seen = json.loads(capsys.readouterr().out)
     assert (seen["minute_used"], seen["day_remaining"], seen["cap"]) == (3, 400, 10)
-    assert "admitted" not in seen  # nobody's but this process's
+    assert "admitted" not in seen  # figures of this process only
 
 
 def limits_command(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environ: str) -> int:
@@ -127,18 +127,18 @@ def test_a_new_redis_server_counts_down(
 ) -> None:
     with RedisServer(forgetful=True) as server:
         assert limits_command(monkeypatch, "--redis", server.url) == 0
-        assert "may not know all calls yet" in capsys.readouterr().out
+        assert "may not know all calls" in capsys.readouterr().out
 
 
 def test_the_password_of_a_redis_url_is_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nobody = "127.0.0.1:1"
+    unreachable = "127.0.0.1:1"
     for arguments, environ, word in (
-        (("--redis", f"redis://:hunter2@{nobody}"), {}, "ZOHO_REDIS_URL"),
-        (("--redis", f"redis://{nobody}?password=hunter2"), {}, "ZOHO_REDIS_URL"),
-        ((), {"ZOHO_REDIS_URL": f"redis://:hunter2@{nobody}"}, "Redis cannot be reached"),
-        ((), {"ZOHO_REDIS_URL": "redis://:hunter2@host:port"}, "is not valid"),
+        (("--redis", f"redis://:hunter2@{unreachable}"), {}, "ZOHO_REDIS_URL"),
+        (("--redis", f"redis://{unreachable}?password=hunter2"), {}, "ZOHO_REDIS_URL"),
+        ((), {"ZOHO_REDIS_URL": f"redis://:hunter2@{unreachable}"}, "Redis is away"),
+        ((), {"ZOHO_REDIS_URL": "redis://:hunter2@host:port"}, "cannot be read"),
         ((), {"ZOHO_REDIS_URL": "http://:hunter2@host"}, "redis://"),
         (("--redis", "redis://h", "--ledger", str(tmp_path / "l")), {}, "--ledger"),
     ):
@@ -193,5 +193,5 @@ def test_a_day_that_nobody_told_of_is_said_to_be_unknown() -> None:
     )
     minute, _, day = gauges(seen)
     assert "90 of 90" in minute
-    assert "next place in 3 s" in minute
+    assert "next call in 3 s" in minute
     assert "1,234 in the last 24 hours" in day

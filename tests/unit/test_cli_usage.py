@@ -1,16 +1,19 @@
-"""Bad usage of the command gets one clear sentence, a code of its own, and no traceback."""
+"""Wrong usage of the command gives one clear sentence, exit code 2 and no traceback."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from zoho_async import __version__
 from zoho_async.cli.app import run
+from zoho_async.cli.export import parse_moment
+from zoho_async.errors import ConfigurationError
 
 ACCOUNT = {
     "ZOHO_CLIENT_ID": "1000.CLIENT",
@@ -28,7 +31,7 @@ def command(
 ) -> Command:
     """Runs the command in this process: its exit code, stdout and stderr."""
 
-    def carry_out(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    def run_command(*arguments: str, **environ: str) -> tuple[int, str, str]:
         for name in (*ACCOUNT, "ZOHO_ORGANIZATION_ID", "ZOHO_REGION", "ZOHO_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environ.items():
@@ -36,14 +39,14 @@ def command(
         monkeypatch.setenv("ZOHO_ASYNC_LEDGER", str(tmp_path / "limits.sqlite"))
         monkeypatch.setattr(sys, "argv", ["zoho-async", *arguments])
         code = run()
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
-    return carry_out
+    return run_command
 
 
-def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
-    code, out, err = told
+def assert_one_sentence(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
     assert code == 2
     assert out == ""
     assert len(err.splitlines()) == 1
@@ -68,10 +71,13 @@ def assert_one_sentence(told: tuple[int, str, str], *words: str) -> None:
         (["export", "--to", "x", "--sandbox", "--filter", "status"], ["name=value", "status"]),
         (["export", "items", "--to", "x", "--sandbox", "--filter", "statsu=1"], ["statsu"]),
         (["export", "--to", "x", "--sandbox", "--region", "eu"], ["--sandbox", "--region"]),
+        (["export", "--to", "x", "--sandbox", "--max-calls", "-1"], ["at least 1, got -1"]),
+        (["merge", "x"], ["holds no export"]),
+        (["probe", "--sandbox", "--profile", "x"], ["--sandbox", "--profile"]),
         (["sandbox", "--size", "invoices"], ["--size", "RESOURCE=ROWS"]),
     ],
 )
-def test_wrong_arguments_are_told_with_what_to_do(
+def test_the_error_for_wrong_arguments_says_what_to_do(
     command: Command, arguments: list[str], words: list[str]
 ) -> None:
     assert_one_sentence(command(*arguments), *words)
@@ -89,7 +95,7 @@ def test_wrong_arguments_are_told_with_what_to_do(
         ({**ACCOUNT, **ORGANIZATION, "ZOHO_BASE_URL": "http://x.example"}, ["https"]),
     ],
 )
-def test_a_wrong_environment_is_told_with_what_to_do(
+def test_the_error_for_a_wrong_environment_says_what_to_do(
     command: Command, tmp_path: Path, environ: dict[str, str], words: list[str]
 ) -> None:
     assert_one_sentence(command("export", "--to", str(tmp_path / "out"), **environ), *words)
@@ -97,40 +103,58 @@ def test_a_wrong_environment_is_told_with_what_to_do(
 
 
 def test_zohos_own_minute_cannot_be_shortened(command: Command, tmp_path: Path) -> None:
-    told = command("export", "--to", str(tmp_path), "--minute", "5", **ACCOUNT, **ORGANIZATION)
-    assert_one_sentence(told, "--minute", "sandboxes only")
+    result = command("export", "--to", str(tmp_path), "--minute", "5", **ACCOUNT, **ORGANIZATION)
+    assert_one_sentence(result, "--minute", "sandboxes only")
 
 
-def test_a_directory_that_is_a_file_is_told(command: Command, tmp_path: Path) -> None:
+def test_a_directory_that_is_a_file_is_an_error(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    told = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
-    assert_one_sentence(told, "cannot write", "choose another place")
+    result = command("export", "items", "--to", str(tmp_path / "file"), "--sandbox")
+    assert_one_sentence(result, "cannot write", "choose another place")
 
 
-def test_a_ledger_that_cannot_be_kept_is_told(command: Command, tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_written_is_an_error(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    told = command(
+    result = command(
         *("export", "--to", str(tmp_path / "out"), "--ledger", str(tmp_path / "file" / "l.sqlite")),
         **ACCOUNT,
         **ORGANIZATION,
     )
-    assert_one_sentence(told, "limits", "--ledger")
+    assert_one_sentence(result, "limits", "--ledger")
 
 
-def test_the_version_and_the_resources_are_told(command: Command) -> None:
+def test_the_version_and_the_resources_are_printed(command: Command) -> None:
     assert command("--version") == (0, f"{__version__}\n", "")
     code, out, _ = command("resources")
     assert (code, "books.invoices" in out.splitlines()) == (0, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["export", "--help"], ["sandbox", "--help"]])
-def test_help_teaches_by_example(command: Command, arguments: list[str]) -> None:
+def test_help_shows_examples(command: Command, arguments: list[str]) -> None:
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
     assert "zoho-async export --sandbox --to" in out or "zoho-async " in out
 
 
-def test_help_tells_the_exit_codes(command: Command) -> None:
+def test_the_first_screen_of_the_export_help_shows_the_common_options(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    _, out, _ = command("export", "--help")
+    screen = "\n".join(out.splitlines()[:40])
+    for word in ("--to", "--details", "--files", "--since", "--filter", "--full", "--json"):
+        assert f" {word} " in screen
+    assert "zoho-async export --to backup" in screen
+
+
+def test_a_date_is_midnight_in_this_computers_time_zone() -> None:
+    assert parse_moment("2026-01-31") == datetime(2026, 1, 31).astimezone()
+    assert parse_moment("2026-01-31T00:00:00+0100") != parse_moment("2026-01-31T00:00:00Z")
+    with pytest.raises(ConfigurationError, match="got '2026-01-31T10:00'"):
+        parse_moment("2026-01-31T10:00")
+
+
+def test_help_lists_the_exit_codes(command: Command) -> None:
     _, out, _ = command("export", "--help")
     assert all(f"{code}: " in out for code in (0, 1, 2, 3, 130))
 

@@ -1,4 +1,4 @@
-"""What the command says while it runs and at its end, and how it ends."""
+"""The output of the command during and after an export, and its exit codes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_numbers_read_as_people_write_them(text: str, expected: str) -> None:
     assert text == expected
 
 
-def test_the_figures_tell_rows_calls_rate_minute_day_and_time_to_go() -> None:
+def test_the_figures_show_rows_calls_rate_minute_day_and_time_to_go() -> None:
     time = [0.0]
     tracker = Tracker(lambda: time[0])
     tracker.rate = 2.0
@@ -118,10 +118,10 @@ def test_rows_of_an_interrupted_run_do_not_count_into_the_rate() -> None:
     tracker = Tracker(lambda: 10.0)
     tracker.exported(planned(before=4000))
     assert tracker.rows == 4000
-    assert tracker.rows_a_second == 0
+    assert tracker.rows_per_second == 0
 
 
-def test_without_a_count_neither_total_nor_time_is_made_up() -> None:
+def test_without_a_count_there_is_no_total_and_no_time() -> None:
     tracker = Tracker(lambda: 1.0)
     tracker.rate = 2.0
     tracker.exported(planned(rows=None))
@@ -136,8 +136,8 @@ def test_the_plan_names_each_resource_and_the_sum() -> None:
     ]
     assert "or more" in plan_lines(planned(rows=None))[0]
     assert "at least" in plan_lines(planned(rows=None))[-1]
-    assert "4,000 there already" in plan_lines(planned(before=4000))[0]
-    assert "complete already" in plan_lines(planned(finished=True))[0]
+    assert "4,000 already there" in plan_lines(planned(before=4000))[0]
+    assert "already complete" in plan_lines(planned(finished=True))[0]
 
 
 def test_without_a_terminal_lines_come_every_few_seconds_and_for_each_resource() -> None:
@@ -154,12 +154,12 @@ def test_without_a_terminal_lines_come_every_few_seconds_and_for_each_resource()
         for tick in range(24):
             time[0] = tick / 2
             lines.tick()
-    told = stream.getvalue().splitlines()
-    assert told[2] == "books.invoices done: 6,000 rows"
-    assert len(told) == 3 + 2
+    shown = stream.getvalue().splitlines()
+    assert shown[2] == "books.invoices done: 6,000 rows"
+    assert len(shown) == 3 + 2
 
 
-def test_a_list_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_list_that_fails_is_shown_with_its_reason() -> None:
     error = reply_error(Request("GET", "/invoices", "1"), 401, 57, "not authorized", scope="S.READ")
     tracker = Tracker()
     tracker.exported(planned())
@@ -186,7 +186,7 @@ def test_a_list_that_fails_is_told_and_the_others_go_on() -> None:
         (outcome.Interrupted(15), 143),
     ],
 )
-def test_the_exit_code_tells_what_can_be_done(error: BaseException, code: int) -> None:
+def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
     assert outcome.exit_code(error, began=True) == code
 
 
@@ -194,7 +194,7 @@ def test_a_directory_that_cannot_be_written_from_the_start_is_bad_usage() -> Non
     assert outcome.exit_code(DestinationError(Path("x"), "Permission denied")) == 2
 
 
-def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None:
+def test_the_summary_shows_rows_calls_the_fewest_possible_refusals_and_time() -> None:
     assert report.as_lines(summary(rows=6000, total=6000)) == [
         "  out/books/invoices.jsonl      6,000 rows     1.2 MB   30 calls",
         "done: 6,000 rows in 16 s",
@@ -204,28 +204,33 @@ def test_the_end_tells_rows_calls_the_least_possible_refusals_and_time() -> None
     assert report.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")
 
 
-def test_what_later_runs_brought_is_told_by_what_became_of_the_records() -> None:
+def test_the_summary_of_later_runs_counts_new_changed_and_deleted_records() -> None:
     (one,) = summary(rows=3, total=3).resources
     later = msgspec.structs.replace(one, mode="changed", rows=3, new=1, changed=2, deleted=1)
     none = msgspec.structs.replace(one, mode="changed", rows=0, new=0)
-    told = msgspec.structs.replace(summary(rows=3, total=3), resources=(later, none))
-    lines = report.as_lines(told)
+    shown = msgspec.structs.replace(summary(rows=3, total=3), resources=(later, none))
+    lines = report.as_lines(shown)
     assert "1 new, 2 changed, 1 deleted" in lines[0]
     assert "no changes" in lines[1]
 
 
-def test_programs_get_the_same_as_an_object_with_keys_that_stay() -> None:
-    told = json.loads(
-        report.as_json(summary(rows=6000, total=6000), code=0, error=None, go_on=None)
+def test_the_json_summary_has_the_documented_keys() -> None:
+    shown = json.loads(
+        report.as_json(summary(rows=6000, total=6000), code=0, error=None, next_command=None)
     )
-    assert told["status"] == "done"
-    assert (told["rows"], told["calls"], told["least_calls"], told["refused"]) == (6000, 31, 30, 0)
-    assert told["resources"][0]["file"] == str(FILE)
-    nothing = json.loads(report.as_json(None, code=2, error="no", go_on=None))
+    assert shown["status"] == "done"
+    assert (shown["rows"], shown["calls"], shown["least_calls"], shown["refused"]) == (
+        6000,
+        31,
+        30,
+        0,
+    )
+    assert shown["resources"][0]["file"] == str(FILE)
+    nothing = json.loads(report.as_json(None, code=2, error="no", next_command=None))
     assert nothing["status"] == "refused"
-    assert nothing.keys() == told.keys()
+    assert nothing.keys() == shown.keys()
     documented = report.__doc__ or ""
-    assert all(f"``{key}``" in documented for key in [*told, *told["resources"][0]])
+    assert all(f"``{key}``" in documented for key in [*shown, *shown["resources"][0]])
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,7 @@ def test_programs_get_the_same_as_an_object_with_keys_that_stay() -> None:
         ({"LOCALAPPDATA": "C:/x"}, "win32", "C:/x/zoho-async"),
     ],
 )
-def test_the_limits_are_remembered_where_the_platform_keeps_state(
+def test_the_ledger_is_in_the_state_directory_of_the_platform(
     environ: dict[str, str], platform: str, expected: str
 ) -> None:
     assert state_directory(environ, platform) == Path(expected)
@@ -257,12 +262,12 @@ def test_a_terminal_shows_a_bar_for_each_resource_and_the_figures(width: int) ->
         terminal.show(planned())
         terminal.note("the day has 3 calls left")
         tracker.exported(Progress(resource="books.invoices", page=1, rows=200, total=6000, bytes=1))
-    told = screen.export_text()
+    shown = screen.export_text()
     for words in ("plan: 6,000 rows in 30 calls", "books.invoices", "200 of 6,000", "rows/s"):
-        assert words in told
+        assert words in shown
 
 
-def test_a_plan_beyond_the_days_calls_is_told_at_once() -> None:
+def test_a_plan_beyond_the_days_calls_gets_a_note() -> None:
     left = Snapshot(
         minute_used=0,
         limit=90,
@@ -280,7 +285,7 @@ def test_a_plan_beyond_the_days_calls_is_told_at_once() -> None:
     assert day_note(planned(), None) == ""
 
 
-def test_a_block_is_told_while_the_first_pages_wait() -> None:
+def test_a_block_is_shown_while_the_first_pages_wait() -> None:
     tracker = Tracker()
     tracker.snapshot = Snapshot(
         minute_used=0,

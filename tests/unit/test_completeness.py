@@ -143,7 +143,7 @@ def test_rows_without_a_time_prove_nothing_in_the_first_pass(tmp_path: Path) -> 
     assert export(zoho, tmp_path, "items").completeness == "proven"
     assert zoho.calls == 3 + 3  # those that were met before are certain in the second
     zoho.rest()
-    assert export(zoho, tmp_path, "items", sweep=True).completeness == "proven"
+    assert export(zoho, tmp_path, "items", detect_deletions=True).completeness == "proven"
     assert zoho.calls == 6 + 3  # all are known from the run before
 
 
@@ -226,7 +226,7 @@ def test_a_reply_without_rows_that_counts_them_replaces_no_rows(tmp_path: Path, 
     assert (one.completeness, one.missing, one.deleted) == ("short", 5, 0)
     zoho.rest()
     zoho.bare = False
-    assert export(zoho, place, sweep=True).completeness == "proven"
+    assert export(zoho, place, detect_deletions=True).completeness == "proven"
     if place.is_dir():
         assert (place / "books/invoices.jsonl").read_bytes() == before
 

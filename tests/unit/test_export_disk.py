@@ -217,7 +217,7 @@ def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
     second = following.writer()
     following.write_pages(second, 1, *rows(11))
     second.close()
-    fresh = following.writer(asked=RunOptions(fresh=True))
+    fresh = following.writer(asked=RunOptions(restart=True))
     assert fresh.position.mode == "full"
     assert following.write_pages(fresh, 1, *rows(10, 11)) == 2
     fresh.complete(WHEN)
@@ -229,7 +229,7 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
     writer.close()
-    anew = run.writer("other filters", asked=RunOptions(fresh=True))
+    anew = run.writer("other filters", asked=RunOptions(restart=True))
     assert anew.position.rows == 0
     anew.close()
 
@@ -244,13 +244,13 @@ def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run
     second.complete(WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
     assert same.writer().position.status == "complete"
-    sweep = same.writer(asked=RunOptions(sweep=True))
+    sweep = same.writer(asked=RunOptions(detect_deletions=True))
     assert (sweep.position.status, sweep.position.mode) == ("reading", "compared")
     same.write_pages(sweep, 1, *rows(10, 11, 12, 13))
     sweep.finish_passes("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
-    assert same.writer(asked=RunOptions(sweep=True)).position.status == "complete"
+    assert same.writer(asked=RunOptions(detect_deletions=True)).position.status == "complete"
     assert same.writer(asked=RunOptions(full=True)).position.mode == "full"
     same.close()
 
@@ -258,11 +258,11 @@ def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run
 def test_other_filters_are_refused(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
-    with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--restart"):
         run.writer("overdue ones")
     writer.complete(WHEN)
     following = again(run, "another run")
-    with pytest.raises(CheckpointRefused, match=r"other filters.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"other filters.*--restart"):
         following.writer("overdue ones")
     following.close()
 
@@ -290,7 +290,7 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     run.write_pages(first, 1, *rows(10, 11, 12))
     first.complete(WHEN)
     following = again(run, "second")
-    second = following.writer(asked=RunOptions(sweep=True))
+    second = following.writer(asked=RunOptions(detect_deletions=True))
     following.write_pages(second, 1, *rows(11))
     assert second.unseen() == ["10", "12"]
     second.mark_checked("10", ["10"], WHEN)
@@ -301,22 +301,22 @@ def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     (path,) = run.changes
     assert path.read_bytes() == b'{"invoice_id":"10","_deleted_time":"%s"}\n' % WHEN.encode()
     third = again(following, "third")
-    assert third.writer(asked=RunOptions(sweep=True)).unseen() == ["11", "12"]
+    assert third.writer(asked=RunOptions(detect_deletions=True)).unseen() == ["11", "12"]
     third.close()
 
 
 @pytest.mark.parametrize("place", [Origin("20345678", PLACE.host), Origin("10234695", "elsewhere")])
 def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Origin) -> None:
     with pytest.raises(CheckpointRefused, match=r"organization 10234695.*another place"):
-        Checkpoint.open(run.database, place, name="here", fresh=True)
+        Checkpoint.open(run.database, place, name="here", restart=True)
 
 
 def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> None:
     run.writer().close()
     run.database.execute("UPDATE _zoho_place SET form = 99")
-    with pytest.raises(CheckpointRefused, match=r"another version.*--fresh"):
+    with pytest.raises(CheckpointRefused, match=r"another version.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
-    anew = Checkpoint.open(run.database, PLACE, name="here", fresh=True)
+    anew = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     assert anew.positions() == []
 
 

@@ -23,7 +23,7 @@ def exported(run: Run, versions: dict[int, int], *, asked: RunOptions | None = N
     writer = run.writer(asked=asked)
     rows = [row(identity, version) for identity, version in versions.items()]
     run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
-    if asked is not None and asked.sweep:
+    if asked is not None and asked.detect_deletions:
         gone = writer.unseen()
         writer.mark_checked(gone[-1], gone, WHEN)
     writer.complete(WHEN)
@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
     """A full read and three later runs; 2 was changed twice, 3 is gone, 1 came back."""
     exported(Run(tmp_path), {1: 1, 2: 1, 3: 1})
     exported(Run(tmp_path, "b"), {2: 2, 4: 1})
-    exported(Run(tmp_path, "c"), {2: 3, 4: 1}, asked=RunOptions(sweep=True))
+    exported(Run(tmp_path, "c"), {2: 3, 4: 1}, asked=RunOptions(detect_deletions=True))
     exported(Run(tmp_path, "d"), {5: 1, 1: 2, 2: 3})
     return tmp_path
 

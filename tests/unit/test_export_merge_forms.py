@@ -65,12 +65,12 @@ def row(identity: int, version: int) -> bytes:
     return msgspec.json.encode(said)
 
 
-def exported(run: Run, versions: dict[int, int], *, sweep: bool = False) -> None:
+def exported(run: Run, versions: dict[int, int], *, detect_deletions: bool = False) -> None:
     """One run that finds the records in these versions; one that sweeps finds no others."""
-    writer = run.writer(asked=RunOptions(sweep=sweep))
+    writer = run.writer(asked=RunOptions(detect_deletions=detect_deletions))
     rows = [row(identity, version) for identity, version in versions.items()]
     run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
-    if sweep:
+    if detect_deletions:
         gone = writer.unseen()
         writer.mark_checked(gone[-1], gone, WHEN)
     writer.complete(WHEN)
@@ -81,7 +81,7 @@ def with_changes(path: Path, form: Format) -> Path:
     """A full read and three later runs; 2 was changed twice, 3 is gone, 1 came back."""
     exported(Run(path, form=form), {1: 1, 2: 1, 3: 1, 6: 1, 7: 1})
     exported(Run(path, "b", form=form), {2: 2, 4: 1})
-    exported(Run(path, "c", form=form), {2: 3, 4: 1, 6: 1, 7: 1}, sweep=True)
+    exported(Run(path, "c", form=form), {2: 3, 4: 1, 6: 1, 7: 1}, detect_deletions=True)
     exported(Run(path, "d", form=form), {5: 1, 1: 2, 2: 3})
     return path
 

@@ -44,7 +44,9 @@ def test_a_list_is_read_by_what_it_can_do(
     assert choose(facts, known=False, watermark=1.0, capabilities=capabilities) == "full"
     assert choose(facts, known=True, watermark=None, capabilities=capabilities) == "compared"
     assert choose(facts, known=True, watermark=1.0, capabilities=capabilities, full=True) == "full"
-    swept = choose(facts, known=True, watermark=1.0, capabilities=capabilities, sweep=True)
+    swept = choose(
+        facts, known=True, watermark=1.0, capabilities=capabilities, detect_deletions=True
+    )
     assert swept == "compared"
 
 

@@ -1,8 +1,10 @@
-"""Looking at one's data from the command line: tables for people, exact rows for programs."""
+"""`list` and `call`: tables for people, exact rows for programs."""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import os
 import shutil
@@ -29,10 +31,10 @@ async def sandbox() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture
 def command(sandbox: Sandbox, tmp_path: Path) -> Command:
-    """Runs the command in a process of its own: its exit code, stdout and stderr."""
+    """Runs the command in another process: its exit code, stdout and stderr."""
     environ = {**os.environ, **sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)}
 
-    async def carry_out(*arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
+    async def run_command(*arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *arguments),
             env=environ | {"COLUMNS": "100"},
@@ -43,7 +45,7 @@ def command(sandbox: Sandbox, tmp_path: Path) -> Command:
         out, err = await process.communicate(stdin)
         return process.returncode, out.decode(), err.decode()
 
-    return carry_out
+    return run_command
 
 
 async def test_a_pipe_gets_every_row_as_zoho_wrote_it(sandbox: Sandbox, command: Command) -> None:
@@ -52,16 +54,14 @@ async def test_a_pipe_gets_every_row_as_zoho_wrote_it(sandbox: Sandbox, command:
     assert out.encode().splitlines() == sandbox.truth("contacts")
 
 
-async def test_rows_stop_where_they_are_told_to_and_read_no_more(
-    sandbox: Sandbox, command: Command
-) -> None:
+async def test_rows_limits_the_rows_and_the_page_size(sandbox: Sandbox, command: Command) -> None:
     code, out, _ = await command("list", "contacts", "--rows", "3", "--output", "json")
     assert code == 0
     assert json.loads(out) == [json.loads(row) for row in sandbox.truth("contacts")[:3]]
     assert sandbox.arrivals[0].query["per_page"] == "3"
 
 
-async def test_a_table_shows_what_people_look_for(sandbox: Sandbox, command: Command) -> None:
+async def test_a_table_starts_with_id_and_number(sandbox: Sandbox, command: Command) -> None:
     code, out, err = await command("list", "invoices", "--output", "table", "--rows", "2")
     assert (code, err) == (0, "")
     head, first, second = out.splitlines()
@@ -71,9 +71,30 @@ async def test_a_table_shows_what_people_look_for(sandbox: Sandbox, command: Com
     assert second.split()[:2] == [rows[1]["invoice_id"], rows[1]["invoice_number"]]
 
 
-async def test_a_filter_that_the_list_does_not_have_is_one_sentence(
+async def test_csv_has_a_header_and_the_columns_that_were_asked_for(
     sandbox: Sandbox, command: Command
 ) -> None:
+    columns = ("--columns", "contact_name", "--columns", "contact_id")
+    code, out, err = await command("list", "contacts", "--output", "csv", *columns)
+    assert (code, err) == (0, "")
+    rows = [json.loads(row) for row in sandbox.truth("contacts")]
+    expected = [{name: row[name] for name in ("contact_name", "contact_id")} for row in rows]
+    assert list(csv.DictReader(io.StringIO(out))) == expected
+
+
+async def test_an_unknown_column_is_refused_with_a_suggestion(command: Command) -> None:
+    code, out, err = await command("list", "contacts", "--output", "csv", "--columns", "contct_id")
+    assert (code, out) == (2, "")
+    assert "contct_id" in err
+    assert "contact_id" in err
+
+
+async def test_tables_of_contacts_show_email_and_balance(command: Command) -> None:
+    _, out, _ = await command("list", "contacts", "--output", "table", "--rows", "3")
+    assert {"email", "outstanding_receivable_amo…"} & set(out.splitlines()[0].split())
+
+
+async def test_an_unknown_filter_is_an_error(sandbox: Sandbox, command: Command) -> None:
     code, out, err = await command("list", "contacts", "--filter", "stauts=active")
     assert (code, out) == (2, "")
     assert err.startswith("zoho-async: books.contacts has no filter 'stauts'")
@@ -137,7 +158,7 @@ async def test_a_dry_run_of_a_list_shows_the_request_that_would_be_sent(
         (["list", "contacts", "--rows", "0"], "rows"),
     ],
 )
-async def test_what_cannot_be_is_one_sentence(
+async def test_wrong_usage_is_one_sentence(
     command: Command, arguments: list[str], words: str
 ) -> None:
     code, out, err = await command(*arguments)
@@ -159,7 +180,7 @@ async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> N
     assert b"zoho-async" in out
 
 
-def test_columns_that_say_nothing_are_left_out() -> None:
+def test_columns_without_values_are_left_out() -> None:
     rows = [{"item_id": "1", "name": "A", "sku": "", "tax_id": "9", "rate": 5, "tags": [1]}]
     assert columns_of(rows, "item_id", 100) == ["item_id", "name", "rate"]
 

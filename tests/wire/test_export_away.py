@@ -15,8 +15,8 @@ from tests.support import export_databases
 from tests.support.export_databases import assert_current, export, sandbox, session
 from tests.support.killed_exports import Place, Server
 from tests.support.postgresql_server import PostgresqlServer
-from zoho_async.cli.export import place
-from zoho_async.cli.merging import merge_into_one
+from zoho_async.cli.export import parse_destination
+from zoho_async.cli.merge import merge_files
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import DestinationError, Export, ExportRunning, open_destination
 
@@ -146,11 +146,11 @@ def test_a_second_command_into_a_place_says_so_and_stops(
 
 def test_a_password_on_the_command_line_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigurationError, match="PGPASSWORD") as refused:
-        place("postgresql://zoho:s3cret@db.example/books", None, flatten=False)
+        parse_destination("postgresql://zoho:s3cret@db.example/books", None, flatten=False)
     assert "s3cret" not in str(refused.value)
-    assert place("postgresql://zoho@db.example/books", None, flatten=False).name
+    assert parse_destination("postgresql://zoho@db.example/books", None, flatten=False).name
 
 
 def test_a_database_is_not_merged(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="always holds the current state"):
-        merge_into_one(str(tmp_path / "books.db"), None, flatten=False, json=False)
+        merge_files(str(tmp_path / "books.db"), None, flatten=False, json=False)

@@ -215,7 +215,7 @@ def test_rows_marked_as_deleted_may_be_removed_from_a_database(
 ) -> None:
     assert command(*job(one_target.to))[0] == 0
     server.store().collection("contacts").remove(3)
-    assert command(*job(one_target.to, "--sweep"))[0] == 0
+    assert command(*job(one_target.to, "--detect-deletions"))[0] == 0
     sql(one_target, "DELETE FROM books_contacts WHERE _deleted_time IS NOT NULL")
     told = command.json(*job(one_target.to))
     assert (of(told)["mode"], of(told)["note"]) == ("changed", None)
@@ -226,7 +226,7 @@ def test_rows_marked_as_deleted_may_be_removed_from_a_database(
 def test_a_table_that_is_taken_away_from_an_interrupted_run_is_read_from_the_start(
     server: Sandbox, command: Command, one_target: Target, how: str
 ) -> None:
-    assert command(*job(one_target.to, "--budget", "2"))[0] == 3
+    assert command(*job(one_target.to, "--max-calls", "2"))[0] == 3
     tables = [one["name"] for one in one_target.ask(_TABLES[one_target.kind])]
     written = [name for name in ("books_contacts", "books_invoices") if name in tables]
     for name in written:
@@ -248,7 +248,7 @@ def test_a_view_in_the_place_of_a_table_is_refused(
         "CREATE VIEW books_contacts AS SELECT * FROM behind",
     )
     calls = server.calls
-    for options in ((), ("--full",), ("--fresh",)):
+    for options in ((), ("--full",), ("--restart",)):
         code, out, err = command(*job(one_target.to, *options))
         assert (code, out) == (2, "")
         assert "books_contacts is a view" in err
@@ -265,8 +265,8 @@ def test_rows_without_their_checkpoint_are_not_mixed_with_others(
     code, _, err = command(*job(one_target.to))
     assert (code, server.calls) == (2, calls)
     assert "the checkpoint of its export is not there" in err
-    assert "--fresh" in err
-    assert command(*job(one_target.to, "--fresh"))[0] == 0
+    assert "--restart" in err
+    assert command(*job(one_target.to, "--restart"))[0] == 0
     assert ids_in(one_target) == ids_of(server)
 
 
@@ -398,7 +398,7 @@ def test_files_without_their_checkpoint_are_replaced_only_when_that_is_asked_for
         assert f"{file} is there, but the checkpoint of its export is not" in err
         shutil.rmtree(to / ".zoho-export")
     assert file.read_bytes() == before
-    assert command(*job(to, "--fresh"))[0] == 0
+    assert command(*job(to, "--restart"))[0] == 0
     assert file.read_bytes().splitlines() == server.truth("books.contacts")
 
 
@@ -409,7 +409,7 @@ def test_a_merge_is_no_change_by_hand_and_does_not_hide_one(
     assert command(*job(to))[0] == 0
     change_some(server)
     assert command(*job(to))[0] == 0
-    merging = ("export", "--merge", "--to", str(to))
+    merging = ("merge", str(to))
     assert command(*merging)[0] == 0
     told = command.json(*job(to))
     assert (of(told)["mode"], of(told)["note"]) == ("changed", None)

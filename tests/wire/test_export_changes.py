@@ -115,13 +115,13 @@ async def test_a_sweep_marks_what_was_deleted_and_only_that(tmp_path: Path) -> N
         for name in SIZES:
             server.store().collection(name).remove(3)
         assert (await export(zoho, tmp_path)).rows == 0
-        summary = await export(zoho, tmp_path, sweep=True)
+        summary = await export(zoho, tmp_path, detect_deletions=True)
         assert {one.resource: one.deleted for one in summary.resources} == dict.fromkeys(SIZES, 1)
         for name in SIZES:
             (tombstone,) = rows(changes(tmp_path, name)[-1])
             assert tombstone.keys() == {IDS[name], "_deleted_time"}
         assert_current(server, tmp_path)
-        again = await export(zoho, tmp_path, sweep=True)
+        again = await export(zoho, tmp_path, detect_deletions=True)
         assert sum(one.deleted for one in again.resources) == 0
 
 
@@ -134,7 +134,7 @@ async def test_a_record_that_the_list_lost_but_zoho_still_has_is_not_taken_for_d
         hidden = projects.indexes
         projects.indexes = lambda: [one for one in hidden() if one != 5]  # type: ignore[method-assign]  # a list that hides a row
         projects.orders.clear()
-        summary = await export(zoho, tmp_path, "projects", sweep=True)
+        summary = await export(zoho, tmp_path, "projects", detect_deletions=True)
         assert of(summary, "books.projects").deleted == 0
         assert summary.calls == 2  # the list, and the question
 
@@ -144,10 +144,10 @@ async def test_a_refusal_to_answer_is_not_taken_for_a_deletion(tmp_path: Path) -
         await export(zoho, tmp_path, "projects")
         server.store().collection("projects").remove(4)
         server.faults.append(Fault(kind="code", path="*/projects/*", status=400, code=1000))
-        summary = await export(zoho, tmp_path, "projects", sweep=True)
+        summary = await export(zoho, tmp_path, "projects", detect_deletions=True)
         assert of(summary, "books.projects").deleted == 0
         server.faults.clear()
-        summary = await export(zoho, tmp_path, "projects", sweep=True)
+        summary = await export(zoho, tmp_path, "projects", detect_deletions=True)
         assert of(summary, "books.projects").deleted == 1
 
 
@@ -157,7 +157,12 @@ async def test_a_sweep_asks_about_no_more_records_than_it_may(tmp_path: Path) ->
         for index in range(5):
             server.store().collection("projects").remove(index)
         deleted = [
-            of(await export(zoho, tmp_path, "projects", sweep=True, sweep_calls=2), name).deleted
+            of(
+                await export(
+                    zoho, tmp_path, "projects", detect_deletions=True, max_deletion_checks=2
+                ),
+                name,
+            ).deleted
             for name in ["books.projects"] * 3
         ]
         assert deleted == [2, 2, 1]
@@ -318,7 +323,7 @@ async def written_during(server: Sandbox, zoho: Session, to: Path, seed: int, ed
         if of(summary, name).proven is not False:
             assert throughout <= set(written), name
     await export(zoho, to)
-    summary = await export(zoho, to, sweep=True)
+    summary = await export(zoho, to, detect_deletions=True)
     assert summary.done
     assert_current(server, to)
     return summary.calls

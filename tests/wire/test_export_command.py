@@ -42,16 +42,23 @@ class Server:
         return counts
 
     async def started(self, *options: str, **environ: str) -> Process:
+        minute = ("--minute", str(self.minute))
+        return await self.start(
+            "export", *SIZES, "--to", str(self.to), *minute, *options, **environ
+        )
+
+    async def start(self, *arguments: str, **environ: str) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", "export", *SIZES),
-            *("--to", str(self.to), "--minute", str(self.minute), *options),
+            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *arguments),
             env={**os.environ, **self.environ, **environ},
             stdout=PIPE,
             stderr=PIPE,
         )
 
     async def ended(self, *options: str, **environ: str) -> tuple[int | None, str, str]:
-        process = await self.started(*options, **environ)
+        return await self.result_of(await self.started(*options, **environ))
+
+    async def result_of(self, process: Process) -> tuple[int | None, str, str]:
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
@@ -103,6 +110,7 @@ async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path
         assert "books.invoices done: 6,000 rows" in err
         assert "done: 8,500 rows" in out
         assert "43 calls made, 43 the least possible, 0 refused" in out
+        assert out.splitlines()[-1] == "next: run the same command again to read only what changed"
 
 
 async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: Path) -> None:
@@ -125,12 +133,16 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
         told = json.loads(out)
         assert (code, told["rows"], told["calls"]) == (0, 0, len(SIZES))
         assert {one["mode"] for one in told["resources"]} == {"changed"}
-        code, out, _ = await server.ended("--sweep")
+        code, out, _ = await server.ended("--detect-deletions")
         assert (code, out.count("no changes")) == (0, len(SIZES))
-        code, out, _ = await server.ended("--probe", "--json")
+        code, out, _ = await server.result_of(
+            await server.start(
+                *("probe", *SIZES, "--to", str(server.to), "--minute", "1", "--json")
+            )
+        )
         assert (code, {one["mode"] for one in json.loads(out)["lists"]}) == (0, {"changed"})
         calls = server.state()["calls"]
-        code, out, _ = await server.ended("--merge")
+        code, out, _ = await server.result_of(await server.start("merge", str(server.to)))
         assert (code, "nothing to merge" in out) == (0, True)
         assert server.state()["calls"] == calls
         server.assert_whole()
@@ -139,11 +151,9 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--since", "yesterday"), "--since takes a moment"),
-        (("--sweep", "--full"), "give one of them"),
-        (("--sweep-calls", "3"), "is for --sweep"),
-        (("--probe", "--all-organizations"), "--organization"),
-        (("--merge",), "holds no export"),
+        (("--since", "yesterday"), "--since takes a date"),
+        (("--detect-deletions", "--full"), "give one of them"),
+        (("--max-deletion-checks", "3"), "needs --detect-deletions"),
     ],
 )
 async def test_wrong_usage_is_reported_in_one_sentence(
@@ -161,17 +171,17 @@ async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
     tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     async with serving(tmp_path, minute=4) as server:
-        process = await server.started("--fresh")
+        process = await server.started("--restart")
         await line_with(process.stderr, " done: ")
         process.send_signal(how)
         out, err = (text.decode() for text in await process.communicate())
         assert process.returncode == code
         assert "Traceback" not in err
         assert "stopped: " in out
-        advice = err[err.index("go on with: ") :].removeprefix("go on with: ")
+        advice = err[err.index("continue with: ") :].removeprefix("continue with: ")
         arguments = shlex.split(advice)
         assert arguments[:2] == ["zoho-async", "export"]
-        assert "--fresh" not in arguments
+        assert "--restart" not in arguments
         command = [sys.executable, "-m", "zoho_async.cli", *arguments[1:], "--json"]
         following = await asyncio.create_subprocess_exec(
             *command, env={**os.environ, **server.environ}, stdout=PIPE, stderr=PIPE

@@ -239,7 +239,7 @@ async def test_an_end_at_any_call_leaves_no_half_and_no_second_document(tmp_path
         await export(zoho, tmp_path / "whole", "invoices")
         for _ in range(40):
             try:
-                await export(zoho, tmp_path / "parts", "invoices", budget=12)
+                await export(zoho, tmp_path / "parts", "invoices", max_calls=12)
             except BudgetSpent:
                 continue
             break

@@ -185,7 +185,7 @@ async def test_details_asked_for_later_are_read_of_all_records_and_from_then_on(
         await export(zoho, tmp_path / "at once", "invoices", details=True)
         await export(zoho, place, "invoices")
         with pytest.raises(BudgetSpent):
-            await export(zoho, place, "invoices", details=True, budget=11)
+            await export(zoho, place, "invoices", details=True, max_calls=11)
         _, summary = await export(zoho, place, "invoices")
         assert 0 < summary.records < 30
         assert held(place) == held(tmp_path / "at once")
@@ -268,7 +268,7 @@ async def test_a_sweep_tells_of_the_children_of_a_deleted_parent(tmp_path: Path)
         all_rows = rows(tmp_path, "books/invoices.comments.jsonl")
         lost = {row[KEY] for row in all_rows if row["invoice_id"] == name}
         invoices.remove(index)
-        _, summary = await export(zoho, tmp_path, "invoices.comments", sweep=True)
+        _, summary = await export(zoho, tmp_path, "invoices.comments", detect_deletions=True)
         (part,) = (tmp_path / "books/invoices.comments.changes").iterdir()
         assert {row[KEY] for row in rows(tmp_path, str(part))} == lost
         assert summary.resources[0].deleted == len(lost) > 0
@@ -283,9 +283,9 @@ async def test_a_parent_with_pages_of_children_is_gone_on_with_after_an_end_betw
         for number in range(205):
             await zoho.request("POST", path, body={"description": f"comment {number}"})
         with pytest.raises(BudgetSpent):
-            await export(zoho, tmp_path, "invoices.comments", budget=2)
+            await export(zoho, tmp_path, "invoices.comments", max_calls=2)
         assert len(rows(tmp_path, "books/invoices.comments.jsonl.part")) == 200
-        _, summary = await export(zoho, tmp_path, "invoices.comments", budget=2)
+        _, summary = await export(zoho, tmp_path, "invoices.comments", max_calls=2)
         told = rows(tmp_path, "books/invoices.comments.jsonl")
         assert len({row[KEY] for row in told}) == len(told) == summary.rows > 205
 
@@ -446,7 +446,7 @@ async def test_a_run_makes_no_more_calls_than_its_budget_and_the_next_continues(
             runs += 1
             before = server.calls
             try:
-                await export(zoho, tmp_path / "parts", *ALL, details=True, files=True, budget=17)
+                await export(zoho, tmp_path / "parts", *ALL, details=True, files=True, max_calls=17)
             except BudgetSpent:
                 assert server.calls - before == 17
             else:
@@ -492,11 +492,11 @@ async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(
     names = ("invoices", "invoices.comments", "contacts.contact_persons")
     make: Any = {"sqlite": Sqlite, "duckdb": DuckDb}[kind]
     async with sandbox() as server, session(server) as zoho:
-        for place, budget in (("whole", None), ("parts", 40)):
+        for place, max_calls in (("whole", None), ("parts", 40)):
             for touched in range(2):  # a first run, and one that brings changes
                 while True:
                     to = make(tmp_path / f"{place}.{kind}")
-                    job = Export(zoho, names, to=to, details=True, budget=budget)
+                    job = Export(zoho, names, to=to, details=True, max_calls=max_calls)
                     try:
                         async with job:
                             await job.wait()
@@ -544,7 +544,7 @@ async def test_documents_asked_for_later_are_saved_of_all_records(tmp_path: Path
         await export(zoho, tmp_path / "at once", "invoices", files=True)
         await export(zoho, place, "invoices")
         with pytest.raises(BudgetSpent):
-            await export(zoho, place, "invoices", files=True, budget=12)
+            await export(zoho, place, "invoices", files=True, max_calls=12)
         await export(zoho, place, "invoices", files=True)
         assert held(place) == held(tmp_path / "at once")
 

@@ -107,12 +107,14 @@ async def test_killed_many_times_while_it_reads_single_records_it_ends_with_the_
 
 async def test_a_spent_budget_has_an_exit_code_and_a_way_to_go_on(tmp_path: Path) -> None:
     async with serving(0.6) as environ:
-        process = await started(tmp_path, environ, 0.6, tmp_path / "out", "--json", "--budget=30")
+        process = await started(
+            tmp_path, environ, 0.6, tmp_path / "out", "--json", "--max-calls=30"
+        )
         out, err = await process.communicate()
         told = json.loads(out)
         assert (process.returncode, told["status"], told["calls"]) == (3, "quota", 30), err
         assert "the budget of 30 calls is spent" in err.decode()
-        assert "--budget=30" in told["continue"]
+        assert "--max-calls=30" in told["continue"]
         assert "(50 of them for single records)" in err.decode()
         process = await started(tmp_path, environ, 0.6, tmp_path / "out", "--json")
         told = json.loads((await process.communicate())[0])
@@ -129,10 +131,10 @@ async def test_a_command_that_waits_for_the_next_day_says_so_and_can_be_interrup
         said = b""
         async for line in process.stderr:
             said += line
-            if b"going on in" in line:
+            if b"continuing in" in line:
                 break
         assert b"the export will wait for the day's reset" in said
         process.send_signal(signal.SIGINT)
         _, err = await asyncio.wait_for(process.communicate(), 20)
         assert (process.returncode, b"Traceback" in err) == (130, False)
-        assert b"go on with: " in err
+        assert b"continue with: " in err

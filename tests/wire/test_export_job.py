@@ -60,9 +60,9 @@ async def session(zoho: Sandbox, ledger: MemoryLedger | None = None) -> AsyncGen
 
 
 async def export(
-    zoho: Session, to: Path, resources: Sequence[str] = (), *, fresh: bool = False
+    zoho: Session, to: Path, resources: Sequence[str] = (), *, restart: bool = False
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, resources, to=to, fresh=fresh) as job:
+    async with Export(zoho, resources, to=to, restart=restart) as job:
         events = [event async for event in job]
     return events, job.summary
 
@@ -343,7 +343,7 @@ async def test_another_organization_is_refused_and_loses_nothing(tmp_path: Path)
         await export(zoho, tmp_path, ["items"])
         before = lines(tmp_path, "books.items")
         with pytest.raises(CheckpointRefused, match="another place"):
-            await export(zoho.for_organization("20345678"), tmp_path, ["items"], fresh=True)
+            await export(zoho.for_organization("20345678"), tmp_path, ["items"], restart=True)
         assert lines(tmp_path, "books.items") == before
 
 

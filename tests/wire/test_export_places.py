@@ -78,7 +78,7 @@ async def test_a_database_holds_the_current_state_after_every_run(target: Target
         assert gone(target) == set()
 
 
-@pytest.mark.parametrize("how", ["full", "fresh"])
+@pytest.mark.parametrize("how", ["full", "restart"])
 async def test_what_vanished_is_marked_by_the_next_full_read_and_kept(
     target: Target, how: str
 ) -> None:
@@ -108,7 +108,7 @@ async def test_a_sweep_marks_what_was_deleted(target: Target) -> None:
     async with sandbox() as zoho, session(zoho) as one:
         await export(one, target.to)
         zoho.store().collection("invoices").remove(5)
-        await export(one, target.to, sweep=True)
+        await export(one, target.to, detect_deletions=True)
         assert len(gone(target)) == 1
         assert_current(target, zoho)
 
@@ -180,7 +180,9 @@ async def test_a_directory_of_any_form_takes_exports_changes_and_merges(
         invoices = zoho.store().collection("invoices")
         invoices.change(7, {"reference_number": "CHANGED"})
         invoices.remove(3)
-        assert await export(one, str(tmp_path), sweep=True) == 1  # the form is remembered
+        assert (
+            await export(one, str(tmp_path), detect_deletions=True) == 1
+        )  # the form is remembered
         again = open_destination(tmp_path)
         assert isinstance(again, Directory)
         (merged,) = merge(again)

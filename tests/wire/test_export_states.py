@@ -63,7 +63,7 @@ def test_a_refusal_is_reported_once_and_again_if_it_changes(
     assert "books.items: " in err
     assert "Not here." in err
     assert "not complete: books.items" in err
-    assert "go on with" not in err
+    assert "continue with" not in err
     assert "done: 42 rows" in out
     code, out, err = command(*job)
     assert (code, "books.items" in out + err) == (0, False)
@@ -147,11 +147,11 @@ def test_a_spent_budget_comes_before_what_was_refused(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:
     server.faults.append(refusing("contacts"))
-    told = command.json(*job, "--budget", "2")
+    told = command.json(*job, "--max-calls", "2")
     assert (told["status"], told["exit_code"]) == ("quota", 3)
     assert {state for state, _ in states(told).values()} >= {"stopped"}
     assert told["continue"].startswith("zoho-async export contacts")
-    assert command(*job, "--strict", "--budget", "1")[0] == 3
+    assert command(*job, "--strict", "--max-calls", "1")[0] == 3
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) 
             "us (",
             "used today of 10000",
             " left",
-            "s ago",
+            "s old",
         ):
             assert word in out
         assert not any(secret in out + err for secret in secrets_of(zoho))
@@ -281,7 +281,7 @@ async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
 
         seen = await in_terminal(person)
         assert "the OS keyring" in seen
-        assert "1 is not among the account's: 10234695" in seen
+        assert "1 is not one of the account's: 10234695" in seen
         env["ZOHO_ORGANIZATION_ID"] = "10234695"
         status, out, err = await command(env, "export", "items", "--to", str(tmp_path / "out"))
         assert status == 0, out + err

@@ -15,13 +15,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from zoho_async.cli.sandbox import SandboxOrder, made
+from zoho_async.cli.sandbox import SandboxOptions, build
 from zoho_async.errors import ConfigurationError
 
 COMMAND = (sys.executable, "-W", "error", "-m", "zoho_async.cli", "sandbox", "--port", "0")
 
 
-def order(**changes: Any) -> SandboxOrder:
+def order(**changes: Any) -> SandboxOptions:
     usual: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 0,
@@ -36,7 +36,7 @@ def order(**changes: Any) -> SandboxOrder:
         "latency": "0",
         "faults": None,
     }
-    return SandboxOrder(**(usual | changes))
+    return SandboxOptions(**(usual | changes))
 
 
 @contextmanager
@@ -84,18 +84,18 @@ def test_it_serves_the_requested_data_and_stops_cleanly_on_a_signal(tmp_path: Pa
         _, told = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "export --to DIR --minute 1" in told
-    assert told.endswith("the sandbox is closed\n")
+    assert told.endswith("sandbox stopped\n")
     assert "Traceback" not in told
 
 
 def test_the_plan_sets_the_daily_and_concurrent_limits() -> None:
-    box = made(order(plan="free"))
+    box = build(order(plan="free"))
     assert (box.limits.per_day, box.limits.in_flight) == (1_000, 5)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_needs_no_permission(host: str) -> None:
-    made(order(host=host))
+    build(order(host=host))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_loopback_needs_no_permission(host: str) -> None:
     [
         ({"host": "0.0.0.0"}, "--open-to-network"),
         ({"host": "192.168.0.7"}, "--open-to-network"),
-        ({"plan": "gold"}, "--plan 'gold' is none of free"),
+        ({"plan": "gold"}, "unknown plan 'gold': use one of free"),
         ({"minute": 0.0}, "--minute"),
         ({"speed": 0.0}, "speed"),
         ({"organizations": ("acme",)}, "--organization"),
@@ -114,13 +114,13 @@ def test_loopback_needs_no_permission(host: str) -> None:
 )
 def test_an_invalid_option_gives_a_one_line_error(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        made(order(**changes))
+        build(order(**changes))
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_open_to_network_allows_any_address() -> None:
-    made(order(host="0.0.0.0", open_to_network=True))
+    build(order(host="0.0.0.0", open_to_network=True))
 
 
 def test_an_error_in_the_faults_names_the_file(tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ def test_an_error_in_the_faults_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"faults\.toml: fault 1: kind must be one of .*'dorp'"
     ):
-        made(order(faults=file))
+        build(order(faults=file))
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="no text in UTF-8"):
-        made(order(faults=file))
+    with pytest.raises(ConfigurationError, match="it is not UTF-8"):
+        build(order(faults=file))
 
 
 def test_a_sandbox_starts_and_answers_within_300_ms_of_cpu_time() -> None:

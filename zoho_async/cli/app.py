@@ -1,4 +1,4 @@
-"""The command line: its subcommands, and what is said of wrong usage."""
+"""The subcommands, and the error for wrong usage."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
 from zoho_async.cli import options, outcome
-from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, Connection
+from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.safe import print, replace_what_streams_lack
+from zoho_async.cli.safe import print, replace_unencodable
 from zoho_async.errors import ZohoError
 
 app: Final = App(
     name="zoho-async",
     version=__version__,
-    help="Zoho Books, Invoice, Billing and Inventory: export every row once, look, call any path.",
+    help="Export, list and call Zoho Books, Invoice, Billing and Inventory.",
     help_epilogue="Try it without an account: `zoho-async export --sandbox --to demo`",
     help_format="markdown",
     default_parameter=Parameter(negative=""),
@@ -32,26 +32,24 @@ app.command(limits_app)
 def export(
     *resources: options.Resource,
     to: options.To,
-    format: options.FileFormat = None,
-    flatten: options.Flatten = False,
-    sandbox: options.InSandbox = False,
-    json: options.AsJson = False,
-    filter: options.Filters = (),
-    fresh: options.Fresh = False,
-    full: options.Full = False,
-    since: options.Since = None,
-    sweep: options.SweepDeleted = False,
-    sweep_calls: options.SweepCalls = None,
     details: options.Details = False,
     files: options.DocumentFiles = False,
+    since: options.Since = None,
+    filter: options.Filters = (),
+    full: options.Full = False,
+    detect_deletions: options.DetectDeletions = False,
+    json: options.AsJson = False,
+    sandbox: options.InSandbox = False,
+    format: options.FileFormat = None,
+    flatten: options.Flatten = False,
     files_to: options.DocumentFolder = None,
+    restart: options.Restart = False,
+    max_calls: options.MaxCalls = None,
+    max_deletion_checks: options.MaxDeletionChecks = None,
+    until_done: options.UntilDone = False,
     strict: options.Strict = False,
     accept: options.Accept = (),
     accept_shorter: options.AcceptShorter = False,
-    budget: options.CallBudget = None,
-    until_done: options.UntilDone = False,
-    merge: options.Merge = False,
-    probe: options.Probe = False,
     all_organizations: options.AllOrganizations = False,
     profile: options.ProfileName = None,
     organization: options.Organization = None,
@@ -63,48 +61,44 @@ def export(
     redis: options.RedisServer = None,
     minute: options.SandboxMinute = None,
 ) -> int:
-    """Export lists of an organization into files or a database, each row once.
+    """Export lists to files or a database. Each row is written once.
 
-    The account comes from `zoho-async login`, or from the environment, which wins:
-    `ZOHO_CLIENT_ID`, `ZOHO_CLIENT_SECRET`, `ZOHO_REFRESH_TOKEN`, `ZOHO_ORGANIZATION_ID`,
-    `ZOHO_REGION`.
+    The first run reads everything. Run the same command again to continue an interrupted export or
+    to read what changed. `zoho-async login` sets up the account.
 
-    The first run reads everything. The same command again reads what changed since: a database
-    then holds the current state, a directory files beside the first ones, which `--merge` makes one
-    of. An interrupted export goes on.
+    - Everything, to files: `zoho-async export --to backup`
+    - Some lists, to a database: `zoho-async export invoices contacts --to books.duckdb`
+    - With line items and PDFs: `zoho-async export invoices --details --files --to backup`
+    - Later runs write changes to other files. To combine them: `zoho-async merge backup`
     """
-    from zoho_async.cli.export import Order
-    from zoho_async.cli.export import export as carry_out
-    from zoho_async.cli.merging import merge_into_one
+    from zoho_async.cli.export import ExportOptions
+    from zoho_async.cli.export import export as run_export
     from zoho_async.cli.whoami import note_if_overruled
 
-    if merge:
-        return merge_into_one(to, format, flatten=flatten, json=json)
     note_if_overruled(profile)
 
-    return carry_out(
-        Order(
+    return run_export(
+        ExportOptions(
             resources=resources or (SANDBOX_LISTS if sandbox else ()),
             to=to,
             format=format,
             flatten=flatten,
             filters=filter,
-            fresh=fresh,
+            restart=restart,
             full=full,
             since=since,
-            sweep=sweep,
-            sweep_calls=sweep_calls,
+            detect_deletions=detect_deletions,
+            max_deletion_checks=max_deletion_checks,
             details=details,
             files=files_to or files,
             strict=strict,
             accept=accept,
             accept_shorter=accept_shorter,
-            budget=budget,
+            max_calls=max_calls,
             until_done=until_done,
-            probe=probe,
             all_organizations=all_organizations,
         ),
-        Connection(
+        ConnectionOptions(
             sandbox=sandbox,
             profile=profile,
             organization=organization,
@@ -122,6 +116,61 @@ def export(
     )
 
 
+@app.command(help_epilogue="For example: `zoho-async merge backup`")
+def merge(
+    directory: options.MergeDirectory,
+    *,
+    format: options.FileFormat = None,
+    flatten: options.Flatten = False,
+    json: options.AsJson = False,
+) -> int:
+    """Combine an export and its later changes into one file per list. Makes no API calls."""
+    from zoho_async.cli.merge import merge_files
+
+    return merge_files(directory, format, flatten=flatten, json=json)
+
+
+@app.command(help_epilogue="For example: `zoho-async probe invoices contacts --to backup`")
+def probe(
+    *resources: options.Resource,
+    to: options.ProbeTo = None,
+    json: options.AsJson = False,
+    sandbox: options.InSandbox = False,
+    profile: options.ProfileName = None,
+    organization: options.Organization = None,
+    region: options.Region = None,
+    limit: options.Limit = 90,
+    burst: options.Burst = 10,
+    plan: options.Plan = None,
+    ledger: options.LedgerFile = None,
+    redis: options.RedisServer = None,
+    minute: options.SandboxMinute = None,
+) -> int:
+    """Test which lists can be filtered by change. Makes up to 3 API calls per list."""
+    from zoho_async.cli.probe import probe_lists
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(profile)
+    return probe_lists(
+        resources or (SANDBOX_LISTS if sandbox else ()),
+        to,
+        ConnectionOptions(
+            sandbox=sandbox,
+            profile=profile,
+            organization=organization,
+            region=region,
+            limit=limit,
+            burst=burst,
+            plan=plan,
+            minute=minute,
+            ledger=ledger,
+            redis=redis,
+        ),
+        environ=os.environ,
+        json=json,
+    )
+
+
 @limits_app.default
 def limits(
     *,
@@ -135,11 +184,11 @@ def limits(
     ledger: options.LedgerFile = None,
     redis: options.RedisServer = None,
 ) -> int:
-    """Show how far the organization's limits are used, by the shared ledger; calls nobody."""
+    """Show how much of the limits is used. Makes no API calls."""
     from zoho_async.cli.limits import limits as show
 
     return show(
-        Connection(
+        ConnectionOptions(
             organization=organization,
             region=region,
             limit=limit,
@@ -184,19 +233,19 @@ def list_(
     region: options.Region = None,
     ledger: options.LedgerFile = None,
 ) -> int:
-    """Show the rows of a list: a table in a terminal, JSON Lines as Zoho wrote them in a pipe."""
-    from zoho_async.cli.list import Wanted, list_rows
+    """Show the rows of a list: a table in a terminal, JSON Lines in a pipe."""
+    from zoho_async.cli.list import ListOptions, list_rows
     from zoho_async.cli.pairs import read_pairs
 
     return list_rows(
-        Wanted(
+        ListOptions(
             resource=resource,
             filters=read_pairs(filter, "--filter"),
             rows=rows,
             columns=columns,
             form=output,
         ),
-        Connection(
+        ConnectionOptions(
             sandbox=sandbox,
             profile=profile,
             organization=organization,
@@ -223,12 +272,12 @@ def call(
     region: options.Region = None,
     ledger: options.LedgerFile = None,
 ) -> int:
-    """Call any path of the API, within the limits, and print the reply's JSON."""
+    """Call any API path within the limits and print the JSON reply."""
     from zoho_async.cli.call import CallOptions, full_path, read_body
-    from zoho_async.cli.call import call as carry_out
+    from zoho_async.cli.call import call as run_call
     from zoho_async.cli.pairs import read_pairs
 
-    return carry_out(
+    return run_call(
         CallOptions(
             method=method,
             path=full_path(path),
@@ -236,7 +285,7 @@ def call(
             body=read_body(body),
             product=product,
         ),
-        Connection(
+        ConnectionOptions(
             sandbox=sandbox,
             profile=profile,
             organization=organization,
@@ -250,7 +299,7 @@ def call(
 
 @app.command
 def resources(*, json: options.AsLines = False) -> int:
-    """List what can be exported, and how a run proves that each list is complete."""
+    """Show the lists that can be exported and whether they can be proven complete."""
     from zoho_async.cli.resources import list_resources
 
     return list_resources(json=json)
@@ -269,17 +318,17 @@ def login(
     port: options.CallbackPort = 8976,
     keyring: options.UseKeyring = True,
 ) -> int:
-    """Get an account ready: ask for a client, obtain a refresh token, choose the organization.
+    """Set up an account: client, refresh token and organization.
 
-    Secrets are asked for, never given as arguments.
+    The command asks for secrets. They are never arguments.
     """
-    from zoho_async.cli import login as room
+    from zoho_async.cli import login as login_command
     from zoho_async.cli import whoami as who
 
     if check:
         return who.check(None if profile == "default" else profile, os.environ)
-    return room.login(
-        room.LoginOrder(
+    return login_command.login(
+        login_command.LoginOptions(
             profile=profile,
             resources=resources,
             write=write,
@@ -296,7 +345,7 @@ def login(
 
 @app.command
 def logout(*, profile: options.ProfileName = None) -> int:
-    """Revoke the refresh token of an account and forget it."""
+    """Revoke the refresh token of a saved account and delete the account."""
     from zoho_async.cli import whoami as who
 
     return who.logout(profile, os.environ)
@@ -304,7 +353,7 @@ def logout(*, profile: options.ProfileName = None) -> int:
 
 @app.command
 def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = False) -> int:
-    """Say which account is called: region, scopes, organizations, token age, the day's quota."""
+    """Show the account: region, scopes, organizations, token age and daily quota."""
     from zoho_async.cli import whoami as who
 
     who.note_if_overruled(profile)
@@ -313,7 +362,7 @@ def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = Fa
 
 @app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
 def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
-    """Print the least scopes for a job, as the API console takes them."""
+    """Print the scopes that a job needs, in the form that the API console takes."""
     from zoho_async.description import scopes_for
 
     print(",".join(scopes_for(resources or ["books"], write=write)))
@@ -336,14 +385,14 @@ def sandbox(
     latency: options.Latency = "0",
     faults: options.FaultsFile = None,
 ) -> int:
-    """Serve a local Zoho with made-up data, and print the environment that points clients at it.
+    """Serve a local Zoho with sample data and print the environment for its clients.
 
-    The page at its address shows its records, calls, limits and faults while it runs.
+    Its address opens a page with its records, calls, limits and faults.
     """
-    from zoho_async.cli.sandbox import SandboxOrder, serve
+    from zoho_async.cli.sandbox import SandboxOptions, serve
 
     return serve(
-        SandboxOrder(
+        SandboxOptions(
             host=host,
             port=port,
             open_to_network=open_to_network,
@@ -362,14 +411,14 @@ def sandbox(
 
 @app.command(help_epilogue=options.COMPLETION_EPILOGUE)
 def completion(shell: options.Shell) -> int:
-    """Print the script that completes this command in a shell."""
+    """Print the completion script for a shell."""
     print(app.generate_completion(shell=shell))
     return outcome.DONE
 
 
 def run() -> int:
-    """Carry out the process's command line; the exit code. What is wrong is one sentence."""
-    replace_what_streams_lack()
+    """Run the command line and return the exit code. An error is one sentence."""
+    replace_unencodable()
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"
@@ -383,7 +432,7 @@ def run() -> int:
         return outcome.exit_code(error)
     except KeyboardInterrupt:
         return outcome.INTERRUPTED
-    except BrokenPipeError:  # whoever read stdout has gone; nothing more may be written there
+    except BrokenPipeError:  # the reader of stdout has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return outcome.FAILED
     return code if isinstance(code, int) else outcome.DONE
@@ -394,7 +443,7 @@ def _say(sentence: str) -> None:
 
 
 def _sentence(wrong: CycloptsError) -> str:
-    """cyclopts' own words on one line, and where to learn more."""
+    """The message of cyclopts on one line, with the command that shows help."""
     text = " ".join(str(wrong).split()).rstrip(".")
     command = " ".join(["zoho-async", *(wrong.command_chain or ())])
-    return f"{text} (`{command} --help` shows how)"
+    return f"{text} (see `{command} --help`)"

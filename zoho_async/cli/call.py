@@ -1,4 +1,4 @@
-"""``zoho-async call``: one call of any path, for what has no function or just to look."""
+"""``zoho-async call``: calls any API path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.output import as_text
 from zoho_async.cli.safe import print
@@ -29,7 +29,7 @@ _STDIN: Final = "@-"
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as the command line names it; ``path`` begins after the API's version."""
+    """The options of one call. ``path`` begins after the API's version."""
 
     method: str
     path: str
@@ -40,61 +40,67 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def call(
-    asked: CallOptions, wanted: Connection, *, environ: Mapping[str, str], dry_run: bool
+    options: CallOptions, wanted: ConnectionOptions, *, environ: Mapping[str, str], dry_run: bool
 ) -> int:
-    """Make the call and print its reply; with ``dry_run`` print the request and send nothing.
+    """Make the call and print its reply. With ``dry_run`` print the request and send nothing.
 
     Raises what the call raises, and `Interrupted`.
     """
-    print(asyncio.run(interruptible(_carried_out(asked, wanted, environ, dry_run))))
+    print(asyncio.run(interruptible(_call(options, wanted, environ, dry_run))))
     return outcome.DONE
 
 
-async def _carried_out(
-    asked: CallOptions, wanted: Connection, environ: Mapping[str, str], dry_run: bool
+async def _call(
+    options: CallOptions, wanted: ConnectionOptions, environ: Mapping[str, str], dry_run: bool
 ) -> str:
     async with connected(wanted, environ, lambda event: None, organization=False) as zoho:
         if dry_run:
-            return shown(asked, zoho)
+            return request_text(options, zoho)
         reply = await zoho.request(
-            asked.method, asked.path, query=asked.query, body=asked.body, product=asked.product
+            options.method,
+            options.path,
+            query=options.query,
+            body=options.body,
+            product=options.product,
         )
         return as_text(reply)
 
 
-def shown(asked: CallOptions, zoho: Session) -> str:
-    """The request as it would go out, its token hidden."""
-    if asked.product not in PRODUCTS:
-        raise ConfigurationError(f"product {asked.product!r} is none of {', '.join(PRODUCTS)}")
+def request_text(options: CallOptions, zoho: Session) -> str:
+    """The request as it would be sent, with the token hidden."""
+    if options.product not in PRODUCTS:
+        raise ConfigurationError(
+            f"unknown product {options.product!r}: use one of {', '.join(PRODUCTS)}"
+        )
     call = Call(
         request=Request(
-            asked.method.upper(), asked.path, None if asked.per_user else zoho.organization
+            options.method.upper(), options.path, None if options.per_user else zoho.organization
         ),
-        product=PRODUCTS[asked.product],
+        product=PRODUCTS[options.product],
         options=Options(),
         caller=None,
-        query=asked.query,
-        body=None if asked.body is UNSET else encode(asked.body),
+        query=options.query,
+        body=None if options.body is UNSET else encode(options.body),
     )
     lines = [f"{call.request.method} {call.url(zoho.api_url)}"]
     headers = {"Accept": JSON, **call.all_headers(_HIDDEN)}
     lines += [f"{name}: {value}" for name, value in sorted(headers.items())]
-    if asked.body is not UNSET:
-        lines += ["", as_text(asked.body)]
+    if options.body is not UNSET:
+        lines += ["", as_text(options.body)]
     return "\n".join(lines)
 
 
 def full_path(path: str) -> str:
-    """``path`` with its leading slash. Raises `ConfigurationError` for one that cannot be."""
+    """``path`` with its leading slash. Raises `ConfigurationError` for an invalid path."""
     if "?" in path:
-        raise ConfigurationError(f"the path {path!r} holds a query; give it as --query NAME=VALUE")
+        raise ConfigurationError(f"the path {path!r} has a query: give it as --query NAME=VALUE")
     return checked_path(path if path.startswith("/") else f"/{path}")
 
 
 def read_body(text: str | None) -> Any | UnsetType:
-    """JSON as given, from ``@FILE``, or from stdin (``@-``); unset for None.
+    """The JSON body: literal, from ``@FILE``, or from stdin (``@-``). Unset for None.
 
-    Raises `ConfigurationError` for what is no JSON.
+    Raises `ConfigurationError` if it is not JSON.
     """
     if text is None:
         return UNSET

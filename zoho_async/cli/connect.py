@@ -1,4 +1,4 @@
-"""The session that an order of the command line needs: a real account, or a sandbox of its own."""
+"""Opens the session of a command: a real account, or a sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoho_async.runtime import ledger_path, open_ledger, token_store
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
-#: What ``--sandbox`` holds: the lists of a small firm, the same rows every time.
+#: The sample data of ``--sandbox``: the same rows every time.
 SANDBOX_SIZES: Final = {
     "books.contacts": 1_500,
     "books.items": 1_000,
@@ -27,15 +27,15 @@ SANDBOX_SIZES: Final = {
     "books.projects": 300,
 }
 SANDBOX_SEED: Final = 1
-#: The lists that have rows in it.
+#: The lists that have rows in the sandbox.
 SANDBOX_LISTS: Final = tuple(sorted((*SANDBOX_SIZES, "books.organizations")))
 
 _ZOHO_MINUTE: Final = 60.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to call, and how fast. ``minute`` is for sandboxes whose minute is a shorter one."""
+class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The account and its limits. ``minute`` is for sandboxes with a shorter minute."""
 
     sandbox: bool = False
     profile: str | None = None
@@ -51,15 +51,15 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def connected(
-    wanted: Connection,
+    wanted: ConnectionOptions,
     environ: Mapping[str, str],
     observer: Observer,
     *,
     organization: bool = True,
 ) -> AsyncGenerator[Session]:
-    """The session, with all that stands behind it. Raises `ConfigurationError`.
+    """Open a session with its ledger and token store. Raises `ConfigurationError`.
 
-    ``organization`` says that one must be named.
+    ``organization`` says that the user must name one.
     """
     async with AsyncExitStack() as stack:
         limits = _limits(wanted)
@@ -71,9 +71,7 @@ async def connected(
                     "and --profile"
                 )
             if wanted.redis:
-                raise ConfigurationError(
-                    "--sandbox shares its limits with nobody: leave out --redis"
-                )
+                raise ConfigurationError("--sandbox has its own limits: leave out --redis")
             sandbox = Sandbox(
                 seed=SANDBOX_SEED, sizes=SANDBOX_SIZES, minute=wanted.minute or _ZOHO_MINUTE
             )
@@ -85,8 +83,8 @@ async def connected(
             profile = chosen_profile(wanted.profile, environ)
             if profile is None and not names_credentials(environ):
                 raise ConfigurationError(
-                    "no account is known: run `zoho-async login`, or set the environment variables "
-                    "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
+                    "no account is configured: run `zoho-async login`, or set the environment "
+                    "variables ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
                 )
             environ = _settings(wanted, environ)
             ledger = _ledger(wanted, environ)
@@ -100,12 +98,12 @@ async def connected(
         if organization and session.organization is None:
             raise ConfigurationError(
                 "no organization is named: set ZOHO_ORGANIZATION_ID or give --organization "
-                "(its id is in Zoho's web app under the organization's name)"
+                "(Zoho's web app shows the id under the organization's name)"
             )
         yield session
 
 
-def _limits(wanted: Connection) -> Limits:
+def _limits(wanted: ConnectionOptions) -> Limits:
     limits = Limits(limit=wanted.limit, burst=wanted.burst)
     if wanted.plan is not None:
         limits = Limits.for_plan(wanted.plan, limit=wanted.limit, burst=wanted.burst)
@@ -116,13 +114,13 @@ def _limits(wanted: Connection) -> Limits:
     )
 
 
-def _ledger(wanted: Connection, environ: Mapping[str, str]) -> Ledger:
-    """The ledger that is named, on the command line before the environment; else the user's file.
+def _ledger(wanted: ConnectionOptions, environ: Mapping[str, str]) -> Ledger:
+    """The ledger of the options, else of the environment, else the user's file.
 
-    No message repeats a URL, which may hold a password.
+    No message repeats a URL, because a URL may hold a password.
     """
     if wanted.redis and wanted.ledger:
-        raise ConfigurationError("the limits are kept in one place: give --redis or --ledger")
+        raise ConfigurationError("--redis and --ledger cannot be combined: give one of them")
     redis = redis_ledger(wanted.redis, {} if wanted.ledger else environ)
     return redis or open_ledger(wanted.ledger or ledger_path(environ))
 
@@ -131,8 +129,8 @@ def redis_ledger(url: str | None, environ: Mapping[str, str]) -> RedisLedger | N
     """The ledger at ``url`` or the environment's ``ZOHO_REDIS_URL``; None if neither is named."""
     if url and _holds_password(url):
         raise ConfigurationError(
-            "a password on the command line can be seen by others: set ZOHO_REDIS_URL to the URL "
-            "instead of --redis"
+            "other users can see a password on the command line: set ZOHO_REDIS_URL instead of "
+            "--redis"
         )
     named = url or environ.get("ZOHO_REDIS_URL")
     return RedisLedger(named) if named else None
@@ -143,17 +141,15 @@ def _holds_password(url: str) -> bool:
         parts = urlsplit(url)
         return bool(parts.password) or "password" in parse_qs(parts.query)
     except ValueError:
-        return False  # nor is it a URL
+        return False  # not a URL
 
 
-def _settings(wanted: Connection, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment over the profile, with the options of the command line over both."""
+def _settings(wanted: ConnectionOptions, environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings: options first, then the environment, then the profile."""
     options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
     settings = profile_settings(wanted.profile, environ)
     settings |= {name: value for name, value in options.items() if value}
     host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname
     if wanted.minute is not None and host not in _LOOPBACK:
-        raise ConfigurationError(
-            "--minute is for sandboxes only: Zoho's minute has 60 seconds; leave it out"
-        )
+        raise ConfigurationError("--minute is for sandboxes only: leave it out")
     return settings

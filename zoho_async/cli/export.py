@@ -1,4 +1,4 @@
-"""``zoho-async export``: runs an `Export`, shows it, and ends with an exit code."""
+"""``zoho-async export``: runs an `Export`, shows its progress and returns the exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,12 +17,11 @@ from rich.console import Console
 
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import outcome, report
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.pairs import read_pairs
-from zoho_async.cli.probing import probe_lists
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
 from zoho_async.cli.terminal import Terminal
@@ -47,71 +46,78 @@ from zoho_async.session import Session
 #: Options that take no value.
 _FLAGS: Final = frozenset(
     {
-        *("--flatten", "--sandbox", "--json", "--fresh", "--full", "--sweep", "--details"),
+        *(
+            "--flatten",
+            "--sandbox",
+            "--json",
+            "--restart",
+            "--full",
+            "--detect-deletions",
+            "--details",
+        ),
         *("--files", "--strict", "--accept-shorter", "--until-done", "--all-organizations"),
     }
 )
-#: Seconds between two looks at the limits.
-_LOOK: Final = 0.5
+#: Seconds between two refreshes of the limits.
+_REFRESH: Final = 0.5
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line asks to be exported."""
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one export."""
 
     resources: tuple[str, ...]
     to: str
     format: str | None = None
     flatten: bool = False
     filters: Sequence[str] = ()
-    fresh: bool = False
+    restart: bool = False
     full: bool = False
     since: str | None = None
-    sweep: bool = False
-    sweep_calls: int | None = None
+    detect_deletions: bool = False
+    max_deletion_checks: int | None = None
     details: bool = False
     files: Path | bool = False
     strict: bool = False
     accept: Sequence[str] = ()
     accept_shorter: bool = False
-    budget: int | None = None
+    max_calls: int | None = None
     until_done: bool = False
-    probe: bool = False
     all_organizations: bool = False
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """Shows progress."""
 
     def __enter__(self) -> Display: ...
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, event: ExportEvent) -> None:
-        """Show what ``event`` tells."""
+        """Show ``event``."""
         ...
 
     def note(self, text: str) -> None:
-        """Say ``text`` once."""
+        """Print ``text`` once."""
         ...
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Update the figures."""
         ...
 
 
 def export(
-    order: Order,
-    wanted: Connection,
+    order: ExportOptions,
+    wanted: ConnectionOptions,
     *,
     environ: Mapping[str, str],
     command: Sequence[str],
     json: bool,
 ) -> int:
-    """Carry out ``order`` and tell its end; the exit code.
+    """Run the export and print its result; the exit code.
 
-    ``command`` are the arguments that the process was given: with them it can go on.
+    ``command`` holds the arguments of the process. They make the command that continues the export.
     """
-    run = _Run(order, wanted, environ, json=json)
-    error = run.carry_out()
+    run = _Run(order, wanted, environ)
+    error = run.run()
     summary = run.summary
     sentence = str(error) if error is not None else None
     problems: list[str] = []
@@ -125,23 +131,26 @@ def export(
         if error is None and ended:
             sentence = f"not complete: {', '.join(one.resource for one in ended)}"
     if isinstance(error, Interrupted):
-        sentence = "interrupted; what was written stays"
-    go_on = _continuing(order, command, error, summary, code)
-    if summary is not None and not json and not order.probe:
+        sentence = "interrupted; written rows are kept"
+    next_command = _continuing(order, command, error, summary, code)
+    if summary is not None and not json:
         print("\n".join(report.as_lines(summary)))
     for problem in problems:
         print(f"zoho-async: {problem}", file=sys.stderr)
     if sentence:
         print(f"zoho-async: {sentence}", file=sys.stderr)
-    if go_on:
-        print(f"go on with: {go_on}", file=sys.stderr)
-    if json and not (order.probe and error is None):
-        print(report.as_json(summary, code=code, error=sentence, go_on=go_on))
+    if next_command:
+        print(f"continue with: {next_command}", file=sys.stderr)
+    elif summary is not None and code == outcome.DONE and not json:
+        for line in next_step(order, summary, sandbox=wanted.sandbox):
+            print(line)
+    if json:
+        print(report.as_json(summary, code=code, error=sentence, next_command=next_command))
     return code
 
 
 def _continuing(
-    order: Order,
+    order: ExportOptions,
     command: Sequence[str],
     error: ZohoError | Interrupted | None,
     summary: Summary | None,
@@ -151,13 +160,13 @@ def _continuing(
     if isinstance(error, DestinationChanged):
         words = [*_of_one(error.resource, order, command), error.option]
     elif summary is not None and code not in (outcome.DONE, outcome.INCOMPLETE, outcome.USAGE):
-        words = [one for one in command if one != "--fresh"]
+        words = [one for one in command if one != "--restart"]
     else:
         return None
     return shlex.join(["zoho-async", *words])
 
 
-def _of_one(resource: str, order: Order, command: Sequence[str]) -> list[str]:
+def _of_one(resource: str, order: ExportOptions, command: Sequence[str]) -> list[str]:
     """``command`` for ``resource`` alone."""
     head, *words = command
     named = list(order.resources)
@@ -173,20 +182,22 @@ def _of_one(resource: str, order: Order, command: Sequence[str]) -> list[str]:
 
 
 class _Run:
-    """One run; ``summary`` is there as soon as the job ended after it had begun."""
+    """One run. ``summary`` is set when a job that was entered has ended."""
 
     def __init__(
-        self, order: Order, wanted: Connection, environ: Mapping[str, str], *, json: bool
+        self,
+        order: ExportOptions,
+        wanted: ConnectionOptions,
+        environ: Mapping[str, str],
     ) -> None:
         self.summary: Summary | None = None
         self._order: Final = order
-        self._json: Final = json
         self._wanted: Final = wanted
         self._environ: Final = environ
         self._tracker: Final = Tracker()
 
-    def carry_out(self) -> ZohoError | Interrupted | None:
-        """Run to the end; what ended it early."""
+    def run(self) -> ZohoError | Interrupted | None:
+        """Run to the end and return the error that ended the run early, if any."""
         try:
             check(self._order)
             asyncio.run(interruptible(self._work()))
@@ -196,12 +207,13 @@ class _Run:
 
     async def _work(self) -> None:
         named = not self._order.all_organizations
+        since = parse_moment(self._order.since)
+        if since is not None and is_date(self._order.since or ""):
+            print(f"--since is {since.isoformat()} (this computer's time zone)", file=sys.stderr)
         async with connected(
             self._wanted, self._environ, self._tracker.called, organization=named
         ) as zoho:
-            if self._order.probe:
-                await probe_lists(zoho, self._order, json=self._json)
-            elif named:
+            if named:
                 await self._export(zoho)
             else:
                 await self._export_all(zoho)
@@ -219,15 +231,15 @@ class _Run:
             since=parse_moment(order.since),
             scopes=known_scopes(self._wanted, self._environ),
             full=order.full,
-            fresh=order.fresh,
-            sweep=order.sweep,
-            sweep_calls=order.sweep_calls,
+            restart=order.restart,
+            detect_deletions=order.detect_deletions,
+            max_deletion_checks=order.max_deletion_checks,
             details=order.details,
             files=files,
             strict=order.strict,
             accept_short=accepted_short(order.accept),
             accept_shorter=order.accept_shorter,
-            budget=order.budget,
+            max_calls=order.max_calls,
             until_done=order.until_done,
         )
 
@@ -239,7 +251,7 @@ class _Run:
                 async for event in job:
                     show(event)
         finally:
-            with suppress(RuntimeError):  # it never began
+            with suppress(RuntimeError):  # it was never entered
                 self.summary = job.summary
 
     async def _export_all(self, zoho: Session) -> None:
@@ -262,7 +274,7 @@ class _Run:
 
     @asynccontextmanager
     async def _displayed(self, zoho: Session) -> AsyncGenerator[Callable[[ExportEvent], None]]:
-        """Progress on the screen; what is handed out shows an event there."""
+        """Show progress on stderr; yields the function that shows an event."""
         tracker = self._tracker
         tracker.rate = zoho.rate
         with _display(tracker) as display:
@@ -276,31 +288,34 @@ class _Run:
                 ):
                     display.note(note)
 
-            looking = zoho.start(_look(zoho, tracker, display), name="display")
+            refreshing = zoho.start(_refresh(zoho, tracker, display), name="display")
             try:
                 yield show
             finally:
-                looking.cancel()
+                refreshing.cancel()
 
 
-def check(order: Order) -> None:
-    """Raise `ConfigurationError` for what cannot be asked, before anything is opened."""
+def check(order: ExportOptions) -> None:
+    """Check the options before anything is opened. Raises `ConfigurationError`."""
     filters = read_pairs(order.filters, "--filter")
     parse_moment(order.since)
-    place(order.to, order.format, flatten=order.flatten)
-    if order.sweep_calls is not None and not order.sweep:
-        raise ConfigurationError("--sweep-calls is for --sweep: leave it out, or give both")
-    accepted(accepted_short(order.accept))
-    if order.probe and order.all_organizations:
-        raise ConfigurationError("--probe asks one organization: name it with --organization")
-    if order.sweep and order.full:
+    parse_destination(order.to, order.format, flatten=order.flatten)
+    if order.max_deletion_checks is not None and not order.detect_deletions:
         raise ConfigurationError(
-            "--sweep compares with what is there, --full reads all anew: give one of them"
+            "--max-deletion-checks needs --detect-deletions: give both or neither"
         )
-    if order.budget is not None and order.budget < 1:
-        raise ConfigurationError(f"--budget takes a number of calls above 0, got {order.budget}")
-    if order.budget is not None and order.all_organizations:
-        raise ConfigurationError("--budget is for one organization: name it with --organization")
+    accepted(accepted_short(order.accept))
+    if order.detect_deletions and order.full:
+        raise ConfigurationError(
+            "--detect-deletions compares with what is there and --full reads everything again: "
+            "give one of them"
+        )
+    if order.max_calls is not None and order.max_calls < 1:
+        raise ConfigurationError(f"max-calls must be at least 1, got {order.max_calls}")
+    if order.max_calls is not None and order.all_organizations:
+        raise ConfigurationError(
+            "--max-calls works for one organization: name it with --organization"
+        )
     lists = all_lists() if order.resources else exportable()
     check_filters(filters, resolve(order.resources, lists, filters=filters))
 
@@ -314,48 +329,70 @@ def accepted_short(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for _, _, name in pairs)
 
 
-def place(to: str, format: str | None, *, flatten: bool) -> Destination:
-    """The destination that is named on the command line. Raises `ExportError`."""
+def parse_destination(to: str, format: str | None, *, flatten: bool) -> Destination:
+    """The destination for ``--to``. Raises `ConfigurationError` and `ExportError`."""
     destination = open_destination(to, format, flatten)
     if isinstance(destination, PostgreSql) and destination.has_password:
         raise ConfigurationError(
-            "a password on the command line can be seen by others: leave it out of --to, and set "
-            "PGPASSWORD or write it into a .pgpass file"
+            "other users can see a password on the command line: leave it out of --to, and set "
+            "PGPASSWORD or use a .pgpass file"
         )
     return destination
 
 
-def known_scopes(wanted: Connection, environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The scopes that the account's login asked for, None where nobody noted them."""
+def known_scopes(wanted: ConnectionOptions, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The scopes that the account's login asked for; None if they are not known."""
     profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
     return profile.scopes or None if profile is not None else None
 
 
 def parse_moment(text: str | None) -> datetime | None:
-    """A moment with its offset from UTC. Raises `ConfigurationError` for what is none."""
+    """The time that ``--since`` means; a date is midnight in this computer's time zone.
+
+    Raises `ConfigurationError`.
+    """
     if text is None:
         return None
+    if is_date(text):
+        return datetime.fromisoformat(text).astimezone()
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ConfigurationError(
-            "--since takes a moment with its offset, such as 2026-01-31T00:00:00+0100, "
-            f"got {text!r}"
+            "--since takes a date such as 2026-01-31, or a time with its offset such as "
+            f"2026-01-31T00:00:00+0100, got {text!r}"
         )
     return moment
 
 
-async def _look(zoho: Session, tracker: Tracker, display: Display) -> None:
+def is_date(text: str) -> bool:
+    """Whether ``text`` is a date without a time."""
+    try:
+        return date.fromisoformat(text).year > 1  # the first year has no midnight in some zones
+    except ValueError:
+        return False
+
+
+def next_step(order: ExportOptions, summary: Summary, *, sandbox: bool) -> list[str]:
+    """The line that says what to do after a first export; no line after later runs."""
+    if order.full or order.restart or any(one.mode != "full" for one in summary.resources):
+        return []
+    if sandbox:
+        return ["next: `zoho-async login` sets up your own account"]
+    return ["next: run the same command again to read only what changed"]
+
+
+async def _refresh(zoho: Session, tracker: Tracker, display: Display) -> None:
     while True:
         tracker.snapshot = await zoho.snapshot()
         display.tick()
-        await anyio.sleep(_LOOK)
+        await anyio.sleep(_REFRESH)
 
 
 def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -> str:
-    """What to say of a plan that the day's calls do not suffice for, else ""."""
+    """The note for a plan that needs more calls than the day has left, or ""."""
     if waits:
         resets = (plan.days or 1) - 1
         times = count(resets, "time")
@@ -364,8 +401,8 @@ def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -
     if left is None or plan.calls <= left:
         return ""
     return (
-        f"the day has {count(left, 'call')} left: the export will stop there and go on "
-        "when the same command is run after the reset"
+        f"the day has {count(left, 'call')} left: the export will stop there. "
+        "Run the same command again after the reset to continue."
     )
 
 

@@ -1,7 +1,6 @@
-"""Ctrl-C and SIGTERM: the first asks the work to stop, the second stops the process at once.
+"""Handles Ctrl-C and SIGTERM: the first stops the work, the second ends the process at once.
 
-At once is safe: whatever the work had promised is on the disk (an export's checkpoint is made for
-that), so nothing but the tidy goodbye is lost.
+Ending at once is safe. The checkpoint of an export is always consistent on disk.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SHOW_CURSOR: Final = b"\x1b[?25h\n"
 
 
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work``; a signal cancels it, and when it has ended `Interrupted` is raised."""
+    """Await ``work``. A signal cancels it; `Interrupted` is raised when it has ended."""
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(work)
     caught: list[int] = []

@@ -1,6 +1,6 @@
-"""``zoho-async limits``: how far an organization's limits are used, by the ledger that is shared.
+"""``zoho-async limits``: shows how much of an organization's limits is used.
 
-Nothing is sent to Zoho: the ledger knows what every program that uses it sent, and what it learnt.
+Makes no API calls. The shared ledger knows the calls of all programs that use it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected, redis_ledger
+from zoho_async.cli.connect import ConnectionOptions, connected, redis_ledger
 from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.safe import print, safe
 from zoho_async.cli.wording import seconds
@@ -25,13 +25,15 @@ from zoho_async.events import Event
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
-#: Seconds between two looks of ``--watch``.
+#: Seconds between two refreshes of ``--watch``.
 EVERY: Final = 0.5
 _WIDTH: Final = 30
 
 
-def limits(wanted: Connection, *, environ: Mapping[str, str], watch: bool, json: bool) -> int:
-    """Print the gauges once, or until interrupted, which is the way to end it (exit code 0)."""
+def limits(
+    wanted: ConnectionOptions, *, environ: Mapping[str, str], watch: bool, json: bool
+) -> int:
+    """Print the gauges once. With ``watch`` print until interrupted, then return 0."""
     try:
         asyncio.run(interruptible(_show(wanted, environ, watch, json)))
     except outcome.Interrupted:
@@ -55,7 +57,9 @@ def initialize(url: str | None, *, environ: Mapping[str, str]) -> None:
     asyncio.run(interruptible(run()))
 
 
-async def _show(wanted: Connection, environ: Mapping[str, str], watch: bool, json: bool) -> None:
+async def _show(
+    wanted: ConnectionOptions, environ: Mapping[str, str], watch: bool, json: bool
+) -> None:
     async with connected(wanted, environ, _ignore) as zoho:
         if json or not watch:
             while True:
@@ -75,7 +79,7 @@ async def _gauges(zoho: Session) -> str:
 
 
 def as_json(zoho: Session, seen: Snapshot) -> str:
-    """One line: the figures that all who share the ledger have in common."""
+    """One line of JSON with the figures that all users of the ledger share."""
     own = ("waiting", "admitted", "refused", "waited_seconds")
     figures = {
         name: value for name, value in msgspec.structs.asdict(seen).items() if name not in own
@@ -84,27 +88,25 @@ def as_json(zoho: Session, seen: Snapshot) -> str:
 
 
 def gauges(seen: Snapshot) -> list[str]:
-    """A line for each budget, and for what holds calls up."""
+    """One line per limit, and one for each reason that delays calls."""
     lines = [
         _gauge("minute", seen.minute_used, seen.limit),
         _gauge("in flight", seen.in_flight, seen.cap),
     ]
     if seen.next_place_in:
-        lines[0] += f", next place in {seconds(seen.next_place_in)}"
+        lines[0] += f", next call in {seconds(seen.next_place_in)}"
     if seen.day_limit is None:
-        day = f"{'day':9}  {seen.day_used:,} in the last 24 hours, the day's limit is not known yet"
+        day = f"{'day':9}  {seen.day_used:,} in the last 24 hours; the daily limit is not known yet"
     else:
         left = seen.day_remaining
         day = _gauge(
             "day", seen.day_limit - left if left is not None else seen.day_used, seen.day_limit
         )
     if seen.day_reset_in is not None:
-        day += f", anew in {seconds(seen.day_reset_in)}"
+        day += f", resets in {seconds(seen.day_reset_in)}"
     lines.append(day)
     if seen.starts_in > 0:
-        lines.append(
-            f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls yet"
-        )
+        lines.append(f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls")
     if seen.blocked_for > 0:
         lines.append(f"{'blocked':9}  for {seconds(seen.blocked_for)}: nothing is sent")
     return lines
@@ -116,4 +118,4 @@ def _gauge(name: str, used: int, most: int) -> str:
 
 
 def _ignore(event: Event) -> None:
-    """Nothing is called here, so there is nothing to tell."""
+    """This command makes no calls."""

@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: plain lines, few enough for a log."""
+"""Progress without a terminal: plain lines, few enough for a log."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ EVERY: Final = 5.0
 
 
 class Lines:
-    """Writes the plan, each end of a resource, and the figures every few seconds."""
+    """Writes the plan, the end of each resource, and the figures every few seconds."""
 
     def __init__(self, tracker: Tracker, stream: TextIO) -> None:
         self._tracker: Final = tracker
         self._stream: Final = stream
-        self._told = 0.0
+        self._last_tick = 0.0
 
     def __enter__(self) -> Lines:
         return self
@@ -38,7 +38,7 @@ class Lines:
         self._stream.flush()
 
     def show(self, event: ExportEvent) -> None:
-        """Write what ``event`` is worth."""
+        """Write a line for ``event`` if it matters."""
         if isinstance(event, Planned):
             for line in plan_lines(event):
                 self._write(line)
@@ -48,34 +48,34 @@ class Lines:
             how = "failed" if event.allowed else "is not allowed"
             self._write(f"{event.resource} {how}: {event.error}")
         elif isinstance(event, NextPass):
-            self._write(f"{event.resource} was edited while it was read: looking again")
+            self._write(f"{event.resource} changed while it was read: reading it again")
         elif isinstance(event, DocumentFailed):
             self._write(document_line(event))
         elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
-            self._further(event)
+            self._show_details(event)
 
-    def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
+    def _show_details(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
         if isinstance(event, DetailsPlanned):
-            self._write(further_line(event))
+            self._write(details_line(event))
         elif isinstance(event, WaitingForReset):
-            self._write(parked_line(event))
+            self._write(waiting_line(event))
 
     def note(self, text: str) -> None:
         """Write ``text``."""
         self._write(text)
 
     def tick(self) -> None:
-        """Write the figures if it is time to."""
-        if self._tracker.elapsed - self._told >= EVERY:
-            self._told = self._tracker.elapsed
+        """Write the figures if enough time has passed."""
+        if self._tracker.elapsed - self._last_tick >= EVERY:
+            self._last_tick = self._tracker.elapsed
             self._write(", ".join(self._tracker.figures()))
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
 
-def further_line(event: DetailsPlanned) -> str:
-    """What is asked of single records, and what it takes."""
+def details_line(event: DetailsPlanned) -> str:
+    """The number of single records to read, and the calls that this needs."""
     least = "" if event.exact else "at least "
     days = f", {count(event.days, 'day')} of calls" if event.days and event.days > 1 else ""
     return (
@@ -85,18 +85,18 @@ def further_line(event: DetailsPlanned) -> str:
 
 
 def document_line(event: DocumentFailed) -> str:
-    """Which document could not be saved, and why."""
+    """The document that was not saved, and the reason."""
     return f"{event.resource} {event.record}: document {event.document} not saved: {event.reason}"
 
 
-def parked_line(event: WaitingForReset) -> str:
-    """That the job waits for the next day."""
+def waiting_line(event: WaitingForReset) -> str:
+    """The job waits for the next day."""
     when = "at the reset" if event.seconds is None else f"in {seconds(event.seconds)}"
-    return f"the day's calls of organization {event.organization} are used up: going on {when}"
+    return f"the day's calls of organization {event.organization} are used up: continuing {when}"
 
 
 def plan_lines(plan: Planned) -> list[str]:
-    """The plan: a line for each resource, and the sum with the time."""
+    """The plan: one line per resource, then the total and the time."""
     width = max((len(one.resource) for one in plan.resources), default=0)
     lines: list[str] = []
     for one in plan.resources:
@@ -106,9 +106,9 @@ def plan_lines(plan: Planned) -> list[str]:
         if one.detail_calls:
             line += f"  ({count(one.detail_calls)} of them for single records)"
         if one.finished:
-            line += "  (complete already)"
+            line += "  (already complete)"
         elif one.rows_before:
-            line += f"  ({count(one.rows_before)} there already)"
+            line += f"  ({count(one.rows_before)} already there)"
         lines.append(line)
     least = "" if plan.exact else "at least "
     days = f", {count(plan.days, 'day')} of calls" if plan.days and plan.days > 1 else ""

@@ -1,22 +1,30 @@
-"""``zoho-async list``: the rows of one list, to look at or to pipe on."""
+"""``zoho-async list``: prints the rows of one list."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.call import CallOptions, shown
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.call import CallOptions, request_text
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.interrupt import interruptible
-from zoho_async.cli.output import Form, columns_of, form_for, print_table
-from zoho_async.cli.safe import print, safe
+from zoho_async.cli.output import (
+    Form,
+    check_columns,
+    columns_of,
+    form_for,
+    print_csv,
+    print_table,
+    writer,
+)
+from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
@@ -25,12 +33,12 @@ from zoho_async.session import Session
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
-#: Rows of a table where nobody says how many; a pipe gets all.
+#: The default number of rows in a table.
 _SCREENFUL: Final = 25
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows, how many (None: a screenful as a table, else all) and how they are printed."""
+class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``list``. ``rows`` None means a screenful in a table, else all."""
 
     resource: str
     filters: Mapping[str, str] = {}
@@ -40,22 +48,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_rows(
-    wanted: Wanted, connection: Connection, *, environ: Mapping[str, str], dry_run: bool
+    wanted: ListOptions, connection: ConnectionOptions, *, environ: Mapping[str, str], dry_run: bool
 ) -> int:
-    """Print the rows; with ``dry_run`` the first request, and send nothing.
+    """Print the rows. With ``dry_run`` print the first request and send nothing.
 
     Raises what calls raise, and `Interrupted`.
     """
     (facts,) = resolve([wanted.resource], exportable())
     check_filters(wanted.filters, [facts])
-    asyncio.run(interruptible(_listed(wanted, facts, connection, environ, dry_run)))
+    asyncio.run(interruptible(_list(wanted, facts, connection, environ, dry_run)))
     return outcome.DONE
 
 
-async def _listed(
-    wanted: Wanted,
+async def _list(
+    wanted: ListOptions,
     facts: OperationFacts,
-    connection: Connection,
+    connection: ConnectionOptions,
     environ: Mapping[str, str],
     dry_run: bool,
 ) -> None:
@@ -68,22 +76,22 @@ async def _listed(
         if most is not None and facts.paged:
             query["per_page"] = max(1, min(most, facts.max_per_page))
         if dry_run:
-            print(shown(_first(facts, query), zoho))
+            print(request_text(_first(facts, query), zoho))
             return
         async with aclosing(_rows(zoho, facts, query, most)) as rows:
-            if form == "table":
-                await _table(rows, facts, wanted)
+            if form in ("table", "csv"):
+                await _table(rows, facts, wanted, form)
             else:
-                await _written(rows, form)
+                await _print_rows(rows, form)
 
 
 def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:
-    """The first request of the list, with what the pager adds to it."""
-    asked = list_query(list_operation(facts), (), query).page_query(1, counting=True)
+    """The first request, with the parameters that the pager adds."""
+    parameters = list_query(list_operation(facts), (), query).page_query(1, counting=True)
     return CallOptions(
         method="GET",
         path=facts.path,
-        query=query_of(asked),
+        query=query_of(parameters),
         product=facts.product,
         per_user=facts.per_user,
     )
@@ -102,9 +110,9 @@ async def _rows(
             yield row
 
 
-async def _written(rows: AsyncIterator[bytes], form: Form) -> None:
-    """Each row as its own bytes: one a line, or as one JSON array."""
-    write = _writer()
+async def _print_rows(rows: AsyncIterator[bytes], form: Form) -> None:
+    """Print rows as Zoho sent them: one per line, or as one JSON array."""
+    write = writer()
     between, last = (b"[\n", b"\n]\n") if form == "json" else (b"", b"")
     empty = True
     async for row in rows:
@@ -116,24 +124,18 @@ async def _written(rows: AsyncIterator[bytes], form: Form) -> None:
     sys.stdout.flush()
 
 
-def _writer() -> Callable[[bytes], object]:
-    """Writes bytes as they are into a pipe, and made safe to a terminal."""
-    if not sys.stdout.isatty():
-        return sys.stdout.buffer.write
-
-    def write(piece: bytes) -> None:
-        text = piece.decode(errors="surrogateescape")
-        sys.stdout.write(safe(text, lines=True, encoding=sys.stdout.encoding))
-
-    return write
-
-
-async def _table(rows: AsyncIterator[bytes], facts: OperationFacts, wanted: Wanted) -> None:
+async def _table(
+    rows: AsyncIterator[bytes], facts: OperationFacts, wanted: ListOptions, form: Form
+) -> None:
     read: list[dict[str, Any]] = [untyped(row) async for row in rows]
     if not read:
         print("no rows", file=sys.stderr)
         return
+    check_columns(read, wanted.columns)
+    if form == "csv":
+        print_csv(read, wanted.columns)
+        return
     width = shutil.get_terminal_size().columns
     print_table(read, wanted.columns or columns_of(read, facts.row_id, width))
     if wanted.rows is None and len(read) == _SCREENFUL:
-        print(f"the first {_SCREENFUL} rows; --rows N shows more", file=sys.stderr)
+        print(f"the first {_SCREENFUL} rows; use --rows N to show more", file=sys.stderr)

@@ -1,7 +1,6 @@
-"""``zoho-async login``: from no credentials to a profile that works.
+"""``zoho-async login``: creates a profile with working credentials.
 
-The order keeps what is hard to get: a refresh token is stored as soon as it is there, before
-anything else can fail. Nothing secret is an argument, and the code is exchanged within its minute.
+The refresh token is saved first, before anything else can fail. Secrets are never arguments.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ from zoho_async.regions import REGIONS, checked_url, region
 from zoho_async.runtime import token_store
 from zoho_async.session import KnownOrganization, Session
 
-#: How long a person may take in the browser, in seconds.
-_PATIENCE: Final = 600.0
-#: How often a code may be pasted before the command gives up.
+#: How long to wait for the browser, in seconds.
+_BROWSER_TIMEOUT: Final = 600.0
+#: How many codes may be tried.
 _TRIES: Final = 3
 
 
-class LoginOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says of a login; what it leaves open is asked."""
+class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a login. The command asks for options that are None."""
 
     profile: str
     resources: tuple[str, ...] = ()
@@ -62,8 +61,8 @@ class LoginOrder(msgspec.Struct, frozen=True, kw_only=True):
     keyring: bool = True
 
 
-def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
-    """Ask, log in, choose an organization and keep the profile. Raises `ZohoError`."""
+def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
+    """Log in, choose an organization and save the profile. Raises `ZohoError`."""
     scopes = sorted({*scopes_for(order.resources or ["books"], write=order.write), ORGANIZATIONS})
     home = region(order.region or environ.get("ZOHO_REGION") or _ask_region())
     accounts_url = checked_url(
@@ -72,8 +71,8 @@ def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
     by_browser = order.browser if order.browser is not None else _ask_way()
     if by_browser:
         say(
-            f"At {console_url(accounts_url)} the client (server-based application) needs this "
-            f"redirect URI:\n  {redirect_uri(order.port)}"
+            f"At {console_url(accounts_url)} add this redirect URI to the client (server-based "
+            f"application):\n  {redirect_uri(order.port)}"
         )
     else:
         say(f"Open {console_url(accounts_url)} and choose Self Client.")
@@ -96,10 +95,10 @@ def login(order: LoginOrder, environ: Mapping[str, str]) -> int:
     profiles = Profiles(profiles_path(environ))
     profiles.put(order.profile, profile)
     where = "the OS keyring" if profile.keyring else f"{profiles.path} (mode 0600)"
-    say(f"Logged in; the secrets are kept in {where}.")
+    say(f"Logged in. The secrets are saved in {where}.")
     profile = _with_organization(profile, order, grant, environ)
     profiles.put(order.profile, profile)
-    _tell_the_end(order, profile, environ)
+    _print_next_steps(order, profile, environ)
     return outcome.DONE
 
 
@@ -111,11 +110,11 @@ def _ask_region() -> str:
         answer = ask(f"Data center ({', '.join(REGIONS)})", default="us").lower()
         if answer in REGIONS:
             return answer
-        say("That is none of them; it is the end of the address where you log in to Zoho.")
+        say("Unknown data center. It is the end of the address where you log in to Zoho.")
 
 
 def _ask_way() -> bool:
-    ways = ["Self Client: paste a code from the API console", "Browser: agree on Zoho's own page"]
+    ways = ["Self Client: paste a code from the API console", "Browser: agree on Zoho's page"]
     return choose("How", ways) == 1
 
 
@@ -123,11 +122,11 @@ def _ask_way() -> bool:
 
 
 def _by_code(client: OAuthClient, accounts_url: str, scopes: list[str]) -> Grant:
-    say(f"Under Generate Code enter this scope, and 10 minutes:\n  {','.join(scopes)}")
+    say(f"Under Generate Code enter this scope and a duration of 10 minutes:\n  {','.join(scopes)}")
     for left in reversed(range(_TRIES)):
         code = ask_secret("Code")
         try:
-            return asyncio.run(_exchanged(client, accounts_url, code))
+            return asyncio.run(_exchange(client, accounts_url, code))
         except InvalidGrant as wrong:
             if not left:
                 raise
@@ -136,7 +135,7 @@ def _by_code(client: OAuthClient, accounts_url: str, scopes: list[str]) -> Grant
 
 
 async def _by_browser(
-    order: LoginOrder, client: OAuthClient, accounts_url: str, scopes: list[str]
+    order: LoginOptions, client: OAuthClient, accounts_url: str, scopes: list[str]
 ) -> tuple[Grant, Redirect]:
     state = secrets.token_urlsafe(24)
     here = redirect_uri(order.port)
@@ -144,24 +143,24 @@ async def _by_browser(
         url = authorization_url(
             accounts_url, client.client_id, scopes=scopes, redirect_uri=here, state=state
         )
-        say(f"Agree in the browser; if none opens, open this yourself:\n  {url}")
+        say(f"Agree in the browser. If none opens, open this address:\n  {url}")
         if _has_browser():
             webbrowser.open(url)
-        found = await page.answer(_PATIENCE)
-        grant = await _exchanged(
+        found = await page.answer(_BROWSER_TIMEOUT)
+        grant = await _exchange(
             client, found.accounts_url or accounts_url, found.code, redirect=here
         )
     return grant, found
 
 
 def _has_browser() -> bool:
-    """Whether one can open beside the terminal; one inside it would take it over."""
+    """Whether a graphical browser can open. A text browser would take over the terminal."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-async def _exchanged(
+async def _exchange(
     client: OAuthClient, accounts_url: str, code: str, *, redirect: str | None = None
 ) -> Grant:
     async with AccountsServer(url=accounts_url) as server:
@@ -172,9 +171,9 @@ async def _exchanged(
 
 
 def _with_organization(
-    profile: Profile, order: LoginOrder, grant: Grant, environ: Mapping[str, str]
+    profile: Profile, order: LoginOptions, grant: Grant, environ: Mapping[str, str]
 ) -> Profile:
-    """``profile`` with the organization that was chosen, if there is anything to choose."""
+    """``profile`` with the chosen organization, if the account has any."""
     try:
         there = asyncio.run(_organizations(profile, grant, environ))
     except ZohoError as problem:
@@ -183,7 +182,7 @@ def _with_organization(
     if order.organization:
         if order.organization not in {each.id for each in there}:
             listed = ", ".join(map(str, there)) or "none"
-            say(f"Organization {order.organization} is not among the account's: {listed}")
+            say(f"Organization {order.organization} is not one of the account's: {listed}")
         return profile
     if not there:
         say("The account has no organization yet.")
@@ -207,7 +206,7 @@ async def _organizations(
         await store.close()
 
 
-def _tell_the_end(order: LoginOrder, profile: Profile, environ: Mapping[str, str]) -> None:
+def _print_next_steps(order: LoginOptions, profile: Profile, environ: Mapping[str, str]) -> None:
     named = "" if order.profile == "default" else f" --profile {order.profile}"
     say(f"Done. Try: zoho-async whoami{named}")
     if profile.organization:
@@ -215,5 +214,5 @@ def _tell_the_end(order: LoginOrder, profile: Profile, environ: Mapping[str, str
     if names_credentials(environ):
         say(
             "Note: ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET or ZOHO_REFRESH_TOKEN is set in the "
-            "environment and wins over every profile; unset them to use this one."
+            "environment and overrides every profile. Unset them to use this one."
         )

@@ -1,4 +1,4 @@
-"""The options of the subcommands: their types and what ``--help`` says of them."""
+"""The options of the subcommands: types and help texts."""
 
 from __future__ import annotations
 
@@ -12,201 +12,188 @@ from zoho_async.cli.output import Form
 from zoho_async.export.outcomes import EXIT_CODES
 from zoho_async.limits.models import PlanName
 
-_CHANGES: Final = Group("Later runs", sort_key=0)
-_FURTHER: Final = Group("Single records", sort_key=0)
-_COMPLETE: Final = Group("Completeness", sort_key=0)
-_ACCOUNT: Final = Group("Account", sort_key=1)
-_LIMITS: Final = Group("Limits", sort_key=2)
+_MORE: Final = Group("More options", sort_key=1)
+_COMPLETE: Final = Group("Completeness", sort_key=2)
+_ACCOUNT: Final = Group("Account", sort_key=3)
+_LIMITS: Final = Group("Limits", sort_key=4)
 
 
-def _said(text: str, group: Group | None = None, *, default: bool = False) -> Parameter:
-    """An option's help; ``default`` shows its default too."""
+def _help(text: str, group: Group | None = None, *, default: bool = False) -> Parameter:
+    """The help text of an option; ``default`` shows its default too."""
     if group is None:
         return Parameter(help=text, show_default=default)
     return Parameter(help=text, show_default=default, group=group)
 
 
-# -- export -------------------------------------------------------------------------------------
+# -- export, merge and probe: common options ------------------------------------------------------
 
 Resource: TypeAlias = Annotated[
-    str, _said("What to export, such as `invoices contacts`. None: every list there is.")
+    str, _help("Lists to export, such as `invoices contacts`. Default: all lists.")
 ]
 To: TypeAlias = Annotated[
     str,
-    _said(
-        "Where to: a directory for files (`DIR/books/invoices.jsonl`), `FILE.duckdb`, "
-        "`FILE.sqlite`, or `postgresql://USER@HOST/DATABASE`."
-    ),
+    _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
 ]
+Details: TypeAlias = Annotated[
+    bool, _help("Read each new or changed record in full: line items, taxes, addresses.")
+]
+DocumentFiles: TypeAlias = Annotated[
+    bool, _help("Save the PDF and the attachments of each new or changed record.")
+]
+Full: TypeAlias = Annotated[bool, _help("Read everything again, not only what changed.")]
+DetectDeletions: TypeAlias = Annotated[
+    bool, _help("Find deleted records: read whole lists, check each missing record.")
+]
+Since: TypeAlias = Annotated[
+    str | None,
+    _help("Skip records last modified before this date, such as `2026-01-31`."),
+]
+Filters: TypeAlias = Annotated[
+    tuple[str, ...],
+    _help("`NAME=VALUE` for every list, such as `status=overdue`. Repeatable."),
+]
+AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+InSandbox: TypeAlias = Annotated[bool, _help("Use sample data. Needs no account.")]
+
+# -- export: more options -------------------------------------------------------------------------
+
 FileFormat: TypeAlias = Annotated[
     Literal["jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"] | None,
-    _said(
-        "Form of the files: `jsonl` (rows as Zoho wrote them, the default), `jsonl.gz`, "
-        "`jsonl.zst`, `csv` or `parquet` (typed). A directory keeps its form.",
+    _help(
+        "File format. `jsonl` (the default) holds rows as Zoho sent them; `parquet` has typed "
+        "columns. A directory keeps its format.",
+        _MORE,
     ),
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _said("Lists within rows as files of their own, `invoices__line_items.parquet`; for Parquet."),
-]
-InSandbox: TypeAlias = Annotated[
-    bool, _said("Use a made-up firm from a local sandbox; needs no account.")
-]
-AsJson: TypeAlias = Annotated[
-    bool, _said("Print one JSON object at the end on stdout, and nothing else there.")
-]
-Filters: TypeAlias = Annotated[
-    tuple[str, ...],
-    _said("`NAME=VALUE` for every list, such as `status=overdue`; may be repeated."),
-]
-Fresh: TypeAlias = Annotated[
-    bool, _said("Read all anew, and give up an interrupted export instead of going on with it.")
-]
-Full: TypeAlias = Annotated[bool, _said("Read all anew instead of what changed since.", _CHANGES)]
-Since: TypeAlias = Annotated[
-    str | None,
-    _said("Nothing modified before this moment, such as `2026-01-31T00:00:00+0100`.", _CHANGES),
-]
-SweepDeleted: TypeAlias = Annotated[
-    bool,
-    _said(
-        "Look for deleted records: reads the lists whole, asks about each missing one.", _CHANGES
+    _help(
+        "Write nested lists to files such as `invoices__line_items.parquet`. Parquet only.", _MORE
     ),
 ]
-SweepCalls: TypeAlias = Annotated[
-    int | None, _said("The most records that `--sweep` asks about in one run.", _CHANGES)
-]
-Details: TypeAlias = Annotated[
+Restart: TypeAlias = Annotated[
     bool,
-    _said(
-        "Read each new or changed record in full (line items, taxes, addresses): by batches where "
-        "Zoho has them, else one call a record.",
-        _FURTHER,
-    ),
+    _help("Discard an interrupted export and read everything again.", _MORE),
 ]
-DocumentFiles: TypeAlias = Annotated[
-    bool,
-    _said(
-        "Save the PDF and attachments of each new or changed record to "
-        "`DIR/books/invoices.files/`.",
-        _FURTHER,
-    ),
+MaxDeletionChecks: TypeAlias = Annotated[
+    int | None,
+    _help("The most records that `--detect-deletions` checks in one run. Default: all.", _MORE),
 ]
 DocumentFolder: TypeAlias = Annotated[
-    Path | None, _said("As `--files`, into this directory instead of `--to`.", _FURTHER)
+    Path | None, _help("Like `--files`, but save into this directory instead of `--to`.", _MORE)
+]
+MaxCalls: TypeAlias = Annotated[
+    int | None,
+    _help(
+        "The most API calls of this run. It then ends with code 3; run the same command again to "
+        "continue.",
+        _MORE,
+    ),
+]
+UntilDone: TypeAlias = Annotated[
+    bool,
+    _help("If the day's calls are used up, wait for the next day and continue.", _MORE),
 ]
 Strict: TypeAlias = Annotated[
     bool,
-    _said("End with code 4 unless every list is proven complete.", _COMPLETE),
+    _help("End with code 4 unless every list is proven complete.", _COMPLETE),
 ]
 Accept: TypeAlias = Annotated[
     tuple[str, ...],
-    _said(
-        "`short:LIST`: this list may count more records than are found; for this run. "
-        "May be repeated.",
+    _help(
+        "`short:LIST`: allow this list to count more records than are found. For this run. "
+        "Repeatable.",
         _COMPLETE,
     ),
 ]
 AcceptShorter: TypeAlias = Annotated[
     bool,
-    _said(
-        "Let a file with fewer records replace a fuller one without proof; for this run.",
+    _help(
+        "Let an unproven read replace a file that has more records. For this run.",
         _COMPLETE,
     ),
 ]
-CallBudget: TypeAlias = Annotated[
-    int | None,
-    _said("The most calls of this run; it ends there (code 3) and can be gone on with.", _FURTHER),
-]
-UntilDone: TypeAlias = Annotated[
-    bool,
-    _said("When the day's calls are used up, wait for the next day and go on.", _FURTHER),
-]
-Merge: TypeAlias = Annotated[
-    bool, _said("Merge the files in `--to` into the current state; calls nobody.", _CHANGES)
-]
-Probe: TypeAlias = Annotated[
-    bool,
-    _said(
-        "Ask Zoho which lists really filter by change, with 3 calls a list, and remember.", _CHANGES
-    ),
+MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
+ProbeTo: TypeAlias = Annotated[
+    str | None,
+    _help("Destination of the exports. The result is saved there and later exports use it."),
 ]
 AllOrganizations: TypeAlias = Annotated[
     bool,
-    _said(
-        "Export every organization of the user, each into its own `DIR/<organization>`, "
+    _help(
+        "Export every organization of the user, each to its own `DIR/<organization>`, "
         "`FILE-<organization>.duckdb` or schema `zoho_<organization>`.",
         _ACCOUNT,
     ),
 ]
 ProfileName: TypeAlias = Annotated[
-    str | None, _said("Account kept by `zoho-async login`; else `ZOHO_PROFILE`.", _ACCOUNT)
+    str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
 ]
 Organization: TypeAlias = Annotated[
-    str | None, _said("Organization id; else `ZOHO_ORGANIZATION_ID`.", _ACCOUNT)
+    str | None, _help("Organization id. Default: `ZOHO_ORGANIZATION_ID`.", _ACCOUNT)
 ]
 Region: TypeAlias = Annotated[
     str | None,
-    _said("Data center of the account (`us`, `eu`, `in`, ...); else `ZOHO_REGION`.", _ACCOUNT),
+    _help("Data center of the account: `us`, `eu`, `in`, ... Default: `ZOHO_REGION`.", _ACCOUNT),
 ]
 Limit: TypeAlias = Annotated[
     int,
-    _said(
-        "Calls a minute; Zoho allows 100 to all who use the organization.", _LIMITS, default=True
+    _help(
+        "Calls per minute. Zoho allows 100 to all programs of an organization together.",
+        _LIMITS,
+        default=True,
     ),
 ]
 Burst: TypeAlias = Annotated[
-    int, _said("Calls that may go together; the rest comes evenly.", _LIMITS, default=True)
+    int,
+    _help("Calls that may start at once. Later calls are spread evenly.", _LIMITS, default=True),
 ]
 LedgerFile: TypeAlias = Annotated[
     Path | None,
-    _said(
-        "File that remembers calls across runs; else `ZOHO_ASYNC_LEDGER`, else a file in the "
+    _help(
+        "File that remembers calls between runs. Default: `ZOHO_ASYNC_LEDGER`, or a file in the "
         "user's state directory.",
         _LIMITS,
     ),
 ]
 RedisServer: TypeAlias = Annotated[
     str | None,
-    _said(
-        "Redis server that keeps the limits for several machines, `redis://HOST:6379/0`; else "
+    _help(
+        "Redis server that shares the limits between machines, `redis://HOST:6379/0`. Default: "
         "`ZOHO_REDIS_URL`, which may hold a password.",
         _LIMITS,
     ),
 ]
 FreshServer: TypeAlias = Annotated[
     str | None,
-    _said("Redis server, `redis://HOST:6379/0`; else `ZOHO_REDIS_URL`.", _LIMITS),
+    _help("Redis server, `redis://HOST:6379/0`. Default: `ZOHO_REDIS_URL`.", _LIMITS),
 ]
 Plan: TypeAlias = Annotated[
     PlanName | None,
-    _said("Zoho plan: its calls a day and at once. None: as Zoho's replies tell.", _LIMITS),
+    _help(
+        "Zoho plan, which sets the daily and concurrent limits. Default: read from Zoho's replies.",
+        _LIMITS,
+    ),
 ]
 SandboxMinute: TypeAlias = Annotated[
-    float | None, _said("Seconds in the sandbox's minute; for sandboxes only.", _LIMITS)
+    float | None, _help("Length of a sandbox's minute in seconds. Sandboxes only.", _LIMITS)
 ]
 
-Watch: TypeAlias = Annotated[bool, _said("Look again twice a second until interrupted.")]
-AsLine: TypeAlias = Annotated[bool, _said("Print one JSON object a look on stdout.")]
+Watch: TypeAlias = Annotated[bool, _help("Refresh twice a second until interrupted.")]
+AsLine: TypeAlias = Annotated[bool, _help("Print one JSON object per refresh.")]
 
 EXPORT_EPILOGUE: Final = """
-**Examples**
+**More examples**
 
-- everything: `zoho-async export --to backup`
-- two lists: `zoho-async export invoices contacts --to backup`
-- the same again reads what changed since, into `backup/books/invoices.changes/`
-- one file a list from all of it: `zoho-async export --merge --to backup`
-- deleted records too, say each week: `zoho-async export --sweep --to backup`
-- line items, taxes and addresses too, over as many days as it takes:
+- deleted records too, for example each week: `zoho-async export --detect-deletions --to backup`
+- all details, over several days if needed:
   `zoho-async export invoices --details --until-done --to backup`
-- what hangs below records: `zoho-async export invoices.comments --to backup`
-- PDFs and attachments: `zoho-async export invoices --files --to backup`
+- the comments of invoices: `zoho-async export invoices.comments --to backup`
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
-- every firm: `zoho-async export --all-organizations --to backup`
-- typed files: `zoho-async export --format parquet --to backup`, with `--flatten` child tables too
-- a database, always current: `zoho-async export --to books.duckdb`
-- a server: `zoho-async export --to postgresql://me@db/books`, its password in `PGPASSWORD` or
-  `.pgpass`
+- every organization: `zoho-async export --all-organizations --to backup`
+- typed files: `zoho-async export --format parquet --to backup`; `--flatten` adds child tables
+- PostgreSQL: `zoho-async export --to postgresql://me@db/books`, with the password in `PGPASSWORD`
+  or `.pgpass`
 - in a script: `zoho-async export --to backup --json | jq .rows`
 
 **Exit codes**
@@ -215,32 +202,36 @@ EXPORT_EPILOGUE: Final = """
 
 # -- call and list ------------------------------------------------------------------------------
 
-Listed: TypeAlias = Annotated[str, _said("A list, such as `invoices` or `inventory.items`.")]
+Listed: TypeAlias = Annotated[str, _help("A list, such as `invoices` or `inventory.items`.")]
 Rows: TypeAlias = Annotated[
     int | None,
     Parameter(
-        help="Stop after so many rows; else 25 in a table and all in a pipe.",
+        help="The most rows. Default: 25 in a table, all otherwise.",
         validator=Number(gte=1),
         show_default=False,
     ),
 ]
 Columns: TypeAlias = Annotated[
-    tuple[str, ...], _said("Field to show in the table; may be repeated.")
+    tuple[str, ...], _help("Field to show in a table or CSV. Repeatable.")
 ]
 Output: TypeAlias = Annotated[
-    Form | None, _said("`table`, `json` (one array) or `jsonl` (one row a line).")
+    Form | None, _help("`table`, `csv`, `json` (one array) or `jsonl` (one row per line).")
 ]
-DryRun: TypeAlias = Annotated[bool, _said("Show the request, its token hidden; send nothing.")]
-HttpMethod: TypeAlias = Annotated[str, _said("`GET`, `POST`, `PUT` or `DELETE`.")]
-ApiPath: TypeAlias = Annotated[str, _said("What follows the version, such as `/contacts/123`.")]
-Query: TypeAlias = Annotated[tuple[str, ...], _said("`NAME=VALUE` for the query; may be repeated.")]
-Body: TypeAlias = Annotated[str | None, _said("JSON to send; `@FILE` reads a file, `@-` stdin.")]
+DryRun: TypeAlias = Annotated[bool, _help("Print the request without its token. Send nothing.")]
+HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`.")]
+ApiPath: TypeAlias = Annotated[str, _help("Path after the API version, such as `/contacts/123`.")]
+Query: TypeAlias = Annotated[
+    tuple[str, ...], _help("`NAME=VALUE` for the query string. Repeatable.")
+]
+Body: TypeAlias = Annotated[
+    str | None, _help("JSON to send. `@FILE` reads a file, `@-` reads stdin.")
+]
 ProductName: TypeAlias = Annotated[
-    str, _said("`books`, `invoice`, `billing` or `inventory`.", default=True)
+    str, _help("`books`, `invoice`, `billing` or `inventory`.", default=True)
 ]
 
 Shell: TypeAlias = Annotated[
-    Literal["bash", "zsh", "fish", "powershell"], _said("Whose script to print.")
+    Literal["bash", "zsh", "fish", "powershell"], _help("The shell to complete in.")
 ]
 
 COMPLETION_EPILOGUE: Final = """
@@ -253,64 +244,68 @@ COMPLETION_EPILOGUE: Final = """
 LIST_EPILOGUE: Final = """
 **Examples**
 
-- a look: `zoho-async list invoices --filter status=overdue`
-- numbers for a script: `zoho-async list items --rows 1000 | jq -r .name`
-- try it without an account: `zoho-async list contacts --sandbox`
+- in a terminal: `zoho-async list invoices --filter status=overdue`
+- for a script: `zoho-async list items --rows 1000 | jq -r .name`
+- for a spreadsheet: `zoho-async list items --output csv > items.csv`
+- without an account: `zoho-async list contacts --sandbox`
 """
 
 CALL_EPILOGUE: Final = """
 **Examples**
 
 - read: `zoho-async call GET /settings/preferences`
-- what would be sent: `zoho-async call POST /contacts --body '{"contact_name": "Acme"}' --dry-run`
+- request only: `zoho-async call POST /contacts --body '{"contact_name": "Acme"}' --dry-run`
 - another product: `zoho-async call GET /plans --product billing`
 """
 
 # -- sandbox ------------------------------------------------------------------------------------
 
-Host: TypeAlias = Annotated[str, _said("Address to listen on.", default=True)]
-Port: TypeAlias = Annotated[int, _said("Port to listen on; 0 takes a free one.", default=True)]
-Seed: TypeAlias = Annotated[int, _said("Decides every record.", default=True)]
+Host: TypeAlias = Annotated[str, _help("Address to listen on.", default=True)]
+Port: TypeAlias = Annotated[int, _help("Port to listen on. 0 takes a free port.", default=True)]
+Seed: TypeAlias = Annotated[
+    int, _help("Seed of the sample data. The same seed makes the same records.", default=True)
+]
 Sizes: TypeAlias = Annotated[
-    tuple[str, ...], _said("`RESOURCE=ROWS`, such as `invoices=200`; may be repeated.")
+    tuple[str, ...], _help("`RESOURCE=ROWS`, such as `invoices=200`. Repeatable.")
 ]
 Minute: TypeAlias = Annotated[
-    float, _said("Seconds in its minute: clients must know (`export --minute`).", default=True)
+    float,
+    _help(
+        "Length of its minute in seconds. Clients need the same (`export --minute`).", default=True
+    ),
 ]
 Latency: TypeAlias = Annotated[
     str,
-    _said(
-        "Seconds until a reply leaves: `0.3`, a range `0.1:0.5`, or a long tail `tail:0.3`.",
+    _help(
+        "Seconds before each reply: `0.3`, a range `0.1:0.5`, or a long tail `tail:0.3`.",
         default=True,
     ),
 ]
-Organizations: TypeAlias = Annotated[
-    tuple[str, ...], _said("Id of an organization that it has; may be repeated.")
-]
+Organizations: TypeAlias = Annotated[tuple[str, ...], _help("Id of an organization. Repeatable.")]
 SandboxPlan: TypeAlias = Annotated[
-    str, _said("Zoho's plan, which sets the calls a day and at once.", default=True)
+    str, _help("Zoho plan, which sets the daily and concurrent limits.", default=True)
 ]
 Speed: TypeAlias = Annotated[
-    float, _said("Zoho's seconds in one of yours: with 60 its minute is a second.", default=True)
+    float, _help("Speed of its clock: at 60, its minute takes a second.", default=True)
 ]
 FaultsFile: TypeAlias = Annotated[
-    Path | None, _said("TOML file of `[[fault]]` tables: what goes wrong, where and how often.")
+    Path | None, _help("TOML file of `[[fault]]` tables: what fails, where and how often.")
 ]
 ToNetwork: TypeAlias = Annotated[
     bool,
-    _said("Let other machines reach it: its secrets are known to everyone who reads the docs."),
+    _help("Let other machines connect. The sandbox's secrets are public."),
 ]
 AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
-    _said("Host name under which requests may reach it, such as a container's; may be repeated."),
+    _help("Host name that requests may use, such as a container's. Repeatable."),
 ]
 
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 
-- a larger firm in a hurry: `zoho-async sandbox --size invoices=20000 --speed 60`
-- an organization of the free plan: `zoho-async sandbox --organization 111 --plan free`
-- with faults: `zoho-async sandbox --faults faults.toml`, where the file has lines such as
+- more data, faster: `zoho-async sandbox --size invoices=20000 --speed 60`
+- the limits of the free plan: `zoho-async sandbox --organization 111 --plan free`
+- with faults: `zoho-async sandbox --faults faults.toml`, with lines such as
   `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
   `times = "always"`
 """
@@ -318,38 +313,41 @@ SANDBOX_EPILOGUE: Final = """
 # -- accounts -----------------------------------------------------------------------------------
 
 Scoped: TypeAlias = Annotated[
-    str, _said("What will be used: `books`, `invoices` or `invoices.create`. None: all of Books.")
+    str,
+    _help(
+        "What the token is for: `books`, `invoices` or `invoices.create`. Default: all of Books."
+    ),
 ]
-Write: TypeAlias = Annotated[bool, _said("Scopes that change records too, not only read them.")]
-LoginProfile: TypeAlias = Annotated[str, _said("Name to keep the account under.", default=True)]
+Write: TypeAlias = Annotated[bool, _help("Include the scopes that change records.")]
+LoginProfile: TypeAlias = Annotated[str, _help("Name of the saved account.", default=True)]
 LoginRegion: TypeAlias = Annotated[
-    str | None, _said("Data center (`us`, `eu`, `in`, ...); asked where not given.")
+    str | None, _help("Data center (`us`, `eu`, `in`, ...). Default: asked.")
 ]
-ClientId: TypeAlias = Annotated[str | None, _said("Client ID; asked where not given.")]
+ClientId: TypeAlias = Annotated[str | None, _help("Client ID. Default: asked.")]
 LoginOrganization: TypeAlias = Annotated[
-    str | None, _said("Organization id; chosen from a list where not given.")
+    str | None, _help("Organization id. Default: chosen from a list.")
 ]
 InBrowser: TypeAlias = Annotated[
     bool | None,
     Parameter(
-        help="Agree in the browser, or (`--self-client`) paste a code from the API console; "
-        "asked where not given.",
+        help="Agree in the browser, or paste a code from the API console (`--self-client`). "
+        "Default: asked.",
         negative="--self-client",
         show_default=False,
     ),
 ]
 CallbackPort: TypeAlias = Annotated[
-    int, _said("Port of the redirect URI `http://localhost:PORT/callback`.", default=True)
+    int, _help("Port of the redirect URI `http://localhost:PORT/callback`.", default=True)
 ]
 UseKeyring: TypeAlias = Annotated[
     bool,
     Parameter(
-        help="Keep secrets in the OS keyring where there is one that works, or "
-        "(`--no-keyring`) in a file that only you can read.",
+        help="Keep secrets in the OS keyring if it works, or in a file that only you can read "
+        "(`--no-keyring`).",
         negative="--no-keyring",
         show_default=False,
     ),
 ]
-Check: TypeAlias = Annotated[bool, _said("Only say whether the account that is kept works.")]
-AsLines: TypeAlias = Annotated[bool, _said("Print one JSON object per list.")]
-AsJsonLine: TypeAlias = Annotated[bool, _said("Print one JSON object.")]
+Check: TypeAlias = Annotated[bool, _help("Only check that the saved account works.")]
+AsLines: TypeAlias = Annotated[bool, _help("Print one JSON object per list.")]
+AsJsonLine: TypeAlias = Annotated[bool, _help("Print one JSON object.")]

@@ -1,6 +1,6 @@
-"""How the command ends: which exit code a failure means.
+"""The exit code of each error.
 
-The codes and what a list's state means for an export are in `zoho_async.export.outcomes`.
+`zoho_async.export.outcomes` defines the codes and the states of lists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 class Interrupted(Exception):
-    """The process was asked to stop by the signal ``number``."""
+    """The signal ``number`` interrupted the command."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -37,12 +37,12 @@ class Interrupted(Exception):
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 128 and the signal's number."""
+        """128 plus the number of the signal, as in shells."""
         return 128 + self.number
 
 
 def exit_code(error: BaseException, *, began: bool = False) -> int:
-    """The exit code that ``error`` means; ``began`` says that there was work done before it."""
+    """The exit code for ``error``. ``began`` says that work was done before it."""
     if isinstance(error, Interrupted):
         return error.exit_code
     if isinstance(error, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):

@@ -1,33 +1,44 @@
-"""What commands print of Zoho's data: for people in a terminal, for programs in a pipe."""
+"""Prints Zoho's data: tables in a terminal, JSON in a pipe, CSV."""
 
 from __future__ import annotations
 
+import csv
+import difflib
+import io
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.cli.safe import safe
+from zoho_async.errors import ConfigurationError
 from zoho_async.wire import encode
 
-Form: TypeAlias = Literal["table", "json", "jsonl"]
+Form: TypeAlias = Literal["table", "csv", "json", "jsonl"]
 
-#: What people look for first, in this order; the rest follows as Zoho wrote it.
-_WANTED: Final = (
+#: The fields that come first, in this order. Others follow in Zoho's order.
+_COMMON: Final = (
     *("name", "number", "date", "status", "total", "balance", "amount", "rate"),
     *("customer_name", "vendor_name", "due_date", "currency_code", "email"),
 )
-#: The most characters that a column takes, and those between two.
-_WIDEST: Final = 24
+#: The fields that come first in tables of these resources, by the name of the id.
+_FIRST: Final = {
+    "contact_id": ("contact_name", "email", "outstanding_receivable_amount", "status"),
+    "item_id": ("name", "rate", "sku", "status"),
+}
+#: The most characters of a column, and the space between two columns.
+_MAX_WIDTH: Final = 24
 _GAP: Final = 2
-#: As many columns there are at least, cut to fit.
-_FEWEST: Final = 3
+#: The most fields to name if none is similar.
+_SUGGESTED: Final = 8
+#: The fewest columns; they are cut to fit.
+_MIN_COLUMNS: Final = 3
 
 
 def form_for(form: Form | None) -> Form:
-    """The form that was asked for; else a table in a terminal and JSON Lines in a pipe."""
+    """``form``, or by default a table in a terminal and JSON Lines in a pipe."""
     return form or ("table" if sys.stdout.isatty() else "jsonl")
 
 
@@ -38,37 +49,77 @@ def as_text(value: object) -> str:
 
 
 def columns_of(rows: Sequence[dict[str, Any]], row_id: str, width: int) -> list[str]:
-    """The fields that say most about ``rows``: the id, and what has a value worth a column.
+    """The default columns of a table: the id, then the most useful fields that have values.
 
-    ``width`` is that of the terminal, in characters; no more fields are chosen than fit.
+    ``width`` is that of the terminal in characters. It limits the number of columns.
     """
     fields = dict.fromkeys(name for row in rows for name in row)
-    told = [name for name in fields if name != row_id and any(_tells(row, name) for row in rows)]
+    useful = [
+        name for name in fields if name != row_id and any(_is_useful(row, name) for row in rows)
+    ]
     stem = row_id.removesuffix("id")
-    told.sort(key=lambda name: _place(name, stem))
-    ordered = [row_id, *told] if row_id else told
-    ends = itertools.accumulate(_GAP + _breadth(rows, name) for name in ordered)
+    first = _FIRST.get(row_id, ())
+    useful.sort(key=lambda name: _rank(name, stem, first))
+    ordered = [row_id, *useful] if row_id else useful
+    ends = itertools.accumulate(_GAP + _column_width(rows, name) for name in ordered)
     fitting = sum(end - _GAP <= width for end in ends)
-    return ordered[: max(_FEWEST, fitting)]
+    return ordered[: max(_MIN_COLUMNS, fitting)]
 
 
-def _breadth(rows: Sequence[dict[str, Any]], name: str) -> int:
-    """The characters that a column takes."""
-    return min(_WIDEST, max(len(safe(name)), *(len(safe(_cell(row.get(name)))) for row in rows)))
+def _column_width(rows: Sequence[dict[str, Any]], name: str) -> int:
+    """The width of a column in characters."""
+    return min(_MAX_WIDTH, max(len(safe(name)), *(len(safe(_cell(row.get(name)))) for row in rows)))
 
 
-def _tells(row: dict[str, Any], name: str) -> bool:
+def _is_useful(row: dict[str, Any], name: str) -> bool:
     if name.endswith(("_id", "_formatted", "_unformatted")):
         return False
     value = row.get(name)
     return value not in ("", None) and not isinstance(value, dict | list | bool)
 
 
-def _place(name: str, stem: str) -> int:
-    """Where a field stands among the wanted; the record's own number and name come first."""
+def _rank(name: str, stem: str, first: Sequence[str]) -> int:
+    """The rank of a field; the record's own number and name come first."""
+    if name in first:
+        return first.index(name) - len(first) - 1
     if name in (f"{stem}number", f"{stem}name"):
         return -1
-    return _WANTED.index(name) if name in _WANTED else len(_WANTED)
+    return _COMMON.index(name) if name in _COMMON else len(_COMMON)
+
+
+def check_columns(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Raise `ConfigurationError` for a column that no row has, with similar names."""
+    fields = dict.fromkeys(name for row in rows for name in row)
+    for column in columns:
+        if column not in fields:
+            similar = difflib.get_close_matches(column, fields) or sorted(fields)[:_SUGGESTED]
+            raise ConfigurationError(
+                f"no row has the column {column!r}; did you mean {', '.join(similar)}?"
+            )
+
+
+def print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """``rows`` as CSV with a header; nested values are JSON."""
+    fields = columns or tuple(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(fields)
+    lines.writerows([_cell(row.get(name), join=False) for name in fields] for row in rows)
+    write_bytes = writer()
+    write_bytes(text.getvalue().encode())
+    sys.stdout.flush()
+
+
+def writer() -> Callable[[bytes], object]:
+    """The function that writes bytes to stdout: unchanged to a pipe, made safe for a terminal."""
+    if not sys.stdout.isatty():
+        return sys.stdout.buffer.write
+
+    def write(piece: bytes) -> None:
+        text = piece.decode(errors="surrogateescape")
+        sys.stdout.write(safe(text, lines=True, encoding=sys.stdout.encoding))
+
+    return write
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
@@ -90,16 +141,18 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
             justify="right" if numbers else "left",
             overflow="ellipsis",
             no_wrap=True,
-            max_width=_WIDEST,
-            min_width=_breadth(rows, name) if name == columns[0] else None,  # an id is of use whole
+            max_width=_MAX_WIDTH,
+            min_width=_column_width(rows, name)
+            if name == columns[0]
+            else None,  # an id is only useful whole
         )
     for row in rows:
         table.add_row(*(text_of(_cell(row.get(name))) for name in columns))
     console.print(table)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, join: bool = True) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else encode(value).decode()
-    return " ".join(text.splitlines())
+    return " ".join(text.splitlines()) if join else text

@@ -1,4 +1,4 @@
-"""``name=value``, as options of several subcommands take it."""
+"""``name=value`` options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoho_async.errors import ConfigurationError
 
 
 def read_pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for what is none."""
+    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for any other text."""
     pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""What a person wants to know of a running export, gathered from its events and the limits."""
+"""The figures of a running export, collected from its events and the limits."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from zoho_async.export import (
 from zoho_async.limits import Snapshot
 
 
-class Standing(msgspec.Struct, kw_only=True):
-    """One resource as it stands: ``rows`` written, of ``total`` where that is known."""
+class ListProgress(msgspec.Struct, kw_only=True):
+    """The progress of one resource: ``rows`` written, of ``total`` if that is known."""
 
     resource: str
     file: str
@@ -40,14 +40,14 @@ class Standing(msgspec.Struct, kw_only=True):
 
 
 class Tracker:
-    """Keeps the figures up to date; whoever displays them reads them when it likes.
+    """Keeps the figures up to date for a display.
 
-    ``rate`` is the steady rate of the limits in calls a second, 0 until it is known.
+    ``rate`` is the steady rate of the limits in calls per second, 0 until it is known.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.rate = 0.0
-        self.resources: Final[dict[str, Standing]] = {}
+        self.resources: Final[dict[str, ListProgress]] = {}
         self.plan: Planned | None = None
         self.snapshot: Snapshot | None = None
         self.calls = 0
@@ -56,36 +56,36 @@ class Tracker:
         self._started: Final = now()
         self._rows_before = 0
 
-    # -- what happens -------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------
 
     def exported(self, event: ExportEvent) -> None:
-        """Take in what the export tells."""
+        """Count an event of the export."""
         if isinstance(event, Planned):
             self.plan = event
             for planned in event.resources:
                 self._plan(planned)
         elif isinstance(event, Progress):
-            standing = self.resources[event.resource]
-            standing.rows = event.rows
+            progress = self.resources[event.resource]
+            progress.rows = event.rows
         elif isinstance(event, ResourceDone):
-            standing = self.resources[event.resource]
-            standing.rows, standing.total, standing.state = event.rows, event.rows, "done"
+            progress = self.resources[event.resource]
+            progress.rows, progress.total, progress.state = event.rows, event.rows, "done"
         elif isinstance(event, NextPass):
-            self.resources[event.resource].note = "edited meanwhile: looking again"
+            self.resources[event.resource].note = "changed meanwhile: reading it again"
         elif isinstance(event, DocumentFailed):
             note = f"document {event.document} of {event.record} not saved"
             self.resources[event.resource].note = note
         elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
-            self._further(event)
+            self._count_details(event)
         elif isinstance(event, DetectingDeletions):
-            note = f"{count(event.gone)} of {count(event.asked)} missing ones deleted"
+            note = f"{count(event.gone)} of {count(event.asked)} missing records deleted"
             self.resources[event.resource].note = note
         else:
             self._fail(event)
 
     def _plan(self, planned: PlannedResource) -> None:
         self._rows_before += planned.rows_before
-        self.resources[planned.resource] = Standing(
+        self.resources[planned.resource] = ListProgress(
             resource=planned.resource,
             file=planned.file,
             rows=planned.rows_before,
@@ -93,27 +93,27 @@ class Tracker:
             state="done before" if planned.finished else "reading",
         )
 
-    def _further(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
+    def _count_details(self, event: DetailsPlanned | DetailsProgress | WaitingForReset) -> None:
         if isinstance(event, WaitingForReset):
-            return  # the limits tell of it
-        standing = self.resources[event.resource]
+            return  # the limits show it
+        progress = self.resources[event.resource]
         if isinstance(event, DetailsPlanned):
-            standing.note = f"{event.work} of {count(event.records, 'record')}"
+            progress.note = f"{event.work} of {count(event.records, 'record')}"
             return
-        standing.rows = event.rows
-        standing.note = f"{event.work} {count(event.asked)} of {count(event.of)}"
+        progress.rows = event.rows
+        progress.note = f"{event.work} {count(event.asked)} of {count(event.of)}"
 
     def _fail(self, event: ResourceFailed) -> None:
-        standing = self.resources.setdefault(
-            event.resource, Standing(resource=event.resource, file="")
+        progress = self.resources.setdefault(
+            event.resource, ListProgress(resource=event.resource, file="")
         )
-        standing.state = "failed" if event.allowed else "not allowed"
+        progress.state = "failed" if event.allowed else "not allowed"
         if event.state == "refused_before":
-            standing.state = "refused as before"
-        standing.error = str(event.error)
+            progress.state = "refused as before"
+        progress.error = str(event.error)
 
     def called(self, event: events.Event) -> None:
-        """Take in what the session's observer is told."""
+        """Count an event of the session."""
         if isinstance(event, events.Called):
             self.calls += 1
         elif isinstance(event, events.Refused):
@@ -132,34 +132,34 @@ class Tracker:
 
     @property
     def total(self) -> int | None:
-        """Rows of all resources, None where one of them is not known."""
+        """Rows of all resources, None if one of them is not known."""
         totals = [one.total for one in self.resources.values()]
         known = [total for total in totals if total is not None]
         return sum(known) if len(known) == len(totals) else None
 
     @property
-    def calls_ahead(self) -> int | None:
-        """Calls still to make, None where that is not known."""
+    def calls_left(self) -> int | None:
+        """Calls left to make, None if that is not known."""
         if self.plan is None or not self.plan.exact:
             return None
         return max(0, self.plan.calls - self.calls)
 
     @property
     def to_go(self) -> float | None:
-        """Seconds that the calls ahead take, None where that is not known."""
-        ahead = self.calls_ahead
-        if ahead is None or self.rate <= 0:
+        """Seconds that the remaining calls take, None if that is not known."""
+        left = self.calls_left
+        if left is None or self.rate <= 0:
             return None
         blocked = self.snapshot.blocked_for if self.snapshot else 0.0
-        return blocked + ahead / self.rate
+        return blocked + left / self.rate
 
     @property
-    def rows_a_second(self) -> float:
-        """Rows that this run has written, by its time so far."""
+    def rows_per_second(self) -> float:
+        """Rows written by this run, divided by its time."""
         return (self.rows - self._rows_before) / max(self.elapsed, 0.001)
 
     def figures(self) -> list[str]:
-        """The figures of the whole job, most wanted first."""
+        """The figures of the whole job, the most important first."""
         if self.plan is None:
             return ["reading the first pages", *self._limits()]
         total, calls = self.total, self.plan.calls if self.plan.exact else None
@@ -168,7 +168,7 @@ class Tracker:
             f"{count(self.calls)} of {count(calls, 'call')}"
             if calls
             else count(self.calls, "call"),
-            f"{self.rows_a_second:,.0f} rows/s",
+            f"{self.rows_per_second:,.0f} rows/s",
         ]
         if self.refused:
             parts.append(f"{self.refused} refused")

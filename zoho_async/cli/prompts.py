@@ -1,4 +1,4 @@
-"""Questions to a person. They stand on stderr; secrets are not shown while they are entered."""
+"""Asks the user questions on stderr. Input of secrets is hidden."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from zoho_async.errors import ConfigurationError
 
 
 def say(text: str) -> None:
-    """Tell the person something."""
+    """Print a message to the user."""
     print(text, file=sys.stderr, flush=True)
 
 
 def ask(question: str, *, default: str = "") -> str:
-    """The answer to ``question``; Enter means ``default``, and is asked again without one.
+    """The answer to ``question``. Enter means ``default``; without a default it asks again.
 
-    Raises `ConfigurationError` when nobody is there to answer.
+    Raises `ConfigurationError` at the end of the input.
     """
     suffix = f" [{default}]" if default else ""
     while True:
         print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            raise ConfigurationError("nobody answered; run this in a terminal")
+            raise ConfigurationError("no answer on stdin: run this in a terminal")
         answer = line.strip() or default
         if answer:
             return answer
 
 
 def ask_secret(question: str) -> str:
-    """A secret, which is neither shown nor kept by the terminal."""
+    """A secret. The terminal does not show it."""
     if not sys.stdin.isatty():
         return ask(question)
     while True:
@@ -42,7 +42,7 @@ def ask_secret(question: str) -> str:
 
 
 def choose(question: str, choices: Sequence[str], *, default: int = 0) -> int:
-    """The index of one of ``choices``, by its number."""
+    """The index of the choice whose number the user enters."""
     for number, choice in enumerate(choices, 1):
         say(f"  {number}. {choice}")
     while True:

@@ -1,20 +1,20 @@
-"""What an export has to say at its end: to people, and with ``--json`` to programs.
+"""The result of an export: lines for people, or with ``--json`` an object for programs.
 
-The object of ``--json`` has these keys; later versions may add some, and take none away:
+The object of ``--json`` has these keys. Later versions may add keys but remove none:
 
 - ``status``: ``done``, ``incomplete`` (exit code 4), ``failed``, ``refused`` (bad usage or
   configuration), ``quota`` or ``interrupted``; ``exit_code``; ``error``: one sentence or null;
-  ``continue``: the command with which to go on, or null
+  ``continue``: the command that continues the export, or null
 - ``organization``, ``directory``, ``seconds``
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
-  ``calls`` (made by this run), ``least_calls`` (with which the rows could have been read),
+  ``calls`` (made by this run), ``least_calls`` (the fewest calls that could have read the rows),
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null where that cannot be known), ``records``, ``files``, ``passed_over``
+  row was missed; null if that cannot be known), ``records``, ``files``, ``passed_over``
   (records of which Zoho refused the children or a document), ``error`` (or null),
   ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
   read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
@@ -41,13 +41,15 @@ _STATUS: Final = {
 }
 
 
-def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str | None) -> str:
-    """The object of ``--json`` on one line. Without a summary nothing was begun."""
-    told: dict[str, Any] = {
+def as_json(
+    summary: Summary | None, *, code: int, error: str | None, next_command: str | None
+) -> str:
+    """The object of ``--json`` on one line. Without ``summary`` nothing was read."""
+    result: dict[str, Any] = {
         "status": _STATUS.get(code, "interrupted"),
         "exit_code": code,
         "error": error,
-        "continue": go_on,
+        "continue": next_command,
         "organization": None,
         "directory": None,
         "seconds": 0.0,
@@ -61,7 +63,7 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
         "resources": [],
     }
     if summary is not None:
-        told |= {
+        result |= {
             "organization": summary.organization,
             "directory": summary.directory,
             "seconds": round(summary.seconds, 3),
@@ -74,12 +76,12 @@ def as_json(summary: Summary | None, *, code: int, error: str | None, go_on: str
             "files": summary.files,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
         }
-    return msgspec.json.encode(told).decode()
+    return msgspec.json.encode(result).decode()
 
 
 def as_lines(summary: Summary) -> list[str]:
-    """The end of an export, for people."""
-    width = max((len(_where(one)) for one in summary.resources), default=0)
+    """The result of an export, for people."""
+    width = max((len(_location(one)) for one in summary.resources), default=0)
     shown = [one for one in summary.resources if one.state != "refused_before"]
     lines = [_resource(one, width) for one in shown]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
@@ -93,14 +95,14 @@ def as_lines(summary: Summary) -> list[str]:
         f"{count(summary.refused)} refused"
     )
     if summary.records or summary.files:
-        further = f"{count(summary.records, 'record')} asked for details or children"
-        calls += f"; {further}, {count(summary.files, 'file')} saved"
+        details = f"{count(summary.records, 'record')} asked for details or children"
+        calls += f"; {details}, {count(summary.files, 'file')} saved"
     return [*lines, rows, calls]
 
 
 def _resource(one: ResourceSummary, width: int) -> str:
     calls = count(one.calls, "call")
-    line = f"  {_where(one):<{width}}  {_brought(one):>14}  {size(one.bytes):>9}  {calls:>9}"
+    line = f"  {_location(one):<{width}}  {_rows_text(one):>14}  {size(one.bytes):>9}  {calls:>9}"
     if one.status != "done":
         return f"{line}  {one.status}"
     if one.passed_over:
@@ -114,16 +116,16 @@ def _resource(one: ResourceSummary, width: int) -> str:
     return line
 
 
-def _where(one: ResourceSummary) -> str:
-    """Where the rows are; a run that brought none left no file."""
+def _location(one: ResourceSummary) -> str:
+    """The file of the rows, or the resource if the run wrote no file."""
     there = one.mode == "full" or one.rows or one.deleted
     return one.file if there else one.resource
 
 
-def _brought(one: ResourceSummary) -> str:
+def _rows_text(one: ResourceSummary) -> str:
     """``6,000 rows`` of a full read, ``3 new, 2 changed`` of any other."""
     if one.mode == "full":
         return count(one.rows, "row")
     parts = {"new": one.new, "changed": one.changed, "deleted": one.deleted}
-    told = [f"{count(number)} {what}" for what, number in parts.items() if number]
-    return ", ".join(told) or "no changes"
+    texts = [f"{count(number)} {what}" for what, number in parts.items() if number]
+    return ", ".join(texts) or "no changes"

@@ -1,4 +1,4 @@
-"""``zoho-async resources``: what can be exported, and how far a run can prove it complete."""
+"""``zoho-async resources``: the lists that can be exported, and if they can be proven complete."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Evidence: TypeAlias = Literal["count", "order", "unknown"]
 _MEANINGS: Final[dict[Evidence, str]] = {
     "count": "counted",
     "order": "read in order",
-    "unknown": "uncheckable if it does not fit on a page and Zoho counts nothing",
+    "unknown": "cannot be checked if it has several pages and Zoho sends no count",
 }
-_LATER: Final[dict[Mode, str]] = {
+LATER_RUNS: Final[dict[Mode, str]] = {
     "changed": "reads what changed",
-    "newest": "reads from the newest on",
-    "compared": "reads all and compares",
-    "full": "reads all",
+    "newest": "reads from the newest row on",
+    "compared": "reads the whole list and compares",
+    "full": "reads the whole list",
 }
 
 
@@ -38,7 +38,7 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
-    """What is described of a list."""
+    """How the API description says that a list can be read."""
     mode = choose(facts, known=True, watermark=0.0, capabilities=Capabilities())
     evidence: Evidence = "unknown"
     if facts.totals:
@@ -49,7 +49,7 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
 
 
 def list_resources(*, json: bool) -> int:
-    """Print every list: with words in a terminal, its name alone in a pipe; the exit code."""
+    """Print every list: explained in a terminal, its name alone in a pipe; the exit code."""
     found = [capabilities(name, facts) for name, facts in all_lists().items()]
     if json:
         for one in found:
@@ -59,9 +59,9 @@ def list_resources(*, json: bool) -> int:
         print("\n".join(one.resource for one in found))
         return outcome.DONE
     width = max(len(one.resource) for one in found)
-    below = children()
+    child_lists = children()
     for one in found:
-        of = "its parents' list " if one.resource in below else ""
-        told = f"{of}{_MEANINGS[one.evidence]}; a later run {_LATER[one.mode]}"
-        print(f"{one.resource:<{width}}  {told}")
+        of = "its parents' list " if one.resource in child_lists else ""
+        text = f"{of}{_MEANINGS[one.evidence]}; a later run {LATER_RUNS[one.mode]}"
+        print(f"{one.resource:<{width}}  {text}")
     return outcome.DONE

@@ -1,4 +1,4 @@
-r"""Text from outside, made safe for a terminal.
+r"""Makes text from servers safe for a terminal.
 
 Model. Names, messages and values come from a server, and a terminal obeys control characters: an
 escape sequence moves its cursor, rewrites what was printed, or changes its title; a bidirectional
@@ -31,7 +31,7 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def safe(text: str, *, lines: bool = False, encoding: str | None = None) -> str:
     """``text`` with visible escapes; ``lines`` keeps line breaks.
 
-    ``encoding`` is that of the stream it goes to: what it lacks is escaped too.
+    ``encoding`` is that of the stream: characters that it lacks are escaped too.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -43,15 +43,15 @@ def safe(text: str, *, lines: bool = False, encoding: str | None = None) -> str:
 def print(
     *values: object, file: TextIO | None = None, end: str = "\n", flush: bool = False
 ) -> None:
-    """As the builtin, but safe; line breaks within a text are kept on stdout only."""
+    """Like the builtin, but safe. Line breaks within a text are kept on stdout only."""
     stream = sys.stdout if file is None else file
     text = " ".join(str(value) for value in values)
     shown = safe(text, lines=stream is sys.stdout, encoding=stream.encoding)
     builtins.print(shown, file=stream, end=end, flush=flush)
 
 
-def replace_what_streams_lack() -> None:
-    """Let stdout and stderr replace characters that they cannot encode, whoever writes them."""
+def replace_unencodable() -> None:
+    """Let stdout and stderr replace characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""``zoho-async sandbox``: a local Zoho in a process of its own."""
+"""``zoho-async sandbox``: serves a local Zoho."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from zoho_async.sandbox import Fault, Sandbox, parse_lag, read_rules
 _A_DAY_BY_CONTRACT = 10_000
 
 
-class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line asks of a sandbox, as it was written there."""
+class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of the sandbox, as text where the command line has text."""
 
     host: str
     port: int
@@ -38,38 +38,38 @@ class SandboxOrder(msgspec.Struct, frozen=True, kw_only=True):
     faults: Path | None
 
 
-def serve(order: SandboxOrder) -> int:
-    """Serve until interrupted, which is the way to end it: the exit code is then 0.
+def serve(order: SandboxOptions) -> int:
+    """Serve until interrupted, then return 0.
 
-    Raises `ConfigurationError` for an order that cannot be.
+    Raises `ConfigurationError` for invalid options.
     """
-    sandbox = made(order)
+    sandbox = build(order)
     try:
         asyncio.run(interruptible(_serve(sandbox)))
     except outcome.Interrupted:
-        print("the sandbox is closed", file=sys.stderr)
+        print("sandbox stopped", file=sys.stderr)
         return outcome.DONE
     except OSError as problem:
         print(
             f"zoho-async: cannot listen on {order.host}:{order.port}: {problem.strerror}; "
-            "choose another with --port (0 takes a free one)",
+            "choose another port with --port (0 takes a free port)",
             file=sys.stderr,
         )
         return outcome.USAGE
     return outcome.DONE
 
 
-def made(order: SandboxOrder) -> Sandbox:
-    """The sandbox that was ordered. Raises `ConfigurationError`."""
+def build(order: SandboxOptions) -> Sandbox:
+    """The sandbox for the options. Raises `ConfigurationError`."""
     if not is_loopback(order.host) and not order.open_to_network:
         raise ConfigurationError(
-            f"--host {order.host} would let other machines in, and the sandbox's secrets are no "
-            "secrets; if that is what you want, add --open-to-network"
+            f"--host {order.host} lets other machines connect, and its secrets are public: "
+            "add --open-to-network if you want that"
         )
     if order.plan not in PLANS:
-        raise ConfigurationError(f"--plan {order.plan!r} is none of {', '.join(PLANS)}")
+        raise ConfigurationError(f"unknown plan {order.plan!r}: use one of {', '.join(PLANS)}")
     if order.minute <= 0:
-        raise ConfigurationError(f"--minute is a number of seconds above 0, got {order.minute:g}")
+        raise ConfigurationError(f"--minute must be above 0, got {order.minute:g}")
     for name in order.organizations:
         if not name.isdecimal():
             raise ConfigurationError(f"--organization takes an id such as 10234695, got {name!r}")
@@ -97,7 +97,7 @@ def _faults(file: Path | None) -> list[Fault]:
     try:
         return read_rules(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8"
+        reason = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"--faults {file} cannot be read: {reason}") from None
     except ConfigurationError as wrong:
         raise ConfigurationError(f"--faults {file}: {wrong}") from None
@@ -111,16 +111,16 @@ async def _serve(sandbox: Sandbox) -> None:
         minute = sandbox.client_minute
         slower = "" if minute == 60 else f" --minute {minute:g}"
         print(
-            f"serving {sandbox.url}, which is also the page that shows what happens; paste the "
-            "lines above into another shell, then run there: "
-            f"zoho-async export --to DIR{slower}\nCtrl-C ends it",
+            f"serving {sandbox.url} (open it in a browser to see calls and limits)\n"
+            "paste the lines above into another shell and run there: "
+            f"zoho-async export --to DIR{slower}\nCtrl-C stops the sandbox",
             file=sys.stderr,
         )
         await asyncio.Event().wait()
 
 
 def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
-    """``["invoices=6000"]`` over the usual sizes. Raises `ConfigurationError` for what is none."""
+    """``["invoices=6000"]`` over the default sizes. Raises `ConfigurationError`."""
     sizes = dict(SANDBOX_SIZES)
     for text in texts:
         name, _, rows = text.partition("=")

@@ -1,4 +1,4 @@
-"""Progress in a terminal: a bar for each resource and the figures of the job below."""
+"""Progress in a terminal: one bar per resource, and the figures of the job."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from zoho_async.cli.lines import further_line, parked_line, plan_lines
-from zoho_async.cli.progress import Standing, Tracker
+from zoho_async.cli.lines import details_line, plan_lines, waiting_line
+from zoho_async.cli.progress import ListProgress, Tracker
 from zoho_async.cli.safe import safe
 from zoho_async.cli.wording import count
 from zoho_async.export import DetailsPlanned, ExportEvent, Planned, WaitingForReset
 
-#: Resources shown at once; what is done gives way to what is not.
+#: The most resources shown. Resources in progress come first.
 _MOST: Final = 16
 
 
 class Terminal:
-    """Redraws a few times a second by itself while it is entered."""
+    """Redraws itself several times a second while it is entered."""
 
     def __init__(self, tracker: Tracker, console: Console) -> None:
         self._tracker: Final = tracker
@@ -41,24 +41,24 @@ class Terminal:
         self._live.stop()
 
     def show(self, event: ExportEvent) -> None:
-        """Print what should stay on the screen; the rest is drawn from the tracker."""
+        """Print the events that stay on the screen. The tracker holds everything else."""
         if isinstance(event, Planned):
             for line in plan_lines(event):
                 self._console.print(self._text(line))
         elif isinstance(event, DetailsPlanned):
-            self._console.print(self._text(further_line(event)))
+            self._console.print(self._text(details_line(event)))
         elif isinstance(event, WaitingForReset):
-            self._console.print(self._text(parked_line(event), "yellow"))
+            self._console.print(self._text(waiting_line(event), "yellow"))
 
     def note(self, text: str) -> None:
         """Print ``text``."""
         self._console.print(self._text(text, "yellow"))
 
     def tick(self) -> None:
-        """Nothing: the display redraws by itself."""
+        """Do nothing: the display redraws itself."""
 
     def _text(self, text: str, style: str = "") -> Text:
-        """Text without markup and control characters, whoever wrote it."""
+        """Text without markup and control characters."""
         return Text(safe(text, encoding=self._console.encoding), style=style)
 
     def _render(self) -> RenderableType:
@@ -75,27 +75,27 @@ class Terminal:
         table.add_column(width=24)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis")
-        standing = list(self._tracker.resources.values())
-        shown = sorted(standing, key=lambda one: one.state != "reading")[:_MOST]
-        for one in (one for one in standing if one in shown):
+        progress = list(self._tracker.resources.values())
+        shown = sorted(progress, key=lambda one: one.state != "reading")[:_MOST]
+        for one in (one for one in progress if one in shown):
             table.add_row(
                 self._text(one.resource), self._bar(one), self._rows(one), self._state(one)
             )
-        if len(standing) > len(shown):
-            table.add_row(f"and {len(standing) - len(shown)} more")
+        if len(progress) > len(shown):
+            table.add_row(f"and {len(progress) - len(shown)} more")
         return table
 
-    def _bar(self, one: Standing) -> RenderableType:
+    def _bar(self, one: ListProgress) -> RenderableType:
         if one.total is None and one.state == "reading":
             return ProgressBar(total=None, pulse=True, width=24)
         return ProgressBar(total=one.total or 1, completed=one.rows if one.total else 1)
 
-    def _rows(self, one: Standing) -> str:
+    def _rows(self, one: ListProgress) -> str:
         if one.total is None or one.rows == one.total:
             return count(one.rows, "row")
         return f"{count(one.rows)} of {count(one.total, 'row')}"
 
-    def _state(self, one: Standing) -> Text:
+    def _state(self, one: ListProgress) -> Text:
         if one.state == "failed":
             return self._text(one.error, "red")
         if one.state == "not allowed":

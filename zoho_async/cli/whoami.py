@@ -1,4 +1,4 @@
-"""``whoami``, ``login --check`` and ``logout``: what there is, whether it works, its end."""
+"""``whoami``, ``login --check`` and ``logout``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoho_async.auth import (
 from zoho_async.auth.lease import clear_token
 from zoho_async.auth.profiles import DEFAULT, chosen_profile, names_credentials
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import Connection, connected
+from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.prompts import say
 from zoho_async.cli.safe import print, safe
 from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
@@ -32,7 +32,7 @@ from zoho_async.session import KnownOrganization
 
 
 def whoami(name: str | None, environ: Mapping[str, str], *, json: bool) -> int:
-    """Say who calls, with two calls: the organizations, and ours. Raises `ZohoError`."""
+    """Show the account. Makes two API calls. Raises `ZohoError`."""
     profile = chosen_profile(name, environ)
     found = asyncio.run(_found(name, environ, profile))
     if json:
@@ -43,34 +43,34 @@ def whoami(name: str | None, environ: Mapping[str, str], *, json: bool) -> int:
 
 
 def check(name: str | None, environ: Mapping[str, str]) -> int:
-    """Say whether the account works and may use its organization. Raises `ZohoError`."""
+    """Check that the account works and may use its organization. Raises `ZohoError`."""
     profile = chosen_profile(name, environ)
     found = asyncio.run(_found(name, environ, profile))
-    there = {each["id"] for each in found["organizations"]}
-    if found["organization"] and found["organization"] not in there:
+    found_ids = {each["id"] for each in found["organizations"]}
+    if found["organization"] and found["organization"] not in found_ids:
         raise ConfigurationError(
-            f"organization {found['organization']} is not among the account's: "
-            f"{', '.join(sorted(there)) or 'it has none'}"
+            f"organization {found['organization']} is not one of the account's: "
+            f"{', '.join(sorted(found_ids)) or 'it has none'}"
         )
-    print(f"works: {found['account']}, region {found['region']}, {_counted(len(there))}")
+    print(f"works: {found['account']}, region {found['region']}, {_counted(len(found_ids))}")
     return outcome.DONE
 
 
 def logout(name: str | None, environ: Mapping[str, str]) -> int:
-    """Revoke a profile's refresh token and forget the profile. Raises `ZohoError`."""
+    """Revoke the refresh token of a profile and delete the profile. Raises `ZohoError`."""
     wanted = name or environ.get("ZOHO_PROFILE") or DEFAULT
     profiles = Profiles(profiles_path(environ))
     profile = profiles.get(wanted)
     if profile is None:
         known = ", ".join(profiles.names()) or "none"
-        raise ConfigurationError(f"there is no profile {wanted!r}; there are: {known}")
+        raise ConfigurationError(f"there is no profile {wanted!r}; saved profiles: {known}")
     if profile.refresh_token and profile.client_secret:
         try:
             asyncio.run(_revoked(profile, environ))
         except InvalidGrant:
-            say("The refresh token was revoked before.")
+            say("The refresh token was already revoked.")
     profiles.remove(wanted)
-    print(f"logged out of {wanted}: its refresh token is revoked and its profile forgotten")
+    print(f"logged out of {wanted}: the refresh token is revoked and the profile deleted")
     return outcome.DONE
 
 
@@ -89,11 +89,11 @@ async def _found(
     name: str | None, environ: Mapping[str, str], profile: Profile | None
 ) -> dict[str, Any]:
     settings = profile_settings(name, environ)
-    connection = Connection(profile=name)
+    connection = ConnectionOptions(profile=name)
     async with connected(connection, environ, lambda event: None, organization=False) as zoho:
         organizations = await zoho.organizations()
         if zoho.organization:
-            # The list belongs to no organization; only a reply about ours tells of its day.
+            # Only a reply about the organization tells its daily quota.
             with suppress(ReplyError):
                 await zoho.request("GET", f"/organizations/{zoho.organization}")
         snapshot = await zoho.snapshot()
@@ -135,11 +135,11 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("account", f"{found['account']} (from {where})"),
         ("region", f"{found['region']} ({found['api_url']})"),
         ("scopes", "not known: see the API console" if scopes is None else ", ".join(scopes)),
-        ("token", f"given {found['token_age']} s ago"),
+        ("token", f"{found['token_age']} s old"),
         ("quota", quota),
     ]
     for each in found["organizations"]:
-        mark = " <- the one that is called" if each["id"] == found["organization"] else ""
+        mark = " <- in use" if each["id"] == found["organization"] else ""
         lines.append(("organization", f"{each['id']} {each['name']}{mark}"))
     return lines
 
@@ -149,9 +149,9 @@ def _counted(number: int) -> str:
 
 
 def note_if_overruled(name: str | None, environ: Mapping[str, str] = os.environ) -> None:
-    """Say that a profile was named in vain: the environment wins."""
+    """Warn that the environment overrides the named profile."""
     if name and names_credentials(environ):
         say(
-            f"zoho-async: the environment names an account and wins over profile {name!r}; unset "
+            f"zoho-async: the environment overrides profile {name!r}; unset "
             "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN to use the profile"
         )

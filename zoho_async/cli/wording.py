@@ -1,4 +1,4 @@
-"""Numbers, sizes and lengths of time as people read them."""
+"""Formats counts, sizes and durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def count(number: int, noun: str = "") -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in the unit that leaves up to three digits before the point."""
+    """Bytes in the unit that leaves at most three digits before the point."""
     value = float(number)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:

@@ -74,12 +74,12 @@ def choose(
     watermark: float | None,
     capabilities: Capabilities,
     full: bool = False,
-    sweep: bool = False,
+    detect_deletions: bool = False,
 ) -> Mode:
     """Choose how to read the list. ``known`` says that an earlier run wrote its rows."""
     if full or not known or not facts.row_id:
         return "full"
-    if sweep or watermark is None:
+    if detect_deletions or watermark is None:
         return "compared"
     if asks_changes(facts) and capabilities.changes is not False:
         return "changed"

@@ -205,23 +205,24 @@ class Export:
     ``books.duckdb``, ``postgresql://user@host/name``. ``filters`` apply to every list. ``since``
     (an aware datetime) leaves out records that were last modified before it.
 
-    ``full`` reads everything again. ``fresh`` does so too, and gives up what an interrupted run
-    left. ``sweep`` reads each list whole, and checks each known record that is missing from it,
-    with at most ``sweep_calls`` calls. ``margin`` allows for differences between clocks.
+    ``full`` reads everything again. ``restart`` does so too, and gives up what an interrupted run
+    left. ``detect_deletions`` reads each list whole, and checks each known record that is missing
+    from it, with at most ``max_deletion_checks`` calls. ``margin`` allows for differences between
+    clocks.
 
     ``details`` fetches each new or changed record in full, and writes that instead of the list's
     row. ``files`` saves its documents: to the directory that it names, or, if it is True, next to
     the rows (``books/invoices.files/<id>.pdf``). If an earlier run did not ask for one of them, all
     records of the list are read again. Later runs keep fetching full records without ``details``
-    (except with ``fresh``). A run without ``files`` leaves the documents of its records to the next
-    run that has it.
+    (except with ``restart``). A run without ``files`` leaves the documents of its records to the
+    next run that has it.
 
     ``strict`` counts every list that is not proven complete as incomplete. ``accept_short`` names
     lists that may count more records than are found. A full read that lacks known records and is
     not proven replaces nothing: the old rows stay, and the new ones are kept as changes.
     ``accept_shorter`` lets it replace them. All three hold for this run only.
 
-    ``budget`` is the largest number of calls of this run. If it or the day's quota is spent, the
+    ``max_calls`` is the largest number of calls of this run. If it or the day's quota is spent, the
     job ends with `BudgetSpent` or `DailyQuotaExceeded`, and the next run continues. ``until_done``
     waits for the next day instead.
 
@@ -240,12 +241,12 @@ class Export:
         since: datetime | None = None,
         scopes: Collection[str] | None = None,
         full: bool = False,
-        fresh: bool = False,
-        sweep: bool = False,
-        sweep_calls: int | None = None,
+        restart: bool = False,
+        detect_deletions: bool = False,
+        max_deletion_checks: int | None = None,
         details: bool = False,
         files: bool | str | PathLike[str] = False,
-        budget: int | None = None,
+        max_calls: int | None = None,
         until_done: bool = False,
         strict: bool = False,
         accept_short: Collection[str] = (),
@@ -266,8 +267,8 @@ class Export:
         self._lists: Final = _lists(resources, self._filters, since, scopes)
         self._options: Final = RunOptions(
             full=full,
-            fresh=fresh,
-            sweep=sweep,
+            restart=restart,
+            detect_deletions=detect_deletions,
             accept_shorter=accept_shorter,
             since=None if since is None else since.timestamp(),
             narrowed=bool(self._filters),
@@ -278,7 +279,7 @@ class Export:
         self._details: Final = details
         self._folder: Final = _folder(files, self.destination)
         self._until_done: Final = until_done
-        budgeted = None if budget is None else Budget(budget)
+        budgeted = None if max_calls is None else Budget(max_calls)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -291,9 +292,9 @@ class Export:
         self._lock: Final = threading.Lock()
         self._deletions: Final = (
             DeletionDetector(
-                {**single_reads(), **reads_of_parents()}, sweep_calls, self._blocking, clock
+                {**single_reads(), **reads_of_parents()}, max_deletion_checks, self._blocking, clock
             )
-            if sweep
+            if detect_deletions
             else None
         )
         self._readers: Final[list[ListReader]] = []
@@ -462,7 +463,7 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = Checkpoint.open(database, place, name=name, fresh=self._options.fresh)
+                state = Checkpoint.open(database, place, name=name, restart=self._options.restart)
             self._state = state
             settle(state, self.destination, row_facts())
             with writing(name):
@@ -519,7 +520,7 @@ class Export:
             return DetailPlan(child=child)
         earlier = (
             before
-            if before is not None and not self._options.fresh
+            if before is not None and not self._options.restart
             else ResourceState(name=resource)
         )
         details = details_of(resource) if self._details or earlier.details else None

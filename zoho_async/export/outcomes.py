@@ -41,7 +41,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     ),
     FAILED: "failed (the network, the disk, or Zoho's server); run the same command again",
     QUOTA: (
-        "the day's calls are used up, or `--budget` is; run the same command again to continue, "
+        "the day's calls are used up, or `--max-calls` is; run the same command again to continue, "
         "after the reset"
     ),
     USAGE: "wrong usage or configuration, or a destination that was changed by hand",
@@ -141,7 +141,7 @@ STATES: Final = (
     ),
     StateRow(
         state="stopped",
-        meaning="the day's calls or `--budget` were used up before its end",
+        meaning="the day's calls or `--max-calls` were used up before its end",
         shown="how to continue",
         exit_code=QUOTA,
         strict=QUOTA,

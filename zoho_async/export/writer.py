@@ -47,15 +47,15 @@ STEADY: Final = "steady"
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a run that apply to every resource.
 
-    ``full`` reads everything again; ``fresh`` also gives up what an interrupted run left. ``sweep``
-    detects deleted records. ``since`` is the moment before which nothing is wanted, and
-    ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a full read
-    replace a fuller one without proof.
+    ``full`` reads everything again; ``restart`` also gives up what an interrupted run left.
+    ``detect_deletions`` detects deleted records. ``since`` is the moment before which nothing is
+    wanted, and ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a
+    full read replace a fuller one without proof.
     """
 
     full: bool = False
-    fresh: bool = False
-    sweep: bool = False
+    restart: bool = False
+    detect_deletions: bool = False
     accept_shorter: bool = False
     since: float | None = None
     narrowed: bool = False
@@ -155,7 +155,7 @@ class ResourceWriter:
         sink = self._destination.sink(self._table, "")
         begun = before is not None and (before.finished or before.status != "resting")
         if before is None or not begun:
-            return sink.missing(RecordedContents(whole=options.full or options.fresh))
+            return sink.missing(RecordedContents(whole=options.full or options.restart))
         reading = before.status == "reading"
         replaces = reading and before.mode == "full"
         return sink.missing(
@@ -164,7 +164,7 @@ class ResourceWriter:
                 records=self._count_written(before),
                 begun=True,
                 reading=reading,
-                whole=options.full or options.fresh,
+                whole=options.full or options.restart,
             )
         )
 
@@ -175,13 +175,13 @@ class ResourceWriter:
 
     def _check_request(self, before: ResourceState) -> None:
         options = self._options
-        if before.request in ("", self._request) or options.full or options.fresh:
+        if before.request in ("", self._request) or options.full or options.restart:
             return
         unfinished = "an unfinished" if before.status == "reading" else "an"
         raise CheckpointRefused(
             f"{self._destination.name} holds {unfinished} export of {self.facts.resource} "
             "that was asked for differently (other filters, or another version); run the same "
-            "command as before, start again with --fresh, or choose another place"
+            "command as before, start again with --restart, or choose another place"
         )
 
     def _wants_more(self, before: ResourceState) -> bool:
@@ -195,9 +195,9 @@ class ResourceWriter:
         options = self._options
         self._use(before)
         if before.status == "complete":
-            checked = before.mode == "full" or before.passes_done or not options.sweep
-            return checked and not options.fresh and (before.mode == "full" or not options.full)
-        given_up = options.fresh or (options.full and before.mode != "full")
+            checked = before.mode == "full" or before.passes_done or not options.detect_deletions
+            return checked and not options.restart and (before.mode == "full" or not options.full)
+        given_up = options.restart or (options.full and before.mode != "full")
         if given_up or before.request != self._request or not self.facts.row_id:
             return False
         return self.sink.resume(before.offset)
@@ -212,8 +212,8 @@ class ResourceWriter:
             known=before.finished and before.status != "reading",
             watermark=before.watermark,
             capabilities=before.capabilities,
-            full=options.full or options.fresh or self._wants_more(before) or bool(self.missing),
-            sweep=options.sweep,
+            full=options.full or options.restart or self._wants_more(before) or bool(self.missing),
+            detect_deletions=options.detect_deletions,
         )
         if _is_in_doubt(before, mode):
             mode = "compared"

@@ -191,7 +191,9 @@ async def _export(
                 f"this pipeline holds {facts.resource} of organization {bookmark.organization}, "
                 f"got organization {own.organization}: use another pipeline and dataset for it"
             )
-        async with Export(own, [facts.resource], to=folder, sweep=task.detect_deletions) as job:
+        async with Export(
+            own, [facts.resource], to=folder, detect_deletions=task.detect_deletions
+        ) as job:
             async for event in job:
                 if isinstance(event, ResourceFailed):
                     if isinstance(event.error, MissingScope) and not task.named:

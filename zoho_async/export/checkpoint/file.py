@@ -60,7 +60,7 @@ class StateFile:
         except sqlite3.DatabaseError as problem:
             raise CheckpointRefused(
                 f"the checkpoint in {directory} cannot be read ({problem}); "
-                f"delete {self.path.parent} and start again with --fresh, or choose another place"
+                f"delete {self.path.parent} and start again with --restart, or choose another place"
             ) from problem
 
     def _check_form(self) -> None:
@@ -73,7 +73,7 @@ class StateFile:
                 f"the checkpoint in {self.path.parent.parent} was written by another version "
                 f"of zoho-async (form {form}, this version has {_FORM}); "
                 "finish it with that version, "
-                f"delete {self.path.parent} and start again with --fresh, or choose another place"
+                f"delete {self.path.parent} and start again with --restart, or choose another place"
             )
         self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         self.connection.execute(f"PRAGMA user_version = {_FORM}")

@@ -147,31 +147,31 @@ class Checkpoint:
 
     @classmethod
     def open(
-        cls, database: Database, place: Origin | None, *, name: str, fresh: bool = False
+        cls, database: Database, place: Origin | None, *, name: str, restart: bool = False
     ) -> Checkpoint:
         """Open the checkpoint in ``database``, or create it. ``name`` is the destination's.
 
-        ``fresh`` discards a checkpoint of another version. Without ``place``, the origin is not
+        ``restart`` discards a checkpoint of another version. Without ``place``, the origin is not
         checked. Raises `CheckpointRefused`.
         """
         state = cls(database, name)
         with database.transaction():
             for table in _TABLES:
                 database.execute(table)
-            state._check_form(fresh=fresh)
+            state._check_form(restart=restart)
             if place is not None:
                 state._check_place(place)
         return state
 
-    def _check_form(self, *, fresh: bool) -> None:
+    def _check_form(self, *, restart: bool) -> None:
         held = [form for (form,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
         if all(form == FORM for form in held):
             return
-        if not fresh:
+        if not restart:
             raise CheckpointRefused(
                 f"the checkpoint in {self.name} was written by another version of zoho-async "
                 f"(form {held[0]}, this version has {FORM}); finish it with that version, "
-                "start again with --fresh, or choose another place"
+                "start again with --restart, or choose another place"
             )
         for table in (_PLACE, _RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
             self.database.execute(f"DROP TABLE {table}")

@@ -65,7 +65,7 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedCon
     if not recorded.begun:
         if now.get(root.name):
             cause = f"{root.name} in {engine.name} has rows, but no checkpoint"
-            raise DestinationChanged(resource, cause, "--fresh")
+            raise DestinationChanged(resource, cause, "--restart")
         return ""
     if layout.id_column is None:  # every read is a full one
         return ""

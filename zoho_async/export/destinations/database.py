@@ -149,7 +149,7 @@ class DatabaseSink:
                     self._engine.name,
                     f"column {column.name} of table {table.name} is {held[column.name]}, but "
                     f"this version of zoho-async writes {wanted}",
-                    "rename the table and run with --fresh, which creates and fills it again",
+                    "rename the table and run with --restart, which creates and fills it again",
                 )
 
     def _begin_part(self) -> None:

@@ -382,7 +382,7 @@ class DirectorySink:
         if not recorded.begun:
             if found := self._files.of_any_form():
                 cause = f"{found[0]} exists, but its checkpoint is missing"
-                raise DestinationChanged(self._table.name, cause, "--fresh")
+                raise DestinationChanged(self._table.name, cause, "--restart")
             return ""
         if recorded.sizes is None:  # written by an earlier version
             there = recorded.reading or self._files.full.exists()

@@ -1,4 +1,4 @@
-"""``zoho-async export --merge``: one file a resource from a full export and its changes."""
+"""``zoho-async merge``: combines an export and its later changes into one file per list."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zoho_async.errors import ConfigurationError
 from zoho_async.export import Directory, MergeResult, merge, open_destination
 
 
-def merge_into_one(to: str, format: str | None, *, flatten: bool, json: bool) -> int:
-    """Merge the files in ``to`` and tell what was merged; the exit code.
+def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> int:
+    """Merge the files in ``to`` and print what was merged; the exit code.
 
-    Raises `ExportError`. A directory of several organizations is merged one after the other.
+    Raises `ExportError`. A directory of several organizations is merged one by one.
     """
     destination = open_destination(to, format, flatten)
     if not isinstance(destination, Directory):
@@ -35,11 +35,11 @@ def merge_into_one(to: str, format: str | None, *, flatten: bool, json: bool) ->
     for one in merged:
         print(f"  {one.file}  {count(one.rows, 'row')} after {count(one.changes, 'run')}")
     if not merged:
-        print("nothing to merge: no run has brought changes since")
+        print("nothing to merge: no run has found changes")
     return outcome.DONE
 
 
 def directories(to: Path) -> list[Path]:
     """``to``, or the directories of the organizations in it."""
-    below = sorted(path.parent for path in to.glob("*/.zoho-export"))
-    return below if below and not (to / ".zoho-export").exists() else [to]
+    nested = sorted(path.parent for path in to.glob("*/.zoho-export"))
+    return nested if nested and not (to / ".zoho-export").exists() else [to]
