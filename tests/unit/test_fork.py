@@ -1,7 +1,7 @@
 """What was made or used before `os.fork`, and is used in the child.
 
-Each story runs in a process of its own, because a fork of the tests' own process would take their
-threads' locks with it. One that hangs is ended by its alarm.
+Each story runs in a separate process: a fork of the test process would inherit locks that its
+threads hold. An alarm ends a story that hangs.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def probe_lists(
 ) -> int:
     """Test each list, save the result in ``to`` and print it; the exit code.
 
-    ``json`` prints one object: ``lists`` with ``resource``, ``filtering`` (``changes`` and
+    ``json`` prints one object: ``lists`` with ``resource``, ``capabilities`` (``changes`` and
     ``newest``: true, false, or null if it is not known), ``mode``, ``calls`` and ``error``.
 
     Raises what calls raise, `ExportError` and `Interrupted`.
@@ -72,6 +72,6 @@ def _result(one: ProbeResult) -> str:
         return one.error
     text = f"a later run {LATER_RUNS[one.mode]}"
     if one.calls:
-        changes, newest = _RESULTS[one.capabilities.changes], _RESULTS[one.filtering.newest]
+        changes, newest = _RESULTS[one.capabilities.changes], _RESULTS[one.capabilities.newest]
         text += f" (filter {changes}, order {newest})"
     return text
