@@ -16,6 +16,7 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",  # before `indented`, which reads what it makes of Args and Attributes
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "indented",
@@ -31,6 +32,8 @@ html_theme_options = {"navigation_with_keys": True}
 
 # Docstrings name things in single backticks, as people write them; what is no name stays text.
 default_role = "code"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -49,7 +49,7 @@ def test_waiting_for_what_time_cannot_bring_is_an_error_in_held_time() -> None:
     async def forever() -> None:
         await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(RuntimeError, match="everybody waits"):
+    with pytest.raises(RuntimeError, match="all tasks wait"):
         run_held(forever())
 
 

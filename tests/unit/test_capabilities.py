@@ -77,7 +77,7 @@ def test_a_change_filter_is_a_parameter_that_is_not_ignored() -> None:
 
 def test_the_filter_of_journals_finds_no_changes() -> None:
     assert lists("books")["books.journals.list"].changes == ""
-    assert "exactly that moment; ``date_after``" in docstring("books.journals.list")
+    assert "exactly that time; ``date_after``" in docstring("books.journals.list")
 
 
 # -- order --------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_the_error_for_wrong_arguments_says_what_to_do(
         ({}, ["ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN"]),
         ({**ACCOUNT, "ZOHO_CLIENT_SECRET": ""}, ["ZOHO_CLIENT_SECRET"]),
         (ACCOUNT, ["ZOHO_ORGANIZATION_ID", "--organization"]),
-        ({**ACCOUNT, "ZOHO_ORGANIZATION_ID": "my firm"}, ["my firm", "no id"]),
+        ({**ACCOUNT, "ZOHO_ORGANIZATION_ID": "my firm"}, ["my firm", "must be a number"]),
         ({**ACCOUNT, **ORGANIZATION, "ZOHO_REGION": "mars"}, ["mars", "us, eu, in"]),
         ({**ACCOUNT, **ORGANIZATION, "ZOHO_REGION": "uk"}, ["uk", "ZOHO_BASE_URL"]),
         ({**ACCOUNT, **ORGANIZATION, "ZOHO_BASE_URL": "http://x.example"}, ["https"]),
@@ -120,7 +120,7 @@ def test_a_ledger_that_cannot_be_written_is_an_error(command: Command, tmp_path:
         **ACCOUNT,
         **ORGANIZATION,
     )
-    assert_one_sentence(result, "limits", "--ledger")
+    assert_one_sentence(result, "ledger", "--ledger")
 
 
 def test_the_version_and_the_resources_are_printed(command: Command) -> None:

@@ -217,10 +217,10 @@ def test_an_organization_names_a_place_below_the_one_given(
 )
 def test_no_resource_and_no_part_leads_out_of_a_directory(name: str, tmp_path: Path) -> None:
     directory = Directory(tmp_path / "to")
-    with pytest.raises(DestinationError, match="cannot be the name of a file"):
+    with pytest.raises(DestinationError, match="is not a valid file name"):
         directory.files(name)
     if name:
-        with pytest.raises(DestinationError, match="cannot be the name of a file"):
+        with pytest.raises(DestinationError, match="is not a valid file name"):
             directory.files("books.invoices").of(name)
 
 

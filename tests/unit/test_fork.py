@@ -56,7 +56,7 @@ BEGIN = """
         return await ledger.settle(KEY, ACCOUNT, place, Ending(how), LIMITS, SYSTEM_CLOCK)
 
     async def seen(ledger):
-        found = await ledger.look(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
+        found = await ledger.snapshot(KEY, ACCOUNT, LIMITS, SYSTEM_CLOCK)
         return found.minute_used, found.in_flight
 
     async def fill(ledger):
@@ -264,7 +264,7 @@ def test_a_session_made_before_a_fork_raises_in_the_child(end: str) -> None:
 @pytest.mark.parametrize("kind", ["file", "keyring", "redis", "memory"])
 def test_a_token_store_used_before_a_fork_works_in_the_child(tmp_path: Path, kind: str) -> None:
     story = """
-        from zoho_async.auth import FileStore, KeyringStore, MemoryStore, RedisStore, turn
+        from zoho_async.auth import FileStore, KeyringStore, MemoryStore, RedisStore, lease
         from zoho_async.auth.reply import AccessToken
         where = sys.argv[1]
 
@@ -288,15 +288,15 @@ def test_a_token_store_used_before_a_fork_works_in_the_child(tmp_path: Path, kin
         loop = asyncio.new_event_loop()
 
         def turns(shared, now):
-            return turn.ask(shared, now, holder="parent", lease=100.0)
+            return lease.acquire(shared, now, holder="parent", lease=100.0)
 
         def kept(shared, now):
-            turn.keep(shared, now, holder="parent", token=AccessToken("value", 3600.0), took=0.0)
+            lease.complete(shared, now, holder="parent", token=AccessToken("value", 3600.0), took=0.0)
 
         def held(shared, now):
-            return turn.held(shared, now).token.value
+            return lease.usable_token(shared, now).token.value
 
-        assert isinstance(loop.run_until_complete(store.change("key", turns)), turn.Turn)
+        assert isinstance(loop.run_until_complete(store.change("key", turns)), lease.LeaseGranted)
         loop.run_until_complete(store.change("key", kept))
 
         # Another thread holds whatever lock there is while the process is forked.
@@ -359,11 +359,11 @@ def test_a_lock_file_that_was_held_at_the_fork_is_free_when_the_parent_lets_go(
 
 def test_types_are_described_in_a_child_though_another_thread_described_at_the_fork() -> None:
     story = """
-        from zoho_async import decoders
+        from zoho_async import _msgspec
         held, leave = threading.Event(), threading.Event()
 
         def describing():
-            with decoders._LOCK:
+            with _msgspec._LOCK:
                 held.set()
                 leave.wait(20)
 
@@ -371,7 +371,7 @@ def test_types_are_described_in_a_child_though_another_thread_described_at_the_f
         thread.start()
         held.wait()
         threading.Timer(0.2, leave.set).start()
-        ended(in_child(lambda: decoders.decoder_of(int).decode(b"1")))  # it waits for the thread
+        ended(in_child(lambda: _msgspec.decoder_of(int).decode(b"1")))  # it waits for the thread
         assert leave.is_set()
         thread.join()
     """

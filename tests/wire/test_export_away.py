@@ -84,7 +84,7 @@ async def test_a_server_that_goes_away_ends_the_run_and_its_return_lets_it_go_on
     async with sandbox() as zoho, session(zoho) as one:
         async with Export(one, ("books.contacts", "books.invoices"), to=target.to) as job:
             await anyio.to_thread.run_sync(postgresql.stop)
-            with pytest.raises(DestinationError, match="run the same again"):
+            with pytest.raises(DestinationError, match="run the same command again"):
                 await job.wait()
         with pytest.raises(DestinationError, match="check that the server is running"):
             await export(one, target.to)

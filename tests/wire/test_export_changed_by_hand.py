@@ -264,7 +264,7 @@ def test_rows_without_their_checkpoint_are_not_mixed_with_others(
     calls = server.calls
     code, _, err = command(*job(one_target.to))
     assert (code, server.calls) == (2, calls)
-    assert "the checkpoint of its export is not there" in err
+    assert "but no checkpoint" in err
     assert "--restart" in err
     assert command(*job(one_target.to, "--restart"))[0] == 0
     assert ids_in(one_target) == ids_of(server)
@@ -395,7 +395,7 @@ def test_files_without_their_checkpoint_are_replaced_only_when_that_is_asked_for
     for options in ((), ("--format", "parquet")):
         code, _, err = command(*job(to, *options))
         assert (code, server.calls) == (2, calls)
-        assert f"{file} is there, but the checkpoint of its export is not" in err
+        assert f"{file} exists, but its checkpoint is missing" in err
         shutil.rmtree(to / ".zoho-export")
     assert file.read_bytes() == before
     assert command(*job(to, "--restart"))[0] == 0

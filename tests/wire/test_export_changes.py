@@ -182,7 +182,7 @@ async def test_what_changed_before_since_is_never_asked_for(tmp_path: Path) -> N
         assert (await export(zoho, tmp_path, "invoices", since=since)).calls == 1
         with pytest.raises(CheckpointRefused, match="asked for differently"):
             await export(zoho, tmp_path, "invoices")
-        with pytest.raises(ConfigurationError, match="projects cannot be asked"):
+        with pytest.raises(ConfigurationError, match="projects cannot be filtered"):
             Export(zoho, ["projects"], to=tmp_path, since=since)
         with pytest.raises(ConfigurationError, match="offset"):
             Export(zoho, ["invoices"], to=tmp_path, since=datetime(2026, 1, 1))
