@@ -291,7 +291,8 @@ def test_a_token_store_used_before_a_fork_works_in_the_child(tmp_path: Path, kin
             return lease.acquire(shared, now, holder="parent", lease=100.0)
 
         def kept(shared, now):
-            lease.complete(shared, now, holder="parent", token=AccessToken("value", 3600.0), took=0.0)
+            token = AccessToken("value", 3600.0)
+            lease.complete(shared, now, holder="parent", token=token, took=0.0)
 
         def held(shared, now):
             return lease.usable_token(shared, now).token.value
