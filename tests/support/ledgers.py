@@ -63,7 +63,7 @@ class BlockingRedis(RedisLedger):
         self.client = BlockingClient(url)
         self.client.ordinary.flushall()
         self._time = lambda: asyncio.get_running_loop().time()
-        epoch = {"id": "first", "birth": "0"}
+        epoch = {"id": "first", "birth": "-100000"}  # long before the loop's clock begins
         epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
         self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 

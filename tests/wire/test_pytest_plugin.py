@@ -81,7 +81,7 @@ def test_its_fixtures_work_under(tmp_path: Path, mode: str, options: list[str]) 
 def test_it_is_seen_in_the_list_of_fixtures_and_marks(tmp_path: Path) -> None:
     told = run(tmp_path, *SCOPE, "--fixtures", "-q") + run(tmp_path, *SCOPE, "--markers")
     assert "a fresh sandbox" in told.lower()
-    assert "A session on the test's own sandbox" in told
+    assert "A session on the test's sandbox" in told
     assert "@pytest.mark.zoho_sandbox" in told
 
 
