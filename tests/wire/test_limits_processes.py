@@ -156,7 +156,7 @@ def runs_on(folder: Path, server: RedisServer) -> list[Run]:
 
 
 async def worker(runs: list[Run], jumps: bool) -> dict[str, list[list[float]]]:
-    """The calls of one process that takes part in ``runs``, by host."""
+    """The calls of one process that takes part in ``runs``, by the port of the API."""
     given = [
         (
             run.begins,
@@ -179,7 +179,9 @@ async def worker(runs: list[Run], jumps: bool) -> dict[str, list[list[float]]]:
     )
     out, _ = await process.communicate()
     assert process.returncode == 0
-    return {key.rpartition("/")[0]: calls for key, calls in json.loads(out).items()}
+    return {
+        key.rpartition("/")[0].rpartition(":")[2]: calls for key, calls in json.loads(out).items()
+    }
 
 
 @pytest.mark.long
@@ -203,8 +205,8 @@ async def test_processes_share_the_limits_without_refusals_or_waste(
             *(worker(fleet, number % 2 == 1) for number, fleet in enumerate(fleets))
         )
         for run in runs:
-            host = urlsplit(run.sandbox.url).netloc
-            run.calls = [(sent, back) for calls in made for sent, back in calls.get(host, [])]
+            port = str(urlsplit(run.sandbox.url).port)
+            run.calls = [(sent, back) for calls in made for sent, back in calls.get(port, [])]
     print("\nledger  processes wire                   calls  latency refused minute    used")
     for run in runs:
         print(run.row)
