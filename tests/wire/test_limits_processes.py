@@ -25,12 +25,12 @@ from tests.support.redis_server import RedisServer
 from zoho_async.limits.usage import DRIFT
 from zoho_async.sandbox import Sandbox
 
-MINUTE = 15.0
+MINUTE = 30.0
 LIMIT = 30
 CAP = 4
 #: Seconds for processes to start, and then to begin calls.
 STARTS = 8.0
-LASTS = 3.5 * MINUTE
+LASTS = 2.5 * MINUTE
 
 #: Takes part in runs: as many calls as the limits allow, until it is stopped. Prints when each
 #: call was sent and answered: monotonic time is the same in all processes of a machine.
@@ -127,7 +127,7 @@ def runs_on(folder: Path, server: RedisServer) -> list[Run]:
         ("5 ms", 0.005, 0.0, LIMIT),
         ("5 ms to 5 s, jitter", (0.005, 4.0), (0.0, 1.0), LIMIT),
         ("5 s", 5.0, 0.0, LIMIT),
-        (f"3 s, {CAP} in flight", 3.0, 0.0, CAP),
+        (f"6 s, {CAP} in flight", 6.0, 0.0, CAP),
     ]
     runs: list[Run] = []
     for kept in ("sqlite", "redis"):
@@ -184,15 +184,10 @@ async def worker(runs: list[Run], jumps: bool) -> dict[str, list[list[float]]]:
     }
 
 
-@pytest.mark.long
-@pytest.mark.timeout(180)
-async def test_processes_share_the_limits_without_refusals_or_waste(
-    tmp_path: Path,
-) -> None:
-    """Limit and burst alike, so the rate is limit / (window + latency), or cap / latency."""
+async def measure(folder: Path) -> list[Run]:
     async with AsyncExitStack() as stack:
         server = stack.enter_context(RedisServer())
-        runs = runs_on(tmp_path, server)
+        runs = runs_on(folder, server)
         for run in runs:
             await stack.enter_async_context(run.sandbox)
         begins = time.monotonic() + STARTS
@@ -210,7 +205,26 @@ async def test_processes_share_the_limits_without_refusals_or_waste(
     print("\nledger  processes wire                   calls  latency refused minute    used")
     for run in runs:
         print(run.row)
-    for run in runs:
-        assert run.sandbox.refused == 0
-        assert run.sandbox.most_in_minute <= LIMIT
-        assert run.used >= 0.99
+    return runs
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+async def test_processes_share_the_limits_without_refusals_or_waste(
+    tmp_path: Path,
+) -> None:
+    """Limit and burst alike, so the rate is limit / (window + latency), or cap / latency.
+
+    A busy machine takes time from the rate and never adds to it. So a rate that was missed is
+    measured once more; a refused call is never excused.
+    """
+    for attempt in ("first", "second"):
+        folder = tmp_path / attempt
+        folder.mkdir()
+        runs = await measure(folder)
+        for run in runs:
+            assert run.sandbox.refused == 0
+            assert run.sandbox.most_in_minute <= LIMIT
+        if all(run.used >= 0.99 for run in runs):
+            return
+    assert {run.row: run.used for run in runs if run.used < 0.99} == {}
