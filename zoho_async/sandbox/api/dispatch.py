@@ -13,7 +13,7 @@ reply are those of its specification. Limits, tokens and organizations are check
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import MutableSequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
@@ -29,7 +29,7 @@ from zoho_async.sandbox.api.files import (
     wants_print,
 )
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.api.router import route
+from zoho_async.sandbox.api.router import Route
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.resources import Home
@@ -43,18 +43,14 @@ from zoho_async.sandbox.rules import bookkeeping, pending, subscriptions
 _MOST_AT_ONCE: Final = 100
 
 
-def find_operation(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
-    """Return the operation of a request, or None."""
-    found = route(product, method, parts)
-    return found.facts if found is not None else None
-
-
-async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
+async def answer(
+    call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     """Answer a call for the organization of ``store``. Raises `ApiRefusal`.
 
-    ``every`` has the stores of all organizations. A new organization is added to it.
+    ``found`` is the operation of the call, or None if none is described. ``every`` has the stores
+    of all organizations. A new organization is added to it.
     """
-    found = route(call.product, call.method, call.parts)
     if found is None and (known := answer_document(call, store)) is not None:
         return known
     if found is None:
