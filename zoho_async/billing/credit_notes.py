@@ -80,6 +80,12 @@ async def create(
     Requires ``customer_id``, ``date``, ``creditnote_items`` and ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=credit_note, extra_body=extra_body)
 
@@ -103,6 +109,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoSubscriptions.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(creditnote_id,), query=extra_query)
 
@@ -124,6 +135,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoSubscriptions.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -152,6 +168,13 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL, ids=(creditnote_id,), query=extra_query, body=email, extra_body=extra_body
@@ -175,6 +198,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -196,6 +224,11 @@ async def convert_to_open(
     """Mark a credit note as open.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -224,6 +257,13 @@ async def apply_to_invoices(
     Requires ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,

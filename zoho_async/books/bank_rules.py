@@ -65,6 +65,12 @@ def list(
     """List bank rules.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -95,6 +101,12 @@ async def create(
     ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_rule: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bank_rule, extra_body=extra_body)
 
@@ -113,6 +125,10 @@ async def bulk_update(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Update several bank rules.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UPDATE, query=extra_query)
 
@@ -133,6 +149,11 @@ async def bulk_delete(
     """Delete several bank rules.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_ids: Ids of the rules. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"rule_ids": rule_ids, **(extra_query or {})})
 
@@ -154,6 +175,11 @@ async def get(
     """Get one bank rule with all its fields.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(rule_id,), query=extra_query)
 
@@ -184,6 +210,13 @@ async def update(
     ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        bank_rule: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(rule_id,), query=extra_query, body=bank_rule, extra_body=extra_body
@@ -206,6 +239,11 @@ async def delete(
     """Delete a bank rule.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(rule_id,), query=extra_query)
 
@@ -224,6 +262,10 @@ async def reorder(zoho: Session, *, extra_query: Mapping[str, object] | None = N
     """Reorder a bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REORDER, query=extra_query)
 
@@ -242,6 +284,10 @@ async def skip_suggested(zoho: Session, *, extra_query: Mapping[str, object] | N
     """Skip a suggested bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SKIP_SUGGESTED, query=extra_query)
 
@@ -264,6 +310,10 @@ async def get_match_filters(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_MATCH_FILTERS, query=extra_query)
 
@@ -288,6 +338,12 @@ async def create_match_filter(
     """Create a match filter.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_MATCH_FILTER, query=extra_query, body=match_filter, extra_body=extra_body
@@ -315,6 +371,13 @@ async def update_match_filter(
     """Update a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter_id: Id of the match filter.
+        match_filter: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_MATCH_FILTER,
@@ -341,5 +404,10 @@ async def delete_match_filter(
     """Delete a match filter.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter_id: Id of the match filter.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_MATCH_FILTER, ids=(match_filter_id,), query=extra_query)

@@ -73,6 +73,12 @@ async def create(
     """Create a tax.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
@@ -99,6 +105,12 @@ def list(
     """List taxes.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -126,6 +138,13 @@ async def update(
     """Update a tax; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
@@ -150,6 +169,11 @@ async def get(
     """Get one tax with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(tax_id,), query=extra_query)
 
@@ -170,6 +194,11 @@ async def delete(
     """Delete a tax.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(tax_id,), query=extra_query)
 
@@ -192,6 +221,11 @@ async def get_group(
     """Get a tax group.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -219,6 +253,13 @@ async def update_group(
     """Update a tax group.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -241,6 +282,11 @@ async def delete_group(
     """Delete a tax group.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -267,6 +313,12 @@ async def create_group(
     """Create a tax group.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -295,6 +347,12 @@ async def create_authority(
     Requires ``tax_authority_name``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
@@ -323,6 +381,12 @@ def list_authorities(
     """List tax authorities.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_AUTHORITIES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -352,6 +416,13 @@ async def update_authority(
     """Update a tax authority.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_AUTHORITY,
@@ -380,6 +451,11 @@ async def get_authority(
     """Get a tax authority.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -400,6 +476,11 @@ async def delete_authority(
     """Delete a tax authority.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -428,6 +509,12 @@ async def create_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
@@ -456,6 +543,12 @@ def list_exemptions(
     """List tax exemptions.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_EXEMPTIONS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -487,6 +580,13 @@ async def update_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXEMPTION,
@@ -515,6 +615,11 @@ async def get_exemption(
     """Get a tax exemption.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
 
@@ -535,5 +640,10 @@ async def delete_exemption(
     """Delete a tax exemption.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)

@@ -65,6 +65,12 @@ async def create(
     Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=inventory_adjustment, extra_body=extra_body
@@ -93,6 +99,12 @@ def list(
     """List inventory adjustments.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -118,6 +130,11 @@ async def get(
     """Get one inventory adjustment with all its fields.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -147,6 +164,13 @@ async def update(
     Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        inventory_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -176,6 +200,11 @@ async def delete(
     """Delete an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -199,6 +228,11 @@ async def submit(
     """Submit an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -222,6 +256,11 @@ async def approve(
     """Approve an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -245,6 +284,11 @@ async def approve_finally(
     """Approve an inventory adjustment as the final approver.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -270,6 +314,13 @@ async def reject(
     """Reject an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT,
