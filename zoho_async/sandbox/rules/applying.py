@@ -69,7 +69,7 @@ def _path_end(ask: RequestContext) -> tuple[ApplicationLedger, End]:
 
 
 def _undo(ask: RequestContext) -> ApiReply | None:
-    """Remove one application. A seeded row, which is none, is removed as usual."""
+    """Remove one application. A seeded row is no application: it is removed as usual."""
     ledger, end = _path_end(ask)
     row = _row(ledger, end, ask.ids[1])
     if row is None and _is_invoice(ask.records[1]):
