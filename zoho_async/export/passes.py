@@ -30,7 +30,7 @@ import msgspec
 from zoho_async.export.checkpoint.records import IndexedRecord
 from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
-from zoho_async.paging.times import RowTimes
+from zoho_async.wire.page import RowTimes
 
 
 class Counting:
