@@ -12,9 +12,9 @@ from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
 from zoho_async.wire.identity import identity_of
 from zoho_async.wire.input import CopyError, Input
 from zoho_async.wire.page import Page
-from zoho_async.wire.percentage import Percentage
 from zoho_async.wire.raw import raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
+from zoho_async.wire.shape import Percentage
 from zoho_async.wire.text import AnotherRecord
 
 __all__ = [
