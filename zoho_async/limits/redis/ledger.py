@@ -17,7 +17,7 @@ from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process, never_close
 from zoho_async.limits import usage as usages
 from zoho_async.limits.block import NEVER
-from zoho_async.limits.ledger import PendingSettlement
+from zoho_async.limits.ledger import ImmediateLedger, PendingSettlement
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.redis import epoch as epochs
 from zoho_async.limits.redis.connection import (
@@ -112,6 +112,8 @@ class RedisLedger:
     """
 
     poll: float | None = 1.0
+    is_shared = True
+    immediate: ImmediateLedger | None = None
 
     def __init__(
         self,
