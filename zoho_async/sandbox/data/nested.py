@@ -53,11 +53,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zoho_async.description import Field
-from zoho_async.sandbox.data.resources import Home, Shape, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, Shape, schemas
 from zoho_async.sandbox.data.seed import PRIMARY_IDS
 from zoho_async.sandbox.data.values import blank, is_list, is_object, render_fields
 from zoho_async.sandbox.records.described import Described
-from zoho_async.sandbox.records.persons import IS_PRIMARY, SHARED, is_home_of_persons
+from zoho_async.sandbox.records.persons import IS_PRIMARY, SHARED, is_persons_schema
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.rules.documents import kind_at
 
@@ -74,7 +74,9 @@ class Nest:
     elements of the record with an id.
     """
 
-    def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
+    def __init__(
+        self, inner: CollectionSchema, field: Field | None, at: Callable[[str], Collection]
+    ) -> None:
         self.inner: Final = inner
         self.name: Final = field.name if field is not None else ""
         #: The fields of the record that are not written as they are sent.
@@ -127,7 +129,9 @@ class Nest:
 class PersonsOf(Nest):
     """The persons of a contact or of Billing's customer. One of them is primary."""
 
-    def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
+    def __init__(
+        self, inner: CollectionSchema, field: Field | None, at: Callable[[str], Collection]
+    ) -> None:
         super().__init__(inner, field, at)
         self.follows |= frozenset(PRIMARY_IDS)
 
@@ -190,16 +194,16 @@ def updater(nest: Nest, around: Collection, record_id: str) -> Callable[[int | N
     return update
 
 
-def nested(home: Home) -> Sequence[tuple[Home, Field | None]]:
-    """The collections nested in a home's records, each with the list that shows it."""
-    return _nested(home.product, home.path)
+def nested(schema: CollectionSchema) -> Sequence[tuple[CollectionSchema, Field | None]]:
+    """The collections nested in a schema's records, each with the list that shows it."""
+    return _nested(schema.product, schema.path)
 
 
 @functools.cache
-def _nested(product: str, path: Shape) -> Sequence[tuple[Home, Field | None]]:
-    known = homes(product)
+def _nested(product: str, path: Shape) -> Sequence[tuple[CollectionSchema, Field | None]]:
+    known = schemas(product)
     fields = Described(known.by_path[path], known, ()).fields
-    found: list[tuple[Home, Field | None]] = []
+    found: list[tuple[CollectionSchema, Field | None]] = []
     for inner in known.by_path.values():
         if inner.path[:-1] != (*path, "{}") or known.for_name(inner.id_field):
             continue
@@ -209,12 +213,12 @@ def _nested(product: str, path: Shape) -> Sequence[tuple[Home, Field | None]]:
         if kind_at(path) is not None and inner.path[-1] != _COMMENTS:
             continue
         field = _list_of(inner, fields)
-        if field is not None or is_home_of_persons(inner):
+        if field is not None or is_persons_schema(inner):
             found.append((inner, field))
     return found
 
 
-def _list_of(inner: Home, fields: Mapping[str, Field]) -> Field | None:
+def _list_of(inner: CollectionSchema, fields: Mapping[str, Field]) -> Field | None:
     for name, field in fields.items():
         names = {each.name for each in field.fields}
         alike = name.replace("_", "") == inner.path[-1].replace("_", "")
