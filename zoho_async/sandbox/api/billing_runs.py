@@ -169,6 +169,7 @@ def _invoice_each(context: RequestContext, make: Callable[[str], RecordRef]) -> 
 #: The operations of this module.
 HANDLERS: Final[Mapping[str, OperationHandler]] = {
     "books.invoices.create_from_sales_order": _from_order,
+    "inventory.invoices.create_from_sales_order": _from_order,
     "books.invoices.bulk_create_from_estimates": _from_estimates,
     "books.invoices.bulk_create_from_projects": _from_projects,
     "books.bills.convert_purchase_order": _draft_bill,

@@ -17,6 +17,8 @@ import functools
 from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, Final
 
+import msgspec
+
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api import billing_runs, books, listing, organizations
 from zoho_async.sandbox.api.actions import answer_action
@@ -30,7 +32,7 @@ from zoho_async.sandbox.api.files import (
     wants_print,
 )
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.api.router import Route, operations
+from zoho_async.sandbox.api.router import Route, all_operations
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.schemas import CollectionSchema
@@ -56,6 +58,32 @@ async def answer(
         return known
     if found is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
+    try:
+        return await _answer_route(_with_ids_of_body(call, found.facts), found, store, every)
+    except ApiRefusal as refusal:
+        if call.product != "billing" or refusal.status != 404 or refusal.code == 5:
+            raise
+        # Billing was seen to answer 400 where the other products answer 404
+        raise ApiRefusal(400, refusal.code, refusal.message) from None
+
+
+def _with_ids_of_body(call: ApiCall, facts: OperationFacts) -> ApiCall:
+    """Move ids that a form or a body has in place of the query (``invoice_ids=1,2``) there."""
+    moved = {
+        field.name: ",".join(texts(call.body[field.name]))
+        for field in facts.query
+        if field.name.endswith("_ids") and field.name in call.body
+        if not call.params.get(field.name)
+    }
+    if not moved:
+        return call
+    body = {name: value for name, value in call.body.items() if name not in moved}
+    return msgspec.structs.replace(call, params={**call.params, **moved}, body=body)
+
+
+async def _answer_route(
+    call: ApiCall, found: Route, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     if call.parts[0] == "organizations":
         known = organizations.answer(call, found.facts, store, every)
         if known is not None:
@@ -91,7 +119,7 @@ def registry(product: str) -> Mapping[str, OperationHandler]:
     """
     found: dict[str, OperationHandler] = {}
     modules = (subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS, books.handlers())
-    for name, facts in operations(product).items():
+    for name, facts in all_operations(product).items():
         several = [table[name] for table in modules if name in table]
         applies = applying.handler_of(facts)
         if applies is not None:

@@ -131,7 +131,7 @@ def forget_document(store: Store, product: str, above: str, document_id: str) ->
 def purge_document(context: RequestContext) -> None:
     """After a document is deleted by id, remove its other copies too."""
     call = context.call
-    if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
+    if call.method != "DELETE" or call.parts[-2:-1] != ("documents",):
         return
     above, document_id = "/" + "/".join(call.parts[:-2]), call.parts[-1]
     forget_document(context.store, call.product, above, document_id)

@@ -41,7 +41,8 @@ Assumed:
 - The first person is primary by default. If several claim to be, the last one written is.
 - If the primary person is removed, the oldest remaining person becomes primary.
 - Names in a contact's body go to its primary person. If it has none, one is created.
-- Writing an element changes the ``last_modified_time`` of its record.
+- Writing an element changes the ``last_modified_time`` of its record. Comments do not: a new
+  comment was seen to leave it alone.
 - An unknown id in the list creates a new element.
 - A primary contact that is not one of the contact's persons changes nothing.
 """
@@ -101,8 +102,14 @@ class Nest:
             self._replace(self._at(outer.id(index)), fields[self.name])
 
     def element_written(self, outer: Collection, index: int, element: int | None) -> None:
-        """Update a record after its ``element`` was written (None: removed)."""
-        outer.follow(index, {})
+        """Update a record after its ``element`` was written (None: removed).
+
+        A comment does not count as a change of its record.
+        """
+        if self.inner.path[-1] == _COMMENTS:
+            outer.refresh(index)
+        else:
+            outer.follow(index, {})
 
     def clear(self, record_id: str) -> None:
         """Remove every element of a removed record."""

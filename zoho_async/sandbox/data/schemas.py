@@ -26,7 +26,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.api.router import all_operations
+from zoho_async.sandbox.api.undescribed import undescribed
 
 Shape: TypeAlias = tuple[str, ...]
 
@@ -167,7 +168,7 @@ def _found(product: str) -> dict[Shape, CollectionSchema]:
     read: dict[Shape, OperationFacts] = {}
     made: dict[Shape, OperationFacts] = {}
     parameters: dict[Shape, str] = {}
-    for facts in operations(product).values():
+    for facts in all_operations(product).values():
         shape, names = shape_of(facts.path), _names(facts.path)
         if facts.answer == "list":
             listed[shape] = facts
@@ -189,7 +190,8 @@ def _found(product: str) -> dict[Shape, CollectionSchema]:
             ways[1].add(_words(shape))
     found: dict[Shape, CollectionSchema] = {}
     number = 10
-    for shape in sorted(shapes, key=lambda each: (each.count("{}"), each)):
+    late = {shape_of(facts.path) for facts in undescribed(product).values()}
+    for shape in sorted(shapes, key=lambda each: (each.count("{}"), each in late, each)):
         own = (listed.get(shape), read.get(shape), made.get(shape))
         number += "{}" not in shape
         found[shape] = _schema(product, shape, number, parameters.get(shape, ""), own)
