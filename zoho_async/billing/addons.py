@@ -19,6 +19,7 @@ from zoho_async.billing.types.addons import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -31,6 +32,7 @@ __all__ = [
     "AddonPlanInput",
     "AddonPriceBracket",
     "AddonPriceBracketInput",
+    "AddonsResource",
     "create",
     "delete",
     "get",
@@ -230,3 +232,15 @@ async def mark_as_inactive(
     Scope: ZohoSubscriptions.addons.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(addon_code,), query=extra_query)
+
+
+class AddonsResource(Resource):
+    """Addons of Zoho Billing: ``zoho.billing.addons``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

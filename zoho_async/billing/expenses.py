@@ -23,6 +23,7 @@ from zoho_async.billing.types.expenses import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -35,6 +36,7 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ExpensesResource",
     "create",
     "delete",
     "get",
@@ -276,3 +278,13 @@ async def delete(
     Scope: ZohoSubscriptions.expenses.DELETE.
     """
     return await zoho.call(_DELETE, ids=(expense_id,), query=extra_query)
+
+
+class ExpensesResource(Resource):
+    """Expenses of Zoho Billing: ``zoho.billing.expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

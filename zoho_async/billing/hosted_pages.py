@@ -52,6 +52,7 @@ from zoho_async.billing.types.hosted_pages import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "HostedPageSubscriptionPaymentGatewayInput",
     "HostedPageSubscriptionPlanInput",
     "HostedPageSubscriptionShippingAddressInput",
+    "HostedPagesResource",
     "associate_payment_method_for_customer",
     "buy_one_time_addon_for_subscription",
     "create_subscription",
@@ -393,3 +395,17 @@ async def update_customer_payment_details(
         body=customer_payment_details,
         extra_body=extra_body,
     )
+
+
+class HostedPagesResource(Resource):
+    """Hosted pages of Zoho Billing: ``zoho.billing.hosted_pages``."""
+
+    get = bound(get)
+    list = bound(list)
+    create_subscription = bound(create_subscription)
+    update_subscription = bound(update_subscription)
+    update_card_for_subscription = bound(update_card_for_subscription)
+    buy_one_time_addon_for_subscription = bound(buy_one_time_addon_for_subscription)
+    associate_payment_method_for_customer = bound(associate_payment_method_for_customer)
+    record_invoice_payment = bound(record_invoice_payment)
+    update_customer_payment_details = bound(update_customer_payment_details)

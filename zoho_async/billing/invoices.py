@@ -50,6 +50,7 @@ from zoho_async.billing.types.shared import CustomFieldInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -91,6 +92,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoiceShippingAddress",
     "InvoiceWriteOffInput",
+    "InvoicesResource",
     "add_attachment",
     "add_custom_fields",
     "add_items_to_pending",
@@ -649,3 +651,26 @@ async def cancel_write_off(
     Scope: ZohoSubscriptions.invoices.CREATE.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Billing: ``zoho.billing.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    convert_to_open = bound(convert_to_open)
+    void = bound(void)
+    email = bound(email)
+    collect_charge = bound(collect_charge)
+    write_off = bound(write_off)
+    update_address = bound(update_address)
+    add_custom_fields = bound(add_custom_fields)
+    apply_multiple_credits = bound(apply_multiple_credits)
+    add_items_to_pending = bound(add_items_to_pending)
+    delete_items_from_pending = bound(delete_items_from_pending)
+    add_attachment = bound(add_attachment)
+    cancel_write_off = bound(cancel_write_off)

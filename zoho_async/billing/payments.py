@@ -15,6 +15,7 @@ from zoho_async.billing.types.payments import (
     PaymentInvoiceInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "PaymentInput",
     "PaymentInvoice",
     "PaymentInvoiceInput",
+    "PaymentsResource",
     "create",
     "delete",
     "get",
@@ -141,3 +143,12 @@ async def delete(
     Scope: ZohoSubscriptions.payments.DELETE.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
+
+
+class PaymentsResource(Resource):
+    """Payments of Zoho Billing: ``zoho.billing.payments``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)

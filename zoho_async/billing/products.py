@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from zoho_async.billing.types.products import Product, ProductInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Product",
     "ProductInput",
+    "ProductsResource",
     "create",
     "delete",
     "get",
@@ -204,3 +206,15 @@ async def mark_as_inactive(
     Scope: ZohoSubscriptions.products.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(product_id,), query=extra_query)
+
+
+class ProductsResource(Resource):
+    """Products of Zoho Billing: ``zoho.billing.products``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from zoho_async.billing.types.tasks import Task, TaskInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Task",
     "TaskInput",
+    "TasksResource",
     "create",
     "delete",
     "get",
@@ -178,3 +180,13 @@ async def delete(
     Scope: ZohoSubscriptions.projects.DELETE.
     """
     return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Billing: ``zoho.billing.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -13,6 +13,7 @@ from zoho_async.books.types.opening_balances import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -22,6 +23,7 @@ __all__ = [
     "OpeningBalanceAccountInput",
     "OpeningBalanceInput",
     "OpeningBalanceTransaction",
+    "OpeningBalancesResource",
     "cancel_writeoff",
     "create",
     "delete",
@@ -234,3 +236,16 @@ async def cancel_writeoff(
     Scope: ZohoBooks.settings.UPDATE.
     """
     return await zoho.call(_CANCEL_WRITEOFF, ids=(opening_balance_id,), query=extra_query)
+
+
+class OpeningBalancesResource(Resource):
+    """Opening balances of Zoho Books: ``zoho.books.opening_balances``."""
+
+    create = bound(create)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_details = bound(get_details)
+    list_transactions = bound(list_transactions)
+    writeoff = bound(writeoff)
+    cancel_writeoff = bound(cancel_writeoff)

@@ -18,6 +18,7 @@ from zoho_async.books.types.recurring_bills import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "RecurringBillLineItem",
     "RecurringBillLineItemInput",
     "RecurringBillReverseChargeVatSummary",
+    "RecurringBillsResource",
     "create",
     "delete",
     "get",
@@ -384,3 +386,17 @@ async def get_history(
     Scope: ZohoBooks.bills.READ.
     """
     return await zoho.call(_GET_HISTORY, ids=(recurring_bill_id,), query=extra_query)
+
+
+class RecurringBillsResource(Resource):
+    """Recurring bills of Zoho Books: ``zoho.books.recurring_bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    get_history = bound(get_history)

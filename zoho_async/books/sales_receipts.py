@@ -16,6 +16,7 @@ from zoho_async.books.types.sales_receipts import (
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -25,6 +26,7 @@ __all__ = [
     "SalesReceiptInput",
     "SalesReceiptLineItem",
     "SalesReceiptLineItemInput",
+    "SalesReceiptsResource",
     "create",
     "delete",
     "email",
@@ -321,3 +323,16 @@ async def email(
         body=email,
         extra_body=extra_body,
     )
+
+
+class SalesReceiptsResource(Resource):
+    """Sales receipts of Zoho Books: ``zoho.books.sales_receipts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)

@@ -24,6 +24,7 @@ from zoho_async.codegen.lines import (
 )
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.write_resources import resource_class, resource_lines
 from zoho_async.description import Kind
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
@@ -358,13 +359,14 @@ def functions_module(model: Model, resource: ResourceModel, summaries: Summaries
         "",
         *_imports(module, own),
         "",
-        *_exported([*names, *own]),
+        *_exported([*names, *own, resource_class(resource.name)]),
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
     if resource.errors:
         codes = [f"    {code}: {quoted(said)}," for code, said in sorted(resource.errors.items())]
         lines += ["", "_CODES = {", *codes, "}"]
+    functions += ["", "", *resource_lines(model.product, resource, names)]
     return "\n".join([*lines, *functions]) + "\n"
 
 
@@ -386,6 +388,7 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
         ("zoho_async.http.download", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
+        ("zoho_async.resource", {"Resource", "bound"}),
         ("zoho_async.session", used & {"Session"}),
         ("zoho_async.http.upload", used & {"Upload"}),
         ("zoho_async.wire", used & {"Done"}),

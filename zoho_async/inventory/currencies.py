@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from zoho_async.inventory.types.currencies import Currency, CurrencyInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyInput",
     "create",
@@ -150,3 +152,13 @@ async def delete(
     Scope: ZohoInventory.settings.DELETE.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Inventory: ``zoho.inventory.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -15,6 +15,7 @@ from zoho_async.inventory.types.item_groups import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "ItemGroupItems",
     "ItemGroupOptionInput",
     "ItemGroupOptions",
+    "ItemGroupsResource",
     "create",
     "delete",
     "get",
@@ -203,3 +205,15 @@ async def mark_as_inactive(
     Scope: ZohoInventory.items.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(itemgroup_id,), query=extra_query)
+
+
+class ItemGroupsResource(Resource):
+    """Item groups of Zoho Inventory: ``zoho.inventory.item_groups``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

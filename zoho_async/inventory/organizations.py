@@ -11,6 +11,7 @@ from zoho_async.inventory.types.organizations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "OrganizationAddress",
     "OrganizationAddressInput",
     "OrganizationInput",
+    "OrganizationsResource",
     "create",
     "get",
     "list",
@@ -124,3 +126,12 @@ async def get(
     Scope: ZohoInventory.settings.READ.
     """
     return await zoho.call(_GET, ids=(organization_id,), query=extra_query)
+
+
+class OrganizationsResource(Resource):
+    """Organizations of Zoho Inventory: ``zoho.inventory.organizations``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)

@@ -17,6 +17,7 @@ from zoho_async.inventory.types.purchase_receives import (
     PurchaseReceiveStorageInput,
 )
 from zoho_async.operation import INVENTORY, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "PurchaseReceiveRejectInput",
     "PurchaseReceiveStorage",
     "PurchaseReceiveStorageInput",
+    "PurchaseReceivesResource",
     "approve",
     "approve_finally",
     "create",
@@ -233,3 +235,16 @@ async def reject(
     return await zoho.call(
         _REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject, extra_body=extra_body
     )
+
+
+class PurchaseReceivesResource(Resource):
+    """Purchase receives of Zoho Inventory: ``zoho.inventory.purchase_receives``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

@@ -7,11 +7,13 @@ from typing import Literal
 from zoho_async.inventory.types.serial_numbers import SerialNumber, SerialNumberBatchCustomField
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "SerialNumber",
     "SerialNumberBatchCustomField",
+    "SerialNumbersResource",
     "get",
     "list",
 ]
@@ -87,3 +89,10 @@ async def get(
     Scope: ZohoInventory.items.READ.
     """
     return await zoho.call(_GET, ids=(serial_number_id,), query=extra_query)
+
+
+class SerialNumbersResource(Resource):
+    """Serial numbers of Zoho Inventory: ``zoho.inventory.serial_numbers``."""
+
+    list = bound(list)
+    get = bound(get)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.users import User, UserEmailId, UserInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -14,6 +15,7 @@ __all__ = [
     "User",
     "UserEmailId",
     "UserInput",
+    "UsersResource",
     "create",
     "delete",
     "get",
@@ -261,3 +263,17 @@ async def mark_as_inactive(
     Scope: ZohoInvoice.settings.CREATE.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(user_id,), query=extra_query)
+
+
+class UsersResource(Resource):
+    """Users of Zoho Invoice: ``zoho.invoice.users``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_current = bound(get_current)
+    invite = bound(invite)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
