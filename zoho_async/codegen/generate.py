@@ -8,6 +8,7 @@ from typing import Final
 
 from zoho_async.codegen import describe, spec
 from zoho_async.codegen.docstrings import Summaries
+from zoho_async.codegen.facts import Facts
 from zoho_async.codegen.lines import docstring
 from zoho_async.codegen.model import Model, ModelError, build
 from zoho_async.codegen.overrides import Overrides
@@ -45,16 +46,16 @@ def models() -> list[Model]:
 
 def texts(built: list[Model]) -> dict[Path, str]:
     """The text of each generated file, by its path in the package."""
-    summaries = Summaries.read()
+    summaries, facts = Summaries.read(), Facts.read()
     files: dict[Path, str] = {}
     for model in built:
-        files |= _product(model, summaries)
+        files |= _product(model, summaries, facts)
     if summaries.unused():
         raise ModelError("these summaries have no function: " + ", ".join(summaries.unused()))
     return files
 
 
-def _product(model: Model, summaries: Summaries) -> dict[Path, str]:
+def _product(model: Model, summaries: Summaries, facts: Facts) -> dict[Path, str]:
     home = Path(model.product)
     about = f"The structs of Zoho {model.product.capitalize()}, one module per resource."
     files = {
@@ -64,7 +65,7 @@ def _product(model: Model, summaries: Summaries) -> dict[Path, str]:
         home / "types/shared.py": types_module(model, SHARED, None),
     }
     for resource in model.resources:
-        files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries)
+        files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries, facts)
         files[home / f"types/{resource.name}.py"] = types_module(model, resource.name, resource)
     return files
 
