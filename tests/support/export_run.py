@@ -61,10 +61,10 @@ class Run:
         self, writer: ResourceWriter, page: int, rows: list[bytes], ids: list[str]
     ) -> int:
         """Land a page; how many rows it brought."""
-        before = writer.position.rows
+        before = writer.state.part.rows
         with writing(str(self.path)), self.state.database.transaction():
             writer.write_pages([PageToWrite(number=page, rows=rows, ids=ids)])
-        return writer.position.rows - before
+        return writer.state.part.rows - before
 
     def close(self) -> None:
         self.directory.close()

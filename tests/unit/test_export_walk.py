@@ -62,7 +62,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     async def known(page: FakePage) -> bool:
         return writer.is_in_pass(str(page.rows[0]), b"")
 
-    walk = pages_from(writer.position.page, listing.pages, known)
+    walk = pages_from(writer.state.part.page, listing.pages, known)
     async for page in walk:
         if pages == 0:
             break

@@ -184,7 +184,7 @@ def list(
         date_after: Filter: ``date`` is after this day.
         status: Filter: status of the expense. Values: ``unbilled``, ``invoiced``, ``reimbursed``,
             ``non-billable``, ``billable``.
-        amount: Filter: amount, in the currency of the expense.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.

@@ -172,12 +172,12 @@ def list(
             characters.
         recurrence_name_contains: Filter: ``recurrence_name`` contains this text. At most 100
             characters.
-        last_created_date: Filter: last created date.
+        last_created_date: Filter: date of the last document created.
         last_created_date_start: Filter: ``last_created_date`` is on or after this day.
         last_created_date_end: Filter: ``last_created_date`` is on or before this day.
         last_created_date_before: Filter: ``last_created_date`` is before this day.
         last_created_date_after: Filter: ``last_created_date`` is after this day.
-        next_expense_date: Filter: next expense date.
+        next_expense_date: Filter: date of the next expense.
         next_expense_date_start: Filter: ``next_expense_date`` is on or after this day.
         next_expense_date_end: Filter: ``next_expense_date`` is on or before this day.
         next_expense_date_before: Filter: ``next_expense_date`` is before this day.
@@ -189,7 +189,7 @@ def list(
         account_name_startswith: Filter: ``account_name`` starts with this text. At most 100
             characters.
         account_name_contains: Filter: ``account_name`` contains this text. At most 100 characters.
-        amount: Filter: amount, in the currency of the recurring expense.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.

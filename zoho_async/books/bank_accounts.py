@@ -634,7 +634,7 @@ async def add_bank_reconciliation_attachment(
         account_id: Id of the account in the chart of accounts.
         reconciliation_id: Id of the reconciliation.
         attachment: File to attach. Required.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

@@ -189,7 +189,7 @@ def list(
         date: Filter: date of the bank transaction.
         date_start: Filter: ``date`` is on or after this day.
         date_end: Filter: ``date`` is on or before this day.
-        amount: Filter: amount, in the currency of the bank transaction.
+        amount: Filter: amount, in the document's currency.
         amount_start: Filter: ``amount`` is at least this.
         amount_end: Filter: ``amount`` is at most this.
         status: Filter: status of the bank transaction.

@@ -295,8 +295,7 @@ async def get_accounts(
         zoho: The session that sends the call.
         currency_id: Id of the currency. Required.
         adjustment_date: Adjustment date. Required.
-        exchange_rate: Units of base currency for one unit of the base currency adjustment's
-            currency. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
         notes: Notes on the base currency adjustment. Required.
         extra_query: Further query parameters, by Zoho's names.
     """
@@ -344,8 +343,7 @@ def list_contacts(
         currency_id: Id of the currency. Required.
         account_id: Id of the account in the chart of accounts. Required.
         adjustment_date: Adjustment date. Required.
-        exchange_rate: Units of base currency for one unit of the base currency adjustment's
-            currency. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.

@@ -313,7 +313,7 @@ def list(
         vendor_name: Filter: name of the vendor.
         vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
         vendor_name_contains: Filter: ``vendor_name`` contains this text.
-        total: Filter: total, in the currency of the bill.
+        total: Filter: total, in the document's currency.
         vendor_id: Filter: id of the vendor.
         project_id: Filter: id of the project.
         item_name: Filter: name of the item. At most 100 characters.
@@ -431,8 +431,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Update the bill whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the bill whose unique custom field ``key`` has ``value``, or create it if it does not
+    exist. Repeating the call does no harm.
 
     Requires ``vendor_id`` and ``bill_number``.
 

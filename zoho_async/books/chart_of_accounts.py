@@ -473,7 +473,7 @@ def list_transactions(
         date_end: Filter: ``date`` is on or before this day.
         date_before: Filter: ``date`` is before this day.
         date_after: Filter: ``date`` is after this day.
-        amount: Filter: amount, in the currency of the chart of account.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.

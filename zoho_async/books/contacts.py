@@ -408,8 +408,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Update the contact whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the contact whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``contact_name`` and ``contact_type``.
 

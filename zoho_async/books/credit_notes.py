@@ -349,7 +349,7 @@ def list(
             ``approved``, ``open``, ``closed``, ``void``, ``rejected``, ``signed``,
             ``pending_signature``, ``unsigned_all``, ``unsigned_draft``, ``unsigned_sent``,
             ``unsigned_approved``.
-        total: Filter: total, in the currency of the credit note.
+        total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the credit note. At most 100 characters.
         customer_name: Filter: name of the customer. At most 100 characters.
         item_name: Filter: name of the item. At most 100 characters.
@@ -449,8 +449,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Update the credit note whose unique custom field ``key`` has ``value``, or create it if there
-    is none. Repeating the call does no harm.
+    """Update the credit note whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
@@ -1706,7 +1706,7 @@ async def add_attachment(
         zoho: The session that sends the call.
         creditnote_id: Id of the credit note.
         attachment: File to attach. Required.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

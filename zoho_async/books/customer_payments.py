@@ -175,7 +175,7 @@ def list(
         reference_number_startswith: Filter: ``reference_number`` starts with this text.
         reference_number_contains: Filter: ``reference_number`` contains this text.
         date: Filter: date of the customer payment.
-        amount: Filter: amount, in the currency of the customer payment.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.
@@ -294,7 +294,7 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Update the customer payment whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
     ``amount_applied``.

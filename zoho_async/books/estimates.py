@@ -257,7 +257,7 @@ def list(
         estimate_number_contains: Filter: ``estimate_number`` contains this text.
         reference_number: Filter: reference number of the estimate.
         customer_name: Filter: name of the customer. At most 100 characters.
-        total: Filter: total, in the currency of the estimate.
+        total: Filter: total, in the document's currency.
         customer_id: Filter: id of the customer.
         item_id: Filter: id of the item.
         item_name: Filter: name of the item. At most 100 characters.
@@ -370,8 +370,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Update the estimate whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the estimate whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``customer_id`` and ``custom_fields``.
 

@@ -151,7 +151,7 @@ def list(
         description_startswith: Filter: ``description`` starts with this text. At most 100
             characters.
         description_contains: Filter: ``description`` contains this text. At most 100 characters.
-        rate: Filter: price per unit, in the currency of the item.
+        rate: Filter: price per unit, in the document's currency.
         rate_less_than: Filter: ``rate`` is less than this.
         rate_less_equals: Filter: ``rate`` is at most this.
         rate_greater_than: Filter: ``rate`` is more than this.
@@ -230,8 +230,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Update the item whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the item whose unique custom field ``key`` has ``value``, or create it if it does not
+    exist. Repeating the call does no harm.
 
     Requires ``name`` and ``rate``.
 

@@ -235,7 +235,7 @@ def list(
         notes_startswith: Filter: ``notes`` starts with this text.
         notes_contains: Filter: ``notes`` contains this text.
         last_modified_time: Returns only records changed since this time.
-        total: Filter: total, in the currency of the journal.
+        total: Filter: total, in the document's currency.
         total_less_than: Filter: ``total`` is less than this.
         total_less_equals: Filter: ``total`` is at most this.
         total_greater_than: Filter: ``total`` is more than this.

@@ -296,7 +296,7 @@ def list(
         vendor_name: Filter: name of the vendor.
         vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
         vendor_name_contains: Filter: ``vendor_name`` contains this text.
-        total: Filter: total, in the currency of the purchase order.
+        total: Filter: total, in the document's currency.
         vendor_id: Filter: id of the vendor.
         last_modified_time: Returns only records changed since this time.
         item_id: Filter: id of the item.
@@ -394,8 +394,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Update the purchase order whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the purchase order whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``vendor_id`` and ``line_items``.
 
@@ -1020,7 +1020,7 @@ async def update_attachment(
     Args:
         zoho: The session that sends the call.
         purchaseorder_id: Id of the purchase order.
-        can_send_in_mail: Whether it is possible to send in mail. Required.
+        can_send_in_mail: Whether the caller can send in mail. Required.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

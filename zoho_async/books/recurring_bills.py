@@ -300,8 +300,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update the recurring bill whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the recurring bill whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
     ``recurrence_frequency``.

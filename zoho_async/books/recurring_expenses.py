@@ -161,12 +161,12 @@ def list(
             characters.
         recurrence_name_contains: Filter: ``recurrence_name`` contains this text. At most 100
             characters.
-        last_created_date: Filter: last created date.
+        last_created_date: Filter: date of the last document created.
         last_created_date_start: Filter: ``last_created_date`` is on or after this day.
         last_created_date_end: Filter: ``last_created_date`` is on or before this day.
         last_created_date_before: Filter: ``last_created_date`` is before this day.
         last_created_date_after: Filter: ``last_created_date`` is after this day.
-        next_expense_date: Filter: next expense date.
+        next_expense_date: Filter: date of the next expense.
         next_expense_date_start: Filter: ``next_expense_date`` is on or after this day.
         next_expense_date_end: Filter: ``next_expense_date`` is on or before this day.
         next_expense_date_before: Filter: ``next_expense_date`` is before this day.
@@ -178,7 +178,7 @@ def list(
         account_name_startswith: Filter: ``account_name`` starts with this text. At most 100
             characters.
         account_name_contains: Filter: ``account_name`` contains this text. At most 100 characters.
-        amount: Filter: amount, in the currency of the recurring expense.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.
@@ -265,7 +265,7 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Update the recurring expense whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
     ``repeat_every`` and ``amount``.

@@ -242,7 +242,7 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Update the recurring invoice whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 

@@ -221,7 +221,7 @@ async def create(
         doc: Document to attach.
         ignore_auto_number_generation: Whether the given number is used instead of the next one of
             the series.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         total_files: Number of files.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
@@ -348,7 +348,7 @@ def list(
             ``WithAttachment``, ``WithoutAttachment``, ``ExceptionList``.
         salesorder_number: Filter: number of the sales order.
         salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
-        salesorder_number_not_in: Filter: ``salesorder_number`` is none of these.
+        salesorder_number_not_in: Filter: ``salesorder_number`` is not one of these.
         salesorder_number_in: Filter: ``salesorder_number`` is one of these.
         salesorder_number_contains: Filter: ``salesorder_number`` contains this text.
         item_name: Filter: name of the item. At most 100 characters.
@@ -362,16 +362,16 @@ def list(
             characters.
         reference_number: Filter: reference number of the sales order.
         reference_number_startswith: Filter: ``reference_number`` starts with this text.
-        reference_number_not_in: Filter: ``reference_number`` is none of these.
+        reference_number_not_in: Filter: ``reference_number`` is not one of these.
         reference_number_in: Filter: ``reference_number`` is one of these.
         reference_number_contains: Filter: ``reference_number`` contains this text.
         customer_name: Filter: name of the customer.
         customer_name_startswith: Filter: ``customer_name`` starts with this text.
-        customer_name_not_in: Filter: ``customer_name`` is none of these.
+        customer_name_not_in: Filter: ``customer_name`` is not one of these.
         customer_name_in: Filter: ``customer_name`` is one of these.
         customer_name_contains: Filter: ``customer_name`` contains this text.
         email: Filter: email address. At most 100 characters.
-        total: Filter: total, in the currency of the sales order.
+        total: Filter: total, in the document's currency.
         date: Filter: date of the sales order.
         date_start: Filter: ``date`` is on or after this day.
         date_end: Filter: ``date`` is on or before this day.
@@ -494,8 +494,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Update the sales order whose unique custom field ``key`` has ``value``, or create it if there
-    is none. Repeating the call does no harm.
+    """Update the sales order whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``.
 
@@ -559,7 +559,7 @@ async def update(
         doc: Document to attach.
         ignore_auto_number_generation: Whether the given number is used instead of the next one of
             the series.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         total_files: Number of files.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
@@ -1217,7 +1217,7 @@ async def add_attachment(
         salesorder_id: Id of the sales order.
         attachment: File to attach. Required.
         doc: Document to attach. Required.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         total_files: Number of files.
         document_ids: Ids of the documents.
         extra_query: Further query parameters, by Zoho's names.
@@ -1259,7 +1259,7 @@ async def update_attachment_preference(
     Args:
         zoho: The session that sends the call.
         salesorder_id: Id of the sales order.
-        can_send_in_mail: Whether it is possible to send in mail. Required.
+        can_send_in_mail: Whether the caller can send in mail. Required.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

@@ -85,7 +85,7 @@ async def create(
         sales_receipt: The fields to send.
         ignore_auto_number_generation: Whether the given number is used instead of the next one of
             the series.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -166,7 +166,7 @@ def list(
         date_end: Filter: ``date`` is on or before this day.
         date_before: Filter: ``date`` is before this day.
         date_after: Filter: ``date`` is after this day.
-        total: Filter: total, in the currency of the sales receipt.
+        total: Filter: total, in the document's currency.
         total_start: Filter: ``total`` is at least this.
         total_end: Filter: ``total`` is at most this.
         total_less_than: Filter: ``total`` is less than this.

@@ -198,7 +198,8 @@ def list(
         status: Filter: status of the task. Values: ``open``, ``ongoing``, ``yet_to_started``,
             ``in_progress``, ``completed``, ``deferred``, ``waiting_for_input``, ``any custom
             status``.
-        parent_status: Filter: status of the parent. Values: ``open``, ``ongoing``, ``completed``.
+        parent_status: Filter: status of the record above this one. Values: ``open``, ``ongoing``,
+            ``completed``.
         search_text: Filter: text that is searched in several fields.
         priority: Filter: priority of the task. Values: ``normal``, ``low``, ``high``, ``lowest``,
             ``highest``.

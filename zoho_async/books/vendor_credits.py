@@ -263,7 +263,7 @@ def list(
         date_after: Filter: ``date`` is after this day.
         status: Filter: status of the vendor credit. Values: ``open``, ``draft``, ``void``,
             ``closed``, ``pending_approval``, ``approval_overdue``, ``rejected``, ``approved``.
-        total: Filter: total, in the currency of the vendor credit.
+        total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the vendor credit.
         customer_name: Filter: name of the customer. At most 100 characters.
         item_name: Filter: name of the item. At most 100 characters.

@@ -187,7 +187,7 @@ def list(
         date_end: Filter: ``date`` is on or before this day.
         date_before: Filter: ``date`` is before this day.
         date_after: Filter: ``date`` is after this day.
-        amount: Filter: amount, in the currency of the vendor payment.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.
@@ -285,8 +285,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Update the vendor payment whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the vendor payment whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``amount``.
 

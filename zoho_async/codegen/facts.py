@@ -46,9 +46,10 @@ class Facts:
             _length(member.max_length),
             f"At most {member.max_items} values." if member.max_items else "",
             self._of_editions(member.regions),
-            {"record": "Lists do not describe it.", "list": "Only lists describe it."}.get(
-                member.only, ""
-            ),
+            {
+                "record": "Described for single records only.",
+                "list": "Described for lists only.",
+            }.get(member.only, ""),
         ]
         return _joined(facts)
 

@@ -52,6 +52,8 @@ def texts(built: list[Model]) -> dict[Path, str]:
         files |= _product(model, summaries, facts)
     if summaries.unused():
         raise ModelError("these summaries have no function: " + ", ".join(summaries.unused()))
+    if facts.unused():
+        raise ModelError("these facts have no field: " + ", ".join(facts.unused()))
     return files
 
 
@@ -62,11 +64,13 @@ def _product(model: Model, summaries: Summaries, facts: Facts) -> dict[Path, str
         home / "__init__.py": _product_module(model),
         home / "description.json": describe.describe(model).decode(),
         home / "types/__init__.py": "\n".join([_head(model.product), *docstring(about)]) + "\n",
-        home / "types/shared.py": types_module(model, SHARED, None),
+        home / "types/shared.py": types_module(model, SHARED, None, facts),
     }
     for resource in model.resources:
         files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries, facts)
-        files[home / f"types/{resource.name}.py"] = types_module(model, resource.name, resource)
+        files[home / f"types/{resource.name}.py"] = types_module(
+            model, resource.name, resource, facts
+        )
     return files
 
 

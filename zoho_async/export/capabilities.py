@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
@@ -99,11 +100,10 @@ def save_capabilities(
     """
     with writing(destination.name):
         try:
-            state = Checkpoint.open(destination.open(place), place, name=destination.name)
+            checkpoint = Checkpoint.open(destination.open(place), place, name=destination.name)
             for one in found:
-                position = state.position(one.resource)
-                if position is None:
-                    position = ResourceState(name=one.resource, status="resting", pass_number=0)
-                state.begin(msgspec.structs.replace(position, capabilities=one.capabilities))
+                state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
+                bookmark = replace(state.bookmark, capabilities=one.capabilities)
+                checkpoint.begin(replace(state, bookmark=bookmark))
         finally:
             destination.close()

@@ -451,7 +451,7 @@ class Export:
         """End the run: each list is complete, refused or failed."""
         state = self._state
         assert state is not None
-        done = [one for one in self._readers if one.writer.position.status == "complete"]
+        done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
         await self._blocking(lambda: state.finish(names))
 
@@ -476,7 +476,7 @@ class Export:
 
     def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
         request = self._request_of(facts)
-        detail_plan = self._detail_plan_of(facts.resource, state.position(facts.resource))
+        detail_plan = self._detail_plan_of(facts.resource, state.state_of(facts.resource))
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
         if detail_plan is None:
             writer, detail_fetcher = (
@@ -523,9 +523,11 @@ class Export:
             if before is not None and not self._options.restart
             else ResourceState(name=resource)
         )
-        details = details_of(resource) if self._details or earlier.details else None
+        details = details_of(resource) if self._details or earlier.details.full_records else None
         documents = (
-            document_sources(resource) if self._folder is not None or earlier.documents else None
+            document_sources(resource)
+            if self._folder is not None or earlier.details.documents
+            else None
         )
         return DetailPlan(details=details, documents=documents) if details or documents else None
 

@@ -88,10 +88,10 @@ class PassReader:
         self.pages = 0
         self.rows_read = 0
         self.total: int | None = None
-        self.last = writer.position.page
+        self.last = writer.state.part.page
         self.newest = Borders()
         self.evidence: OrderEvidence | None = (
-            OrderEvidence(writer.facts) if writer.position.page == 0 else None
+            OrderEvidence(writer.facts) if writer.state.part.page == 0 else None
         )
         self._filters: Final = filters
         self._clock: Final = clock
@@ -112,7 +112,7 @@ class PassReader:
         ``planned`` gets each page before it is queued. ``order`` replaces the list's order.
         """
         self._begin()
-        before = self.writer.position.page
+        before = self.writer.state.part.page
         self._ended = None
         self.newest = Borders()
         self.newest.differ = before <= 1
@@ -127,8 +127,8 @@ class PassReader:
                 if await self.put(page, write_queue):
                     break
         await write_queue.flush()
-        passes = self.writer.position.passes
-        if self._is_closed() and passes and passes[-1].total is None:
+        counts = self.writer.state.passes.counts
+        if self._is_closed() and counts and counts[-1].total is None:
             await self.blocking(self.writer.close_pass)
 
     async def backwards(self, write_queue: WriteQueue) -> None:
@@ -196,7 +196,7 @@ class PassReader:
     @property
     def _asks_total(self) -> bool:
         """Whether to ask for the list's total."""
-        facts, learned = self.writer.facts, self.writer.position.capabilities.totals
+        facts, learned = self.writer.facts, self.writer.state.bookmark.capabilities.totals
         return facts.paged and learned is not False and not self._refused
 
     @property
@@ -243,7 +243,7 @@ class PassReader:
             raise
 
     async def _learn_totals(self, page: RowsPage) -> None:
-        learned = self.writer.position.capabilities.totals
+        learned = self.writer.state.bookmark.capabilities.totals
         gives = page.total is not None
         if self._asks_total and not self.writer.facts.totals and learned is not gives:
             await self.blocking(lambda: self.writer.learn(totals=gives))
@@ -251,7 +251,7 @@ class PassReader:
     async def _pages_in_mode(
         self, first: int, order: Mapping[str, str]
     ) -> AsyncGenerator[RowsPage]:
-        if self.writer.position.mode == "newest":
+        if self.writer.state.part.mode == "newest":
             async for page in self._one_by_one(first):
                 yield page
             return
@@ -284,8 +284,8 @@ class PassReader:
         return await self.blocking(lambda: self.writer.is_in_pass(page.ids[0], bytes(page.rows[0])))
 
     def _query(self) -> dict[str, object]:
-        position = self.writer.position
-        return incremental.query_of(self.writer.facts, position.mode, self._filters, position.since)
+        part = self.writer.state.part
+        return incremental.query_of(self.writer.facts, part.mode, self._filters, part.since)
 
     async def put(self, page: RowsPage, write_queue: WriteQueue, *, of_list: bool = True) -> bool:
         """Queue a page for writing. Return whether no later page is needed."""
@@ -310,12 +310,12 @@ class PassReader:
 
     def _note_order(self, page: RowsPage, rows: list[bytes]) -> None:
         """Note the list's order in its first pass, unless that is a single page."""
-        position = self.writer.position
-        if position.mode == "newest":
+        if self.writer.state.part.mode == "newest":
             times = [times_of(row).modified for row in rows]
             self.newest.page([None if time is None else -time for time in times])
             return
-        first = position.pass_number == position.first_pass and not position.tried
+        passes = self.writer.state.passes
+        first = passes.current == passes.first and not passes.tried
         alone = page.number == 1 and page.total is not None and page.total <= len(rows)
         if self.evidence is not None and first and not alone:
             self.evidence.page(page.ids, rows)
@@ -326,20 +326,20 @@ class PassReader:
         A filter that lets older rows through does not work. A list whose rows do not come newest
         first cannot be left early. Either is stored, and the list is read to its end.
         """
-        position = self.writer.position
-        if position.mode not in ("changed", "newest") or position.since is None:
+        part, capabilities = self.writer.state.part, self.writer.state.bookmark.capabilities
+        if part.mode not in ("changed", "newest") or part.since is None:
             return False
         times = [time for row in rows if (time := times_of(row).modified) is not None]
-        older = [time for time in times if time < position.since - incremental.BOUND]
-        if position.mode == "changed":
-            if older and position.capabilities.changes is not False:
+        older = [time for time in times if time < part.since - incremental.BOUND]
+        if part.mode == "changed":
+            if older and capabilities.changes is not False:
                 await self.blocking(lambda: self.writer.learn(changes=False))
             return False
         if times != sorted(times, reverse=True) or len(times) < len(rows):
-            if position.capabilities.newest is not False:
+            if capabilities.newest is not False:
                 await self.blocking(lambda: self.writer.learn(newest=False))
             return False
-        return bool(older) and position.capabilities.newest is not False
+        return bool(older) and capabilities.newest is not False
 
 
 def _is_empty(page: RowsPage) -> bool:

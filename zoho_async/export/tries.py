@@ -48,16 +48,16 @@ _ROW: Final = decoder_of(dict[str, msgspec.Raw])
 
 def next_try(
     facts: OperationFacts,
-    position: ResourceState,
+    state: ResourceState,
     evidence: OrderEvidence,
     *,
     narrowed: bool,
     pages: int,
 ) -> Try | None:
     """Return the next try for an unproven list of ``pages`` pages; None to give up."""
-    tried = position.tried
-    counted = any(one.total is not None for one in position.passes)
-    whole = position.mode in ("full", "compared") and not narrowed and position.since is None
+    part, tried = state.part, state.passes.tried
+    counted = any(one.total is not None for one in state.passes.counts)
+    whole = part.mode in ("full", "compared") and not narrowed and part.since is None
     in_order = whole and facts.order == CREATED and pages > 1
     if in_order and evidence.borders.differ and "backwards" not in tried:
         return "backwards"

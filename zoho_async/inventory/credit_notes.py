@@ -253,7 +253,7 @@ def list(
         creditnote_number: Filter: number of the credit note. At most 100 characters.
         date: Filter: date of the credit note.
         status: Filter: status of the credit note.
-        total: Filter: total, in the currency of the credit note.
+        total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the credit note. At most 100 characters.
         customer_name: Filter: name of the customer. At most 100 characters.
         item_name: Filter: name of the item.

@@ -300,8 +300,8 @@ def list(
         customer_name: Filter: name of the customer. At most 100 characters.
         recurring_invoice_id: Filter: id of the recurring invoice.
         email: Filter: email address. At most 100 characters.
-        total: Filter: total, in the currency of the invoice.
-        balance: Filter: amount still open, in the currency of the invoice.
+        total: Filter: total, in the document's currency.
+        balance: Filter: amount still open, in the document's currency.
         custom_field: Filter: custom field, by its label or API name.
         custom_field_startswith: Filter: ``custom_field`` starts with this text.
         custom_field_contains: Filter: ``custom_field`` contains this text.
@@ -1338,7 +1338,7 @@ async def add_attachment(
         zoho: The session that sends the call.
         invoice_id: Id of the invoice.
         attachment: File to attach. Required.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
@@ -1374,7 +1374,7 @@ async def update_attachment(
     Args:
         zoho: The session that sends the call.
         invoice_id: Id of the invoice.
-        can_send_in_mail: Whether it is possible to send in mail. Required.
+        can_send_in_mail: Whether the caller can send in mail. Required.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

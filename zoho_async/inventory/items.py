@@ -323,7 +323,7 @@ def list(
         sku: Filter: stock keeping unit (SKU) of the item.
         sku_startswith: Filter: ``sku`` starts with this text.
         sku_contains: Filter: ``sku`` contains this text.
-        rate: Filter: price per unit, in the currency of the item.
+        rate: Filter: price per unit, in the document's currency.
         rate_less_than: Filter: ``rate`` is less than this.
         rate_less_equals: Filter: ``rate`` is at most this.
         rate_greater_than: Filter: ``rate`` is more than this.

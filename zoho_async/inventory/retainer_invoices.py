@@ -678,7 +678,7 @@ async def add_attachment(
         zoho: The session that sends the call.
         retainerinvoice_id: Id of the retainer invoice.
         attachment: File to attach. Required.
-        can_send_in_mail: Whether it is possible to send in mail.
+        can_send_in_mail: Whether the caller can send in mail.
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(

@@ -223,7 +223,7 @@ def list(
         vendor_credit_number_contains: Filter: ``vendor_credit_number`` contains this text.
         date: Filter: date of the vendor credit.
         status: Filter: status of the vendor credit. Values: ``open``, ``closed``, ``void``.
-        total: Filter: total, in the currency of the vendor credit.
+        total: Filter: total, in the document's currency.
         total_start: Filter: ``total`` is at least this.
         total_end: Filter: ``total`` is at most this.
         total_less_than: Filter: ``total`` is less than this.

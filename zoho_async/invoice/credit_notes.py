@@ -293,7 +293,7 @@ def list(
             ``approved``, ``open``, ``closed``, ``void``, ``rejected``, ``signed``,
             ``pending_signature``, ``unsigned_all``, ``unsigned_draft``, ``unsigned_sent``,
             ``unsigned_approved``.
-        total: Filter: total, in the currency of the credit note.
+        total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the credit note. At most 100 characters.
         customer_name: Filter: name of the customer. At most 100 characters.
         item_name: Filter: name of the item. At most 100 characters.

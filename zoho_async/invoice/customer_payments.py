@@ -168,7 +168,7 @@ def list(
         reference_number_startswith: Filter: ``reference_number`` starts with this text.
         reference_number_contains: Filter: ``reference_number`` contains this text.
         date: Filter: date of the customer payment.
-        amount: Filter: amount, in the currency of the customer payment.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.

@@ -219,7 +219,7 @@ def list(
         date_after: Filter: ``date`` is after this day.
         status: Filter: status of the expense. Values: ``unbilled``, ``invoiced``, ``reimbursed``,
             ``non-billable``, ``billable``.
-        amount: Filter: amount, in the currency of the expense.
+        amount: Filter: amount, in the document's currency.
         amount_less_than: Filter: ``amount`` is less than this.
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.
@@ -317,8 +317,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Update the expense whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the expense whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. Unconfirmed:
     derived from Zoho Books; this product's documentation lacks it.

@@ -137,7 +137,7 @@ def list(
         description_startswith: Filter: ``description`` starts with this text. At most 100
             characters.
         description_contains: Filter: ``description`` contains this text. At most 100 characters.
-        rate: Filter: price per unit, in the currency of the item.
+        rate: Filter: price per unit, in the document's currency.
         rate_less_than: Filter: ``rate`` is less than this.
         rate_less_equals: Filter: ``rate`` is at most this.
         rate_greater_than: Filter: ``rate`` is more than this.

@@ -188,8 +188,8 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed:
     derived from Zoho Books; this product's documentation lacks it.

@@ -156,15 +156,15 @@ class DetailFetcher:
         async def write_and_report(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
             await write(answers)
             self._asked += sum(len(group) for group, _ in answers)
-            position = self._writer.position
+            state = self._writer.state
             await report(
                 DetailsProgress(
                     resource=self._writer.facts.resource,
                     work=kind,
                     asked=self._asked,
                     of=self._of,
-                    rows=position.rows,
-                    bytes=position.bytes,
+                    rows=state.part.rows,
+                    bytes=state.part.size,
                 )
             )
 
