@@ -22,6 +22,7 @@ ends the job with that exception. The summary is available then too.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -119,7 +120,7 @@ class Export:
         self._plan = JobPlan.of(resources, options, self.destination, scopes=scopes, margin=margin)
         self._time_zone = time_zone
         self._options: Final = options
-        budget = None if options.max_calls is None else Budget(options.max_calls)
+        budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -227,7 +228,6 @@ class Export:
 
     async def _read_time_zone(self) -> str | None:
         """Read the organization's time zone with one call; None if Zoho does not tell it."""
-        self._summary_builder.own_calls += 1
         with suppress(ReplyError, UnreadableReply):
             for each in await self._zoho.organizations():
                 if each.id == self._organization:
