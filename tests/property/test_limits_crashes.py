@@ -261,7 +261,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
 
     def connection(self) -> RedisConnection:
         async def connection() -> RedisConnection:
-            return self.redis._connection()
+            return self.redis._worker().connection
 
         found = self.run(connection())
         found.cache.clear()  # so that it reads the server's time

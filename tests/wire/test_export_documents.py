@@ -264,7 +264,7 @@ async def test_a_place_that_an_earlier_version_filled_gets_the_other_attachments
         (place / f"{ids[1]}_b.png").rename(place / "b.png")
         with closing(sqlite3.connect(tmp_path / ".zoho-export/checkpoint.sqlite")) as state:
             state.execute(
-                "UPDATE _zoho_resource SET position = json_remove(position, '$.all_attachments')"
+                "UPDATE _zoho_resource SET state = json_remove(state, '$.details.all_attachments')"
             )
             state.commit()
         await export(zoho, tmp_path, "invoices")

@@ -316,7 +316,7 @@ class Export:
         """End the run: each list is complete, refused or failed."""
         state = self._state
         assert state is not None
-        done = [one for one in self._readers if one.writer.position.status == "complete"]
+        done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
         await self._blocking(lambda: state.finish(names))
 

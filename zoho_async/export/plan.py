@@ -92,7 +92,7 @@ class JobPlan:
             narrowed=bool(self.options.filter),
             margin=self.margin,
         )
-        details = self._details_of(facts.resource, state.position(facts.resource))
+        details = self._details_of(facts.resource, state.state_of(facts.resource))
         if details is None:
             return ResourceWriter(state, destination, facts, request, options)
         return DetailWriter(state, destination, facts, request, options, details)
@@ -108,9 +108,10 @@ class JobPlan:
             return DetailPlan(child=child)
         if before is None or self.options.restart:
             before = ResourceState(name=resource)
-        details = details_of(resource) if self.options.details or before.details else None
+        wanted, earlier = self.options.details, before.details
+        details = details_of(resource) if wanted or earlier.full_records else None
         documents = (
-            document_sources(resource) if self.folder is not None or before.documents else None
+            document_sources(resource) if self.folder is not None or earlier.documents else None
         )
         return DetailPlan(details=details, documents=documents) if details or documents else None
 
