@@ -223,7 +223,7 @@ class Export:
         since = midnight(day, time_zone)
         if since is None:
             since, time_zone = datetime(day.year, day.month, day.day).astimezone(), None
-        self._plan = self._plan.starting(since)
+        self._plan = self._plan.with_since(since)
         return SinceMidnight(organization=self._organization, since=since, time_zone=time_zone)
 
     async def _read_time_zone(self) -> str | None:

@@ -67,7 +67,7 @@ class JobPlan:
             margin=margin,
         )
 
-    def starting(self, since: datetime) -> JobPlan:
+    def with_since(self, since: datetime) -> JobPlan:
         """Return the same plan with a time instead of a date."""
         return replace(self, options=replace(self.options, since=since))
 
