@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from zoho_async.auth import MemoryStore, TokenStore, profile_settings
-from zoho_async.auth.profiles import chosen_profile, names_credentials
+from zoho_async.auth.credentials import names_credentials
+from zoho_async.auth.profiles import chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger

@@ -32,7 +32,8 @@ from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.outcomes import worst
 from zoho_async.export.plan import destination_of
-from zoho_async.session import KnownOrganization, Session
+from zoho_async.organizations import KnownOrganization
+from zoho_async.session import Session
 
 
 class Exports:
