@@ -147,6 +147,8 @@ class Client:
         self._closing: Final = _Closing()
         self._shared_limits: SharedLimits | None = None
         self._process: Final = fork.Process()
+        #: The event loop of the first call.
+        self._loop: asyncio.AbstractEventLoop | None = None
         fork.register(self)
         self._tokens: Final = TokenSource(
             self._fetch_token,
@@ -190,9 +192,10 @@ class Client:
         """The scheduler of ``organization``, or the account's own for calls that name none.
 
         ``unnamed`` marks a call for the default organization, whichever that is. Raises
-        `ConfigurationError` if the organization must be named, and `UsedAfterFork`.
+        `ConfigurationError` if the organization must be named or the client belongs to another
+        event loop, and `UsedAfterFork`.
         """
-        self._check_process()
+        self._check_owner()
         key = self._key(organization, unnamed=unnamed)
         # Stored here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
@@ -224,12 +227,21 @@ class Client:
 
     # -- forks --------------------------------------------------------------------------------
 
-    def _check_process(self) -> None:
+    def _check_owner(self) -> None:
+        """Raise if another process or event loop uses the client."""
         if self._process.other:
             raise UsedAfterFork(
                 "the session",
                 "open one in the child (in gunicorn: the post_fork hook, in Celery: the signal "
                 "worker_process_init)",
+            )
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "the session belongs to another event loop: open one session in each loop, within "
+                "asyncio.run(...)"
             )
 
     def before_fork(self) -> None:
@@ -255,7 +267,7 @@ class Client:
         """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
         if self._closed or self._process.other:
             work.close()
-            self._check_process()
+            self._check_owner()
             raise SessionClosed
         task = asyncio.create_task(work, name=f"zoho_async {name}")
         self._tasks.add(task)
@@ -319,6 +331,7 @@ class Client:
         If any try of a write may have run, every failure is raised as `AmbiguousWrite`: a later
         refusal says nothing about an earlier try.
         """
+        self._check_owner()
         budget = self._budget(call.request.organization)
         budget.called()
         attempt, renewed, in_doubt = 0, False, False
@@ -329,8 +342,7 @@ class Client:
                 try:
                     token, slot = await self._closing.wait(self._admit(call))
                 except LimitError as limited:
-                    limited.asked = call.request
-                    raise limited from last
+                    raise limited.with_request(call.request) from last
                 try:
                     return await once(token, slot, attempt)
                 except (TransportError, ReplyError) as error:
@@ -485,8 +497,8 @@ class Client:
                 url,
                 headers=call.all_headers(token.value),
                 body=call.body,
-                silence=call.options.timeout,
-                total=ANSWER_TIMEOUT if call.accept == JSON else None,
+                read_timeout=call.options.timeout,
+                total_timeout=ANSWER_TIMEOUT if call.accept == JSON else None,
                 proxy=self._proxy(url),
             )
         except (NotConnected, ConfigurationError):

@@ -35,6 +35,7 @@ from zoho_async.errors import (
     NotConnected,
     RateLimited,
     ReplyError,
+    ReplyTooLong,
     TransportError,
     UnreadableReply,
 )
@@ -56,6 +57,8 @@ def verdict(error: ReplyError | TransportError) -> Verdict:
             return found
         case NotConnected():
             return _UNSENT
+        case ReplyTooLong():
+            return Verdict(may_have_run=True, again="never")
         case UnreadableReply():
             return verdict_of(200 if error.status is None else error.status, "nothing")
         case CallTimeout() | ConnectionBroken() | TransportError():
