@@ -30,6 +30,7 @@ class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str = ""
     is_default: bool = False
+    time_zone: str | None = None
 
     def __str__(self) -> str:
         return f"{self.id} ({self.name})" if self.name else self.id
@@ -39,6 +40,7 @@ class _Row(msgspec.Struct):
     organization_id: str | int
     name: str = ""
     is_default_org: bool | str = False
+    time_zone: str | None = None
 
 
 class _Rows(msgspec.Struct):
@@ -53,7 +55,10 @@ def read_organizations(body: bytes) -> list[KnownOrganization]:
     rows = _ROWS.decode(body).organizations
     return [
         KnownOrganization(
-            id=str(row.organization_id), name=row.name, is_default=row.is_default_org is True
+            id=str(row.organization_id),
+            name=row.name,
+            is_default=row.is_default_org is True,
+            time_zone=row.time_zone,
         )
         for row in rows
     ]

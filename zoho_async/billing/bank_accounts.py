@@ -49,6 +49,12 @@ async def get(
     """Get one bank account with all its fields.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id, account_id), query=extra_query)
 

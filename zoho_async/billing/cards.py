@@ -53,6 +53,12 @@ async def get(
     """Get one card with all its fields.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id, card_id), query=extra_query)
 
@@ -78,6 +84,12 @@ async def delete(
     """Delete a card.
 
     Scope: ZohoSubscriptions.customers.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(customer_id, card_id), query=extra_query)
 
@@ -105,6 +117,13 @@ def list(
     """List cards.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,

@@ -72,6 +72,12 @@ async def create(
     ``plans`` and ``addons``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=coupon, extra_body=extra_body)
 
@@ -100,6 +106,14 @@ def list(
     """List coupons.
 
     Scope: ZohoSubscriptions.coupons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        product_id: Filter: id of the product.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -133,6 +147,11 @@ async def get(
     """Get one coupon with all its fields.
 
     Scope: ZohoSubscriptions.coupons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(coupon_code,), query=extra_query)
 
@@ -163,6 +182,13 @@ async def update(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.coupons.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        coupon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(coupon_code,), query=extra_query, body=coupon, extra_body=extra_body
@@ -186,6 +212,11 @@ async def delete(
     """Delete a coupon.
 
     Scope: ZohoSubscriptions.coupons.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(coupon_code,), query=extra_query)
 
@@ -207,6 +238,11 @@ async def mark_as_active(
     """Mark a coupon as active.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(coupon_code,), query=extra_query)
 
@@ -228,6 +264,11 @@ async def mark_as_inactive(
     """Mark a coupon as inactive.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(coupon_code,), query=extra_query)
 

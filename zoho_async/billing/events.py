@@ -48,6 +48,11 @@ async def get(
     """Get one event with all its fields.
 
     Scope: ZohoSubscriptions.webhooks.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        event_id: Id of the event.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(event_id,), query=extra_query)
 
@@ -74,6 +79,12 @@ def list(
     """List events.
 
     Scope: ZohoSubscriptions.webhooks.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 

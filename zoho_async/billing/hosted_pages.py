@@ -135,6 +135,11 @@ async def get(
     """Get one hosted page with all its fields.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        hostedpage_id: Id of the hostedpage.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(hostedpage_id,), query=extra_query)
 
@@ -161,6 +166,12 @@ def list(
     """List hosted pages.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -190,6 +201,12 @@ async def create_subscription(
     Requires ``customer_id``, ``customer`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
@@ -221,6 +238,12 @@ async def update_subscription(
     Requires ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
@@ -252,6 +275,12 @@ async def update_card_for_subscription(
     Requires ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        card_for_subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD_FOR_SUBSCRIPTION,
@@ -286,6 +315,12 @@ async def buy_one_time_addon_for_subscription(
     Requires ``subscription_id`` and ``addons``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        buy_one_time_addon_for_subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION,
@@ -320,6 +355,12 @@ async def associate_payment_method_for_customer(
     Requires ``customer_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        associate_payment_method_for_customer: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER,
@@ -354,6 +395,12 @@ async def record_invoice_payment(
     Requires ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        record_invoice_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _RECORD_INVOICE_PAYMENT,
@@ -388,6 +435,12 @@ async def update_customer_payment_details(
     Requires ``card_id``, ``account_id`` and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_details: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOMER_PAYMENT_DETAILS,

@@ -60,6 +60,12 @@ async def create(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=product, extra_body=extra_body)
 
@@ -86,6 +92,12 @@ def list(
     """List products.
 
     Scope: ZohoSubscriptions.products.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -109,6 +121,11 @@ async def get(
     """Get one product with all its fields.
 
     Scope: ZohoSubscriptions.products.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(product_id,), query=extra_query)
 
@@ -139,6 +156,13 @@ async def update(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.products.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        product: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(product_id,), query=extra_query, body=product, extra_body=extra_body
@@ -162,6 +186,11 @@ async def delete(
     """Delete a product.
 
     Scope: ZohoSubscriptions.products.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(product_id,), query=extra_query)
 
@@ -183,6 +212,11 @@ async def mark_as_active(
     """Mark a product as active.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(product_id,), query=extra_query)
 
@@ -204,6 +238,11 @@ async def mark_as_inactive(
     """Mark a product as inactive.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(product_id,), query=extra_query)
 

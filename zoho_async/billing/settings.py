@@ -62,6 +62,12 @@ def list_taxes(
     """List taxes.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_TAXES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -90,6 +96,12 @@ def list_tax_exemptions(
     """List tax exemptions.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -120,6 +132,12 @@ def list_tax_authorities(
     """List tax authorities.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -146,6 +164,10 @@ async def get_churn_message_preferences(
     """Get the messages that are shown when customers cancel.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CHURN_MESSAGE_PREFERENCES, query=extra_query)
 

@@ -174,6 +174,12 @@ async def create(
     Requires ``customer``, ``customer_id``, ``card_id``, ``plan`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=subscription, extra_body=extra_body)
 
@@ -201,6 +207,13 @@ def list(
     """List subscriptions.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -228,6 +241,11 @@ async def get(
     """Get one subscription with all its fields.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(subscription_id,), query=extra_query)
 
@@ -258,6 +276,13 @@ async def update(
     Requires ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(subscription_id,), query=extra_query, body=subscription, extra_body=extra_body
@@ -281,6 +306,11 @@ async def delete(
     """Delete a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(subscription_id,), query=extra_query)
 
@@ -308,6 +338,12 @@ async def cancel(
     """Cancel a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        cancel_at_end: Whether to cancel at the end of the term instead of now.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CANCEL,
@@ -335,6 +371,11 @@ async def reactivate(
     """Reactivate a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REACTIVATE, ids=(subscription_id,), query=extra_query)
 
@@ -358,6 +399,11 @@ async def get_scheduled_changes(
     """Get the scheduled changes of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SCHEDULED_CHANGES, ids=(subscription_id,), query=extra_query)
 
@@ -385,6 +431,13 @@ def list_activities(
     """List the activities of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -420,6 +473,13 @@ async def buy_one_time_addon(
     Requires ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        buy_one_time_addon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BUY_ONE_TIME_ADDON,
@@ -451,6 +511,12 @@ async def associate_coupon(
     """Apply a coupon to a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ASSOCIATE_COUPON, ids=(subscription_id, coupon_code), query=extra_query)
 
@@ -472,6 +538,11 @@ async def remove_coupon(
     """Remove the coupon from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_COUPON, ids=(subscription_id,), query=extra_query)
 
@@ -502,6 +573,13 @@ async def update_card(
     Requires ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD, ids=(subscription_id,), query=extra_query, body=card, extra_body=extra_body
@@ -525,6 +603,11 @@ async def remove_card(
     """Remove the card from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_CARD, ids=(subscription_id,), query=extra_query)
 
@@ -555,6 +638,13 @@ async def add_charge(
     Requires ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        charge: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CHARGE, ids=(subscription_id,), query=extra_query, body=charge, extra_body=extra_body
@@ -587,6 +677,13 @@ async def add_contact_person(
     Requires ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        add_contact_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CONTACT_PERSON,
@@ -623,6 +720,13 @@ async def postpone_renewal(
     Requires ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        postpone_renewal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _POSTPONE_RENEWAL,
@@ -658,6 +762,14 @@ async def update_line_item_description(
     Requires ``description``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        plan_or_addon_code: Code of the plan or add-on.
+        line_item_description: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_LINE_ITEM_DESCRIPTION,
@@ -694,6 +806,13 @@ async def update_collection_mode(
     Requires ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        collection_mode: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COLLECTION_MODE,
@@ -730,6 +849,13 @@ async def update_reference(
     Requires ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        reference: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFERENCE,
@@ -766,6 +892,13 @@ async def update_sales_person(
     Requires ``salesperson_id`` and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        sales_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SALES_PERSON,
@@ -801,6 +934,13 @@ async def update_custom_fields(
     Requires ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        custom_fields: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS,
@@ -834,6 +974,13 @@ async def add_note(
     """Add a note to a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        note: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_NOTE, ids=(subscription_id,), query=extra_query, body=note, extra_body=extra_body
@@ -861,6 +1008,12 @@ async def delete_note(
     """Delete a note from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        note_id: Id of the note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_NOTE, ids=(subscription_id, note_id), query=extra_query)
 

@@ -85,6 +85,12 @@ async def create(
     Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=time_entry, extra_body=extra_body)
 
@@ -118,6 +124,24 @@ def list(
     """List time entries.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        from_date: First day to report.
+        to_date: Last day to report.
+        filter_by: Predefined filter, usually on the status. Values: ``Date.All``, ``Date.Today``,
+            ``Date.ThisWeek``, ``Date.ThisMonth``, ``Date.ThisQuarter``, ``Date.ThisYear``,
+            ``Date.PreviousDay``, ``Date.PreviousWeek``, ``Date.PreviousMonth``,
+            ``Date.PreviousQuarter``, ``Date.PreviousYear``, ``Date.CustomDate``,
+            ``Status.Unbilled``, ``Status.Invoiced``.
+        project_id: Filter: id of the project.
+        user_id: Filter: id of the user.
+        sort_column: Field by which to sort. Values: ``project_name``, ``task_name``, ``user_name``,
+            ``log_date``, ``timer_started_at``, ``customer_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -152,6 +176,10 @@ async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Delete several time entries.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
 
@@ -182,6 +210,13 @@ async def update(
     Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry, extra_body=extra_body
@@ -207,6 +242,11 @@ async def get(
     """Get one time entry with all its fields.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(time_entry_id,), query=extra_query)
 
@@ -228,6 +268,11 @@ async def delete(
     """Delete a time entry.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(time_entry_id,), query=extra_query)
 
@@ -251,6 +296,11 @@ async def start_timer(
     """Start a timer for a time entry.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_START_TIMER, ids=(time_entry_id,), query=extra_query)
 
@@ -274,6 +324,10 @@ async def stop_timer(
     """Stop the timer.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP_TIMER, query=extra_query)
 
@@ -295,6 +349,10 @@ async def get_timer(zoho: Session, *, extra_query: Mapping[str, object] | None =
     """Get the timer that is running.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TIMER, query=extra_query)
 

@@ -72,6 +72,11 @@ async def get(
     """Get one unbilled charge with all its fields.
 
     Scope: ZohoSubscriptions.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(unbilled_charge_id,), query=extra_query)
 
@@ -93,6 +98,11 @@ async def delete(
     """Delete an unbilled charge.
 
     Scope: ZohoSubscriptions.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(unbilled_charge_id,), query=extra_query)
 
@@ -116,6 +126,11 @@ async def convert_to_invoice(
     """Convert an unbilled charge to an invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_INVOICE, ids=(unbilled_charge_id,), query=extra_query)
 

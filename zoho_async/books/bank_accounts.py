@@ -96,6 +96,12 @@ async def create(
     Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bank_account, extra_body=extra_body)
 
@@ -125,6 +131,17 @@ def list(
     """List bank accounts.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        sort_column: Field by which to sort. Values: ``account_name``, ``account_type``,
+            ``account_code``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -165,6 +182,13 @@ async def update(
     Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(account_id,), query=extra_query, body=bank_account, extra_body=extra_body
@@ -189,6 +213,11 @@ async def get(
     """Get one bank account with all its fields.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(account_id,), query=extra_query)
 
@@ -209,6 +238,11 @@ async def delete(
     """Delete a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(account_id,), query=extra_query)
 
@@ -229,6 +263,11 @@ async def mark_as_inactive(
     """Mark a bank account as inactive.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(account_id,), query=extra_query)
 
@@ -249,6 +288,11 @@ async def mark_as_active(
     """Mark a bank account as active.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(account_id,), query=extra_query)
 
@@ -275,6 +319,12 @@ async def import_bank_statements(
     Requires ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        import_bank_statements: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_BANK_STATEMENTS,
@@ -302,6 +352,11 @@ async def get_last_imported_bank_statement(
     """Get the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_LAST_IMPORTED_BANK_STATEMENT, ids=(account_id,), query=extra_query)
 
@@ -326,6 +381,12 @@ async def delete_last_imported_bank_statement(
     """Delete the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        statement_id: Id of the statement.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_LAST_IMPORTED_BANK_STATEMENT, ids=(account_id, statement_id), query=extra_query
@@ -350,6 +411,11 @@ async def get_bank_reconciliations(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_RECONCILIATIONS, ids=(account_id,), query=extra_query)
 
@@ -375,6 +441,13 @@ async def create_bank_reconciliation(
     """Create a bank reconciliation for a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bank_reconciliation: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_BANK_RECONCILIATION,
@@ -407,6 +480,12 @@ async def get_bank_reconciliation(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_BANK_RECONCILIATION, ids=(account_id, reconciliation_id), query=extra_query
@@ -435,6 +514,14 @@ async def update_bank_reconciliation(
     """Update a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        bank_reconciliation: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BANK_RECONCILIATION,
@@ -465,6 +552,12 @@ async def delete_bank_reconciliation(
     """Delete a bank reconciliation from a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_RECONCILIATION, ids=(account_id, reconciliation_id), query=extra_query
@@ -493,6 +586,14 @@ async def save_bank_reconciliation_draft(
     """Save a bank reconciliation as a draft.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        save_bank_reconciliation_draft: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SAVE_BANK_RECONCILIATION_DRAFT,
@@ -527,6 +628,14 @@ async def add_bank_reconciliation_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_BANK_RECONCILIATION_ATTACHMENT,
@@ -558,6 +667,13 @@ def get_bank_reconciliation_document(
     """Get a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_BANK_RECONCILIATION_DOCUMENT,
@@ -587,6 +703,13 @@ async def delete_bank_reconciliation_document(
     """Delete a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_RECONCILIATION_DOCUMENT,
@@ -613,6 +736,10 @@ async def get_all_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_BALANCES, query=extra_query)
 
@@ -635,6 +762,10 @@ async def bulk_get_overview(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_GET_OVERVIEW, query=extra_query)
 
@@ -657,6 +788,11 @@ async def get_balance(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BALANCE, ids=(account_id,), query=extra_query)
 
@@ -679,6 +815,11 @@ async def get_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BALANCES, ids=(account_id,), query=extra_query)
 
@@ -701,6 +842,11 @@ async def get_insights(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INSIGHTS, ids=(account_id,), query=extra_query)
 
@@ -723,6 +869,11 @@ async def get_overview(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_OVERVIEW, ids=(account_id,), query=extra_query)
 
@@ -745,6 +896,11 @@ async def get_statement_summary(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENT_SUMMARY, ids=(account_id,), query=extra_query)
 
@@ -767,6 +923,11 @@ async def get_subaccounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SUBACCOUNTS, ids=(account_id,), query=extra_query)
 
@@ -789,6 +950,11 @@ async def get_statements(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENTS, ids=(account_id,), query=extra_query)
 
@@ -811,6 +977,11 @@ async def get_unreviewed_bank_statements(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNREVIEWED_BANK_STATEMENTS, ids=(account_id,), query=extra_query)
 
@@ -833,6 +1004,11 @@ async def get_transactions(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TRANSACTIONS, ids=(account_id,), query=extra_query)
 
@@ -855,6 +1031,11 @@ async def get_preferences(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PREFERENCES, ids=(account_id,), query=extra_query)
 
@@ -875,6 +1056,11 @@ async def update_preferences(
     """Update the preferences of a bank account.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_PREFERENCES, ids=(account_id,), query=extra_query)
 
@@ -897,6 +1083,10 @@ async def get_bank_statement_import_encryption_key(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY, query=extra_query)
 

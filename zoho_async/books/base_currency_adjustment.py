@@ -77,6 +77,13 @@ async def create(
     Requires ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_ids: Ids of the accounts. Required.
+        base_currency_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -114,6 +121,18 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Date.All``, ``Date.Today``,
+            ``Date.ThisWeek``, ``Date.ThisMonth``, ``Date.ThisQuarter``, ``Date.ThisYear``.
+        sort_column: Field by which to sort. Values: ``adjustment_date``, ``exchange_rate``,
+            ``currency_code``, ``debit_or_credit``, ``gain_or_loss``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -151,6 +170,11 @@ async def get(
     """Get one base currency adjustment with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -174,6 +198,11 @@ async def delete(
     """Delete a base currency adjustment.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -197,6 +226,11 @@ async def bulk_delete(
     """Delete several base currency adjustments.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_ids: Ids of the base currency adjustments. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE,
@@ -224,6 +258,11 @@ async def reevaluate(
     """Recalculate a base currency adjustment.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REEVALUATE, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -251,6 +290,14 @@ async def get_accounts(
     """Get the accounts of a base currency adjustment.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency. Required.
+        adjustment_date: Adjustment date. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
+        notes: Notes on the base currency adjustment. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_ACCOUNTS,
@@ -290,6 +337,16 @@ def list_contacts(
     """List contacts.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency. Required.
+        account_id: Id of the account in the chart of accounts. Required.
+        adjustment_date: Adjustment date. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,

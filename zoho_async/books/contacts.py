@@ -231,6 +231,12 @@ async def create(
     Requires ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
@@ -293,6 +299,50 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_type: Filter: whether the contact is a customer or a vendor. Values: ``customer``,
+            ``vendor``.
+        contact_name: Filter: display name of the contact. At most 100 characters.
+        contact_name_startswith: Filter: ``contact_name`` starts with this text. At most 100
+            characters.
+        contact_name_contains: Filter: ``contact_name`` contains this text. At most 100 characters.
+        company_name: Filter: name of the company. At most 100 characters.
+        company_name_startswith: Filter: ``company_name`` starts with this text. At most 100
+            characters.
+        company_name_contains: Filter: ``company_name`` contains this text. At most 100 characters.
+        first_name: Filter: first name of the person. At most 100 characters.
+        first_name_startswith: Filter: ``first_name`` starts with this text. At most 100 characters.
+        first_name_contains: Filter: ``first_name`` contains this text. At most 100 characters.
+        last_name: Filter: last name of the person. At most 100 characters.
+        last_name_startswith: Filter: ``last_name`` starts with this text. At most 100 characters.
+        last_name_contains: Filter: ``last_name`` contains this text. At most 100 characters.
+        address: Filter: first line of the address. At most 100 characters.
+        address_startswith: Filter: ``address`` starts with this text. At most 100 characters.
+        address_contains: Filter: ``address`` contains this text. At most 100 characters.
+        email: Filter: email address. At most 100 characters.
+        email_startswith: Filter: ``email`` starts with this text. At most 100 characters.
+        email_contains: Filter: ``email`` contains this text. At most 100 characters.
+        phone: Filter: phone number. At most 100 characters.
+        phone_startswith: Filter: ``phone`` starts with this text. At most 100 characters.
+        phone_contains: Filter: ``phone`` contains this text. At most 100 characters.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Duplicate``, ``Status.PortalEnabled``,
+            ``Status.PortalDisabled``, ``Invoice.OverDue``, ``Invoice.Unpaid``,
+            ``Status.CreditLimitExceed``, ``Status.Crm``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``contact_name``, ``first_name``,
+            ``last_name``, ``email``, ``outstanding_receivable_amount``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        zcrm_contact_id: Filter: id of the Zoho CRM contact.
+        zcrm_account_id: Filter: id of the Zoho CRM account.
+        zcrm_vendor_id: Filter: id of the Zoho CRM vendor.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -358,12 +408,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Update the contact whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the contact whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -398,6 +456,11 @@ async def bulk_delete(
     """Delete several contacts.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"contact_ids": contact_ids, **(extra_query or {})})
 
@@ -423,6 +486,12 @@ async def assign_owner(
     """Assign an owner to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        owner_id: Id of the owner.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ASSIGN_OWNER, ids=(contact_id,), query={"owner_id": owner_id, **(extra_query or {})}
@@ -453,6 +522,12 @@ async def bulk_assign_owner(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. At most 200 per call. Required.
+        owner_id: Id of the owner.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_ASSIGN_OWNER,
@@ -483,6 +558,11 @@ async def bulk_track_for_tax_form(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. At most 200 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_TRACK_FOR_TAX_FORM, query={"contact_ids": contact_ids, **(extra_query or {})}
@@ -512,6 +592,14 @@ async def verify_bank_account(
     """Verify a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        first_deposit_amount: Amount of the first test deposit.
+        second_deposit_amount: Amount of the second test deposit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _VERIFY_BANK_ACCOUNT,
@@ -550,6 +638,15 @@ async def verify_address(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        line1: First line of the address. At most 60 characters. Required.
+        city: City. At most 50 characters.
+        region: State or province. At most 50 characters.
+        country: Country. At most 50 characters.
+        postal_code: Postal code. At most 30 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _VERIFY_ADDRESS,
@@ -588,6 +685,14 @@ def list_autobill_recurring_invoices(
     """List recurring invoices that are charged to a card of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -623,6 +728,13 @@ async def update(
     Requires ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
@@ -648,6 +760,11 @@ async def get(
     """Get one contact with all its fields.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(contact_id,), query=extra_query)
 
@@ -669,6 +786,11 @@ async def delete(
     """Delete a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(contact_id,), query=extra_query)
 
@@ -690,6 +812,11 @@ async def mark_as_active(
     """Mark a contact as active.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -711,6 +838,11 @@ async def mark_as_inactive(
     """Mark a contact as inactive.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -739,6 +871,13 @@ async def enable_portal(
     Requires ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        enable_portal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ENABLE_PORTAL,
@@ -766,6 +905,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -787,6 +931,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -818,6 +967,15 @@ async def email_statement(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email_statement: The fields to send.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL_STATEMENT,
@@ -851,6 +1009,13 @@ async def get_statement_email(
     """Get the statement email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_STATEMENT_EMAIL,
@@ -876,6 +1041,11 @@ async def get_email(
     """Get the email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -905,6 +1075,14 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email: The fields to send.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -938,6 +1116,13 @@ def list_comments(
     """List the comments of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -969,6 +1154,13 @@ async def add_comment(
     """Add a comment to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(contact_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -998,6 +1190,13 @@ def list_addresses(
     """List the addresses of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1031,6 +1230,13 @@ async def add_address(
     """Add an address to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address, extra_body=extra_body
@@ -1064,6 +1270,14 @@ async def update_address(
     Requires ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADDRESS,
@@ -1095,6 +1309,12 @@ async def delete_address(
     """Delete an address from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(contact_id, address_id), query=extra_query)
 
@@ -1122,6 +1342,13 @@ def list_refunds(
     """List the refunds of a contact's credit notes.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1148,6 +1375,11 @@ async def track_for_tax_form(
     """Track payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_TRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
 
@@ -1169,6 +1401,11 @@ async def untrack_for_tax_form(
     """Stop tracking payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UNTRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
 
@@ -1197,6 +1434,14 @@ def list_unused_retainer_payments(
     """List the unused retainer payments of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        currency_id: Filter: id of the currency.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1233,6 +1478,13 @@ async def add_bank_account(
     """Add a bank account to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_BANK_ACCOUNT,
@@ -1266,6 +1518,12 @@ async def get_bank_account(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query)
 
@@ -1293,6 +1551,14 @@ async def update_bank_account(
     """Update a bank account of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BANK_ACCOUNT,
@@ -1324,6 +1590,12 @@ async def delete_bank_account(
     """Delete a bank account from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1351,6 +1623,12 @@ async def approve_bank_account(
     """Approve a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _APPROVE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1378,6 +1656,12 @@ async def decline_bank_account(
     """Decline a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DECLINE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1403,6 +1687,11 @@ async def get_bank_accounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_ACCOUNTS, ids=(contact_id,), query=extra_query)
 
@@ -1426,6 +1715,10 @@ async def get_all_bank_accounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_BANK_ACCOUNTS, query=extra_query)
 
@@ -1452,6 +1745,13 @@ async def add_card(
     """Add a card to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CARD, ids=(contact_id,), query=extra_query, body=card, extra_body=extra_body
@@ -1481,6 +1781,12 @@ async def get_card(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARD, ids=(contact_id, card_id), query=extra_query)
 
@@ -1508,6 +1814,14 @@ async def update_card(
     """Update a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD, ids=(contact_id, card_id), query=extra_query, body=card, extra_body=extra_body
@@ -1535,6 +1849,12 @@ async def delete_card(
     """Delete a card from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CARD, ids=(contact_id, card_id), query=extra_query)
 
@@ -1558,6 +1878,11 @@ async def get_cards(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARDS, ids=(contact_id,), query=extra_query)
 
@@ -1579,6 +1904,10 @@ async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | N
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARD_COUNT, query=extra_query)
 
@@ -1602,6 +1931,10 @@ async def get_all_contact_persons(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_CONTACT_PERSONS, query=extra_query)
 
@@ -1629,6 +1962,12 @@ async def create_contact_person(
     """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
@@ -1654,6 +1993,11 @@ async def get_contact_person(
     """Get a contact person by its own id.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
 
@@ -1682,6 +2026,13 @@ async def update_contact_person(
     """Update a contact person.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONTACT_PERSON,
@@ -1709,6 +2060,11 @@ async def delete_contact_person(
     """Delete a contact person.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
 
@@ -1736,6 +2092,13 @@ def list_contact_persons(
     """List the contact persons of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1768,6 +2131,12 @@ async def get_contact_person_of_contact(
     """Get a contact person by the ids of contact and person.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CONTACT_PERSON_OF_CONTACT, ids=(contact_id, contactperson_id), query=extra_query
@@ -1791,6 +2160,11 @@ async def mark_contact_person_as_primary(
     """Mark a contact person as primary.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_CONTACT_PERSON_AS_PRIMARY, ids=(contactperson_id,), query=extra_query
@@ -1814,6 +2188,11 @@ async def invite_contact_person_to_portal(
     """Invite a contact person to the customer portal.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _INVITE_CONTACT_PERSON_TO_PORTAL, ids=(contactperson_id,), query=extra_query
@@ -1837,6 +2216,11 @@ async def resend_contact_person_portal_invite(
     """Invite a contact person to the customer portal again.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _RESEND_CONTACT_PERSON_PORTAL_INVITE, ids=(contactperson_id,), query=extra_query
@@ -1860,6 +2244,11 @@ async def enable_contact_person_sms(
     """Turn on text messages to a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
 
@@ -1881,6 +2270,11 @@ async def disable_contact_person_sms(
     """Turn off text messages to a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
 
@@ -1906,6 +2300,12 @@ async def delete_comment(
     """Delete a comment from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(contact_id, comment_id), query=extra_query)
 
@@ -1932,6 +2332,12 @@ def get_document(
     """Download a document of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -1957,6 +2363,12 @@ async def update_document(
     """Update a document of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -1982,6 +2394,12 @@ async def delete_document(
     """Delete a document from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -2003,6 +2421,10 @@ async def restore_documents(
     """Restore deleted documents.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RESTORE_DOCUMENTS, query=extra_query)
 
@@ -2029,6 +2451,13 @@ async def update_tags(
     """Update the tags of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TAGS, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
@@ -2056,6 +2485,12 @@ async def delete_tag(
     """Delete a tag from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tag_id: Id of the tag.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TAG, ids=(contact_id, tag_id), query=extra_query)
 
@@ -2079,6 +2514,11 @@ async def get_tax_info(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TAX_INFO, ids=(contact_id,), query=extra_query)
 
@@ -2105,6 +2545,13 @@ async def add_tax_info(
     """Add tax information to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_TAX_INFO, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
@@ -2134,6 +2581,14 @@ async def update_tax_info(
     """Update tax information of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tax_info_id: Id of the tax info.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TAX_INFO,
@@ -2165,6 +2620,12 @@ async def delete_tax_info(
     """Delete tax information of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tax_info_id: Id of the tax info.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TAX_INFO, ids=(contact_id, tax_info_id), query=extra_query)
 
@@ -2188,6 +2649,10 @@ async def get_all_addresses(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_ADDRESSES, query=extra_query)
 
@@ -2213,6 +2678,12 @@ async def mark_address_as_billing(
     """Make an address the billing address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_ADDRESS_AS_BILLING, ids=(contact_id, address_id), query=extra_query
@@ -2240,6 +2711,12 @@ async def mark_address_as_shipping(
     """Make an address the shipping address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_ADDRESS_AS_SHIPPING, ids=(contact_id, address_id), query=extra_query
@@ -2267,6 +2744,12 @@ async def verify_saved_address(
     """Check a saved address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VERIFY_SAVED_ADDRESS, ids=(contact_id, address_id), query=extra_query)
 
@@ -2294,6 +2777,12 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT, ids=(contact_id,), query=extra_query, files={"attachment": attachment}
@@ -2317,6 +2806,11 @@ async def merge(
     """Merge a contact into another.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MERGE, ids=(contact_id,), query=extra_query)
 
@@ -2338,6 +2832,11 @@ async def verify_einvoice(
     """Verify the e-invoice of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VERIFY_EINVOICE, ids=(contact_id,), query=extra_query)
 
@@ -2359,6 +2858,11 @@ async def disable_portal(
     """Turn off the customer portal for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PORTAL, ids=(contact_id,), query=extra_query)
 
@@ -2380,6 +2884,10 @@ async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | Non
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_GET_SMS, query=extra_query)
 
@@ -2399,6 +2907,10 @@ async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | No
     """Send a text message to several contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SEND_SMS, query=extra_query)
 
@@ -2422,6 +2934,11 @@ async def get_sms(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SMS, ids=(contact_id,), query=extra_query)
 
@@ -2443,6 +2960,11 @@ async def send_sms(
     """Send a text message to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_SMS, ids=(contact_id,), query=extra_query)
 
@@ -2466,6 +2988,11 @@ async def get_by_reference(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        reference_id: Id of the reference.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
 
@@ -2489,6 +3016,11 @@ async def get_statement(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENT, ids=(contact_id,), query=extra_query)
 
@@ -2512,6 +3044,11 @@ async def get_unpaid_invoices(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNPAID_INVOICES, ids=(contact_id,), query=extra_query)
 
@@ -2535,6 +3072,11 @@ async def get_unused_credits(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNUSED_CREDITS, ids=(contact_id,), query=extra_query)
 
@@ -2558,6 +3100,11 @@ async def get_payment_refunds(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_REFUNDS, ids=(contact_id,), query=extra_query)
 
@@ -2581,6 +3128,11 @@ async def get_income_and_expense(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INCOME_AND_EXPENSE, ids=(contact_id,), query=extra_query)
 
@@ -2604,6 +3156,11 @@ async def get_profit_and_loss(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PROFIT_AND_LOSS, ids=(contact_id,), query=extra_query)
 
@@ -2627,6 +3184,11 @@ async def get_inventory_summary(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INVENTORY_SUMMARY, ids=(contact_id,), query=extra_query)
 
@@ -2650,6 +3212,11 @@ async def get_opening_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_OPENING_BALANCES, ids=(contact_id,), query=extra_query)
 
@@ -2671,6 +3238,11 @@ async def update_trn_status(
     """Update the TRN status of a contact.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TRN_STATUS, ids=(contact_id,), query=extra_query)
 
@@ -2692,6 +3264,11 @@ async def get_client_review_email(
     """Get the email that asks a contact for a review.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2713,6 +3290,11 @@ async def send_client_review_email(
     """Email a contact a request for a review.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2734,6 +3316,11 @@ async def get_payment_method_email(
     """Get the email that asks a contact for a payment method.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2755,6 +3342,11 @@ async def send_payment_method_email(
     """Email a contact a request for a payment method.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2776,6 +3368,11 @@ async def get_vendor_statement_email(
     """Get the vendor statement email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2797,6 +3394,11 @@ async def send_vendor_statement_email(
     """Email a vendor statement to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
 

@@ -94,6 +94,12 @@ async def create(
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=fixed_asset, extra_body=extra_body)
 
@@ -127,6 +133,18 @@ def list(
     iteration can be missed.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Cancel``, ``Status.FullyDepreciated``, ``Status.WriteOff``,
+            ``Status.Sold``, ``Status.Draft``.
+        sort_column: Field by which to sort. Values: ``asset_name``, ``asset_number``,
+            ``asset_cost``, ``created_time``, ``current_asset_value``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -168,6 +186,13 @@ async def update(
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        fixed_asset: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(fixed_asset_id,), query=extra_query, body=fixed_asset, extra_body=extra_body
@@ -192,6 +217,11 @@ async def get(
     """Get one fixed asset with all its fields.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(fixed_asset_id,), query=extra_query)
 
@@ -212,6 +242,11 @@ async def delete(
     """Delete a fixed asset.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(fixed_asset_id,), query=extra_query)
 
@@ -238,6 +273,13 @@ def list_history(
     """List the history of a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -269,6 +311,13 @@ def list_forecast(
     """Forecast a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -294,6 +343,11 @@ async def mark_as_active(
     """Mark a fixed asset as active.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(fixed_asset_id,), query=extra_query)
 
@@ -314,6 +368,11 @@ async def mark_as_cancelled(
     """Mark a fixed asset as cancelled.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CANCELLED, ids=(fixed_asset_id,), query=extra_query)
 
@@ -334,6 +393,11 @@ async def mark_as_draft(
     """Mark a fixed asset as draft.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(fixed_asset_id,), query=extra_query)
 
@@ -361,6 +425,13 @@ async def write_off(
     Requires ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        write_off: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _WRITE_OFF, ids=(fixed_asset_id,), query=extra_query, body=write_off, extra_body=extra_body
@@ -390,6 +461,13 @@ async def sell(
     Requires ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        sell: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SELL, ids=(fixed_asset_id,), query=extra_query, body=sell, extra_body=extra_body
@@ -419,6 +497,13 @@ async def create_comment(
     """Add a comment to a fixed asset.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT,
@@ -449,6 +534,12 @@ async def delete_comment(
     """Delete a comment from a fixed asset.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(fixed_asset_id, comment_id), query=extra_query)
 
@@ -479,6 +570,12 @@ async def create_type(
     and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        type: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_TYPE, query=extra_query, body=type, extra_body=extra_body)
 
@@ -504,6 +601,12 @@ def list_types(
     """List fixed asset types.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_TYPES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -537,6 +640,13 @@ async def update_type(
     and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_type_id: Id of the fixed asset type.
+        type: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TYPE,
@@ -566,6 +676,11 @@ async def delete_type(
     """Delete a fixed asset type.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_type_id: Id of the fixed asset type.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TYPE, ids=(fixed_asset_type_id,), query=extra_query)
 

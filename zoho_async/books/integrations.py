@@ -39,6 +39,11 @@ async def import_customer_using_crm_account_id(
     """Import a customer from a Zoho CRM account.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_account_id: Id of the Zoho CRM account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID, ids=(crm_account_id,), query=extra_query
@@ -62,6 +67,11 @@ async def import_customer_using_crm_contact_id(
     """Import a customer from a Zoho CRM contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_contact_id: Id of the Zoho CRM contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID, ids=(crm_contact_id,), query=extra_query
@@ -85,6 +95,11 @@ async def import_vendor_using_crm_vendor_id(
     """Import a vendor from a Zoho CRM vendor.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_vendor_id: Id of the Zoho CRM vendor.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_VENDOR_USING_CRM_VENDOR_ID, ids=(crm_vendor_id,), query=extra_query
@@ -108,6 +123,11 @@ async def import_item_using_crm_product_id(
     """Import an item from a Zoho CRM product.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_product_id: Id of the Zoho CRM product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_ITEM_USING_CRM_PRODUCT_ID, ids=(crm_product_id,), query=extra_query

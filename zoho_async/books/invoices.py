@@ -277,6 +277,17 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        send: Whether to send the invoice by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        is_quick_create: Whether to create it with few fields.
+        batch_payments: Whether one payment covers several documents.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -362,6 +373,61 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_number: Filter: number of the invoice. At most 100 characters.
+        invoice_number_startswith: Filter: ``invoice_number`` starts with this text. At most 100
+            characters.
+        invoice_number_contains: Filter: ``invoice_number`` contains this text. At most 100
+            characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_id: Filter: id of the item.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the invoice.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        recurring_invoice_id: Filter: id of the recurring invoice.
+        email: Filter: email address. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        balance: Filter: amount still open, in the document's currency.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        date: Filter: date of the invoice.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        due_date: Filter: date on which payment is due.
+        due_date_start: Filter: ``due_date`` is on or after this day.
+        due_date_end: Filter: ``due_date`` is on or before this day.
+        due_date_before: Filter: ``due_date`` is before this day.
+        due_date_after: Filter: ``due_date`` is after this day.
+        created_date: Filter: date of creation.
+        created_date_start: Filter: ``created_date`` is on or after this day.
+        created_date_end: Filter: ``created_date`` is on or before this day.
+        created_date_before: Filter: ``created_date`` is before this day.
+        created_date_after: Filter: ``created_date`` is after this day.
+        last_modified_time: Returns only records changed since this time.
+        status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
+            ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
+        customer_id: Filter: id of the customer.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        zcrm_potential_id: Filter: id of the Zoho CRM potential.
+        response_option: What the reply holds: rows, counts, or both.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -440,12 +506,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Update the invoice whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the invoice whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -480,6 +554,11 @@ async def bulk_delete(
     """Delete several invoices.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -511,6 +590,15 @@ async def update(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -543,6 +631,11 @@ async def get(
     """Get one invoice with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
 
@@ -565,6 +658,11 @@ def get_pdf(
     """Get an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -589,6 +687,11 @@ def get_html(
     """Get an invoice as HTML.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
@@ -612,6 +715,11 @@ async def delete(
     """Delete an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
 
@@ -633,6 +741,11 @@ async def mark_as_sent(
     """Mark an invoice as sent.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(invoice_id,), query=extra_query)
 
@@ -654,6 +767,11 @@ async def void(
     """Void an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
@@ -675,6 +793,11 @@ async def mark_as_draft(
     """Mark an invoice as draft.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(invoice_id,), query=extra_query)
 
@@ -704,6 +827,13 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        bulk_email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_EMAIL,
@@ -732,6 +862,11 @@ async def create_from_sales_order(
     """Create an invoice from a sales order.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_FROM_SALES_ORDER, query={"salesorder_id": salesorder_id, **(extra_query or {})}
@@ -758,6 +893,11 @@ async def bulk_map_with_sales_order(
     """Link several invoices to a sales order.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MAP_WITH_SALES_ORDER, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -781,6 +921,11 @@ async def submit(
     """Submit an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(invoice_id,), query=extra_query)
 
@@ -802,6 +947,11 @@ async def approve(
     """Approve an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(invoice_id,), query=extra_query)
 
@@ -828,6 +978,12 @@ async def get_email(
     """Get the email that Zoho proposes for an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -863,6 +1019,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -904,6 +1070,15 @@ async def send_payment_reminder(
     Requires ``cc_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        payment_reminder: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SEND_PAYMENT_REMINDER,
@@ -933,6 +1108,11 @@ async def get_payment_reminder(
     """Get the payment reminder that Zoho proposes for an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -961,6 +1141,11 @@ async def bulk_send_payment_reminder(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SEND_PAYMENT_REMINDER, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -991,6 +1176,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -1021,6 +1211,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -1044,6 +1239,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -1065,6 +1265,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -1086,6 +1291,11 @@ async def write_off(
     """Write off the balance of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -1107,6 +1317,11 @@ async def cancel_write_off(
     """Cancel the write-off of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -1133,6 +1348,13 @@ async def update_billing_address(
     """Update the billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -1165,6 +1387,13 @@ async def update_shipping_address(
     """Update the shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -1196,6 +1425,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -1221,6 +1454,12 @@ async def update_template(
     """Choose the template of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(invoice_id, template_id), query=extra_query)
 
@@ -1248,6 +1487,13 @@ def list_payments(
     """List the payments of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1280,6 +1526,13 @@ def list_credits_applied(
     """List the credits that were applied to an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1313,6 +1566,13 @@ async def apply_credits(
     Requires ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
@@ -1340,6 +1600,12 @@ async def delete_payment(
     """Delete a payment from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice_payment_id: Id of the invoice payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(invoice_id, invoice_payment_id), query=extra_query)
 
@@ -1365,6 +1631,12 @@ async def delete_applied_credit(
     """Delete an applied credit from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        creditnotes_invoice_id: Id of the credit notes invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_APPLIED_CREDIT, ids=(invoice_id, creditnotes_invoice_id), query=extra_query
@@ -1393,6 +1665,12 @@ def get_attachment(
     """Get the last attached file of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
@@ -1424,6 +1702,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1454,6 +1739,12 @@ async def update_attachment_preference(
     """Update the attachment preference of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT_PREFERENCE,
@@ -1479,6 +1770,11 @@ async def delete_attachment(
     """Delete the last attached file of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(invoice_id,), query=extra_query)
 
@@ -1506,6 +1802,12 @@ async def get_document(
     """Get a document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1532,6 +1834,12 @@ def download_document(
     """Download a document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1557,6 +1865,12 @@ async def delete_document(
     """Delete a document from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1582,6 +1896,12 @@ async def add_document(
     """Add a document to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1603,6 +1923,11 @@ async def delete_expense_receipt(
     """Delete the receipt of an invoiced expense.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXPENSE_RECEIPT, ids=(expense_id,), query=extra_query)
 
@@ -1628,6 +1953,12 @@ async def update_custom_fields(
     """Update the custom fields of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query, body=custom_fields
@@ -1657,6 +1988,13 @@ def list_comments(
     """List the comments of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1688,6 +2026,13 @@ async def add_comment(
     """Add a comment to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(invoice_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -1719,6 +2064,14 @@ async def update_comment(
     """Update a comment of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -1750,6 +2103,12 @@ async def delete_comment(
     """Delete a comment from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
 
@@ -1778,6 +2137,14 @@ async def generate_payment_link(
     """Create a link to pay an invoice, valid until ``expiry_time``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction. Required.
+        transaction_type: Type of the transaction. Required.
+        link_type: Who can use the link: public or private. Required.
+        expiry_time: Day on which the link expires. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GENERATE_PAYMENT_LINK,
@@ -1811,6 +2178,11 @@ async def bulk_approve(
     """Approve several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -1837,6 +2209,14 @@ async def bulk_void(
     """Void several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        can_create_network_entity: Whether to create the document in the customer's organization as
+            well.
+        unmap_salesorder: Whether to remove the link to the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_VOID,
@@ -1870,6 +2250,12 @@ async def bulk_create_from_projects(
     """Create several invoices from projects.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_ids: Ids of the projects.
+        invoice_number: Number of the invoice. At most 30 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_CREATE_FROM_PROJECTS,
@@ -1900,6 +2286,13 @@ def get_delivery_notes(
     """Get the delivery notes of several invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        print: Whether to return a version for printing.
+        no_of_copies: Number of copies.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _GET_DELIVERY_NOTES,
@@ -1937,6 +2330,13 @@ def get_packing_slips(
     """Get the packing slips of several invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        print: Whether to return a version for printing.
+        no_of_copies: Number of copies.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _GET_PACKING_SLIPS,
@@ -1968,6 +2368,11 @@ async def approve_finally(
     """Approve an invoice as the final approver.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(invoice_id,), query=extra_query)
 
@@ -1994,6 +2399,13 @@ async def reject(
     """Reject an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        reason: Reason for the invoice. At most 500 characters.
+        is_call_for_oembed: Whether the call is for an embedded view.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _REJECT,
@@ -2023,6 +2435,12 @@ async def send_by_post(
     """Send an invoice by post.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _SEND_BY_POST,
@@ -2053,6 +2471,13 @@ async def add_online_payment_bank_account(
     """Let customers pay an invoice into a bank account.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        online_payment_bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ONLINE_PAYMENT_BANK_ACCOUNT,
@@ -2084,6 +2509,12 @@ async def apply_price_book(
     """Apply a price book to an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPLY_PRICE_BOOK, ids=(invoice_id, pricebook_id), query=extra_query)
 
@@ -2108,6 +2539,11 @@ async def bulk_submit(
     """Submit several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -2132,6 +2568,11 @@ async def bulk_mark_as_sent(
     """Mark several invoices as sent.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_SENT, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2158,6 +2599,11 @@ async def bulk_write_off(
     """Write off the balances of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_WRITE_OFF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2184,6 +2630,11 @@ async def bulk_mark_as_shipped(
     """Mark several invoices as shipped.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_SHIPPED, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2210,6 +2661,11 @@ async def bulk_unship(
     """Unship several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UNSHIP, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -2234,6 +2690,11 @@ async def bulk_create_from_estimates(
     """Create several invoices from estimates.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_CREATE_FROM_ESTIMATES, query={"estimate_ids": estimate_ids, **(extra_query or {})}
@@ -2263,6 +2724,12 @@ async def preview_coupons(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_PREVIEW_COUPONS, query=extra_query, body=invoice, extra_body=extra_body)
 
@@ -2284,6 +2751,10 @@ async def bulk_unmap_from_sales_orders(
     """Unlink several invoices from their sales orders.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UNMAP_FROM_SALES_ORDERS, query=extra_query)
 
@@ -2310,6 +2781,11 @@ async def get_dashboard(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_agent: Agent that sends the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_DASHBOARD, query={"invoice_agent": invoice_agent, **(extra_query or {})}
@@ -2335,6 +2811,11 @@ async def get_by_reference(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        reference_id: Id of the reference.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
 
@@ -2358,6 +2839,11 @@ async def get_custom_fields(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query)
 
@@ -2381,6 +2867,11 @@ async def get_advanced_tracking_details(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ADVANCED_TRACKING_DETAILS, ids=(invoice_id,), query=extra_query)
 
@@ -2407,6 +2898,13 @@ async def update_advanced_tracking_details(
     """Update the advanced tracking details of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADVANCED_TRACKING_DETAILS,
@@ -2435,6 +2933,11 @@ def print_delivery_note(
     """Get the delivery note of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_PRINT_DELIVERY_NOTE, ids=(invoice_id,), query=extra_query)
 
@@ -2457,6 +2960,11 @@ def print_packing_slip(
     """Get the packing slip of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_PRINT_PACKING_SLIP, ids=(invoice_id,), query=extra_query)
 
@@ -2480,6 +2988,11 @@ async def get_qr_code(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_QR_CODE, ids=(invoice_id,), query=extra_query)
 
@@ -2503,6 +3016,11 @@ async def get_sms(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -2524,6 +3042,11 @@ async def send_sms(
     """Send a text message for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -2547,6 +3070,11 @@ async def get_signature_template(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SIGNATURE_TEMPLATE, ids=(invoice_id,), query=extra_query)
 
@@ -2568,6 +3096,11 @@ async def add_digital_signature(
     """Add a digital signature to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_DIGITAL_SIGNATURE, ids=(invoice_id,), query=extra_query)
 
@@ -2595,6 +3128,12 @@ async def upload_digital_signature(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_DIGITAL_SIGNATURE,
@@ -2628,6 +3167,13 @@ async def upload_document(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_DOCUMENT,
@@ -2654,6 +3200,11 @@ async def update_cfdi_status(
     """Update the CFDI status of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_CFDI_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -2675,6 +3226,11 @@ async def cancel(
     """Cancel an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL, ids=(invoice_id,), query=extra_query)
 
@@ -2696,6 +3252,11 @@ async def mark_as_ready_to_push(
     """Mark an invoice as ready to push.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_READY_TO_PUSH, ids=(invoice_id,), query=extra_query)
 
@@ -2721,6 +3282,12 @@ async def apply_substatus(
     """Set the substatus of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPLY_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
@@ -2746,6 +3313,12 @@ async def delete_substatus(
     """Remove the substatus of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
@@ -2771,6 +3344,12 @@ async def delete_line_item(
     """Delete a line item from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        line_item_id: Id of the line item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_LINE_ITEM, ids=(invoice_id, line_item_id), query=extra_query)
 
@@ -2797,6 +3376,13 @@ async def schedule_email(
     """Schedule an email for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        schedule_email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SCHEDULE_EMAIL,
@@ -2824,6 +3410,11 @@ async def cancel_scheduled_email(
     """Cancel the scheduled email of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_SCHEDULED_EMAIL, ids=(invoice_id,), query=extra_query)
 
@@ -2845,6 +3436,11 @@ async def force_pay(
     """Charge an invoice to the customer's saved payment method now.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_FORCE_PAY, ids=(invoice_id,), query=extra_query)
 
@@ -2866,6 +3462,11 @@ async def mail_pdf(
     """Email the PDF of an invoice to the customer.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MAIL_PDF, ids=(invoice_id,), query=extra_query)
 
@@ -2892,6 +3493,13 @@ async def create_synchronous_online_payment(
     """Charge an invoice to a saved payment method and wait for the result.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        synchronous_online_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_SYNCHRONOUS_ONLINE_PAYMENT,
@@ -2924,6 +3532,13 @@ async def create_asynchronous_online_payment(
     """Charge an invoice to a saved payment method, without waiting for the result.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        asynchronous_online_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_ASYNCHRONOUS_ONLINE_PAYMENT,
@@ -2953,6 +3568,11 @@ async def get_payment_qr(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_QR, ids=(invoice_id,), query=extra_query)
 
@@ -2976,6 +3596,11 @@ async def get_payment_qr_status(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_QR_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -2997,6 +3622,11 @@ async def send_dunning_notifications(
     """Send dunning notifications for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_DUNNING_NOTIFICATIONS, ids=(invoice_id,), query=extra_query)
 
@@ -3018,6 +3648,11 @@ async def send_retry_sms(
     """Send a text message that asks to pay an invoice again.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_RETRY_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -3045,6 +3680,12 @@ async def get_metadata(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        metadata_name: Name of the metadata.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
@@ -3070,6 +3711,12 @@ async def update_metadata(
     """Update the metadata of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        metadata_name: Name of the metadata.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
@@ -3091,6 +3738,10 @@ async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | No
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICES, query=extra_query)
 
@@ -3112,6 +3763,10 @@ async def bulk_push_einvoice(
     """Push the e-invoice of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_PUSH_EINVOICE, query=extra_query)
 
@@ -3133,6 +3788,10 @@ async def bulk_cancel_einvoice(
     """Cancel the e-invoice of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_CANCEL_EINVOICE, query=extra_query)
 
@@ -3156,6 +3815,11 @@ async def get_einvoice(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3177,6 +3841,11 @@ async def push_einvoice(
     """Push the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_PUSH_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3198,6 +3867,11 @@ async def cancel_einvoice(
     """Cancel the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3219,6 +3893,11 @@ async def fetch_einvoice(
     """Fetch the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_FETCH_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3240,6 +3919,11 @@ async def delete_einvoice_status(
     """Delete the e-invoice status of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EINVOICE_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -3266,6 +3950,13 @@ async def mark_einvoice_as_pushed(
     """Mark the e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        mark_einvoice_as_pushed: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _MARK_EINVOICE_AS_PUSHED,
@@ -3293,6 +3984,11 @@ async def mark_einvoice_as_cancelled(
     """Mark the e-invoice of an invoice as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_EINVOICE_AS_CANCELLED, ids=(invoice_id,), query=extra_query)
 
@@ -3314,6 +4010,11 @@ async def recall_einvoice(
     """Recall the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RECALL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3335,6 +4036,11 @@ async def update_einvoice_payment_status(
     """Update the payment status of the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_EINVOICE_PAYMENT_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -3356,6 +4062,11 @@ async def cancel_einvoice_and_invoice(
     """Cancel an e-invoice together with its invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_EINVOICE_AND_INVOICE, ids=(invoice_id,), query=extra_query)
 

@@ -48,6 +48,10 @@ async def enable(zoho: Session, *, extra_query: Mapping[str, object] | None = No
     """Enable a location.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE, query=extra_query)
 
@@ -77,6 +81,12 @@ async def create(
     Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=location, extra_body=extra_body)
 
@@ -103,6 +113,12 @@ def list(
     """List locations.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -132,6 +148,13 @@ async def update(
     Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(location_id,), query=extra_query, body=location, extra_body=extra_body
@@ -154,6 +177,11 @@ async def delete(
     """Delete a location.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(location_id,), query=extra_query)
 
@@ -174,6 +202,11 @@ async def mark_as_active(
     """Mark a location as active.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(location_id,), query=extra_query)
 
@@ -194,6 +227,11 @@ async def mark_as_inactive(
     """Mark a location as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(location_id,), query=extra_query)
 
@@ -214,6 +252,11 @@ async def mark_as_primary(
     """Mark a location as primary.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PRIMARY, ids=(location_id,), query=extra_query)
 

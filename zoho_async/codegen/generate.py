@@ -8,6 +8,7 @@ from typing import Final
 
 from zoho_async.codegen import describe, spec
 from zoho_async.codegen.docstrings import Summaries
+from zoho_async.codegen.facts import Facts
 from zoho_async.codegen.lines import docstring
 from zoho_async.codegen.model import Model, ModelError, build
 from zoho_async.codegen.overrides import Overrides
@@ -45,27 +46,31 @@ def models() -> list[Model]:
 
 def texts(built: list[Model]) -> dict[Path, str]:
     """The text of each generated file, by its path in the package."""
-    summaries = Summaries.read()
+    summaries, facts = Summaries.read(), Facts.read()
     files: dict[Path, str] = {}
     for model in built:
-        files |= _product(model, summaries)
+        files |= _product(model, summaries, facts)
     if summaries.unused():
         raise ModelError("these summaries have no function: " + ", ".join(summaries.unused()))
+    if facts.unused():
+        raise ModelError("these facts have no field: " + ", ".join(facts.unused()))
     return files
 
 
-def _product(model: Model, summaries: Summaries) -> dict[Path, str]:
+def _product(model: Model, summaries: Summaries, facts: Facts) -> dict[Path, str]:
     home = Path(model.product)
     about = f"The structs of Zoho {model.product.capitalize()}, one module per resource."
     files = {
         home / "__init__.py": _product_module(model),
         home / "description.json": describe.describe(model).decode(),
         home / "types/__init__.py": "\n".join([_head(model.product), *docstring(about)]) + "\n",
-        home / "types/shared.py": types_module(model, SHARED, None),
+        home / "types/shared.py": types_module(model, SHARED, None, facts),
     }
     for resource in model.resources:
-        files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries)
-        files[home / f"types/{resource.name}.py"] = types_module(model, resource.name, resource)
+        files[home / f"{resource.name}.py"] = functions_module(model, resource, summaries, facts)
+        files[home / f"types/{resource.name}.py"] = types_module(
+            model, resource.name, resource, facts
+        )
     return files
 
 

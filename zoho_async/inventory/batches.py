@@ -71,6 +71,12 @@ async def create(
     Requires ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=batch, extra_body=extra_body)
 
@@ -107,6 +113,24 @@ def list(
     """List batches.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        include_empty_batches: Whether to include empty batches.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        batch_ids: Filter: ids of the batches.
+        search_text: Filter: text that is searched in several fields.
+        status: Filter: status of the batch. Values: ``active``, ``inactive``.
+        filter_by: Predefined filter, usually on the status.
+        sort_column: Field by which to sort. Values: ``batch_number``, ``external_batch_number``,
+            ``manufacturer_batch_number``, ``manufactured_date``, ``expiry_date``, ``sales_rate``,
+            ``label_rate``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -148,6 +172,11 @@ async def bulk_delete(
     """Delete several batches.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"batch_ids": batch_ids, **(extra_query or {})})
 
@@ -170,6 +199,11 @@ async def get(
     """Get one batch with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(batch_id,), query=extra_query)
 
@@ -197,6 +231,13 @@ async def update(
     """Update a batch; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        batch: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(batch_id,), query=extra_query, body=batch, extra_body=extra_body
@@ -219,6 +260,11 @@ async def delete(
     """Delete a batch.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(batch_id,), query=extra_query)
 
@@ -239,6 +285,11 @@ async def mark_as_active(
     """Mark a batch as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(batch_id,), query=extra_query)
 
@@ -259,6 +310,11 @@ async def mark_as_inactive(
     """Mark a batch as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(batch_id,), query=extra_query)
 
@@ -282,6 +338,11 @@ async def bulk_mark_as_active(
     """Mark several batches as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_ACTIVE, query={"batch_ids": batch_ids, **(extra_query or {})}
@@ -307,6 +368,11 @@ async def bulk_mark_as_inactive(
     """Mark several batches as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_INACTIVE, query={"batch_ids": batch_ids, **(extra_query or {})}

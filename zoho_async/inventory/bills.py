@@ -89,6 +89,12 @@ async def create(
     Requires ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bill, extra_body=extra_body)
 
@@ -118,6 +124,12 @@ def list(
     Zoho accepts all filters here but ignores them.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -141,6 +153,11 @@ async def get(
     """Get one bill with all its fields.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(bill_id,), query=extra_query)
 
@@ -171,6 +188,13 @@ async def update(
     Requires ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(bill_id,), query=extra_query, body=bill, extra_body=extra_body
@@ -194,6 +218,11 @@ async def delete(
     """Delete a bill.
 
     Scope: ZohoInventory.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(bill_id,), query=extra_query)
 
@@ -219,6 +248,12 @@ async def update_custom_fields(
     """Update the custom fields of a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(bill_id,), query=extra_query, body=custom_fields
@@ -242,6 +277,11 @@ async def mark_as_open(
     """Mark a bill as open.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(bill_id,), query=extra_query)
 
@@ -263,6 +303,11 @@ async def void(
     """Void a bill.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(bill_id,), query=extra_query)
 
@@ -284,6 +329,11 @@ async def submit(
     """Submit a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(bill_id,), query=extra_query)
 
@@ -305,6 +355,11 @@ async def approve(
     """Approve a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(bill_id,), query=extra_query)
 
@@ -326,6 +381,11 @@ async def approve_finally(
     """Approve a bill as the final approver.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(bill_id,), query=extra_query)
 
@@ -352,6 +412,13 @@ async def reject(
     """Reject a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(bill_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -375,6 +442,11 @@ async def bulk_submit(
     """Submit several bills.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_ids: Ids of the bills. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"bill_ids": bill_ids, **(extra_query or {})})
 
@@ -396,6 +468,11 @@ async def bulk_approve(
     """Approve several bills.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_ids: Ids of the bills. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"bill_ids": bill_ids, **(extra_query or {})})
 

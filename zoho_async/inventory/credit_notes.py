@@ -180,6 +180,15 @@ async def create(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        invoice_id: Id of the invoice.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -238,6 +247,34 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_number: Filter: number of the credit note. At most 100 characters.
+        date: Filter: date of the credit note.
+        status: Filter: status of the credit note.
+        total: Filter: total, in the document's currency.
+        reference_number: Filter: reference number of the credit note. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        item_name: Filter: name of the item.
+        customer_id: Filter: id of the customer.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        item_id: Filter: id of the item.
+        line_item_id: Filter: id of the line item.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Draft``, ``Status.Closed``, ``Status.Void``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``creditnote_number``,
+            ``balance``, ``total``, ``date``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -295,6 +332,15 @@ async def update(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        credit_note: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -327,6 +373,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(creditnote_id,), query={"accept": "json", **(extra_query or {})}
@@ -351,6 +402,11 @@ def get_pdf(
     """Get a credit note as a PDF.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -375,6 +431,11 @@ def get_html(
     """Get a credit note as HTML.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
@@ -398,6 +459,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -428,6 +494,15 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        attachments: Attached files.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -461,6 +536,12 @@ async def get_email_content(
     """Get the email that Zoho proposes for a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL_CONTENT,
@@ -486,6 +567,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -507,6 +593,11 @@ async def mark_as_draft(
     """Mark a credit note as draft.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(creditnote_id,), query=extra_query)
 
@@ -528,6 +619,11 @@ async def mark_as_open(
     """Mark a credit note as open.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -549,6 +645,11 @@ async def submit(
     """Submit a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(creditnote_id,), query=extra_query)
 
@@ -570,6 +671,11 @@ async def approve(
     """Approve a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(creditnote_id,), query=extra_query)
 
@@ -597,6 +703,13 @@ def list_email_history(
     """List the email history of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -628,6 +741,13 @@ async def update_billing_address(
     """Update the billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -660,6 +780,13 @@ async def update_shipping_address(
     """Update the shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -691,6 +818,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -716,6 +847,12 @@ async def update_template(
     """Choose the template of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(creditnote_id, template_id), query=extra_query)
 
@@ -743,6 +880,13 @@ def list_invoices(
     """List the invoices of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -776,6 +920,13 @@ async def apply_to_invoices(
     Requires ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,
@@ -807,6 +958,12 @@ async def delete_invoice(
     """Unlink an invoice from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_invoice_id: Id of the credit note invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_INVOICE, ids=(creditnote_id, creditnote_invoice_id), query=extra_query
@@ -836,6 +993,13 @@ def list_comments(
     """List the comments of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -867,6 +1031,13 @@ async def create_comment(
     """Add a comment to a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT,
@@ -898,6 +1069,12 @@ async def delete_comment(
     """Delete a comment from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(creditnote_id, comment_id), query=extra_query)
 
@@ -932,6 +1109,17 @@ def list_all_refunds(
     iteration can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``refund_mode``, ``reference_number``,
+            ``date``, ``creditnote_number``, ``customer_name``, ``amount_bcy``, ``amount_fcy``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -970,6 +1158,13 @@ def list_refunds(
     """List the refunds of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1003,6 +1198,13 @@ async def create_refund(
     """Create a refund for a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -1032,6 +1234,12 @@ async def get_refund(
     """Get a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
@@ -1063,6 +1271,14 @@ async def update_refund(
     """Update a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -1094,6 +1310,12 @@ async def delete_refund(
     """Delete a refund from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query

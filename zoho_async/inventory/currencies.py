@@ -46,6 +46,12 @@ async def create(
     Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
@@ -73,6 +79,13 @@ def list(
     """List currencies.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -106,6 +119,13 @@ async def update(
     Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
@@ -130,6 +150,11 @@ async def get(
     """Get one currency with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(currency_id,), query=extra_query)
 
@@ -150,6 +175,11 @@ async def delete(
     """Delete a currency.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
 

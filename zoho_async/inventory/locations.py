@@ -53,6 +53,10 @@ async def enable(zoho: Session, *, extra_query: Mapping[str, object] | None = No
     """Enable a location.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE, query=extra_query)
 
@@ -82,6 +86,12 @@ async def create(
     Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=location, extra_body=extra_body)
 
@@ -110,6 +120,14 @@ def list(
     """List locations.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        is_hierarchical_response: Whether to return a tree instead of a flat list.
+        location_type: Filter: type of the location. Values: ``general``, ``line_item_only``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -142,6 +160,11 @@ async def get(
     """Get one location with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(location_id,), query=extra_query)
 
@@ -171,6 +194,13 @@ async def update(
     Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(location_id,), query=extra_query, body=location, extra_body=extra_body
@@ -193,6 +223,11 @@ async def delete(
     """Delete a location.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(location_id,), query=extra_query)
 
@@ -213,6 +248,11 @@ async def mark_as_active(
     """Mark a location as active.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(location_id,), query=extra_query)
 
@@ -233,6 +273,11 @@ async def mark_as_inactive(
     """Mark a location as inactive.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(location_id,), query=extra_query)
 
@@ -253,6 +298,11 @@ async def mark_as_primary(
     """Mark a location as primary.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PRIMARY, ids=(location_id,), query=extra_query)
 
@@ -279,6 +329,13 @@ def list_users(
     """List the users of a location.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,

@@ -59,6 +59,12 @@ async def create(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=price_list, extra_body=extra_body)
 
@@ -87,6 +93,14 @@ def list(
     """List price lists.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -126,6 +140,13 @@ async def update(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list, extra_body=extra_body
@@ -148,6 +169,11 @@ async def delete(
     """Delete a price list.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(pricebook_id,), query=extra_query)
 
@@ -168,6 +194,11 @@ async def mark_as_active(
     """Mark a price list as active.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(pricebook_id,), query=extra_query)
 
@@ -188,6 +219,11 @@ async def mark_as_inactive(
     """Mark a price list as inactive.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(pricebook_id,), query=extra_query)
 

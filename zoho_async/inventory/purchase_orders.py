@@ -90,6 +90,14 @@ async def create(
     Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -126,6 +134,12 @@ def list(
     Zoho accepts ``sort_order`` here but ignores them.
 
     Scope: ZohoInventory.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -148,6 +162,11 @@ async def get(
     """Get one purchase order with all its fields.
 
     Scope: ZohoInventory.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(purchaseorder_id,), query=extra_query)
 
@@ -178,6 +197,15 @@ async def update(
     Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        purchase_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -207,6 +235,11 @@ async def delete(
     """Delete a purchase order.
 
     Scope: ZohoInventory.purchaseorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -227,6 +260,11 @@ async def mark_as_issued(
     """Mark a purchase order as issued.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ISSUED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -247,6 +285,11 @@ async def mark_as_cancelled(
     """Mark a purchase order as cancelled.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CANCELLED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -267,6 +310,11 @@ async def submit(
     """Submit a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(purchaseorder_id,), query=extra_query)
 
@@ -287,6 +335,11 @@ async def approve(
     """Approve a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -312,6 +365,13 @@ async def reject(
     """Reject a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(purchaseorder_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -334,6 +394,11 @@ async def approve_finally(
     """Approve a purchase order as the final approver.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(purchaseorder_id,), query=extra_query)
 
@@ -357,6 +422,11 @@ async def bulk_submit(
     """Submit several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_ids: Ids of the purchase orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SUBMIT, query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})}
@@ -382,6 +452,11 @@ async def bulk_approve(
     """Approve several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_ids: Ids of the purchase orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_APPROVE, query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})}

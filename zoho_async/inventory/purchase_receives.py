@@ -69,6 +69,12 @@ async def create(
     Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_receive: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=purchase_receive, extra_body=extra_body)
 
@@ -91,6 +97,11 @@ async def get(
     """Get one purchase receive with all its fields.
 
     Scope: ZohoInventory.purchasereceives.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(purchasereceive_id,), query=extra_query)
 
@@ -120,6 +131,13 @@ async def update(
     Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        purchase_receive: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -146,6 +164,11 @@ async def delete(
     """Delete a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(purchasereceive_id,), query=extra_query)
 
@@ -166,6 +189,11 @@ async def submit(
     """Submit a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(purchasereceive_id,), query=extra_query)
 
@@ -186,6 +214,11 @@ async def approve(
     """Approve a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(purchasereceive_id,), query=extra_query)
 
@@ -206,6 +239,11 @@ async def approve_finally(
     """Approve a purchase receive as the final approver.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(purchasereceive_id,), query=extra_query)
 
@@ -231,6 +269,13 @@ async def reject(
     """Reject a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject, extra_body=extra_body

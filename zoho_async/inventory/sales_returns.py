@@ -86,6 +86,13 @@ async def create(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_return: The fields to send.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -119,6 +126,12 @@ def list(
     Zoho accepts all filters here but ignores them.
 
     Scope: ZohoInventory.salesreturns.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -149,6 +162,14 @@ async def update(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        sales_return: The fields to send.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -177,6 +198,11 @@ async def get(
     """Get one sales return with all its fields.
 
     Scope: ZohoInventory.salesreturns.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(salesreturn_id,), query=extra_query)
 
@@ -197,6 +223,11 @@ async def delete(
     """Delete a sales return.
 
     Scope: ZohoInventory.salesreturns.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(salesreturn_id,), query=extra_query)
 
@@ -226,6 +257,13 @@ async def create_receive(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        receive: The fields to send.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_RECEIVE,
@@ -254,6 +292,11 @@ async def delete_receive(
     """Delete the receipt of returned items.
 
     Scope: ZohoInventory.salesreturnreceives.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturnreceive_id: Id of the sales return receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECEIVE, ids=(salesreturnreceive_id,), query=extra_query)
 

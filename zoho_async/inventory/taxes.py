@@ -75,6 +75,12 @@ async def create(
     """Create a tax.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
@@ -101,6 +107,12 @@ def list(
     """List taxes.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -128,6 +140,13 @@ async def update(
     """Update a tax; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
@@ -152,6 +171,11 @@ async def get(
     """Get one tax with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(tax_id,), query=extra_query)
 
@@ -172,6 +196,11 @@ async def delete(
     """Delete a tax.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(tax_id,), query=extra_query)
 
@@ -194,6 +223,11 @@ async def get_group(
     """Get a tax group.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -221,6 +255,13 @@ async def update_group(
     """Update a tax group.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -243,6 +284,11 @@ async def delete_group(
     """Delete a tax group.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -269,6 +315,12 @@ async def create_group(
     """Create a tax group.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -297,6 +349,12 @@ async def create_authority(
     Requires ``tax_authority_name``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
@@ -325,6 +383,12 @@ def list_authorities(
     """List tax authorities.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_AUTHORITIES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -354,6 +418,13 @@ async def update_authority(
     """Update a tax authority.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_AUTHORITY,
@@ -382,6 +453,11 @@ async def get_authority(
     """Get a tax authority.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -402,6 +478,11 @@ async def delete_authority(
     """Delete a tax authority.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -430,6 +511,12 @@ async def create_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
@@ -458,6 +545,12 @@ def list_exemptions(
     """List tax exemptions.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_EXEMPTIONS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -489,6 +582,13 @@ async def update_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXEMPTION,
@@ -517,6 +617,11 @@ async def get_exemption(
     """Get a tax exemption.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
 
@@ -537,6 +642,11 @@ async def delete_exemption(
     """Delete a tax exemption.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
 

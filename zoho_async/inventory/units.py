@@ -69,6 +69,12 @@ async def create_group(
     Requires ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -97,6 +103,12 @@ def list_groups(
     A page holds 50 rows by default.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_GROUPS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -121,6 +133,11 @@ async def get_group(
     """Get a unit group.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(unit_group_id,), query=extra_query)
 
@@ -148,6 +165,13 @@ async def update_group(
     """Update a unit group.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(unit_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -170,6 +194,11 @@ async def delete_group(
     """Delete a unit group.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(unit_group_id,), query=extra_query)
 
@@ -198,6 +227,12 @@ async def create(
     Requires ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=unit, extra_body=extra_body)
 
@@ -225,6 +260,13 @@ def list(
     """List units.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        include_unit_conversions: Whether to return unit conversions.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -261,6 +303,13 @@ async def update(
     """Update a unit; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(unit_id,), query=extra_query, body=unit, extra_body=extra_body
@@ -283,6 +332,11 @@ async def delete(
     """Delete a unit.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(unit_id,), query=extra_query)
 
@@ -312,6 +366,13 @@ async def create_conversion(
     Requires ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        conversion: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONVERSION,
@@ -344,6 +405,13 @@ def list_conversions(
     """List the unit conversions of a unit.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -377,6 +445,14 @@ async def update_conversion(
     """Update a unit conversion of a unit.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit_conversion_id: Id of the unit conversion.
+        conversion: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONVERSION,
@@ -407,6 +483,12 @@ async def delete_conversion(
     """Delete a unit conversion of a unit.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit_conversion_id: Id of the unit conversion.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONVERSION, ids=(unit_id, unit_conversion_id), query=extra_query)
 
