@@ -24,6 +24,7 @@ from zoho_async.billing.types.invoices import (
     InvoiceContactPerson,
     InvoiceContactPersonInput,
     InvoiceCoupon,
+    InvoiceCreate,
     InvoiceCredit,
     InvoiceCustomFields,
     InvoiceCustomFieldsInput,
@@ -70,6 +71,7 @@ __all__ = [
     "InvoiceContactPerson",
     "InvoiceContactPersonInput",
     "InvoiceCoupon",
+    "InvoiceCreate",
     "InvoiceCredit",
     "InvoiceCustomFields",
     "InvoiceCustomFieldsInput",
@@ -135,7 +137,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    invoice: InvoiceInput,
+    invoice: InvoiceCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

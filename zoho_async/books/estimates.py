@@ -19,6 +19,7 @@ from zoho_async.books.types.estimates import (
     EstimateCommunicationPreferenceInput,
     EstimateContactPersonsAssociated,
     EstimateContactPersonsAssociatedInput,
+    EstimateCreate,
     EstimateEmailInput,
     EstimateEmailResult,
     EstimateEmailtemplate,
@@ -46,6 +47,7 @@ __all__ = [
     "EstimateCommunicationPreferenceInput",
     "EstimateContactPersonsAssociated",
     "EstimateContactPersonsAssociatedInput",
+    "EstimateCreate",
     "EstimateEmailInput",
     "EstimateEmailResult",
     "EstimateEmailtemplate",
@@ -151,7 +153,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    estimate: EstimateInput,
+    estimate: EstimateCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -8,6 +8,7 @@ from zoho_async.books.types.locations import (
     LocationAddress,
     LocationAddressInput,
     LocationAssociatedUser,
+    LocationCreate,
     LocationInput,
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -20,6 +21,7 @@ __all__ = [
     "LocationAddress",
     "LocationAddressInput",
     "LocationAssociatedUser",
+    "LocationCreate",
     "LocationInput",
     "create",
     "delete",
@@ -69,7 +71,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    location: LocationInput,
+    location: LocationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -7,6 +7,7 @@ from zoho_async.books.types.organizations import (
     Organization,
     OrganizationAddress,
     OrganizationAddressInput,
+    OrganizationCreate,
     OrganizationInput,
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -18,6 +19,7 @@ __all__ = [
     "Organization",
     "OrganizationAddress",
     "OrganizationAddressInput",
+    "OrganizationCreate",
     "OrganizationInput",
     "copy_settings",
     "create",
@@ -50,7 +52,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    organization: OrganizationInput,
+    organization: OrganizationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

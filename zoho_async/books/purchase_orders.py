@@ -15,6 +15,7 @@ from zoho_async.books.types.purchase_orders import (
     PurchaseOrderCommunicationPreferenceInput,
     PurchaseOrderContactPersonsAssociated,
     PurchaseOrderContactPersonsAssociatedInput,
+    PurchaseOrderCreate,
     PurchaseOrderDeliveryAddress,
     PurchaseOrderDocument,
     PurchaseOrderDocumentInput,
@@ -45,6 +46,7 @@ __all__ = [
     "PurchaseOrderCommunicationPreferenceInput",
     "PurchaseOrderContactPersonsAssociated",
     "PurchaseOrderContactPersonsAssociatedInput",
+    "PurchaseOrderCreate",
     "PurchaseOrderDeliveryAddress",
     "PurchaseOrderDocument",
     "PurchaseOrderDocumentInput",
@@ -167,7 +169,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    purchase_order: PurchaseOrderInput,
+    purchase_order: PurchaseOrderCreate,
     *,
     attachment: Upload | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -13,6 +13,7 @@ from zoho_async.books.types.vendor_credits import (
     VendorCreditBillsCredited,
     VendorCreditComment,
     VendorCreditCommentInput,
+    VendorCreditCreate,
     VendorCreditDocument,
     VendorCreditDocumentInput,
     VendorCreditInput,
@@ -41,6 +42,7 @@ __all__ = [
     "VendorCreditBillsCredited",
     "VendorCreditComment",
     "VendorCreditCommentInput",
+    "VendorCreditCreate",
     "VendorCreditDocument",
     "VendorCreditDocumentInput",
     "VendorCreditInput",
@@ -154,7 +156,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    vendor_credit: VendorCreditInput,
+    vendor_credit: VendorCreditCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     bill_id: str | int | None = None,

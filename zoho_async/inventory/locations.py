@@ -9,6 +9,7 @@ from zoho_async.inventory.types.locations import (
     LocationAddress,
     LocationAddressInput,
     LocationAssociatedUser,
+    LocationCreate,
     LocationInput,
     LocationUser,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "LocationAddress",
     "LocationAddressInput",
     "LocationAssociatedUser",
+    "LocationCreate",
     "LocationInput",
     "LocationUser",
     "create",
@@ -74,7 +76,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    location: LocationInput,
+    location: LocationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

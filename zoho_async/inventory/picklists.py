@@ -14,6 +14,7 @@ from zoho_async.inventory.types.picklists import (
     PicklistBatchInput,
     PicklistComment,
     PicklistCommentInput,
+    PicklistCreate,
     PicklistInput,
     PicklistItemCustomField,
     PicklistItemCustomFieldInput,
@@ -46,6 +47,7 @@ __all__ = [
     "PicklistBatchInput",
     "PicklistComment",
     "PicklistCommentInput",
+    "PicklistCreate",
     "PicklistInput",
     "PicklistItemCustomField",
     "PicklistItemCustomFieldInput",
@@ -216,7 +218,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    picklist: PicklistInput,
+    picklist: PicklistCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -18,6 +18,7 @@ from zoho_async.inventory.types.retainer_invoices import (
     RetainerInvoiceCommunicationPreferenceInput,
     RetainerInvoiceContactPersonsAssociated,
     RetainerInvoiceContactPersonsAssociatedInput,
+    RetainerInvoiceCreate,
     RetainerInvoiceEmailContentResult,
     RetainerInvoiceEmailInput,
     RetainerInvoiceFromEmail,
@@ -45,6 +46,7 @@ __all__ = [
     "RetainerInvoiceCommunicationPreferenceInput",
     "RetainerInvoiceContactPersonsAssociated",
     "RetainerInvoiceContactPersonsAssociatedInput",
+    "RetainerInvoiceCreate",
     "RetainerInvoiceEmailContentResult",
     "RetainerInvoiceEmailInput",
     "RetainerInvoiceFromEmail",
@@ -125,7 +127,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    retainer_invoice: RetainerInvoiceInput,
+    retainer_invoice: RetainerInvoiceCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.contacts import (
     Contact,
     ContactComment,
+    ContactCreate,
     ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactData,
@@ -29,6 +30,7 @@ from zoho_async.invoice.types.contacts import (
     ContactPerson,
     ContactPersonCommunicationPreference,
     ContactPersonCommunicationPreferenceInput,
+    ContactPersonCreate,
     ContactPersonInput,
     ContactReplyToClientReviewInput,
     ContactReview,
@@ -45,6 +47,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Contact",
     "ContactComment",
+    "ContactCreate",
     "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactData",
@@ -61,6 +64,7 @@ __all__ = [
     "ContactPerson",
     "ContactPersonCommunicationPreference",
     "ContactPersonCommunicationPreferenceInput",
+    "ContactPersonCreate",
     "ContactPersonInput",
     "ContactReplyToClientReviewInput",
     "ContactReview",
@@ -145,7 +149,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    contact: ContactInput,
+    contact: ContactCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -1018,7 +1022,7 @@ _CREATE_CONTACT_PERSON = Operation(
 
 async def create_contact_person(
     zoho: Session,
-    person: ContactPersonInput,
+    person: ContactPersonCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from zoho_async.invoice.types.price_lists import (
     PriceList,
+    PriceListCreate,
     PriceListInput,
     PriceListPriceBookItem,
     PriceListPriceBookItemInput,
@@ -18,6 +19,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "PriceList",
+    "PriceListCreate",
     "PriceListInput",
     "PriceListPriceBookItem",
     "PriceListPriceBookItemInput",
@@ -46,7 +48,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    price_list: PriceListInput,
+    price_list: PriceListCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

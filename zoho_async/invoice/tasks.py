@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from zoho_async.invoice.types.tasks import Task, TaskInput
+from zoho_async.invoice.types.tasks import Task, TaskCreate, TaskInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -11,6 +11,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Task",
+    "TaskCreate",
     "TaskInput",
     "create",
     "delete",
@@ -35,7 +36,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session,
     project_id: str | int,
-    task: TaskInput,
+    task: TaskCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
