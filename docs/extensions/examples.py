@@ -78,7 +78,9 @@ def _list_and_get(resource: Resource) -> list[str]:
     listing = resource.functions.get("list")
     if listing is None or not _fact(resource, "list").top_level:
         return []
-    row = next(names_in(listing.returns.slice)) if isinstance(listing.returns, ast.Subscript) else ""
+    row = (
+        next(names_in(listing.returns.slice)) if isinstance(listing.returns, ast.Subscript) else ""
+    )
     row_id = _fact(resource, "list").row_id
     bound = f"zoho.{resource.product}.{resource.name}"
     one = _noun(resource)
@@ -131,9 +133,7 @@ def _struct(struct: Struct, facts: tuple[Field, ...], resource: Resource) -> str
     known = [each for each in facts if each.name in declared]
     chosen = [each for each in known if each.required]
     chosen = chosen or [each for each in known if each.name in _LINE] or known[:1]
-    given = [
-        f"{each.name}={_value(each, declared[each.name].type, resource)}" for each in chosen
-    ]
+    given = [f"{each.name}={_value(each, declared[each.name].type, resource)}" for each in chosen]
     return f"{struct.name}({', '.join(given)})"
 
 
