@@ -413,6 +413,17 @@ class DecodeError(ZohoError):
     """A value in a reply does not fit its described type. Raised only with ``strict=True``."""
 
 
+class ShapeError(DecodeError):
+    """A row does not fit the struct or dataclass that was given to `Pager.into`.
+
+    ``field`` is the path of the field, such as ``MyInvoice.line_items[].rate``.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field: Final = field
+        super().__init__(problem)
+
+
 class IncompleteList(ZohoError):
     """A list was read to its end, but it is not proven to be complete.
 

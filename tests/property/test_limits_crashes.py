@@ -186,6 +186,7 @@ steps = st.tuples(
         (Machine.admit_and_send, 1, 0.0),
     ]
 )
+@pytest.mark.long
 def test_no_window_exceeds_the_limit_if_processes_are_killed(
     story: list[tuple[Callable[[Machine, Process, float], None], int, float]],
 ) -> None:

@@ -298,7 +298,7 @@ class BillingProjects(InvoiceProjects):
 
 @pytest.mark.parametrize("machine", [Projects, InvoiceProjects, BillingProjects])
 def test_time_and_expenses_are_billed_once(machine: type[Machine]) -> None:
-    prove(machine, 80)
+    prove(machine, 40)
 
 
 @pytest.mark.long

@@ -246,7 +246,7 @@ SIDES = (Retainers, InvoiceRetainers)
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_retainer_is_paid_in_full_and_drawn_once(side: type[Retainers]) -> None:
-    prove(side, 100)
+    prove(side, 50)
 
 
 @pytest.mark.long
