@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.support.open_documents import open_documents
-from tests.support.sandbox_api import route_of
+from tests.support.sandbox_api import route_of, status_of_missing
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
@@ -146,7 +146,7 @@ async def test_a_created_record_exists_until_it_is_removed(schema: CollectionSch
         if place.get is not None:
             with pytest.raises(ApiRefusal) as gone:
                 await place.call("GET", path)
-            assert gone.value.status == 404
+            assert gone.value.status == status_of_missing(schema.product)
         with pytest.raises(ApiRefusal):
             await place.call("DELETE", path)
 

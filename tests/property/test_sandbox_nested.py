@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.sandbox_api import Api
+from tests.support.sandbox_api import Api, status_of_missing
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.data.nested import nested
 from zoho_async.sandbox.data.persistence import Persistence
@@ -238,7 +238,7 @@ class Persons:
                 body = {"first_name": "x", "email": "x@example.com", self.id_name: contact_id}
                 with pytest.raises(ApiRefusal) as refusal:
                     self.api.call(method, self.person(contact_id, person_id), body)
-                assert refusal.value.status == 404
+                assert refusal.value.status == status_of_missing(self.api.product)
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

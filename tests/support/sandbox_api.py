@@ -29,6 +29,11 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a write waited")
 
 
+def status_of_missing(product: str) -> int:
+    """The HTTP status for a record that does not exist."""
+    return 400 if product == "billing" else 404
+
+
 def route_of(call: ApiCall) -> Route | None:
     """The operation of a call, as the server finds it."""
     return route(call.product, call.method, call.parts)

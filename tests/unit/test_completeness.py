@@ -69,13 +69,13 @@ def test_a_record_is_certain_only_with_evidence_before_the_count_and_after_it() 
     assert is_certain(one, time=99.0)
     assert not is_certain(one, time=100.0)
     assert not is_certain(one, time=None)
-    assert is_certain(one, time=None, met_before=True)
+    assert is_certain(one, time=None, seen_before=True)
     assert is_certain(one, time=200.0, on_its_page=True)
     assert not is_certain(Pass(total=3), time=1.0)  # the reply had no date
 
 
 @pytest.mark.parametrize(
-    ("passes", "met", "said", "lacking"),
+    ("passes", "records", "said", "lacking"),
     [
         ([Pass(total=3, certain=3)], 3, "proven", 0),
         ([Pass(total=3, certain=2)], 2, "short", 1),
@@ -84,16 +84,16 @@ def test_a_record_is_certain_only_with_evidence_before_the_count_and_after_it() 
         ([Pass(total=3, certain=4), Pass(total=4, certain=4)], 4, "changed", 0),
         ([Pass(total=3, certain=2), Pass(total=3, certain=3)], 3, "proven", 0),
         ([Pass()], 3, "uncheckable", 0),
-        ([Pass(total=3, certain=2, nameless=1)], 3, "uncheckable", 0),
+        ([Pass(total=3, certain=2, without_id=1)], 3, "uncheckable", 0),
         ([Pass(closed=True)], 3, "proven", 0),
         ([Pass(total=9, certain=3, closed=True)], 3, "short", 6),
         ([], 0, "uncheckable", 0),
     ],
 )
 def test_a_list_is_proven_by_exactly_as_many_certain_records_as_it_counted(
-    passes: list[Pass], met: int, said: str, lacking: int
+    passes: list[Pass], records: int, said: str, lacking: int
 ) -> None:
-    assert (verdict(passes, met), missing(passes, met)) == (said, lacking)
+    assert (verdict(passes, records), missing(passes, records)) == (said, lacking)
 
 
 @pytest.mark.parametrize(

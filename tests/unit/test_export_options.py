@@ -112,6 +112,7 @@ def test_midnight_is_that_of_the_time_zone() -> None:
     day = date(2026, 1, 31)
     start = midnight(day, "America/Sao_Paulo")
     assert start == datetime(2026, 1, 31, tzinfo=ZoneInfo("America/Sao_Paulo"))
+    assert start is not None
     assert start.utcoffset() == timedelta(hours=-3)
     for unknown in (None, "", "Mars/Olympus", "../../etc/passwd"):
         assert midnight(day, unknown) is None

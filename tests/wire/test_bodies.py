@@ -19,7 +19,8 @@ from zoho_async.books import bills, contacts, invoices
 from zoho_async.books.bills import BillInput
 from zoho_async.books.contacts import ContactEmailStatementInput
 from zoho_async.books.invoices import Invoice, InvoiceInput
-from zoho_async.errors import NotFound
+from zoho_async.errors import NotFound, ReplyTooLong
+from zoho_async.http import transport
 from zoho_async.invoice import items
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import (
@@ -269,3 +270,16 @@ async def test_older_paths_versions_and_both_ways_to_name_the_organization(
         await plans.list(zoho)
         assert (server.last.path, server.last.query["org"]) == ("/billing/v2/plans", "7")
         assert server.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"
+
+
+# -- large answers ------------------------------------------------------------------------------
+
+
+async def test_an_answer_over_the_size_limit_is_fetched_once(
+    server: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 1000)
+    server.answers = [done(text="x" * 400_000)]
+    with pytest.raises(ReplyTooLong, match="longer than 1,000 bytes"):
+        await zoho.request("GET", "/large")
+    assert len(server.taken) == 1

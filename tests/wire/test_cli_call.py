@@ -169,6 +169,25 @@ async def test_wrong_usage_is_one_sentence(
     assert words in err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("list", "contacts"), ("list", "contacts", "--output", "table"), ("resources",)]
+)
+async def test_a_reader_that_leaves_early_is_no_failure(
+    sandbox: Sandbox, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    reader, pipe = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "zoho_async.cli", *arguments),
+        env={**os.environ, **sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)},
+        stdout=pipe,
+        stderr=PIPE,
+    )
+    os.close(pipe)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> None:
     code, script, err = await command("completion", "bash")

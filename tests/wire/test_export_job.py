@@ -181,6 +181,8 @@ async def test_rows_deleted_between_two_runs_cost_no_other_row(tmp_path: Path) -
                 if isinstance(event, Progress) and event.page == 3:
                     break
         written = lines_of_part(tmp_path, "books.invoices")
+        (stopped,) = job.summary.resources
+        assert stopped.file == str(tmp_path / "books" / "invoices.jsonl.part")
         invoices = server.store().collection("books.invoices")
         for index in list(invoices.indexes())[50:350]:
             invoices.remove(index)

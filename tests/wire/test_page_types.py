@@ -102,7 +102,7 @@ def watched(watch: PageWatch) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # None ends it
+        threading.setprofile(None)
         gc.collect()
 
 

@@ -246,7 +246,7 @@ class Broken:
 
 
 async def test_a_refusal_is_heard_whatever_becomes_of_its_text(zoho: Session) -> None:
-    read: Any = zoho._core.client._read
+    read: Any = zoho._core.client._sender._read
     assert (await read(Broken(429))).status == 429
     with pytest.raises(ConnectionBroken):
         await read(Broken(200))

@@ -12,7 +12,7 @@ from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.safe import print, replace_unencodable
+from zoho_async.cli.safe import discard_stdout, print, replace_unencodable
 from zoho_async.errors import ZohoError
 from zoho_async.export.options import ExportOptions
 
@@ -300,6 +300,15 @@ def completion(shell: options.Shell) -> int:
 def run() -> int:
     """Run the command line and return the exit code. An error is one sentence."""
     replace_unencodable()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+    return code
+
+
+def _run() -> int:
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"
@@ -313,9 +322,9 @@ def run() -> int:
         return outcome.exit_code(error)
     except KeyboardInterrupt:
         return outcome.INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return outcome.FAILED
+    except BrokenPipeError:  # as with ``| head -1``: the reader has what it wants
+        discard_stdout()
+        return outcome.DONE
     return code if isinstance(code, int) else outcome.DONE
 
 

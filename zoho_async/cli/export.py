@@ -25,7 +25,7 @@ from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted, interruptible
 from zoho_async.cli.output import count
 from zoho_async.cli.progress import Tracker
-from zoho_async.cli.safe import print
+from zoho_async.cli.safe import discard_stdout, print
 from zoho_async.cli.terminal import Terminal
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export import (
@@ -85,17 +85,30 @@ class ExportCommand:
         """Run the export and print its result; the exit code."""
         run = _Run(self, environ)
         error = run.run()
-        summary = run.summary
+        if error is not None:
+            code = outcome.exit_code(error, began=run.summary is not None)
+        else:
+            code = outcome.DONE if run.summary is None else run.summary.exit_code
+        try:
+            self._report(error, run.summary, code, json=json)
+        except BrokenPipeError:
+            discard_stdout()
+        return code
+
+    def _report(
+        self,
+        error: ZohoError | Interrupted | None,
+        summary: Summary | None,
+        code: int,
+        *,
+        json: bool,
+    ) -> None:
+        """Print the result of the run."""
         sentence = str(error) if error is not None else None
         problems: list[str] = []
-        if error is not None:
-            code = outcome.exit_code(error, began=summary is not None)
-        else:
-            code = outcome.DONE if summary is None else summary.exit_code
         if summary is not None:
-            ended = [
-                one for one in summary.incomplete if one.state not in ("stopped", "unfinished")
-            ]
+            early = ("stopped", "unfinished")
+            ended = [one for one in summary.incomplete if one.state not in early]
             problems = [problem_of(one) for one in ended]
             if error is None and ended:
                 sentence = f"not complete: {', '.join(one.resource for one in ended)}"
@@ -115,7 +128,7 @@ class ExportCommand:
                 print(line)
         if json:
             print(report.as_json(summary, code=code, error=sentence, next_command=next_command))
-        return code
+        sys.stdout.flush()
 
     def _continuing(
         self, error: ZohoError | Interrupted | None, summary: Summary | None, code: int
@@ -221,6 +234,7 @@ class _Run:
     async def _export_all(self, zoho: Session) -> None:
         command = self._command
         found = await zoho.organizations()
+        own_calls = self._tracker.calls
         jobs = Exports(
             zoho,
             found,
@@ -234,7 +248,12 @@ class _Run:
                 await jobs.follow(show)
         finally:
             with suppress(RuntimeError):
-                self.summary = jobs.summary
+                summary = jobs.summary
+                self.summary = msgspec.structs.replace(
+                    summary,
+                    calls=summary.calls + own_calls,
+                    least_calls=summary.least_calls + 1,
+                )
 
     @asynccontextmanager
     async def _displayed(self, zoho: Session) -> AsyncGenerator[Callable[[ExportEvent], None]]:

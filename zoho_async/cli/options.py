@@ -13,6 +13,7 @@ from typing import (
     Literal,
     TypeAlias,
     TypeVar,
+    cast,
     get_type_hints,
 )
 
@@ -53,7 +54,8 @@ def _annotated(options: type[T], parameters: Mapping[str, Any]) -> type[T]:
         name: Annotated[hints[name], one] if isinstance(one, Parameter) else one
         for name, one in parameters.items()
     }
-    return type(options.__name__, (options,), {"__annotations__": annotations})
+    made = type(options.__name__, (options,), {"__annotations__": annotations})
+    return cast("type[T]", made)
 
 
 # -- values ---------------------------------------------------------------------------------------

@@ -244,9 +244,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run. ``done`` says that every allowed resource is complete.
 
     ``exit_code`` is the exit code of the command for this result (`zoho_async.export.outcomes`).
-    ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were
-    admitted for the organization during the run, those of other jobs in the process included. Zoho
-    rejected ``refused`` of them because of its limits.
+    ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
+    this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
     """
 
     organization: str

@@ -22,6 +22,7 @@ ends the job with that exception. The summary is available then too.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -119,7 +120,7 @@ class Export:
         self._plan = JobPlan.of(resources, options, self.destination, scopes=scopes, margin=margin)
         self._time_zone = time_zone
         self._options: Final = options
-        budget = None if options.max_calls is None else Budget(options.max_calls)
+        budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -222,12 +223,11 @@ class Export:
         since = midnight(day, time_zone)
         if since is None:
             since, time_zone = datetime(day.year, day.month, day.day).astimezone(), None
-        self._plan = self._plan.starting(since)
+        self._plan = self._plan.with_since(since)
         return SinceMidnight(organization=self._organization, since=since, time_zone=time_zone)
 
     async def _read_time_zone(self) -> str | None:
         """Read the organization's time zone with one call; None if Zoho does not tell it."""
-        self._summary_builder.own_calls += 1
         with suppress(ReplyError, UnreadableReply):
             for each in await self._zoho.organizations():
                 if each.id == self._organization:

@@ -67,7 +67,7 @@ class JobPlan:
             margin=margin,
         )
 
-    def starting(self, since: datetime) -> JobPlan:
+    def with_since(self, since: datetime) -> JobPlan:
         """Return the same plan with a time instead of a date."""
         return replace(self, options=replace(self.options, since=since))
 
@@ -108,13 +108,10 @@ class JobPlan:
             return DetailPlan(child=child)
         if before is None or self.options.restart:
             before = ResourceState(name=resource)
-        details = (
-            details_of(resource) if self.options.details or before.details.full_records else None
-        )
+        wanted, earlier = self.options.details, before.details
+        details = details_of(resource) if wanted or earlier.full_records else None
         documents = (
-            document_sources(resource)
-            if self.folder is not None or before.details.documents
-            else None
+            document_sources(resource) if self.folder is not None or earlier.documents else None
         )
         return DetailPlan(details=details, documents=documents) if details or documents else None
 

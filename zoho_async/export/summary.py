@@ -25,7 +25,10 @@ _REPORT_AGAIN: Final = 3600.0
 
 
 class SummaryBuilder:
-    """Builds the plan and the summary of one run of ``readers``, which may still grow."""
+    """Builds the plan and the summary of one run of ``readers``, which may still grow.
+
+    All calls of the run spend ``budget``, so it counts them.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class SummaryBuilder:
         organization: str,
         readers: Sequence[ListReader],
         *,
-        budget: Budget | None,
+        budget: Budget,
         clock: Clock,
     ) -> None:
         self._zoho: Final = zoho
@@ -41,8 +44,6 @@ class SummaryBuilder:
         self._readers: Final = readers
         self._budget: Final = budget
         self._clock: Final = clock
-        #: Calls of this run that belong to the user, not to the organization.
-        self.own_calls = 0
         self._started = time.monotonic()
         self._before: Snapshot | None = None
 
@@ -85,12 +86,6 @@ class SummaryBuilder:
         statuses: list[Status] = [one.status for one in resources]
         # If no list could be read, that is reported each time.
         read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
-        admitted, refused = await self._since()
-        # Lists of the user count against the account's limits, not the organization's.
-        own = sum(reader.pages for reader in self._readers if reader.facts.per_user)
-        made = self.own_calls + own + admitted
-        if self._budget is not None:  # calls admitted too late were not sent
-            made = self._budget.calls - self._budget.left
         return Summary(
             organization=self._organization,
             directory=directory,
@@ -98,21 +93,20 @@ class SummaryBuilder:
             done=_is_done(statuses),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
-            calls=made,
+            calls=self._budget.calls - self._budget.left,
             least_calls=sum(one.least_calls for one in resources),
-            refused=refused,
+            refused=await self._refused(),
             seconds=time.monotonic() - self._started,
             records=sum(one.records for one in resources),
             files=sum(one.files for one in resources),
             exit_code=worst([read, *(one.exit_code for one in resources)]),
         )
 
-    async def _since(self) -> tuple[int, int]:
-        """Return the calls admitted since `begin`, and how many of them Zoho refused."""
-        before, after = self._before, await self._zoho.snapshot()
-        if before is None:
-            return 0, 0
-        return after.admitted - before.admitted, after.refused - before.refused
+    async def _refused(self) -> int:
+        """Return how many calls Zoho refused for the limits since `begin`."""
+        if self._before is None:
+            return 0
+        return (await self._zoho.snapshot()).refused - self._before.refused
 
 
 def _is_done(statuses: Sequence[Status]) -> bool:

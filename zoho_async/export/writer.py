@@ -278,7 +278,7 @@ class ResourceWriter:
         moment = own if page.date is None else page.date
         begun = min(moment, own) if part.begun is None else part.begun
         since = None if page.date is None else page.date - self._options.margin.row
-        one = Pass(number=passes.current, total=page.total, since=since, begun=own)
+        one = Pass(number=passes.current, total=page.total, since=since, started=own)
         return replace(
             self.state,
             part=replace(part, begun=begun),

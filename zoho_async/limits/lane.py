@@ -53,10 +53,16 @@ _WHY: Final[dict[Reason, str]] = {
 class Arbiter(Protocol):
     """The scheduler of a lane. It decides which lane goes first, and counts what happens."""
 
-    key: Final[str]
-    account: Final[str]
     clock: Clock
-    ledger: Final[Ledger]
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     def current_limits(self) -> Limits:
         """Return the limits that apply now."""

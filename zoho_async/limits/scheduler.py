@@ -1,7 +1,7 @@
 """Which waiting call of one organization asks the ledger next.
 
 The ledger decides whether a call may go. The scheduler decides whose call asks: it arbitrates
-between two lanes. In each lane, the calls wait in a loop of their own (`zoho_async.limits.lane`).
+between two lanes. Each lane has the loop in which its calls wait (`zoho_async.limits.lane`).
 
 The interactive lane goes first. If both could go, every `BULK_SHARE`-th admission is bulk. Bulk
 calls are spread evenly (`zoho_async.limits.pace`).

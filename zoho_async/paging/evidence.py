@@ -25,25 +25,25 @@ class Evidence:
         self._query: Final = list_query
         self._begins: Final = first == 1
         self._pass = Pass()
-        self._met = 0
+        self._records = 0
         self._short = False
         self._complete_so_far = bool(list_query.parts)
 
     @property
     def completeness(self) -> Completeness:
-        return verdict((self._pass,), self._met) if self._begins else "uncheckable"
+        return verdict((self._pass,), self._records) if self._begins else "uncheckable"
 
     @property
     def missing(self) -> int:
         """The list's total minus the number of rows read."""
-        return missing((self._pass,), self._met) if self._begins else 0
+        return missing((self._pass,), self._records) if self._begins else 0
 
     def page(self, page: Page[Any], total: int | None, new: Sequence[bool]) -> None:
         """Add the next page. ``new`` marks rows that were not read before.
 
         ``total`` is the total of the first page.
         """
-        self._met += sum(new)
+        self._records += sum(new)
         if self._query.parts is not None:
             self._unpaged(page)
         elif page.number == 1:
@@ -60,7 +60,7 @@ class Evidence:
         named = certain
         if self._query.operation.row_id:
             named = sum(one and bool(identity) for one, identity in zip(new, page.ids, strict=True))
-        self._pass = Pass(total=total, since=since, certain=named, nameless=certain - named)
+        self._pass = Pass(total=total, since=since, certain=named, without_id=certain - named)
 
     def _later(self, page: Page[Any], new: Sequence[bool]) -> None:
         if page.number == 2 and self._short and not page.rows and not page.has_more:

@@ -11,6 +11,7 @@ from zoho_async.wire.encode import encode, query
 from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
 from zoho_async.wire.identity import identity_of
 from zoho_async.wire.input import CopyError, Input
+from zoho_async.wire.own_shape import OwnShape
 from zoho_async.wire.page import Page
 from zoho_async.wire.raw import raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
@@ -25,6 +26,7 @@ __all__ = [
     "Envelope",
     "Input",
     "Moment",
+    "OwnShape",
     "Page",
     "PageContext",
     "Part",

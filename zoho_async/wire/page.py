@@ -41,7 +41,7 @@ class Page(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True, eq=False):
     """One page of a list. Iteration and ``len()`` are those of its ``rows``.
 
     Attributes:
-        rows: The rows: records, or the bytes that Zoho sent.
+        rows: The rows: records, values of your own shape, or the bytes that Zoho sent.
         ids: The ids of ``rows``, "" for a row without one.
         context: Zoho's ``page_context``, empty if Zoho sent none.
         has_more: Whether Zoho announced another page; None if it sent no page context.

@@ -8,12 +8,13 @@ percentage cannot be added to an amount. If the name of a field says that it is 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -70,7 +71,7 @@ class Shape(msgspec.Struct, frozen=True):
 
     type: Any
     plain: tuple[Any, ...] = ()
-    struct: type[msgspec.Struct] | None = None
+    struct: type[Any] | None = None
     element: Shape | None = None
 
     @property
@@ -84,10 +85,22 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class FieldShape(msgspec.Struct, frozen=True):
-    """One field of a struct: its name in Python and what it holds."""
+    """One field of a struct: its name in Python and what it holds.
+
+    ``required`` is true for a field without a default.
+    """
 
     attribute: str
     shape: Shape
+    required: bool = False
+
+
+def has_fields(annotation: object) -> bool:
+    """Whether a type is a struct or a dataclass. A `Percentage` is a plain value."""
+    if not isinstance(annotation, type) or annotation is Percentage:
+        return False
+    cls: type[object] = annotation
+    return issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
 
 
 def shape_of(annotation: Any) -> Shape:
@@ -95,7 +108,7 @@ def shape_of(annotation: Any) -> Shape:
     members = tuple(_members(annotation))
     if len(members) == 1:
         member = members[0]
-        if isinstance(member, type) and issubclass(member, msgspec.Struct):
+        if has_fields(member):
             return Shape(annotation, struct=member)
         if get_origin(member) in (list, tuple, Sequence) and get_args(member):
             return Shape(annotation, element=shape_of(get_args(member)[0]))
@@ -103,10 +116,21 @@ def shape_of(annotation: Any) -> Shape:
 
 
 @functools.cache
-def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldShape]:
-    """The fields of ``struct`` by the names that Zoho gives them."""
+def fields_of(struct: type[Any]) -> dict[str, FieldShape]:
+    """The fields of a struct or a dataclass, by the names that Zoho gives them."""
+    if not issubclass(struct, msgspec.Struct):
+        types_of_fields = get_type_hints(struct, include_extras=True)
+        return {
+            field.name: FieldShape(
+                field.name,
+                shape_of(types_of_fields[field.name]),
+                field.default is field.default_factory is dataclasses.MISSING,
+            )
+            for field in dataclasses.fields(struct)
+            if field.init
+        }
     return {
-        field.encode_name: FieldShape(field.name, shape_of(field.type))
+        field.encode_name: FieldShape(field.name, shape_of(field.type), field.required)
         for field in msgspec.structs.fields(struct)
     }
 

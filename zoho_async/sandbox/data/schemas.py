@@ -89,7 +89,8 @@ class CollectionSchemas:
         self._words: Final = {_words(path): path for path in reversed(self.by_path)}
         self.known_as: Final[dict[str, list[CollectionSchema]]] = {}
         self.by_noun: Final[dict[str, CollectionSchema]] = {}
-        top = [schema for schema in self.by_path.values() if schema.parents == 0]
+        late = _undescribed_shapes(product)
+        top = [each for path, each in self.by_path.items() if not each.parents and path not in late]
         for schema in sorted(top, key=lambda each: each.name != each.resource):
             self.by_noun.setdefault(schema.noun, schema)
             if schema.id_field and schema.name == schema.resource:
@@ -159,6 +160,11 @@ def shape_of(path: str) -> Shape:
     )
 
 
+def _undescribed_shapes(product: str) -> frozenset[Shape]:
+    """The paths that only live clients name. Their ids are not checked in other records."""
+    return frozenset(shape_of(facts.path) for facts in undescribed(product).values())
+
+
 def _names(path: str) -> list[str]:
     return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
@@ -190,7 +196,7 @@ def _found(product: str) -> dict[Shape, CollectionSchema]:
             ways[1].add(_words(shape))
     found: dict[Shape, CollectionSchema] = {}
     number = 10
-    late = {shape_of(facts.path) for facts in undescribed(product).values()}
+    late = _undescribed_shapes(product)
     for shape in sorted(shapes, key=lambda each: (each.count("{}"), each in late, each)):
         own = (listed.get(shape), read.get(shape), made.get(shape))
         number += "{}" not in shape
