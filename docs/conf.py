@@ -22,6 +22,7 @@ extensions = [
     "indented",
     "products",
     "llms",
+    "sidebar",
 ]
 exclude_patterns = ["examples", "extensions", "images", "static"]
 html_theme = "furo"

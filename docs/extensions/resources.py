@@ -149,7 +149,10 @@ class Page:
     def _value(self, value: Value) -> str:
         required = ", required" if value.required else ""
         facts = f": {plain(' '.join(value.facts.split()))}" if value.facts else ""
-        return f"- **`{value.name}`** {self._type(value.type)}{required}{facts}"
+        shown = self._type(value.type)
+        if shown.startswith("`") and shown.partition(",")[0] in facts:
+            shown = "`str`"  # the facts name the allowed values
+        return f"- **`{value.name}`** {shown}{required}{facts}"
 
     def _type(self, annotation: ast.expr) -> str:
         """A type in Markdown. ``None`` and ``UNSET``, which nearly all accept, are left out."""
