@@ -101,7 +101,9 @@ def _list_and_get(resource: Resource) -> list[str]:
     listing = resource.functions.get("list")
     if listing is None or not _fact(resource, "list").top_level:
         return []
-    row = next(names_in(listing.returns.slice)) if isinstance(listing.returns, ast.Subscript) else ""
+    row = (
+        next(names_in(listing.returns.slice)) if isinstance(listing.returns, ast.Subscript) else ""
+    )
     row_id = _fact(resource, "list").row_id
     bound = f"zoho.{resource.product}.{resource.name}"
     one = _noun(resource)

@@ -44,9 +44,7 @@ def _link_copy(
 def _write(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
-    copies = {
-        name: copy(Path(str(app.env.doc2path(name)))) for name in sorted(app.env.found_docs)
-    }
+    copies = {name: copy(Path(str(app.env.doc2path(name)))) for name in sorted(app.env.found_docs)}
     for name, text in copies.items():
         path = Path(app.outdir) / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,4 +198,3 @@ def _declared(node: _Definition) -> str:
     word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     return f"{word} {node.name}({ast.unparse(node.args)}){returns}: ..."
-

@@ -17,7 +17,6 @@ from typing import Final
 from examples import example
 from generated import Function, Resource, Struct, Types, Value
 
-
 _FIRST: Final = ("list", "get", "create", "update", "delete")
 _WIDTH: Final = 88
 _UNSET: Final = {"None", "UnsetType"}
@@ -64,7 +63,9 @@ class Page:
 
     def source(self) -> str:
         """The whole page for Sphinx: with labels, and lists in HTML."""
-        text = _HEADING.sub(lambda found: f"({self._target(found[1])})=\n{found[0]}", self.markdown())
+        text = _HEADING.sub(
+            lambda found: f"({self._target(found[1])})=\n{found[0]}", self.markdown()
+        )
         return _LIST.sub(lambda found: f"{html_list(found[0])}\n", text)
 
     def _target(self, name: str) -> str:
@@ -228,7 +229,9 @@ def plain(text: str) -> str:
     """A docstring as Markdown: one kind of backtick, and no accidental markup."""
     pieces = re.split(r"(``.+?``|`[^`]+`)", text)
     return "".join(
-        f"`{piece.strip('`')}`" if piece.startswith("`") else re.sub(r"([*_<>\[\]|])", r"\\\1", piece)
+        f"`{piece.strip('`')}`"
+        if piece.startswith("`")
+        else re.sub(r"([*_<>\[\]|])", r"\\\1", piece)
         for piece in pieces
     )
 
@@ -263,4 +266,3 @@ def _about(text: str) -> list[str]:
 
 def _code(text: str) -> list[str]:
     return ["```python", text, "```"]
-

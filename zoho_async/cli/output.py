@@ -149,7 +149,9 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         )
     for row in rows:
         table.add_row(*(text_of(_cell(row.get(name))) for name in columns))
-    console.print(table)
+    with console.capture() as text:  # rich would end the process if the reader has gone
+        console.print(table)
+    sys.stdout.write(text.get())
 
 
 def _cell(value: object, *, join: bool = True) -> str:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import sys
 import unicodedata
 from typing import Final, TextIO
@@ -60,6 +61,11 @@ def replace_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def discard_stdout() -> None:
+    """Write nothing more to stdout, because its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_safe(character: str, encoding: str | None) -> bool:

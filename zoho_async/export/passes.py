@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from zoho_async.export.checkpoint.records import IndexedRecord
 from zoho_async.export.checkpoint.store import PassHistory, ResourceState
 from zoho_async.paging.completeness import Completeness, is_certain, missing, verdict
-from zoho_async.paging.times import RowTimes
+from zoho_async.wire.page import RowTimes
 
 
 class Counting:
@@ -42,8 +42,8 @@ class Counting:
         self._certain: Final = [0] * len(passes.counts)
         self._seen = 0
         self._in_pass = 0
-        self._again = 0
-        self._nameless = 0
+        self._repeated = 0
+        self._without_id = 0
 
     def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
         """Count a row that is new in this pass; ``before`` is its entry in the record index."""
@@ -51,20 +51,20 @@ class Counting:
         last = before.pass_number if before is not None else 0
         seen_in_part = before is not None and last >= passes.first
         self._seen += not seen_in_part
-        self._nameless += key.startswith("#") and self._first
+        self._without_id += key.startswith("#") and self._first
         self._in_pass += 1
-        self._again += before is not None and last == passes.current - 1
-        nameless = key.startswith("#")
-        time = None if nameless else times.there_since(narrowed=self._narrowed)
+        self._repeated += before is not None and last == passes.current - 1
+        without_id = key.startswith("#")
+        time = None if without_id else times.there_since(narrowed=self._narrowed)
         for place, one in enumerate(passes.counts):
             if before is not None and last >= one.number:
                 continue
-            known = before is not None and not nameless
+            known = before is not None and not without_id
             if self._narrowed:
                 known = known and seen_in_part and before is not None and before.digest == content
-            on_its_page = self._first and one.number == passes.current and not nameless
+            on_its_page = self._first and one.number == passes.current and not without_id
             self._certain[place] += is_certain(
-                one, time=time, met_before=known, on_its_page=on_its_page
+                one, time=time, seen_before=known, on_its_page=on_its_page
             )
 
     def plain(self, rows: int) -> None:
@@ -83,9 +83,9 @@ class Counting:
         if counts:
             counts[-1] = replace(
                 counts[-1],
-                met=counts[-1].met + self._in_pass,
-                again=counts[-1].again + self._again,
-                nameless=counts[-1].nameless + self._nameless,
+                records=counts[-1].records + self._in_pass,
+                repeated=counts[-1].repeated + self._repeated,
+                without_id=counts[-1].without_id + self._without_id,
             )
         seen = self._passes.records_seen + self._seen
         return replace(self._passes, counts=tuple(counts), records_seen=seen)
@@ -119,6 +119,8 @@ def are_steady(state: ResourceState, apart: float) -> bool:
     if len(state.passes.counts) < 2:
         return False
     before, last = state.passes.counts[-2:]
-    if last.number != before.number + 1 or not last.met:
+    if last.number != before.number + 1 or not last.records:
         return False
-    return last.met == before.met == last.again and last.begun - before.begun >= apart
+    return (
+        last.records == before.records == last.repeated and last.started - before.started >= apart
+    )

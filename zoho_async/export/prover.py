@@ -218,8 +218,8 @@ class Prover:
             return False
         if are_steady(writer.state, APART):
             return True
-        begun = writer.state.passes.counts[-1].begun
-        await wait(self._clock, max(0.0, begun + APART - self._clock.time()))
+        started = writer.state.passes.counts[-1].started
+        await wait(self._clock, max(0.0, started + APART - self._clock.time()))
         await self._again(report)
         await self._pass_reader.forward(write_queue)
         return are_steady(writer.state, APART)

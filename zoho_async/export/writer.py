@@ -46,7 +46,8 @@ from zoho_async.export.events import ExportEvent, Progress
 from zoho_async.export.incremental import Margin, Mode, choose, watermark_after
 from zoho_async.export.passes import Counting, with_answers
 from zoho_async.paging.completeness import Completeness, Pass
-from zoho_async.paging.times import times_of
+from zoho_async.wire import Page
+from zoho_async.wire.page import times_of
 
 #: Stored as a try if two passes some time apart saw the same records.
 STEADY: Final = "steady"
@@ -68,23 +69,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     narrowed: bool = False
     margin: Margin = Margin()
-
-
-class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A page to be written, with facts of its pass.
-
-    ``moment`` is a time by Zoho's clock, no later than the first call of the pass; ``own`` is the
-    start of the pass by our clock. Both are seconds since 1970. ``total`` is the list's count at
-    that time. ``closed`` says that this page proves the pass complete.
-    """
-
-    number: int
-    rows: Sequence[bytes]
-    ids: Sequence[str]
-    total: int | None = None
-    closed: bool = False
-    moment: float | None = None
-    own: float = 0.0
 
 
 class ChangedRow(msgspec.Struct, frozen=True):
@@ -121,6 +105,8 @@ class ResourceWriter:
         self._state: ResourceState | None = None
         self._sink: Sink | None = None
         self._records: RecordIndex | None = None
+        #: When the current pass began, by our clock, in seconds since 1970. Its reader sets it.
+        self.pass_began = 0.0
         #: What a person removed from the destination. If any, the list is read in full.
         self.missing = ""
 
@@ -265,7 +251,7 @@ class ResourceWriter:
             record = self.records.of([one]).get(one)
             return record is not None and record.pass_number == self.state.passes.current
 
-    def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
+    def write_pages(self, pages: Sequence[Page[bytes]]) -> list[ResourceState]:
         """Write pages in their order. Return the state after each of them."""
         to_write: list[bytes] = []
         after: list[ResourceState] = []
@@ -283,15 +269,16 @@ class ResourceWriter:
         )
         return after
 
-    def _with_pass(self, page: PageToWrite) -> ResourceState:
+    def _with_pass(self, page: Page[bytes]) -> ResourceState:
         """Return the state, with a new pass if this is its first page."""
         part, passes = self.state.part, self.state.passes
         if passes.counts and passes.counts[-1].number == passes.current:
             return self.state
-        moment = page.own if page.moment is None else page.moment
-        begun = min(moment, page.own) if part.begun is None else part.begun
-        since = None if page.moment is None else page.moment - self._options.margin.row
-        one = Pass(number=passes.current, total=page.total, since=since, begun=page.own)
+        own = self.pass_began
+        moment = own if page.date is None else page.date
+        begun = min(moment, own) if part.begun is None else part.begun
+        since = None if page.date is None else page.date - self._options.margin.row
+        one = Pass(number=passes.current, total=page.total, since=since, started=own)
         return replace(
             self.state,
             part=replace(part, begun=begun),
@@ -304,7 +291,7 @@ class ResourceWriter:
         return self._options.narrowed or filtered
 
     def _add_page(
-        self, page: PageToWrite, to_write: list[bytes], counting: Counting
+        self, page: Page[bytes], to_write: list[bytes], counting: Counting
     ) -> ResourceState:
         """Return the state after ``page``. Adds the rows to be written to ``to_write``."""
         if not self.facts.row_id:
@@ -354,7 +341,7 @@ class ResourceWriter:
 
     def _advanced(
         self,
-        page: PageToWrite,
+        page: Page[bytes],
         written: Sequence[bytes],
         changed: int,
         *,
@@ -362,8 +349,6 @@ class ResourceWriter:
         newest: float | None,
     ) -> ResourceState:
         part, passes = self.state.part.with_rows(written, changed), self.state.passes
-        if page.closed:
-            passes = _closed(passes)
         return replace(
             self.state,
             part=replace(part, page=page.number, newest=newest),
@@ -648,7 +633,7 @@ class Blocking(Protocol):
 
 class _QueuedPage(msgspec.Struct, frozen=True):
     writer: ResourceWriter
-    page: PageToWrite
+    page: Page[bytes]
     total: int | None
 
 
@@ -668,7 +653,7 @@ class WriteQueue:
         self._send: Final[MemoryObjectSendStream[_QueuedPage | anyio.Event]] = send
         self._receive: Final[MemoryObjectReceiveStream[_QueuedPage | anyio.Event]] = receive
 
-    async def put(self, writer: ResourceWriter, page: PageToWrite, total: int | None) -> None:
+    async def put(self, writer: ResourceWriter, page: Page[bytes], total: int | None) -> None:
         """Queue a page. ``total`` is the list's count, for progress events."""
         await self._send.send(_QueuedPage(writer, page, total))
 
