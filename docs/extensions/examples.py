@@ -10,8 +10,7 @@ import functools
 import re
 from typing import Final
 
-from generated import Function, Resource, Struct, names_in
-
+from docs.extensions.generated import Function, Resource, Struct, names_in
 from zoho_async.description import Field, OperationFacts, load
 
 ID: Final = "460000000026049"

@@ -135,8 +135,9 @@ def _imported(module: ast.Module, own: Path) -> Iterator[Path]:
 
 def _aliases(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     for node in module.body:
-        if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
-            if ast.unparse(node.annotation) == "TypeAlias":
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            is_alias = ast.unparse(node.annotation) == "TypeAlias"
+            if is_alias and node.value is not None:
                 yield node.target.id, node.value
 
 

@@ -17,7 +17,7 @@ from zoho_async.operation import PRODUCTS
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", _shorten)
-    app.connect("html-page-context", _contents, priority=100)
+    app.connect("html-page-context", _contents, priority=900)  # after the theme's
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -42,4 +42,5 @@ def _contents(
     """Show the whole contents of the page itself."""
     whole = getattr(app.env, "whole_contents", {}).get(pagename)
     if whole is not None and app.builder.format == "html":
+        context["furo_hide_toc"] = False
         context["toc"] = app.builder.render_partial(whole)["fragment"]  # type: ignore[attr-defined]

@@ -6,23 +6,19 @@ import functools
 import importlib
 import inspect
 import re
-import sys
 
 import msgspec
 import pytest
 
-from tests.support.doc_examples import DOCS, compiled
+from docs.extensions.examples import example
+from docs.extensions.generated import arguments, parts, resource
+from docs.extensions.resources import COMMON, Page, html_list, ordered
+from tests.support.doc_examples import compiled
 from zoho_async import Session
 from zoho_async.auth import MemoryStore
 from zoho_async.description import operations
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
-
-sys.path.insert(0, str(DOCS / "extensions"))
-
-from examples import example  # noqa: E402
-from generated import arguments, parts, resource  # noqa: E402
-from resources import COMMON, Page, html_list, ordered  # noqa: E402
 
 ORGANIZATION = 30_000_000
 
@@ -96,7 +92,8 @@ def test_each_link_of_a_page_leads_to_a_heading() -> None:
 
 def test_facts_are_read_from_docstrings() -> None:
     about, sections = parts(
-        "List invoices.\n\nScope: X.\n\nArgs:\n    status: Filter: status of\n        it.\n    page: First.\n"
+        "List invoices.\n\nScope: X.\n\n"
+        "Args:\n    status: Filter: status of\n        it.\n    page: First.\n"
     )
     assert about == "List invoices.\n\nScope: X."
     assert arguments(sections["Args"]) == {"status": "Filter: status of it.", "page": "First."}
@@ -109,5 +106,3 @@ def test_a_list_becomes_html() -> None:
         '<a href="#books-taxes-fields-tax"><code class="literal">Tax</code></a>, required: '
         'Less than <code class="literal">&lt;3</code> *.</li>\n</ul>'
     )
-
-
