@@ -3,8 +3,8 @@
     pip install zoho-async fastapi uvicorn
     uvicorn customers:app
 
-A customer opens ``/connect``, agrees on Zoho's page, and returns to ``/callback``. The refresh token
-is saved under the customer. All sessions share one connector: a session costs a few kilobytes.
+A customer opens ``/connect``, agrees on Zoho's page, and returns to ``/callback``. The refresh
+token is saved under the customer. All sessions share one connector, so a session is small.
 """
 
 import asyncio

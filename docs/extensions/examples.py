@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from typing import Final
 
-from generated import Function, Resource, Struct, names_in
-
+from docs.extensions.generated import Function, Resource, Struct, names_in
 from zoho_async.description import Field, OperationFacts, load
 
 ID: Final = "460000000026049"
@@ -20,6 +20,8 @@ _TEXTS: Final = {
     "email_id": "ann@example.com",
     "country": "U.S.A.",
     "time_zone": "America/New_York",
+    "portal_name": "acme2026",
+    "type": "one_time",
 }
 _VALUES: Final = {
     "decimal": 'Decimal("19.90")',
@@ -29,6 +31,24 @@ _VALUES: Final = {
     "time": "dt.datetime.now(dt.UTC)",
     "any": '"1"',
 }
+#: Things that a create must name: where an example finds one, and the field with its id. The ids
+#: of other things are placeholders.
+_EXISTING: Final = {
+    "customer_id": ("contacts", "contact_id"),
+    "vendor_id": ("contacts", "contact_id"),
+    "item_id": ("items", "item_id"),
+    "account_id": ("chart_of_accounts", "account_id"),
+    "paid_through_account_id": ("bank_accounts", "account_id"),
+    "bill_id": ("bills", "bill_id"),
+    "invoice_id": ("invoices", "invoice_id"),
+    "location_id": ("locations", "location_id"),
+    "plan_code": ("plans", "plan_code"),
+    "product_id": ("products", "product_id"),
+    "project_id": ("projects", "project_id"),
+    "task_id": ("tasks", "task_id"),
+    "user_id": ("users", "user_id"),
+}
+_OF_PRODUCT: Final = {"billing": {"customer_id": ("customers", "customer_id")}}
 #: Fields of a line without required fields that make it a useful one.
 _LINE: Final = ("item_id", "account_id", "quantity", "rate", "amount")
 
@@ -47,9 +67,11 @@ def example(resource: Resource) -> str:
     if imports:
         imports.append("")
     imports.append("from zoho_async import Session")
+    errors = ["from zoho_async.errors import NotFound"] if "NotFound" in code else []
     if names:
         imports.append(_from(f"zoho_async.{resource.product}.{resource.name}", names))
     body = "\n".join(f"    {line}" if line else "" for line in lines)
+    imports += errors
     return "\n".join([*imports, "", "async with Session.from_env() as zoho:", body])
 
 
@@ -124,16 +146,41 @@ def _create(resource: Resource) -> list[str]:
         return []
     body = _fact(resource, "create").body
     made = _struct(structs[0], body, resource)
-    return _call(f"{_noun(resource)} = await", creating, resource, [made])
+    lines = _call(f"{_noun(resource)} = await", creating, resource, [made])
+    return [*_found(lines, resource), *lines]
+
+
+def _found(lines: list[str], resource: Resource) -> list[str]:
+    """Reads of what the call names, whose ids then replace placeholders in ``lines``."""
+    reads: list[str] = []
+    for field, (of, row_id) in (_EXISTING | _OF_PRODUCT.get(resource.product, {})).items():
+        one = field.removesuffix("_id").removesuffix("_code")
+        placeholder = re.compile(rf'\b{field}="({ID}|{_text(field)})"')
+        listing = _facts(resource.product).get(f"{resource.product}.{of}.list")
+        exists = listing is not None and listing.top_level
+        if of == resource.name or not exists or not any(placeholder.search(line) for line in lines):
+            continue
+        rows = f"await zoho.{resource.product}.{of}.list(per_page=1)"
+        reads.append(f"{one} = ({rows}).rows[0]")
+        lines[:] = [placeholder.sub(f"{field}={one}.{row_id}", line) for line in lines]
+    customer = [each for each in reads if each.startswith("customer = ")]
+    if customer and any(each.startswith("invoice = ") for each in reads):
+        reads.remove(customer[0])  # the invoice names its customer
+        lines[:] = [re.sub(r"\bcustomer\.\w+", "invoice.customer_id", line) for line in lines]
+    return reads
 
 
 def _struct(struct: Struct, facts: tuple[Field, ...], resource: Resource) -> str:
     """A struct with the required fields, or with some if none is required."""
-    declared = {each.name: each for each in struct.fields}
+    # A field that has the name of a Python builtin ends in "_" in the struct.
+    declared = {each.name.rstrip("_"): each for each in struct.fields}
     known = [each for each in facts if each.name in declared]
     chosen = [each for each in known if each.required]
     chosen = chosen or [each for each in known if each.name in _LINE] or known[:1]
-    given = [f"{each.name}={_value(each, declared[each.name].type, resource)}" for each in chosen]
+    given = [
+        f"{declared[each.name].name}={_value(each, declared[each.name].type, resource)}"
+        for each in chosen
+    ]
     return f"{struct.name}({', '.join(given)})"
 
 
@@ -155,9 +202,14 @@ def _plain(fact: Field, kind: str) -> str:
     if kind == "id":
         return f'"{ID}"'
     if kind == "text":
-        text = _TEXTS.get(fact.name) or fact.name.replace("_", " ").capitalize()
+        text = _TEXTS.get(fact.name) or _text(fact.name)
         return f'"{text[: fact.max_length]}"'
     return _VALUES[kind]
+
+
+def _text(field: str) -> str:
+    """A text that says which field it fills."""
+    return field.replace("_", " ").capitalize()
 
 
 def _call(head: str, function: Function, resource: Resource, given: list[str]) -> list[str]:
@@ -214,14 +266,19 @@ def _any(resource: Resource) -> list[str]:
     ]
     reads = [each for each in simple if each.method == "GET"]
     function = (reads or simple or list(resource.functions.values()))[0]
-    given = [f'"{ID}"' for _ in function.positional]
+    given = [f'{each.name}="{ID}"' for each in function.positional]
     kind = ast.unparse(function.returns)
-    call = _call("", function, resource, given)[0]
+    reads = _found(given, resource)
+    lines = _call("result = await", function, resource, given)
     if kind.startswith("Pager"):
-        return [f"async for row in {call}:", "    print(row)"]
-    if kind == "Download":
-        return [f"content = await {call}.read()"]
-    return [f"result = await {call}", "print(result)"]
+        bound = f"zoho.{resource.product}.{resource.name}.{function.name}"
+        lines = [f"async for row in {bound}({', '.join(given)}):", "    print(row)"]
+    else:
+        lines.append("print(result)")
+    if any(ID in each for each in given):
+        lines = ["try:", *(f"    {line}" for line in lines), "except NotFound as error:"]
+        lines.append("    print(error)")
+    return [*reads, *lines]
 
 
 def _is_id(annotation: ast.expr) -> bool:

@@ -135,8 +135,9 @@ def _imported(module: ast.Module, own: Path) -> Iterator[Path]:
 
 def _aliases(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     for node in module.body:
-        if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
-            if ast.unparse(node.annotation) == "TypeAlias":
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            is_alias = ast.unparse(node.annotation) == "TypeAlias"
+            if is_alias and node.value is not None:
                 yield node.target.id, node.value
 
 
@@ -182,7 +183,14 @@ def _fields(node: ast.ClassDef) -> Iterator[Value]:
             facts = ""
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 facts = inspect.cleandoc(str(after.value.value))
-            yield Value(each.target.id, each.annotation, facts, required=each.value is None)
+            yield Value(each.target.id, each.annotation, facts, _has_no_default(each.value))
+
+
+def _has_no_default(value: ast.expr | None) -> bool:
+    """Whether a field must be given: it has no value, or a ``field(...)`` without a default."""
+    if isinstance(value, ast.Call):
+        return not any(each.arg in ("default", "default_factory") for each in value.keywords)
+    return value is None
 
 
 def _calls(module: ast.Module) -> dict[str, dict[str, str]]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from generated import PACKAGE
-from products import index
 from sphinx.application import Sphinx
 
+from docs.extensions.generated import PACKAGE
+from docs.extensions.products import index
 from zoho_async.operation import PRODUCTS
 
 _LABEL: Final = re.compile(r"^\([\w.]+\)=\n", re.MULTILINE)
@@ -77,8 +77,8 @@ def _entries(body: str) -> tuple[str, list[str]]:
 def _entry(name: str, text: str) -> str:
     title = _TITLE.search(text)
     after = text[title.end() :] if title else text
-    first = next((part for part in after.split("\n\n") if re.match(r"\s*[A-Z`]", part)), "")
-    sentence = re.split(r"(?<=[.:])\s", " ".join(first.split()))[0].rstrip(":")
+    first = next((part for part in after.split("\n\n") if re.match(r"\s*(?!```)[A-Z`]", part)), "")
+    sentence = re.split(r"(?<=[.])\s", " ".join(first.split()))[0].rstrip(":")
     note = f": {sentence}" if sentence else ""
     return f"- [{title[1] if title else name}]({name}.md){note}"
 
@@ -130,7 +130,7 @@ def _documented(directives: str) -> str:
             lines += _module(target, options)
         elif directive in (".. autoclass", ".. autoexception"):
             module, _, name = target.rpartition(".")
-            lines += _definition(next(_named(_parsed(module), {name})), members=True)
+            lines += _definition(next(_named(_parsed(module), {name})))
     return "\n".join(lines) + "\n"
 
 
@@ -150,7 +150,7 @@ def _module(name: str, options: str) -> list[str]:
     wanted = set(chosen[1].split(", ")) if chosen else None
     for node in _named(tree, wanted):
         if left_out is None or node.name not in left_out[1].split(", "):
-            lines += _definition(node, members=True)
+            lines += _definition(node)
     return lines
 
 
@@ -165,17 +165,18 @@ def _named(tree: ast.Module, wanted: set[str] | None) -> Iterator[_Definition]:
             yield node
 
 
-def _definition(node: _Definition, *, members: bool = False) -> list[str]:
+def _definition(node: _Definition) -> list[str]:
     """The declaration of a class or function, its docstring and its public methods."""
     lines = [f"### {node.name}", "", "```python", _declared(node), "```", ""]
     lines += [ast.get_docstring(node) or "", ""]
-    if isinstance(node, ast.ClassDef) and members:
+    if isinstance(node, ast.ClassDef):
         for each in node.body:
-            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
-                if not each.name.startswith("_") and ast.get_docstring(each):
-                    name = f"{node.name}.{each.name}"
-                    lines += [f"#### {name}", "", "```python", _declared(each), "```", ""]
-                    lines += [ast.get_docstring(each) or "", ""]
+            if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            about = ast.get_docstring(each)
+            if about and not each.name.startswith("_"):
+                lines += [f"#### {node.name}.{each.name}", ""]
+                lines += ["```python", _declared(each), "```", "", about, ""]
     return lines
 
 

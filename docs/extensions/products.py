@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from generated import resource
-from resources import Page, ordered, plain
 from sphinx.application import Sphinx
 
+from docs.extensions.generated import resource
+from docs.extensions.resources import Page, ordered, plain
 from zoho_async.description import operations
 from zoho_async.operation import PRODUCTS
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from examples import example
-from generated import Function, Resource, Struct, Types, Value
+from docs.extensions.examples import example
+from docs.extensions.generated import Function, Resource, Struct, Types, Value
 
 _FIRST: Final = ("list", "get", "create", "update", "delete")
 _WIDTH: Final = 88
@@ -59,7 +59,9 @@ class Page:
 
     def markdown(self) -> str:
         """The whole page as plain Markdown."""
-        return "\n".join([*self._head(), *self._operations(), *self._structs(), ""])
+        codes = split_codes(self.resource.about)[1]
+        parts = [*self._head(), *self._operations(), *codes, *self._structs(), ""]
+        return "\n".join(parts)
 
     def source(self) -> str:
         """The whole page for Sphinx: with labels, and lists in HTML."""
@@ -76,7 +78,8 @@ class Page:
         return [
             f"# {self.title}",
             "",
-            *_about(self.resource.about),
+            plain(split_codes(self.resource.about)[0]),
+            "",
             *_code(example(self.resource)),
             "",
             f"`zoho.{product}.{name}` holds these operations, bound to the "
@@ -150,7 +153,10 @@ class Page:
     def _value(self, value: Value) -> str:
         required = ", required" if value.required else ""
         facts = f": {plain(' '.join(value.facts.split()))}" if value.facts else ""
-        return f"- **`{value.name}`** {self._type(value.type)}{required}{facts}"
+        shown = self._type(value.type)
+        if shown.startswith("`") and shown.partition(",")[0] in facts:
+            shown = "`str`"  # the facts name the allowed values
+        return f"- **`{value.name}`** {shown}{required}{facts}"
 
     def _type(self, annotation: ast.expr) -> str:
         """A type in Markdown. ``None`` and ``UNSET``, which nearly all accept, are left out."""
@@ -248,17 +254,16 @@ def _anchor(name: str, label: str) -> str:
     return f'<a href="#{label.lower().replace(".", "-").replace("_", "-")}">`{name}`</a>'
 
 
-def _about(text: str) -> list[str]:
-    """The docstring of a module, with its error codes as a list."""
-    about, _, codes = text.partition("\n\nError codes of this resource: ")
-    lines = [plain(about), ""]
-    if codes:
-        lines += ["Error codes:", ""]
-        for each in re.split(r"; (?=\d)", " ".join(codes.removesuffix(".").split())):
-            code, _, meaning = each.partition(" ")
-            lines.append(f"- `{code}`: {plain(meaning)}")
-        lines.append("")
-    return lines
+def split_codes(about: str) -> tuple[str, list[str]]:
+    """The docstring of a module without its error codes, and these as a section of a page."""
+    text, _, codes = about.partition("\n\nError codes of this resource: ")
+    if not codes:
+        return text, []
+    lines = ["## Error codes", ""]
+    for each in re.split(r"; (?=\d)", " ".join(codes.removesuffix(".").split())):
+        code, _, meaning = each.partition(" ")
+        lines.append(f"- `{code}`: {plain(meaning)}")
+    return text, [*lines, ""]
 
 
 def _code(text: str) -> list[str]:
