@@ -71,7 +71,7 @@ from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
 from zoho_async.export.details.operations import details_of, document_sources
-from zoho_async.export.details.writer import DetailPlan, DetailWriter
+from zoho_async.export.details.writer import DetailPlan, DetailWriter, QueuedRecords
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
     ExportEvent,
@@ -84,9 +84,13 @@ from zoho_async.export.events import (
 )
 from zoho_async.export.incremental import Margin
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
+from zoho_async.export.part_begin import open_store
+from zoho_async.export.part_end import settle
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
-from zoho_async.export.writer import ResourceWriter, RunOptions, WriteQueue, settle, writing
+from zoho_async.export.resource_store import RunOptions, writing
+from zoho_async.export.write_queue import WriteQueue
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
@@ -478,26 +482,20 @@ class Export:
         request = self._request_of(facts)
         detail_plan = self._detail_plan_of(facts.resource, state.state_of(facts.resource))
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        if detail_plan is None:
-            writer, detail_fetcher = (
-                ResourceWriter(state, self.destination, facts, request, self._options),
-                None,
-            )
-        else:
-            writer = DetailWriter(
-                state, self.destination, facts, request, self._options, detail_plan
-            )
+        policy = None if detail_plan is None else QueuedRecords(detail_plan)
+        store = open_store(state, self.destination, facts, request, self._options, policy)
+        detail_fetcher = None
+        if detail_plan is not None:
             detail_fetcher = DetailFetcher(
                 zoho,
-                writer,
+                DetailWriter(store, detail_plan),
                 blocking=self._blocking,
                 clock=self._clock,
                 folder=self._folder and folder_of(self._folder, facts.resource),
             )
-        writer.open()
         return ListReader(
             zoho,
-            writer,
+            ResourceWriter(store),
             self._filters,
             blocking=self._blocking,
             clock=self._clock,
@@ -533,7 +531,7 @@ class Export:
 
     def _close(self) -> None:
         for reader in self._readers:
-            reader.writer.close()
+            reader.writer.store.close()
         self.destination.close()
 
     def _run_name(self) -> str:

@@ -20,7 +20,8 @@ from zoho_async.errors import InvalidRequest
 from zoho_async.export import fetch, incremental
 from zoho_async.export.fetch import DatedSource
 from zoho_async.export.tries import OrderEvidence
-from zoho_async.export.writer import Blocking, PageToWrite, ResourceWriter, WriteQueue
+from zoho_async.export.write_queue import Blocking, WriteQueue
+from zoho_async.export.writer import PageToWrite, ResourceWriter
 from zoho_async.paging import RowsPage
 from zoho_async.paging.completeness import Borders, Completeness
 from zoho_async.paging.times import times_of

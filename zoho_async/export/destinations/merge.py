@@ -52,7 +52,8 @@ from zoho_async.export.destinations.directory import (
     sync_directory,
 )
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.writer import record_sizes, settle, table_of, writing
+from zoho_async.export.part_end import record_sizes, settle
+from zoho_async.export.resource_store import table_of, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
