@@ -326,7 +326,7 @@ def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_table
     run.writer().store.close()
     run.database.execute("ALTER TABLE _zoho_resource RENAME COLUMN state TO position")
     run.database.execute("UPDATE _zoho_place SET form = 4")
-    with pytest.raises(CheckpointRefused, match=r"form 4, this version has 5.*--restart"):
+    with pytest.raises(CheckpointRefused, match=r"format 4, this version has 5.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
     again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     begun = again.begin(ResourceState(name="books.invoices", status="reading"))

@@ -23,7 +23,7 @@ from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import EXTRA, LONGEST_NAME, shape_of, short_name
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.engine import literal, quoted
+from zoho_async.export.destinations.engine import literal, quote
 from zoho_async.export.destinations.formats import Csv, Parquet
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.destinations.postgresql import PostgreSql
@@ -51,7 +51,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
 
 
 def rows_of(target: Target, table: str) -> list[dict[str, Any]]:
-    return target.ask(f"SELECT * FROM {quoted(table)}")
+    return target.ask(f"SELECT * FROM {quote(table)}")
 
 
 # -- names of tables and columns ------------------------------------------------------------------
@@ -62,7 +62,7 @@ def test_a_name_becomes_one_that_each_database_holds(name: str) -> None:
     short = short_name(name)
     assert 0 < len(short.encode()) <= LONGEST_NAME
     assert short.isprintable()
-    assert quoted(short)
+    assert quote(short)
 
 
 def test_fields_with_hostile_names_are_columns_that_hold_their_values(target: Target) -> None:
@@ -89,7 +89,7 @@ def test_fields_with_hostile_names_are_columns_that_hold_their_values(target: Ta
 def test_quoted_refuses_what_no_database_holds() -> None:
     for name in ("", "a\0b", "a\ud800b"):
         with pytest.raises(ValueError, match="cannot be the name"):
-            quoted(name)
+            quote(name)
 
 
 @pytest.mark.parametrize("text", hostile.STORABLE)
@@ -221,7 +221,7 @@ def test_no_resource_and_no_part_leads_out_of_a_directory(name: str, tmp_path: P
         directory.files(name)
     if name:
         with pytest.raises(DestinationError, match="is not a valid file name"):
-            directory.files("books.invoices").of(name)
+            directory.files("books.invoices").file(name)
 
 
 def test_nothing_is_written_through_a_link_in_a_directory(tmp_path: Path) -> None:

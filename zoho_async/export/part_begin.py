@@ -51,7 +51,7 @@ def open_store(
         policy = policy or ListRows()
         store = ResourceStore(checkpoint, destination, facts, options, policy, before)
         _check_request(store, request)
-        store.missing = store.sink.missing(_expected_contents(store))
+        store.missing = store.sink.find_missing(_expected_contents(store))
         if store.missing or not _can_continue(store, request):
             _begin(store, request)
         return store

@@ -135,7 +135,7 @@ def record_sizes(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> Re
     """Store what the destination holds, unless it is stored. Return the new state."""
     if state.runs.sizes is not None:
         return state
-    state = replace(state, runs=replace(state.runs, sizes=sink.held()))
+    state = replace(state, runs=replace(state.runs, sizes=sink.sizes()))
     with checkpoint.database.transaction():
         checkpoint.put(state)
     return state

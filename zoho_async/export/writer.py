@@ -71,7 +71,7 @@ class ResourceWriter:
         """Whether the current pass has seen this row."""
         with self.store.translate_errors():
             one = key(identity, row)
-            record = self.store.records.of([one]).get(one)
+            record = self.store.records.find([one]).get(one)
             return record is not None and record.pass_number == self.state.passes.current
 
     def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
@@ -95,7 +95,7 @@ class ResourceWriter:
         begins = self._begin_counts(page)
         counting = Counting(store.state.passes, narrowed=self._is_narrowed, first=begins)
         comparison = self._compare(page, counting)
-        store.state = replace(store.state, passes=counting.after())
+        store.state = replace(store.state, passes=counting.result())
         selected = store.policy.select(store, comparison.rows)
         rows = [one.row for one in selected]
         part = store.state.part.with_rows(rows, sum(one.changed for one in selected))
@@ -134,13 +134,13 @@ class ResourceWriter:
         """Compare a page with the record index, and index its rows."""
         part, passes = self.state.part, self.state.passes
         if not self.facts.row_id:
-            counting.plain(len(page.rows))
+            counting.count_plain(len(page.rows))
             plain = [ChangedRow("", row, changed=False) for row in page.rows]
             return _Comparison(rows=plain, fresh=len(plain), newest=part.newest)
         rows: dict[str, bytes] = {}
         for identity, row in zip(page.ids, page.rows, strict=True):
             rows.setdefault(key(identity, row), row)
-        known = self.store.records.of(rows)
+        known = self.store.records.find(rows)
         records: dict[str, int] = {}
         changed_rows: list[ChangedRow] = []
         fresh, newest = 0, part.newest
@@ -149,7 +149,7 @@ class ResourceWriter:
             if before is not None and before.pass_number == passes.current:
                 continue
             times = times_of(row)
-            counting.row(one, before, content, times)
+            counting.count_row(one, before, content, times)
             changed = before is not None and before.digest != content
             if before is not None and before.pass_number >= passes.first:  # written in this run
                 fresh += changed

@@ -29,7 +29,7 @@ class ChildIndex:
         self._database: Final = database
         self._resource: Final = resource
 
-    def of(self, parent: str, keys: Collection[str]) -> dict[str, IndexedRecord]:
+    def find(self, parent: str, keys: Collection[str]) -> dict[str, IndexedRecord]:
         """Return the indexed children of ``parent`` among ``keys``."""
         found: dict[str, IndexedRecord] = {}
         for some in _slices(list(keys)):

@@ -68,7 +68,7 @@ class RecordIndex:
         self.largest = largest
         self.lookups = 0
 
-    def of(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
+    def find(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
         """Return the indexed records among ``keys``."""
         asked = list(keys)
         if all(_number(one) > _number(self.largest) for one in asked):

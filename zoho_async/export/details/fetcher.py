@@ -31,7 +31,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest, ReplyError
 from zoho_async.export import incremental
 from zoho_async.export.catalog import list_operation
-from zoho_async.export.details.documents import Documents, Saved
+from zoho_async.export.details.documents import Documents, SaveResult
 from zoho_async.export.details.operations import Batches, record_in, with_fields
 from zoho_async.export.details.ordered import WIDTH, in_order
 from zoho_async.export.details.queue import PendingRecord, Work
@@ -286,7 +286,7 @@ class DetailFetcher:
 
     # -- documents ------------------------------------------------------------------------------
 
-    async def _save(self, batch: Sequence[PendingRecord]) -> Saved:
+    async def _save(self, batch: Sequence[PendingRecord]) -> SaveResult:
         assert self._documents is not None
         before = self._documents.calls
         try:
@@ -295,7 +295,7 @@ class DetailFetcher:
             self.calls += self._documents.calls - before
 
     async def _note(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], report: Report
+        self, answers: Sequence[tuple[Sequence[PendingRecord], SaveResult]], report: Report
     ) -> None:
         """Finish records whose documents are all saved. The others stay in the queue."""
         done = [record for (record,), saved in answers if not saved.failures]

@@ -102,8 +102,8 @@ class QueuedRecords:
             else:
                 selected.append(one)
             if plan.documents is not None:
-                wanted = plan.documents.wanted(one.row)
-                files.append(PendingRecord(place, one.key, wanted, one.changed))
+                chosen = plan.documents.choose(one.row)
+                files.append(PendingRecord(place, one.key, chosen, one.changed))
         store.queue.add("rows", pending)
         store.queue.add("files", files)
         store.state = replace(store.state, details=replace(store.state.details, queued=place))
@@ -217,7 +217,7 @@ class DetailWriter:
         store = self.store
         part, passes = store.state.part, store.state.passes
         children = _children(store)
-        known = children.of(record.id, keyed)
+        known = children.find(record.id, keyed)
         records: dict[str, int] = {}
         fresh: list[bytes] = []
         changed = 0
