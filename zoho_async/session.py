@@ -11,9 +11,9 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
 
 import aiohttp
 import msgspec
@@ -52,6 +52,12 @@ from zoho_async.operation import (
 from zoho_async.wire import Decoder, encode, read_envelope
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import UNDECODABLE, untyped
+
+if TYPE_CHECKING:
+    from zoho_async.billing import ZohoBilling
+    from zoho_async.books import ZohoBooks
+    from zoho_async.inventory import ZohoInventory
+    from zoho_async.invoice import ZohoInvoice
 
 
 class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,8 +275,40 @@ class Session:
     def _view(self) -> Session:
         view = object.__new__(Session)
         view.__dict__.update(self.__dict__)
+        for product in PRODUCTS:
+            view.__dict__.pop(product, None)
         view._is_owner = False
         return view
+
+    # -- products -----------------------------------------------------------------------------
+
+    @cached_property
+    def books(self) -> ZohoBooks:
+        """Zoho Books: ``zoho.books.invoices.get("1")``."""
+        from zoho_async.books import ZohoBooks
+
+        return ZohoBooks(self)
+
+    @cached_property
+    def invoice(self) -> ZohoInvoice:
+        """Zoho Invoice: ``zoho.invoice.estimates.get("1")``."""
+        from zoho_async.invoice import ZohoInvoice
+
+        return ZohoInvoice(self)
+
+    @cached_property
+    def billing(self) -> ZohoBilling:
+        """Zoho Billing: ``zoho.billing.subscriptions.get("1")``."""
+        from zoho_async.billing import ZohoBilling
+
+        return ZohoBilling(self)
+
+    @cached_property
+    def inventory(self) -> ZohoInventory:
+        """Zoho Inventory: ``zoho.inventory.items.get("1")``."""
+        from zoho_async.inventory import ZohoInventory
+
+        return ZohoInventory(self)
 
     # -- properties ---------------------------------------------------------------------------
 

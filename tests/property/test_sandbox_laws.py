@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from tests.support.open_documents import open_documents
+from tests.support.sandbox_api import route_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
@@ -72,7 +73,7 @@ class Place:
             required = [field for field in made.query if field.required]
             asked = {each.name: str(_made(self.store, made, each, _CHANCE)) for each in required}
         call = ApiCall(method, parts, asked, {}, sent, self.home.product)
-        return await answer(call, self.store, [self.store])
+        return await answer(call, route_of(call), self.store, [self.store])
 
     async def row_ids(self) -> list[str]:
         """Every id in the list."""
@@ -81,7 +82,9 @@ class Place:
         for page in range(1, 10):
             params = {"page": str(page), "sort_order": "A", **self._asked()}
             call = ApiCall("GET", parts, params, {}, {}, self.home.product)
-            reply = _BODY.decode((await answer(call, self.store, [self.store])).content())
+            reply = _BODY.decode(
+                (await answer(call, route_of(call), self.store, [self.store])).content()
+            )
             assert self.home.listed is not None
             ids += [row[self.home.id_field] for row in reply[self.home.listed.key]]
             if not reply.get("page_context", {}).get("has_more_page"):

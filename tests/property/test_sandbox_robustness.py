@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.support.sandbox_api import route_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
@@ -40,7 +41,7 @@ async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> 
         for _ in range(3):
             call = _call(store, facts, chance)
             try:
-                reply = await answer(call, store, [store])
+                reply = await answer(call, route_of(call), store, [store])
             except ApiRefusal as refusal:
                 outcomes[f"refused {refusal.status // 100}xx"] += 1
                 continue

@@ -11,6 +11,7 @@ import msgspec
 
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
+from zoho_async.sandbox.api.router import Route, route
 from zoho_async.sandbox.data.resources import homes
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
@@ -26,6 +27,11 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as done:
         return done.value
     raise AssertionError("a write waited")
+
+
+def route_of(call: ApiCall) -> Route | None:
+    """The operation of a call, as the server finds it."""
+    return route(call.product, call.method, call.parts)
 
 
 class Api:
@@ -44,12 +50,12 @@ class Api:
         sent = _BODY.decode(ENCODER.encode(body or {}))
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall(method, parts, params, {}, sent, self.product)
-        return _BODY.decode(run(answer(call, self.store, [self.store])).content())
+        return _BODY.decode(run(answer(call, route_of(call), self.store, [self.store])).content())
 
     def rows(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
         """A whole list. The list handler yields to the event loop between rows."""
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall("GET", parts, params, {}, {}, self.product)
-        reply = asyncio.run(answer(call, self.store, [self.store]))
+        reply = asyncio.run(answer(call, route_of(call), self.store, [self.store]))
         found: list[dict[str, Any]] = _BODY.decode(reply.content())[key]
         return found

@@ -32,7 +32,7 @@ from zoho_async.paging import Page
 from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.api import dispatch
 from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.api.router import Route, operations
 from zoho_async.sandbox.data.files import File
 from zoho_async.sandbox.data.resources import Home, homes
 from zoho_async.sandbox.data.seed import SampleData
@@ -109,8 +109,10 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
     answers: list[ApiReply] = []
     answer = dispatch.answer
 
-    async def noted(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
-        answers.append(await answer(call, store, every))
+    async def noted(
+        call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
+    ) -> ApiReply:
+        answers.append(await answer(call, found, store, every))
         return answers[-1]
 
     monkeypatch.setattr(dispatch, "answer", noted)

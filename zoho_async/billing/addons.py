@@ -19,6 +19,7 @@ from zoho_async.billing.types.addons import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -31,6 +32,7 @@ __all__ = [
     "AddonPlanInput",
     "AddonPriceBracket",
     "AddonPriceBracketInput",
+    "AddonsResource",
     "create",
     "delete",
     "get",
@@ -71,6 +73,12 @@ async def create(
     """Create an addon.
 
     Scope: ZohoSubscriptions.addons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        addon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=addon, extra_body=extra_body)
 
@@ -99,6 +107,14 @@ def list(
     """List addons.
 
     Scope: ZohoSubscriptions.addons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        product_id: Filter: id of the product.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -132,6 +148,11 @@ async def get(
     """Get one addon with all its fields.
 
     Scope: ZohoSubscriptions.addons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        addon_code: Code of the add-on.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(addon_code,), query=extra_query)
 
@@ -163,6 +184,13 @@ async def update(
     ``product_id``.
 
     Scope: ZohoSubscriptions.addons.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        addon_code: Code of the add-on.
+        addon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(addon_code,), query=extra_query, body=addon, extra_body=extra_body
@@ -186,6 +214,11 @@ async def delete(
     """Delete an addon.
 
     Scope: ZohoSubscriptions.addons.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        addon_code: Code of the add-on.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(addon_code,), query=extra_query)
 
@@ -207,6 +240,11 @@ async def mark_as_active(
     """Mark an addon as active.
 
     Scope: ZohoSubscriptions.addons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        addon_code: Code of the add-on.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(addon_code,), query=extra_query)
 
@@ -228,5 +266,22 @@ async def mark_as_inactive(
     """Mark an addon as inactive.
 
     Scope: ZohoSubscriptions.addons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        addon_code: Code of the add-on.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(addon_code,), query=extra_query)
+
+
+class AddonsResource(Resource):
+    """Addons of Zoho Billing: ``zoho.billing.addons``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 from zoho_async.billing.types.bank_accounts import BankAccount
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "BankAccount",
+    "BankAccountsResource",
     "get",
 ]
 
@@ -47,5 +49,17 @@ async def get(
     """Get one bank account with all its fields.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id, account_id), query=extra_query)
+
+
+class BankAccountsResource(Resource):
+    """Bank accounts of Zoho Billing: ``zoho.billing.bank_accounts``."""
+
+    get = bound(get)

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from zoho_async.billing.types.cards import Card
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Card",
+    "CardsResource",
     "delete",
     "get",
     "list",
@@ -51,6 +53,12 @@ async def get(
     """Get one card with all its fields.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id, card_id), query=extra_query)
 
@@ -76,6 +84,12 @@ async def delete(
     """Delete a card.
 
     Scope: ZohoSubscriptions.customers.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(customer_id, card_id), query=extra_query)
 
@@ -103,6 +117,13 @@ def list(
     """List cards.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -110,3 +131,11 @@ def list(
         ids=(customer_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class CardsResource(Resource):
+    """Cards of Zoho Billing: ``zoho.billing.cards``."""
+
+    get = bound(get)
+    delete = bound(delete)
+    list = bound(list)

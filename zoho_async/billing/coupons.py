@@ -17,6 +17,7 @@ from zoho_async.billing.types.coupons import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "CouponInput",
     "CouponPlan",
     "CouponPlanInput",
+    "CouponsResource",
     "create",
     "delete",
     "get",
@@ -70,6 +72,12 @@ async def create(
     ``plans`` and ``addons``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=coupon, extra_body=extra_body)
 
@@ -98,6 +106,14 @@ def list(
     """List coupons.
 
     Scope: ZohoSubscriptions.coupons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        product_id: Filter: id of the product.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -131,6 +147,11 @@ async def get(
     """Get one coupon with all its fields.
 
     Scope: ZohoSubscriptions.coupons.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(coupon_code,), query=extra_query)
 
@@ -161,6 +182,13 @@ async def update(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.coupons.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        coupon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(coupon_code,), query=extra_query, body=coupon, extra_body=extra_body
@@ -184,6 +212,11 @@ async def delete(
     """Delete a coupon.
 
     Scope: ZohoSubscriptions.coupons.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(coupon_code,), query=extra_query)
 
@@ -205,6 +238,11 @@ async def mark_as_active(
     """Mark a coupon as active.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(coupon_code,), query=extra_query)
 
@@ -226,5 +264,22 @@ async def mark_as_inactive(
     """Mark a coupon as inactive.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(coupon_code,), query=extra_query)
+
+
+class CouponsResource(Resource):
+    """Coupons of Zoho Billing: ``zoho.billing.coupons``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

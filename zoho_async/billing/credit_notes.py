@@ -22,6 +22,7 @@ from zoho_async.billing.types.credit_notes import (
     CreditNoteToInvoicesInvoiceInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -38,6 +39,7 @@ __all__ = [
     "CreditNoteItemInput",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "apply_to_invoices",
     "convert_to_open",
     "create",
@@ -80,6 +82,12 @@ async def create(
     Requires ``customer_id``, ``date``, ``creditnote_items`` and ``creditnote_number``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=credit_note, extra_body=extra_body)
 
@@ -103,6 +111,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoSubscriptions.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(creditnote_id,), query=extra_query)
 
@@ -124,6 +137,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoSubscriptions.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -152,6 +170,13 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL, ids=(creditnote_id,), query=extra_query, body=email, extra_body=extra_body
@@ -175,6 +200,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -196,6 +226,11 @@ async def convert_to_open(
     """Mark a credit note as open.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -224,6 +259,13 @@ async def apply_to_invoices(
     Requires ``invoices``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,
@@ -232,3 +274,15 @@ async def apply_to_invoices(
         body=to_invoices,
         extra_body=extra_body,
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Billing: ``zoho.billing.credit_notes``."""
+
+    create = bound(create)
+    get = bound(get)
+    delete = bound(delete)
+    email = bound(email)
+    void = bound(void)
+    convert_to_open = bound(convert_to_open)
+    apply_to_invoices = bound(apply_to_invoices)

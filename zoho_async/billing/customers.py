@@ -24,6 +24,7 @@ from zoho_async.billing.types.customers import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -40,6 +41,7 @@ __all__ = [
     "CustomerShippingAddress",
     "CustomerShippingAddressInput",
     "CustomerTransaction",
+    "CustomersResource",
     "create",
     "create_contact_person",
     "delete",
@@ -93,6 +95,12 @@ async def create(
     Requires ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=customer, extra_body=extra_body)
 
@@ -119,6 +127,12 @@ def list(
     """List customers.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -142,6 +156,11 @@ async def get(
     """Get one customer with all its fields.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id,), query=extra_query)
 
@@ -172,6 +191,13 @@ async def update(
     Requires ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        customer: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(customer_id,), query=extra_query, body=customer, extra_body=extra_body
@@ -195,6 +221,11 @@ async def delete(
     """Delete a customer.
 
     Scope: ZohoSubscriptions.customers.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(customer_id,), query=extra_query)
 
@@ -222,6 +253,13 @@ async def get_by_crm_reference(
     """Get a customer by its Zoho CRM reference.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        reference_id: Id of the reference.
+        reference_id_type: Kind of record that the reference id names. Values: ``zcrm_account_id``,
+            ``zcrm_contact_id``, ``CouponStatus.EXPIRED``.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_BY_CRM_REFERENCE,
@@ -254,6 +292,14 @@ def list_transactions(
     """List the transactions of customers.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        customer_id: Filter: id of the customer.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -285,6 +331,11 @@ async def mark_as_active(
     """Mark a customer as active.
 
     Scope: ZohoSubscriptions.customers.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(customer_id,), query=extra_query)
 
@@ -306,6 +357,11 @@ async def mark_as_inactive(
     """Mark a customer as inactive.
 
     Scope: ZohoSubscriptions.customers.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(customer_id,), query=extra_query)
 
@@ -336,6 +392,13 @@ async def create_contact_person(
     Requires ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        contact_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONTACT_PERSON,
@@ -369,6 +432,13 @@ def list_contact_persons(
     """List the contact persons of a customer.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -401,6 +471,12 @@ async def get_contact_person(
     """Get a contact person of a customer.
 
     Scope: ZohoSubscriptions.customers.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CONTACT_PERSON, ids=(customer_id, contactperson_id), query=extra_query
@@ -434,6 +510,14 @@ async def update_contact_person(
     Requires ``email``.
 
     Scope: ZohoSubscriptions.customers.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        contactperson_id: Id of the contact person.
+        contact_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONTACT_PERSON,
@@ -465,7 +549,32 @@ async def delete_contact_person(
     """Delete a contact person from a customer.
 
     Scope: ZohoSubscriptions.customers.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Id of the customer.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_CONTACT_PERSON, ids=(customer_id, contactperson_id), query=extra_query
     )
+
+
+class CustomersResource(Resource):
+    """Customers of Zoho Billing: ``zoho.billing.customers``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    get_by_crm_reference = bound(get_by_crm_reference)
+    list_transactions = bound(list_transactions)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    create_contact_person = bound(create_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)

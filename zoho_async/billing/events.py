@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from zoho_async.billing.types.events import Event, EventWebhook
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "Event",
     "EventWebhook",
+    "EventsResource",
     "get",
     "list",
 ]
@@ -46,6 +48,11 @@ async def get(
     """Get one event with all its fields.
 
     Scope: ZohoSubscriptions.webhooks.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        event_id: Id of the event.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(event_id,), query=extra_query)
 
@@ -72,5 +79,18 @@ def list(
     """List events.
 
     Scope: ZohoSubscriptions.webhooks.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
+
+
+class EventsResource(Resource):
+    """Events of Zoho Billing: ``zoho.billing.events``."""
+
+    get = bound(get)
+    list = bound(list)

@@ -23,6 +23,7 @@ from zoho_async.billing.types.expenses import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -35,6 +36,7 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ExpensesResource",
     "create",
     "delete",
     "get",
@@ -98,6 +100,13 @@ async def create(
     Requires ``account_id`` and ``amount``. ``receipt``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense: The fields to send.
+        receipt: Receipt to attach.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=expense, extra_body=extra_body, files={"receipt": receipt}
@@ -156,6 +165,48 @@ def list(
     iteration can be missed.
 
     Scope: ZohoSubscriptions.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        description: Filter: description of the expense. At most 100 characters.
+        description_startswith: Filter: ``description`` starts with this text. At most 100
+            characters.
+        description_contains: Filter: ``description`` contains this text. At most 100 characters.
+        reference_number: Filter: reference number of the expense. At most 100 characters.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text. At most 100
+            characters.
+        reference_number_contains: Filter: ``reference_number`` contains this text. At most 100
+            characters.
+        date: Filter: date of the expense.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the expense. Values: ``unbilled``, ``invoiced``, ``reimbursed``,
+            ``non-billable``, ``billable``.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        account_name: Filter: name of the account in the chart of accounts. At most 100 characters.
+        account_name_startswith: Filter: ``account_name`` starts with this text. At most 100
+            characters.
+        account_name_contains: Filter: ``account_name`` contains this text. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text. At most 100
+            characters.
+        customer_name_contains: Filter: ``customer_name`` contains this text. At most 100
+            characters.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``date``, ``account_name``, ``total``,
+            ``bcy_total``, ``reference_number``, ``customer_name``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Billable``, ``Status.Nonbillable``, ``Status.Reimbursed``, ``Status.Invoiced``,
+            ``Status.Unbilled``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -223,6 +274,15 @@ async def update(
     Requires ``account_id`` and ``amount``. ``receipt``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoSubscriptions.expenses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        expense: The fields to send.
+        receipt: Receipt to attach.
+        delete_receipt: Whether to delete the receipt.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -253,6 +313,11 @@ async def get(
     """Get one expense with all its fields.
 
     Scope: ZohoSubscriptions.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(expense_id,), query=extra_query)
 
@@ -274,5 +339,20 @@ async def delete(
     """Delete an expense.
 
     Scope: ZohoSubscriptions.expenses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(expense_id,), query=extra_query)
+
+
+class ExpensesResource(Resource):
+    """Expenses of Zoho Billing: ``zoho.billing.expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -52,6 +52,7 @@ from zoho_async.billing.types.hosted_pages import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "HostedPageSubscriptionPaymentGatewayInput",
     "HostedPageSubscriptionPlanInput",
     "HostedPageSubscriptionShippingAddressInput",
+    "HostedPagesResource",
     "associate_payment_method_for_customer",
     "buy_one_time_addon_for_subscription",
     "create_subscription",
@@ -133,6 +135,11 @@ async def get(
     """Get one hosted page with all its fields.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        hostedpage_id: Id of the hostedpage.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(hostedpage_id,), query=extra_query)
 
@@ -159,6 +166,12 @@ def list(
     """List hosted pages.
 
     Scope: ZohoSubscriptions.hostedpages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -188,6 +201,12 @@ async def create_subscription(
     Requires ``customer_id``, ``customer`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
@@ -219,6 +238,12 @@ async def update_subscription(
     Requires ``subscription_id`` and ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SUBSCRIPTION, query=extra_query, body=subscription, extra_body=extra_body
@@ -250,6 +275,12 @@ async def update_card_for_subscription(
     Requires ``subscription_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        card_for_subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD_FOR_SUBSCRIPTION,
@@ -284,6 +315,12 @@ async def buy_one_time_addon_for_subscription(
     Requires ``subscription_id`` and ``addons``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        buy_one_time_addon_for_subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION,
@@ -318,6 +355,12 @@ async def associate_payment_method_for_customer(
     Requires ``customer_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        associate_payment_method_for_customer: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER,
@@ -352,6 +395,12 @@ async def record_invoice_payment(
     Requires ``invoice_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        record_invoice_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _RECORD_INVOICE_PAYMENT,
@@ -386,6 +435,12 @@ async def update_customer_payment_details(
     Requires ``card_id``, ``account_id`` and ``paypal_id``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_details: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOMER_PAYMENT_DETAILS,
@@ -393,3 +448,17 @@ async def update_customer_payment_details(
         body=customer_payment_details,
         extra_body=extra_body,
     )
+
+
+class HostedPagesResource(Resource):
+    """Hosted pages of Zoho Billing: ``zoho.billing.hosted_pages``."""
+
+    get = bound(get)
+    list = bound(list)
+    create_subscription = bound(create_subscription)
+    update_subscription = bound(update_subscription)
+    update_card_for_subscription = bound(update_card_for_subscription)
+    buy_one_time_addon_for_subscription = bound(buy_one_time_addon_for_subscription)
+    associate_payment_method_for_customer = bound(associate_payment_method_for_customer)
+    record_invoice_payment = bound(record_invoice_payment)
+    update_customer_payment_details = bound(update_customer_payment_details)

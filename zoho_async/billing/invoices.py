@@ -50,6 +50,7 @@ from zoho_async.billing.types.shared import CustomFieldInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -91,6 +92,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoiceShippingAddress",
     "InvoiceWriteOffInput",
+    "InvoicesResource",
     "add_attachment",
     "add_custom_fields",
     "add_items_to_pending",
@@ -147,6 +149,15 @@ async def create(
     Requires ``customer_id``, ``date`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        send: Whether to send the invoice by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -183,6 +194,13 @@ def list(
     """List invoices.
 
     Scope: ZohoSubscriptions.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -218,6 +236,15 @@ async def update(
     Requires ``customer_id`` and ``invoice_items``.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -250,6 +277,11 @@ async def get(
     """Get one invoice with all its fields.
 
     Scope: ZohoSubscriptions.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query=extra_query)
 
@@ -271,6 +303,11 @@ async def delete(
     """Delete an invoice.
 
     Scope: ZohoSubscriptions.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
 
@@ -296,6 +333,12 @@ async def update_custom_fields(
     """Update the custom fields of an invoice.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query, body=custom_fields
@@ -319,6 +362,11 @@ async def convert_to_open(
     """Mark an invoice as open.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_OPEN, ids=(invoice_id,), query=extra_query)
 
@@ -342,6 +390,11 @@ async def void(
     Other Zoho pages give the path ``/invoices/{invoice_id}/status/void``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
@@ -370,6 +423,13 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL, ids=(invoice_id,), query=extra_query, body=email, extra_body=extra_body
@@ -400,6 +460,13 @@ async def collect_charge(
     """Collect the charge of an invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        collect_charge: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _COLLECT_CHARGE,
@@ -432,6 +499,13 @@ async def write_off(
     """Write off the balance of an invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        write_off: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _WRITE_OFF, ids=(invoice_id,), query=extra_query, body=write_off, extra_body=extra_body
@@ -461,6 +535,13 @@ async def update_address(
     """Update the address of an invoice.
 
     Scope: ZohoSubscriptions.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADDRESS, ids=(invoice_id,), query=extra_query, body=address, extra_body=extra_body
@@ -491,6 +572,13 @@ async def add_custom_fields(
     Requires ``custom_fields``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        custom_fields: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CUSTOM_FIELDS,
@@ -525,6 +613,13 @@ async def apply_multiple_credits(
     Requires ``apply_creditnotes``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        multiple_credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_MULTIPLE_CREDITS,
@@ -559,6 +654,13 @@ async def add_items_to_pending(
     """Add line items to a pending invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        items_to_pending: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ITEMS_TO_PENDING,
@@ -590,6 +692,12 @@ async def delete_items_from_pending(
     """Delete line items from a pending invoice.
 
     Scope: ZohoSubscriptions.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ITEMS_FROM_PENDING, ids=(invoice_id, item_id), query=extra_query)
 
@@ -619,6 +727,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -647,5 +762,33 @@ async def cancel_write_off(
     Other Zoho pages give the path ``/invoices/{invoice_id}/writeoff/cancel``.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Billing: ``zoho.billing.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    convert_to_open = bound(convert_to_open)
+    void = bound(void)
+    email = bound(email)
+    collect_charge = bound(collect_charge)
+    write_off = bound(write_off)
+    update_address = bound(update_address)
+    add_custom_fields = bound(add_custom_fields)
+    apply_multiple_credits = bound(apply_multiple_credits)
+    add_items_to_pending = bound(add_items_to_pending)
+    delete_items_from_pending = bound(delete_items_from_pending)
+    add_attachment = bound(add_attachment)
+    cancel_write_off = bound(cancel_write_off)

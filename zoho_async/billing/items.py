@@ -17,6 +17,7 @@ from zoho_async.billing.types.items import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -25,6 +26,7 @@ __all__ = [
     "ItemInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "create",
     "delete",
     "get",
@@ -67,6 +69,12 @@ async def create(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoSubscriptions.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
@@ -109,6 +117,30 @@ def list(
     """List items.
 
     Scope: ZohoSubscriptions.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        name: Filter: name of the item. At most 100 characters.
+        name_startswith: Filter: ``name`` starts with this text. At most 100 characters.
+        name_contains: Filter: ``name`` contains this text. At most 100 characters.
+        description: Filter: description of the item. At most 100 characters.
+        description_startswith: Filter: ``description`` starts with this text. At most 100
+            characters.
+        description_contains: Filter: ``description`` contains this text. At most 100 characters.
+        rate: Filter: price per unit, in the document's currency.
+        rate_less_than: Filter: ``rate`` is less than this.
+        rate_less_equals: Filter: ``rate`` is at most this.
+        rate_greater_than: Filter: ``rate`` is more than this.
+        rate_greater_equals: Filter: ``rate`` is at least this.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``name``, ``rate``, ``tax_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -163,6 +195,13 @@ async def update(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoSubscriptions.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
@@ -188,6 +227,11 @@ async def get(
     """Get one item with all its fields.
 
     Scope: ZohoSubscriptions.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(item_id,), query=extra_query)
 
@@ -209,6 +253,11 @@ async def delete(
     """Delete an item.
 
     Scope: ZohoSubscriptions.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(item_id,), query=extra_query)
 
@@ -230,6 +279,11 @@ async def mark_as_active(
     """Mark an item as active.
 
     Scope: ZohoSubscriptions.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(item_id,), query=extra_query)
 
@@ -251,5 +305,22 @@ async def mark_as_inactive(
     """Mark an item as inactive.
 
     Scope: ZohoSubscriptions.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Billing: ``zoho.billing.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -15,6 +15,7 @@ from zoho_async.billing.types.payments import (
     PaymentInvoiceInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "PaymentInput",
     "PaymentInvoice",
     "PaymentInvoiceInput",
+    "PaymentsResource",
     "create",
     "delete",
     "get",
@@ -63,6 +65,12 @@ async def create(
     Requires ``customer_id``, ``payment_mode`` and ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=payment, extra_body=extra_body)
 
@@ -86,6 +94,11 @@ async def get(
     """Get one payment with all its fields.
 
     Scope: ZohoSubscriptions.payments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(payment_id,), query=extra_query)
 
@@ -116,6 +129,13 @@ async def update(
     Requires ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoSubscriptions.payments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(payment_id,), query=extra_query, body=payment, extra_body=extra_body
@@ -139,5 +159,19 @@ async def delete(
     """Delete a payment.
 
     Scope: ZohoSubscriptions.payments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
+
+
+class PaymentsResource(Resource):
+    """Payments of Zoho Billing: ``zoho.billing.payments``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)

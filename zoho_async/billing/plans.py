@@ -18,6 +18,7 @@ from zoho_async.billing.types.plans import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "PlanItemTaxPreference",
     "PlanItemTaxPreferenceInput",
     "PlanPriceBracket",
+    "PlansResource",
     "create",
     "delete",
     "get",
@@ -71,6 +73,12 @@ async def create(
     Requires ``plan_code``, ``name``, ``recurring_price``, ``interval`` and ``product_id``.
 
     Scope: ZohoSubscriptions.plans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        plan: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=plan, extra_body=extra_body)
 
@@ -99,6 +107,14 @@ def list(
     """List plans.
 
     Scope: ZohoSubscriptions.plans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        product_id: Filter: id of the product.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -132,6 +148,11 @@ async def get(
     """Get one plan with all its fields.
 
     Scope: ZohoSubscriptions.plans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        plan_code: Code of the plan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(plan_code,), query=extra_query)
 
@@ -162,6 +183,13 @@ async def update(
     Requires ``plan_code``, ``name``, ``recurring_price`` and ``interval``.
 
     Scope: ZohoSubscriptions.plans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        plan_code: Code of the plan.
+        plan: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(plan_code,), query=extra_query, body=plan, extra_body=extra_body
@@ -185,6 +213,11 @@ async def delete(
     """Delete a plan.
 
     Scope: ZohoSubscriptions.plans.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        plan_code: Code of the plan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(plan_code,), query=extra_query)
 
@@ -206,6 +239,11 @@ async def mark_as_active(
     """Mark a plan as active.
 
     Scope: ZohoSubscriptions.plans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        plan_code: Code of the plan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(plan_code,), query=extra_query)
 
@@ -227,5 +265,22 @@ async def mark_as_inactive(
     """Mark a plan as inactive.
 
     Scope: ZohoSubscriptions.plans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        plan_code: Code of the plan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(plan_code,), query=extra_query)
+
+
+class PlansResource(Resource):
+    """Plans of Zoho Billing: ``zoho.billing.plans``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from zoho_async.billing.types.products import Product, ProductInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Product",
     "ProductInput",
+    "ProductsResource",
     "create",
     "delete",
     "get",
@@ -58,6 +60,12 @@ async def create(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=product, extra_body=extra_body)
 
@@ -84,6 +92,12 @@ def list(
     """List products.
 
     Scope: ZohoSubscriptions.products.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -107,6 +121,11 @@ async def get(
     """Get one product with all its fields.
 
     Scope: ZohoSubscriptions.products.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(product_id,), query=extra_query)
 
@@ -137,6 +156,13 @@ async def update(
     Requires ``name``.
 
     Scope: ZohoSubscriptions.products.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        product: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(product_id,), query=extra_query, body=product, extra_body=extra_body
@@ -160,6 +186,11 @@ async def delete(
     """Delete a product.
 
     Scope: ZohoSubscriptions.products.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(product_id,), query=extra_query)
 
@@ -181,6 +212,11 @@ async def mark_as_active(
     """Mark a product as active.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(product_id,), query=extra_query)
 
@@ -202,5 +238,22 @@ async def mark_as_inactive(
     """Mark a product as inactive.
 
     Scope: ZohoSubscriptions.products.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        product_id: Id of the product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(product_id,), query=extra_query)
+
+
+class ProductsResource(Resource):
+    """Products of Zoho Billing: ``zoho.billing.products``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

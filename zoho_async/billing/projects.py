@@ -26,6 +26,7 @@ from zoho_async.billing.types.projects import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -44,6 +45,7 @@ __all__ = [
     "ProjectUserInput",
     "ProjectUsers",
     "ProjectUsersInput",
+    "ProjectsResource",
     "activate",
     "add_comment",
     "add_users",
@@ -103,6 +105,12 @@ async def create(
     Requires ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
@@ -137,6 +145,18 @@ def list(
     iteration can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``project_name``, ``customer_name``, ``rate``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -179,6 +199,13 @@ async def update(
     Requires ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
@@ -204,6 +231,11 @@ async def get(
     """Get one project with all its fields.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(project_id,), query=extra_query)
 
@@ -225,6 +257,11 @@ async def delete(
     """Delete a project.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id,), query=extra_query)
 
@@ -246,6 +283,11 @@ async def activate(
     """Activate a project.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ACTIVATE, ids=(project_id,), query=extra_query)
 
@@ -267,6 +309,11 @@ async def deactivate(
     """Deactivate a project.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DEACTIVATE, ids=(project_id,), query=extra_query)
 
@@ -297,6 +344,13 @@ async def clone(
     Requires ``project_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        clone: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
@@ -327,6 +381,13 @@ async def add_users(
     Requires ``user_id``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        users: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_USERS, ids=(project_id,), query=extra_query, body=users, extra_body=extra_body
@@ -356,6 +417,13 @@ def list_users(
     """List the users of a project.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -389,6 +457,13 @@ async def invite_user(
     Requires ``user_name`` and ``email``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        invite_user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
@@ -418,6 +493,14 @@ async def update_user(
     """Update a user of a project.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
@@ -447,6 +530,12 @@ async def get_user(
     """Get a user of a project.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -472,6 +561,12 @@ async def delete_user(
     """Delete a user from a project.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -500,6 +595,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -529,6 +631,13 @@ def list_comments(
     """List the comments of a project.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -559,6 +668,12 @@ async def delete_comment(
     """Delete a comment from a project.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(project_id, comment_id), query=extra_query)
 
@@ -592,6 +707,16 @@ def list_invoices(
     iteration can be missed.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        sort_column: Field by which to sort. Values: ``invoice_number``, ``date``, ``total``,
+            ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -605,3 +730,26 @@ def list_invoices(
             **(extra_query or {}),
         },
     )
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Billing: ``zoho.billing.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    activate = bound(activate)
+    deactivate = bound(deactivate)
+    clone = bound(clone)
+    add_users = bound(add_users)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)

@@ -26,6 +26,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -43,6 +44,7 @@ __all__ = [
     "QuoteProject",
     "QuoteTemplate",
     "QuoteToContact",
+    "QuotesResource",
     "add_comment",
     "bulk_email",
     "create",
@@ -102,6 +104,15 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        quote: The fields to send.
+        send: Whether to send the quote by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -138,6 +149,13 @@ def list(
     """List quotes.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        zcrm_potential_id: Filter: id of the Zoho CRM potential.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -178,6 +196,15 @@ async def update(
     Requires ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        quote: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -210,6 +237,11 @@ async def get(
     """Get one quote with all its fields.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(estimate_id,), query={"accept": "json", **(extra_query or {})}
@@ -234,6 +266,11 @@ def get_pdf(
     """Get a quote as a PDF.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -258,6 +295,11 @@ def get_html(
     """Get a quote as HTML.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
@@ -281,6 +323,11 @@ async def delete(
     """Delete a quote.
 
     Scope: ZohoSubscriptions.quotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(estimate_id,), query=extra_query)
 
@@ -302,6 +349,11 @@ async def mark_as_sent(
     """Mark a quote as sent.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(estimate_id,), query=extra_query)
 
@@ -323,6 +375,11 @@ async def mark_as_accepted(
     """Mark a quote as accepted.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACCEPTED, ids=(estimate_id,), query=extra_query)
 
@@ -344,6 +401,11 @@ async def mark_as_declined(
     """Mark a quote as declined.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DECLINED, ids=(estimate_id,), query=extra_query)
 
@@ -373,6 +435,14 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email: The fields to send.
+        attachments: Attached files.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -405,6 +475,12 @@ async def get_email_content(
     """Get the email that Zoho proposes for a quote.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email_template_id: Id of the email template. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL_CONTENT,
@@ -436,6 +512,11 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_EMAIL, query={"estimate_ids": estimate_ids, **(extra_query or {})})
 
@@ -464,6 +545,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF,
@@ -496,6 +582,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF,
@@ -525,6 +616,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -550,6 +645,12 @@ async def update_template(
     """Choose the template of a quote.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(estimate_id, template_id), query=extra_query)
 
@@ -577,6 +678,13 @@ def list_comments(
     """List the comments of a quote.
 
     Scope: ZohoSubscriptions.quotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -608,6 +716,13 @@ async def add_comment(
     """Add a comment to a quote.
 
     Scope: ZohoSubscriptions.quotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -639,6 +754,14 @@ async def update_comment(
     """Update a comment of a quote.
 
     Scope: ZohoSubscriptions.quotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -670,5 +793,37 @@ async def delete_comment(
     """Delete a comment from a quote.
 
     Scope: ZohoSubscriptions.quotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(estimate_id, comment_id), query=extra_query)
+
+
+class QuotesResource(Resource):
+    """Quotes of Zoho Billing: ``zoho.billing.quotes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    mark_as_accepted = bound(mark_as_accepted)
+    mark_as_declined = bound(mark_as_declined)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    bulk_email = bound(bulk_email)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

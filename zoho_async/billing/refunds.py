@@ -15,6 +15,7 @@ from zoho_async.billing.types.refunds import (
     RefundPaymentInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RefundCreditNote",
     "RefundCreditNoteInput",
     "RefundPaymentInput",
+    "RefundsResource",
     "get_details",
     "refund_credit_note",
     "refund_payment",
@@ -62,6 +64,13 @@ async def refund_credit_note(
     Requires ``amount``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        credit_note: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REFUND_CREDIT_NOTE,
@@ -98,6 +107,13 @@ async def refund_payment(
     Requires ``amount``.
 
     Scope: ZohoSubscriptions.payments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REFUND_PAYMENT, ids=(payment_id,), query=extra_query, body=payment, extra_body=extra_body
@@ -123,5 +139,18 @@ async def get_details(
     """Get the details of a refund.
 
     Scope: ZohoSubscriptions.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DETAILS, ids=(refund_id,), query=extra_query)
+
+
+class RefundsResource(Resource):
+    """Refunds of Zoho Billing: ``zoho.billing.refunds``."""
+
+    refund_credit_note = bound(refund_credit_note)
+    refund_payment = bound(refund_payment)
+    get_details = bound(get_details)

@@ -16,6 +16,7 @@ from zoho_async.billing.types.settings import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SettingTax",
     "SettingTaxAuthority",
     "SettingTaxExemption",
+    "SettingsResource",
     "get_churn_message_preferences",
     "list_tax_authorities",
     "list_tax_exemptions",
@@ -60,6 +62,12 @@ def list_taxes(
     """List taxes.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_TAXES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -88,6 +96,12 @@ def list_tax_exemptions(
     """List tax exemptions.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -118,6 +132,12 @@ def list_tax_authorities(
     """List tax authorities.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -144,5 +164,18 @@ async def get_churn_message_preferences(
     """Get the messages that are shown when customers cancel.
 
     Scope: ZohoSubscriptions.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CHURN_MESSAGE_PREFERENCES, query=extra_query)
+
+
+class SettingsResource(Resource):
+    """Settings of Zoho Billing: ``zoho.billing.settings``."""
+
+    list_taxes = bound(list_taxes)
+    list_tax_exemptions = bound(list_tax_exemptions)
+    list_tax_authorities = bound(list_tax_authorities)
+    get_churn_message_preferences = bound(get_churn_message_preferences)

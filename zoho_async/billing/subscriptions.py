@@ -60,6 +60,7 @@ from zoho_async.billing.types.subscriptions import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -113,6 +114,7 @@ __all__ = [
     "SubscriptionSalesPersonInput",
     "SubscriptionShippingAddress",
     "SubscriptionShippingAddressInput",
+    "SubscriptionsResource",
     "add_charge",
     "add_contact_person",
     "add_note",
@@ -172,6 +174,12 @@ async def create(
     Requires ``customer``, ``customer_id``, ``card_id``, ``plan`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=subscription, extra_body=extra_body)
 
@@ -199,6 +207,13 @@ def list(
     """List subscriptions.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -226,6 +241,11 @@ async def get(
     """Get one subscription with all its fields.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(subscription_id,), query=extra_query)
 
@@ -256,6 +276,13 @@ async def update(
     Requires ``card_id``, ``plan``, ``customer_id`` and ``account_id``.
 
     Scope: ZohoSubscriptions.subscriptions.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        subscription: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(subscription_id,), query=extra_query, body=subscription, extra_body=extra_body
@@ -279,6 +306,11 @@ async def delete(
     """Delete a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(subscription_id,), query=extra_query)
 
@@ -306,6 +338,12 @@ async def cancel(
     """Cancel a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        cancel_at_end: Whether to cancel at the end of the term instead of now.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CANCEL,
@@ -333,6 +371,11 @@ async def reactivate(
     """Reactivate a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REACTIVATE, ids=(subscription_id,), query=extra_query)
 
@@ -356,6 +399,11 @@ async def get_scheduled_changes(
     """Get the scheduled changes of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SCHEDULED_CHANGES, ids=(subscription_id,), query=extra_query)
 
@@ -383,6 +431,13 @@ def list_activities(
     """List the activities of a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -418,6 +473,13 @@ async def buy_one_time_addon(
     Requires ``addons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        buy_one_time_addon: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BUY_ONE_TIME_ADDON,
@@ -449,6 +511,12 @@ async def associate_coupon(
     """Apply a coupon to a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        coupon_code: Code of the coupon.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ASSOCIATE_COUPON, ids=(subscription_id, coupon_code), query=extra_query)
 
@@ -470,6 +538,11 @@ async def remove_coupon(
     """Remove the coupon from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_COUPON, ids=(subscription_id,), query=extra_query)
 
@@ -500,6 +573,13 @@ async def update_card(
     Requires ``card_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD, ids=(subscription_id,), query=extra_query, body=card, extra_body=extra_body
@@ -523,6 +603,11 @@ async def remove_card(
     """Remove the card from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_CARD, ids=(subscription_id,), query=extra_query)
 
@@ -553,6 +638,13 @@ async def add_charge(
     Requires ``amount``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        charge: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CHARGE, ids=(subscription_id,), query=extra_query, body=charge, extra_body=extra_body
@@ -585,6 +677,13 @@ async def add_contact_person(
     Requires ``contactpersons``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        add_contact_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CONTACT_PERSON,
@@ -621,6 +720,13 @@ async def postpone_renewal(
     Requires ``renewal_at``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        postpone_renewal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _POSTPONE_RENEWAL,
@@ -656,6 +762,14 @@ async def update_line_item_description(
     Requires ``description``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        plan_or_addon_code: Code of the plan or add-on.
+        line_item_description: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_LINE_ITEM_DESCRIPTION,
@@ -692,6 +806,13 @@ async def update_collection_mode(
     Requires ``auto_collect``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        collection_mode: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COLLECTION_MODE,
@@ -728,6 +849,13 @@ async def update_reference(
     Requires ``reference_id``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        reference: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFERENCE,
@@ -764,6 +892,13 @@ async def update_sales_person(
     Requires ``salesperson_id`` and ``salesperson_name``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        sales_person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SALES_PERSON,
@@ -799,6 +934,13 @@ async def update_custom_fields(
     Requires ``custom_fields``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        custom_fields: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS,
@@ -832,6 +974,13 @@ async def add_note(
     """Add a note to a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        note: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_NOTE, ids=(subscription_id,), query=extra_query, body=note, extra_body=extra_body
@@ -859,5 +1008,40 @@ async def delete_note(
     """Delete a note from a subscription.
 
     Scope: ZohoSubscriptions.subscriptions.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        subscription_id: Id of the subscription.
+        note_id: Id of the note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_NOTE, ids=(subscription_id, note_id), query=extra_query)
+
+
+class SubscriptionsResource(Resource):
+    """Subscriptions of Zoho Billing: ``zoho.billing.subscriptions``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    cancel = bound(cancel)
+    reactivate = bound(reactivate)
+    get_scheduled_changes = bound(get_scheduled_changes)
+    list_activities = bound(list_activities)
+    buy_one_time_addon = bound(buy_one_time_addon)
+    associate_coupon = bound(associate_coupon)
+    remove_coupon = bound(remove_coupon)
+    update_card = bound(update_card)
+    remove_card = bound(remove_card)
+    add_charge = bound(add_charge)
+    add_contact_person = bound(add_contact_person)
+    postpone_renewal = bound(postpone_renewal)
+    update_line_item_description = bound(update_line_item_description)
+    update_collection_mode = bound(update_collection_mode)
+    update_reference = bound(update_reference)
+    update_sales_person = bound(update_sales_person)
+    update_custom_fields = bound(update_custom_fields)
+    add_note = bound(add_note)
+    delete_note = bound(delete_note)

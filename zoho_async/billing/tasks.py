@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from zoho_async.billing.types.tasks import Task, TaskInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Task",
     "TaskInput",
+    "TasksResource",
     "create",
     "delete",
     "get",
@@ -57,6 +59,13 @@ async def create(
     Requires ``task_name``.
 
     Scope: ZohoSubscriptions.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
@@ -86,6 +95,13 @@ def list(
     """List tasks.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -122,6 +138,14 @@ async def update(
     Requires ``task_name``.
 
     Scope: ZohoSubscriptions.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
@@ -151,6 +175,12 @@ async def get(
     """Get one task with all its fields.
 
     Scope: ZohoSubscriptions.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(project_id, task_id), query=extra_query)
 
@@ -176,5 +206,21 @@ async def delete(
     """Delete a task.
 
     Scope: ZohoSubscriptions.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Billing: ``zoho.billing.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

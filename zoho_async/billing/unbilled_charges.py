@@ -22,6 +22,7 @@ from zoho_async.billing.types.unbilled_charges import (
     UnbilledChargeShippingAddress,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -38,6 +39,7 @@ __all__ = [
     "UnbilledChargeInvoiceShippingAddress",
     "UnbilledChargeItem",
     "UnbilledChargeShippingAddress",
+    "UnbilledChargesResource",
     "convert_to_invoice",
     "delete",
     "get",
@@ -70,6 +72,11 @@ async def get(
     """Get one unbilled charge with all its fields.
 
     Scope: ZohoSubscriptions.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(unbilled_charge_id,), query=extra_query)
 
@@ -91,6 +98,11 @@ async def delete(
     """Delete an unbilled charge.
 
     Scope: ZohoSubscriptions.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(unbilled_charge_id,), query=extra_query)
 
@@ -114,5 +126,18 @@ async def convert_to_invoice(
     """Convert an unbilled charge to an invoice.
 
     Scope: ZohoSubscriptions.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unbilled_charge_id: Id of the unbilled charge.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_INVOICE, ids=(unbilled_charge_id,), query=extra_query)
+
+
+class UnbilledChargesResource(Resource):
+    """Unbilled charges of Zoho Billing: ``zoho.billing.unbilled_charges``."""
+
+    get = bound(get)
+    delete = bound(delete)
+    convert_to_invoice = bound(convert_to_invoice)

@@ -20,6 +20,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -34,6 +35,7 @@ __all__ = [
     "BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput",
     "BankAccountStatement",
     "BankAccountStatementTransaction",
+    "BankAccountsResource",
     "add_bank_reconciliation_attachment",
     "bulk_get_overview",
     "create",
@@ -94,6 +96,12 @@ async def create(
     Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bank_account, extra_body=extra_body)
 
@@ -123,6 +131,17 @@ def list(
     """List bank accounts.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        sort_column: Field by which to sort. Values: ``account_name``, ``account_type``,
+            ``account_code``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -163,6 +182,13 @@ async def update(
     Requires ``account_name`` and ``account_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(account_id,), query=extra_query, body=bank_account, extra_body=extra_body
@@ -187,6 +213,11 @@ async def get(
     """Get one bank account with all its fields.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(account_id,), query=extra_query)
 
@@ -207,6 +238,11 @@ async def delete(
     """Delete a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(account_id,), query=extra_query)
 
@@ -227,6 +263,11 @@ async def mark_as_inactive(
     """Mark a bank account as inactive.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(account_id,), query=extra_query)
 
@@ -247,6 +288,11 @@ async def mark_as_active(
     """Mark a bank account as active.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(account_id,), query=extra_query)
 
@@ -273,6 +319,12 @@ async def import_bank_statements(
     Requires ``account_id`` and ``transactions``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        import_bank_statements: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_BANK_STATEMENTS,
@@ -300,6 +352,11 @@ async def get_last_imported_bank_statement(
     """Get the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_LAST_IMPORTED_BANK_STATEMENT, ids=(account_id,), query=extra_query)
 
@@ -324,6 +381,12 @@ async def delete_last_imported_bank_statement(
     """Delete the last imported bank statement of a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        statement_id: Id of the statement.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_LAST_IMPORTED_BANK_STATEMENT, ids=(account_id, statement_id), query=extra_query
@@ -348,6 +411,11 @@ async def get_bank_reconciliations(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_RECONCILIATIONS, ids=(account_id,), query=extra_query)
 
@@ -373,6 +441,13 @@ async def create_bank_reconciliation(
     """Create a bank reconciliation for a bank account.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bank_reconciliation: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_BANK_RECONCILIATION,
@@ -405,6 +480,12 @@ async def get_bank_reconciliation(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_BANK_RECONCILIATION, ids=(account_id, reconciliation_id), query=extra_query
@@ -433,6 +514,14 @@ async def update_bank_reconciliation(
     """Update a bank reconciliation of a bank account.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        bank_reconciliation: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BANK_RECONCILIATION,
@@ -463,6 +552,12 @@ async def delete_bank_reconciliation(
     """Delete a bank reconciliation from a bank account.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_RECONCILIATION, ids=(account_id, reconciliation_id), query=extra_query
@@ -491,6 +586,14 @@ async def save_bank_reconciliation_draft(
     """Save a bank reconciliation as a draft.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        save_bank_reconciliation_draft: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SAVE_BANK_RECONCILIATION_DRAFT,
@@ -525,6 +628,14 @@ async def add_bank_reconciliation_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_BANK_RECONCILIATION_ATTACHMENT,
@@ -556,6 +667,13 @@ def get_bank_reconciliation_document(
     """Get a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_BANK_RECONCILIATION_DOCUMENT,
@@ -585,6 +703,13 @@ async def delete_bank_reconciliation_document(
     """Delete a document of a bank reconciliation.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        reconciliation_id: Id of the reconciliation.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_RECONCILIATION_DOCUMENT,
@@ -611,6 +736,10 @@ async def get_all_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_BALANCES, query=extra_query)
 
@@ -633,6 +762,10 @@ async def bulk_get_overview(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_GET_OVERVIEW, query=extra_query)
 
@@ -655,6 +788,11 @@ async def get_balance(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BALANCE, ids=(account_id,), query=extra_query)
 
@@ -677,6 +815,11 @@ async def get_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BALANCES, ids=(account_id,), query=extra_query)
 
@@ -699,6 +842,11 @@ async def get_insights(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INSIGHTS, ids=(account_id,), query=extra_query)
 
@@ -721,6 +869,11 @@ async def get_overview(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_OVERVIEW, ids=(account_id,), query=extra_query)
 
@@ -743,6 +896,11 @@ async def get_statement_summary(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENT_SUMMARY, ids=(account_id,), query=extra_query)
 
@@ -765,6 +923,11 @@ async def get_subaccounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SUBACCOUNTS, ids=(account_id,), query=extra_query)
 
@@ -787,6 +950,11 @@ async def get_statements(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENTS, ids=(account_id,), query=extra_query)
 
@@ -809,6 +977,11 @@ async def get_unreviewed_bank_statements(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNREVIEWED_BANK_STATEMENTS, ids=(account_id,), query=extra_query)
 
@@ -831,6 +1004,11 @@ async def get_transactions(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TRANSACTIONS, ids=(account_id,), query=extra_query)
 
@@ -853,6 +1031,11 @@ async def get_preferences(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PREFERENCES, ids=(account_id,), query=extra_query)
 
@@ -873,6 +1056,11 @@ async def update_preferences(
     """Update the preferences of a bank account.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_PREFERENCES, ids=(account_id,), query=extra_query)
 
@@ -895,5 +1083,47 @@ async def get_bank_statement_import_encryption_key(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY, query=extra_query)
+
+
+class BankAccountsResource(Resource):
+    """Bank accounts of Zoho Books: ``zoho.books.bank_accounts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_active = bound(mark_as_active)
+    import_bank_statements = bound(import_bank_statements)
+    get_last_imported_bank_statement = bound(get_last_imported_bank_statement)
+    delete_last_imported_bank_statement = bound(delete_last_imported_bank_statement)
+    get_bank_reconciliations = bound(get_bank_reconciliations)
+    create_bank_reconciliation = bound(create_bank_reconciliation)
+    get_bank_reconciliation = bound(get_bank_reconciliation)
+    update_bank_reconciliation = bound(update_bank_reconciliation)
+    delete_bank_reconciliation = bound(delete_bank_reconciliation)
+    save_bank_reconciliation_draft = bound(save_bank_reconciliation_draft)
+    add_bank_reconciliation_attachment = bound(add_bank_reconciliation_attachment)
+    get_bank_reconciliation_document = bound(get_bank_reconciliation_document)
+    delete_bank_reconciliation_document = bound(delete_bank_reconciliation_document)
+    get_all_balances = bound(get_all_balances)
+    bulk_get_overview = bound(bulk_get_overview)
+    get_balance = bound(get_balance)
+    get_balances = bound(get_balances)
+    get_insights = bound(get_insights)
+    get_overview = bound(get_overview)
+    get_statement_summary = bound(get_statement_summary)
+    get_subaccounts = bound(get_subaccounts)
+    get_statements = bound(get_statements)
+    get_unreviewed_bank_statements = bound(get_unreviewed_bank_statements)
+    get_transactions = bound(get_transactions)
+    get_preferences = bound(get_preferences)
+    update_preferences = bound(update_preferences)
+    get_bank_statement_import_encryption_key = bound(get_bank_statement_import_encryption_key)

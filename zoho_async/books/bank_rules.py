@@ -15,6 +15,7 @@ from zoho_async.books.types.bank_rules import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "BankRuleInput",
     "BankRuleMatchFilterInput",
     "BankRuleTargetAccount",
+    "BankRulesResource",
     "bulk_delete",
     "bulk_update",
     "create",
@@ -65,6 +67,12 @@ def list(
     """List bank rules.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -95,6 +103,12 @@ async def create(
     ``record_as``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_rule: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bank_rule, extra_body=extra_body)
 
@@ -113,6 +127,10 @@ async def bulk_update(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Update several bank rules.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UPDATE, query=extra_query)
 
@@ -133,6 +151,11 @@ async def bulk_delete(
     """Delete several bank rules.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_ids: Ids of the rules. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"rule_ids": rule_ids, **(extra_query or {})})
 
@@ -154,6 +177,11 @@ async def get(
     """Get one bank rule with all its fields.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(rule_id,), query=extra_query)
 
@@ -184,6 +212,13 @@ async def update(
     ``record_as``.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        bank_rule: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(rule_id,), query=extra_query, body=bank_rule, extra_body=extra_body
@@ -206,6 +241,11 @@ async def delete(
     """Delete a bank rule.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        rule_id: Id of the rule.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(rule_id,), query=extra_query)
 
@@ -224,6 +264,10 @@ async def reorder(zoho: Session, *, extra_query: Mapping[str, object] | None = N
     """Reorder a bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REORDER, query=extra_query)
 
@@ -242,6 +286,10 @@ async def skip_suggested(zoho: Session, *, extra_query: Mapping[str, object] | N
     """Skip a suggested bank rule.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SKIP_SUGGESTED, query=extra_query)
 
@@ -264,6 +312,10 @@ async def get_match_filters(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_MATCH_FILTERS, query=extra_query)
 
@@ -288,6 +340,12 @@ async def create_match_filter(
     """Create a match filter.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_MATCH_FILTER, query=extra_query, body=match_filter, extra_body=extra_body
@@ -315,6 +373,13 @@ async def update_match_filter(
     """Update a match filter.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter_id: Id of the match filter.
+        match_filter: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_MATCH_FILTER,
@@ -341,5 +406,28 @@ async def delete_match_filter(
     """Delete a match filter.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        match_filter_id: Id of the match filter.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_MATCH_FILTER, ids=(match_filter_id,), query=extra_query)
+
+
+class BankRulesResource(Resource):
+    """Bank rules of Zoho Books: ``zoho.books.bank_rules``."""
+
+    list = bound(list)
+    create = bound(create)
+    bulk_update = bound(bulk_update)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    reorder = bound(reorder)
+    skip_suggested = bound(skip_suggested)
+    get_match_filters = bound(get_match_filters)
+    create_match_filter = bound(create_match_filter)
+    update_match_filter = bound(update_match_filter)
+    delete_match_filter = bound(delete_match_filter)

@@ -35,6 +35,7 @@ from zoho_async.books.types.bank_transactions import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -64,6 +65,7 @@ __all__ = [
     "BankTransactionMatchTransactionsToBeMatchedInput",
     "BankTransactionMatchingTransaction",
     "BankTransactionToAccountTagInput",
+    "BankTransactionsResource",
     "categorize",
     "categorize_as_credit_note_refunds",
     "categorize_as_customer_payment",
@@ -130,6 +132,12 @@ async def create(
     Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_transaction: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bank_transaction, extra_body=extra_body)
 
@@ -171,6 +179,31 @@ def list(
     """List bank transactions.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Filter: id of the account in the chart of accounts.
+        transaction_type: Filter: type of the transaction. Values: ``sales_without_invoices``,
+            ``expense_refund``, ``owner_drawings``, ``owner_contribution``, ``interest_income``,
+            ``other_income``, ``expense``, ``deposit``.
+        date: Filter: date of the bank transaction.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        amount: Filter: amount, in the document's currency.
+        amount_start: Filter: ``amount`` is at least this.
+        amount_end: Filter: ``amount`` is at most this.
+        status: Filter: status of the bank transaction.
+        reference_number: Filter: reference number of the bank transaction.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Uncategorized``, ``Status.Categorized``, ``Status.ManuallyAdded``,
+            ``Status.Excluded``, ``Status.Matched``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        transaction_status: Filter: status of the transaction.
+        search_text: Filter: text that is searched in several fields.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -223,6 +256,13 @@ async def update(
     Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_transaction_id: Id of the bank transaction.
+        bank_transaction: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -254,6 +294,11 @@ async def get(
     """Get one bank transaction with all its fields.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_transaction_id: Id of the bank transaction.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(bank_transaction_id,), query=extra_query)
 
@@ -277,6 +322,11 @@ async def delete(
     """Delete a bank transaction.
 
     Scope: ZohoBooks.banking.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bank_transaction_id: Id of the bank transaction.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(bank_transaction_id,), query=extra_query)
 
@@ -311,6 +361,21 @@ def list_matching(
     """List the transactions that can match a bank transaction.
 
     Scope: ZohoBooks.banking.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        transaction_type: Filter: type of the transaction.
+        date_after: Filter: ``date`` is after this day.
+        date_before: Filter: ``date`` is before this day.
+        amount_start: Filter: ``amount`` is at least this.
+        amount_end: Filter: ``amount`` is at most this.
+        contact: Whether to return the contact.
+        reference_number: Filter: reference number of the bank transaction.
+        show_all_transactions: Whether to return all transactions.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -354,6 +419,14 @@ async def match(
     """Match a bank transaction with other transactions.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        match: The fields to send.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _MATCH,
@@ -384,6 +457,12 @@ async def unmatch(
     """Unmatch a bank transaction.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UNMATCH, ids=(transaction_id,), query={"account_id": account_id, **(extra_query or {})}
@@ -410,6 +489,12 @@ async def exclude(
     """Exclude a bank transaction.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _EXCLUDE, ids=(transaction_id,), query={"account_id": account_id, **(extra_query or {})}
@@ -436,6 +521,12 @@ async def restore(
     """Restore a bank transaction.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _RESTORE, ids=(transaction_id,), query={"account_id": account_id, **(extra_query or {})}
@@ -465,6 +556,13 @@ async def categorize(
     Requires ``transaction_type``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        bank_transaction: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE,
@@ -499,6 +597,16 @@ async def categorize_as_expense(
     """Categorize a bank transaction as an expense.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        categorize_as_expense: The fields to send.
+        doc: Document to attach.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_EXPENSE,
@@ -534,6 +642,12 @@ async def uncategorize(
     """Uncategorize a bank transaction.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UNCATEGORIZE,
@@ -563,6 +677,13 @@ async def categorize_as_vendor_payment(
     """Categorize a bank transaction as a vendor payment.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        categorize_as_vendor_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_VENDOR_PAYMENT,
@@ -594,6 +715,13 @@ async def categorize_as_customer_payment(
     """Categorize a bank transaction as a customer payment.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        categorize_as_customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_CUSTOMER_PAYMENT,
@@ -627,6 +755,13 @@ async def categorize_as_credit_note_refunds(
     Requires ``creditnote_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        categorize_as_credit_note_refunds: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_CREDIT_NOTE_REFUNDS,
@@ -660,6 +795,13 @@ async def categorize_as_vendor_credit_refunds(
     Requires ``vendor_credit_id`` and ``date``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        categorize_as_vendor_credit_refunds: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_VENDOR_CREDIT_REFUNDS,
@@ -693,6 +835,13 @@ async def categorize_as_payment_refund(
     Requires ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        statement_line_id: Id of the statement line.
+        categorize_as_payment_refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_PAYMENT_REFUND,
@@ -726,6 +875,13 @@ async def categorize_as_vendor_payment_refund(
     Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.banking.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        statement_line_id: Id of the statement line.
+        categorize_as_vendor_payment_refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CATEGORIZE_AS_VENDOR_PAYMENT_REFUND,
@@ -734,3 +890,27 @@ async def categorize_as_vendor_payment_refund(
         body=categorize_as_vendor_payment_refund,
         extra_body=extra_body,
     )
+
+
+class BankTransactionsResource(Resource):
+    """Bank transactions of Zoho Books: ``zoho.books.bank_transactions``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_matching = bound(list_matching)
+    match = bound(match)
+    unmatch = bound(unmatch)
+    exclude = bound(exclude)
+    restore = bound(restore)
+    categorize = bound(categorize)
+    categorize_as_expense = bound(categorize_as_expense)
+    uncategorize = bound(uncategorize)
+    categorize_as_vendor_payment = bound(categorize_as_vendor_payment)
+    categorize_as_customer_payment = bound(categorize_as_customer_payment)
+    categorize_as_credit_note_refunds = bound(categorize_as_credit_note_refunds)
+    categorize_as_vendor_credit_refunds = bound(categorize_as_vendor_credit_refunds)
+    categorize_as_payment_refund = bound(categorize_as_payment_refund)
+    categorize_as_vendor_payment_refund = bound(categorize_as_vendor_payment_refund)

@@ -18,6 +18,7 @@ from zoho_async.books.types.base_currency_adjustment import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "BaseCurrencyAdjustmentInput",
     "BaseCurrencyAdjustmentReevaluate",
     "BaseCurrencyAdjustmentReevaluateAccount",
+    "BaseCurrencyAdjustmentResource",
     "bulk_delete",
     "create",
     "delete",
@@ -75,6 +77,13 @@ async def create(
     Requires ``currency_id``, ``adjustment_date``, ``exchange_rate`` and ``notes``.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_ids: Ids of the accounts. Required.
+        base_currency_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -112,6 +121,18 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Date.All``, ``Date.Today``,
+            ``Date.ThisWeek``, ``Date.ThisMonth``, ``Date.ThisQuarter``, ``Date.ThisYear``.
+        sort_column: Field by which to sort. Values: ``adjustment_date``, ``exchange_rate``,
+            ``currency_code``, ``debit_or_credit``, ``gain_or_loss``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -149,6 +170,11 @@ async def get(
     """Get one base currency adjustment with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -172,6 +198,11 @@ async def delete(
     """Delete a base currency adjustment.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -195,6 +226,11 @@ async def bulk_delete(
     """Delete several base currency adjustments.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_ids: Ids of the base currency adjustments. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE,
@@ -222,6 +258,11 @@ async def reevaluate(
     """Recalculate a base currency adjustment.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        base_currency_adjustment_id: Id of the base currency adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REEVALUATE, ids=(base_currency_adjustment_id,), query=extra_query)
 
@@ -249,6 +290,14 @@ async def get_accounts(
     """Get the accounts of a base currency adjustment.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency. Required.
+        adjustment_date: Adjustment date. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
+        notes: Notes on the base currency adjustment. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_ACCOUNTS,
@@ -288,6 +337,16 @@ def list_contacts(
     """List contacts.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency. Required.
+        account_id: Id of the account in the chart of accounts. Required.
+        adjustment_date: Adjustment date. Required.
+        exchange_rate: Units of base currency for one unit of the document's currency. Required.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -302,3 +361,16 @@ def list_contacts(
             **(extra_query or {}),
         },
     )
+
+
+class BaseCurrencyAdjustmentResource(Resource):
+    """Base currency adjustments of Zoho Books: ``zoho.books.base_currency_adjustment``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    delete = bound(delete)
+    bulk_delete = bound(bulk_delete)
+    reevaluate = bound(reevaluate)
+    get_accounts = bound(get_accounts)
+    list_contacts = bound(list_contacts)

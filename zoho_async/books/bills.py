@@ -38,6 +38,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -64,6 +65,7 @@ __all__ = [
     "BillPurchaseOrder",
     "BillReverseChargeVatSummary",
     "BillVendorCredit",
+    "BillsResource",
     "add_attachment",
     "add_comment",
     "apply_credits",
@@ -191,6 +193,13 @@ async def create(
     MB.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill: The fields to send.
+        attachment: File to attach.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -273,6 +282,75 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_number: Filter: number of the bill.
+        bill_number_startswith: Filter: ``bill_number`` starts with this text.
+        bill_number_contains: Filter: ``bill_number`` contains this text.
+        reference_number: Filter: reference number of the bill.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the bill.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        due_date: Filter: date on which payment is due.
+        due_date_start: Filter: ``due_date`` is on or after this day.
+        due_date_end: Filter: ``due_date`` is on or before this day.
+        due_date_before: Filter: ``due_date`` is before this day.
+        due_date_after: Filter: ``due_date`` is after this day.
+        created_date: Filter: date of creation.
+        created_date_start: Filter: ``created_date`` is on or after this day.
+        created_date_end: Filter: ``created_date`` is on or before this day.
+        status: Filter: status of the bill. Values: ``paid``, ``open``, ``overdue``, ``void``,
+            ``partially_paid``, ``unpaid``, ``draft``, ``pending_approval``, ``approval_overdue``,
+            ``my_approvals``, ``rejected``, ``approved``.
+        description: Filter: description of the bill.
+        description_startswith: Filter: ``description`` starts with this text.
+        description_contains: Filter: ``description`` contains this text.
+        vendor_name: Filter: name of the vendor.
+        vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
+        vendor_name_contains: Filter: ``vendor_name`` contains this text.
+        total: Filter: total, in the document's currency.
+        vendor_id: Filter: id of the vendor.
+        project_id: Filter: id of the project.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        item_id: Filter: id of the item.
+        recurring_bill_id: Filter: id of the recurring bill.
+        purchaseorder_id: Filter: id of the purchase order.
+        last_modified_time: Returns only records changed since this time.
+        customer_id: Filter: id of the customer.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Paid``, ``Status.Open``, ``Status.Overdue``, ``Status.Void``,
+            ``Status.PartiallyPaid``, ``Status.Unpaid``, ``Status.Draft``, ``Status.Pending``,
+            ``Status.ApprovalOverdue``, ``Status.CreditNotes``, ``Status.MyApprovals``,
+            ``Status.Network``, ``Status.NetworkPending``, ``Status.EInvoicedBills``,
+            ``Status.EInvoicePendingBills``, ``Status.MSMEDueBills``, ``Status.TDSInvoices``,
+            ``Status.BBPSPendingApproval``, ``Status.BBPSAccepted``, ``Status.BBPSAcceptFailed``,
+            ``Status.BBPSRejected``, ``Status.BBPSRejectFailed``, ``Status.BBPSReturned``,
+            ``Status.BBPSReturnFailed``, ``Status.PMSAppliedBills``, ``Status.ViolatedBills``,
+            ``YetToBeReceived``, ``Received``, ``ExceptionList``, ``WithAttachment``,
+            ``WithoutAttachment``, ``Source.TallyConnector``, ``MissingAdvancedTrackingDetails``,
+            ``TDSCalculationExceptionList``, ``Type.All``, ``Type.Bills``, ``Type.SelfBilled``,
+            ``Type.MyRecentBills``.
+        search_text: Filter: text that is searched in several fields.
+        location_ids: Filter: ids of the locations.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``bill_number``, ``date``,
+            ``due_date``, ``total``, ``balance``, ``created_time``, ``last_modified_time``,
+            ``txn_value_date``, ``total_retention_amount``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -353,12 +431,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Bill:
-    """Update the bill whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the bill whose unique custom field ``key`` has ``value``, or create it if it does not
+    exist. Repeating the call does no harm.
 
     Requires ``vendor_id`` and ``bill_number``.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -402,6 +488,14 @@ async def update(
     MB.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        bill: The fields to send.
+        attachment: File to attach.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -432,6 +526,11 @@ async def get(
     """Get one bill with all its fields.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(bill_id,), query=extra_query)
 
@@ -453,6 +552,11 @@ async def delete(
     """Delete a bill.
 
     Scope: ZohoBooks.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(bill_id,), query=extra_query)
 
@@ -478,6 +582,12 @@ async def update_custom_fields(
     """Update the custom fields of a bill.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(bill_id,), query=extra_query, body=custom_fields
@@ -501,6 +611,11 @@ async def void(
     """Void a bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(bill_id,), query=extra_query)
 
@@ -522,6 +637,11 @@ async def mark_as_open(
     """Mark a bill as open.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(bill_id,), query=extra_query)
 
@@ -543,6 +663,11 @@ async def submit(
     """Submit a bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(bill_id,), query=extra_query)
 
@@ -564,6 +689,11 @@ async def approve(
     """Approve a bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(bill_id,), query=extra_query)
 
@@ -592,6 +722,13 @@ async def update_billing_address(
     """Update the billing address of a bill.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -625,6 +762,13 @@ def list_payments(
     """List the payments of a bill.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -656,6 +800,13 @@ async def apply_credits(
     """Apply credits to a bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS, ids=(bill_id,), query=extra_query, body=credits, extra_body=extra_body
@@ -683,6 +834,12 @@ async def delete_payment(
     """Delete a payment from a bill.
 
     Scope: ZohoBooks.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        bill_payment_id: Id of the bill payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(bill_id, bill_payment_id), query=extra_query)
 
@@ -709,6 +866,12 @@ def get_attachment(
     """Get the last attached file of a bill.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(bill_id,), query={"preview": preview, **(extra_query or {})}
@@ -739,6 +902,12 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT, ids=(bill_id,), query=extra_query, files={"attachment": attachment}
@@ -762,6 +931,11 @@ async def delete_attachment(
     """Delete the last attached file of a bill.
 
     Scope: ZohoBooks.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(bill_id,), query=extra_query)
 
@@ -789,6 +963,13 @@ def list_comments(
     """List the comments of a bill.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -824,6 +1005,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(bill_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -851,6 +1039,12 @@ async def delete_comment(
     """Delete a comment from a bill.
 
     Scope: ZohoBooks.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(bill_id, comment_id), query=extra_query)
 
@@ -875,8 +1069,40 @@ async def convert_purchase_order(
     """Get a draft bill made from purchase orders.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_ids: Ids of the purchase orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CONVERT_PURCHASE_ORDER,
         query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})},
     )
+
+
+class BillsResource(Resource):
+    """Bills of Zoho Books: ``zoho.books.bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    void = bound(void)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    update_billing_address = bound(update_billing_address)
+    list_payments = bound(list_payments)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    convert_purchase_order = bound(convert_purchase_order)

@@ -13,6 +13,7 @@ from zoho_async.books.types.chart_of_accounts import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -20,6 +21,7 @@ __all__ = [
     "ChartOfAccount",
     "ChartOfAccountInput",
     "ChartOfAccountTransaction",
+    "ChartOfAccountsResource",
     "bulk_delete",
     "bulk_mark_as_active",
     "bulk_mark_as_inactive",
@@ -105,6 +107,12 @@ async def create(
     """Create a chart of account.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        chart_of_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=chart_of_account, extra_body=extra_body)
 
@@ -147,6 +155,28 @@ def list(
     page.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        showbalance: Whether to return balances.
+        filter_by: Predefined filter, usually on the status. Values: ``AccountType.All``,
+            ``AccountType.Active``, ``AccountType.Inactive``, ``AccountType.Asset``,
+            ``AccountType.Liability``, ``AccountType.Equity``, ``AccountType.Income``,
+            ``AccountType.Expense``.
+        sort_column: Field by which to sort. Values: ``account_name``, ``account_type``,
+            ``account_code``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        account_id: Filter: id of the account in the chart of accounts.
+        account_code: Filter: code of the account in the chart of accounts.
+        account_code_contains: Filter: ``account_code`` contains this text.
+        account_name: Filter: name of the account in the chart of accounts.
+        account_name_contains: Filter: ``account_name`` contains this text.
+        search_text: Filter: text that is searched in several fields.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -194,6 +224,13 @@ async def update(
     """Update a chart of account; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        chart_of_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(account_id,), query=extra_query, body=chart_of_account, extra_body=extra_body
@@ -218,6 +255,11 @@ async def get(
     """Get one chart of account with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(account_id,), query=extra_query)
 
@@ -238,6 +280,11 @@ async def delete(
     """Delete a chart of account.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(account_id,), query=extra_query)
 
@@ -258,6 +305,11 @@ async def mark_as_active(
     """Mark a chart of account as active.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(account_id,), query=extra_query)
 
@@ -278,6 +330,11 @@ async def mark_as_inactive(
     """Mark a chart of account as inactive.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(account_id,), query=extra_query)
 
@@ -301,6 +358,11 @@ async def bulk_mark_as_active(
     """Mark several chart of accounts as active.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_ids: Ids of the accounts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_ACTIVE, query={"account_ids": account_ids, **(extra_query or {})}
@@ -326,6 +388,11 @@ async def bulk_mark_as_inactive(
     """Mark several chart of accounts as inactive.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_ids: Ids of the accounts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_INACTIVE, query={"account_ids": account_ids, **(extra_query or {})}
@@ -351,6 +418,11 @@ async def bulk_delete(
     """Delete several chart of accounts.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_ids: Ids of the accounts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"account_ids": account_ids, **(extra_query or {})})
 
@@ -392,6 +464,35 @@ def list_transactions(
     """List the transactions of chart of accounts.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts. Required.
+        date: Filter: date of the chart of account.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        amount_greater_equals: Filter: ``amount`` is at least this.
+        filter_by: Predefined filter, usually on the status.
+        transaction_type: Filter: type of the transaction. Values: ``invoice``,
+            ``customer_payment``, ``bills``, ``vendor_payment``, ``credit_notes``,
+            ``creditnote_refund``, ``expense``, ``card_payment``, ``purchase_or_charges``,
+            ``journal``, ``deposit``, ``refund``, ``transfer_fund``, ``base_currency_adjustment``,
+            ``opening_balance``, ``sales_without_invoices``, ``expense_refund``, ``tax_refund``,
+            ``receipt_from_initial_debtors``, ``owner_contribution``, ``interest_income``,
+            ``other_income``, ``owner_drawings``, ``payment_to_initial_creditors``.
+        sort_column: Field by which to sort. Values: ``transaction_date``, ``payee``, ``glname``,
+            ``transaction_type_formatted``, ``reconcile_status``, ``debit_amount``,
+            ``credit_amount``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -435,5 +536,27 @@ async def delete_transaction(
     """Delete a transaction of an account.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TRANSACTION, ids=(transaction_id,), query=extra_query)
+
+
+class ChartOfAccountsResource(Resource):
+    """Chart of accounts of Zoho Books: ``zoho.books.chart_of_accounts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)
+    bulk_delete = bound(bulk_delete)
+    list_transactions = bound(list_transactions)
+    delete_transaction = bound(delete_transaction)

@@ -43,6 +43,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -72,6 +73,7 @@ __all__ = [
     "ContactStatementEmailFromEmail",
     "ContactStatementEmailToContact",
     "ContactUnusedCreditsReceivable",
+    "ContactsResource",
     "add_address",
     "add_attachment",
     "add_bank_account",
@@ -229,6 +231,12 @@ async def create(
     Requires ``contact_name``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
@@ -291,6 +299,50 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_type: Filter: whether the contact is a customer or a vendor. Values: ``customer``,
+            ``vendor``.
+        contact_name: Filter: display name of the contact. At most 100 characters.
+        contact_name_startswith: Filter: ``contact_name`` starts with this text. At most 100
+            characters.
+        contact_name_contains: Filter: ``contact_name`` contains this text. At most 100 characters.
+        company_name: Filter: name of the company. At most 100 characters.
+        company_name_startswith: Filter: ``company_name`` starts with this text. At most 100
+            characters.
+        company_name_contains: Filter: ``company_name`` contains this text. At most 100 characters.
+        first_name: Filter: first name of the person. At most 100 characters.
+        first_name_startswith: Filter: ``first_name`` starts with this text. At most 100 characters.
+        first_name_contains: Filter: ``first_name`` contains this text. At most 100 characters.
+        last_name: Filter: last name of the person. At most 100 characters.
+        last_name_startswith: Filter: ``last_name`` starts with this text. At most 100 characters.
+        last_name_contains: Filter: ``last_name`` contains this text. At most 100 characters.
+        address: Filter: first line of the address. At most 100 characters.
+        address_startswith: Filter: ``address`` starts with this text. At most 100 characters.
+        address_contains: Filter: ``address`` contains this text. At most 100 characters.
+        email: Filter: email address. At most 100 characters.
+        email_startswith: Filter: ``email`` starts with this text. At most 100 characters.
+        email_contains: Filter: ``email`` contains this text. At most 100 characters.
+        phone: Filter: phone number. At most 100 characters.
+        phone_startswith: Filter: ``phone`` starts with this text. At most 100 characters.
+        phone_contains: Filter: ``phone`` contains this text. At most 100 characters.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Duplicate``, ``Status.PortalEnabled``,
+            ``Status.PortalDisabled``, ``Invoice.OverDue``, ``Invoice.Unpaid``,
+            ``Status.CreditLimitExceed``, ``Status.Crm``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``contact_name``, ``first_name``,
+            ``last_name``, ``email``, ``outstanding_receivable_amount``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        zcrm_contact_id: Filter: id of the Zoho CRM contact.
+        zcrm_account_id: Filter: id of the Zoho CRM account.
+        zcrm_vendor_id: Filter: id of the Zoho CRM vendor.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -356,12 +408,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Contact:
-    """Update the contact whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the contact whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -396,6 +456,11 @@ async def bulk_delete(
     """Delete several contacts.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"contact_ids": contact_ids, **(extra_query or {})})
 
@@ -421,6 +486,12 @@ async def assign_owner(
     """Assign an owner to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        owner_id: Id of the owner.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ASSIGN_OWNER, ids=(contact_id,), query={"owner_id": owner_id, **(extra_query or {})}
@@ -451,6 +522,12 @@ async def bulk_assign_owner(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. At most 200 per call. Required.
+        owner_id: Id of the owner.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_ASSIGN_OWNER,
@@ -481,6 +558,11 @@ async def bulk_track_for_tax_form(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_ids: Ids of the contacts. At most 200 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_TRACK_FOR_TAX_FORM, query={"contact_ids": contact_ids, **(extra_query or {})}
@@ -510,6 +592,14 @@ async def verify_bank_account(
     """Verify a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        first_deposit_amount: Amount of the first test deposit.
+        second_deposit_amount: Amount of the second test deposit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _VERIFY_BANK_ACCOUNT,
@@ -548,6 +638,15 @@ async def verify_address(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        line1: First line of the address. At most 60 characters. Required.
+        city: City. At most 50 characters.
+        region: State or province. At most 50 characters.
+        country: Country. At most 50 characters.
+        postal_code: Postal code. At most 30 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _VERIFY_ADDRESS,
@@ -586,6 +685,14 @@ def list_autobill_recurring_invoices(
     """List recurring invoices that are charged to a card of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -621,6 +728,13 @@ async def update(
     Requires ``contact_name`` and ``contact_type``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
@@ -646,6 +760,11 @@ async def get(
     """Get one contact with all its fields.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(contact_id,), query=extra_query)
 
@@ -667,6 +786,11 @@ async def delete(
     """Delete a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(contact_id,), query=extra_query)
 
@@ -688,6 +812,11 @@ async def mark_as_active(
     """Mark a contact as active.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -709,6 +838,11 @@ async def mark_as_inactive(
     """Mark a contact as inactive.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -737,6 +871,13 @@ async def enable_portal(
     Requires ``contact_persons``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        enable_portal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ENABLE_PORTAL,
@@ -764,6 +905,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -785,6 +931,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -816,6 +967,15 @@ async def email_statement(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email_statement: The fields to send.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL_STATEMENT,
@@ -849,6 +1009,13 @@ async def get_statement_email(
     """Get the statement email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_STATEMENT_EMAIL,
@@ -874,6 +1041,11 @@ async def get_email(
     """Get the email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -903,6 +1075,14 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email: The fields to send.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -936,6 +1116,13 @@ def list_comments(
     """List the comments of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -967,6 +1154,13 @@ async def add_comment(
     """Add a comment to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(contact_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -996,6 +1190,13 @@ def list_addresses(
     """List the addresses of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1029,6 +1230,13 @@ async def add_address(
     """Add an address to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address, extra_body=extra_body
@@ -1062,6 +1270,14 @@ async def update_address(
     Requires ``address_id``.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADDRESS,
@@ -1093,6 +1309,12 @@ async def delete_address(
     """Delete an address from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(contact_id, address_id), query=extra_query)
 
@@ -1120,6 +1342,13 @@ def list_refunds(
     """List the refunds of a contact's credit notes.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1146,6 +1375,11 @@ async def track_for_tax_form(
     """Track payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_TRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
 
@@ -1167,6 +1401,11 @@ async def untrack_for_tax_form(
     """Stop tracking payments to a contact for the US form 1099.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UNTRACK_FOR_TAX_FORM, ids=(contact_id,), query=extra_query)
 
@@ -1195,6 +1434,14 @@ def list_unused_retainer_payments(
     """List the unused retainer payments of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        currency_id: Filter: id of the currency.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1231,6 +1478,13 @@ async def add_bank_account(
     """Add a bank account to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_BANK_ACCOUNT,
@@ -1264,6 +1518,12 @@ async def get_bank_account(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query)
 
@@ -1291,6 +1551,14 @@ async def update_bank_account(
     """Update a bank account of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BANK_ACCOUNT,
@@ -1322,6 +1590,12 @@ async def delete_bank_account(
     """Delete a bank account from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1349,6 +1623,12 @@ async def approve_bank_account(
     """Approve a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _APPROVE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1376,6 +1656,12 @@ async def decline_bank_account(
     """Decline a bank account of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        bank_account_id: Id of the bank account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DECLINE_BANK_ACCOUNT, ids=(contact_id, bank_account_id), query=extra_query
@@ -1401,6 +1687,11 @@ async def get_bank_accounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_ACCOUNTS, ids=(contact_id,), query=extra_query)
 
@@ -1424,6 +1715,10 @@ async def get_all_bank_accounts(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_BANK_ACCOUNTS, query=extra_query)
 
@@ -1450,6 +1745,13 @@ async def add_card(
     """Add a card to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_CARD, ids=(contact_id,), query=extra_query, body=card, extra_body=extra_body
@@ -1479,6 +1781,12 @@ async def get_card(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARD, ids=(contact_id, card_id), query=extra_query)
 
@@ -1506,6 +1814,14 @@ async def update_card(
     """Update a card of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        card: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD, ids=(contact_id, card_id), query=extra_query, body=card, extra_body=extra_body
@@ -1533,6 +1849,12 @@ async def delete_card(
     """Delete a card from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CARD, ids=(contact_id, card_id), query=extra_query)
 
@@ -1556,6 +1878,11 @@ async def get_cards(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARDS, ids=(contact_id,), query=extra_query)
 
@@ -1577,6 +1904,10 @@ async def get_card_count(zoho: Session, *, extra_query: Mapping[str, object] | N
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CARD_COUNT, query=extra_query)
 
@@ -1600,6 +1931,10 @@ async def get_all_contact_persons(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_CONTACT_PERSONS, query=extra_query)
 
@@ -1627,6 +1962,12 @@ async def create_contact_person(
     """Create a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
@@ -1652,6 +1993,11 @@ async def get_contact_person(
     """Get a contact person by its own id.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
 
@@ -1680,6 +2026,13 @@ async def update_contact_person(
     """Update a contact person.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONTACT_PERSON,
@@ -1707,6 +2060,11 @@ async def delete_contact_person(
     """Delete a contact person.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contactperson_id,), query=extra_query)
 
@@ -1734,6 +2092,13 @@ def list_contact_persons(
     """List the contact persons of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1766,6 +2131,12 @@ async def get_contact_person_of_contact(
     """Get a contact person by the ids of contact and person.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CONTACT_PERSON_OF_CONTACT, ids=(contact_id, contactperson_id), query=extra_query
@@ -1789,6 +2160,11 @@ async def mark_contact_person_as_primary(
     """Mark a contact person as primary.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_CONTACT_PERSON_AS_PRIMARY, ids=(contactperson_id,), query=extra_query
@@ -1812,6 +2188,11 @@ async def invite_contact_person_to_portal(
     """Invite a contact person to the customer portal.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _INVITE_CONTACT_PERSON_TO_PORTAL, ids=(contactperson_id,), query=extra_query
@@ -1835,6 +2216,11 @@ async def resend_contact_person_portal_invite(
     """Invite a contact person to the customer portal again.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _RESEND_CONTACT_PERSON_PORTAL_INVITE, ids=(contactperson_id,), query=extra_query
@@ -1858,6 +2244,11 @@ async def enable_contact_person_sms(
     """Turn on text messages to a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
 
@@ -1879,6 +2270,11 @@ async def disable_contact_person_sms(
     """Turn off text messages to a contact person.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contactperson_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_CONTACT_PERSON_SMS, ids=(contactperson_id,), query=extra_query)
 
@@ -1904,6 +2300,12 @@ async def delete_comment(
     """Delete a comment from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(contact_id, comment_id), query=extra_query)
 
@@ -1930,6 +2332,12 @@ def get_document(
     """Download a document of a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -1955,6 +2363,12 @@ async def update_document(
     """Update a document of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -1980,6 +2394,12 @@ async def delete_document(
     """Delete a document from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_DOCUMENT, ids=(contact_id, document_id), query=extra_query)
 
@@ -2001,6 +2421,10 @@ async def restore_documents(
     """Restore deleted documents.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RESTORE_DOCUMENTS, query=extra_query)
 
@@ -2027,6 +2451,13 @@ async def update_tags(
     """Update the tags of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TAGS, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
@@ -2054,6 +2485,12 @@ async def delete_tag(
     """Delete a tag from a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tag_id: Id of the tag.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TAG, ids=(contact_id, tag_id), query=extra_query)
 
@@ -2077,6 +2514,11 @@ async def get_tax_info(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TAX_INFO, ids=(contact_id,), query=extra_query)
 
@@ -2103,6 +2545,13 @@ async def add_tax_info(
     """Add tax information to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_TAX_INFO, ids=(contact_id,), query=extra_query, body=body, extra_body=extra_body
@@ -2132,6 +2581,14 @@ async def update_tax_info(
     """Update tax information of a contact.
 
     Scope: ZohoBooks.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tax_info_id: Id of the tax info.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TAX_INFO,
@@ -2163,6 +2620,12 @@ async def delete_tax_info(
     """Delete tax information of a contact.
 
     Scope: ZohoBooks.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        tax_info_id: Id of the tax info.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TAX_INFO, ids=(contact_id, tax_info_id), query=extra_query)
 
@@ -2186,6 +2649,10 @@ async def get_all_addresses(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ALL_ADDRESSES, query=extra_query)
 
@@ -2211,6 +2678,12 @@ async def mark_address_as_billing(
     """Make an address the billing address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_ADDRESS_AS_BILLING, ids=(contact_id, address_id), query=extra_query
@@ -2238,6 +2711,12 @@ async def mark_address_as_shipping(
     """Make an address the shipping address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_ADDRESS_AS_SHIPPING, ids=(contact_id, address_id), query=extra_query
@@ -2265,6 +2744,12 @@ async def verify_saved_address(
     """Check a saved address of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VERIFY_SAVED_ADDRESS, ids=(contact_id, address_id), query=extra_query)
 
@@ -2292,6 +2777,12 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT, ids=(contact_id,), query=extra_query, files={"attachment": attachment}
@@ -2315,6 +2806,11 @@ async def merge(
     """Merge a contact into another.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MERGE, ids=(contact_id,), query=extra_query)
 
@@ -2336,6 +2832,11 @@ async def verify_einvoice(
     """Verify the e-invoice of a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VERIFY_EINVOICE, ids=(contact_id,), query=extra_query)
 
@@ -2357,6 +2858,11 @@ async def disable_portal(
     """Turn off the customer portal for a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PORTAL, ids=(contact_id,), query=extra_query)
 
@@ -2378,6 +2884,10 @@ async def bulk_get_sms(zoho: Session, *, extra_query: Mapping[str, object] | Non
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_GET_SMS, query=extra_query)
 
@@ -2397,6 +2907,10 @@ async def bulk_send_sms(zoho: Session, *, extra_query: Mapping[str, object] | No
     """Send a text message to several contacts.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SEND_SMS, query=extra_query)
 
@@ -2420,6 +2934,11 @@ async def get_sms(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SMS, ids=(contact_id,), query=extra_query)
 
@@ -2441,6 +2960,11 @@ async def send_sms(
     """Send a text message to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_SMS, ids=(contact_id,), query=extra_query)
 
@@ -2464,6 +2988,11 @@ async def get_by_reference(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        reference_id: Id of the reference.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
 
@@ -2487,6 +3016,11 @@ async def get_statement(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STATEMENT, ids=(contact_id,), query=extra_query)
 
@@ -2510,6 +3044,11 @@ async def get_unpaid_invoices(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNPAID_INVOICES, ids=(contact_id,), query=extra_query)
 
@@ -2533,6 +3072,11 @@ async def get_unused_credits(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_UNUSED_CREDITS, ids=(contact_id,), query=extra_query)
 
@@ -2556,6 +3100,11 @@ async def get_payment_refunds(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_REFUNDS, ids=(contact_id,), query=extra_query)
 
@@ -2579,6 +3128,11 @@ async def get_income_and_expense(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INCOME_AND_EXPENSE, ids=(contact_id,), query=extra_query)
 
@@ -2602,6 +3156,11 @@ async def get_profit_and_loss(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PROFIT_AND_LOSS, ids=(contact_id,), query=extra_query)
 
@@ -2625,6 +3184,11 @@ async def get_inventory_summary(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_INVENTORY_SUMMARY, ids=(contact_id,), query=extra_query)
 
@@ -2648,6 +3212,11 @@ async def get_opening_balances(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_OPENING_BALANCES, ids=(contact_id,), query=extra_query)
 
@@ -2669,6 +3238,11 @@ async def update_trn_status(
     """Update the TRN status of a contact.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TRN_STATUS, ids=(contact_id,), query=extra_query)
 
@@ -2690,6 +3264,11 @@ async def get_client_review_email(
     """Get the email that asks a contact for a review.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2711,6 +3290,11 @@ async def send_client_review_email(
     """Email a contact a request for a review.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_CLIENT_REVIEW_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2732,6 +3316,11 @@ async def get_payment_method_email(
     """Get the email that asks a contact for a payment method.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2753,6 +3342,11 @@ async def send_payment_method_email(
     """Email a contact a request for a payment method.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_PAYMENT_METHOD_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2774,6 +3368,11 @@ async def get_vendor_statement_email(
     """Get the vendor statement email that Zoho proposes for a contact.
 
     Scope: ZohoBooks.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
 
@@ -2795,5 +3394,112 @@ async def send_vendor_statement_email(
     """Email a vendor statement to a contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Books: ``zoho.books.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    bulk_delete = bound(bulk_delete)
+    assign_owner = bound(assign_owner)
+    bulk_assign_owner = bound(bulk_assign_owner)
+    bulk_track_for_tax_form = bound(bulk_track_for_tax_form)
+    verify_bank_account = bound(verify_bank_account)
+    verify_address = bound(verify_address)
+    list_autobill_recurring_invoices = bound(list_autobill_recurring_invoices)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    enable_portal = bound(enable_portal)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    email_statement = bound(email_statement)
+    get_statement_email = bound(get_statement_email)
+    get_email = bound(get_email)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    list_addresses = bound(list_addresses)
+    add_address = bound(add_address)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    list_refunds = bound(list_refunds)
+    track_for_tax_form = bound(track_for_tax_form)
+    untrack_for_tax_form = bound(untrack_for_tax_form)
+    list_unused_retainer_payments = bound(list_unused_retainer_payments)
+    add_bank_account = bound(add_bank_account)
+    get_bank_account = bound(get_bank_account)
+    update_bank_account = bound(update_bank_account)
+    delete_bank_account = bound(delete_bank_account)
+    approve_bank_account = bound(approve_bank_account)
+    decline_bank_account = bound(decline_bank_account)
+    get_bank_accounts = bound(get_bank_accounts)
+    get_all_bank_accounts = bound(get_all_bank_accounts)
+    add_card = bound(add_card)
+    get_card = bound(get_card)
+    update_card = bound(update_card)
+    delete_card = bound(delete_card)
+    get_cards = bound(get_cards)
+    get_card_count = bound(get_card_count)
+    get_all_contact_persons = bound(get_all_contact_persons)
+    create_contact_person = bound(create_contact_person)
+    get_contact_person = bound(get_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person_of_contact = bound(get_contact_person_of_contact)
+    mark_contact_person_as_primary = bound(mark_contact_person_as_primary)
+    invite_contact_person_to_portal = bound(invite_contact_person_to_portal)
+    resend_contact_person_portal_invite = bound(resend_contact_person_portal_invite)
+    enable_contact_person_sms = bound(enable_contact_person_sms)
+    disable_contact_person_sms = bound(disable_contact_person_sms)
+    delete_comment = bound(delete_comment)
+    get_document = bound(get_document)
+    update_document = bound(update_document)
+    delete_document = bound(delete_document)
+    restore_documents = bound(restore_documents)
+    update_tags = bound(update_tags)
+    delete_tag = bound(delete_tag)
+    get_tax_info = bound(get_tax_info)
+    add_tax_info = bound(add_tax_info)
+    update_tax_info = bound(update_tax_info)
+    delete_tax_info = bound(delete_tax_info)
+    get_all_addresses = bound(get_all_addresses)
+    mark_address_as_billing = bound(mark_address_as_billing)
+    mark_address_as_shipping = bound(mark_address_as_shipping)
+    verify_saved_address = bound(verify_saved_address)
+    add_attachment = bound(add_attachment)
+    merge = bound(merge)
+    verify_einvoice = bound(verify_einvoice)
+    disable_portal = bound(disable_portal)
+    bulk_get_sms = bound(bulk_get_sms)
+    bulk_send_sms = bound(bulk_send_sms)
+    get_sms = bound(get_sms)
+    send_sms = bound(send_sms)
+    get_by_reference = bound(get_by_reference)
+    get_statement = bound(get_statement)
+    get_unpaid_invoices = bound(get_unpaid_invoices)
+    get_unused_credits = bound(get_unused_credits)
+    get_payment_refunds = bound(get_payment_refunds)
+    get_income_and_expense = bound(get_income_and_expense)
+    get_profit_and_loss = bound(get_profit_and_loss)
+    get_inventory_summary = bound(get_inventory_summary)
+    get_opening_balances = bound(get_opening_balances)
+    update_trn_status = bound(update_trn_status)
+    get_client_review_email = bound(get_client_review_email)
+    send_client_review_email = bound(send_client_review_email)
+    get_payment_method_email = bound(get_payment_method_email)
+    send_payment_method_email = bound(send_payment_method_email)
+    get_vendor_statement_email = bound(get_vendor_statement_email)
+    send_vendor_statement_email = bound(send_vendor_statement_email)

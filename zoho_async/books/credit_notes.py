@@ -44,6 +44,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -74,6 +75,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "add_attachment",
     "add_comment",
     "add_digital_signature",
@@ -208,7 +210,6 @@ ListSortColumn: TypeAlias = Literal[
     "txn_posting_date",
     "created_time",
     "last_modified_time",
-    "cf_(\\w+)",
 ]
 
 ListAllRefundsSortColumn: TypeAlias = Literal[
@@ -260,6 +261,15 @@ async def create(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        invoice_id: Id of the invoice.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -326,6 +336,58 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_number: Filter: number of the credit note. At most 100 characters.
+        date: Filter: date of the credit note.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the credit note. Values: ``draft``, ``pending_approval``,
+            ``approved``, ``open``, ``closed``, ``void``, ``rejected``, ``signed``,
+            ``pending_signature``, ``unsigned_all``, ``unsigned_draft``, ``unsigned_sent``,
+            ``unsigned_approved``.
+        total: Filter: total, in the document's currency.
+        reference_number: Filter: reference number of the credit note. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        customer_id: Filter: id of the customer.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        item_id: Filter: id of the item.
+        line_item_id: Filter: id of the line item.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Closed``, ``Status.Void``, ``Status.Draft``,
+            ``Status.Pending``, ``Status.Approved``, ``Status.Locked``,
+            ``Status.AvalaraSyncFailed``, ``Status.TaxAutomationFailed``, ``Status.MyApprovals``,
+            ``Status.Pushed``, ``Status.YetToBePushed``, ``Status.Failed``,
+            ``Status.CancelInitiated``, ``Status.Signed``, ``Status.PendingSignature``,
+            ``Status.UnsignedAll``, ``Status.UnsignedDraft``, ``Status.UnsignedApproved``,
+            ``Status.UnsignedSent``, ``Status.BBPSYetToBePushed``, ``Status.BBPSPushed``,
+            ``Status.BBPSPushFailed``, ``Status.BBPSPendingApproval``, ``Status.BBPSAccepted``,
+            ``Status.BBPSAcceptFailed``, ``Status.BBPSRejected``, ``Status.BBPSRejectFailed``,
+            ``Status.BBPSReturned``, ``Status.BBPSReturnFailed``, ``Type.CancellationInvoice``,
+            ``Type.DirectReturns``, ``WithOutInvoiceNumber``, ``ExceptionList``,
+            ``MissingAdvancedTrackingDetails``, ``InconsistentList``, ``Type.All``,
+            ``Type.Invoice``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``creditnote_number``,
+            ``balance``, ``total``, ``date``, ``txn_posting_date``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        location_ids: Filter: ids of the locations.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -387,12 +449,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
-    """Update the credit note whose unique custom field ``key`` has ``value``, or create it if there
-    is none. Repeating the call does no harm.
+    """Update the credit note whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -434,6 +504,15 @@ async def update(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        credit_note: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -466,6 +545,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(creditnote_id,), query={"accept": "json", **(extra_query or {})}
@@ -490,6 +574,11 @@ def get_pdf(
     """Get a credit note as a PDF.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -514,6 +603,11 @@ def get_html(
     """Get a credit note as HTML.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
@@ -537,6 +631,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -567,6 +666,15 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        attachments: Attached files.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -600,6 +708,12 @@ async def get_email(
     """Get the email that Zoho proposes for a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -625,6 +739,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -646,6 +765,11 @@ async def mark_as_draft(
     """Mark a credit note as draft.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(creditnote_id,), query=extra_query)
 
@@ -667,6 +791,11 @@ async def mark_as_open(
     """Mark a credit note as open.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -688,6 +817,11 @@ async def submit(
     """Submit a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(creditnote_id,), query=extra_query)
 
@@ -709,6 +843,11 @@ async def approve(
     """Approve a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(creditnote_id,), query=extra_query)
 
@@ -736,6 +875,13 @@ def list_email_history(
     """List the email history of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -767,6 +913,13 @@ async def update_billing_address(
     """Update the billing address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -799,6 +952,13 @@ async def update_shipping_address(
     """Update the shipping address of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -830,6 +990,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -855,6 +1019,12 @@ async def update_template(
     """Choose the template of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(creditnote_id, template_id), query=extra_query)
 
@@ -882,6 +1052,13 @@ def list_invoices(
     """List the invoices of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -915,6 +1092,13 @@ async def apply_to_invoices(
     Requires ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,
@@ -946,6 +1130,12 @@ async def delete_invoice(
     """Unlink an invoice from a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_invoice_id: Id of the credit note invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_INVOICE, ids=(creditnote_id, creditnote_invoice_id), query=extra_query
@@ -975,6 +1165,13 @@ def list_comments(
     """List the comments of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1006,6 +1203,13 @@ async def add_comment(
     """Add a comment to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -1033,6 +1237,12 @@ async def delete_comment(
     """Delete a comment from a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(creditnote_id, comment_id), query=extra_query)
 
@@ -1067,6 +1277,17 @@ def list_all_refunds(
     iteration can be missed.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``refund_mode``, ``reference_number``,
+            ``date``, ``creditnote_number``, ``customer_name``, ``amount_bcy``, ``amount_fcy``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1105,6 +1326,13 @@ def list_refunds(
     """List the refunds of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1138,6 +1366,13 @@ async def create_refund(
     """Create a refund for a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -1167,6 +1402,12 @@ async def get_refund(
     """Get a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
@@ -1198,6 +1439,14 @@ async def update_refund(
     """Update a refund of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -1229,6 +1478,12 @@ async def delete_refund(
     """Delete a refund from a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
@@ -1255,6 +1510,11 @@ async def bulk_approve(
     """Approve several credit notes.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_ids: Ids of the credit notes. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_APPROVE, query={"creditnote_ids": creditnote_ids, **(extra_query or {})}
@@ -1281,6 +1541,11 @@ async def bulk_submit(
     """Submit several credit notes.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_ids: Ids of the credit notes. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SUBMIT, query={"creditnote_ids": creditnote_ids, **(extra_query or {})}
@@ -1304,6 +1569,11 @@ async def approve_finally(
     """Approve a credit note as the final approver.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(creditnote_id,), query=extra_query)
 
@@ -1329,6 +1599,12 @@ async def reject(
     """Reject a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        reason: Reason for the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(creditnote_id,), query={"reason": reason, **(extra_query or {})}
@@ -1354,6 +1630,11 @@ async def get_signature_template(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SIGNATURE_TEMPLATE, ids=(creditnote_id,), query=extra_query)
 
@@ -1382,6 +1663,11 @@ def print_pdf(
     One document covers at most 200 ids.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_ids: Ids of the credit notes. At most 200 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF,
@@ -1415,6 +1701,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1446,6 +1739,12 @@ def get_document(
     """Get a document of a credit note.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_DOCUMENT, ids=(creditnote_id, document_id), query=extra_query)
 
@@ -1471,6 +1770,12 @@ async def update_document(
     """Update a document of a credit note.
 
     Scope: ZohoBooks.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_DOCUMENT, ids=(creditnote_id, document_id), query=extra_query)
 
@@ -1496,6 +1801,12 @@ async def delete_document(
     """Delete a document from a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_DOCUMENT, ids=(creditnote_id, document_id), query=extra_query)
 
@@ -1517,6 +1828,11 @@ async def get_custom_fields(
     """Get the custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CUSTOM_FIELDS, ids=(creditnote_id,), query=extra_query)
 
@@ -1543,6 +1859,13 @@ async def update_custom_fields(
     """Update the custom fields of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        custom_fields: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS,
@@ -1572,6 +1895,11 @@ async def get_mail_content(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_MAIL_CONTENT, ids=(creditnote_id,), query=extra_query)
 
@@ -1593,6 +1921,11 @@ async def add_digital_signature(
     """Add a digital signature to a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_DIGITAL_SIGNATURE, ids=(creditnote_id,), query=extra_query)
 
@@ -1620,6 +1953,12 @@ async def upload_digital_signature(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_DIGITAL_SIGNATURE,
@@ -1648,6 +1987,11 @@ async def get_refund_by_id(
     """Get a credit note refund by its id.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_REFUND_BY_ID, ids=(refund_id,), query=extra_query)
 
@@ -1673,6 +2017,12 @@ async def apply_substatus(
     """Set the substatus of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPLY_SUBSTATUS, ids=(creditnote_id, substatus_id), query=extra_query)
 
@@ -1698,6 +2048,12 @@ async def delete_substatus(
     """Remove the substatus of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_SUBSTATUS, ids=(creditnote_id, substatus_id), query=extra_query)
 
@@ -1719,6 +2075,10 @@ async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | No
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICES, query=extra_query)
 
@@ -1740,6 +2100,10 @@ async def bulk_push_einvoice(
     """Push the e-invoice of several credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_PUSH_EINVOICE, query=extra_query)
 
@@ -1761,6 +2125,10 @@ async def bulk_cancel_einvoice(
     """Cancel the e-invoice of several credit notes.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_CANCEL_EINVOICE, query=extra_query)
 
@@ -1784,6 +2152,11 @@ async def get_einvoice(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1805,6 +2178,11 @@ async def push_einvoice(
     """Push the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_PUSH_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1826,6 +2204,11 @@ async def cancel_einvoice(
     """Cancel the e-invoice of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1847,6 +2230,11 @@ async def fetch_einvoice(
     """Fetch the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_FETCH_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1868,6 +2256,11 @@ async def delete_einvoice_status(
     """Delete the e-invoice status of a credit note.
 
     Scope: ZohoBooks.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EINVOICE_STATUS, ids=(creditnote_id,), query=extra_query)
 
@@ -1894,6 +2287,13 @@ async def mark_einvoice_as_pushed(
     """Mark the e-invoice of a credit note as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        mark_einvoice_as_pushed: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _MARK_EINVOICE_AS_PUSHED,
@@ -1921,6 +2321,11 @@ async def mark_einvoice_as_cancelled(
     """Mark the e-invoice of a credit note as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_EINVOICE_AS_CANCELLED, ids=(creditnote_id,), query=extra_query)
 
@@ -1942,6 +2347,11 @@ async def recall_einvoice(
     """Recall the e-invoice of a credit note.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RECALL_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1963,6 +2373,11 @@ async def push_refund_einvoice(
     """Push the e-invoice of a refund.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_PUSH_REFUND_EINVOICE, ids=(creditnote_id,), query=extra_query)
 
@@ -1984,6 +2399,11 @@ async def mark_as_ready_to_push(
     """Mark a credit note as ready to push.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_READY_TO_PUSH, ids=(creditnote_id,), query=extra_query)
 
@@ -2005,6 +2425,11 @@ async def update_cfdi_status(
     """Update the CFDI status of a credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_CFDI_STATUS, ids=(creditnote_id,), query=extra_query)
 
@@ -2026,7 +2451,82 @@ async def cancel_einvoice_and_credit_note(
     """Cancel an e-invoice together with its credit note.
 
     Scope: ZohoBooks.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CANCEL_EINVOICE_AND_CREDIT_NOTE, ids=(creditnote_id,), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Books: ``zoho.books.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    get_email = bound(get_email)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_invoices = bound(list_invoices)
+    apply_to_invoices = bound(apply_to_invoices)
+    delete_invoice = bound(delete_invoice)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)
+    bulk_approve = bound(bulk_approve)
+    bulk_submit = bound(bulk_submit)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    get_signature_template = bound(get_signature_template)
+    print_pdf = bound(print_pdf)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    update_document = bound(update_document)
+    delete_document = bound(delete_document)
+    get_custom_fields = bound(get_custom_fields)
+    update_custom_fields = bound(update_custom_fields)
+    get_mail_content = bound(get_mail_content)
+    add_digital_signature = bound(add_digital_signature)
+    upload_digital_signature = bound(upload_digital_signature)
+    get_refund_by_id = bound(get_refund_by_id)
+    apply_substatus = bound(apply_substatus)
+    delete_substatus = bound(delete_substatus)
+    get_einvoices = bound(get_einvoices)
+    bulk_push_einvoice = bound(bulk_push_einvoice)
+    bulk_cancel_einvoice = bound(bulk_cancel_einvoice)
+    get_einvoice = bound(get_einvoice)
+    push_einvoice = bound(push_einvoice)
+    cancel_einvoice = bound(cancel_einvoice)
+    fetch_einvoice = bound(fetch_einvoice)
+    delete_einvoice_status = bound(delete_einvoice_status)
+    mark_einvoice_as_pushed = bound(mark_einvoice_as_pushed)
+    mark_einvoice_as_cancelled = bound(mark_einvoice_as_cancelled)
+    recall_einvoice = bound(recall_einvoice)
+    push_refund_einvoice = bound(push_refund_einvoice)
+    mark_as_ready_to_push = bound(mark_as_ready_to_push)
+    update_cfdi_status = bound(update_cfdi_status)
+    cancel_einvoice_and_credit_note = bound(cancel_einvoice_and_credit_note)

@@ -13,10 +13,12 @@ from zoho_async.books.types.currencies import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyExchangeRate",
     "CurrencyExchangeRateInput",
@@ -58,6 +60,12 @@ async def create(
     Requires ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
@@ -85,6 +93,13 @@ def list(
     """List currencies.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -118,6 +133,13 @@ async def update(
     Requires ``currency_code`` and ``currency_format``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
@@ -142,6 +164,11 @@ async def get(
     """Get one currency with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(currency_id,), query=extra_query)
 
@@ -162,6 +189,11 @@ async def delete(
     """Delete a currency.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
 
@@ -192,6 +224,17 @@ def list_exchange_rates(
     """List the exchange rates of a currency.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        from_date: First day to report.
+        is_current_date: Whether to use today's date.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -232,6 +275,13 @@ async def create_exchange_rate(
     """Create an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXCHANGE_RATE,
@@ -263,6 +313,12 @@ async def get_exchange_rate(
     """Get an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EXCHANGE_RATE, ids=(currency_id, exchange_rate_id), query=extra_query
@@ -291,6 +347,14 @@ async def update_exchange_rate(
     """Update an exchange rate of a currency.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        exchange_rate: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXCHANGE_RATE,
@@ -321,7 +385,28 @@ async def delete_exchange_rate(
     """Delete an exchange rate from a currency.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_EXCHANGE_RATE, ids=(currency_id, exchange_rate_id), query=extra_query
     )
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Books: ``zoho.books.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_exchange_rates = bound(list_exchange_rates)
+    create_exchange_rate = bound(create_exchange_rate)
+    get_exchange_rate = bound(get_exchange_rate)
+    update_exchange_rate = bound(update_exchange_rate)
+    delete_exchange_rate = bound(delete_exchange_rate)

@@ -22,6 +22,7 @@ from zoho_async.books.types.custom_modules import (
 )
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -40,6 +41,7 @@ __all__ = [
     "CustomModuleRecordResultModuleRecord",
     "CustomModuleShowCustommoduleInInput",
     "CustomModuleUser",
+    "CustomModulesResource",
     "bulk_update_records",
     "create",
     "create_record",
@@ -79,6 +81,14 @@ def list(
     """List custom modules.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        portal_type: Kind of portal. Values: ``customer``, ``vendor``, ``employee``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -118,6 +128,12 @@ async def create(
     Requires ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        custom_module: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=custom_module, extra_body=extra_body)
 
@@ -140,6 +156,11 @@ async def get(
     """Get one custom module with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        module_api_name: Name of the module api.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(module_api_name,), query=extra_query)
 
@@ -169,6 +190,13 @@ async def update(
     Requires ``module_name`` and ``plural_name``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        module_api_name: Name of the module api.
+        custom_module: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -199,6 +227,12 @@ async def delete(
     """Delete a custom module.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        module_api_name: Name of the module api.
+        force_delete: Whether to delete even if the record is in use.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE, ids=(module_api_name,), query={"force_delete": force_delete, **(extra_query or {})}
@@ -236,6 +270,20 @@ def list_records(
     iteration can be missed.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``record_name``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -279,6 +327,13 @@ async def bulk_update_records(
     Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        bulk_records: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UPDATE_RECORDS,
@@ -314,6 +369,13 @@ async def create_record(
     Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        record: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_RECORD, ids=(module_name,), query=extra_query, body=record, extra_body=extra_body
@@ -343,6 +405,12 @@ async def delete_records(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        record_ids: Ids of the records. At most 200 per call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_RECORDS, ids=(module_name,), query={"record_ids": record_ids, **(extra_query or {})}
@@ -369,6 +437,12 @@ async def get_record(
     """Get one record of a custom module.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        module_id: Id of the module.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_RECORD, ids=(module_name, module_id), query=extra_query)
 
@@ -399,6 +473,14 @@ async def update_record(
     Requires ``record_name``.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        module_id: Id of the module.
+        record: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_RECORD,
@@ -429,5 +511,28 @@ async def delete_record(
     """Delete a record of a custom module.
 
     Scope: ZohoBooks.custommodules.ALL.
+
+    Args:
+        zoho: The session that sends the call.
+        module_name: Name of the module.
+        module_id: Id of the module.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECORD, ids=(module_name, module_id), query=extra_query)
+
+
+class CustomModulesResource(Resource):
+    """Custom modules of Zoho Books: ``zoho.books.custom_modules``."""
+
+    list = bound(list)
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_records = bound(list_records)
+    bulk_update_records = bound(bulk_update_records)
+    create_record = bound(create_record)
+    delete_records = bound(delete_records)
+    get_record = bound(get_record)
+    update_record = bound(update_record)
+    delete_record = bound(delete_record)

@@ -24,6 +24,7 @@ from zoho_async.books.types.shared import CustomFieldInput
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -35,6 +36,7 @@ __all__ = [
     "CustomerPaymentPaymentRefund",
     "CustomerPaymentPaymentRefunds",
     "CustomerPaymentRefundInput",
+    "CustomerPaymentsResource",
     "bulk_delete",
     "create",
     "create_refund",
@@ -104,6 +106,12 @@ async def create(
     and ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
@@ -157,6 +165,41 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_name: Filter: name of the customer.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text.
+        customer_name_contains: Filter: ``customer_name`` contains this text.
+        reference_number: Filter: reference number of the customer payment.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the customer payment.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        amount_greater_equals: Filter: ``amount`` is at least this.
+        notes: Filter: notes on the customer payment.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        payment_mode: Filter: how the payment was made, such as cash or banktransfer.
+        payment_mode_startswith: Filter: ``payment_mode`` starts with this text.
+        payment_mode_contains: Filter: ``payment_mode`` contains this text.
+        filter_by: Predefined filter, usually on the status. Values: ``PaymentMode.All``,
+            ``PaymentMode.Check``, ``PaymentMode.Cash``, ``PaymentMode.BankTransfer``,
+            ``PaymentMode.Paypal``, ``PaymentMode.CreditCard``, ``PaymentMode.GoogleCheckout``,
+            ``PaymentMode.Credit``, ``PaymentMode.Authorizenet``, ``PaymentMode.BankRemittance``,
+            ``PaymentMode.Payflowpro``, ``PaymentMode.Stripe``, ``PaymentMode.TwoCheckout``,
+            ``PaymentMode.Braintree``, ``PaymentMode.Others``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        customer_id: Filter: id of the customer.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -214,6 +257,12 @@ async def bulk_delete(
     """Delete several customer payments.
 
     Scope: ZohoBooks.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_ids: Ids of the payments. Required.
+        bulk_delete: Whether to delete several records. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE,
@@ -245,12 +294,20 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Update the customer payment whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``, ``payment_mode``, ``amount``, ``invoices``, ``invoice_id`` and
     ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -292,6 +349,13 @@ async def update(
     ``amount_applied``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
@@ -317,6 +381,11 @@ async def get(
     """Get one customer payment with all its fields.
 
     Scope: ZohoBooks.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(payment_id,), query={"accept": "json", **(extra_query or {})})
 
@@ -339,6 +408,11 @@ def get_pdf(
     """Get a customer payment as a PDF.
 
     Scope: ZohoBooks.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(payment_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -362,6 +436,11 @@ async def delete(
     """Delete a customer payment.
 
     Scope: ZohoBooks.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
 
@@ -389,6 +468,13 @@ def list_refunds(
     """List the refunds of a customer payment.
 
     Scope: ZohoBooks.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -422,6 +508,13 @@ async def create_refund(
     Requires ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND,
@@ -453,6 +546,12 @@ async def update_custom_fields(
     """Update the custom fields of a customer payment.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(customer_payment_id,), query=extra_query, body=custom_fields
@@ -482,6 +581,12 @@ async def get_refund(
     """Get a refund of a customer payment.
 
     Scope: ZohoBooks.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
 
@@ -511,6 +616,14 @@ async def update_refund(
     Requires ``date``, ``amount`` and ``from_account_id``.
 
     Scope: ZohoBooks.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -542,5 +655,30 @@ async def delete_refund(
     """Delete a refund from a customer payment.
 
     Scope: ZohoBooks.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Books: ``zoho.books.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    delete = bound(delete)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    update_custom_fields = bound(update_custom_fields)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)

@@ -35,6 +35,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -56,6 +57,7 @@ __all__ = [
     "EstimateProject",
     "EstimateTemplate",
     "EstimateToContact",
+    "EstimatesResource",
     "approve",
     "bulk_email",
     "create",
@@ -124,13 +126,7 @@ ListFilterBy: TypeAlias = Literal[
 ]
 
 ListSortColumn: TypeAlias = Literal[
-    "customer_name",
-    "estimate_number",
-    "date",
-    "total",
-    "created_time",
-    "last_modified_time",
-    "cf_(\\w+)",
+    "customer_name", "estimate_number", "date", "total", "created_time", "last_modified_time"
 ]
 
 _CODES = {
@@ -169,6 +165,15 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate: The fields to send.
+        send: Whether to send the estimate by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -244,6 +249,57 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_number: Filter: number of the estimate.
+        estimate_number_startswith: Filter: ``estimate_number`` starts with this text.
+        estimate_number_contains: Filter: ``estimate_number`` contains this text.
+        reference_number: Filter: reference number of the estimate.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        customer_id: Filter: id of the customer.
+        item_id: Filter: id of the item.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        expiry_date: Filter: last day on which the estimate is valid.
+        expiry_date_start: Filter: ``expiry_date`` is on or after this day.
+        expiry_date_end: Filter: ``expiry_date`` is on or before this day.
+        expiry_date_before: Filter: ``expiry_date`` is before this day.
+        expiry_date_after: Filter: ``expiry_date`` is after this day.
+        date: Filter: date of the estimate.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        last_modified_time: Returns only records changed since this time.
+        status: Filter: status of the estimate. Values: ``draft``, ``pending_approval``,
+            ``approved``, ``sent``, ``invoiced``, ``accepted``, ``declined``, ``expired``,
+            ``viewed``, ``signed``, ``rejected``, ``partially_invoiced``, ``pending_signature``.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Pending``, ``Status.Approved``, ``Status.Draft``,
+            ``Status.Invoiced``, ``Status.Accepted``, ``Status.Declined``, ``Status.Expired``,
+            ``Status.Viewed``, ``Status.AvalaraSyncFailed``, ``Status.TaxAutomationFailed``,
+            ``Status.MyApprovals``, ``WithAttachment``, ``WithoutAttachment``, ``ExceptionList``,
+            ``EmailScheduled``, ``Type.NewSubscription``, ``Type.Invoice``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``estimate_number``,
+            ``date``, ``total``, ``created_time``, ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        zcrm_potential_id: Filter: id of the Zoho CRM potential.
+        location_ids: Filter: ids of the locations.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -314,12 +370,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Estimate:
-    """Update the estimate whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the estimate whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -361,6 +425,15 @@ async def update(
     Requires ``customer_id`` and ``custom_fields``.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        estimate: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -393,6 +466,11 @@ async def get(
     """Get one estimate with all its fields.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(estimate_id,), query={"accept": "json", **(extra_query or {})}
@@ -417,6 +495,11 @@ def get_pdf(
     """Get an estimate as a PDF.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -441,6 +524,11 @@ def get_html(
     """Get an estimate as HTML.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
@@ -464,6 +552,11 @@ async def delete(
     """Delete an estimate.
 
     Scope: ZohoBooks.estimates.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(estimate_id,), query=extra_query)
 
@@ -489,6 +582,12 @@ async def update_custom_fields(
     """Update the custom fields of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(estimate_id,), query=extra_query, body=custom_fields
@@ -512,6 +611,11 @@ async def mark_as_sent(
     """Mark an estimate as sent.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(estimate_id,), query=extra_query)
 
@@ -533,6 +637,11 @@ async def mark_as_accepted(
     """Mark an estimate as accepted.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACCEPTED, ids=(estimate_id,), query=extra_query)
 
@@ -554,6 +663,11 @@ async def mark_as_declined(
     """Mark an estimate as declined.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DECLINED, ids=(estimate_id,), query=extra_query)
 
@@ -575,6 +689,11 @@ async def submit(
     """Submit an estimate.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(estimate_id,), query=extra_query)
 
@@ -596,6 +715,11 @@ async def approve(
     """Approve an estimate.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(estimate_id,), query=extra_query)
 
@@ -625,6 +749,14 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email: The fields to send.
+        attachments: Attached files.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -657,6 +789,12 @@ async def get_email(
     """Get the email that Zoho proposes for an estimate.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email_template_id: Id of the email template. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -688,6 +826,11 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_EMAIL, query={"estimate_ids": estimate_ids, **(extra_query or {})})
 
@@ -716,6 +859,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF,
@@ -748,6 +896,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF,
@@ -778,6 +931,13 @@ async def update_billing_address(
     """Update the billing address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -810,6 +970,13 @@ async def update_shipping_address(
     """Update the shipping address of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -841,6 +1008,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -866,6 +1037,12 @@ async def update_template(
     """Choose the template of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(estimate_id, template_id), query=extra_query)
 
@@ -893,6 +1070,13 @@ def list_comments(
     """List the comments of an estimate.
 
     Scope: ZohoBooks.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -924,6 +1108,13 @@ async def create_comment(
     """Add a comment to an estimate.
 
     Scope: ZohoBooks.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -955,6 +1146,14 @@ async def update_comment(
     """Update a comment of an estimate.
 
     Scope: ZohoBooks.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -986,5 +1185,43 @@ async def delete_comment(
     """Delete a comment from an estimate.
 
     Scope: ZohoBooks.estimates.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(estimate_id, comment_id), query=extra_query)
+
+
+class EstimatesResource(Resource):
+    """Estimates of Zoho Books: ``zoho.books.estimates``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_sent = bound(mark_as_sent)
+    mark_as_accepted = bound(mark_as_accepted)
+    mark_as_declined = bound(mark_as_declined)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    bulk_email = bound(bulk_email)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

@@ -31,6 +31,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -49,6 +50,7 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ExpensesResource",
     "add_attachment",
     "create",
     "create_employee",
@@ -124,6 +126,13 @@ async def create(
     png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense: The fields to send.
+        receipt: Receipt to attach.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=expense, extra_body=extra_body, files={"receipt": receipt}
@@ -191,6 +200,56 @@ def list(
     iteration can be missed.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        description: Filter: description of the expense. At most 100 characters.
+        description_startswith: Filter: ``description`` starts with this text. At most 100
+            characters.
+        description_contains: Filter: ``description`` contains this text. At most 100 characters.
+        reference_number: Filter: reference number of the expense. At most 100 characters.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text. At most 100
+            characters.
+        reference_number_contains: Filter: ``reference_number`` contains this text. At most 100
+            characters.
+        date: Filter: date of the expense.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the expense. Values: ``unbilled``, ``invoiced``, ``reimbursed``,
+            ``non-billable``, ``billable``.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        account_name: Filter: name of the account in the chart of accounts. At most 100 characters.
+        account_name_startswith: Filter: ``account_name`` starts with this text. At most 100
+            characters.
+        account_name_contains: Filter: ``account_name`` contains this text. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text. At most 100
+            characters.
+        customer_name_contains: Filter: ``customer_name`` contains this text. At most 100
+            characters.
+        vendor_name: Filter: name of the vendor.
+        vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
+        vendor_name_contains: Filter: ``vendor_name`` contains this text.
+        customer_id: Filter: id of the customer.
+        vendor_id: Filter: id of the vendor.
+        recurring_expense_id: Filter: id of the recurring expense.
+        paid_through_account_id: Filter: id of the paid through account.
+        project_id: Filter: id of the project.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``date``, ``account_name``, ``total``,
+            ``bcy_total``, ``reference_number``, ``customer_name``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Billable``, ``Status.Nonbillable``, ``Status.Reimbursed``, ``Status.Invoiced``,
+            ``Status.Unbilled``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -260,12 +319,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Expense:
-    """Update the expense whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the expense whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``.
 
     Scope: ZohoBooks.expenses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -310,6 +377,15 @@ async def update(
     png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.expenses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        expense: The fields to send.
+        receipt: Receipt to attach.
+        delete_receipt: Whether to delete the receipt.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -340,6 +416,11 @@ async def get(
     """Get one expense with all its fields.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(expense_id,), query=extra_query)
 
@@ -361,6 +442,11 @@ async def delete(
     """Delete an expense.
 
     Scope: ZohoBooks.expenses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(expense_id,), query=extra_query)
 
@@ -388,6 +474,13 @@ def list_comments(
     """List the comments of an expense.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -420,6 +513,12 @@ def list_employees(
     """List employees.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_EMPLOYEES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -451,6 +550,12 @@ async def create_employee(
     Requires ``name`` and ``email``.
 
     Scope: ZohoBooks.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        employee: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EMPLOYEE, query=extra_query, body=employee, extra_body=extra_body
@@ -476,6 +581,11 @@ async def get_employee(
     """Get an employee.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        employee_id: Id of the employee.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMPLOYEE, ids=(employee_id,), query=extra_query)
 
@@ -497,6 +607,11 @@ async def delete_employee(
     """Delete an employee.
 
     Scope: ZohoBooks.expenses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        employee_id: Id of the employee.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EMPLOYEE, ids=(employee_id,), query=extra_query)
 
@@ -523,6 +638,12 @@ def get_receipt(
     """Get the receipt of an expense.
 
     Scope: ZohoBooks.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_RECEIPT, ids=(expense_id,), query={"preview": preview, **(extra_query or {})}
@@ -553,6 +674,12 @@ async def create_receipt(
     ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        receipt: Receipt to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_RECEIPT, ids=(expense_id,), query=extra_query, files={"receipt": receipt}
@@ -576,6 +703,11 @@ async def delete_receipt(
     """Delete the receipt of an expense.
 
     Scope: ZohoBooks.expenses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECEIPT, ids=(expense_id,), query=extra_query)
 
@@ -619,6 +751,14 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx txt csv, at most 10 MB.
 
     Scope: ZohoBooks.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        attachment: File to attach. Required.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -627,3 +767,23 @@ async def add_attachment(
         fields={"totalFiles": total_files, "document_ids": document_ids},
         files={"attachment": attachment},
     )
+
+
+class ExpensesResource(Resource):
+    """Expenses of Zoho Books: ``zoho.books.expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    list_employees = bound(list_employees)
+    create_employee = bound(create_employee)
+    get_employee = bound(get_employee)
+    delete_employee = bound(delete_employee)
+    get_receipt = bound(get_receipt)
+    create_receipt = bound(create_receipt)
+    delete_receipt = bound(delete_receipt)
+    add_attachment = bound(add_attachment)

@@ -18,6 +18,7 @@ from zoho_async.books.types.fixed_assets import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "FixedAssetType",
     "FixedAssetTypeInput",
     "FixedAssetWriteOffInput",
+    "FixedAssetsResource",
     "create",
     "create_comment",
     "create_type",
@@ -92,6 +94,12 @@ async def create(
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=fixed_asset, extra_body=extra_body)
 
@@ -125,6 +133,18 @@ def list(
     iteration can be missed.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Cancel``, ``Status.FullyDepreciated``, ``Status.WriteOff``,
+            ``Status.Sold``, ``Status.Draft``.
+        sort_column: Field by which to sort. Values: ``asset_name``, ``asset_number``,
+            ``asset_cost``, ``created_time``, ``current_asset_value``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -166,6 +186,13 @@ async def update(
     ``asset_purchase_date``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        fixed_asset: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(fixed_asset_id,), query=extra_query, body=fixed_asset, extra_body=extra_body
@@ -190,6 +217,11 @@ async def get(
     """Get one fixed asset with all its fields.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(fixed_asset_id,), query=extra_query)
 
@@ -210,6 +242,11 @@ async def delete(
     """Delete a fixed asset.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(fixed_asset_id,), query=extra_query)
 
@@ -236,6 +273,13 @@ def list_history(
     """List the history of a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -267,6 +311,13 @@ def list_forecast(
     """Forecast a fixed asset.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -292,6 +343,11 @@ async def mark_as_active(
     """Mark a fixed asset as active.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(fixed_asset_id,), query=extra_query)
 
@@ -312,6 +368,11 @@ async def mark_as_cancelled(
     """Mark a fixed asset as cancelled.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CANCELLED, ids=(fixed_asset_id,), query=extra_query)
 
@@ -332,6 +393,11 @@ async def mark_as_draft(
     """Mark a fixed asset as draft.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(fixed_asset_id,), query=extra_query)
 
@@ -359,6 +425,13 @@ async def write_off(
     Requires ``date``, ``expense_account_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        write_off: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _WRITE_OFF, ids=(fixed_asset_id,), query=extra_query, body=write_off, extra_body=extra_body
@@ -388,6 +461,13 @@ async def sell(
     Requires ``expense_account_id``, ``invoice_id``, ``line_item_id`` and ``reason``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        sell: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SELL, ids=(fixed_asset_id,), query=extra_query, body=sell, extra_body=extra_body
@@ -417,6 +497,13 @@ async def create_comment(
     """Add a comment to a fixed asset.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT,
@@ -447,6 +534,12 @@ async def delete_comment(
     """Delete a comment from a fixed asset.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_id: Id of the fixed asset.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(fixed_asset_id, comment_id), query=extra_query)
 
@@ -477,6 +570,12 @@ async def create_type(
     and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        type: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_TYPE, query=extra_query, body=type, extra_body=extra_body)
 
@@ -502,6 +601,12 @@ def list_types(
     """List fixed asset types.
 
     Scope: ZohoBooks.fixedasset.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_TYPES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -535,6 +640,13 @@ async def update_type(
     and ``computation_type``.
 
     Scope: ZohoBooks.fixedasset.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_type_id: Id of the fixed asset type.
+        type: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TYPE,
@@ -564,5 +676,33 @@ async def delete_type(
     """Delete a fixed asset type.
 
     Scope: ZohoBooks.fixedasset.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        fixed_asset_type_id: Id of the fixed asset type.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TYPE, ids=(fixed_asset_type_id,), query=extra_query)
+
+
+class FixedAssetsResource(Resource):
+    """Fixed assets of Zoho Books: ``zoho.books.fixed_assets``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_history = bound(list_history)
+    list_forecast = bound(list_forecast)
+    mark_as_active = bound(mark_as_active)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    mark_as_draft = bound(mark_as_draft)
+    write_off = bound(write_off)
+    sell = bound(sell)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    create_type = bound(create_type)
+    list_types = bound(list_types)
+    update_type = bound(update_type)
+    delete_type = bound(delete_type)

@@ -8,11 +8,13 @@ from zoho_async.books.types.integrations import (
     IntegrationImportItemUsingCrmProductId,
 )
 from zoho_async.operation import BOOKS, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "IntegrationImportCustomerUsingCrmAccountId",
     "IntegrationImportItemUsingCrmProductId",
+    "IntegrationsResource",
     "import_customer_using_crm_account_id",
     "import_customer_using_crm_contact_id",
     "import_item_using_crm_product_id",
@@ -37,6 +39,11 @@ async def import_customer_using_crm_account_id(
     """Import a customer from a Zoho CRM account.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_account_id: Id of the Zoho CRM account.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID, ids=(crm_account_id,), query=extra_query
@@ -60,6 +67,11 @@ async def import_customer_using_crm_contact_id(
     """Import a customer from a Zoho CRM contact.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_contact_id: Id of the Zoho CRM contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID, ids=(crm_contact_id,), query=extra_query
@@ -83,6 +95,11 @@ async def import_vendor_using_crm_vendor_id(
     """Import a vendor from a Zoho CRM vendor.
 
     Scope: ZohoBooks.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_vendor_id: Id of the Zoho CRM vendor.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_VENDOR_USING_CRM_VENDOR_ID, ids=(crm_vendor_id,), query=extra_query
@@ -106,7 +123,21 @@ async def import_item_using_crm_product_id(
     """Import an item from a Zoho CRM product.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        crm_product_id: Id of the Zoho CRM product.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _IMPORT_ITEM_USING_CRM_PRODUCT_ID, ids=(crm_product_id,), query=extra_query
     )
+
+
+class IntegrationsResource(Resource):
+    """Integrations of Zoho Books: ``zoho.books.integrations``."""
+
+    import_customer_using_crm_account_id = bound(import_customer_using_crm_account_id)
+    import_customer_using_crm_contact_id = bound(import_customer_using_crm_contact_id)
+    import_vendor_using_crm_vendor_id = bound(import_vendor_using_crm_vendor_id)
+    import_item_using_crm_product_id = bound(import_item_using_crm_product_id)

@@ -63,6 +63,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -111,6 +112,7 @@ __all__ = [
     "InvoiceScheduleEmailInput",
     "InvoiceSynchronousOnlinePaymentInput",
     "InvoiceTemplate",
+    "InvoicesResource",
     "add_attachment",
     "add_comment",
     "add_digital_signature",
@@ -275,6 +277,17 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        send: Whether to send the invoice by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        is_quick_create: Whether to create it with few fields.
+        batch_payments: Whether one payment covers several documents.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -360,6 +373,61 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_number: Filter: number of the invoice. At most 100 characters.
+        invoice_number_startswith: Filter: ``invoice_number`` starts with this text. At most 100
+            characters.
+        invoice_number_contains: Filter: ``invoice_number`` contains this text. At most 100
+            characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_id: Filter: id of the item.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the invoice.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        recurring_invoice_id: Filter: id of the recurring invoice.
+        email: Filter: email address. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        balance: Filter: amount still open, in the document's currency.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        date: Filter: date of the invoice.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        due_date: Filter: date on which payment is due.
+        due_date_start: Filter: ``due_date`` is on or after this day.
+        due_date_end: Filter: ``due_date`` is on or before this day.
+        due_date_before: Filter: ``due_date`` is before this day.
+        due_date_after: Filter: ``due_date`` is after this day.
+        created_date: Filter: date of creation.
+        created_date_start: Filter: ``created_date`` is on or after this day.
+        created_date_end: Filter: ``created_date`` is on or before this day.
+        created_date_before: Filter: ``created_date`` is before this day.
+        created_date_after: Filter: ``created_date`` is after this day.
+        last_modified_time: Returns only records changed since this time.
+        status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
+            ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
+        customer_id: Filter: id of the customer.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        zcrm_potential_id: Filter: id of the Zoho CRM potential.
+        response_option: What the reply holds: rows, counts, or both.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -438,12 +506,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Invoice:
-    """Update the invoice whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the invoice whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -478,6 +554,11 @@ async def bulk_delete(
     """Delete several invoices.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -509,6 +590,15 @@ async def update(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -541,6 +631,11 @@ async def get(
     """Get one invoice with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
 
@@ -563,6 +658,11 @@ def get_pdf(
     """Get an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -587,6 +687,11 @@ def get_html(
     """Get an invoice as HTML.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
@@ -610,6 +715,11 @@ async def delete(
     """Delete an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
 
@@ -631,6 +741,11 @@ async def mark_as_sent(
     """Mark an invoice as sent.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(invoice_id,), query=extra_query)
 
@@ -652,6 +767,11 @@ async def void(
     """Void an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
@@ -673,6 +793,11 @@ async def mark_as_draft(
     """Mark an invoice as draft.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(invoice_id,), query=extra_query)
 
@@ -702,6 +827,13 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        bulk_email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_EMAIL,
@@ -730,6 +862,11 @@ async def create_from_sales_order(
     """Create an invoice from a sales order.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_FROM_SALES_ORDER, query={"salesorder_id": salesorder_id, **(extra_query or {})}
@@ -756,6 +893,11 @@ async def bulk_map_with_sales_order(
     """Link several invoices to a sales order.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MAP_WITH_SALES_ORDER, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -779,6 +921,11 @@ async def submit(
     """Submit an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(invoice_id,), query=extra_query)
 
@@ -800,6 +947,11 @@ async def approve(
     """Approve an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(invoice_id,), query=extra_query)
 
@@ -826,6 +978,12 @@ async def get_email(
     """Get the email that Zoho proposes for an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -861,6 +1019,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -902,6 +1070,15 @@ async def send_payment_reminder(
     Requires ``cc_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        payment_reminder: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SEND_PAYMENT_REMINDER,
@@ -931,6 +1108,11 @@ async def get_payment_reminder(
     """Get the payment reminder that Zoho proposes for an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -959,6 +1141,11 @@ async def bulk_send_payment_reminder(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SEND_PAYMENT_REMINDER, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -989,6 +1176,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -1019,6 +1211,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -1042,6 +1239,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -1063,6 +1265,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -1084,6 +1291,11 @@ async def write_off(
     """Write off the balance of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -1105,6 +1317,11 @@ async def cancel_write_off(
     """Cancel the write-off of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -1131,6 +1348,13 @@ async def update_billing_address(
     """Update the billing address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -1163,6 +1387,13 @@ async def update_shipping_address(
     """Update the shipping address of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -1194,6 +1425,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -1219,6 +1454,12 @@ async def update_template(
     """Choose the template of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(invoice_id, template_id), query=extra_query)
 
@@ -1246,6 +1487,13 @@ def list_payments(
     """List the payments of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1278,6 +1526,13 @@ def list_credits_applied(
     """List the credits that were applied to an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1311,6 +1566,13 @@ async def apply_credits(
     Requires ``invoice_payments`` and ``apply_creditnotes``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
@@ -1338,6 +1600,12 @@ async def delete_payment(
     """Delete a payment from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice_payment_id: Id of the invoice payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(invoice_id, invoice_payment_id), query=extra_query)
 
@@ -1363,6 +1631,12 @@ async def delete_applied_credit(
     """Delete an applied credit from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        creditnotes_invoice_id: Id of the credit notes invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_APPLIED_CREDIT, ids=(invoice_id, creditnotes_invoice_id), query=extra_query
@@ -1391,6 +1665,12 @@ def get_attachment(
     """Get the last attached file of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
@@ -1422,6 +1702,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1452,6 +1739,12 @@ async def update_attachment_preference(
     """Update the attachment preference of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT_PREFERENCE,
@@ -1477,6 +1770,11 @@ async def delete_attachment(
     """Delete the last attached file of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(invoice_id,), query=extra_query)
 
@@ -1504,6 +1802,12 @@ async def get_document(
     """Get a document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1530,6 +1834,12 @@ def download_document(
     """Download a document of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_DOWNLOAD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1555,6 +1865,12 @@ async def delete_document(
     """Delete a document from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1580,6 +1896,12 @@ async def add_document(
     """Add a document to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_DOCUMENT, ids=(invoice_id, document_id), query=extra_query)
 
@@ -1601,6 +1923,11 @@ async def delete_expense_receipt(
     """Delete the receipt of an invoiced expense.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXPENSE_RECEIPT, ids=(expense_id,), query=extra_query)
 
@@ -1626,6 +1953,12 @@ async def update_custom_fields(
     """Update the custom fields of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query, body=custom_fields
@@ -1655,6 +1988,13 @@ def list_comments(
     """List the comments of an invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1686,6 +2026,13 @@ async def add_comment(
     """Add a comment to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(invoice_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -1717,6 +2064,14 @@ async def update_comment(
     """Update a comment of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -1748,6 +2103,12 @@ async def delete_comment(
     """Delete a comment from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
 
@@ -1776,6 +2137,14 @@ async def generate_payment_link(
     """Create a link to pay an invoice, valid until ``expiry_time``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction. Required.
+        transaction_type: Type of the transaction. Required.
+        link_type: Who can use the link: public or private. Required.
+        expiry_time: Day on which the link expires. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GENERATE_PAYMENT_LINK,
@@ -1809,6 +2178,11 @@ async def bulk_approve(
     """Approve several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -1835,6 +2209,14 @@ async def bulk_void(
     """Void several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        can_create_network_entity: Whether to create the document in the customer's organization as
+            well.
+        unmap_salesorder: Whether to remove the link to the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_VOID,
@@ -1868,6 +2250,12 @@ async def bulk_create_from_projects(
     """Create several invoices from projects.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_ids: Ids of the projects.
+        invoice_number: Number of the invoice. At most 30 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_CREATE_FROM_PROJECTS,
@@ -1898,6 +2286,13 @@ def get_delivery_notes(
     """Get the delivery notes of several invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        print: Whether to return a version for printing.
+        no_of_copies: Number of copies.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _GET_DELIVERY_NOTES,
@@ -1935,6 +2330,13 @@ def get_packing_slips(
     """Get the packing slips of several invoices in one PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        print: Whether to return a version for printing.
+        no_of_copies: Number of copies.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _GET_PACKING_SLIPS,
@@ -1966,6 +2368,11 @@ async def approve_finally(
     """Approve an invoice as the final approver.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(invoice_id,), query=extra_query)
 
@@ -1992,6 +2399,13 @@ async def reject(
     """Reject an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        reason: Reason for the invoice. At most 500 characters.
+        is_call_for_oembed: Whether the call is for an embedded view.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _REJECT,
@@ -2021,6 +2435,12 @@ async def send_by_post(
     """Send an invoice by post.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _SEND_BY_POST,
@@ -2051,6 +2471,13 @@ async def add_online_payment_bank_account(
     """Let customers pay an invoice into a bank account.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        online_payment_bank_account: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ONLINE_PAYMENT_BANK_ACCOUNT,
@@ -2082,6 +2509,12 @@ async def apply_price_book(
     """Apply a price book to an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPLY_PRICE_BOOK, ids=(invoice_id, pricebook_id), query=extra_query)
 
@@ -2106,6 +2539,11 @@ async def bulk_submit(
     """Submit several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -2130,6 +2568,11 @@ async def bulk_mark_as_sent(
     """Mark several invoices as sent.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_SENT, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2156,6 +2599,11 @@ async def bulk_write_off(
     """Write off the balances of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_WRITE_OFF, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2182,6 +2630,11 @@ async def bulk_mark_as_shipped(
     """Mark several invoices as shipped.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_SHIPPED, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -2208,6 +2661,11 @@ async def bulk_unship(
     """Unship several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UNSHIP, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -2232,6 +2690,11 @@ async def bulk_create_from_estimates(
     """Create several invoices from estimates.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_CREATE_FROM_ESTIMATES, query={"estimate_ids": estimate_ids, **(extra_query or {})}
@@ -2261,6 +2724,12 @@ async def preview_coupons(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_PREVIEW_COUPONS, query=extra_query, body=invoice, extra_body=extra_body)
 
@@ -2282,6 +2751,10 @@ async def bulk_unmap_from_sales_orders(
     """Unlink several invoices from their sales orders.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_UNMAP_FROM_SALES_ORDERS, query=extra_query)
 
@@ -2308,6 +2781,11 @@ async def get_dashboard(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_agent: Agent that sends the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_DASHBOARD, query={"invoice_agent": invoice_agent, **(extra_query or {})}
@@ -2333,6 +2811,11 @@ async def get_by_reference(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        reference_id: Id of the reference.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BY_REFERENCE, ids=(reference_id,), query=extra_query)
 
@@ -2356,6 +2839,11 @@ async def get_custom_fields(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query)
 
@@ -2379,6 +2867,11 @@ async def get_advanced_tracking_details(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ADVANCED_TRACKING_DETAILS, ids=(invoice_id,), query=extra_query)
 
@@ -2405,6 +2898,13 @@ async def update_advanced_tracking_details(
     """Update the advanced tracking details of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        body: The body, by Zoho's names.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADVANCED_TRACKING_DETAILS,
@@ -2433,6 +2933,11 @@ def print_delivery_note(
     """Get the delivery note of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_PRINT_DELIVERY_NOTE, ids=(invoice_id,), query=extra_query)
 
@@ -2455,6 +2960,11 @@ def print_packing_slip(
     """Get the packing slip of an invoice as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_PRINT_PACKING_SLIP, ids=(invoice_id,), query=extra_query)
 
@@ -2478,6 +2988,11 @@ async def get_qr_code(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_QR_CODE, ids=(invoice_id,), query=extra_query)
 
@@ -2501,6 +3016,11 @@ async def get_sms(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -2522,6 +3042,11 @@ async def send_sms(
     """Send a text message for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -2545,6 +3070,11 @@ async def get_signature_template(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SIGNATURE_TEMPLATE, ids=(invoice_id,), query=extra_query)
 
@@ -2566,6 +3096,11 @@ async def add_digital_signature(
     """Add a digital signature to an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_DIGITAL_SIGNATURE, ids=(invoice_id,), query=extra_query)
 
@@ -2593,6 +3128,12 @@ async def upload_digital_signature(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_DIGITAL_SIGNATURE,
@@ -2626,6 +3167,13 @@ async def upload_document(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        document_id: Id of the document.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_DOCUMENT,
@@ -2652,6 +3200,11 @@ async def update_cfdi_status(
     """Update the CFDI status of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_CFDI_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -2673,6 +3226,11 @@ async def cancel(
     """Cancel an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL, ids=(invoice_id,), query=extra_query)
 
@@ -2694,6 +3252,11 @@ async def mark_as_ready_to_push(
     """Mark an invoice as ready to push.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_READY_TO_PUSH, ids=(invoice_id,), query=extra_query)
 
@@ -2719,6 +3282,12 @@ async def apply_substatus(
     """Set the substatus of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPLY_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
@@ -2744,6 +3313,12 @@ async def delete_substatus(
     """Remove the substatus of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        substatus_id: Id of the substatus.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_SUBSTATUS, ids=(invoice_id, substatus_id), query=extra_query)
 
@@ -2769,6 +3344,12 @@ async def delete_line_item(
     """Delete a line item from an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        line_item_id: Id of the line item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_LINE_ITEM, ids=(invoice_id, line_item_id), query=extra_query)
 
@@ -2795,6 +3376,13 @@ async def schedule_email(
     """Schedule an email for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        schedule_email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SCHEDULE_EMAIL,
@@ -2822,6 +3410,11 @@ async def cancel_scheduled_email(
     """Cancel the scheduled email of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_SCHEDULED_EMAIL, ids=(invoice_id,), query=extra_query)
 
@@ -2843,6 +3436,11 @@ async def force_pay(
     """Charge an invoice to the customer's saved payment method now.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_FORCE_PAY, ids=(invoice_id,), query=extra_query)
 
@@ -2864,6 +3462,11 @@ async def mail_pdf(
     """Email the PDF of an invoice to the customer.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MAIL_PDF, ids=(invoice_id,), query=extra_query)
 
@@ -2890,6 +3493,13 @@ async def create_synchronous_online_payment(
     """Charge an invoice to a saved payment method and wait for the result.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        synchronous_online_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_SYNCHRONOUS_ONLINE_PAYMENT,
@@ -2922,6 +3532,13 @@ async def create_asynchronous_online_payment(
     """Charge an invoice to a saved payment method, without waiting for the result.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        asynchronous_online_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_ASYNCHRONOUS_ONLINE_PAYMENT,
@@ -2951,6 +3568,11 @@ async def get_payment_qr(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_QR, ids=(invoice_id,), query=extra_query)
 
@@ -2974,6 +3596,11 @@ async def get_payment_qr_status(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_QR_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -2995,6 +3622,11 @@ async def send_dunning_notifications(
     """Send dunning notifications for an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_DUNNING_NOTIFICATIONS, ids=(invoice_id,), query=extra_query)
 
@@ -3016,6 +3648,11 @@ async def send_retry_sms(
     """Send a text message that asks to pay an invoice again.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_RETRY_SMS, ids=(invoice_id,), query=extra_query)
 
@@ -3043,6 +3680,12 @@ async def get_metadata(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        metadata_name: Name of the metadata.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
@@ -3068,6 +3711,12 @@ async def update_metadata(
     """Update the metadata of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        metadata_name: Name of the metadata.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_METADATA, ids=(invoice_id, metadata_name), query=extra_query)
 
@@ -3089,6 +3738,10 @@ async def get_einvoices(zoho: Session, *, extra_query: Mapping[str, object] | No
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICES, query=extra_query)
 
@@ -3110,6 +3763,10 @@ async def bulk_push_einvoice(
     """Push the e-invoice of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_PUSH_EINVOICE, query=extra_query)
 
@@ -3131,6 +3788,10 @@ async def bulk_cancel_einvoice(
     """Cancel the e-invoice of several invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_CANCEL_EINVOICE, query=extra_query)
 
@@ -3154,6 +3815,11 @@ async def get_einvoice(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3175,6 +3841,11 @@ async def push_einvoice(
     """Push the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_PUSH_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3196,6 +3867,11 @@ async def cancel_einvoice(
     """Cancel the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3217,6 +3893,11 @@ async def fetch_einvoice(
     """Fetch the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_FETCH_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3238,6 +3919,11 @@ async def delete_einvoice_status(
     """Delete the e-invoice status of an invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EINVOICE_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -3264,6 +3950,13 @@ async def mark_einvoice_as_pushed(
     """Mark the e-invoice of an invoice as pushed.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        mark_einvoice_as_pushed: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _MARK_EINVOICE_AS_PUSHED,
@@ -3291,6 +3984,11 @@ async def mark_einvoice_as_cancelled(
     """Mark the e-invoice of an invoice as cancelled.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_EINVOICE_AS_CANCELLED, ids=(invoice_id,), query=extra_query)
 
@@ -3312,6 +4010,11 @@ async def recall_einvoice(
     """Recall the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RECALL_EINVOICE, ids=(invoice_id,), query=extra_query)
 
@@ -3333,6 +4036,11 @@ async def update_einvoice_payment_status(
     """Update the payment status of the e-invoice of an invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_EINVOICE_PAYMENT_STATUS, ids=(invoice_id,), query=extra_query)
 
@@ -3354,5 +4062,130 @@ async def cancel_einvoice_and_invoice(
     """Cancel an e-invoice together with its invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_EINVOICE_AND_INVOICE, ids=(invoice_id,), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Books: ``zoho.books.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    bulk_email = bound(bulk_email)
+    create_from_sales_order = bound(create_from_sales_order)
+    bulk_map_with_sales_order = bound(bulk_map_with_sales_order)
+    submit = bound(submit)
+    approve = bound(approve)
+    get_email = bound(get_email)
+    email = bound(email)
+    send_payment_reminder = bound(send_payment_reminder)
+    get_payment_reminder = bound(get_payment_reminder)
+    bulk_send_payment_reminder = bound(bulk_send_payment_reminder)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    write_off = bound(write_off)
+    cancel_write_off = bound(cancel_write_off)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_payments = bound(list_payments)
+    list_credits_applied = bound(list_credits_applied)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    delete_applied_credit = bound(delete_applied_credit)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment_preference = bound(update_attachment_preference)
+    delete_attachment = bound(delete_attachment)
+    get_document = bound(get_document)
+    download_document = bound(download_document)
+    delete_document = bound(delete_document)
+    add_document = bound(add_document)
+    delete_expense_receipt = bound(delete_expense_receipt)
+    update_custom_fields = bound(update_custom_fields)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)
+    generate_payment_link = bound(generate_payment_link)
+    bulk_approve = bound(bulk_approve)
+    bulk_void = bound(bulk_void)
+    bulk_create_from_projects = bound(bulk_create_from_projects)
+    get_delivery_notes = bound(get_delivery_notes)
+    get_packing_slips = bound(get_packing_slips)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    send_by_post = bound(send_by_post)
+    add_online_payment_bank_account = bound(add_online_payment_bank_account)
+    apply_price_book = bound(apply_price_book)
+    bulk_submit = bound(bulk_submit)
+    bulk_mark_as_sent = bound(bulk_mark_as_sent)
+    bulk_write_off = bound(bulk_write_off)
+    bulk_mark_as_shipped = bound(bulk_mark_as_shipped)
+    bulk_unship = bound(bulk_unship)
+    bulk_create_from_estimates = bound(bulk_create_from_estimates)
+    preview_coupons = bound(preview_coupons)
+    bulk_unmap_from_sales_orders = bound(bulk_unmap_from_sales_orders)
+    get_dashboard = bound(get_dashboard)
+    get_by_reference = bound(get_by_reference)
+    get_custom_fields = bound(get_custom_fields)
+    get_advanced_tracking_details = bound(get_advanced_tracking_details)
+    update_advanced_tracking_details = bound(update_advanced_tracking_details)
+    print_delivery_note = bound(print_delivery_note)
+    print_packing_slip = bound(print_packing_slip)
+    get_qr_code = bound(get_qr_code)
+    get_sms = bound(get_sms)
+    send_sms = bound(send_sms)
+    get_signature_template = bound(get_signature_template)
+    add_digital_signature = bound(add_digital_signature)
+    upload_digital_signature = bound(upload_digital_signature)
+    upload_document = bound(upload_document)
+    update_cfdi_status = bound(update_cfdi_status)
+    cancel = bound(cancel)
+    mark_as_ready_to_push = bound(mark_as_ready_to_push)
+    apply_substatus = bound(apply_substatus)
+    delete_substatus = bound(delete_substatus)
+    delete_line_item = bound(delete_line_item)
+    schedule_email = bound(schedule_email)
+    cancel_scheduled_email = bound(cancel_scheduled_email)
+    force_pay = bound(force_pay)
+    mail_pdf = bound(mail_pdf)
+    create_synchronous_online_payment = bound(create_synchronous_online_payment)
+    create_asynchronous_online_payment = bound(create_asynchronous_online_payment)
+    get_payment_qr = bound(get_payment_qr)
+    get_payment_qr_status = bound(get_payment_qr_status)
+    send_dunning_notifications = bound(send_dunning_notifications)
+    send_retry_sms = bound(send_retry_sms)
+    get_metadata = bound(get_metadata)
+    update_metadata = bound(update_metadata)
+    get_einvoices = bound(get_einvoices)
+    bulk_push_einvoice = bound(bulk_push_einvoice)
+    bulk_cancel_einvoice = bound(bulk_cancel_einvoice)
+    get_einvoice = bound(get_einvoice)
+    push_einvoice = bound(push_einvoice)
+    cancel_einvoice = bound(cancel_einvoice)
+    fetch_einvoice = bound(fetch_einvoice)
+    delete_einvoice_status = bound(delete_einvoice_status)
+    mark_einvoice_as_pushed = bound(mark_einvoice_as_pushed)
+    mark_einvoice_as_cancelled = bound(mark_einvoice_as_cancelled)
+    recall_einvoice = bound(recall_einvoice)
+    update_einvoice_payment_status = bound(update_einvoice_payment_status)
+    cancel_einvoice_and_invoice = bound(cancel_einvoice_and_invoice)

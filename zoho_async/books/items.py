@@ -22,6 +22,7 @@ from zoho_async.books.types.items import (
 from zoho_async.books.types.shared import CustomFieldInput
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "add_to_portal",
     "bulk_add_to_portal",
     "create",
@@ -80,6 +82,12 @@ async def create(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
@@ -133,6 +141,37 @@ def list(
     in full by id, many per call.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        name: Filter: name of the item. At most 100 characters.
+        name_startswith: Filter: ``name`` starts with this text. At most 100 characters.
+        name_contains: Filter: ``name`` contains this text. At most 100 characters.
+        description: Filter: description of the item. At most 100 characters.
+        description_startswith: Filter: ``description`` starts with this text. At most 100
+            characters.
+        description_contains: Filter: ``description`` contains this text. At most 100 characters.
+        rate: Filter: price per unit, in the document's currency.
+        rate_less_than: Filter: ``rate`` is less than this.
+        rate_less_equals: Filter: ``rate`` is at most this.
+        rate_greater_than: Filter: ``rate`` is more than this.
+        rate_greater_equals: Filter: ``rate`` is at least this.
+        tax_id: Filter: id of the tax.
+        tax_name: Filter: name of the tax. At most 100 characters.
+        is_taxable: Filter: whether the item is taxed. Editions: India, USA, Mexico.
+        tax_exemption_id: Filter: id of the reason for tax exemption. Editions: India, USA, Mexico.
+        account_id: Filter: id of the account in the chart of accounts.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``name``, ``rate``, ``tax_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        sat_item_key_code: Filter: SAT code of the item (Mexico). Editions: Mexico.
+        unitkey_code: Filter: SAT code of the unit (Mexico). Editions: Mexico.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -191,12 +230,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Item:
-    """Update the item whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the item whose unique custom field ``key`` has ``value``, or create it if it does not
+    exist. Repeating the call does no harm.
 
     Requires ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -233,6 +280,11 @@ def list_details(
     One reply holds all rows. More than 100 ids are split over several calls.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. At most 100 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_DETAILS, query={"item_ids": item_ids, **(extra_query or {})})
 
@@ -263,6 +315,13 @@ async def update(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
@@ -288,6 +347,11 @@ async def get(
     """Get one item with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(item_id,), query=extra_query)
 
@@ -309,6 +373,11 @@ async def delete(
     """Delete an item.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(item_id,), query=extra_query)
 
@@ -334,6 +403,12 @@ async def update_custom_fields(
     """Update the custom fields of an item.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(item_id,), query=extra_query, body=custom_fields
@@ -357,6 +432,11 @@ async def mark_as_active(
     """Mark an item as active.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(item_id,), query=extra_query)
 
@@ -378,6 +458,11 @@ async def mark_as_inactive(
     """Mark an item as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
 
@@ -399,6 +484,11 @@ async def bulk_add_to_portal(
     """Show several items in the customer portal.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_ADD_TO_PORTAL, query={"item_ids": item_ids, **(extra_query or {})})
 
@@ -420,6 +510,11 @@ async def add_to_portal(
     """Show an item in the customer portal.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ADD_TO_PORTAL, ids=(item_id,), query=extra_query)
 
@@ -441,5 +536,28 @@ async def remove_from_portal(
     """Remove an item from the customer portal.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_FROM_PORTAL, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Books: ``zoho.books.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    list_details = bound(list_details)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_add_to_portal = bound(bulk_add_to_portal)
+    add_to_portal = bound(add_to_portal)
+    remove_from_portal = bound(remove_from_portal)

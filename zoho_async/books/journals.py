@@ -24,6 +24,7 @@ from zoho_async.books.types.journals import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "JournalLineItemInput",
     "JournalRecurringJournal",
     "JournalRecurringJournalLineItem",
+    "JournalsResource",
     "add_attachment",
     "add_comment",
     "apply_credits_to_bills",
@@ -138,6 +140,12 @@ async def create(
     Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=journal, extra_body=extra_body)
 
@@ -209,6 +217,59 @@ def list(
     returns the journals of exactly that time; ``date_after`` those of later dates.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        entry_number: Filter: number of the entry.
+        entry_number_startswith: Filter: ``entry_number`` starts with this text.
+        entry_number_contains: Filter: ``entry_number`` contains this text.
+        reference_number: Filter: reference number of the journal.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the journal.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        notes: Filter: notes on the journal.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        last_modified_time: Returns only records changed since this time.
+        total: Filter: total, in the document's currency.
+        total_less_than: Filter: ``total`` is less than this.
+        total_less_equals: Filter: ``total`` is at most this.
+        total_greater_than: Filter: ``total`` is more than this.
+        total_greater_equals: Filter: ``total`` is at least this.
+        customer_id: Filter: id of the customer.
+        vendor_id: Filter: id of the vendor.
+        filter_by: Predefined filter, usually on the status. Values: ``JournalDate.All``,
+            ``JournalDate.Today``, ``JournalDate.ThisWeek``, ``JournalDate.ThisMonth``,
+            ``JournalDate.ThisQuarter``, ``JournalDate.ThisYear``.
+        sort_column: Field by which to sort. Values: ``journal_date``, ``entry_number``,
+            ``reference_number``, ``total``, ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        status: Filter: status of the journal. Values: ``draft``, ``published``, ``approved``,
+            ``submitted``, ``rejected``.
+        journal_type: Filter: type of the journal.
+        account_id: Filter: id of the account in the chart of accounts.
+        account_code: Filter: code of the account in the chart of accounts.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        journal_ids: Filter: ids of the journals. At most 200 per call.
+        currency: Code of the currency.
+        tax_id: Filter: id of the tax.
+        tax_exemption_id: Filter: id of the reason for tax exemption.
+        tax_authority_id: Filter: id of the tax authority.
+        search_text: Filter: text that is searched in several fields.
+        branch_ids: Filter: ids of the branches. At most 200 per call.
+        location_ids: Filter: ids of the locations. At most 200 per call.
+        project_id: Filter: id of the project.
+        journal_entity_type: Type of the journal's record. Values: ``journal``,
+            ``period_end_journal``, ``consolidation_journal``, ``consolidation_adjustment_journal``,
+            ``elimination_journal``, ``intercompany_journal``.
+        period_closure_id: Filter: id of the period closure.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -287,6 +348,13 @@ async def update(
     Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        journal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(journal_id,), query=extra_query, body=journal, extra_body=extra_body
@@ -311,6 +379,11 @@ async def get(
     """Get one journal with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(journal_id,), query=extra_query)
 
@@ -331,6 +404,11 @@ async def delete(
     """Delete a journal.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(journal_id,), query=extra_query)
 
@@ -351,6 +429,11 @@ async def mark_as_published(
     """Mark a journal as published.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PUBLISHED, ids=(journal_id,), query=extra_query)
 
@@ -380,6 +463,15 @@ async def add_attachment(
     ``attachment`` and ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        attachment: File to attach. Required.
+        doc: Document to attach. Required.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -412,6 +504,13 @@ async def add_comment(
     """Add a comment to a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(journal_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -438,6 +537,12 @@ async def delete_comment(
     """Delete a comment from a journal.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(journal_id, comment_id), query=extra_query)
 
@@ -465,6 +570,13 @@ async def reverse(
     """Reverse a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        reversal_date: Reversal date. Required.
+        is_reversal_scheduled: Whether a reversal is scheduled. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _REVERSE,
@@ -493,6 +605,11 @@ async def submit_for_approval(
     """Submit a journal for approval.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT_FOR_APPROVAL, ids=(journal_id,), query=extra_query)
 
@@ -513,6 +630,11 @@ async def approve(
     """Approve a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(journal_id,), query=extra_query)
 
@@ -537,6 +659,12 @@ async def reject(
     """Reject a journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        reason: Reason for the journal. At most 500 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(journal_id,), query={"reason": reason, **(extra_query or {})}
@@ -565,6 +693,13 @@ def list_credits(
     """List the credits of a journal.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -596,6 +731,14 @@ async def apply_credits_to_invoices(
     """Apply the credits of a journal to invoices.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        journal_line_id: Id of the journal line.
+        credits_to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS_TO_INVOICES,
@@ -628,6 +771,14 @@ async def apply_credits_to_bills(
     """Apply the credits of a journal to bills.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        journal_line_id: Id of the journal line.
+        credits_to_bills: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS_TO_BILLS,
@@ -658,6 +809,12 @@ async def delete_credits_receivables(
     """Remove the credits that a journal applies to invoices.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        journal_line_id: Id of the journal line.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_CREDITS_RECEIVABLES, ids=(journal_id, journal_line_id), query=extra_query
@@ -684,6 +841,12 @@ async def delete_credits_payables(
     """Remove the vendor credits that a journal applies to bills.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_id: Id of the journal.
+        journal_line_id: Id of the journal line.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_CREDITS_PAYABLES, ids=(journal_id, journal_line_id), query=extra_query
@@ -712,6 +875,11 @@ async def bulk_submit(
     Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_ids: Ids of the journals. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"journal_ids": journal_ids, **(extra_query or {})})
 
@@ -738,6 +906,11 @@ async def bulk_approve(
     Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_ids: Ids of the journals. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"journal_ids": journal_ids, **(extra_query or {})})
 
@@ -764,6 +937,11 @@ async def bulk_publish(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_ids: Ids of the journals. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_PUBLISH, query={"journal_ids": journal_ids, **(extra_query or {})})
 
@@ -790,6 +968,11 @@ async def bulk_delete(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal_ids: Ids of the journals. At most 200 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"journal_ids": journal_ids, **(extra_query or {})})
 
@@ -818,6 +1001,12 @@ async def create_recurring_journal(
     Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        journal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_RECURRING_JOURNAL, query=extra_query, body=journal, extra_body=extra_body
@@ -854,6 +1043,17 @@ def list_recurring_journals(
     iteration can be missed.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Stopped``, ``Status.Expired``.
+        sort_column: Field by which to sort. Values: ``created_time``, ``total``, ``bcy_total``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        account_id: Filter: id of the account in the chart of accounts.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -891,6 +1091,11 @@ async def get_recurring_journal(
     """Get a recurring journal.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_RECURRING_JOURNAL, ids=(recurring_journal_id,), query=extra_query)
 
@@ -920,6 +1125,13 @@ async def update_recurring_journal(
     Requires ``journal_date``.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        journal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_RECURRING_JOURNAL,
@@ -949,6 +1161,11 @@ async def delete_recurring_journal(
     """Delete a recurring journal.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_RECURRING_JOURNAL, ids=(recurring_journal_id,), query=extra_query
@@ -974,6 +1191,11 @@ async def resume_recurring_journal(
     """Resume a recurring journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _RESUME_RECURRING_JOURNAL, ids=(recurring_journal_id,), query=extra_query
@@ -999,6 +1221,11 @@ async def stop_recurring_journal(
     """Stop a recurring journal.
 
     Scope: ZohoBooks.accountants.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP_RECURRING_JOURNAL, ids=(recurring_journal_id,), query=extra_query)
 
@@ -1025,6 +1252,13 @@ def list_journals_of_recurring_journal(
     """List the journals of a recurring journal.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_journal_id: Id of the recurring journal.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1057,9 +1291,54 @@ async def get_of_transaction(
     """Get the journal of a transaction.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_id: Id of the transaction.
+        entity_type: Type of the entity. Values: ``journal``, ``invoice``, ``creditnote``,
+            ``expense``, ``bill``, ``vendor_credit``, ``customer_payment``, ``vendor_payment``.
+            Required.
+        report_basis: Basis of the report: cash or accrual. Values: ``cash``, ``accrual``.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_OF_TRANSACTION,
         ids=(transaction_id,),
         query={"entity_type": entity_type, "report_basis": report_basis, **(extra_query or {})},
     )
+
+
+class JournalsResource(Resource):
+    """Journals of Zoho Books: ``zoho.books.journals``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_published = bound(mark_as_published)
+    add_attachment = bound(add_attachment)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    reverse = bound(reverse)
+    submit_for_approval = bound(submit_for_approval)
+    approve = bound(approve)
+    reject = bound(reject)
+    list_credits = bound(list_credits)
+    apply_credits_to_invoices = bound(apply_credits_to_invoices)
+    apply_credits_to_bills = bound(apply_credits_to_bills)
+    delete_credits_receivables = bound(delete_credits_receivables)
+    delete_credits_payables = bound(delete_credits_payables)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)
+    bulk_publish = bound(bulk_publish)
+    bulk_delete = bound(bulk_delete)
+    create_recurring_journal = bound(create_recurring_journal)
+    list_recurring_journals = bound(list_recurring_journals)
+    get_recurring_journal = bound(get_recurring_journal)
+    update_recurring_journal = bound(update_recurring_journal)
+    delete_recurring_journal = bound(delete_recurring_journal)
+    resume_recurring_journal = bound(resume_recurring_journal)
+    stop_recurring_journal = bound(stop_recurring_journal)
+    list_journals_of_recurring_journal = bound(list_journals_of_recurring_journal)
+    get_of_transaction = bound(get_of_transaction)

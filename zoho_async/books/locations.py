@@ -12,6 +12,7 @@ from zoho_async.books.types.locations import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -21,6 +22,7 @@ __all__ = [
     "LocationAddressInput",
     "LocationAssociatedUser",
     "LocationInput",
+    "LocationsResource",
     "create",
     "delete",
     "enable",
@@ -46,6 +48,10 @@ async def enable(zoho: Session, *, extra_query: Mapping[str, object] | None = No
     """Enable a location.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE, query=extra_query)
 
@@ -75,6 +81,12 @@ async def create(
     Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=location, extra_body=extra_body)
 
@@ -101,6 +113,12 @@ def list(
     """List locations.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -130,6 +148,13 @@ async def update(
     Requires ``location_name``, ``country`` and ``tax_settings_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(location_id,), query=extra_query, body=location, extra_body=extra_body
@@ -152,6 +177,11 @@ async def delete(
     """Delete a location.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(location_id,), query=extra_query)
 
@@ -172,6 +202,11 @@ async def mark_as_active(
     """Mark a location as active.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(location_id,), query=extra_query)
 
@@ -192,6 +227,11 @@ async def mark_as_inactive(
     """Mark a location as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(location_id,), query=extra_query)
 
@@ -212,5 +252,23 @@ async def mark_as_primary(
     """Mark a location as primary.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PRIMARY, ids=(location_id,), query=extra_query)
+
+
+class LocationsResource(Resource):
+    """Locations of Zoho Books: ``zoho.books.locations``."""
+
+    enable = bound(enable)
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_primary = bound(mark_as_primary)

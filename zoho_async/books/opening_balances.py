@@ -13,6 +13,7 @@ from zoho_async.books.types.opening_balances import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -22,6 +23,7 @@ __all__ = [
     "OpeningBalanceAccountInput",
     "OpeningBalanceInput",
     "OpeningBalanceTransaction",
+    "OpeningBalancesResource",
     "cancel_writeoff",
     "create",
     "delete",
@@ -57,6 +59,12 @@ async def create(
     Requires ``date``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        opening_balance: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=opening_balance, extra_body=extra_body)
 
@@ -85,6 +93,12 @@ async def update(
     Requires ``opening_balance_id``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        opening_balance: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_UPDATE, query=extra_query, body=opening_balance, extra_body=extra_body)
 
@@ -105,6 +119,10 @@ async def get(zoho: Session, *, extra_query: Mapping[str, object] | None = None)
     """Get one opening balance with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, query=extra_query)
 
@@ -123,6 +141,10 @@ async def delete(zoho: Session, *, extra_query: Mapping[str, object] | None = No
     """Delete an opening balance.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, query=extra_query)
 
@@ -145,6 +167,11 @@ async def get_details(
     """Get the details of opening balances.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DETAILS, query={"account_id": account_id, **(extra_query or {})})
 
@@ -173,6 +200,14 @@ def list_transactions(
     """List the transactions of opening balances.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts. Required.
+        opening_balance_date: Filter: opening balance date.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -208,6 +243,13 @@ async def writeoff(
     """Write off the difference of an opening balance.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        opening_balance_id: Id of the opening balance.
+        writeoff_date: Writeoff date.
+        reason: Reason for the opening balance. At most 300 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _WRITEOFF,
@@ -232,5 +274,23 @@ async def cancel_writeoff(
     """Cancel the write-off of an opening balance.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        opening_balance_id: Id of the opening balance.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITEOFF, ids=(opening_balance_id,), query=extra_query)
+
+
+class OpeningBalancesResource(Resource):
+    """Opening balances of Zoho Books: ``zoho.books.opening_balances``."""
+
+    create = bound(create)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_details = bound(get_details)
+    list_transactions = bound(list_transactions)
+    writeoff = bound(writeoff)
+    cancel_writeoff = bound(cancel_writeoff)

@@ -11,6 +11,7 @@ from zoho_async.books.types.organizations import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -19,6 +20,7 @@ __all__ = [
     "OrganizationAddress",
     "OrganizationAddressInput",
     "OrganizationInput",
+    "OrganizationsResource",
     "copy_settings",
     "create",
     "create_address",
@@ -60,6 +62,12 @@ async def create(
     Requires ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=organization, extra_body=extra_body)
 
@@ -83,6 +91,10 @@ def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> P
     One reply holds all rows.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query=extra_query)
 
@@ -110,6 +122,13 @@ async def update(
     """Update an organization; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        organization: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(organization_id,), query=extra_query, body=organization, extra_body=extra_body
@@ -134,6 +153,11 @@ async def get(
     """Get one organization with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(organization_id,), query=extra_query)
 
@@ -167,6 +191,16 @@ def list_for_user(
     One reply holds all rows.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        email: Filter: email address.
+        show_same_currency_orgs_only: Whether to return only organizations with the same currency.
+        show_admin_orgs_only: Whether to return only organizations that the user administers.
+        start_trial: Whether to start a trial.
+        show_active_orgs_only: Whether to return only active organizations.
+        app_name: Name of the Zoho application.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -199,6 +233,10 @@ async def get_address(zoho: Session, *, extra_query: Mapping[str, object] | None
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ADDRESS, query=extra_query)
 
@@ -225,6 +263,12 @@ async def create_address(
     """Create an address.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_ADDRESS, query=extra_query, body=address, extra_body=extra_body)
 
@@ -252,6 +296,13 @@ async def update_address(
     """Update an address of an organization.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        address_id: Id of the address.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADDRESS, ids=(address_id,), query=extra_query, body=address, extra_body=extra_body
@@ -274,6 +325,11 @@ async def delete_address(
     """Delete an address of an organization.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(address_id,), query=extra_query)
 
@@ -298,6 +354,12 @@ async def copy_settings(
     """Copy settings from another organization.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        settings_to_copy: Settings to copy from the other organization. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _COPY_SETTINGS,
@@ -322,6 +384,11 @@ async def downgrade_to_invoice(
     """Move an organization from Books to Invoice.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DOWNGRADE_TO_INVOICE, ids=(organization_id,), query=extra_query)
 
@@ -342,6 +409,11 @@ async def upgrade_to_books(
     """Move an organization from Invoice to Books.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPGRADE_TO_BOOKS, ids=(organization_id,), query=extra_query)
 
@@ -362,5 +434,28 @@ async def mark_as_inactive(
     """Mark an organization as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(organization_id,), query=extra_query)
+
+
+class OrganizationsResource(Resource):
+    """Organizations of Zoho Books: ``zoho.books.organizations``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    list_for_user = bound(list_for_user)
+    get_address = bound(get_address)
+    create_address = bound(create_address)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    copy_settings = bound(copy_settings)
+    downgrade_to_invoice = bound(downgrade_to_invoice)
+    upgrade_to_books = bound(upgrade_to_books)
+    mark_as_inactive = bound(mark_as_inactive)

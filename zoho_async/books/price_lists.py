@@ -16,6 +16,7 @@ from zoho_async.books.types.price_lists import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -26,6 +27,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "bulk_get",
     "create",
     "delete",
@@ -62,6 +64,12 @@ async def create(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=price_list, extra_body=extra_body)
 
@@ -90,6 +98,14 @@ def list(
     """List price lists.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -129,6 +145,13 @@ async def update(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list, extra_body=extra_body
@@ -151,6 +174,11 @@ async def delete(
     """Delete a price list.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(pricebook_id,), query=extra_query)
 
@@ -171,6 +199,11 @@ async def mark_as_active(
     """Mark a price list as active.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(pricebook_id,), query=extra_query)
 
@@ -191,6 +224,11 @@ async def mark_as_inactive(
     """Mark a price list as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(pricebook_id,), query=extra_query)
 
@@ -218,6 +256,13 @@ async def bulk_get(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        last_modified_time: Returns only records changed since this time.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_GET,
@@ -265,6 +310,25 @@ async def get_items(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        sales_or_purchase_type: Whether the price list is for sales or purchases.
+        pricing_scheme: How the price depends on the quantity.
+        category_id: Id of the category.
+        applicable_date: Applicable date.
+        package_weight: Package weight of the price list.
+        package_weight_less_than: Filter: ``package_weight`` is less than this.
+        package_weight_greater_than: Filter: ``package_weight`` is more than this.
+        package_weight_less_equals: Filter: ``package_weight`` is at most this.
+        package_weight_greater_equals: Filter: ``package_weight`` is at least this.
+        rule: Rule to apply, as JSON.
+        search_text: Filter: text that is searched in several fields.
+        custom_fields: Custom fields, as JSON.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_ITEMS,
@@ -287,3 +351,16 @@ async def get_items(
             **(extra_query or {}),
         },
     )
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Books: ``zoho.books.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_get = bound(bulk_get)
+    get_items = bound(get_items)

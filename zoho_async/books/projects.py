@@ -23,6 +23,7 @@ from zoho_async.books.types.projects import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -42,6 +43,7 @@ __all__ = [
     "ProjectUser",
     "ProjectUserInput",
     "ProjectUsers",
+    "ProjectsResource",
     "add_comment",
     "add_task",
     "add_user",
@@ -99,6 +101,12 @@ async def create(
     Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
@@ -133,6 +141,18 @@ def list(
     iteration can be missed.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``project_name``, ``customer_name``, ``rate``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -171,12 +191,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -216,6 +244,13 @@ async def update(
     Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
 
     Scope: ZohoBooks.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
@@ -240,6 +275,11 @@ async def get(
     """Get one project with all its fields.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(project_id,), query=extra_query)
 
@@ -260,6 +300,11 @@ async def delete(
     """Delete a project.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id,), query=extra_query)
 
@@ -280,6 +325,11 @@ async def mark_as_active(
     """Mark a project as active.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(project_id,), query=extra_query)
 
@@ -300,6 +350,11 @@ async def mark_as_inactive(
     """Mark a project as inactive.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(project_id,), query=extra_query)
 
@@ -329,6 +384,13 @@ async def clone(
     Requires ``project_name``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        clone: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
@@ -358,6 +420,13 @@ async def add_user(
     Requires ``cost_rate``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        add_user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_USER, ids=(project_id,), query=extra_query, body=add_user, extra_body=extra_body
@@ -386,6 +455,13 @@ def list_users(
     """List the users of a project.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -418,6 +494,13 @@ async def invite_user(
     Requires ``user_name`` and ``email``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        invite_user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
@@ -446,6 +529,14 @@ async def update_user(
     """Update a user of a project.
 
     Scope: ZohoBooks.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
@@ -474,6 +565,12 @@ async def get_user(
     """Get a user of a project.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -498,6 +595,12 @@ async def delete_user(
     """Delete a user from a project.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -525,6 +628,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -553,6 +663,13 @@ def list_comments(
     """List the comments of a project.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -582,6 +699,12 @@ async def delete_comment(
     """Delete a comment from a project.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(project_id, comment_id), query=extra_query)
 
@@ -614,6 +737,16 @@ def list_invoices(
     iteration can be missed.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        sort_column: Field by which to sort. Values: ``invoice_number``, ``date``, ``total``,
+            ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -654,6 +787,13 @@ async def add_task(
     Requires ``task_name``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_TASK, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
@@ -682,6 +822,13 @@ def list_tasks(
     """List the tasks of a project.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -717,6 +864,14 @@ async def update_task(
     Requires ``task_name``.
 
     Scope: ZohoBooks.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TASK, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
@@ -745,6 +900,12 @@ async def get_task(
     """Get a task of a project.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TASK, ids=(project_id, task_id), query=extra_query)
 
@@ -769,5 +930,40 @@ async def delete_task(
     """Delete a task from a project.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TASK, ids=(project_id, task_id), query=extra_query)
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Books: ``zoho.books.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    clone = bound(clone)
+    add_user = bound(add_user)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)
+    add_task = bound(add_task)
+    list_tasks = bound(list_tasks)
+    update_task = bound(update_task)
+    get_task = bound(get_task)
+    delete_task = bound(delete_task)

@@ -33,6 +33,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -57,6 +58,7 @@ __all__ = [
     "PurchaseOrderLineItemInput",
     "PurchaseOrderReverseChargeVatSummary",
     "PurchaseOrderTemplate",
+    "PurchaseOrdersResource",
     "add_attachment",
     "add_comment",
     "approve",
@@ -180,6 +182,15 @@ async def create(
     docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_order: The fields to send.
+        attachment: File to attach.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -254,6 +265,65 @@ def list(
     changed since then.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_number: Filter: number of the purchase order.
+        purchaseorder_number_startswith: Filter: ``purchaseorder_number`` starts with this text.
+        purchaseorder_number_contains: Filter: ``purchaseorder_number`` contains this text.
+        reference_number: Filter: reference number of the purchase order.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the purchase order.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the purchase order. Values: ``draft``, ``pending_approval``,
+            ``approval_overdue``, ``approved``, ``rejected``, ``open``, ``billed``,
+            ``billed_not_received``, ``cancelled``, ``partially_billed``, ``issued``,
+            ``partially_received``, ``received``, ``received_not_billed``, ``manually_received``,
+            ``drop_shipped``, ``closed``, ``accepted``, ``signed``, ``pending_signature``,
+            ``to_be_received``, ``to_be_billed``, ``in_transit``.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        vendor_name: Filter: name of the vendor.
+        vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
+        vendor_name_contains: Filter: ``vendor_name`` contains this text.
+        total: Filter: total, in the document's currency.
+        vendor_id: Filter: id of the vendor.
+        last_modified_time: Returns only records changed since this time.
+        item_id: Filter: id of the item.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Draft``, ``Status.Issued``, ``Status.Billed``, ``Status.PartiallyBilled``,
+            ``Status.BilledNotReceived``, ``Status.Received``, ``Status.ReceivedNotBilled``,
+            ``Status.PartiallyReceived``, ``Status.Cancelled``, ``Status.DropShipped``,
+            ``Status.BackOrdered``, ``Status.ReplenishedOrder``, ``Status.Closed``,
+            ``Status.UnbilledBackOrder``, ``Status.ToBeReceived``, ``Status.Pending``,
+            ``Status.Approved``, ``Status.ApprovalOverdue``, ``Status.MyApprovals``,
+            ``Status.Accepted``, ``Status.CancelledByVendor``, ``Status.CancelledByUser``,
+            ``ExceptionList``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``purchaseorder_number``,
+            ``date``, ``delivery_date``, ``expected_delivery_date``, ``total``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        created_date: Filter: date of creation.
+        created_date_start: Filter: ``created_date`` is on or after this day.
+        created_date_end: Filter: ``created_date`` is on or before this day.
+        location_ids: Filter: ids of the locations.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -324,12 +394,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> PurchaseOrder:
-    """Update the purchase order whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the purchase order whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``vendor_id`` and ``line_items``.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_order: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -373,6 +451,16 @@ async def update(
     docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        purchase_order: The fields to send.
+        attachment: File to attach.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -405,6 +493,11 @@ async def get(
     """Get one purchase order with all its fields.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(purchaseorder_id,), query={"accept": "json", **(extra_query or {})}
@@ -428,6 +521,11 @@ def get_pdf(
     """Get a purchase order as a PDF.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(purchaseorder_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -451,6 +549,11 @@ def get_html(
     """Get a purchase order as HTML.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(purchaseorder_id,), query={"accept": "html", **(extra_query or {})}
@@ -473,6 +576,11 @@ async def delete(
     """Delete a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -497,6 +605,12 @@ async def update_custom_fields(
     """Update the custom fields of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(purchaseorder_id,), query=extra_query, body=custom_fields
@@ -519,6 +633,11 @@ async def mark_as_open(
     """Mark a purchase order as open.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(purchaseorder_id,), query=extra_query)
 
@@ -539,6 +658,11 @@ async def mark_as_billed(
     """Mark a purchase order as billed.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_BILLED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -559,6 +683,11 @@ async def mark_as_cancelled(
     """Mark a purchase order as cancelled.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CANCELLED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -579,6 +708,11 @@ async def submit(
     """Submit a purchase order.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(purchaseorder_id,), query=extra_query)
 
@@ -599,6 +733,11 @@ async def approve(
     """Approve a purchase order.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -629,6 +768,16 @@ async def email(
     Requires ``to_mail_ids`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        email: The fields to send.
+        attachments: Attached files.
+        send_attachment: Whether to attach the document to the email.
+        file_name: Name of the file.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -660,6 +809,12 @@ async def get_email(
     """Get the email that Zoho proposes for a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -689,6 +844,13 @@ async def update_billing_address(
     """Update the billing address of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -719,6 +881,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -744,6 +910,13 @@ async def update_template(
     """Choose the template of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        template_id: Id of the PDF template.
+        templates: Templates to use, as JSON.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE,
@@ -773,6 +946,12 @@ def get_attachment(
     """Get the last attached file of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(purchaseorder_id,), query={"preview": preview, **(extra_query or {})}
@@ -802,6 +981,12 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -831,6 +1016,12 @@ async def update_attachment(
     """Update the attachment settings of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT,
@@ -855,6 +1046,11 @@ async def delete_attachment(
     """Delete the last attached file of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(purchaseorder_id,), query=extra_query)
 
@@ -881,6 +1077,13 @@ def list_comments(
     """List the comments of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -915,6 +1118,13 @@ async def add_comment(
     Requires ``description`` and ``expected_delivery_date``.
 
     Scope: ZohoBooks.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT,
@@ -947,6 +1157,14 @@ async def update_comment(
     """Update a comment of a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -977,6 +1195,12 @@ async def delete_comment(
     """Delete a comment from a purchase order.
 
     Scope: ZohoBooks.purchaseorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(purchaseorder_id, comment_id), query=extra_query)
 
@@ -997,5 +1221,43 @@ async def reject(
     """Reject a purchase order.
 
     Scope: ZohoBooks.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REJECT, ids=(purchaseorder_id,), query=extra_query)
+
+
+class PurchaseOrdersResource(Resource):
+    """Purchase orders of Zoho Books: ``zoho.books.purchase_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    mark_as_billed = bound(mark_as_billed)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment = bound(update_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)
+    reject = bound(reject)

@@ -18,6 +18,7 @@ from zoho_async.books.types.recurring_bills import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "RecurringBillLineItem",
     "RecurringBillLineItemInput",
     "RecurringBillReverseChargeVatSummary",
+    "RecurringBillsResource",
     "create",
     "delete",
     "get",
@@ -69,6 +71,12 @@ async def create(
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=recurring_bill, extra_body=extra_body)
 
@@ -146,6 +154,71 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Filter: id of the recurring bill.
+        vendor_id: Filter: id of the vendor.
+        vendor_name: Filter: name of the vendor.
+        vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
+        vendor_name_contains: Filter: ``vendor_name`` contains this text.
+        status: Filter: status of the recurring bill. Values: ``active``, ``stopped``, ``expired``.
+        recurrence_name: Filter: name of the recurrence.
+        recurrence_name_startswith: Filter: ``recurrence_name`` starts with this text.
+        recurrence_name_contains: Filter: ``recurrence_name`` contains this text.
+        currency_id: Filter: id of the currency.
+        currency_code: Filter: code of the currency (ISO 4217), such as USD.
+        currency_symbol: Filter: symbol of the currency.
+        start_date: Filter: first day.
+        start_date_start: Filter: ``start_date`` is on or after this day.
+        start_date_end: Filter: ``start_date`` is on or before this day.
+        start_date_before: Filter: ``start_date`` is before this day.
+        start_date_after: Filter: ``start_date`` is after this day.
+        end_date: Filter: last day.
+        source_of_supply: Filter: state or country that the goods are supplied from. Editions:
+            India.
+        place_of_supply: Filter: state or country in which tax is due. Editions: Gulf states.
+        destination_of_supply: Filter: state or country that the goods are supplied to. Editions:
+            India.
+        gst_treatment: Filter: how the contact is registered for GST (India). Values:
+            ``business_gst``, ``business_none``, ``overseas``, ``consumer``. Editions: India.
+        gst_no: Filter: GST number (India). Editions: India.
+        tax_treatment: Filter: how the contact is registered for tax. Editions: Gulf states, Mexico.
+        vat_treatment: Filter: how the contact is registered for VAT (United Kingdom). Editions:
+            United Kingdom.
+        vat_reg_no: Filter: VAT registration number. Editions: United Kingdom, Avalara Integration.
+        is_abn_quoted: Filter: whether the supplier quoted an Australian Business Number. Editions:
+            Australia.
+        abn: Filter: ABN of the recurring bill (Australia). Editions: Australia.
+        is_reverse_charge_applied: Filter: whether the customer pays the tax (reverse charge).
+            Editions: India.
+        pricebook_id: Filter: id of the price list.
+        pricebook_name: Filter: name of the price list.
+        is_inclusive_tax: Filter: whether rates include tax.
+        line_items: Lines, as JSON.
+        is_tds_applied: Filter: whether TDS is applied (India). Editions: India, global, Australia.
+        notes: Filter: notes on the recurring bill.
+        terms: Filter: terms and conditions.
+        payment_terms: Filter: days from the date until payment is due.
+        payment_terms_label: Filter: payment terms in words, such as "Net 15".
+        custom_fields: Custom fields, as JSON.
+        acquisition_vat_summary: Filter: acquisition VAT by tax rate. Editions: United Kingdom,
+            European Union.
+        reverse_charge_vat_summary: Filter: reverse charge VAT by tax rate. Editions: United
+            Kingdom, European Union.
+        acquisition_vat_total: Filter: total acquisition VAT. Editions: United Kingdom, European
+            Union.
+        reverse_charge_vat_total: Filter: total reverse charge VAT. Editions: United Kingdom,
+            European Union.
+        created_time: Filter: time of creation.
+        created_by_id: Filter: id of the user who created the recurring bill.
+        last_modified_time: Returns only records changed since this time.
+        discount: Filter: discount: an amount, or a share with a percent sign.
+        discount_account_id: Filter: id of the discount account.
+        is_discount_before_tax: Filter: whether the discount applies before tax.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -227,13 +300,21 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Done:
-    """Update the recurring bill whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the recurring bill whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``vendor_id``, ``recurrence_name``, ``start_date``, ``repeat_every`` and
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -272,6 +353,13 @@ async def update(
     ``recurrence_frequency``.
 
     Scope: ZohoBooks.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        recurring_bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -300,6 +388,11 @@ async def get(
     """Get one recurring bill with all its fields.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(recurring_bill_id,), query=extra_query)
 
@@ -320,6 +413,11 @@ async def delete(
     """Delete a recurring bill.
 
     Scope: ZohoBooks.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(recurring_bill_id,), query=extra_query)
 
@@ -340,6 +438,11 @@ async def stop(
     """Stop a recurring bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP, ids=(recurring_bill_id,), query=extra_query)
 
@@ -360,6 +463,11 @@ async def resume(
     """Resume a recurring bill.
 
     Scope: ZohoBooks.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RESUME, ids=(recurring_bill_id,), query=extra_query)
 
@@ -382,5 +490,24 @@ async def get_history(
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_bill_id: Id of the recurring bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_HISTORY, ids=(recurring_bill_id,), query=extra_query)
+
+
+class RecurringBillsResource(Resource):
+    """Recurring bills of Zoho Books: ``zoho.books.recurring_bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    get_history = bound(get_history)

@@ -29,6 +29,7 @@ from zoho_async.books.types.recurring_invoices import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -50,6 +51,7 @@ __all__ = [
     "RecurringInvoiceResumeInput",
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
+    "RecurringInvoicesResource",
     "associate_bank_account",
     "associate_card",
     "bulk_resume",
@@ -105,6 +107,12 @@ async def create(
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=recurring_invoice, extra_body=extra_body
@@ -153,6 +161,32 @@ def list(
     """List recurring invoices.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurrence_name: Filter: name of the recurrence. At most 100 characters.
+        item_name: Filter: name of the item.
+        item_name_startswith: Filter: ``item_name`` starts with this text.
+        item_description: Filter: description of the item.
+        item_description_startswith: Filter: ``item_description`` starts with this text.
+        item_description_contains: Filter: ``item_description`` contains this text.
+        customer_name: Filter: name of the customer.
+        line_item_id: Filter: id of the line item.
+        item_id: Filter: id of the item.
+        tax_id: Filter: id of the tax.
+        notes: Filter: notes on the recurring invoice.
+        start_date: Filter: first day.
+        end_date: Filter: last day.
+        customer_id: Filter: id of the customer.
+        status: Filter: status of the recurring invoice.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Stopped``, ``Status.Expired``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -208,11 +242,19 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringInvoice:
     """Update the recurring invoice whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -253,6 +295,13 @@ async def update(
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        recurring_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -285,6 +334,11 @@ async def get(
     """Get one recurring invoice with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -309,6 +363,11 @@ async def delete(
     """Delete a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -335,6 +394,13 @@ async def stop(
     """Stop a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        stop: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop, extra_body=extra_body
@@ -363,6 +429,13 @@ async def resume(
     """Resume a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        resume: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume, extra_body=extra_body
@@ -392,6 +465,14 @@ async def update_template(
     """Choose the template of a recurring invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        template_id: Id of the PDF template.
+        template: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE,
@@ -425,6 +506,13 @@ def list_history(
     """List the history of a recurring invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -454,6 +542,11 @@ async def bulk_resume(
     """Resume several recurring invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_ids: Ids of the recurring invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_RESUME, query={"recurring_invoice_ids": recurring_invoice_ids, **(extra_query or {})}
@@ -480,6 +573,11 @@ async def bulk_stop(
     """Stop several recurring invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_ids: Ids of the recurring invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_STOP, query={"recurring_invoice_ids": recurring_invoice_ids, **(extra_query or {})}
@@ -503,6 +601,10 @@ async def get_dashboard(zoho: Session, *, extra_query: Mapping[str, object] | No
     Zoho does not describe the reply; its fields are in ``extra``.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DASHBOARD, query=extra_query)
 
@@ -534,6 +636,17 @@ def list_child_invoices(
     """List the child invoices of a recurring invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -571,6 +684,11 @@ async def enable_autobill(
     """Turn on automatic charging for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_AUTOBILL, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -595,6 +713,11 @@ async def disable_autobill(
     """Turn off automatic charging for a recurring invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_AUTOBILL, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -620,6 +743,12 @@ async def delete_bank_account(
     """Delete the bank account of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        can_delete_in_customer: Whether to delete it from the customer as well.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BANK_ACCOUNT,
@@ -649,6 +778,12 @@ async def delete_card(
     """Delete the card of a recurring invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        can_delete_in_customer: Whether to delete it from the customer as well.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_CARD,
@@ -678,6 +813,12 @@ async def associate_bank_account(
     """Charge a recurring invoice to a bank account.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        account_id: Id of the account in the chart of accounts.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ASSOCIATE_BANK_ACCOUNT, ids=(recurring_invoice_id, account_id), query=extra_query
@@ -705,5 +846,36 @@ async def associate_card(
     """Charge a recurring invoice to a card.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        card_id: Id of the card.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ASSOCIATE_CARD, ids=(recurring_invoice_id, card_id), query=extra_query)
+
+
+class RecurringInvoicesResource(Resource):
+    """Recurring invoices of Zoho Books: ``zoho.books.recurring_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    update_template = bound(update_template)
+    list_history = bound(list_history)
+    bulk_resume = bound(bulk_resume)
+    bulk_stop = bound(bulk_stop)
+    get_dashboard = bound(get_dashboard)
+    list_child_invoices = bound(list_child_invoices)
+    enable_autobill = bound(enable_autobill)
+    disable_autobill = bound(disable_autobill)
+    delete_bank_account = bound(delete_bank_account)
+    delete_card = bound(delete_card)
+    associate_bank_account = bound(associate_bank_account)
+    associate_card = bound(associate_card)

@@ -22,6 +22,7 @@ from zoho_async.books.types.registers import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -39,6 +40,7 @@ __all__ = [
     "RegisterField",
     "RegisterTransaction",
     "RegisterTransactionAccountTransaction",
+    "RegistersResource",
     "bulk_delete_transactions",
     "bulk_update_transactions",
     "get_budget_vs_actuals",
@@ -103,6 +105,32 @@ def list_transactions(
     A page holds 10 rows by default.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
+            ``TransactionDate.ThisWeek``, ``TransactionDate.ThisMonth``,
+            ``TransactionDate.ThisQuarter``, ``TransactionDate.ThisYear``,
+            ``TransactionDate.PreviousDay``, ``TransactionDate.PreviousWeek``,
+            ``TransactionDate.PreviousMonth``, ``TransactionDate.PreviousQuarter``,
+            ``TransactionDate.PreviousYear``, ``TransactionDate.CustomDate``.
+        from_date: First day to report.
+        to_date: Last day to report.
+        cash_based: Whether to report on cash basis instead of accrual.
+        group_by: What the rows are grouped by.
+        sort_column: Field by which to sort. Values: ``date``, ``transaction_type``,
+            ``account_type``, ``account_name``, ``account_code``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        optional_columns: Further columns to return. Values: ``account_code``, ``running_balance``,
+            ``net_amount``.
+        show_fcy: Whether to return amounts in the foreign currency.
+        is_select_column_enabled: Whether columns are selected.
+        is_new_flow: Whether to use the newer form of the report.
+        is_account_code_column_enabled: Whether to return account codes.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -154,6 +182,15 @@ def list_bulk_action_history(
     A page holds 10 rows by default.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -194,6 +231,16 @@ async def get_bulk_action_history(
     """Get the history of bulk actions on a register.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        comment_id: Id of the comment.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_BULK_ACTION_HISTORY,
@@ -230,6 +277,13 @@ def list_bulk_update_fields(
     """List the fields that can be updated in bulk.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -265,6 +319,23 @@ async def get_budget_vs_actuals(
     """Compare budget and actuals of a register.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        budget_id: Id of the budget.
+        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
+            ``TransactionDate.ThisWeek``, ``TransactionDate.ThisMonth``,
+            ``TransactionDate.ThisQuarter``, ``TransactionDate.ThisYear``,
+            ``TransactionDate.PreviousDay``, ``TransactionDate.PreviousWeek``,
+            ``TransactionDate.PreviousMonth``, ``TransactionDate.PreviousQuarter``,
+            ``TransactionDate.PreviousYear``, ``TransactionDate.CustomDate``.
+        cash_based: Whether to report on cash basis instead of accrual.
+        from_date: First day to report.
+        to_date: Last day to report.
+        period: Period of the report. Values: ``monthly``, ``half-yearly``, ``yearly``,
+            ``quarterly``.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_BUDGET_VS_ACTUALS,
@@ -303,6 +374,14 @@ async def bulk_update_transactions(
     """Update several transactions of a register.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bulk_transactions: The fields to send.
+        from_account_id: Id of the from account.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UPDATE_TRANSACTIONS,
@@ -334,6 +413,13 @@ async def bulk_delete_transactions(
     """Delete several transactions of a register.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        account_id: Id of the account in the chart of accounts.
+        bulk_transactions: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE_TRANSACTIONS,
@@ -342,3 +428,15 @@ async def bulk_delete_transactions(
         body=bulk_transactions,
         extra_body=extra_body,
     )
+
+
+class RegistersResource(Resource):
+    """Registers of Zoho Books: ``zoho.books.registers``."""
+
+    list_transactions = bound(list_transactions)
+    list_bulk_action_history = bound(list_bulk_action_history)
+    get_bulk_action_history = bound(get_bulk_action_history)
+    list_bulk_update_fields = bound(list_bulk_update_fields)
+    get_budget_vs_actuals = bound(get_budget_vs_actuals)
+    bulk_update_transactions = bound(bulk_update_transactions)
+    bulk_delete_transactions = bound(bulk_delete_transactions)

@@ -36,6 +36,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -61,6 +62,7 @@ __all__ = [
     "RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "RetainerInvoicesResource",
     "add_attachment",
     "add_comment",
     "apply_retainer_payments_to_invoices",
@@ -143,6 +145,14 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainer_invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -185,6 +195,19 @@ def list(
     iteration can be missed.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``retainer invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -226,6 +249,13 @@ async def update(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        retainer_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -255,6 +285,11 @@ async def get(
     """Get one retainer invoice with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -276,6 +311,11 @@ async def delete(
     """Delete a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -297,6 +337,11 @@ async def mark_as_sent(
     """Mark a retainer invoice as sent.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -322,6 +367,12 @@ async def update_template(
     """Choose the template of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE, ids=(retainerinvoice_id, template_id), query=extra_query
@@ -345,6 +396,11 @@ async def void(
     """Void a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -370,6 +426,12 @@ async def mark_as_draft(
     """Mark a retainer invoice as draft.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        reason: Reason for the retainer invoice. At most 500 characters.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_DRAFT, ids=(retainerinvoice_id,), query={"reason": reason, **(extra_query or {})}
@@ -393,6 +455,11 @@ async def submit(
     """Submit a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -414,6 +481,11 @@ async def approve(
     """Approve a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -445,6 +517,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -477,6 +559,11 @@ async def get_email(
     """Get the email that Zoho proposes for a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -503,6 +590,13 @@ async def update_billing_address(
     """Update the billing address of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -534,6 +628,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -556,6 +654,11 @@ def get_attachment(
     """Get the last attached file of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -584,6 +687,13 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -614,6 +724,12 @@ async def delete_attachment(
     """Delete the last attached file of a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_ATTACHMENT, ids=(retainerinvoice_id, document_id), query=extra_query
@@ -643,6 +759,13 @@ def list_comments(
     """List the comments of a retainer invoice.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -674,6 +797,13 @@ async def add_comment(
     """Add a comment to a retainer invoice.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT,
@@ -705,6 +835,12 @@ async def delete_comment(
     """Delete a comment from a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query)
 
@@ -734,6 +870,14 @@ async def update_comment(
     """Update a comment of a retainer invoice.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -766,6 +910,13 @@ async def apply_retainer_payments_to_invoices(
     """Apply the payments of a retainer invoice to invoices.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        retainer_payments_to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_RETAINER_PAYMENTS_TO_INVOICES,
@@ -797,6 +948,12 @@ async def delete_applied_retainer_payment(
     """Delete an applied retainer payment from a retainer invoice.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_APPLIED_RETAINER_PAYMENT, ids=(retainerinvoice_id, invoice_id), query=extra_query
@@ -820,7 +977,42 @@ async def create_async_online_payment(
     """Charge a retainer invoice to a saved payment method, without waiting for the result.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_ASYNC_ONLINE_PAYMENT, ids=(retainerinvoice_id,), query=extra_query
     )
+
+
+class RetainerInvoicesResource(Resource):
+    """Retainer invoices of Zoho Books: ``zoho.books.retainer_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    update_template = bound(update_template)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    update_comment = bound(update_comment)
+    apply_retainer_payments_to_invoices = bound(apply_retainer_payments_to_invoices)
+    delete_applied_retainer_payment = bound(delete_applied_retainer_payment)
+    create_async_online_payment = bound(create_async_online_payment)

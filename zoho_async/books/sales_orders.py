@@ -34,6 +34,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -59,6 +60,7 @@ __all__ = [
     "SalesOrderSubStatus",
     "SalesOrderTemplate",
     "SalesOrderVoidInput",
+    "SalesOrdersResource",
     "add_attachment",
     "add_comment",
     "approve",
@@ -103,7 +105,6 @@ ListSortColumn: TypeAlias = Literal[
     "subscription_number",
     "first_name",
     "company_name",
-    "cf_(\\w+)",
 ]
 
 ListFilterBy: TypeAlias = Literal[
@@ -213,6 +214,17 @@ async def create(
     Requires ``customer_id``. ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_order: The fields to send.
+        doc: Document to attach.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        can_send_in_mail: Whether the caller can send in mail.
+        total_files: Number of files.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -309,6 +321,91 @@ def list(
     than 200 ids in ``salesorder_ids`` are split over several calls.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``salesorder_number``,
+            ``reference_number``, ``shipment_date``, ``total``, ``date``, ``created_time``,
+            ``last_modified_time``, ``subscription_number``, ``first_name``, ``company_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Draft``, ``Status.Open``, ``Status.Invoiced``, ``Status.InvoicedNotShipped``,
+            ``Status.Confirmed``, ``Status.UnFulfilled``, ``Status.MarketPlaceSalesOrder``,
+            ``Status.ThisCycle``, ``Status.PreviousCycle``, ``Status.PartiallyInvoiced``,
+            ``Status.Void``, ``Status.Closed``, ``Status.Pending``, ``Status.Approved``,
+            ``Status.OverDue``, ``Status.Shipped``, ``Status.ShippedNotInvoiced``,
+            ``Status.ToBeShipped``, ``Status.ToBeInvoiced``, ``Status.Fulfilled``,
+            ``Status.ManuallyFulfilled``, ``Status.BackOrdered``, ``Status.OnHold``,
+            ``Status.DropShipped``, ``Status.ToBePacked``, ``Status.AvalaraSyncFailed``,
+            ``Status.TaxAutomationFailed``, ``Status.Network``, ``Status.NetworkPending``,
+            ``Status.MyApprovals``, ``Status.Unconfirmed``, ``Status.Portal``, ``Status.Cancelled``,
+            ``Status.NotConfirmed``, ``Status.PendingOrders``,
+            ``Status.ShippedNotCancelledOrFailed``, ``Status.Delivered``,
+            ``Status.CancelledOrFailed``, ``Status.Viewed``, ``Status.BBPSPendingApproval``,
+            ``Status.BBPSAccepted``, ``Status.BBPSAcceptFailed``, ``Status.BBPSRejected``,
+            ``Status.BBPSRejectFailed``, ``Status.BBPSReturned``, ``Status.BBPSReturnFailed``,
+            ``WithAttachment``, ``WithoutAttachment``, ``ExceptionList``.
+        salesorder_number: Filter: number of the sales order.
+        salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
+        salesorder_number_not_in: Filter: ``salesorder_number`` is not one of these.
+        salesorder_number_in: Filter: ``salesorder_number`` is one of these.
+        salesorder_number_contains: Filter: ``salesorder_number`` contains this text.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_id: Filter: id of the item.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the sales order.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_not_in: Filter: ``reference_number`` is not one of these.
+        reference_number_in: Filter: ``reference_number`` is one of these.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        customer_name: Filter: name of the customer.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text.
+        customer_name_not_in: Filter: ``customer_name`` is not one of these.
+        customer_name_in: Filter: ``customer_name`` is one of these.
+        customer_name_contains: Filter: ``customer_name`` contains this text.
+        email: Filter: email address. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        date: Filter: date of the sales order.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        created_date: Filter: date of creation.
+        created_date_start: Filter: ``created_date`` is on or after this day.
+        created_date_end: Filter: ``created_date`` is on or before this day.
+        shipment_date: Filter: shipment date.
+        shipment_date_start: Filter: ``shipment_date`` is on or after this day.
+        shipment_date_end: Filter: ``shipment_date`` is on or before this day.
+        shipment_date_before: Filter: ``shipment_date`` is before this day.
+        shipment_date_after: Filter: ``shipment_date`` is after this day.
+        expiry_date_start: Filter: ``expiry_date`` is on or after this day.
+        expiry_date_end: Filter: ``expiry_date`` is on or before this day.
+        expiry_date_before: Filter: ``expiry_date`` is before this day.
+        expiry_date_after: Filter: ``expiry_date`` is after this day.
+        status: Filter: status of the sales order. Values: ``draft``, ``pending_approval``,
+            ``approved``, ``open``, ``invoiced``, ``invoiced_not_shipped``,
+            ``shipped_not_invoiced``, ``partially_invoiced``, ``not_invoiced``, ``to_be_invoiced``,
+            ``paid``, ``partially_paid``, ``unpaid``, ``cancelled``, ``void``, ``pending``,
+            ``overdue``, ``closed``, ``confirmed``, ``onhold``, ``network_pending_approval``,
+            ``rejected``.
+        customer_id: Filter: id of the customer.
+        salesperson_id: Filter: id of the salesperson.
+        salesorder_ids: Filter: ids of the sales orders. At most 200 characters. At most 200 per
+            call.
+        zcrm_potential_id: Filter: id of the Zoho CRM potential.
+        last_modified_time: Returns only records changed since this time.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        location_ids: Filter: ids of the locations.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -397,12 +494,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> SalesOrder:
-    """Update the sales order whose unique custom field ``key`` has ``value``, or create it if there
-    is none. Repeating the call does no harm.
+    """Update the sales order whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``customer_id``.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_order: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -446,6 +551,18 @@ async def update(
     Requires ``customer_id``. ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        sales_order: The fields to send.
+        doc: Document to attach.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        can_send_in_mail: Whether the caller can send in mail.
+        total_files: Number of files.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -480,6 +597,11 @@ async def get(
     """Get one sales order with all its fields.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(salesorder_id,), query={"accept": "json", **(extra_query or {})}
@@ -503,6 +625,11 @@ def get_pdf(
     """Get a sales order as a PDF.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(salesorder_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -526,6 +653,11 @@ def get_html(
     """Get a sales order as HTML.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(salesorder_id,), query={"accept": "html", **(extra_query or {})}
@@ -548,6 +680,11 @@ async def delete(
     """Delete a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(salesorder_id,), query=extra_query)
 
@@ -572,6 +709,12 @@ async def update_custom_fields(
     """Update the custom fields of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(salesorder_id,), query=extra_query, body=custom_fields
@@ -594,6 +737,11 @@ async def mark_as_open(
     """Mark a sales order as open.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(salesorder_id,), query=extra_query)
 
@@ -619,6 +767,13 @@ async def void(
     """Void a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        void: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _VOID, ids=(salesorder_id,), query=extra_query, body=void, extra_body=extra_body
@@ -645,6 +800,12 @@ async def update_sub_status(
     """Update the substatus of a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        status_code: Code of the status.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_SUB_STATUS, ids=(salesorder_id, status_code), query=extra_query)
 
@@ -675,6 +836,16 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        email: The fields to send.
+        attachments: Attached files.
+        send_attachment: Whether to attach the document to the email.
+        file_name: Name of the file.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -707,6 +878,12 @@ async def get_email(
     """Get the email that Zoho proposes for a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -731,6 +908,11 @@ async def submit(
     """Submit a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(salesorder_id,), query=extra_query)
 
@@ -751,6 +933,11 @@ async def approve(
     """Approve a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(salesorder_id,), query=extra_query)
 
@@ -778,6 +965,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Ids of the sales orders. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF,
@@ -809,6 +1001,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Ids of the sales orders. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF,
@@ -838,6 +1035,13 @@ async def update_billing_address(
     """Update the billing address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -869,6 +1073,13 @@ async def update_shipping_address(
     """Update the shipping address of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -899,6 +1110,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -923,6 +1138,12 @@ async def update_template(
     """Choose the template of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(salesorder_id, template_id), query=extra_query)
 
@@ -949,6 +1170,13 @@ def get_attachment(
     """Get the last attached file of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        preview: Whether to return a preview.
+        inline: Whether the file is shown in the browser instead of saved.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT,
@@ -983,6 +1211,16 @@ async def add_attachment(
     ``attachment`` and ``doc``: at most 10 MB.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        attachment: File to attach. Required.
+        doc: Document to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1017,6 +1255,12 @@ async def update_attachment_preference(
     """Update the attachment preference of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT_PREFERENCE,
@@ -1041,6 +1285,11 @@ async def delete_attachment(
     """Delete the last attached file of a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(salesorder_id,), query=extra_query)
 
@@ -1061,6 +1310,11 @@ async def get_comments(
     """Get the comments of a sales order.
 
     Scope: ZohoBooks.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_COMMENTS, ids=(salesorder_id,), query=extra_query)
 
@@ -1088,6 +1342,13 @@ async def add_comment(
     """Add a comment to a sales order.
 
     Scope: ZohoBooks.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(salesorder_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -1118,6 +1379,14 @@ async def update_comment(
     """Update a comment of a sales order.
 
     Scope: ZohoBooks.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -1148,5 +1417,46 @@ async def delete_comment(
     """Delete a comment from a sales order.
 
     Scope: ZohoBooks.salesorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(salesorder_id, comment_id), query=extra_query)
+
+
+class SalesOrdersResource(Resource):
+    """Sales orders of Zoho Books: ``zoho.books.sales_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    update_sub_status = bound(update_sub_status)
+    email = bound(email)
+    get_email = bound(get_email)
+    submit = bound(submit)
+    approve = bound(approve)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment_preference = bound(update_attachment_preference)
+    delete_attachment = bound(delete_attachment)
+    get_comments = bound(get_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

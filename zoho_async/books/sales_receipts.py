@@ -16,6 +16,7 @@ from zoho_async.books.types.sales_receipts import (
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -25,6 +26,7 @@ __all__ = [
     "SalesReceiptInput",
     "SalesReceiptLineItem",
     "SalesReceiptLineItemInput",
+    "SalesReceiptsResource",
     "create",
     "delete",
     "email",
@@ -77,6 +79,15 @@ async def create(
     Requires ``customer_id`` and ``payment_mode``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -132,6 +143,37 @@ def list(
     """List sales receipts.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        receipt_number: Filter: number of the receipt. At most 100 characters.
+        receipt_number_startswith: Filter: ``receipt_number`` starts with this text. At most 100
+            characters.
+        receipt_number_contains: Filter: ``receipt_number`` contains this text. At most 100
+            characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``ThisWeek``, ``ThisMonth``,
+            ``ThisQuarter``, ``ThisYear``, ``PreviousDay``, ``PreviousWeek``, ``PreviousMonth``,
+            ``PreviousQuarter``, ``PreviousYear``, ``Status.All``, ``Status.Draft``,
+            ``Status.Sent``.
+        customer_id: Filter: id of the customer.
+        date: Filter: date of the sales receipt.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        total: Filter: total, in the document's currency.
+        total_start: Filter: ``total`` is at least this.
+        total_end: Filter: ``total`` is at most this.
+        total_less_than: Filter: ``total`` is less than this.
+        total_greater_than: Filter: ``total`` is more than this.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -189,6 +231,13 @@ async def update(
     Requires ``customer_id``.
 
     Scope: ZohoBooks.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        sales_receipt: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -217,6 +266,11 @@ async def get(
     """Get one sales receipt with all its fields.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(sales_receipt_id,), query={"accept": "json", **(extra_query or {})}
@@ -240,6 +294,11 @@ def get_pdf(
     """Get a sales receipt as a PDF.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(sales_receipt_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -263,6 +322,11 @@ def get_html(
     """Get a sales receipt as HTML.
 
     Scope: ZohoBooks.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(sales_receipt_id,), query={"accept": "html", **(extra_query or {})}
@@ -285,6 +349,11 @@ async def delete(
     """Delete a sales receipt.
 
     Scope: ZohoBooks.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(sales_receipt_id,), query=extra_query)
 
@@ -313,6 +382,14 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoBooks.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_receipt_id: Id of the sales receipt.
+        email: The fields to send.
+        attach_pdf: Whether to attach the PDF.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -321,3 +398,16 @@ async def email(
         body=email,
         extra_body=extra_body,
     )
+
+
+class SalesReceiptsResource(Resource):
+    """Sales receipts of Zoho Books: ``zoho.books.sales_receipts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)

@@ -16,6 +16,7 @@ from zoho_async.books.types.taxes import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "TaxGroupInput",
     "TaxGroupTax",
     "TaxInput",
+    "TaxesResource",
     "create",
     "create_authority",
     "create_exemption",
@@ -73,6 +75,12 @@ async def create(
     """Create a tax.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
@@ -99,6 +107,12 @@ def list(
     """List taxes.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -126,6 +140,13 @@ async def update(
     """Update a tax; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
@@ -150,6 +171,11 @@ async def get(
     """Get one tax with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(tax_id,), query=extra_query)
 
@@ -170,6 +196,11 @@ async def delete(
     """Delete a tax.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(tax_id,), query=extra_query)
 
@@ -192,6 +223,11 @@ async def get_group(
     """Get a tax group.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -219,6 +255,13 @@ async def update_group(
     """Update a tax group.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -241,6 +284,11 @@ async def delete_group(
     """Delete a tax group.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -267,6 +315,12 @@ async def create_group(
     """Create a tax group.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -295,6 +349,12 @@ async def create_authority(
     Requires ``tax_authority_name``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
@@ -323,6 +383,12 @@ def list_authorities(
     """List tax authorities.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_AUTHORITIES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -352,6 +418,13 @@ async def update_authority(
     """Update a tax authority.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_AUTHORITY,
@@ -380,6 +453,11 @@ async def get_authority(
     """Get a tax authority.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -400,6 +478,11 @@ async def delete_authority(
     """Delete a tax authority.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -428,6 +511,12 @@ async def create_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
@@ -456,6 +545,12 @@ def list_exemptions(
     """List tax exemptions.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_EXEMPTIONS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -487,6 +582,13 @@ async def update_exemption(
     Requires ``tax_exemption_code`` and ``type``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXEMPTION,
@@ -515,6 +617,11 @@ async def get_exemption(
     """Get a tax exemption.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
 
@@ -535,5 +642,34 @@ async def delete_exemption(
     """Delete a tax exemption.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
+
+
+class TaxesResource(Resource):
+    """Taxes of Zoho Books: ``zoho.books.taxes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_group = bound(get_group)
+    update_group = bound(update_group)
+    delete_group = bound(delete_group)
+    create_group = bound(create_group)
+    create_authority = bound(create_authority)
+    list_authorities = bound(list_authorities)
+    update_authority = bound(update_authority)
+    get_authority = bound(get_authority)
+    delete_authority = bound(delete_authority)
+    create_exemption = bound(create_exemption)
+    list_exemptions = bound(list_exemptions)
+    update_exemption = bound(update_exemption)
+    get_exemption = bound(get_exemption)
+    delete_exemption = bound(delete_exemption)

@@ -8,10 +8,12 @@ from typing import Literal, TypeAlias
 from zoho_async.books.types.time_entries import TimeEntry, TimeEntryInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "TimeEntriesResource",
     "TimeEntry",
     "TimeEntryInput",
     "bulk_delete",
@@ -71,6 +73,12 @@ async def create(
     Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=time_entry, extra_body=extra_body)
 
@@ -104,6 +112,24 @@ def list(
     """List time entries.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        from_date: First day to report.
+        to_date: Last day to report.
+        filter_by: Predefined filter, usually on the status. Values: ``Date.All``, ``Date.Today``,
+            ``Date.ThisWeek``, ``Date.ThisMonth``, ``Date.ThisQuarter``, ``Date.ThisYear``,
+            ``Date.PreviousDay``, ``Date.PreviousWeek``, ``Date.PreviousMonth``,
+            ``Date.PreviousQuarter``, ``Date.PreviousYear``, ``Date.CustomDate``,
+            ``Status.Unbilled``, ``Status.Invoiced``.
+        project_id: Filter: id of the project.
+        user_id: Filter: id of the user.
+        sort_column: Field by which to sort. Values: ``project_name``, ``task_name``, ``user_name``,
+            ``log_date``, ``timer_started_at``, ``customer_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -137,6 +163,10 @@ async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Delete several time entries.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
 
@@ -166,6 +196,13 @@ async def update(
     Requires ``project_id``, ``task_id``, ``user_id`` and ``log_date``.
 
     Scope: ZohoBooks.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry, extra_body=extra_body
@@ -190,6 +227,11 @@ async def get(
     """Get one time entry with all its fields.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(time_entry_id,), query=extra_query)
 
@@ -210,6 +252,11 @@ async def delete(
     """Delete a time entry.
 
     Scope: ZohoBooks.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(time_entry_id,), query=extra_query)
 
@@ -232,6 +279,11 @@ async def start_timer(
     """Start a timer for a time entry.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_START_TIMER, ids=(time_entry_id,), query=extra_query)
 
@@ -254,6 +306,10 @@ async def stop_timer(
     """Stop the timer.
 
     Scope: ZohoBooks.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP_TIMER, query=extra_query)
 
@@ -276,5 +332,23 @@ async def get_running_timer(
     """Get the timer that is running.
 
     Scope: ZohoBooks.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_RUNNING_TIMER, query=extra_query)
+
+
+class TimeEntriesResource(Resource):
+    """Time entries of Zoho Books: ``zoho.books.time_entries``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    start_timer = bound(start_timer)
+    stop_timer = bound(stop_timer)
+    get_running_timer = bound(get_running_timer)

@@ -10,6 +10,7 @@ from zoho_async.books.types.transaction_locking import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -17,6 +18,7 @@ __all__ = [
     "TransactionLock",
     "TransactionLockInput",
     "TransactionLockPartialUnlockInput",
+    "TransactionLockingResource",
     "delete",
     "get",
     "get_accounting_period",
@@ -48,6 +50,12 @@ async def get(
     """Get one transaction lock with all its fields.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        accounting_period_id: Id of the accounting period.
+        transaction_lock_id: Id of the transaction lock.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET,
@@ -81,6 +89,12 @@ async def update(
     """Update a transaction lock; fields that are not sent stay as they are.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_lock: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_UPDATE, query=extra_query, body=transaction_lock, extra_body=extra_body)
 
@@ -106,6 +120,13 @@ async def delete(
     """Delete a transaction lock.
 
     Scope: ZohoBooks.accountants.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        transaction_lock: The fields to send.
+        transaction_lock_id: Id of the transaction lock. Required.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _DELETE,
@@ -137,6 +158,12 @@ async def get_accounting_period(
     """Get the accounting period that can be locked.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        accounting_period_id: Id of the accounting period.
+        transaction_lock_id: Id of the transaction lock.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_ACCOUNTING_PERIOD,
@@ -172,6 +199,15 @@ def list(
     """List transaction locks.
 
     Scope: ZohoBooks.accountants.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        accounting_period_id: Filter: id of the accounting period.
+        lock_scope: Number of the scope of the lock. Values: ``0``, ``1``, ``2``, ``3``, ``4``,
+            ``5``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -208,7 +244,24 @@ async def update_partial_unlock(
     """Update a partial unlock of a transaction lock.
 
     Scope: ZohoBooks.accountants.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        partial_unlock: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_PARTIAL_UNLOCK, query=extra_query, body=partial_unlock, extra_body=extra_body
     )
+
+
+class TransactionLockingResource(Resource):
+    """Transaction locks of Zoho Books: ``zoho.books.transaction_locking``."""
+
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    get_accounting_period = bound(get_accounting_period)
+    list = bound(list)
+    update_partial_unlock = bound(update_partial_unlock)

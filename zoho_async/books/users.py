@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from zoho_async.books.types.users import User, UserEmailId, UserInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -14,6 +15,7 @@ __all__ = [
     "User",
     "UserEmailId",
     "UserInput",
+    "UsersResource",
     "create",
     "delete",
     "get",
@@ -52,6 +54,12 @@ async def create(
     Requires ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=user, extra_body=extra_body)
 
@@ -81,6 +89,16 @@ def list(
     """List users.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Invited``, ``Status.Deleted``.
+        sort_column: Field by which to sort. Values: ``name``, ``email``, ``user_role``, ``status``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -119,6 +137,13 @@ async def update(
     Requires ``name`` and ``email``.
 
     Scope: ZohoBooks.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(user_id,), query=extra_query, body=user, extra_body=extra_body
@@ -143,6 +168,11 @@ async def get(
     """Get one user with all its fields.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(user_id,), query=extra_query)
 
@@ -163,6 +193,11 @@ async def delete(
     """Delete a user.
 
     Scope: ZohoBooks.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(user_id,), query=extra_query)
 
@@ -183,6 +218,10 @@ async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Get the user that the access token belongs to.
 
     Scope: ZohoBooks.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CURRENT, query=extra_query)
 
@@ -203,6 +242,11 @@ async def invite(
     """Invite a user.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_INVITE, ids=(user_id,), query=extra_query)
 
@@ -223,6 +267,11 @@ async def mark_as_active(
     """Mark a user as active.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(user_id,), query=extra_query)
 
@@ -243,5 +292,24 @@ async def mark_as_inactive(
     """Mark a user as inactive.
 
     Scope: ZohoBooks.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(user_id,), query=extra_query)
+
+
+class UsersResource(Resource):
+    """Users of Zoho Books: ``zoho.books.users``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_current = bound(get_current)
+    invite = bound(invite)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

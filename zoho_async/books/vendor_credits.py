@@ -31,6 +31,7 @@ from zoho_async.books.types.vendor_credits import (
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -55,6 +56,7 @@ __all__ = [
     "VendorCreditTax",
     "VendorCreditToBillsBillInput",
     "VendorCreditToBillsInput",
+    "VendorCreditsResource",
     "add_comment",
     "apply_to_bills",
     "approve",
@@ -166,6 +168,15 @@ async def create(
     Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -239,6 +250,58 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_number: Filter: number of the vendor credit.
+        vendor_credit_number_startswith: Filter: ``vendor_credit_number`` starts with this text.
+        vendor_credit_number_contains: Filter: ``vendor_credit_number`` contains this text.
+        date: Filter: date of the vendor credit.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the vendor credit. Values: ``open``, ``draft``, ``void``,
+            ``closed``, ``pending_approval``, ``approval_overdue``, ``rejected``, ``approved``.
+        total: Filter: total, in the document's currency.
+        reference_number: Filter: reference number of the vendor credit.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        notes: Filter: notes on the vendor credit.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        last_modified_time: Returns only records changed since this time.
+        customer_id: Filter: id of the customer.
+        line_item_id: Filter: id of the line item.
+        item_id: Filter: id of the item.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Closed``, ``Status.Void``, ``Status.Draft``,
+            ``Status.Pending``, ``Status.ApprovalOverdue``, ``Status.MyApprovals``,
+            ``Status.EInvoicedDebitnotes``, ``Status.EInvoicePendingDebitnotes``,
+            ``Status.BBPSYetToBePushed``, ``Status.BBPSPushed``, ``Status.BBPSPushFailed``,
+            ``Status.BBPSPendingApproval``, ``Status.BBPSAccepted``, ``Status.BBPSAcceptFailed``,
+            ``Status.BBPSRejected``, ``Status.BBPSRejectFailed``, ``Status.BBPSReturned``,
+            ``Status.BBPSReturnFailed``, ``ExceptionList``, ``MissingAdvancedTrackingDetails``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``vendor_credit_number``,
+            ``balance``, ``total``, ``date``, ``created_time``, ``last_modified_time``,
+            ``reference_number``, ``txn_posting_date``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        location_ids: Filter: ids of the locations.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -310,6 +373,13 @@ async def update(
     Requires ``vendor_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -338,6 +408,11 @@ async def get(
     """Get one vendor credit with all its fields.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(vendor_credit_id,), query={"accept": "json", **(extra_query or {})}
@@ -361,6 +436,11 @@ def get_pdf(
     """Get a vendor credit as a PDF.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(vendor_credit_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -384,6 +464,11 @@ def get_html(
     """Get a vendor credit as HTML.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(vendor_credit_id,), query={"accept": "html", **(extra_query or {})}
@@ -406,6 +491,11 @@ async def delete(
     """Delete a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(vendor_credit_id,), query=extra_query)
 
@@ -426,6 +516,11 @@ async def mark_as_open(
     """Mark a vendor credit as open.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(vendor_credit_id,), query=extra_query)
 
@@ -446,6 +541,11 @@ async def void(
     """Void a vendor credit.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(vendor_credit_id,), query=extra_query)
 
@@ -466,6 +566,11 @@ async def submit(
     """Submit a vendor credit.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(vendor_credit_id,), query=extra_query)
 
@@ -486,6 +591,11 @@ async def approve(
     """Approve a vendor credit.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(vendor_credit_id,), query=extra_query)
 
@@ -512,6 +622,13 @@ def list_bills_credited(
     """List the bills that a vendor credit was applied to.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -544,6 +661,13 @@ async def apply_to_bills(
     Requires ``bills``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        to_bills: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_BILLS,
@@ -574,6 +698,12 @@ async def delete_bill(
     """Unlink a bill from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_bill_id: Id of the vendor credit bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BILL, ids=(vendor_credit_id, vendor_credit_bill_id), query=extra_query
@@ -605,6 +735,13 @@ async def refund(
     Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -633,6 +770,13 @@ def list_refunds(
     """List the refunds of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -668,6 +812,14 @@ async def update_refund(
     Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoBooks.debitnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -700,6 +852,12 @@ async def get_refund(
     """Get a refund of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(vendor_credit_id, vendor_credit_refund_id), query=extra_query
@@ -726,6 +884,12 @@ async def delete_refund(
     """Delete a refund from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(vendor_credit_id, vendor_credit_refund_id), query=extra_query
@@ -762,6 +926,18 @@ def list_all_refunds(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        last_modified_time: Returns only records changed since this time.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``vendor_credit_number``,
+            ``balance``, ``total``, ``date``, ``created_time``, ``last_modified_time``,
+            ``reference_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -803,6 +979,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoBooks.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT,
@@ -835,6 +1018,13 @@ def list_comments(
     """List the comments of a vendor credit.
 
     Scope: ZohoBooks.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -864,5 +1054,39 @@ async def delete_comment(
     """Delete a comment from a vendor credit.
 
     Scope: ZohoBooks.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(vendor_credit_id, comment_id), query=extra_query)
+
+
+class VendorCreditsResource(Resource):
+    """Vendor credits of Zoho Books: ``zoho.books.vendor_credits``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_bills_credited = bound(list_bills_credited)
+    apply_to_bills = bound(apply_to_bills)
+    delete_bill = bound(delete_bill)
+    refund = bound(refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)
+    list_all_refunds = bound(list_all_refunds)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)

@@ -24,6 +24,7 @@ from zoho_async.books.types.vendor_payments import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "VendorPaymentRefundExcessInput",
     "VendorPaymentRefundInput",
     "VendorPaymentToContact",
+    "VendorPaymentsResource",
     "bulk_delete",
     "create",
     "delete",
@@ -99,6 +101,12 @@ async def create(
     Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=vendor_payment, extra_body=extra_body)
 
@@ -162,6 +170,52 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoBooks.vendorpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_name: Filter: name of the vendor.
+        vendor_name_startswith: Filter: ``vendor_name`` starts with this text.
+        vendor_name_contains: Filter: ``vendor_name`` contains this text.
+        reference_number: Filter: reference number of the vendor payment.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        payment_number: Filter: number of the payment.
+        payment_number_startswith: Filter: ``payment_number`` starts with this text.
+        payment_number_contains: Filter: ``payment_number`` contains this text.
+        date: Filter: date of the vendor payment.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        amount_greater_equals: Filter: ``amount`` is at least this.
+        payment_mode: Filter: how the payment was made, such as cash or banktransfer.
+        payment_mode_startswith: Filter: ``payment_mode`` starts with this text.
+        payment_mode_contains: Filter: ``payment_mode`` contains this text.
+        notes: Filter: notes on the vendor payment.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        vendor_id: Filter: id of the vendor.
+        last_modified_time: Returns only records changed since this time.
+        bill_id: Filter: id of the bill.
+        description: Filter: description of the vendor payment.
+        description_startswith: Filter: ``description`` starts with this text.
+        description_contains: Filter: ``description`` contains this text.
+        filter_by: Predefined filter, usually on the status. Values: ``PaymentMode.All``,
+            ``PaymentMode.Check``, ``PaymentMode.Cash``, ``PaymentMode.BankTransfer``,
+            ``PaymentMode.Paypal``, ``PaymentMode.CreditCard``, ``PaymentMode.GoogleCheckout``,
+            ``PaymentMode.Credit``, ``PaymentMode.Authorizenet``, ``PaymentMode.BankRemittance``,
+            ``PaymentMode.Payflowpro``, ``PaymentMode.Others``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``date``,
+            ``reference_number``, ``amount``, ``balance``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -231,12 +285,20 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> VendorPayment:
-    """Update the vendor payment whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    """Update the vendor payment whose unique custom field ``key`` has ``value``, or create it if it
+    does not exist. Repeating the call does no harm.
 
     Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_payment: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -271,6 +333,12 @@ async def bulk_delete(
     """Delete several vendor payments.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendorpayment_id: Id of the vendor payment. Required.
+        bulk_delete: Whether to delete several records. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE,
@@ -307,6 +375,13 @@ async def update(
     Requires ``amount``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        vendor_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(payment_id,), query=extra_query, body=vendor_payment, extra_body=extra_body
@@ -338,6 +413,15 @@ async def get(
     """Get one vendor payment with all its fields.
 
     Scope: ZohoBooks.vendorpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        fetch_tax_info: Whether to return tax information.
+        fetchstatementlineinfo: Whether to return the lines of the bank statement.
+        print: Whether to return a version for printing.
+        is_bill_payment_id: Whether the id is that of a bill payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET,
@@ -368,6 +452,11 @@ async def delete(
     """Delete a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
 
@@ -394,6 +483,13 @@ def list_refunds(
     """List the refunds of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -428,6 +524,13 @@ async def refund_excess(
     Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        refund_excess: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REFUND_EXCESS,
@@ -460,6 +563,12 @@ async def get_refund(
     """Get a refund of a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        vendorpayment_refund_id: Id of the vendor payment refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(payment_id, vendorpayment_refund_id), query=extra_query
@@ -492,6 +601,14 @@ async def update_refund(
     Requires ``date``, ``amount`` and ``to_account_id``.
 
     Scope: ZohoBooks.vendorpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        vendorpayment_refund_id: Id of the vendor payment refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -522,6 +639,12 @@ async def delete_refund(
     """Delete a refund from a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        vendorpayment_refund_id: Id of the vendor payment refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(payment_id, vendorpayment_refund_id), query=extra_query
@@ -554,6 +677,16 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoBooks.vendorpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        email: The fields to send.
+        attachments: Attached files.
+        send_attachment: Whether to attach the document to the email.
+        file_name: Name of the file.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -581,5 +714,29 @@ async def get_email_content(
     """Get the email that Zoho proposes for a vendor payment.
 
     Scope: ZohoBooks.vendorpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL_CONTENT, ids=(payment_id,), query=extra_query)
+
+
+class VendorPaymentsResource(Resource):
+    """Vendor payments of Zoho Books: ``zoho.books.vendor_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_refunds = bound(list_refunds)
+    refund_excess = bound(refund_excess)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)
+    email = bound(email)
+    get_email_content = bound(get_email_content)

@@ -235,7 +235,7 @@ def list_(
 ) -> int:
     """Show the rows of a list: a table in a terminal, JSON Lines in a pipe."""
     from zoho_async.cli.list import ListOptions, list_rows
-    from zoho_async.cli.pairs import read_pairs
+    from zoho_async.cli.options import read_pairs
 
     return list_rows(
         ListOptions(
@@ -275,7 +275,7 @@ def call(
     """Call any API path within the limits and print the JSON reply."""
     from zoho_async.cli.call import CallOptions, full_path, read_body
     from zoho_async.cli.call import call as run_call
-    from zoho_async.cli.pairs import read_pairs
+    from zoho_async.cli.options import read_pairs
 
     return run_call(
         CallOptions(

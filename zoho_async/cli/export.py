@@ -18,14 +18,13 @@ from rich.console import Console
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import outcome, report
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.lines import Lines
-from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.pairs import read_pairs
+from zoho_async.cli.options import read_pairs
+from zoho_async.cli.outcome import Interrupted, interruptible
+from zoho_async.cli.output import count
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
 from zoho_async.cli.terminal import Terminal
-from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export import (
     Destination,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, TextIO
 
+from zoho_async.cli.output import count, seconds
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
-from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
     DetailsPlanned,
     DetailsProgress,

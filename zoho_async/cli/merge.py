@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from zoho_async.cli import outcome
+from zoho_async.cli.output import count
 from zoho_async.cli.safe import print
-from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import Directory, MergeResult, merge, open_destination
 

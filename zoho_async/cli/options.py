@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from zoho_async.cli.output import Form
+from zoho_async.errors import ConfigurationError
 from zoho_async.export.outcomes import EXIT_CODES
 from zoho_async.limits.models import PlanName
 
@@ -351,3 +353,14 @@ UseKeyring: TypeAlias = Annotated[
 Check: TypeAlias = Annotated[bool, _help("Only check that the saved account works.")]
 AsLines: TypeAlias = Annotated[bool, _help("Print one JSON object per list.")]
 AsJsonLine: TypeAlias = Annotated[bool, _help("Print one JSON object.")]
+
+
+def read_pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for any other text."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigurationError(f"{option} takes name=value, got {text!r}")
+        pairs[name] = value
+    return pairs

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from zoho_async import events
-from zoho_async.cli.wording import count, seconds
+from zoho_async.cli.output import count, seconds
 from zoho_async.export import (
     DetailsPlanned,
     DetailsProgress,

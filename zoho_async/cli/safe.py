@@ -50,6 +50,11 @@ def print(
     builtins.print(shown, file=stream, end=end, flush=flush)
 
 
+def say(text: str) -> None:
+    """Print a message to the user."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def replace_unencodable() -> None:
     """Let stdout and stderr replace characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):

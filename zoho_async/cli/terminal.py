@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from zoho_async.cli.lines import details_line, plan_lines, waiting_line
+from zoho_async.cli.output import count
 from zoho_async.cli.progress import ListProgress, Tracker
 from zoho_async.cli.safe import safe
-from zoho_async.cli.wording import count
 from zoho_async.export import DetailsPlanned, ExportEvent, Planned, WaitingForReset
 
 #: The most resources shown. Resources in progress come first.

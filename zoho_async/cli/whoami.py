@@ -23,8 +23,7 @@ from zoho_async.auth.lease import clear_token
 from zoho_async.auth.profiles import DEFAULT, chosen_profile, names_credentials
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.prompts import say
-from zoho_async.cli.safe import print, safe
+from zoho_async.cli.safe import print, safe, say
 from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
 from zoho_async.limits import Snapshot
 from zoho_async.runtime import token_store

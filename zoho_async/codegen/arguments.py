@@ -86,10 +86,12 @@ class Arguments:
             kind=kind,
             element=element_of(node, "query") if kind == "list" else None,
             required=node.required,
-            allowed=() if kind == "boolean" else node.allowed,
+            # A pattern such as ``cf_(...)`` is no value; `extra_query` takes such columns.
+            allowed=() if kind == "boolean" else tuple(v for v in node.allowed if "(" not in v),
             variants=node.variants,
             max_length=node.max_length,
             most=node.max_items if kind == "list" else None,
+            regions=node.regions,
         )
         if node.format == "binary" or node.name in {"attachment", "attachments", "receipt"}:
             parameter.required = node.required

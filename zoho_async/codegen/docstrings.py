@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from zoho_async.codegen import words
-from zoho_async.codegen.functions import Function
+from zoho_async.codegen.facts import Facts
+from zoho_async.codegen.functions import Function, Parameter
 from zoho_async.codegen.model import ResourceModel
 from zoho_async.codegen.naming import plural
 from zoho_async.operation import FILE_SIZE
@@ -64,6 +65,36 @@ def of_function(function: Function, summary: str, *, is_twin: bool = False) -> s
     notes = [*_notes(function), *([] if is_twin else _files(function))]
     scope = f"Scope: {function.scope}." if function.scope else ""
     return "\n\n".join(part for part in (summary, " ".join(notes), scope) if part)
+
+
+def of_arguments(function: Function, facts: Facts, extra: list[Parameter]) -> dict[str, str]:
+    """What each argument of a function is, except its body, by its name in Python."""
+    texts = {
+        "zoho": "The session that sends the call.",
+        "extra_query": "Further query parameters, by Zoho's names.",
+        "extra_body": "Further fields of the body, by Zoho's names.",
+    }
+    if function.upsert:
+        texts["key"] = "API name of the unique field that finds the record."
+        texts["value"] = "Value of the unique field."
+    filters = [each for each in function.query if function.answer == "list" and not each.required]
+    others = (*function.ids, *function.batches, *function.query, *function.fields)
+    for each in (*others, *function.uploads, *extra):
+        texts[each.argument] = facts.of_parameter(each, function.noun, is_filter=each in filters)
+        if each.required and each not in function.ids:
+            texts[each.argument] += " Required."
+        for name in each.variants:
+            texts[words.identifier(name)] = facts.of_variant(name, each, function.noun)
+    if "per_page" in texts:
+        texts["per_page"] += f" At most {function.max_per_page}."
+    return texts
+
+
+def of_body(function: Function) -> str:
+    """What the body of a function is."""
+    if function.body == "raw":
+        return "The body, by Zoho's names."
+    return "The records to send." if function.body_many else "The fields to send."
 
 
 def _notes(function: Function) -> list[str]:

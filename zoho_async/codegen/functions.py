@@ -49,6 +49,7 @@ class Parameter:
     variants: tuple[str, ...] = ()
     max_length: int | None = None
     most: int | None = None
+    regions: tuple[str, ...] = ()
 
 
 @dataclass

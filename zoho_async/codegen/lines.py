@@ -9,8 +9,12 @@ from typing import Final
 WIDTH: Final = 100
 
 
-def docstring(text: str, indent: str = "") -> list[str]:
-    """A docstring with wrapped paragraphs."""
+def docstring(text: str, indent: str = "", arguments: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """A docstring with wrapped paragraphs, and a section for ``arguments``."""
+    if arguments:
+        section = [line for name, about in arguments for line in _entry(name, about, indent)]
+        above = docstring(f"{text}\n\n-", indent)[:-2]  # in the form of several paragraphs
+        return [*above, f"{indent}Args:", *section, f'{indent}"""']
     paragraphs = [part for part in text.split("\n\n") if part.strip()]
     only = f'{indent}"""{paragraphs[0]}"""'
     if len(paragraphs) == 1 and len(only) <= WIDTH:
@@ -23,6 +27,18 @@ def docstring(text: str, indent: str = "") -> list[str]:
         lines += ([""] if number else []) + [f"{indent}{line}" for line in wrapped]
     lines[0] = f'{indent}"""{lines[0].strip()}'
     return [*lines, f'{indent}"""']
+
+
+def _entry(name: str, about: str, indent: str) -> list[str]:
+    """One argument of a docstring's section."""
+    return textwrap.wrap(
+        f"{name}: {about}",
+        WIDTH,
+        initial_indent=f"{indent}    ",
+        subsequent_indent=f"{indent}        ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def imported(module: str, names: Iterable[str]) -> list[str]:

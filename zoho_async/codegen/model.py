@@ -84,6 +84,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     _name_rows(resources, replies)
     _name_records(resources, replies)
     _order(product, resources, replies, overrides)
+    _compare_lists(resources, replies, overrides)
     _tell_errors(product, resources, overrides)
     _find_details(resources)
     corrections = [
@@ -178,6 +179,29 @@ def _order(
         shape = replies.shapes.get(name) if fix.order and fix.concerns(product) else None
         if shape is not None and shape.home == home and follow_recorded(fix, shape):
             overrides.use(f"fields: {fix.of}.order")
+
+
+def _compare_lists(
+    resources: Sequence[ResourceModel], replies: Family, overrides: Overrides
+) -> None:
+    """Mark the fields of a record that only lists describe, or only calls for one record."""
+    listed: dict[str, set[str]] = {}
+    single: dict[str, set[str]] = {}
+    for resource in resources:
+        for function in resource.functions:
+            names = {node.name for node in function.reply}
+            if function.answer == "list":
+                listed.setdefault(function.result, set()).update(names)
+            elif function.answer == "record" and function.call.method == "GET":
+                single.setdefault(function.result, set()).update(names)
+    for fix in overrides.fields:
+        listed.get(fix.of.rpartition(".")[2], set()).update(fix.order)  # recorded in lists
+    for name in listed.keys() & single.keys():
+        for member in replies.shapes[name].members.values():
+            if member.name in listed[name] - single[name]:
+                member.only = "list"
+            elif member.name in single[name] - listed[name]:
+                member.only = "record"
 
 
 def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) -> None:

@@ -36,7 +36,8 @@ SHARED: Final = "shared"
 class Member:
     """A field of a struct, as far as it is known.
 
-    ``struct`` names the object that it holds; ``percent`` says that it may be a share.
+    ``struct`` names the object that it holds; ``percent`` says that it may be a share. ``only``
+    says that only lists describe it, or only calls for a single record.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Member:
     max_items: int | None = None
     regions: tuple[str, ...] = ()
     percent: bool = False
+    only: Literal["", "list", "record"] = ""
 
     @property
     def may_be_share(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from zoho_async.codegen import docstrings, words
 from zoho_async.codegen.docstrings import Summaries
+from zoho_async.codegen.facts import Facts
 from zoho_async.codegen.functions import Function, Parameter
 from zoho_async.codegen.lines import (
     alias,
@@ -24,6 +25,7 @@ from zoho_async.codegen.lines import (
 )
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.write_resources import resource_class, resource_lines
 from zoho_async.description import Kind
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
@@ -46,6 +48,7 @@ class _Module:
     model: Model
     resource: ResourceModel
     summaries: Summaries
+    facts: Facts
     used: set[str] = field(default_factory=set[str])
     aliases: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
 
@@ -61,10 +64,18 @@ class _Module:
         fixed = {**function.fixed, **twin.fixed}
         return self._file(function, twin.name, f"_{twin.name.upper()}", fixed)
 
-    def _docstring(self, function: Function, name: str) -> str:
+    def _docstring(
+        self, function: Function, name: str, parts: list[str], extra: list[Parameter]
+    ) -> list[str]:
+        """The docstring of a function whose signature has ``parts``."""
         full_name = f"{function.product}.{function.resource}.{name}"
         summary = self.summaries.of(full_name, function.noun)
-        return docstrings.of_function(function, summary, is_twin=name != function.name)
+        text = docstrings.of_function(function, summary, is_twin=name != function.name)
+        texts = docstrings.of_arguments(function, self.facts, extra)
+        if function.body:
+            texts[self._body_name(function)] = docstrings.of_body(function)
+        names = [part.partition(":")[0] for part in parts if part != "*"]
+        return docstring(text, "    ", [(each, texts[each]) for each in names])
 
     def constant(self, function: Function, name: str, accept: str) -> list[str]:
         """The `Operation` of a function, or of its twin ``name``."""
@@ -146,12 +157,12 @@ class _Module:
         self.used.add("Pager")
         row = self._result(function)
         extra = self._paging(function)
-        head = self._head(function, function.name, f"Pager[{row}]", extra, is_async=False)
+        parts = self._parts(function, function.name, extra, function.fixed)
         pairs = self._pairs(function, function.fixed, extra)
         arguments = self._arguments(function, constant, pairs)
         return [
-            *head,
-            *docstring(self._docstring(function, function.name), "    "),
+            *_head(f"def {function.name}", parts, f"Pager[{row}]"),
+            *self._docstring(function, function.name, parts, extra),
             *called("return Pager", [("zoho", _NONE), *arguments], "    "),
         ]
 
@@ -160,18 +171,18 @@ class _Module:
     ) -> list[str]:
         result = "Downloads" if function.batches else "Download"
         self.used.add(result)
-        head = self._head(function, name, result, [], is_async=False, fixed=fixed)
+        parts = self._parts(function, name, [], fixed)
         arguments = self._arguments(function, constant, self._pairs(function, fixed, []))
         for each in function.batches:
             arguments.insert(1, (f"split={quoted(each.name)}", _NONE))
         return [
-            *head,
-            *docstring(self._docstring(function, name), "    "),
+            *_head(f"def {name}", parts, result),
+            *self._docstring(function, name, parts, []),
             *called(f"return zoho.{result.lower()}", arguments, "    "),
         ]
 
     def _call(self, function: Function, constant: str) -> list[str]:
-        head = self._head(function, function.name, self._result(function), [])
+        parts = self._parts(function, function.name, [], function.fixed)
         pairs = self._pairs(function, function.fixed, [])
         arguments = self._arguments(function, constant, pairs)
         if function.body:
@@ -186,13 +197,13 @@ class _Module:
             ]
             flat, many = mapping(headers)
             arguments.append((f"headers={flat}", [f"headers={many[0]}", *many[1:]]))
-        for name, parts in (("fields", function.fields), ("files", function.uploads)):
-            if parts:
-                flat, many = mapping([(each.name, each.argument) for each in parts])
+        for name, given in (("fields", function.fields), ("files", function.uploads)):
+            if given:
+                flat, many = mapping([(each.name, each.argument) for each in given])
                 arguments.append((f"{name}={flat}", [f"{name}={many[0]}", *many[1:]]))
         return [
-            *head,
-            *docstring(self._docstring(function, function.name), "    "),
+            *_head(f"async def {function.name}", parts, self._result(function)),
+            *self._docstring(function, function.name, parts, []),
             *called("return await zoho.call", arguments, "    "),
         ]
 
@@ -211,18 +222,11 @@ class _Module:
             arguments.append(("query=extra_query", _NONE))
         return arguments
 
-    def _head(
-        self,
-        function: Function,
-        name: str,
-        result: str,
-        extra: list[Parameter],
-        *,
-        is_async: bool = True,
-        fixed: dict[str, str] | None = None,
+    def _parts(
+        self, function: Function, name: str, extra: list[Parameter], fixed: dict[str, str]
     ) -> list[str]:
+        """The parts of a function's signature."""
         self.used.add("Session")
-        fixed = function.fixed if fixed is None else fixed
         first = ["zoho: Session"]
         first += [f"{each.argument}: {self._plain_type(each)}" for each in function.ids]
         for each in function.batches:
@@ -244,9 +248,7 @@ class _Module:
             named.append("extra_body: Mapping[str, object] | None = None")
         needed = [each for each in named if "=" not in each]
         optional = [each for each in named if "=" in each]
-        keyword = f"{'async ' if is_async else ''}def {name}"
-        parts = [*first, "*", *needed, *optional]
-        return called(keyword, [(part, _NONE) for part in parts], "", f") -> {result}:")
+        return [*first, "*", *needed, *optional]
 
     def _upload(self, parameter: Parameter) -> str:
         self.used.add("Upload")
@@ -318,6 +320,10 @@ class _Module:
         return function.body
 
 
+def _head(keyword: str, parts: list[str], result: str) -> list[str]:
+    return called(keyword, [(part, _NONE) for part in parts], "", f") -> {result}:")
+
+
 def _has_extra_body(function: Function) -> bool:
     """Whether a function sends a JSON object, so that a caller can add keys."""
     return bool(function.body) and not function.body_many and function.answer != "file"
@@ -337,9 +343,11 @@ def _body_facts(function: Function) -> list[tuple[str, list[str]]]:
     return facts
 
 
-def functions_module(model: Model, resource: ResourceModel, summaries: Summaries) -> str:
+def functions_module(
+    model: Model, resource: ResourceModel, summaries: Summaries, facts: Facts
+) -> str:
     """The source of ``<resource>.py``."""
-    module = _Module(model, resource, summaries)
+    module = _Module(model, resource, summaries, facts)
     functions: list[str] = []
     names: list[str] = []
     for function in resource.functions:
@@ -358,13 +366,14 @@ def functions_module(model: Model, resource: ResourceModel, summaries: Summaries
         "",
         *_imports(module, own),
         "",
-        *_exported([*names, *own]),
+        *_exported([*names, *own, resource_class(resource.name)]),
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
     if resource.errors:
         codes = [f"    {code}: {quoted(said)}," for code, said in sorted(resource.errors.items())]
         lines += ["", "_CODES = {", *codes, "}"]
+    functions += ["", "", *resource_lines(model.product, resource, names)]
     return "\n".join([*lines, *functions]) + "\n"
 
 
@@ -386,6 +395,7 @@ def _imports(module: _Module, own: set[str]) -> list[str]:
         ("zoho_async.http.download", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
+        ("zoho_async.resource", {"Resource", "bound"}),
         ("zoho_async.session", used & {"Session"}),
         ("zoho_async.http.upload", used & {"Upload"}),
         ("zoho_async.wire", used & {"Done"}),

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from zoho_async.codegen import words
+from zoho_async.codegen.facts import Facts
 from zoho_async.codegen.lines import WIDTH, alias, docstring, imported, literal, quoted
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.structs import SHARED, Member, StructShape
@@ -38,8 +39,9 @@ _INPUT: Final[dict[Kind, str]] = {
 class _Module:
     """A module of structs while it is built: aliases, classes and used names."""
 
-    def __init__(self, model: Model, home: str) -> None:
+    def __init__(self, model: Model, home: str, facts: Facts) -> None:
         self.model = model
+        self.facts = facts
         self.home = home
         self.aliases: dict[tuple[str, ...], str] = {}
         self.used: set[str] = set()
@@ -50,8 +52,10 @@ class _Module:
         head = f"class {shape.name}({shape.base}, {options}):"
         lines = [head, *docstring(self._about(shape), "    ")]
         body: list[str] = []
+        noun = self._noun(shape)
         for member in shape.members.values():
             body += self._field(shape, member)
+            body += docstring(self.facts.of_field(member, noun), "    ")
         self.used.add(shape.base)
         self.defined.add(shape.name)
         return [*lines, "", *body] if body else lines
@@ -94,6 +98,11 @@ class _Module:
         fits = [each for each in others if re.match(rf"{each}[A-Z]", name)]
         return max(fits, key=len, default="")
 
+    def _noun(self, shape: StructShape) -> str:
+        """What a struct is, without the struct that it is named after: ``line_item``."""
+        name = shape.name.removesuffix("Input")
+        return words.snake(name.removeprefix(self._owner(shape)))
+
     def _field(self, shape: StructShape, member: Member) -> list[str]:
         name = words.attribute(member.name)
         is_input = shape.base == "Input"
@@ -110,13 +119,7 @@ class _Module:
         if name != member.name:
             self.used.add("msgspec")
             value = f"msgspec.field(default={value}, name={quoted(member.name)})"
-        line = f"    {name}: {declared} = {value}"
-        note = _note(member) if is_input else ""
-        noted = f"{line}  # {note}" if note else line
-        if len(noted) <= WIDTH:
-            return [noted]
-        above = [f"    # {note}"] if note else []
-        return [*above, *_laid_out(name, declared, value)]
+        return _laid_out(name, declared, value)
 
     def _reply(self, member: Member) -> str:
         if member.struct:
@@ -167,9 +170,9 @@ class _Module:
         return text
 
 
-def types_module(model: Model, home: str, resource: ResourceModel | None) -> str:
+def types_module(model: Model, home: str, resource: ResourceModel | None, facts: Facts) -> str:
     """The source of ``types/<home>.py``."""
-    module = _Module(model, home)
+    module = _Module(model, home, facts)
     structs = [module.struct(shape) for shape in model.shapes(home)]
     origin = f"spec/{model.product}/{resource.source}.json" if resource else f"spec/{model.product}"
     title = model.product.capitalize()
@@ -234,15 +237,3 @@ def _imports(module: _Module, model: Model, home: str) -> list[str]:
     ]
     groups = [group for group in (plain + standard, third, ours) if group]
     return [line for group in groups for line in (*group, "")][:-1]
-
-
-def _note(member: Member) -> str:
-    """A comment with the described facts of an input field that its type does not show."""
-    notes: list[str] = []
-    if member.max_length:
-        notes.append(f"at most {member.max_length} characters")
-    if member.max_items:
-        notes.append(f"at most {member.max_items}")
-    if member.regions and len(member.regions) <= 8:
-        notes.append(f"editions: {', '.join(member.regions)}")
-    return "; ".join(notes)

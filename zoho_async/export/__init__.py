@@ -35,7 +35,6 @@ Writing:
     details/      full records, children and documents
     columns/      rows as typed columns
     destinations/ files and databases
-    optional      import optional libraries
 """
 
 from zoho_async.export.catalog import exportable

@@ -86,7 +86,7 @@ def _expected_contents(store: ResourceStore) -> RecordedContents:
 
 
 def _can_continue(store: ResourceStore, request: str) -> bool:
-    """Continue a part that was begun; False if there is none, or it must be read again."""
+    """Continue a part that was begun. Return False if the next part must begin."""
     before, options = store.state, store.options
     if before.status == "resting" or store.policy.wants_more(before.details):
         return False

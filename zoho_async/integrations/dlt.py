@@ -53,10 +53,9 @@ from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import DELETED
 from zoho_async.export.destinations.directory import Directory
-from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
-from zoho_async.export.optional import library
 from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.wire.text import untyped_object
 

@@ -13,6 +13,7 @@ from zoho_async.inventory.types.batches import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -22,6 +23,7 @@ __all__ = [
     "BatchCustomField",
     "BatchCustomFieldInput",
     "BatchInput",
+    "BatchesResource",
     "bulk_delete",
     "bulk_mark_as_active",
     "bulk_mark_as_inactive",
@@ -69,6 +71,12 @@ async def create(
     Requires ``item_id`` and ``batch_number``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=batch, extra_body=extra_body)
 
@@ -105,6 +113,24 @@ def list(
     """List batches.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        include_empty_batches: Whether to include empty batches.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        batch_ids: Filter: ids of the batches.
+        search_text: Filter: text that is searched in several fields.
+        status: Filter: status of the batch. Values: ``active``, ``inactive``.
+        filter_by: Predefined filter, usually on the status.
+        sort_column: Field by which to sort. Values: ``batch_number``, ``external_batch_number``,
+            ``manufacturer_batch_number``, ``manufactured_date``, ``expiry_date``, ``sales_rate``,
+            ``label_rate``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -146,6 +172,11 @@ async def bulk_delete(
     """Delete several batches.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"batch_ids": batch_ids, **(extra_query or {})})
 
@@ -168,6 +199,11 @@ async def get(
     """Get one batch with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(batch_id,), query=extra_query)
 
@@ -195,6 +231,13 @@ async def update(
     """Update a batch; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        batch: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(batch_id,), query=extra_query, body=batch, extra_body=extra_body
@@ -217,6 +260,11 @@ async def delete(
     """Delete a batch.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(batch_id,), query=extra_query)
 
@@ -237,6 +285,11 @@ async def mark_as_active(
     """Mark a batch as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(batch_id,), query=extra_query)
 
@@ -257,6 +310,11 @@ async def mark_as_inactive(
     """Mark a batch as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_id: Id of the batch.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(batch_id,), query=extra_query)
 
@@ -280,6 +338,11 @@ async def bulk_mark_as_active(
     """Mark several batches as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_ACTIVE, query={"batch_ids": batch_ids, **(extra_query or {})}
@@ -305,7 +368,27 @@ async def bulk_mark_as_inactive(
     """Mark several batches as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        batch_ids: Ids of the batches. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_INACTIVE, query={"batch_ids": batch_ids, **(extra_query or {})}
     )
+
+
+class BatchesResource(Resource):
+    """Batches of Zoho Inventory: ``zoho.inventory.batches``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)

@@ -24,6 +24,7 @@ from zoho_async.inventory.types.bills import (
 from zoho_async.inventory.types.shared import CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "BillStorage",
     "BillStorageInput",
     "BillVendorCredit",
+    "BillsResource",
     "approve",
     "approve_finally",
     "bulk_approve",
@@ -87,6 +89,12 @@ async def create(
     Requires ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=bill, extra_body=extra_body)
 
@@ -116,6 +124,12 @@ def list(
     Zoho accepts all filters here but ignores them.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -139,6 +153,11 @@ async def get(
     """Get one bill with all its fields.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(bill_id,), query=extra_query)
 
@@ -169,6 +188,13 @@ async def update(
     Requires ``vendor_id``, ``bill_number``, ``date``, ``due_date`` and ``line_items``.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(bill_id,), query=extra_query, body=bill, extra_body=extra_body
@@ -192,6 +218,11 @@ async def delete(
     """Delete a bill.
 
     Scope: ZohoInventory.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(bill_id,), query=extra_query)
 
@@ -217,6 +248,12 @@ async def update_custom_fields(
     """Update the custom fields of a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(bill_id,), query=extra_query, body=custom_fields
@@ -240,6 +277,11 @@ async def mark_as_open(
     """Mark a bill as open.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(bill_id,), query=extra_query)
 
@@ -261,6 +303,11 @@ async def void(
     """Void a bill.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(bill_id,), query=extra_query)
 
@@ -282,6 +329,11 @@ async def submit(
     """Submit a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(bill_id,), query=extra_query)
 
@@ -303,6 +355,11 @@ async def approve(
     """Approve a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(bill_id,), query=extra_query)
 
@@ -324,6 +381,11 @@ async def approve_finally(
     """Approve a bill as the final approver.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(bill_id,), query=extra_query)
 
@@ -350,6 +412,13 @@ async def reject(
     """Reject a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(bill_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -373,6 +442,11 @@ async def bulk_submit(
     """Submit several bills.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_ids: Ids of the bills. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"bill_ids": bill_ids, **(extra_query or {})})
 
@@ -394,5 +468,29 @@ async def bulk_approve(
     """Approve several bills.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_ids: Ids of the bills. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"bill_ids": bill_ids, **(extra_query or {})})
+
+
+class BillsResource(Resource):
+    """Bills of Zoho Inventory: ``zoho.inventory.bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

@@ -34,6 +34,7 @@ from zoho_async.inventory.types.composite_items import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -62,6 +63,7 @@ __all__ = [
     "CompositeItemMappedItemInput",
     "CompositeItemPackageDetails",
     "CompositeItemPackageDetailsInput",
+    "CompositeItemsResource",
     "create",
     "create_assemblies",
     "delete",
@@ -144,6 +146,12 @@ async def create(
     Requires ``name``, ``mapped_items``, ``sku``, ``item_type``, ``rate`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=composite_item, extra_body=extra_body)
 
@@ -194,6 +202,35 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.compositeitems.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``name``, ``sku``, ``rate``, ``tax_name``,
+            ``purchase_rate``, ``created_time``, ``last_modified_time``, ``reorder_level``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Lowstock``, ``Status.Unmapped``,
+            ``Source.Crm``, ``ComboType.Assembly``, ``ComboType.Kit``.
+        usestate: Whether to use the state for taxes.
+        response_option: What the reply holds: rows, counts, or both.
+        search_text: Filter: text that is searched in several fields.
+        name: Filter: name of the composite item.
+        name_contains: Filter: ``name`` contains this text.
+        name_startswith: Filter: ``name`` starts with this text.
+        sku: Filter: stock keeping unit (SKU) of the item.
+        sku_contains: Filter: ``sku`` contains this text.
+        status: Filter: status of the composite item. Values: ``all``, ``active``, ``inactive``.
+        category_id: Filter: id of the category.
+        warehouse_id: Filter: id of the warehouse.
+        tax_id: Filter: id of the tax.
+        last_modified_time: Returns only records changed since this time.
+        combo_type: Filter: kind of composite item. Values: ``assembly``, ``kit``.
+        account_id: Filter: id of the account in the chart of accounts.
+        purchase_account_id: Filter: id of the purchase account.
+        location_id: Filter: id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -244,6 +281,11 @@ async def get(
     """Get one composite item with all its fields.
 
     Scope: ZohoInventory.compositeitems.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(composite_item_id,), query=extra_query)
 
@@ -273,6 +315,13 @@ async def update(
     Requires ``name``, ``item_type``, ``rate``, ``sku``, ``mapped_items`` and ``product_type``.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        composite_item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -299,6 +348,11 @@ async def delete(
     """Delete a composite item.
 
     Scope: ZohoInventory.compositeitems.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(composite_item_id,), query=extra_query)
 
@@ -319,6 +373,11 @@ async def mark_as_active(
     """Mark a composite item as active.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(composite_item_id,), query=extra_query)
 
@@ -339,6 +398,11 @@ async def mark_as_inactive(
     """Mark a composite item as inactive.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(composite_item_id,), query=extra_query)
 
@@ -367,6 +431,12 @@ async def upload_image(
     ``image``: gif png jpeg jpg bmp webp, at most 7 MB.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        image: Image to upload.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_IMAGE, ids=(composite_item_id,), query=extra_query, files={"image": image}
@@ -389,6 +459,11 @@ async def delete_image(
     """Delete the image of a composite item.
 
     Scope: ZohoInventory.compositeitems.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_IMAGE, ids=(composite_item_id,), query=extra_query)
 
@@ -419,6 +494,14 @@ async def create_assemblies(
     ``quantity_to_bundle``, ``line_items`` and ``is_completed``.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        assemblies: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_ASSEMBLIES,
@@ -471,6 +554,30 @@ def list_assemblies(
     iteration can be missed.
 
     Scope: ZohoInventory.compositeitems.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        composite_item_id: Id of the composite item. Required.
+        item_id: Filter: id of the item.
+        warehouse_id: Filter: id of the warehouse.
+        filter_by: Predefined filter, usually on the status. Values: ``WorkOrderDate.All``,
+            ``WorkOrderDate.Today``, ``WorkOrderDate.ThisWeek``, ``WorkOrderDate.ThisMonth``,
+            ``WorkOrderDate.ThisQuarter``, ``WorkOrderDate.ThisYear``, ``Status.All``,
+            ``Status.Pending``, ``Status.Built``, ``Status.Confirmed``.
+        sort_column: Field by which to sort. Values: ``date``, ``total``, ``created_time``,
+            ``last_modified_time``, ``reference_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields.
+        location_id: Filter: id of the location (branch or warehouse).
+        project_id: Filter: id of the project.
+        reference_number: Filter: reference number of the composite item.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        status: Filter: status of the composite item. Values: ``draft``, ``confirmed``, ``bundled``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -515,6 +622,11 @@ async def get_assembly(
     """Get an assembly.
 
     Scope: ZohoInventory.compositeitems.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bundle_id: Id of the bundle.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ASSEMBLY, ids=(bundle_id,), query=extra_query)
 
@@ -543,6 +655,15 @@ async def update_assembly(
     """Update an assembly.
 
     Scope: ZohoInventory.compositeitems.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bundle_id: Id of the bundle.
+        assembly: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ASSEMBLY,
@@ -572,6 +693,11 @@ async def delete_assembly(
     """Delete an assembly.
 
     Scope: ZohoInventory.compositeitems.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bundle_id: Id of the bundle.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ASSEMBLY, ids=(bundle_id,), query=extra_query)
 
@@ -594,6 +720,11 @@ async def mark_assembly_as_built(
     """Mark an assembly as built.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bundle_id: Id of the bundle.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_ASSEMBLY_AS_BUILT, ids=(bundle_id,), query=extra_query)
 
@@ -616,5 +747,31 @@ async def mark_assembly_as_confirmed(
     """Mark an assembly as confirmed.
 
     Scope: ZohoInventory.compositeitems.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bundle_id: Id of the bundle.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_ASSEMBLY_AS_CONFIRMED, ids=(bundle_id,), query=extra_query)
+
+
+class CompositeItemsResource(Resource):
+    """Composite items of Zoho Inventory: ``zoho.inventory.composite_items``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    upload_image = bound(upload_image)
+    delete_image = bound(delete_image)
+    create_assemblies = bound(create_assemblies)
+    list_assemblies = bound(list_assemblies)
+    get_assembly = bound(get_assembly)
+    update_assembly = bound(update_assembly)
+    delete_assembly = bound(delete_assembly)
+    mark_assembly_as_built = bound(mark_assembly_as_built)
+    mark_assembly_as_confirmed = bound(mark_assembly_as_confirmed)

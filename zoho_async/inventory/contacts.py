@@ -31,6 +31,7 @@ from zoho_async.inventory.types.contacts import (
 from zoho_async.inventory.types.shared import Address
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -51,6 +52,7 @@ __all__ = [
     "ContactPersonInput",
     "ContactStatementMailContentResult",
     "ContactToContact",
+    "ContactsResource",
     "create",
     "create_contact_person",
     "delete",
@@ -120,6 +122,12 @@ async def create(
     Requires ``contact_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
@@ -176,6 +184,42 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_name: Filter: display name of the contact. At most 100 characters.
+        contact_name_startswith: Filter: ``contact_name`` starts with this text. At most 100
+            characters.
+        contact_name_contains: Filter: ``contact_name`` contains this text. At most 100 characters.
+        company_name: Filter: name of the company. At most 100 characters.
+        company_name_startswith: Filter: ``company_name`` starts with this text. At most 100
+            characters.
+        company_name_contains: Filter: ``company_name`` contains this text. At most 100 characters.
+        first_name: Filter: first name of the person. At most 100 characters.
+        first_name_startswith: Filter: ``first_name`` starts with this text. At most 100 characters.
+        first_name_contains: Filter: ``first_name`` contains this text. At most 100 characters.
+        last_name: Filter: last name of the person. At most 100 characters.
+        last_name_startswith: Filter: ``last_name`` starts with this text. At most 100 characters.
+        last_name_contains: Filter: ``last_name`` contains this text. At most 100 characters.
+        address: Filter: first line of the address. At most 100 characters.
+        address_startswith: Filter: ``address`` starts with this text. At most 100 characters.
+        address_contains: Filter: ``address`` contains this text. At most 100 characters.
+        email: Filter: email address. At most 100 characters.
+        email_startswith: Filter: ``email`` starts with this text. At most 100 characters.
+        email_contains: Filter: ``email`` contains this text. At most 100 characters.
+        phone: Filter: phone number. At most 100 characters.
+        phone_startswith: Filter: ``phone`` starts with this text. At most 100 characters.
+        phone_contains: Filter: ``phone`` contains this text. At most 100 characters.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Duplicate``, ``Status.Crm``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``contact_name``, ``first_name``,
+            ``last_name``, ``email``, ``outstanding_receivable_amount``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -239,6 +283,13 @@ async def update(
     Requires ``contact_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
@@ -264,6 +315,11 @@ async def get(
     """Get one contact with all its fields.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(contact_id,), query=extra_query)
 
@@ -285,6 +341,11 @@ async def delete(
     """Delete a contact.
 
     Scope: ZohoInventory.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(contact_id,), query=extra_query)
 
@@ -312,6 +373,13 @@ def list_addresses(
     """List the addresses of a contact.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -338,6 +406,11 @@ async def mark_as_active(
     """Mark a contact as active.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -359,6 +432,11 @@ async def mark_as_inactive(
     """Mark a contact as inactive.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -391,6 +469,16 @@ async def email_statement(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email_statement: The fields to send.
+        start_date: First day.
+        end_date: Last day.
+        multipart_or_formdata: Whether the upload is multipart or form data.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL_STATEMENT,
@@ -428,6 +516,13 @@ async def get_statement_mail_content(
     """Get the statement email that Zoho proposes for a contact.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_STATEMENT_MAIL_CONTENT,
@@ -461,6 +556,14 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email: The fields to send.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -494,6 +597,13 @@ def list_comments(
     """List the comments of a contact.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -528,6 +638,12 @@ async def create_contact_person(
     Requires ``first_name``.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
@@ -560,6 +676,13 @@ async def update_contact_person(
     Requires ``contact_id`` and ``first_name``.
 
     Scope: ZohoInventory.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONTACT_PERSON,
@@ -587,6 +710,11 @@ async def delete_contact_person(
     """Delete a contact person.
 
     Scope: ZohoInventory.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contact_person_id,), query=extra_query)
 
@@ -614,6 +742,13 @@ def list_contact_persons(
     """List the contact persons of a contact.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -646,6 +781,12 @@ async def get_contact_person(
     """Get a contact person of a contact.
 
     Scope: ZohoInventory.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CONTACT_PERSON, ids=(contact_id, contact_person_id), query=extra_query
@@ -669,7 +810,35 @@ async def mark_contact_person_as_primary(
     """Mark a contact person as primary.
 
     Scope: ZohoInventory.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_CONTACT_PERSON_AS_PRIMARY, ids=(contact_person_id,), query=extra_query
     )
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Inventory: ``zoho.inventory.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_addresses = bound(list_addresses)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    email_statement = bound(email_statement)
+    get_statement_mail_content = bound(get_statement_mail_content)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    create_contact_person = bound(create_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    mark_contact_person_as_primary = bound(mark_contact_person_as_primary)

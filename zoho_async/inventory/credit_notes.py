@@ -51,6 +51,7 @@ from zoho_async.inventory.types.credit_notes import (
 from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -88,6 +89,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "apply_to_invoices",
     "approve",
     "create",
@@ -178,6 +180,15 @@ async def create(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        invoice_id: Id of the invoice.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -236,6 +247,34 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_number: Filter: number of the credit note. At most 100 characters.
+        date: Filter: date of the credit note.
+        status: Filter: status of the credit note.
+        total: Filter: total, in the document's currency.
+        reference_number: Filter: reference number of the credit note. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        item_name: Filter: name of the item.
+        customer_id: Filter: id of the customer.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        item_id: Filter: id of the item.
+        line_item_id: Filter: id of the line item.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Draft``, ``Status.Closed``, ``Status.Void``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``creditnote_number``,
+            ``balance``, ``total``, ``date``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -293,6 +332,15 @@ async def update(
     Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        credit_note: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -325,6 +373,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(creditnote_id,), query={"accept": "json", **(extra_query or {})}
@@ -349,6 +402,11 @@ def get_pdf(
     """Get a credit note as a PDF.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -373,6 +431,11 @@ def get_html(
     """Get a credit note as HTML.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
@@ -396,6 +459,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -426,6 +494,15 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        attachments: Attached files.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -459,6 +536,12 @@ async def get_email_content(
     """Get the email that Zoho proposes for a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL_CONTENT,
@@ -484,6 +567,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -505,6 +593,11 @@ async def mark_as_draft(
     """Mark a credit note as draft.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(creditnote_id,), query=extra_query)
 
@@ -526,6 +619,11 @@ async def mark_as_open(
     """Mark a credit note as open.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -547,6 +645,11 @@ async def submit(
     """Submit a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(creditnote_id,), query=extra_query)
 
@@ -568,6 +671,11 @@ async def approve(
     """Approve a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(creditnote_id,), query=extra_query)
 
@@ -595,6 +703,13 @@ def list_email_history(
     """List the email history of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -626,6 +741,13 @@ async def update_billing_address(
     """Update the billing address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -658,6 +780,13 @@ async def update_shipping_address(
     """Update the shipping address of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -689,6 +818,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -714,6 +847,12 @@ async def update_template(
     """Choose the template of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(creditnote_id, template_id), query=extra_query)
 
@@ -741,6 +880,13 @@ def list_invoices(
     """List the invoices of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -774,6 +920,13 @@ async def apply_to_invoices(
     Requires ``invoice_id`` and ``amount_applied``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,
@@ -805,6 +958,12 @@ async def delete_invoice(
     """Unlink an invoice from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_invoice_id: Id of the credit note invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_INVOICE, ids=(creditnote_id, creditnote_invoice_id), query=extra_query
@@ -834,6 +993,13 @@ def list_comments(
     """List the comments of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -865,6 +1031,13 @@ async def create_comment(
     """Add a comment to a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT,
@@ -896,6 +1069,12 @@ async def delete_comment(
     """Delete a comment from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(creditnote_id, comment_id), query=extra_query)
 
@@ -930,6 +1109,17 @@ def list_all_refunds(
     iteration can be missed.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``refund_mode``, ``reference_number``,
+            ``date``, ``creditnote_number``, ``customer_name``, ``amount_bcy``, ``amount_fcy``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -968,6 +1158,13 @@ def list_refunds(
     """List the refunds of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1001,6 +1198,13 @@ async def create_refund(
     """Create a refund for a credit note.
 
     Scope: ZohoInventory.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -1030,6 +1234,12 @@ async def get_refund(
     """Get a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
@@ -1061,6 +1271,14 @@ async def update_refund(
     """Update a refund of a credit note.
 
     Scope: ZohoInventory.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -1092,7 +1310,49 @@ async def delete_refund(
     """Delete a refund from a credit note.
 
     Scope: ZohoInventory.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Inventory: ``zoho.inventory.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_invoices = bound(list_invoices)
+    apply_to_invoices = bound(apply_to_invoices)
+    delete_invoice = bound(delete_invoice)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)

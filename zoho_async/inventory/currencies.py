@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from zoho_async.inventory.types.currencies import Currency, CurrencyInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyInput",
     "create",
@@ -44,6 +46,12 @@ async def create(
     Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
@@ -71,6 +79,13 @@ def list(
     """List currencies.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -104,6 +119,13 @@ async def update(
     Requires ``currency_code`` and ``currency_symbol``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
@@ -128,6 +150,11 @@ async def get(
     """Get one currency with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(currency_id,), query=extra_query)
 
@@ -148,5 +175,20 @@ async def delete(
     """Delete a currency.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Inventory: ``zoho.inventory.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

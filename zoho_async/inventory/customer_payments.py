@@ -20,6 +20,7 @@ from zoho_async.inventory.types.customer_payments import (
 from zoho_async.inventory.types.shared import CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -28,6 +29,7 @@ __all__ = [
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
+    "CustomerPaymentsResource",
     "create",
     "delete",
     "get",
@@ -88,6 +90,12 @@ async def create(
     Requires ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
@@ -137,6 +145,43 @@ def list(
     """List customer payments.
 
     Scope: ZohoInventory.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text. At most 100
+            characters.
+        customer_name_contains: Filter: ``customer_name`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the customer payment. At most 100 characters.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text. At most 100
+            characters.
+        reference_number_contains: Filter: ``reference_number`` contains this text. At most 100
+            characters.
+        date: Filter: date of the customer payment.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        amount_greater_equals: Filter: ``amount`` is at least this.
+        notes: Filter: notes on the customer payment.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        payment_mode: Filter: how the payment was made, such as cash or banktransfer.
+        payment_mode_startswith: Filter: ``payment_mode`` starts with this text.
+        payment_mode_contains: Filter: ``payment_mode`` contains this text.
+        filter_by: Predefined filter, usually on the status. Values: ``PaymentMode.All``,
+            ``PaymentMode.Check``, ``PaymentMode.Cash``, ``PaymentMode.BankTransfer``,
+            ``PaymentMode.Paypal``, ``PaymentMode.CreditCard``, ``PaymentMode.GoogleCheckout``,
+            ``PaymentMode.Credit``, ``PaymentMode.Authorizenet``, ``PaymentMode.BankRemittance``,
+            ``PaymentMode.Payflowpro``, ``PaymentMode.Stripe``, ``PaymentMode.TwoCheckout``,
+            ``PaymentMode.Braintree``, ``PaymentMode.Others``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -192,6 +237,12 @@ async def update_custom_fields(
     """Update the custom fields of a customer payment.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(customer_payment_id,), query=extra_query, body=custom_fields
@@ -224,6 +275,13 @@ async def update(
     Requires ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
 
     Scope: ZohoInventory.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
@@ -249,6 +307,11 @@ async def get(
     """Get one customer payment with all its fields.
 
     Scope: ZohoInventory.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(payment_id,), query=extra_query)
 
@@ -270,5 +333,21 @@ async def delete(
     """Delete a customer payment.
 
     Scope: ZohoInventory.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Inventory: ``zoho.inventory.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    update_custom_fields = bound(update_custom_fields)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

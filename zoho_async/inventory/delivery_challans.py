@@ -23,6 +23,7 @@ from zoho_async.inventory.types.delivery_challans import (
 from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -39,6 +40,7 @@ __all__ = [
     "DeliveryChallanMappedItem",
     "DeliveryChallanMappedItemMappedItem",
     "DeliveryChallanTemplate",
+    "DeliveryChallansResource",
     "add_attachment",
     "bulk_return",
     "bulk_undo_return",
@@ -109,6 +111,22 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.deliverychallans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``deliverychallan_number``,
+            ``total``, ``date``, ``created_time``, ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Draft``, ``Status.Open``, ``Status.Returned``, ``Status.Delivered``,
+            ``Status.Invoiced``, ``Status.PartiallyInvoiced``.
+        search_text: Filter: text that is searched in several fields.
+        customer_id: Filter: id of the customer.
+        status: Filter: status of the delivery challan. Values: ``draft``, ``open``, ``void``,
+            ``fulfilled``, ``invoiced``, ``partially_invoiced``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -152,6 +170,14 @@ async def create(
     Requires ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        delivery_challan: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -186,6 +212,12 @@ async def get(
     """Get one delivery challan with all its fields.
 
     Scope: ZohoInventory.deliverychallans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        print: Whether to return a version for printing.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(deliverychallan_id,), query={"print": print, **(extra_query or {})}
@@ -217,6 +249,13 @@ async def update(
     Requires ``customer_id``.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        delivery_challan: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -243,6 +282,11 @@ async def delete(
     """Delete a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(deliverychallan_id,), query=extra_query)
 
@@ -263,6 +307,11 @@ async def mark_as_open(
     """Mark a delivery challan as open.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(deliverychallan_id,), query=extra_query)
 
@@ -283,6 +332,11 @@ async def mark_as_delivered(
     """Mark a delivery challan as delivered.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DELIVERED, ids=(deliverychallan_id,), query=extra_query)
 
@@ -303,6 +357,11 @@ async def mark_as_returned(
     """Mark a delivery challan as returned.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_RETURNED, ids=(deliverychallan_id,), query=extra_query)
 
@@ -323,6 +382,11 @@ async def mark_as_undelivered(
     """Mark a delivery challan as undelivered.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_UNDELIVERED, ids=(deliverychallan_id,), query=extra_query)
 
@@ -348,6 +412,13 @@ async def bulk_return(
     """Mark several delivery challans as returned.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_ids: Ids of the delivery challans. Required.
+        bulk_return: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_RETURN,
@@ -376,6 +447,11 @@ async def bulk_undo_return(
     """Undo the return of several delivery challans.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_ids: Ids of the delivery challans. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UNDO_RETURN, query={"deliverychallan_ids": deliverychallan_ids, **(extra_query or {})}
@@ -404,6 +480,12 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.deliverychallans.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        attachment: File to attach.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -434,6 +516,12 @@ def get_attachment(
     """Get the last attached file of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_ATTACHMENT, ids=(deliverychallan_id, document_id), query=extra_query)
 
@@ -458,6 +546,12 @@ async def delete_attachment(
     """Delete the last attached file of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_ATTACHMENT, ids=(deliverychallan_id, document_id), query=extra_query
@@ -484,6 +578,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInventory.deliverychallans.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -508,6 +606,12 @@ async def update_template(
     """Choose the template of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE, ids=(deliverychallan_id, template_id), query=extra_query
@@ -535,6 +639,13 @@ async def update_shipping_address(
     """Update the shipping address of a delivery challan.
 
     Scope: ZohoInventory.deliverychallans.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        deliverychallan_id: Id of the delivery challan.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -543,3 +654,25 @@ async def update_shipping_address(
         body=address,
         extra_body=extra_body,
     )
+
+
+class DeliveryChallansResource(Resource):
+    """Delivery challans of Zoho Inventory: ``zoho.inventory.delivery_challans``."""
+
+    list = bound(list)
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_open = bound(mark_as_open)
+    mark_as_delivered = bound(mark_as_delivered)
+    mark_as_returned = bound(mark_as_returned)
+    mark_as_undelivered = bound(mark_as_undelivered)
+    bulk_return = bound(bulk_return)
+    bulk_undo_return = bound(bulk_undo_return)
+    add_attachment = bound(add_attachment)
+    get_attachment = bound(get_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    update_shipping_address = bound(update_shipping_address)

@@ -16,6 +16,7 @@ from zoho_async.inventory.types.inventory_adjustments import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "InventoryAdjustmentRejectInput",
     "InventoryAdjustmentStorage",
     "InventoryAdjustmentStorageInput",
+    "InventoryAdjustmentsResource",
     "approve",
     "approve_finally",
     "create",
@@ -65,6 +67,12 @@ async def create(
     Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=inventory_adjustment, extra_body=extra_body
@@ -93,6 +101,12 @@ def list(
     """List inventory adjustments.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -118,6 +132,11 @@ async def get(
     """Get one inventory adjustment with all its fields.
 
     Scope: ZohoInventory.inventoryadjustments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -147,6 +166,13 @@ async def update(
     Requires ``date``, ``reason``, ``adjustment_type`` and ``line_items``.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        inventory_adjustment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -176,6 +202,11 @@ async def delete(
     """Delete an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -199,6 +230,11 @@ async def submit(
     """Submit an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -222,6 +258,11 @@ async def approve(
     """Approve an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -245,6 +286,11 @@ async def approve_finally(
     """Approve an inventory adjustment as the final approver.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(inventory_adjustment_id,), query=extra_query)
 
@@ -270,6 +316,13 @@ async def reject(
     """Reject an inventory adjustment.
 
     Scope: ZohoInventory.inventoryadjustments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        inventory_adjustment_id: Id of the inventory adjustment.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT,
@@ -278,3 +331,17 @@ async def reject(
         body=reject,
         extra_body=extra_body,
     )
+
+
+class InventoryAdjustmentsResource(Resource):
+    """Inventory adjustments of Zoho Inventory: ``zoho.inventory.inventory_adjustments``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

@@ -57,6 +57,7 @@ from zoho_async.inventory.types.invoices import (
 from zoho_async.inventory.types.shared import AddressInput, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -99,6 +100,7 @@ __all__ = [
     "InvoiceStorage",
     "InvoiceStorageInput",
     "InvoiceTemplate",
+    "InvoicesResource",
     "add_attachment",
     "apply_credits",
     "approve",
@@ -203,6 +205,15 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        send: Whether to send the invoice by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -272,6 +283,48 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_number: Filter: number of the invoice. At most 100 characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_id: Filter: id of the item.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the invoice.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        recurring_invoice_id: Filter: id of the recurring invoice.
+        email: Filter: email address. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        balance: Filter: amount still open, in the document's currency.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        date: Filter: date of the invoice.
+        due_date: Filter: date on which payment is due.
+        due_date_start: Filter: ``due_date`` is on or after this day.
+        due_date_end: Filter: ``due_date`` is on or before this day.
+        due_date_before: Filter: ``due_date`` is before this day.
+        due_date_after: Filter: ``due_date`` is after this day.
+        status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
+            ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
+        customer_id: Filter: id of the customer.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -340,6 +393,15 @@ async def update(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -372,6 +434,11 @@ async def get(
     """Get one invoice with all its fields.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
 
@@ -394,6 +461,11 @@ def get_pdf(
     """Get an invoice as a PDF.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -418,6 +490,11 @@ def get_html(
     """Get an invoice as HTML.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
@@ -441,6 +518,11 @@ async def delete(
     """Delete an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
 
@@ -466,6 +548,12 @@ async def update_custom_fields(
     """Update the custom fields of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(invoice_id,), query=extra_query, body=custom_fields
@@ -489,6 +577,11 @@ async def mark_as_sent(
     """Mark an invoice as sent.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(invoice_id,), query=extra_query)
 
@@ -510,6 +603,11 @@ async def void(
     """Void an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
@@ -531,6 +629,11 @@ async def mark_as_draft(
     """Mark an invoice as draft.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(invoice_id,), query=extra_query)
 
@@ -562,6 +665,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -599,6 +712,12 @@ async def get_email_content(
     """Get the email that Zoho proposes for an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL_CONTENT,
@@ -630,6 +749,11 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_EMAIL, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -652,6 +776,11 @@ async def get_reminder_mail_content(
     """Get the payment reminder that Zoho proposes for an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_REMINDER_MAIL_CONTENT, ids=(invoice_id,), query=extra_query)
 
@@ -680,6 +809,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -710,6 +844,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -733,6 +872,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -754,6 +898,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -775,6 +924,11 @@ async def write_off(
     """Write off the balance of an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -796,6 +950,11 @@ async def cancel_write_off(
     """Cancel the write-off of an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -822,6 +981,13 @@ async def update_billing_address(
     """Update the billing address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -854,6 +1020,13 @@ async def update_shipping_address(
     """Update the shipping address of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -885,6 +1058,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -910,6 +1087,12 @@ async def update_template(
     """Choose the template of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(invoice_id, template_id), query=extra_query)
 
@@ -937,6 +1120,13 @@ def list_payments(
     """List the payments of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -969,6 +1159,13 @@ def list_credits_applied(
     """List the credits that were applied to an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1000,6 +1197,13 @@ async def apply_credits(
     """Apply credits to an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
@@ -1027,6 +1231,12 @@ async def delete_payment(
     """Delete a payment from an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice_payment_id: Id of the invoice payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(invoice_id, invoice_payment_id), query=extra_query)
 
@@ -1052,6 +1262,12 @@ async def delete_applied_credit(
     """Delete an applied credit from an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        creditnotes_invoice_id: Id of the credit notes invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_APPLIED_CREDIT, ids=(invoice_id, creditnotes_invoice_id), query=extra_query
@@ -1080,6 +1296,12 @@ def get_attachment(
     """Get the last attached file of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
@@ -1111,6 +1333,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1141,6 +1370,12 @@ async def update_attachment(
     """Update the attachment settings of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT,
@@ -1166,6 +1401,11 @@ async def delete_attachment(
     """Delete the last attached file of an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(invoice_id,), query=extra_query)
 
@@ -1193,6 +1433,13 @@ def list_comments(
     """List the comments of an invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1224,6 +1471,13 @@ async def create_comment(
     """Add a comment to an invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT, ids=(invoice_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -1254,6 +1508,14 @@ async def update_comment(
     """Update a comment of an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -1285,6 +1547,12 @@ async def delete_comment(
     """Delete a comment from an invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
 
@@ -1306,6 +1574,11 @@ async def submit(
     """Submit an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(invoice_id,), query=extra_query)
 
@@ -1327,6 +1600,11 @@ async def approve(
     """Approve an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(invoice_id,), query=extra_query)
 
@@ -1348,6 +1626,11 @@ async def approve_finally(
     """Approve an invoice as the final approver.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(invoice_id,), query=extra_query)
 
@@ -1374,6 +1657,13 @@ async def reject(
     """Reject an invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(invoice_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -1400,6 +1690,11 @@ async def bulk_submit(
     """Submit several invoices.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_SUBMIT, query={"invoice_ids": invoice_ids, **(extra_query or {})})
 
@@ -1424,5 +1719,59 @@ async def bulk_approve(
     """Approve several invoices.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Inventory: ``zoho.inventory.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_sent = bound(mark_as_sent)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    bulk_email = bound(bulk_email)
+    get_reminder_mail_content = bound(get_reminder_mail_content)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    write_off = bound(write_off)
+    cancel_write_off = bound(cancel_write_off)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_payments = bound(list_payments)
+    list_credits_applied = bound(list_credits_applied)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    delete_applied_credit = bound(delete_applied_credit)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment = bound(update_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

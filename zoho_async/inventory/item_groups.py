@@ -15,6 +15,7 @@ from zoho_async.inventory.types.item_groups import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "ItemGroupItems",
     "ItemGroupOptionInput",
     "ItemGroupOptions",
+    "ItemGroupsResource",
     "create",
     "delete",
     "get",
@@ -62,6 +64,12 @@ async def create(
     Requires ``group_name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item_group, extra_body=extra_body)
 
@@ -88,6 +96,12 @@ def list(
     """List item groups.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -110,6 +124,11 @@ async def get(
     """Get one item group with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        itemgroup_id: Id of the itemgroup.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(itemgroup_id,), query=extra_query)
 
@@ -139,6 +158,13 @@ async def update(
     Requires ``group_name``, ``unit``, ``name``, ``rate``, ``purchase_rate`` and ``sku``.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        itemgroup_id: Id of the itemgroup.
+        item_group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(itemgroup_id,), query=extra_query, body=item_group, extra_body=extra_body
@@ -161,6 +187,11 @@ async def delete(
     """Delete an item group.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        itemgroup_id: Id of the itemgroup.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(itemgroup_id,), query=extra_query)
 
@@ -181,6 +212,11 @@ async def mark_as_active(
     """Mark an item group as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        itemgroup_id: Id of the itemgroup.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(itemgroup_id,), query=extra_query)
 
@@ -201,5 +237,22 @@ async def mark_as_inactive(
     """Mark an item group as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        itemgroup_id: Id of the itemgroup.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(itemgroup_id,), query=extra_query)
+
+
+class ItemGroupsResource(Resource):
+    """Item groups of Zoho Inventory: ``zoho.inventory.item_groups``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -44,6 +44,7 @@ from zoho_async.inventory.types.items import (
 from zoho_async.inventory.types.shared import CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -74,6 +75,7 @@ __all__ = [
     "ItemVariantOpeningStockInput",
     "ItemVariantOpeningStockLocationInput",
     "ItemVariantOpeningStockStorageInput",
+    "ItemsResource",
     "add_to_group",
     "bulk_delete",
     "bulk_mark_as_active",
@@ -229,6 +231,12 @@ async def create(
     Requires ``name``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
@@ -296,6 +304,52 @@ def list(
     ``list_details`` returns records in full by id, many per call.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        search_text: Filter: text that is searched in several fields.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Lowstock``, ``Status.Unmapped``,
+            ``Status.Uncategorized``, ``Status.Grouped``, ``ItemType.All``, ``ItemType.Sales``,
+            ``ItemType.Purchases``, ``ItemType.SalesAndPurchases``, ``ItemType.Inventory``,
+            ``ItemType.NonInventory``, ``ItemType.Service``.
+        sort_column: Field by which to sort. Values: ``name``, ``sku``, ``rate``, ``purchase_rate``,
+            ``created_time``, ``last_modified_time``, ``reorder_level``, ``stock_on_hand``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        status: Filter: status of the item. Values: ``active``, ``inactive``.
+        name: Filter: name of the item.
+        name_startswith: Filter: ``name`` starts with this text.
+        name_contains: Filter: ``name`` contains this text.
+        sku: Filter: stock keeping unit (SKU) of the item.
+        sku_startswith: Filter: ``sku`` starts with this text.
+        sku_contains: Filter: ``sku`` contains this text.
+        rate: Filter: price per unit, in the document's currency.
+        rate_less_than: Filter: ``rate`` is less than this.
+        rate_less_equals: Filter: ``rate`` is at most this.
+        rate_greater_than: Filter: ``rate`` is more than this.
+        rate_greater_equals: Filter: ``rate`` is at least this.
+        purchase_rate: Filter: purchase price per unit.
+        purchase_rate_less_than: Filter: ``purchase_rate`` is less than this.
+        purchase_rate_less_equals: Filter: ``purchase_rate`` is at most this.
+        purchase_rate_greater_than: Filter: ``purchase_rate`` is more than this.
+        purchase_rate_greater_equals: Filter: ``purchase_rate`` is at least this.
+        tax_id: Filter: id of the tax.
+        account_id: Filter: id of the account in the chart of accounts.
+        purchase_account_id: Filter: id of the purchase account.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        vendor_id: Filter: id of the vendor.
+        item_id: Filter: id of the item.
+        zcrm_product_id: Filter: id of the Zoho CRM product.
+        last_modified_time: Returns only records changed since this time.
+        category_id: Filter: id of the category.
+        brand_ids: Filter: ids of the brands.
+        manufacturer_ids: Filter: ids of the manufacturers.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        group_id: Filter: id of the group.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -360,6 +414,11 @@ async def bulk_delete(
     """Delete several items.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"item_ids": item_ids, **(extra_query or {})})
 
@@ -386,6 +445,11 @@ def list_details(
     One reply holds all rows. More than 100 ids are split over several calls.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. At most 100 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_DETAILS, query={"item_ids": item_ids, **(extra_query or {})})
 
@@ -409,6 +473,11 @@ async def get(
     """Get one item with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(item_id,), query=extra_query)
 
@@ -439,6 +508,13 @@ async def update(
     Requires ``name``.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
@@ -462,6 +538,11 @@ async def delete(
     """Delete an item.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(item_id,), query=extra_query)
 
@@ -487,6 +568,12 @@ async def update_custom_fields(
     """Update the custom fields of an item.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        custom_fields: The records to send.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CUSTOM_FIELDS, ids=(item_id,), query=extra_query, body=custom_fields
@@ -518,6 +605,12 @@ async def upload_image(
     ``image``: gif png jpeg jpg bmp webp, at most 7 MB.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        image: Image to upload.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPLOAD_IMAGE, ids=(item_id,), query=extra_query, files={"image": image})
 
@@ -544,6 +637,12 @@ def get_image(
     """Get the image of an item.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_IMAGE, ids=(item_id,), query={"preview": preview, **(extra_query or {})}
@@ -567,6 +666,11 @@ async def delete_image(
     """Delete the image of an item.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_IMAGE, ids=(item_id,), query=extra_query)
 
@@ -588,6 +692,11 @@ async def mark_as_active(
     """Mark an item as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(item_id,), query=extra_query)
 
@@ -609,6 +718,11 @@ async def mark_as_inactive(
     """Mark an item as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
 
@@ -631,6 +745,11 @@ async def get_variant_opening_stock(
     """Get the opening stock of item variants.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        variant_id: Id of the variant.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_VARIANT_OPENING_STOCK, ids=(variant_id,), query=extra_query)
 
@@ -657,6 +776,13 @@ async def update_variant_opening_stock(
     """Update the opening stock of item variants.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        variant_id: Id of the variant.
+        variant_opening_stock: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_VARIANT_OPENING_STOCK,
@@ -695,6 +821,15 @@ async def upload_images(
     ``image``: gif png jpeg jpg bmp webp, at most 7 MB.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        image: Image to upload.
+        document_ids: Ids of the documents.
+        remove_all: Whether to remove all images.
+        update_primary_image: Whether the image becomes the primary one.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_IMAGES,
@@ -730,6 +865,12 @@ async def delete_images(
     """Delete images of an item.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        document_ids: Ids of the documents. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_IMAGES, ids=(item_id,), query={"document_ids": document_ids, **(extra_query or {})}
@@ -760,6 +901,13 @@ async def reorder_images(
     Requires ``documents``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        reorder_images: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REORDER_IMAGES,
@@ -796,6 +944,13 @@ async def upload_back_image(
     ``back_image``: gif png jpeg jpg bmp webp, at most 7 MB.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        back_image: Image of the back.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPLOAD_BACK_IMAGE,
@@ -826,6 +981,12 @@ async def delete_back_image(
     """Delete the back image of an item.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BACK_IMAGE,
@@ -855,6 +1016,12 @@ async def mark_image_as_back_image(
     """Make an image the back image of an item.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        image_id: Id of the image.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_IMAGE_AS_BACK_IMAGE, ids=(item_id, image_id), query=extra_query)
 
@@ -876,6 +1043,11 @@ async def bulk_mark_as_active(
     """Mark several items as active.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_ACTIVE, query={"item_ids": item_ids, **(extra_query or {})}
@@ -899,6 +1071,11 @@ async def bulk_mark_as_inactive(
     """Mark several items as inactive.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_AS_INACTIVE, query={"item_ids": item_ids, **(extra_query or {})}
@@ -926,6 +1103,12 @@ async def ungroup(
     """Take several items out of their group.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        composite_item_ids: Ids of the composite items.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UNGROUP,
@@ -954,6 +1137,11 @@ async def enable_storage_location(
     """Turn on storage locations for several items.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ENABLE_STORAGE_LOCATION, query={"item_ids": item_ids, **(extra_query or {})}
@@ -977,6 +1165,11 @@ async def disable_storage_location(
     """Turn off storage locations for several items.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DISABLE_STORAGE_LOCATION, query={"item_ids": item_ids, **(extra_query or {})}
@@ -1007,6 +1200,13 @@ async def move(
     Requires ``group_id``.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        move: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _MOVE, ids=(item_id,), query=extra_query, body=move, extra_body=extra_body
@@ -1035,6 +1235,13 @@ async def add_to_group(
     """Add an item to an item group.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group_id: Id of the group.
+        to_group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_TO_GROUP, ids=(group_id,), query=extra_query, body=to_group, extra_body=extra_body
@@ -1063,6 +1270,13 @@ async def update_location_permissions(
     """Update the location permissions of an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        associated_with_all_locations: Whether all locations are meant. Required.
+        allowed_location_ids: Ids of the locations that the user may use.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_LOCATION_PERMISSIONS,
@@ -1097,6 +1311,13 @@ async def bulk_update_location_permissions(
     """Update the location permissions of several items.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        allowed_location_ids: Ids of the locations that the user may use.
+        overwrite: Whether to replace what exists.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UPDATE_LOCATION_PERMISSIONS,
@@ -1134,6 +1355,16 @@ async def validate_serial_numbers(
     """Check serial numbers of an item.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        entity_type: Type of the entity. Required.
+        serial_numbers: Serial numbers of the item. Required.
+        entity_id: Id of the entity.
+        warehouse_id: Id of the warehouse.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _VALIDATE_SERIAL_NUMBERS,
@@ -1171,6 +1402,13 @@ async def validate_and_map_serial_numbers(
     """Check serial numbers of an item and map them.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        validate_and_map_serial_numbers: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _VALIDATE_AND_MAP_SERIAL_NUMBERS,
@@ -1210,6 +1448,21 @@ def list_sales_orders(
     """List the sales orders of an item.
 
     Scope: ZohoInventory.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        status: Filter: status of the item. Values: ``draft``, ``pending_approval``, ``approved``,
+            ``confirmed``, ``overdue``, ``shipped``, ``partially_shipped``, ``fulfilled``, ``void``,
+            ``drop_shipped``, ``partially_invoiced``, ``invoiced``, ``onhold``, ``closed``,
+            ``backordered``.
+        customer_id: Filter: id of the customer.
+        sales_channel: Filter: channel through which the sale was made.
+        sort_column: Field by which to sort. Values: ``date``, ``salesorder_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1256,6 +1509,20 @@ def list_purchase_orders(
     """List the purchase orders of an item.
 
     Scope: ZohoInventory.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        status: Filter: status of the item. Values: ``draft``, ``issued``, ``closed``, ``received``,
+            ``partially_received``, ``billed``, ``partially_billed``, ``cancelled``,
+            ``drop_shipped``, ``pending_approval``, ``approved``.
+        vendor_id: Filter: id of the vendor.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``date``,
+            ``purchaseorder_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1301,6 +1568,20 @@ def list_invoices(
     """List the invoices of an item.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        status: Filter: status of the item. Values: ``sent``, ``draft``, ``pending_approval``,
+            ``approved``, ``viewed``, ``overdue``, ``paid``, ``void``, ``unpaid``,
+            ``partially_paid``.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``date``,
+            ``invoice_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1350,6 +1631,19 @@ def list_delivery_challans(
     iteration can be missed.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        status: Filter: status of the item. Values: ``draft``, ``open``, ``void``, ``fulfilled``,
+            ``invoiced``, ``partially_invoiced``, ``elapsed``.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``deliverychallan_number``,
+            ``total``, ``date``, ``created_time``, ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1394,6 +1688,17 @@ def list_sales_receipts(
     """List the sales receipts of an item.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``date``,
+            ``receipt_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1436,6 +1741,15 @@ def list_move_orders(
     """List the move orders of an item.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        sort_column: Field by which to sort. Values: ``moveorder_number``, ``date``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1477,6 +1791,15 @@ def list_putaways(
     """List the putaways of an item.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        sort_column: Field by which to sort. Values: ``putaway_number``, ``date``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1490,3 +1813,47 @@ def list_putaways(
             **(extra_query or {}),
         },
     )
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Inventory: ``zoho.inventory.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    list_details = bound(list_details)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    upload_image = bound(upload_image)
+    get_image = bound(get_image)
+    delete_image = bound(delete_image)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    get_variant_opening_stock = bound(get_variant_opening_stock)
+    update_variant_opening_stock = bound(update_variant_opening_stock)
+    upload_images = bound(upload_images)
+    delete_images = bound(delete_images)
+    reorder_images = bound(reorder_images)
+    upload_back_image = bound(upload_back_image)
+    delete_back_image = bound(delete_back_image)
+    mark_image_as_back_image = bound(mark_image_as_back_image)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)
+    ungroup = bound(ungroup)
+    enable_storage_location = bound(enable_storage_location)
+    disable_storage_location = bound(disable_storage_location)
+    move = bound(move)
+    add_to_group = bound(add_to_group)
+    update_location_permissions = bound(update_location_permissions)
+    bulk_update_location_permissions = bound(bulk_update_location_permissions)
+    validate_serial_numbers = bound(validate_serial_numbers)
+    validate_and_map_serial_numbers = bound(validate_and_map_serial_numbers)
+    list_sales_orders = bound(list_sales_orders)
+    list_purchase_orders = bound(list_purchase_orders)
+    list_invoices = bound(list_invoices)
+    list_delivery_challans = bound(list_delivery_challans)
+    list_sales_receipts = bound(list_sales_receipts)
+    list_move_orders = bound(list_move_orders)
+    list_putaways = bound(list_putaways)

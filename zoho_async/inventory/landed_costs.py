@@ -18,6 +18,7 @@ from zoho_async.inventory.types.landed_costs import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "LandedCostForBillInput",
     "LandedCostInput",
     "LandedCostPackageDetails",
+    "LandedCostsResource",
     "bulk_create",
     "create_for_bill",
     "delete_for_bill",
@@ -67,6 +69,13 @@ async def create_for_bill(
     Requires ``cost_allocations``.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        for_bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_FOR_BILL, ids=(bill_id,), query=extra_query, body=for_bill, extra_body=extra_body
@@ -95,6 +104,12 @@ async def get_for_bill(
     """Get a landed cost of a bill.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        landed_cost_id: Id of the landed cost.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_FOR_BILL, ids=(bill_id, landed_cost_id), query=extra_query)
 
@@ -123,6 +138,14 @@ async def update_for_bill(
     """Update a landed cost of a bill.
 
     Scope: ZohoInventory.bills.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        landed_cost_id: Id of the landed cost.
+        for_bill: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_FOR_BILL,
@@ -153,6 +176,12 @@ async def delete_for_bill(
     """Delete a landed cost of a bill.
 
     Scope: ZohoInventory.bills.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_id: Id of the bill.
+        landed_cost_id: Id of the landed cost.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_FOR_BILL, ids=(bill_id, landed_cost_id), query=extra_query)
 
@@ -177,6 +206,12 @@ async def bulk_create(
     """Create several landed costs.
 
     Scope: ZohoInventory.bills.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        landed_cost: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_BULK_CREATE, query=extra_query, body=landed_cost, extra_body=extra_body)
 
@@ -206,9 +241,27 @@ def list_bills(
     More than 200 ids are split over several calls.
 
     Scope: ZohoInventory.bills.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        bill_ids: Ids of the bills. At most 200 per call. Required.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
         _LIST_BILLS,
         query={"bill_ids": bill_ids, "page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class LandedCostsResource(Resource):
+    """Landed costs of Zoho Inventory: ``zoho.inventory.landed_costs``."""
+
+    create_for_bill = bound(create_for_bill)
+    get_for_bill = bound(get_for_bill)
+    update_for_bill = bound(update_for_bill)
+    delete_for_bill = bound(delete_for_bill)
+    bulk_create = bound(bulk_create)
+    list_bills = bound(list_bills)

@@ -14,6 +14,7 @@ from zoho_async.inventory.types.locations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "LocationAssociatedUser",
     "LocationInput",
     "LocationUser",
+    "LocationsResource",
     "create",
     "delete",
     "enable",
@@ -51,6 +53,10 @@ async def enable(zoho: Session, *, extra_query: Mapping[str, object] | None = No
     """Enable a location.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE, query=extra_query)
 
@@ -80,6 +86,12 @@ async def create(
     Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=location, extra_body=extra_body)
 
@@ -108,6 +120,14 @@ def list(
     """List locations.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        is_hierarchical_response: Whether to return a tree instead of a flat list.
+        location_type: Filter: type of the location. Values: ``general``, ``line_item_only``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -140,6 +160,11 @@ async def get(
     """Get one location with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(location_id,), query=extra_query)
 
@@ -169,6 +194,13 @@ async def update(
     Requires ``location_name`` and ``tax_settings_id``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(location_id,), query=extra_query, body=location, extra_body=extra_body
@@ -191,6 +223,11 @@ async def delete(
     """Delete a location.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(location_id,), query=extra_query)
 
@@ -211,6 +248,11 @@ async def mark_as_active(
     """Mark a location as active.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(location_id,), query=extra_query)
 
@@ -231,6 +273,11 @@ async def mark_as_inactive(
     """Mark a location as inactive.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(location_id,), query=extra_query)
 
@@ -251,6 +298,11 @@ async def mark_as_primary(
     """Mark a location as primary.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PRIMARY, ids=(location_id,), query=extra_query)
 
@@ -277,6 +329,13 @@ def list_users(
     """List the users of a location.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -284,3 +343,18 @@ def list_users(
         ids=(location_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class LocationsResource(Resource):
+    """Locations of Zoho Inventory: ``zoho.inventory.locations``."""
+
+    enable = bound(enable)
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_primary = bound(mark_as_primary)
+    list_users = bound(list_users)

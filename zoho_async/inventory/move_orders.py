@@ -25,6 +25,7 @@ from zoho_async.inventory.types.move_orders import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -43,6 +44,7 @@ __all__ = [
     "MoveOrderSetting",
     "MoveOrderToStorage",
     "MoveOrderToStorageInput",
+    "MoveOrdersResource",
     "add_attachment",
     "bulk_delete",
     "create",
@@ -89,6 +91,14 @@ async def create(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        move_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -143,6 +153,29 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.moveorder.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``moveorder_number``, ``date``,
+            ``created_time``, ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields.
+        filter_by: Predefined filter, usually on the status.
+        moveorder_number: Filter: number of the move order.
+        moveorder_number_startswith: Filter: ``moveorder_number`` starts with this text.
+        moveorder_number_contains: Filter: ``moveorder_number`` contains this text.
+        item_id: Filter: id of the item.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        assignee_id: Filter: id of the assignee.
+        date: Filter: date of the move order.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        status: Filter: status of the move order.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -185,6 +218,10 @@ async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Delete several move orders.
 
     Scope: ZohoInventory.moveorder.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
 
@@ -212,6 +249,13 @@ async def get(
     """Get one move order with all its fields.
 
     Scope: ZohoInventory.moveorder.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        include: Further data to return.
+        print: Whether to return a version for printing.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(moveorder_id,), query={"include": include, "print": print, **(extra_query or {})}
@@ -244,6 +288,15 @@ async def update(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.moveorder.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        move_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -273,6 +326,11 @@ async def delete(
     """Delete a move order.
 
     Scope: ZohoInventory.moveorder.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(moveorder_id,), query=extra_query)
 
@@ -299,6 +357,13 @@ def list_comments(
     """List the comments of a move order.
 
     Scope: ZohoInventory.moveorder.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -324,6 +389,11 @@ async def mark_as_confirmed(
     """Mark a move order as confirmed.
 
     Scope: ZohoInventory.moveorder.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CONFIRMED, ids=(moveorder_id,), query=extra_query)
 
@@ -344,6 +414,11 @@ async def mark_as_in_progress(
     """Mark a move order as in progress.
 
     Scope: ZohoInventory.moveorder.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_IN_PROGRESS, ids=(moveorder_id,), query=extra_query)
 
@@ -368,6 +443,12 @@ async def mark_as_completed(
     """Mark a move order as completed.
 
     Scope: ZohoInventory.moveorder.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        completed_date: Completed date. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_COMPLETED,
@@ -403,6 +484,15 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.moveorder.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        attachment: File to attach.
+        doc: Document to attach.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -437,6 +527,15 @@ def get_document(
     """Get a document of a move order.
 
     Scope: ZohoInventory.moveorder.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        document_id: Id of the document.
+        image_size: Size of the image. Values: ``xlarge``, ``large``, ``small``, ``tiny``.
+        print: Whether to return a version for printing.
+        inline: Whether the file is shown in the browser instead of saved.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_DOCUMENT,
@@ -466,6 +565,13 @@ async def delete_document(
     """Delete a document from a move order.
 
     Scope: ZohoInventory.moveorder.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        moveorder_id: Id of the move order.
+        document_id: Id of the document.
+        un_associate: Whether to remove the association.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_DOCUMENT,
@@ -491,5 +597,28 @@ async def get_settings(
     """Get the settings of move orders.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SETTINGS, query=extra_query)
+
+
+class MoveOrdersResource(Resource):
+    """Move orders of Zoho Inventory: ``zoho.inventory.move_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    mark_as_confirmed = bound(mark_as_confirmed)
+    mark_as_in_progress = bound(mark_as_in_progress)
+    mark_as_completed = bound(mark_as_completed)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)
+    get_settings = bound(get_settings)

@@ -11,6 +11,7 @@ from zoho_async.inventory.types.organizations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "OrganizationAddress",
     "OrganizationAddressInput",
     "OrganizationInput",
+    "OrganizationsResource",
     "create",
     "get",
     "list",
@@ -49,6 +51,12 @@ async def create(
     Requires ``name``, ``currency_code``, ``time_zone`` and ``portal_name``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=organization, extra_body=extra_body)
 
@@ -71,6 +79,10 @@ def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> P
     One reply holds all rows.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query=extra_query)
 
@@ -98,6 +110,13 @@ async def update(
     """Update an organization; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        organization: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(organization_id,), query=extra_query, body=organization, extra_body=extra_body
@@ -122,5 +141,19 @@ async def get(
     """Get one organization with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        organization_id: Id of the organization.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(organization_id,), query=extra_query)
+
+
+class OrganizationsResource(Resource):
+    """Organizations of Zoho Inventory: ``zoho.inventory.organizations``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)

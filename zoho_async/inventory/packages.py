@@ -25,6 +25,7 @@ from zoho_async.inventory.types.packages import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -44,6 +45,7 @@ __all__ = [
     "PackageShipmentOrder",
     "PackageStorage",
     "PackageStorageInput",
+    "PackagesResource",
     "create",
     "delete",
     "get",
@@ -78,6 +80,13 @@ async def create(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        package: The fields to send.
+        salesorder_id: Id of the sales order. Required.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -129,6 +138,30 @@ def list(
     Zoho accepts ``package_number``, ``salesorder_number`` and ``status`` here but ignores them.
 
     Scope: ZohoInventory.packages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields.
+        filter_by: Predefined filter, usually on the status.
+        packing_number_startswith: Filter: ``packing_number`` starts with this text.
+        packing_number_contains: Filter: ``packing_number`` contains this text.
+        salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
+        salesorder_number_contains: Filter: ``salesorder_number`` contains this text.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        shipment_date_start: Filter: ``shipment_date`` is on or after this day.
+        shipment_date_end: Filter: ``shipment_date`` is on or before this day.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text.
+        customer_name_contains: Filter: ``customer_name`` contains this text.
+        delivery_method_startswith: Filter: ``delivery_method`` starts with this text.
+        delivery_method_contains: Filter: ``delivery_method`` contains this text.
+        status: Filter: status of the package.
+        customer_id: Filter: id of the customer.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -177,6 +210,11 @@ async def get(
     """Get one package with all its fields.
 
     Scope: ZohoInventory.packages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        package_id: Id of the package.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(package_id,), query=extra_query)
 
@@ -206,6 +244,13 @@ async def update(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.packages.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        package_id: Id of the package.
+        package: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(package_id,), query=extra_query, body=package, extra_body=extra_body
@@ -228,6 +273,11 @@ async def delete(
     """Delete a package.
 
     Scope: ZohoInventory.packages.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        package_id: Id of the package.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(package_id,), query=extra_query)
 
@@ -252,7 +302,23 @@ def print_pdf(
     """Get the PDFs of several packages in one document for printing.
 
     Scope: ZohoInventory.packages.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        package_ids: Ids of the packages. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF, split="package_ids", query={"package_ids": package_ids, **(extra_query or {})}
     )
+
+
+class PackagesResource(Resource):
+    """Packages of Zoho Inventory: ``zoho.inventory.packages``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    print_pdf = bound(print_pdf)

@@ -34,6 +34,7 @@ from zoho_async.inventory.types.picklists import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -63,6 +64,7 @@ __all__ = [
     "PicklistTransaction",
     "PicklistTransactionBatch",
     "PicklistTransactionLineItem",
+    "PicklistsResource",
     "add_comment",
     "bulk_delete",
     "bulk_set_status",
@@ -138,6 +140,36 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.picklists.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``salesorder_number``, ``picklist_number``,
+            ``date``, ``created_time``, ``last_modified_time``, ``purchase_return_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields.
+        filter_by: Predefined filter, usually on the status.
+        salesorder_number: Filter: number of the sales order.
+        salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
+        salesorder_number_contains: Filter: ``salesorder_number`` contains this text.
+        purchase_return_number: Filter: number of the purchase return.
+        purchase_return_number_startswith: Filter: ``purchase_return_number`` starts with this text.
+        purchase_return_number_contains: Filter: ``purchase_return_number`` contains this text.
+        picklist_number: Filter: number of the picklist.
+        picklist_number_startswith: Filter: ``picklist_number`` starts with this text.
+        picklist_number_contains: Filter: ``picklist_number`` contains this text.
+        item_id: Filter: id of the item.
+        location_id: Filter: id of the location (branch or warehouse).
+        customer_id: Filter: id of the customer.
+        assignee_id: Filter: id of the assignee.
+        date: Filter: date of the picklist.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        status: Filter: status of the picklist. Values: ``yettostart``, ``inprogress``, ``onhold``,
+            ``completed``.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -197,6 +229,14 @@ async def create(
     Requires ``location_id`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -231,6 +271,11 @@ async def bulk_delete(
     Takes at most 200 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.picklists.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_ids: Ids of the picklists. At most 200 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE, query={"picklist_ids": picklist_ids, **(extra_query or {})}
@@ -259,6 +304,12 @@ async def get(
     """Get one picklist with all its fields.
 
     Scope: ZohoInventory.picklists.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        print: Whether to return a version for printing.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(picklist_id,), query={"print": print, **(extra_query or {})})
 
@@ -289,6 +340,15 @@ async def update(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.picklists.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        picklist: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -318,6 +378,11 @@ async def delete(
     """Delete a picklist.
 
     Scope: ZohoInventory.picklists.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(picklist_id,), query=extra_query)
 
@@ -342,6 +407,13 @@ async def set_status(
     """Set the status of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        status: Status of the picklist. Values: ``yettostart``, ``inprogress``, ``onhold``,
+            ``completed``. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _SET_STATUS, ids=(picklist_id,), query={"status": status, **(extra_query or {})}
@@ -372,6 +444,14 @@ async def bulk_set_status(
     Takes at most 25 ids per call and 50 in ``picklist_item_ids``; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.picklists.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_ids: Ids of the picklists. At most 25 per call. Required.
+        status: Status of the picklist. Values: ``yettostart``, ``inprogress``, ``onhold``,
+            ``completed``. Required.
+        picklist_item_ids: Ids of the picklist items. At most 50 per call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SET_STATUS,
@@ -407,6 +487,13 @@ async def add_comment(
     """Add a comment to a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(picklist_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -433,6 +520,12 @@ async def delete_comment(
     """Delete a comment from a picklist.
 
     Scope: ZohoInventory.picklists.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(picklist_id, comment_id), query=extra_query)
 
@@ -455,6 +548,11 @@ async def get_advanced_tracking_details(
     """Get the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_ADVANCED_TRACKING_DETAILS, ids=(picklist_id,), query=extra_query)
 
@@ -480,6 +578,13 @@ async def update_advanced_tracking_details(
     """Update the advanced tracking details of a picklist.
 
     Scope: ZohoInventory.picklists.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        picklist_id: Id of the picklist.
+        advanced_tracking_details: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADVANCED_TRACKING_DETAILS,
@@ -518,6 +623,19 @@ def search_sales_order_line_items(
     """Search sales order line items.
 
     Scope: ZohoInventory.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_ids_in: Filter: ``customer_ids`` is one of these.
+        salesorder_ids_in: Filter: ``salesorder_ids`` is one of these.
+        item_ids_in: Filter: ``item_ids`` is one of these.
+        location_id: Filter: id of the location (branch or warehouse).
+        line_item_location_id: Filter: id of the line item location.
+        sort_column: Field by which to sort. Values: ``salesorder_number``, ``name``, ``sku``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -560,6 +678,14 @@ def search_sales_orders(
     """Search sales orders.
 
     Scope: ZohoInventory.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_ids_in: Filter: ``customer_ids`` is one of these.
+        location_id: Filter: id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -602,6 +728,19 @@ def search_purchase_return_line_items(
     """Search purchase return line items.
 
     Scope: ZohoInventory.purchasereturns.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_ids_in: Filter: ``vendor_ids`` is one of these.
+        purchasereturn_ids_in: Filter: ``purchasereturn_ids`` is one of these.
+        item_ids_in: Filter: ``item_ids`` is one of these.
+        location_id: Filter: id of the location (branch or warehouse).
+        line_item_location_id: Filter: id of the line item location.
+        sort_column: Field by which to sort. Values: ``purchasereturn_number``, ``name``, ``sku``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -619,3 +758,23 @@ def search_purchase_return_line_items(
             **(extra_query or {}),
         },
     )
+
+
+class PicklistsResource(Resource):
+    """Picklists of Zoho Inventory: ``zoho.inventory.picklists``."""
+
+    list = bound(list)
+    create = bound(create)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    set_status = bound(set_status)
+    bulk_set_status = bound(bulk_set_status)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    get_advanced_tracking_details = bound(get_advanced_tracking_details)
+    update_advanced_tracking_details = bound(update_advanced_tracking_details)
+    search_sales_order_line_items = bound(search_sales_order_line_items)
+    search_sales_orders = bound(search_sales_orders)
+    search_purchase_return_line_items = bound(search_purchase_return_line_items)

@@ -13,6 +13,7 @@ from zoho_async.inventory.types.price_lists import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -23,6 +24,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "create",
     "delete",
     "list",
@@ -57,6 +59,12 @@ async def create(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=price_list, extra_body=extra_body)
 
@@ -85,6 +93,14 @@ def list(
     """List price lists.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -124,6 +140,13 @@ async def update(
     Requires ``name``, ``pricebook_type`` and ``sales_or_purchase_type``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list, extra_body=extra_body
@@ -146,6 +169,11 @@ async def delete(
     """Delete a price list.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(pricebook_id,), query=extra_query)
 
@@ -166,6 +194,11 @@ async def mark_as_active(
     """Mark a price list as active.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(pricebook_id,), query=extra_query)
 
@@ -186,5 +219,21 @@ async def mark_as_inactive(
     """Mark a price list as inactive.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(pricebook_id,), query=extra_query)
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Inventory: ``zoho.inventory.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -25,6 +25,7 @@ from zoho_async.inventory.types.purchase_orders import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -47,6 +48,7 @@ __all__ = [
     "PurchaseOrderPurchaseReceive",
     "PurchaseOrderReceive",
     "PurchaseOrderRejectInput",
+    "PurchaseOrdersResource",
     "approve",
     "approve_finally",
     "bulk_approve",
@@ -88,6 +90,14 @@ async def create(
     Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -124,6 +134,12 @@ def list(
     Zoho accepts ``sort_order`` here but ignores them.
 
     Scope: ZohoInventory.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -146,6 +162,11 @@ async def get(
     """Get one purchase order with all its fields.
 
     Scope: ZohoInventory.purchaseorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(purchaseorder_id,), query=extra_query)
 
@@ -176,6 +197,15 @@ async def update(
     Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        purchase_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -205,6 +235,11 @@ async def delete(
     """Delete a purchase order.
 
     Scope: ZohoInventory.purchaseorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -225,6 +260,11 @@ async def mark_as_issued(
     """Mark a purchase order as issued.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ISSUED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -245,6 +285,11 @@ async def mark_as_cancelled(
     """Mark a purchase order as cancelled.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CANCELLED, ids=(purchaseorder_id,), query=extra_query)
 
@@ -265,6 +310,11 @@ async def submit(
     """Submit a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(purchaseorder_id,), query=extra_query)
 
@@ -285,6 +335,11 @@ async def approve(
     """Approve a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(purchaseorder_id,), query=extra_query)
 
@@ -310,6 +365,13 @@ async def reject(
     """Reject a purchase order.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(purchaseorder_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -332,6 +394,11 @@ async def approve_finally(
     """Approve a purchase order as the final approver.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_id: Id of the purchase order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(purchaseorder_id,), query=extra_query)
 
@@ -355,6 +422,11 @@ async def bulk_submit(
     """Submit several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_ids: Ids of the purchase orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SUBMIT, query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})}
@@ -380,7 +452,30 @@ async def bulk_approve(
     """Approve several purchase orders.
 
     Scope: ZohoInventory.purchaseorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchaseorder_ids: Ids of the purchase orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_APPROVE, query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})}
     )
+
+
+class PurchaseOrdersResource(Resource):
+    """Purchase orders of Zoho Inventory: ``zoho.inventory.purchase_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_issued = bound(mark_as_issued)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    submit = bound(submit)
+    approve = bound(approve)
+    reject = bound(reject)
+    approve_finally = bound(approve_finally)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

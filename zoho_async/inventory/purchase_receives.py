@@ -17,6 +17,7 @@ from zoho_async.inventory.types.purchase_receives import (
     PurchaseReceiveStorageInput,
 )
 from zoho_async.operation import INVENTORY, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "PurchaseReceiveRejectInput",
     "PurchaseReceiveStorage",
     "PurchaseReceiveStorageInput",
+    "PurchaseReceivesResource",
     "approve",
     "approve_finally",
     "create",
@@ -67,6 +69,12 @@ async def create(
     Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchase_receive: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=purchase_receive, extra_body=extra_body)
 
@@ -89,6 +97,11 @@ async def get(
     """Get one purchase receive with all its fields.
 
     Scope: ZohoInventory.purchasereceives.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(purchasereceive_id,), query=extra_query)
 
@@ -118,6 +131,13 @@ async def update(
     Requires ``receive_number`` and ``line_items``.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        purchase_receive: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -144,6 +164,11 @@ async def delete(
     """Delete a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(purchasereceive_id,), query=extra_query)
 
@@ -164,6 +189,11 @@ async def submit(
     """Submit a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(purchasereceive_id,), query=extra_query)
 
@@ -184,6 +214,11 @@ async def approve(
     """Approve a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(purchasereceive_id,), query=extra_query)
 
@@ -204,6 +239,11 @@ async def approve_finally(
     """Approve a purchase receive as the final approver.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(purchasereceive_id,), query=extra_query)
 
@@ -229,7 +269,27 @@ async def reject(
     """Reject a purchase receive.
 
     Scope: ZohoInventory.purchasereceives.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        purchasereceive_id: Id of the purchase receive.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject, extra_body=extra_body
     )
+
+
+class PurchaseReceivesResource(Resource):
+    """Purchase receives of Zoho Inventory: ``zoho.inventory.purchase_receives``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

@@ -24,6 +24,7 @@ from zoho_async.inventory.types.putaways import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "PutawaySetting",
     "PutawayStorage",
     "PutawayStorageInput",
+    "PutawaysResource",
     "add_attachment",
     "create",
     "delete",
@@ -79,6 +81,14 @@ async def create(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -121,6 +131,20 @@ def list(
     """List putaways.
 
     Scope: ZohoInventory.putaway.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        putaway_number: Filter: number of the putaway.
+        date: Filter: date of the putaway.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -164,6 +188,13 @@ async def get(
     """Get one putaway with all its fields.
 
     Scope: ZohoInventory.putaway.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        include: Further data to return.
+        print: Whether to return a version for printing.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(putaway_id,), query={"include": include, "print": print, **(extra_query or {})}
@@ -196,6 +227,15 @@ async def update(
     Requires ``date`` and ``line_items``.
 
     Scope: ZohoInventory.putaway.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        putaway: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -225,6 +265,11 @@ async def delete(
     """Delete a putaway.
 
     Scope: ZohoInventory.putaway.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(putaway_id,), query=extra_query)
 
@@ -251,6 +296,13 @@ def list_comments(
     """List the comments of a putaway.
 
     Scope: ZohoInventory.putaway.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -287,6 +339,15 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.putaway.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        attachment: File to attach.
+        doc: Document to attach.
+        total_files: Number of files.
+        document_ids: Ids of the documents.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -321,6 +382,15 @@ def get_document(
     """Get a document of a putaway.
 
     Scope: ZohoInventory.putaway.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        document_id: Id of the document.
+        image_size: Size of the image. Values: ``xlarge``, ``large``, ``small``, ``tiny``.
+        print: Whether to return a version for printing.
+        inline: Whether the file is shown in the browser instead of saved.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_DOCUMENT,
@@ -350,6 +420,13 @@ async def delete_document(
     """Delete a document from a putaway.
 
     Scope: ZohoInventory.putaway.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        putaway_id: Id of the putaway.
+        document_id: Id of the document.
+        un_associate: Whether to remove the association.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_DOCUMENT,
@@ -375,5 +452,24 @@ async def get_settings(
     """Get the settings of putaways.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SETTINGS, query=extra_query)
+
+
+class PutawaysResource(Resource):
+    """Putaways of Zoho Inventory: ``zoho.inventory.putaways``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)
+    get_settings = bound(get_settings)

@@ -22,6 +22,7 @@ from zoho_async.inventory.types.replenishments import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -39,6 +40,7 @@ __all__ = [
     "ReplenishmentConfigurationTaskDetailsTransferOrder",
     "ReplenishmentConfigurations",
     "ReplenishmentConfigurationsReplenishmentConfiguration",
+    "ReplenishmentsResource",
     "bulk_dismiss_tasks",
     "bulk_generate_tasks",
     "bulk_pause",
@@ -101,6 +103,13 @@ def list_locations_of_item(
     """List the replenishment settings of an item per location.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -132,6 +141,13 @@ def list_warehouses_of_item(
     """List the replenishment settings of an item per warehouse.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -162,6 +178,11 @@ async def get(
     """Get one replenishment configuration with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(replenishment_configuration_id,), query=extra_query)
 
@@ -189,6 +210,13 @@ async def update(
     """Update a replenishment configuration; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration.
+        replenishment_configuration: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -222,6 +250,12 @@ async def create(
     """Create a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=replenishment_configuration, extra_body=extra_body
@@ -250,6 +284,14 @@ async def bulk_update(
     """Update several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        replenishment_configuration: The fields to send.
+        location_ids: Ids of the locations.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UPDATE,
@@ -289,6 +331,21 @@ def list_tasks(
     """List replenishment tasks.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Filter: ids of the items.
+        location_ids: Filter: ids of the locations.
+        vendor_ids: Filter: ids of the vendors.
+        from_location_ids: Filter: ids of the from locations.
+        order_type: Filter: kind of order.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Pending``, ``Status.Replenished``, ``Status.Completed``, ``Status.Dismissed``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -326,6 +383,11 @@ async def get_task(
     """Get a replenishment task.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TASK, ids=(task_id,), query=extra_query)
 
@@ -346,6 +408,11 @@ async def dismiss_task(
     """Dismiss a replenishment task.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISMISS_TASK, ids=(task_id,), query=extra_query)
 
@@ -367,6 +434,11 @@ async def get_task_for_item(
     """Get the replenishment task of an item.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TASK_FOR_ITEM, query={"item_id": item_id, **(extra_query or {})})
 
@@ -394,6 +466,14 @@ def list_order_details(
     """List the order details of a replenishment configuration.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration. Required.
+        order_type: Kind of order. Required.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -428,6 +508,12 @@ async def pause(
     """Pause a replenishment configuration.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration.
+        pause_till_date: Day until which the replenishment configuration is paused.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _PAUSE,
@@ -457,6 +543,13 @@ async def bulk_pause(
     """Pause several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        location_ids: Ids of the locations.
+        pause_till_date: Day until which the replenishment configuration is paused.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_PAUSE,
@@ -488,6 +581,11 @@ async def resume(
     """Resume a replenishment configuration.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RESUME, ids=(replenishment_configuration_id,), query=extra_query)
 
@@ -512,6 +610,12 @@ async def bulk_resume(
     """Resume several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        location_ids: Ids of the locations.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_RESUME,
@@ -538,6 +642,11 @@ async def bulk_dismiss_tasks(
     """Dismiss the tasks of several replenishment configurations.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_task_ids: Ids of the replenishment tasks. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DISMISS_TASKS,
@@ -564,6 +673,11 @@ async def generate_task(
     """Create a task for a replenishment configuration.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        replenishment_configuration_id: Id of the replenishment configuration.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GENERATE_TASK, ids=(replenishment_configuration_id,), query=extra_query)
 
@@ -588,6 +702,12 @@ async def bulk_generate_tasks(
     """Create tasks for several replenishment configurations.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_ids: Ids of the items. Required.
+        location_ids: Ids of the locations.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_GENERATE_TASKS,
@@ -619,6 +739,19 @@ def list_tasks_report(
     """List the rows of the tasks report.
 
     Scope: ZohoInventory.reports.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``TaskDate.ThisMonth``,
+            ``TaskDate.ThisWeek``, ``TaskDate.Today``, ``TaskDate.ThisQuarter``,
+            ``TaskDate.ThisYear``, ``TaskDate.PreviousDay``, ``TaskDate.PreviousWeek``,
+            ``TaskDate.PreviousMonth``, ``TaskDate.PreviousQuarter``, ``TaskDate.PreviousYear``,
+            ``TaskDate.CustomDate``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -632,3 +765,27 @@ def list_tasks_report(
             **(extra_query or {}),
         },
     )
+
+
+class ReplenishmentsResource(Resource):
+    """Replenishment configurations of Zoho Inventory: ``zoho.inventory.replenishments``."""
+
+    list_locations_of_item = bound(list_locations_of_item)
+    list_warehouses_of_item = bound(list_warehouses_of_item)
+    get = bound(get)
+    update = bound(update)
+    create = bound(create)
+    bulk_update = bound(bulk_update)
+    list_tasks = bound(list_tasks)
+    get_task = bound(get_task)
+    dismiss_task = bound(dismiss_task)
+    get_task_for_item = bound(get_task_for_item)
+    list_order_details = bound(list_order_details)
+    pause = bound(pause)
+    bulk_pause = bound(bulk_pause)
+    resume = bound(resume)
+    bulk_resume = bound(bulk_resume)
+    bulk_dismiss_tasks = bound(bulk_dismiss_tasks)
+    generate_task = bound(generate_task)
+    bulk_generate_tasks = bound(bulk_generate_tasks)
+    list_tasks_report = bound(list_tasks_report)

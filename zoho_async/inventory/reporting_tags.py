@@ -27,6 +27,7 @@ from zoho_async.inventory.types.reporting_tags import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -51,6 +52,7 @@ __all__ = [
     "ReportingTagReorderInput",
     "ReportingTagTag",
     "ReportingTagTags",
+    "ReportingTagsResource",
     "create",
     "delete",
     "list",
@@ -89,6 +91,12 @@ def list(
     """List reporting tags.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -118,6 +126,12 @@ async def create(
     Requires ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        reporting_tag: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=reporting_tag, extra_body=extra_body)
 
@@ -142,6 +156,12 @@ async def mark_default_option(
     """Choose the default option of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        default_option_id: Id of the default option. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_DEFAULT_OPTION,
@@ -175,6 +195,13 @@ async def update(
     Requires ``tag_name``, ``entities`` and ``multi_preference_entities``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        reporting_tag: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(tag_id,), query=extra_query, body=reporting_tag, extra_body=extra_body
@@ -197,6 +224,11 @@ async def delete(
     """Delete a reporting tag.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(tag_id,), query=extra_query)
 
@@ -224,6 +256,13 @@ async def update_options(
     Requires ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        options: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_OPTIONS, ids=(tag_id,), query=extra_query, body=options, extra_body=extra_body
@@ -253,6 +292,13 @@ async def update_criteria(
     Requires ``criteria_tags`` and ``options``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        criteria: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CRITERIA, ids=(tag_id,), query=extra_query, body=criteria, extra_body=extra_body
@@ -275,6 +321,11 @@ async def mark_as_active(
     """Mark a reporting tag as active.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(tag_id,), query=extra_query)
 
@@ -295,6 +346,11 @@ async def mark_as_inactive(
     """Mark a reporting tag as inactive.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(tag_id,), query=extra_query)
 
@@ -319,6 +375,12 @@ async def mark_option_as_active(
     """Mark an option of a reporting tag as active.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        option_id: Id of the option.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_OPTION_AS_ACTIVE, ids=(tag_id, option_id), query=extra_query)
 
@@ -343,6 +405,12 @@ async def mark_option_as_inactive(
     """Mark an option of a reporting tag as inactive.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        option_id: Id of the option.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_OPTION_AS_INACTIVE, ids=(tag_id, option_id), query=extra_query)
 
@@ -369,6 +437,13 @@ def list_options(
     """List the options of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag. Required.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -400,6 +475,14 @@ def list_options_of_tag(
     """List the options of a reporting tag.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tag_id: Id of the tag.
+        show_untagged: Whether to include what has no tag.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -434,5 +517,30 @@ async def reorder(
     """Reorder a reporting tag.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        reorder: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_REORDER, query=extra_query, body=reorder, extra_body=extra_body)
+
+
+class ReportingTagsResource(Resource):
+    """Reporting tags of Zoho Inventory: ``zoho.inventory.reporting_tags``."""
+
+    list = bound(list)
+    create = bound(create)
+    mark_default_option = bound(mark_default_option)
+    update = bound(update)
+    delete = bound(delete)
+    update_options = bound(update_options)
+    update_criteria = bound(update_criteria)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_option_as_active = bound(mark_option_as_active)
+    mark_option_as_inactive = bound(mark_option_as_inactive)
+    list_options = bound(list_options)
+    list_options_of_tag = bound(list_options_of_tag)
+    reorder = bound(reorder)

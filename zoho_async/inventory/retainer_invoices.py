@@ -34,6 +34,7 @@ from zoho_async.inventory.types.retainer_invoices import (
 from zoho_async.inventory.types.shared import AddressInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -57,6 +58,7 @@ __all__ = [
     "RetainerInvoicePaymentOptionsInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "RetainerInvoicesResource",
     "add_attachment",
     "approve",
     "create",
@@ -136,6 +138,14 @@ async def create(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainer_invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -178,6 +188,19 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``retainer invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -219,6 +242,13 @@ async def update(
     Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        retainer_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -248,6 +278,11 @@ async def get(
     """Get one retainer invoice with all its fields.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -269,6 +304,11 @@ async def delete(
     """Delete a retainer invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -290,6 +330,11 @@ async def mark_as_sent(
     """Mark a retainer invoice as sent.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -315,6 +360,12 @@ async def update_template(
     """Choose the template of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE, ids=(retainerinvoice_id, template_id), query=extra_query
@@ -338,6 +389,11 @@ async def void(
     """Void a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -359,6 +415,11 @@ async def mark_as_draft(
     """Mark a retainer invoice as draft.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -380,6 +441,11 @@ async def submit(
     """Submit a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -401,6 +467,11 @@ async def approve(
     """Approve a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -432,6 +503,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -464,6 +545,11 @@ async def get_email_content(
     """Get the email that Zoho proposes for a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL_CONTENT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -490,6 +576,13 @@ async def update_billing_address(
     """Update the billing address of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -521,6 +614,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -543,6 +640,11 @@ def get_attachment(
     """Get the last attached file of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(_GET_ATTACHMENT, ids=(retainerinvoice_id,), query=extra_query)
 
@@ -571,6 +673,13 @@ async def add_attachment(
     ``attachment``: at most 10 MB.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -601,6 +710,12 @@ async def delete_attachment(
     """Delete the last attached file of a retainer invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        document_id: Id of the document.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_ATTACHMENT, ids=(retainerinvoice_id, document_id), query=extra_query
@@ -630,6 +745,13 @@ def list_comments(
     """List the comments of a retainer invoice.
 
     Scope: ZohoInventory.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -661,6 +783,13 @@ async def create_comment(
     """Add a comment to a retainer invoice.
 
     Scope: ZohoInventory.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT,
@@ -692,6 +821,12 @@ async def delete_comment(
     """Delete a comment from a retainer invoice.
 
     Scope: ZohoInventory.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query)
 
@@ -721,6 +856,14 @@ async def update_comment(
     """Update a comment of a retainer invoice.
 
     Scope: ZohoInventory.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        retainerinvoice_id: Id of the retainer invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -729,3 +872,30 @@ async def update_comment(
         body=comment,
         extra_body=extra_body,
     )
+
+
+class RetainerInvoicesResource(Resource):
+    """Retainer invoices of Zoho Inventory: ``zoho.inventory.retainer_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    update_template = bound(update_template)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    update_comment = bound(update_comment)

@@ -28,6 +28,7 @@ from zoho_async.inventory.types.sales_orders import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -53,6 +54,7 @@ __all__ = [
     "SalesOrderMappedItemMappedItemInput",
     "SalesOrderPackage",
     "SalesOrderRejectInput",
+    "SalesOrdersResource",
     "approve",
     "approve_finally",
     "bulk_approve",
@@ -96,6 +98,14 @@ async def create(
     Requires ``customer_id``, ``salesorder_number`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -134,6 +144,13 @@ def list(
     More than 200 ids in ``salesorder_ids`` are split over several calls.
 
     Scope: ZohoInventory.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Filter: ids of the sales orders. At most 200 per call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -161,6 +178,10 @@ async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Delete several sales orders.
 
     Scope: ZohoInventory.salesorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
 
@@ -183,6 +204,11 @@ async def get(
     """Get one sales order with all its fields.
 
     Scope: ZohoInventory.salesorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(salesorder_id,), query=extra_query)
 
@@ -213,6 +239,15 @@ async def update(
     Requires ``salesorder_number``, ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        sales_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -242,6 +277,11 @@ async def delete(
     """Delete a sales order.
 
     Scope: ZohoInventory.salesorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(salesorder_id,), query=extra_query)
 
@@ -262,6 +302,11 @@ async def mark_as_confirmed(
     """Mark a sales order as confirmed.
 
     Scope: ZohoInventory.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_CONFIRMED, ids=(salesorder_id,), query=extra_query)
 
@@ -282,6 +327,11 @@ async def void(
     """Void a sales order.
 
     Scope: ZohoInventory.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(salesorder_id,), query=extra_query)
 
@@ -306,6 +356,11 @@ async def bulk_confirm(
     """Confirm several sales orders.
 
     Scope: ZohoInventory.salesorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Ids of the sales orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_CONFIRM, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
@@ -328,6 +383,11 @@ async def submit(
     """Submit a sales order.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(salesorder_id,), query=extra_query)
 
@@ -348,6 +408,11 @@ async def approve(
     """Approve a sales order.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(salesorder_id,), query=extra_query)
 
@@ -368,6 +433,11 @@ async def approve_finally(
     """Approve a sales order as the final approver.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(salesorder_id,), query=extra_query)
 
@@ -393,6 +463,13 @@ async def reject(
     """Reject a sales order.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_id: Id of the sales order.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(salesorder_id,), query=extra_query, body=reject, extra_body=extra_body
@@ -418,6 +495,11 @@ async def bulk_submit(
     """Submit several sales orders.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Ids of the sales orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SUBMIT, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
@@ -443,7 +525,32 @@ async def bulk_approve(
     """Approve several sales orders.
 
     Scope: ZohoInventory.salesorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesorder_ids: Ids of the sales orders. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_APPROVE, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
     )
+
+
+class SalesOrdersResource(Resource):
+    """Sales orders of Zoho Inventory: ``zoho.inventory.sales_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_confirmed = bound(mark_as_confirmed)
+    void = bound(void)
+    bulk_confirm = bound(bulk_confirm)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

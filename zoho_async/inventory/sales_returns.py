@@ -26,6 +26,7 @@ from zoho_async.inventory.types.sales_returns import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -49,6 +50,7 @@ __all__ = [
     "SalesReturnReceiveMappedItemMappedItemInput",
     "SalesReturnReceiveStorageInput",
     "SalesReturnStorage",
+    "SalesReturnsResource",
     "create",
     "create_receive",
     "delete",
@@ -84,6 +86,13 @@ async def create(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        sales_return: The fields to send.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -117,6 +126,12 @@ def list(
     Zoho accepts all filters here but ignores them.
 
     Scope: ZohoInventory.salesreturns.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -147,6 +162,14 @@ async def update(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturns.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        sales_return: The fields to send.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -175,6 +198,11 @@ async def get(
     """Get one sales return with all its fields.
 
     Scope: ZohoInventory.salesreturns.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(salesreturn_id,), query=extra_query)
 
@@ -195,6 +223,11 @@ async def delete(
     """Delete a sales return.
 
     Scope: ZohoInventory.salesreturns.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(salesreturn_id,), query=extra_query)
 
@@ -224,6 +257,13 @@ async def create_receive(
     Requires ``line_items``.
 
     Scope: ZohoInventory.salesreturnreceives.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        receive: The fields to send.
+        salesreturn_id: Id of the sales return.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_RECEIVE,
@@ -252,5 +292,22 @@ async def delete_receive(
     """Delete the receipt of returned items.
 
     Scope: ZohoInventory.salesreturnreceives.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        salesreturnreceive_id: Id of the sales return receive.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECEIVE, ids=(salesreturnreceive_id,), query=extra_query)
+
+
+class SalesReturnsResource(Resource):
+    """Sales returns of Zoho Inventory: ``zoho.inventory.sales_returns``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    create_receive = bound(create_receive)
+    delete_receive = bound(delete_receive)

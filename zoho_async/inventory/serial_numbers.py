@@ -7,11 +7,13 @@ from typing import Literal
 from zoho_async.inventory.types.serial_numbers import SerialNumber, SerialNumberBatchCustomField
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "SerialNumber",
     "SerialNumberBatchCustomField",
+    "SerialNumbersResource",
     "get",
     "list",
 ]
@@ -47,6 +49,20 @@ def list(
     """List serial numbers.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item. Required.
+        show_transacted_out: Whether to include serial numbers that left the stock.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        batch_id: Filter: id of the batch.
+        item_name: Filter: name of the item.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -85,5 +101,17 @@ async def get(
     """Get one serial number with all its fields.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        serial_number_id: Id of the serial number.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(serial_number_id,), query=extra_query)
+
+
+class SerialNumbersResource(Resource):
+    """Serial numbers of Zoho Inventory: ``zoho.inventory.serial_numbers``."""
+
+    list = bound(list)
+    get = bound(get)

@@ -13,6 +13,7 @@ from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrderLineItem,
 )
 from zoho_async.operation import INVENTORY, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "ShipmentOrderCustomFieldInput",
     "ShipmentOrderInput",
     "ShipmentOrderLineItem",
+    "ShipmentOrdersResource",
     "create",
     "delete",
     "get",
@@ -57,6 +59,14 @@ async def create(
     Requires ``shipment_number``, ``date``, ``delivery_method`` and ``tracking_number``.
 
     Scope: ZohoInventory.shipmentorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        shipment_order: The fields to send.
+        package_ids: Ids of the packages.
+        salesorder_id: Id of the sales order.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -83,6 +93,11 @@ async def get(
     """Get one shipment order with all its fields.
 
     Scope: ZohoInventory.shipmentorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        shipmentorder_id: Id of the shipment order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(shipmentorder_id,), query=extra_query)
 
@@ -113,6 +128,15 @@ async def update(
     Requires ``shipment_number``, ``date`` and ``delivery_method``.
 
     Scope: ZohoInventory.shipmentorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        shipmentorder_id: Id of the shipment order.
+        package_ids: Ids of the packages. Required.
+        shipment_order: The fields to send.
+        salesorder_id: Id of the sales order. Required.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -139,6 +163,11 @@ async def delete(
     """Delete a shipment order.
 
     Scope: ZohoInventory.shipmentorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        shipmentorder_id: Id of the shipment order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(shipmentorder_id,), query=extra_query)
 
@@ -159,5 +188,20 @@ async def mark_as_delivered(
     """Mark a shipment order as delivered.
 
     Scope: ZohoInventory.shipmentorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        shipmentorder_id: Id of the shipment order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DELIVERED, ids=(shipmentorder_id,), query=extra_query)
+
+
+class ShipmentOrdersResource(Resource):
+    """Shipment orders of Zoho Inventory: ``zoho.inventory.shipment_orders``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_delivered = bound(mark_as_delivered)

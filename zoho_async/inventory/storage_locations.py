@@ -22,6 +22,7 @@ from zoho_async.inventory.types.storage_locations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "StorageLocationStorageZoneLocationStructure",
     "StorageLocationStorageZoneLocationStructureInput",
     "StorageLocationsProductMapping",
+    "StorageLocationsResource",
     "bulk_delete",
     "bulk_mark_storage_zones_as_active",
     "bulk_mark_storage_zones_as_inactive",
@@ -85,6 +87,11 @@ async def enable_for_warehouse(
     """Turn on storage locations for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        warehouse_id: Id of the warehouse.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_FOR_WAREHOUSE, ids=(warehouse_id,), query=extra_query)
 
@@ -105,6 +112,11 @@ async def disable_for_warehouse(
     """Turn off storage locations for a warehouse.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        warehouse_id: Id of the warehouse.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_FOR_WAREHOUSE, ids=(warehouse_id,), query=extra_query)
 
@@ -125,6 +137,11 @@ async def enable_for_location(
     """Turn on storage locations for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_FOR_LOCATION, ids=(location_id,), query=extra_query)
 
@@ -145,6 +162,11 @@ async def disable_for_location(
     """Turn off storage locations for a location.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        location_id: Id of the location (branch or warehouse).
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_FOR_LOCATION, ids=(location_id,), query=extra_query)
 
@@ -173,6 +195,12 @@ async def create_storage_zone(
     Requires ``zone_name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_zone: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_STORAGE_ZONE, query=extra_query, body=storage_zone, extra_body=extra_body
@@ -203,6 +231,14 @@ def list_storage_zones(
     """List storage zones.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -236,6 +272,11 @@ async def bulk_mark_storage_zones_as_active(
     """Mark several storage zones as active.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_zone_ids: Ids of the storage zones. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_STORAGE_ZONES_AS_ACTIVE,
@@ -262,6 +303,11 @@ async def bulk_mark_storage_zones_as_inactive(
     """Mark several storage zones as inactive.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_zone_ids: Ids of the storage zones. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_MARK_STORAGE_ZONES_AS_INACTIVE,
@@ -287,6 +333,11 @@ async def get_storage_zone(
     """Get a storage zone.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        zone_id: Id of the zone.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_STORAGE_ZONE, ids=(zone_id,), query=extra_query)
 
@@ -316,6 +367,13 @@ async def update_storage_zone(
     Requires ``zone_name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        zone_id: Id of the zone.
+        storage_zone: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_STORAGE_ZONE,
@@ -342,6 +400,11 @@ async def delete_storage_zone(
     """Delete a storage zone.
 
     Scope: ZohoInventory.warehouses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        zone_id: Id of the zone.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_STORAGE_ZONE, ids=(zone_id,), query=extra_query)
 
@@ -370,6 +433,12 @@ async def create(
     Requires ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=storage_location, extra_body=extra_body)
 
@@ -406,6 +475,22 @@ def list(
     """List storage locations.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        storage_zone_id: Filter: id of the storage zone.
+        item_id: Filter: id of the item.
+        search_text: Filter: text that is searched in several fields.
+        show_stock_only_bins: Whether to return only bins with stock.
+        show_batches: Whether to return batches.
+        batch_id: Filter: id of the batch.
+        exclude_zero_stock_bins: Whether to leave out bins without stock.
+        storage_ids: Filter: ids of the storages.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -447,6 +532,11 @@ async def bulk_delete(
     """Delete several storage locations.
 
     Scope: ZohoInventory.warehouses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_ids: Ids of the storages. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"storage_ids": storage_ids, **(extra_query or {})})
 
@@ -470,6 +560,11 @@ async def mark_as_active(
     """Mark a storage location as active.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_ids: Ids of the storages. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_ACTIVE, query={"storage_ids": storage_ids, **(extra_query or {})}
@@ -495,6 +590,11 @@ async def mark_as_inactive(
     """Mark a storage location as inactive.
 
     Scope: ZohoInventory.warehouses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_ids: Ids of the storages. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_INACTIVE, query={"storage_ids": storage_ids, **(extra_query or {})}
@@ -519,6 +619,11 @@ async def get(
     """Get one storage location with all its fields.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_id: Id of the storage.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(storage_id,), query=extra_query)
 
@@ -548,6 +653,13 @@ async def update(
     Requires ``storage_zone_id`` and ``name``.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_id: Id of the storage.
+        storage_location: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(storage_id,), query=extra_query, body=storage_location, extra_body=extra_body
@@ -570,6 +682,11 @@ async def delete(
     """Delete a storage location.
 
     Scope: ZohoInventory.warehouses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        storage_id: Id of the storage.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(storage_id,), query=extra_query)
 
@@ -598,6 +715,15 @@ def list_mappings_of_item(
     """List the storage locations that are allowed for an item.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        warehouse_id: Filter: id of the warehouse.
+        location_id: Filter: id of the location (branch or warehouse).
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -634,6 +760,13 @@ async def update_mappings_of_item(
     """Set the storage locations that are allowed for an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        mappings_of_item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_MAPPINGS_OF_ITEM,
@@ -666,6 +799,13 @@ def list_defaults_of_item(
     """List the default storage locations of an item.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -696,6 +836,13 @@ async def configure_default_of_item(
     """Set the default storage location of an item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        default_of_item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CONFIGURE_DEFAULT_OF_ITEM,
@@ -728,6 +875,13 @@ def list_defaults_of_composite_item(
     """List the default storage locations of a composite item.
 
     Scope: ZohoInventory.warehouses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -758,6 +912,13 @@ async def configure_default_of_composite_item(
     """Set the default storage location of a composite item.
 
     Scope: ZohoInventory.warehouses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        default_of_composite_item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CONFIGURE_DEFAULT_OF_COMPOSITE_ITEM,
@@ -766,3 +927,33 @@ async def configure_default_of_composite_item(
         body=default_of_composite_item,
         extra_body=extra_body,
     )
+
+
+class StorageLocationsResource(Resource):
+    """Storage locations of Zoho Inventory: ``zoho.inventory.storage_locations``."""
+
+    enable_for_warehouse = bound(enable_for_warehouse)
+    disable_for_warehouse = bound(disable_for_warehouse)
+    enable_for_location = bound(enable_for_location)
+    disable_for_location = bound(disable_for_location)
+    create_storage_zone = bound(create_storage_zone)
+    list_storage_zones = bound(list_storage_zones)
+    bulk_mark_storage_zones_as_active = bound(bulk_mark_storage_zones_as_active)
+    bulk_mark_storage_zones_as_inactive = bound(bulk_mark_storage_zones_as_inactive)
+    get_storage_zone = bound(get_storage_zone)
+    update_storage_zone = bound(update_storage_zone)
+    delete_storage_zone = bound(delete_storage_zone)
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_mappings_of_item = bound(list_mappings_of_item)
+    update_mappings_of_item = bound(update_mappings_of_item)
+    list_defaults_of_item = bound(list_defaults_of_item)
+    configure_default_of_item = bound(configure_default_of_item)
+    list_defaults_of_composite_item = bound(list_defaults_of_composite_item)
+    configure_default_of_composite_item = bound(configure_default_of_composite_item)

@@ -27,6 +27,7 @@ from zoho_async.inventory.types.tasks import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -47,6 +48,7 @@ __all__ = [
     "TaskReminder",
     "TaskReminderInput",
     "Tasks",
+    "TasksResource",
     "TasksTask",
     "add_attachment",
     "add_comment",
@@ -125,6 +127,12 @@ async def create(
     """Create a task.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=task, extra_body=extra_body)
 
@@ -179,6 +187,45 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        entity_id: Filter: id of the entity.
+        sub_entity_id: Filter: id of the sub entity.
+        owner_id: Filter: id of the owner.
+        contact_id: Filter: id of the contact.
+        client_id: Filter: id of the client.
+        status: Filter: status of the task. Values: ``open``, ``ongoing``, ``yet_to_started``,
+            ``in_progress``, ``completed``, ``deferred``, ``waiting_for_input``, ``any custom
+            status``.
+        parent_status: Filter: status of the record above this one. Values: ``open``, ``ongoing``,
+            ``completed``.
+        search_text: Filter: text that is searched in several fields.
+        priority: Filter: priority of the task. Values: ``normal``, ``low``, ``high``, ``lowest``,
+            ``highest``.
+        entity_type: Filter: type of the entity.
+        title: Filter: title of the task.
+        task_description: Filter: description of the task.
+        is_overdue: Filter: whether the task is overdue.
+        created_by: Id of the user who created the task.
+        is_accountant_task: Filter: whether the task is one of the accountant.
+        contact_ids: Filter: ids of the contacts.
+        client_ids: Filter: ids of the clients.
+        owner_ids: Filter: ids of the owners.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        task_number: Filter: number of the task.
+        sort_column: Field by which to sort. Values: ``owner_name``, ``contact_name``,
+            ``client_name``, ``due_date``, ``title``, ``created_time``, ``completion_percentage``,
+            ``task_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. Values: ``TaskStatus.All``,
+            ``TaskStatus.Overdue``, ``TaskStatus.InProgress``, ``TaskStatus.Completed``,
+            ``TaskStatus.YetToStarted``, ``TaskStatus.MyPending``, ``TaskStatus.DueToday``,
+            ``TaskStatus.PriorityOverdue``, ``TaskStatus.Unassigned``, ``open``.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -235,6 +282,12 @@ async def bulk_update(
     """Update several tasks.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tasks: The records to send.
+        bulk_update: Whether to change several records. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_UPDATE, query={"bulk_update": bulk_update, **(extra_query or {})}, body=tasks
@@ -257,6 +310,11 @@ async def bulk_delete(
     """Delete several tasks.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_ids: Ids of the tasks. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query={"task_ids": task_ids, **(extra_query or {})})
 
@@ -279,6 +337,11 @@ async def get(
     """Get one task with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(task_id,), query=extra_query)
 
@@ -306,6 +369,13 @@ async def update(
     """Update a task; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(task_id,), query=extra_query, body=task, extra_body=extra_body
@@ -328,6 +398,11 @@ async def delete(
     """Delete a task.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(task_id,), query=extra_query)
 
@@ -357,6 +432,13 @@ async def update_percentage(
     Requires ``completion_percentage``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        percentage: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_PERCENTAGE,
@@ -383,6 +465,11 @@ async def mark_as_open(
     """Mark a task as open.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(task_id,), query=extra_query)
 
@@ -403,6 +490,11 @@ async def mark_as_ongoing(
     """Mark a task as ongoing.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ONGOING, ids=(task_id,), query=extra_query)
 
@@ -423,6 +515,11 @@ async def mark_as_completed(
     """Mark a task as completed.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_COMPLETED, ids=(task_id,), query=extra_query)
 
@@ -452,6 +549,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(task_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -480,6 +584,13 @@ def list_comments(
     """List the comments of a task.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -509,6 +620,12 @@ async def delete_comment(
     """Delete a comment from a task.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(task_id, comment_id), query=extra_query)
 
@@ -552,6 +669,12 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf xls xlsx doc docx xml csv txt tif tiff, at most 10 MB.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        attachment: File to attach. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT, ids=(task_id,), query=extra_query, files={"attachment": attachment}
@@ -583,6 +706,15 @@ async def get_document(
     """Get a document of a task.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        document_id: Id of the document.
+        image_size: Size of the image. Values: ``xlarge``, ``large``, ``small``, ``tiny``.
+        inline: Whether the file is shown in the browser instead of saved.
+        print: Whether to return a version for printing.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_DOCUMENT,
@@ -612,9 +744,38 @@ async def delete_document(
     """Delete a document from a task.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        task_id: Id of the task.
+        document_id: Id of the document.
+        un_associate: Whether to remove the association.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_DOCUMENT,
         ids=(task_id, document_id),
         query={"un_associate": un_associate, **(extra_query or {})},
     )
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Inventory: ``zoho.inventory.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_update = bound(bulk_update)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_percentage = bound(update_percentage)
+    mark_as_open = bound(mark_as_open)
+    mark_as_ongoing = bound(mark_as_ongoing)
+    mark_as_completed = bound(mark_as_completed)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)

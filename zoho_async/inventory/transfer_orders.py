@@ -19,6 +19,7 @@ from zoho_async.inventory.types.transfer_orders import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "TransferOrderLineItemInput",
     "TransferOrderRejectInput",
     "TransferOrderToStorageInput",
+    "TransferOrdersResource",
     "approve",
     "approve_finally",
     "bulk_delete",
@@ -84,6 +86,14 @@ async def create(
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -151,6 +161,43 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInventory.transferorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        sort_column: Field by which to sort. Values: ``date``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        filter_by: Predefined filter, usually on the status. At most 100 characters.
+        search_text: Filter: text that is searched in several fields.
+        status: Filter: status of the transfer order. Values: ``in_transit``, ``transferred``,
+            ``partially_transferred``, ``draft``, ``pending_approval``, ``approved``, ``void``.
+        item_id: Filter: id of the item.
+        item_name: Filter: name of the item.
+        project_id: Filter: id of the project.
+        from_warehouse_id: Filter: id of the from warehouse.
+        from_warehouse_name: Filter: name of the from warehouse.
+        to_warehouse_id: Filter: id of the to warehouse.
+        to_warehouse_name: Filter: name of the to warehouse.
+        from_location_id: Filter: id of the from location.
+        from_location_name: Filter: name of the from location.
+        to_location_id: Filter: id of the to location.
+        to_location_name: Filter: name of the to location.
+        customview_id: Id of a custom view, whose filter and columns apply.
+        serial_number: Filter: number of the serial.
+        transfer_order_number: Filter: number of the transfer order.
+        transfer_order_number_startswith: Filter: ``transfer_order_number`` starts with this text.
+        transfer_order_number_contains: Filter: ``transfer_order_number`` contains this text.
+        reason: Filter: reason for the transfer order.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the transfer order.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        tracking_number: Filter: tracking number of the shipment.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -214,6 +261,11 @@ async def bulk_delete(
     Takes at most 25 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInventory.transferorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_ids: Ids of the transfer orders. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_DELETE, query={"transfer_order_ids": transfer_order_ids, **(extra_query or {})}
@@ -236,6 +288,11 @@ async def get(
     """Get one transfer order with all its fields.
 
     Scope: ZohoInventory.transferorders.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(transfer_order_id,), query=extra_query)
 
@@ -267,6 +324,15 @@ async def update(
     ``line_items``.
 
     Scope: ZohoInventory.transferorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        transfer_order: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -296,6 +362,11 @@ async def delete(
     """Delete a transfer order.
 
     Scope: ZohoInventory.transferorders.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(transfer_order_id,), query=extra_query)
 
@@ -320,6 +391,12 @@ async def mark_as_received(
     """Mark a transfer order as received.
 
     Scope: ZohoInventory.transferorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        date: Date of the transfer order. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_RECEIVED, ids=(transfer_order_id,), query={"date": date, **(extra_query or {})}
@@ -346,6 +423,12 @@ async def mark_as_in_transit(
     """Mark a transfer order as in transit.
 
     Scope: ZohoInventory.transferorders.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        is_tax_inclusive: Whether prices include tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_AS_IN_TRANSIT,
@@ -370,6 +453,11 @@ async def submit(
     """Submit a transfer order.
 
     Scope: ZohoInventory.transferorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(transfer_order_id,), query=extra_query)
 
@@ -390,6 +478,11 @@ async def approve(
     """Approve a transfer order.
 
     Scope: ZohoInventory.transferorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(transfer_order_id,), query=extra_query)
 
@@ -410,6 +503,11 @@ async def approve_finally(
     """Approve a transfer order as the final approver.
 
     Scope: ZohoInventory.transferorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE_FINALLY, ids=(transfer_order_id,), query=extra_query)
 
@@ -435,7 +533,31 @@ async def reject(
     """Reject a transfer order.
 
     Scope: ZohoInventory.transferorders.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        transfer_order_id: Id of the transfer order.
+        reject: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REJECT, ids=(transfer_order_id,), query=extra_query, body=reject, extra_body=extra_body
     )
+
+
+class TransferOrdersResource(Resource):
+    """Transfer orders of Zoho Inventory: ``zoho.inventory.transfer_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_received = bound(mark_as_received)
+    mark_as_in_transit = bound(mark_as_in_transit)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

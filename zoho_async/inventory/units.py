@@ -15,6 +15,7 @@ from zoho_async.inventory.types.units import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "UnitGroupUnitConversion",
     "UnitGroupUnitConversionInput",
     "UnitInput",
+    "UnitsResource",
     "create",
     "create_conversion",
     "create_group",
@@ -67,6 +69,12 @@ async def create_group(
     Requires ``unit_group_name`` and ``base_unit_id``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -95,6 +103,12 @@ def list_groups(
     A page holds 50 rows by default.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_GROUPS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -119,6 +133,11 @@ async def get_group(
     """Get a unit group.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(unit_group_id,), query=extra_query)
 
@@ -146,6 +165,13 @@ async def update_group(
     """Update a unit group.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(unit_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -168,6 +194,11 @@ async def delete_group(
     """Delete a unit group.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_group_id: Id of the unit group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(unit_group_id,), query=extra_query)
 
@@ -196,6 +227,12 @@ async def create(
     Requires ``name`` and ``unit``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=unit, extra_body=extra_body)
 
@@ -223,6 +260,13 @@ def list(
     """List units.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        include_unit_conversions: Whether to return unit conversions.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -259,6 +303,13 @@ async def update(
     """Update a unit; fields that are not sent stay as they are.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(unit_id,), query=extra_query, body=unit, extra_body=extra_body
@@ -281,6 +332,11 @@ async def delete(
     """Delete a unit.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(unit_id,), query=extra_query)
 
@@ -310,6 +366,13 @@ async def create_conversion(
     Requires ``target_unit_id`` and ``conversion_rate``.
 
     Scope: ZohoInventory.items.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        conversion: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONVERSION,
@@ -342,6 +405,13 @@ def list_conversions(
     """List the unit conversions of a unit.
 
     Scope: ZohoInventory.items.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -375,6 +445,14 @@ async def update_conversion(
     """Update a unit conversion of a unit.
 
     Scope: ZohoInventory.items.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit_conversion_id: Id of the unit conversion.
+        conversion: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONVERSION,
@@ -405,5 +483,29 @@ async def delete_conversion(
     """Delete a unit conversion of a unit.
 
     Scope: ZohoInventory.items.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        unit_id: Id of the unit.
+        unit_conversion_id: Id of the unit conversion.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONVERSION, ids=(unit_id, unit_conversion_id), query=extra_query)
+
+
+class UnitsResource(Resource):
+    """Units of Zoho Inventory: ``zoho.inventory.units``."""
+
+    create_group = bound(create_group)
+    list_groups = bound(list_groups)
+    get_group = bound(get_group)
+    update_group = bound(update_group)
+    delete_group = bound(delete_group)
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    create_conversion = bound(create_conversion)
+    list_conversions = bound(list_conversions)
+    update_conversion = bound(update_conversion)
+    delete_conversion = bound(delete_conversion)

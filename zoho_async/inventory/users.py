@@ -7,6 +7,7 @@ from typing import Literal
 from zoho_async.inventory.types.users import User, UserEmailId, UserInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -14,6 +15,7 @@ __all__ = [
     "User",
     "UserEmailId",
     "UserInput",
+    "UsersResource",
     "create",
     "delete",
     "get",
@@ -48,6 +50,12 @@ async def create(
     Requires ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=user, extra_body=extra_body)
 
@@ -77,6 +85,15 @@ def list(
     """List users.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        sort_column: Field by which to sort. Values: ``name``, ``email``, ``user_role``, ``status``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -115,6 +132,13 @@ async def update(
     Requires ``name`` and ``email``.
 
     Scope: ZohoInventory.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(user_id,), query=extra_query, body=user, extra_body=extra_body
@@ -139,6 +163,11 @@ async def get(
     """Get one user with all its fields.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(user_id,), query=extra_query)
 
@@ -159,6 +188,11 @@ async def delete(
     """Delete a user.
 
     Scope: ZohoInventory.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(user_id,), query=extra_query)
 
@@ -179,6 +213,10 @@ async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None
     """Get the user that the access token belongs to.
 
     Scope: ZohoInventory.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CURRENT, query=extra_query)
 
@@ -199,6 +237,11 @@ async def invite(
     """Invite a user.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_INVITE, ids=(user_id,), query=extra_query)
 
@@ -219,6 +262,11 @@ async def mark_as_active(
     """Mark a user as active.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(user_id,), query=extra_query)
 
@@ -239,5 +287,24 @@ async def mark_as_inactive(
     """Mark a user as inactive.
 
     Scope: ZohoInventory.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(user_id,), query=extra_query)
+
+
+class UsersResource(Resource):
+    """Users of Zoho Inventory: ``zoho.inventory.users``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_current = bound(get_current)
+    invite = bound(invite)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -33,6 +33,7 @@ from zoho_async.inventory.types.vendor_credits import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -59,6 +60,7 @@ __all__ = [
     "VendorCreditTax",
     "VendorCreditToBillsBillInput",
     "VendorCreditToBillsInput",
+    "VendorCreditsResource",
     "add_comment",
     "apply_to_bills",
     "approve",
@@ -126,6 +128,15 @@ async def create(
     Requires ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        bill_id: Id of the bill.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -204,6 +215,54 @@ def list(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_number: Filter: number of the vendor credit.
+        vendor_credit_number_startswith: Filter: ``vendor_credit_number`` starts with this text.
+        vendor_credit_number_contains: Filter: ``vendor_credit_number`` contains this text.
+        date: Filter: date of the vendor credit.
+        status: Filter: status of the vendor credit. Values: ``open``, ``closed``, ``void``.
+        total: Filter: total, in the document's currency.
+        total_start: Filter: ``total`` is at least this.
+        total_end: Filter: ``total`` is at most this.
+        total_less_than: Filter: ``total`` is less than this.
+        total_less_equals: Filter: ``total`` is at most this.
+        total_greater_than: Filter: ``total`` is more than this.
+        total_greater_equals: Filter: ``total`` is at least this.
+        reference_number: Filter: reference number of the vendor credit.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        customer_name: Filter: name of the customer.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text.
+        customer_name_contains: Filter: ``customer_name`` contains this text.
+        item_name: Filter: name of the item.
+        item_name_startswith: Filter: ``item_name`` starts with this text.
+        item_name_contains: Filter: ``item_name`` contains this text.
+        item_description: Filter: description of the item.
+        item_description_startswith: Filter: ``item_description`` starts with this text.
+        item_description_contains: Filter: ``item_description`` contains this text.
+        notes: Filter: notes on the vendor credit.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        last_modified_time: Returns only records changed since this time.
+        customer_id: Filter: id of the customer.
+        line_item_id: Filter: id of the line item.
+        item_id: Filter: id of the item.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Draft``, ``Status.Closed``, ``Status.Void``.
+        search_text: Filter: text that is searched in several fields.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``vendor_credit_number``,
+            ``balance``, ``total``, ``date``, ``created_time``, ``last_modified_time``,
+            ``reference_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -280,6 +339,13 @@ async def update(
     Requires ``vendor_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -308,6 +374,11 @@ async def get(
     """Get one vendor credit with all its fields.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(vendor_credit_id,), query={"accept": "json", **(extra_query or {})}
@@ -331,6 +402,11 @@ def get_pdf(
     """Get a vendor credit as a PDF.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(vendor_credit_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -354,6 +430,11 @@ def get_html(
     """Get a vendor credit as HTML.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(vendor_credit_id,), query={"accept": "html", **(extra_query or {})}
@@ -376,6 +457,11 @@ async def delete(
     """Delete a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(vendor_credit_id,), query=extra_query)
 
@@ -396,6 +482,11 @@ async def mark_as_open(
     """Mark a vendor credit as open.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_OPEN, ids=(vendor_credit_id,), query=extra_query)
 
@@ -416,6 +507,11 @@ async def void(
     """Void a vendor credit.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(vendor_credit_id,), query=extra_query)
 
@@ -436,6 +532,11 @@ async def submit(
     """Submit a vendor credit.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SUBMIT, ids=(vendor_credit_id,), query=extra_query)
 
@@ -456,6 +557,11 @@ async def approve(
     """Approve a vendor credit.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_APPROVE, ids=(vendor_credit_id,), query=extra_query)
 
@@ -482,6 +588,13 @@ def list_bills_credited(
     """List the bills that a vendor credit was applied to.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -514,6 +627,13 @@ async def apply_to_bills(
     Requires ``bills``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        to_bills: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_BILLS,
@@ -544,6 +664,12 @@ async def delete_bill(
     """Unlink a bill from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_bill_id: Id of the vendor credit bill.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_BILL, ids=(vendor_credit_id, vendor_credit_bill_id), query=extra_query
@@ -575,6 +701,13 @@ async def refund(
     Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REFUND, ids=(vendor_credit_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -603,6 +736,13 @@ def list_refunds(
     """List the refunds of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -638,6 +778,14 @@ async def update_refund(
     Requires ``date``, ``amount`` and ``account_id``.
 
     Scope: ZohoInventory.debitnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -670,6 +818,12 @@ async def get_refund(
     """Get a refund of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(vendor_credit_id, vendor_credit_refund_id), query=extra_query
@@ -696,6 +850,12 @@ async def delete_refund(
     """Delete a refund from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        vendor_credit_refund_id: Id of the vendor credit refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(vendor_credit_id, vendor_credit_refund_id), query=extra_query
@@ -732,6 +892,18 @@ def list_all_refunds(
     iteration can be missed. ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        last_modified_time: Returns only records changed since this time.
+        sort_column: Field by which to sort. Values: ``vendor_name``, ``vendor_credit_number``,
+            ``balance``, ``total``, ``date``, ``created_time``, ``last_modified_time``,
+            ``reference_number``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -773,6 +945,13 @@ async def add_comment(
     Requires ``description``.
 
     Scope: ZohoInventory.debitnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT,
@@ -805,6 +984,13 @@ def list_comments(
     """List the comments of a vendor credit.
 
     Scope: ZohoInventory.debitnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -834,5 +1020,39 @@ async def delete_comment(
     """Delete a comment from a vendor credit.
 
     Scope: ZohoInventory.debitnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        vendor_credit_id: Id of the vendor credit.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(vendor_credit_id, comment_id), query=extra_query)
+
+
+class VendorCreditsResource(Resource):
+    """Vendor credits of Zoho Inventory: ``zoho.inventory.vendor_credits``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_bills_credited = bound(list_bills_credited)
+    apply_to_bills = bound(apply_to_bills)
+    delete_bill = bound(delete_bill)
+    refund = bound(refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)
+    list_all_refunds = bound(list_all_refunds)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)

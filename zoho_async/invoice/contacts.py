@@ -39,6 +39,7 @@ from zoho_async.invoice.types.contacts import (
 from zoho_async.invoice.types.shared import Address, AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -67,6 +68,7 @@ __all__ = [
     "ContactReviews",
     "ContactStatementEmailResult",
     "ContactToContact",
+    "ContactsResource",
     "add_address",
     "create",
     "create_contact_person",
@@ -155,6 +157,12 @@ async def create(
     Requires ``contact_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=contact, extra_body=extra_body)
 
@@ -213,6 +221,45 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_name: Filter: display name of the contact. At most 100 characters.
+        contact_name_startswith: Filter: ``contact_name`` starts with this text. At most 100
+            characters.
+        contact_name_contains: Filter: ``contact_name`` contains this text. At most 100 characters.
+        company_name: Filter: name of the company. At most 100 characters.
+        company_name_startswith: Filter: ``company_name`` starts with this text. At most 100
+            characters.
+        company_name_contains: Filter: ``company_name`` contains this text. At most 100 characters.
+        first_name: Filter: first name of the person. At most 100 characters.
+        first_name_startswith: Filter: ``first_name`` starts with this text. At most 100 characters.
+        first_name_contains: Filter: ``first_name`` contains this text. At most 100 characters.
+        last_name: Filter: last name of the person. At most 100 characters.
+        last_name_startswith: Filter: ``last_name`` starts with this text. At most 100 characters.
+        last_name_contains: Filter: ``last_name`` contains this text. At most 100 characters.
+        address: Filter: first line of the address. At most 100 characters.
+        address_startswith: Filter: ``address`` starts with this text. At most 100 characters.
+        address_contains: Filter: ``address`` contains this text. At most 100 characters.
+        email: Filter: email address. At most 100 characters.
+        email_startswith: Filter: ``email`` starts with this text. At most 100 characters.
+        email_contains: Filter: ``email`` contains this text. At most 100 characters.
+        phone: Filter: phone number. At most 100 characters.
+        phone_startswith: Filter: ``phone`` starts with this text. At most 100 characters.
+        phone_contains: Filter: ``phone`` contains this text. At most 100 characters.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Duplicate``, ``Status.PortalEnabled``,
+            ``Status.PortalDisabled``, ``Invoice.OverDue``, ``Invoice.Unpaid``,
+            ``Status.CreditLimitExceed``, ``Status.Crm``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``contact_name``, ``first_name``,
+            ``last_name``, ``email``, ``outstanding_receivable_amount``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -277,6 +324,13 @@ async def update(
     Requires ``contact_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(contact_id,), query=extra_query, body=contact, extra_body=extra_body
@@ -300,6 +354,11 @@ async def delete(
     """Delete a contact.
 
     Scope: ZohoInvoice.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(contact_id,), query=extra_query)
 
@@ -323,6 +382,11 @@ async def get(
     """Get one contact with all its fields.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(contact_id,), query=extra_query)
 
@@ -344,6 +408,11 @@ async def mark_as_active(
     """Mark a contact as active.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -365,6 +434,11 @@ async def mark_as_inactive(
     """Mark a contact as inactive.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(contact_id,), query=extra_query)
 
@@ -393,6 +467,13 @@ async def enable_portal(
     Requires ``contact_persons``.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        enable_portal: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ENABLE_PORTAL,
@@ -426,6 +507,13 @@ def list_client_reviews(
     """List client reviews.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Filter: id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -456,6 +544,12 @@ async def get_client_review(
     """Get a client review.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        comment_id: Id of the comment.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CLIENT_REVIEW,
@@ -487,6 +581,14 @@ async def reply_to_client_review(
     """Reply to a client review.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        comment_id: Id of the comment.
+        reply_to_client_review: The fields to send.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _REPLY_TO_CLIENT_REVIEW,
@@ -514,6 +616,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -535,6 +642,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(contact_id,), query=extra_query)
 
@@ -566,6 +678,15 @@ async def email_statement(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email_statement: The fields to send.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL_STATEMENT,
@@ -598,6 +719,13 @@ async def get_statement_email(
     """Get the statement email that Zoho proposes for a contact.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        start_date: First day.
+        end_date: Last day.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_STATEMENT_EMAIL,
@@ -631,6 +759,14 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        email: The fields to send.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -664,6 +800,13 @@ def list_comments(
     """List the comments of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -697,6 +840,13 @@ async def add_address(
     """Add an address to a contact.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ADDRESS, ids=(contact_id,), query=extra_query, body=address, extra_body=extra_body
@@ -726,6 +876,13 @@ def list_addresses(
     """List the addresses of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -760,6 +917,14 @@ async def update_address(
     """Update an address of a contact.
 
     Scope: ZohoInvoice.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ADDRESS,
@@ -791,6 +956,12 @@ async def delete_address(
     """Delete an address from a contact.
 
     Scope: ZohoInvoice.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        address_id: Id of the address.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ADDRESS, ids=(contact_id, address_id), query=extra_query)
 
@@ -818,6 +989,13 @@ def list_refunds(
     """List the refunds of a contact's credit notes.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -852,6 +1030,12 @@ async def create_contact_person(
     Requires ``first_name``.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_CONTACT_PERSON, query=extra_query, body=person, extra_body=extra_body
@@ -884,6 +1068,13 @@ async def update_contact_person(
     Requires ``contact_id`` and ``first_name``.
 
     Scope: ZohoInvoice.contacts.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        person: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CONTACT_PERSON,
@@ -911,6 +1102,11 @@ async def delete_contact_person(
     """Delete a contact person.
 
     Scope: ZohoInvoice.contacts.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONTACT_PERSON, ids=(contact_person_id,), query=extra_query)
 
@@ -938,6 +1134,13 @@ def list_contact_persons(
     """List the contact persons of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -970,6 +1173,12 @@ async def get_contact_person(
     """Get a contact person of a contact.
 
     Scope: ZohoInvoice.contacts.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_id: Id of the contact.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_CONTACT_PERSON, ids=(contact_id, contact_person_id), query=extra_query
@@ -993,7 +1202,45 @@ async def mark_contact_person_primary(
     """Mark a contact person as primary.
 
     Scope: ZohoInvoice.contacts.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        contact_person_id: Id of the contact person.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _MARK_CONTACT_PERSON_PRIMARY, ids=(contact_person_id,), query=extra_query
     )
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Invoice: ``zoho.invoice.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    get = bound(get)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    enable_portal = bound(enable_portal)
+    list_client_reviews = bound(list_client_reviews)
+    get_client_review = bound(get_client_review)
+    reply_to_client_review = bound(reply_to_client_review)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    email_statement = bound(email_statement)
+    get_statement_email = bound(get_statement_email)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    add_address = bound(add_address)
+    list_addresses = bound(list_addresses)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    list_refunds = bound(list_refunds)
+    create_contact_person = bound(create_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    mark_contact_person_primary = bound(mark_contact_person_primary)

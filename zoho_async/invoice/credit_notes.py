@@ -37,6 +37,7 @@ from zoho_async.invoice.types.credit_notes import (
 from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -60,6 +61,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "add_comment",
     "apply_to_invoices",
     "convert_to_open",
@@ -156,7 +158,6 @@ ListSortColumn: TypeAlias = Literal[
     "txn_posting_date",
     "created_time",
     "last_modified_time",
-    "cf_(\\w+)",
 ]
 
 ListAllRefundsSortColumn: TypeAlias = Literal[
@@ -208,6 +209,15 @@ async def create(
     Requires ``customer_id``, ``date`` and ``creditnote_number``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        credit_note: The fields to send.
+        invoice_id: Id of the invoice.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -270,6 +280,54 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_number: Filter: number of the credit note. At most 100 characters.
+        date: Filter: date of the credit note.
+        date_start: Filter: ``date`` is on or after this day.
+        date_end: Filter: ``date`` is on or before this day.
+        date_before: Filter: ``date`` is before this day.
+        date_after: Filter: ``date`` is after this day.
+        status: Filter: status of the credit note. Values: ``draft``, ``pending_approval``,
+            ``approved``, ``open``, ``closed``, ``void``, ``rejected``, ``signed``,
+            ``pending_signature``, ``unsigned_all``, ``unsigned_draft``, ``unsigned_sent``,
+            ``unsigned_approved``.
+        total: Filter: total, in the document's currency.
+        reference_number: Filter: reference number of the credit note. At most 100 characters.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        customer_id: Filter: id of the customer.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        item_id: Filter: id of the item.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Open``, ``Status.Closed``, ``Status.Void``, ``Status.Draft``,
+            ``Status.Pending``, ``Status.Approved``, ``Status.Locked``,
+            ``Status.AvalaraSyncFailed``, ``Status.TaxAutomationFailed``, ``Status.MyApprovals``,
+            ``Status.Pushed``, ``Status.YetToBePushed``, ``Status.Failed``,
+            ``Status.CancelInitiated``, ``Status.Signed``, ``Status.PendingSignature``,
+            ``Status.UnsignedAll``, ``Status.UnsignedDraft``, ``Status.UnsignedApproved``,
+            ``Status.UnsignedSent``, ``Status.BBPSYetToBePushed``, ``Status.BBPSPushed``,
+            ``Status.BBPSPushFailed``, ``Status.BBPSPendingApproval``, ``Status.BBPSAccepted``,
+            ``Status.BBPSAcceptFailed``, ``Status.BBPSRejected``, ``Status.BBPSRejectFailed``,
+            ``Status.BBPSReturned``, ``Status.BBPSReturnFailed``, ``Type.CancellationInvoice``,
+            ``Type.DirectReturns``, ``WithOutInvoiceNumber``, ``ExceptionList``,
+            ``MissingAdvancedTrackingDetails``, ``InconsistentList``, ``Type.All``,
+            ``Type.Invoice``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``creditnote_number``,
+            ``balance``, ``total``, ``date``, ``txn_posting_date``, ``created_time``,
+            ``last_modified_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -331,6 +389,15 @@ async def update(
     Requires ``customer_id``, ``date`` and ``creditnote_number``.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        credit_note: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -363,6 +430,11 @@ async def get(
     """Get one credit note with all its fields.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(creditnote_id,), query={"accept": "json", **(extra_query or {})}
@@ -387,6 +459,11 @@ def get_pdf(
     """Get a credit note as a PDF.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(creditnote_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -411,6 +488,11 @@ def get_html(
     """Get a credit note as HTML.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(creditnote_id,), query={"accept": "html", **(extra_query or {})}
@@ -434,6 +516,11 @@ async def delete(
     """Delete a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(creditnote_id,), query=extra_query)
 
@@ -464,6 +551,15 @@ async def email(
     Requires ``to_mail_ids``, ``subject`` and ``body``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        email: The fields to send.
+        attachments: Attached files.
+        customer_id: Id of the customer.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -492,6 +588,11 @@ async def void(
     """Void a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(creditnote_id,), query=extra_query)
 
@@ -513,6 +614,11 @@ async def convert_to_open(
     """Mark a credit note as open.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_OPEN, ids=(creditnote_id,), query=extra_query)
 
@@ -540,6 +646,13 @@ def list_email_history(
     """List the email history of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -571,6 +684,13 @@ async def update_billing_address(
     """Update the billing address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -603,6 +723,13 @@ async def update_shipping_address(
     """Update the shipping address of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -634,6 +761,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -659,6 +790,12 @@ async def update_template(
     """Choose the template of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(creditnote_id, template_id), query=extra_query)
 
@@ -685,6 +822,13 @@ async def apply_to_invoices(
     """Apply a credit note to invoices.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        to_invoices: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_TO_INVOICES,
@@ -718,6 +862,13 @@ def list_invoices(
     """List the invoices of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -748,6 +899,12 @@ async def delete_invoice(
     """Unlink an invoice from a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_invoice_id: Id of the credit note invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_INVOICE, ids=(creditnote_id, creditnote_invoice_id), query=extra_query
@@ -776,6 +933,13 @@ async def add_comment(
     """Add a comment to a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(creditnote_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -805,6 +969,13 @@ def list_comments(
     """List the comments of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -835,6 +1006,12 @@ async def delete_comment(
     """Delete a comment from a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(creditnote_id, comment_id), query=extra_query)
 
@@ -869,6 +1046,17 @@ def list_all_refunds(
     iteration can be missed.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``refund_mode``, ``reference_number``,
+            ``date``, ``creditnote_number``, ``customer_name``, ``amount_bcy``, ``amount_fcy``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -908,6 +1096,13 @@ async def create_refund(
     """Create a refund for a credit note.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND, ids=(creditnote_id,), query=extra_query, body=refund, extra_body=extra_body
@@ -937,6 +1132,13 @@ def list_refunds(
     """List the refunds of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -971,6 +1173,14 @@ async def update_refund(
     """Update a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -1004,6 +1214,12 @@ async def get_refund(
     """Get a refund of a credit note.
 
     Scope: ZohoInvoice.creditnotes.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
@@ -1031,7 +1247,45 @@ async def delete_refund(
     """Delete a refund from a credit note.
 
     Scope: ZohoInvoice.creditnotes.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        creditnote_id: Id of the credit note.
+        creditnote_refund_id: Id of the credit note refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Invoice: ``zoho.invoice.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    void = bound(void)
+    convert_to_open = bound(convert_to_open)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    apply_to_invoices = bound(apply_to_invoices)
+    list_invoices = bound(list_invoices)
+    delete_invoice = bound(delete_invoice)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    create_refund = bound(create_refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)

@@ -13,10 +13,12 @@ from zoho_async.invoice.types.currencies import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyExchangeRate",
     "CurrencyExchangeRateInput",
@@ -59,6 +61,12 @@ async def create(
     product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=currency, extra_body=extra_body)
 
@@ -88,6 +96,13 @@ def list(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -122,6 +137,13 @@ async def update(
     product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        currency: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(currency_id,), query=extra_query, body=currency, extra_body=extra_body
@@ -148,6 +170,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(currency_id,), query=extra_query)
 
@@ -170,6 +197,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
 
@@ -202,6 +234,17 @@ def list_exchange_rates(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        from_date: First day to report.
+        is_current_date: Whether to use today's date.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -244,6 +287,13 @@ async def create_exchange_rate(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXCHANGE_RATE,
@@ -277,6 +327,12 @@ async def get_exchange_rate(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EXCHANGE_RATE, ids=(currency_id, exchange_rate_id), query=extra_query
@@ -307,6 +363,14 @@ async def update_exchange_rate(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        exchange_rate: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXCHANGE_RATE,
@@ -339,7 +403,28 @@ async def delete_exchange_rate(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        currency_id: Id of the currency.
+        exchange_rate_id: Id of the exchange rate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_EXCHANGE_RATE, ids=(currency_id, exchange_rate_id), query=extra_query
     )
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Invoice: ``zoho.invoice.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_exchange_rates = bound(list_exchange_rates)
+    create_exchange_rate = bound(create_exchange_rate)
+    get_exchange_rate = bound(get_exchange_rate)
+    update_exchange_rate = bound(update_exchange_rate)
+    delete_exchange_rate = bound(delete_exchange_rate)

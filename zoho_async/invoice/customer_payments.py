@@ -22,6 +22,7 @@ from zoho_async.invoice.types.customer_payments import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "CustomerPaymentPaymentRefund",
     "CustomerPaymentPaymentRefunds",
     "CustomerPaymentRefundInput",
+    "CustomerPaymentsResource",
     "create",
     "create_refund",
     "delete",
@@ -98,6 +100,12 @@ async def create(
     ``amount_applied``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=customer_payment, extra_body=extra_body)
 
@@ -150,6 +158,40 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInvoice.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_name: Filter: name of the customer.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text.
+        customer_name_contains: Filter: ``customer_name`` contains this text.
+        reference_number: Filter: reference number of the customer payment.
+        reference_number_startswith: Filter: ``reference_number`` starts with this text.
+        reference_number_contains: Filter: ``reference_number`` contains this text.
+        date: Filter: date of the customer payment.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        amount_greater_equals: Filter: ``amount`` is at least this.
+        notes: Filter: notes on the customer payment.
+        notes_startswith: Filter: ``notes`` starts with this text.
+        notes_contains: Filter: ``notes`` contains this text.
+        payment_mode: Filter: how the payment was made, such as cash or banktransfer.
+        payment_mode_startswith: Filter: ``payment_mode`` starts with this text.
+        payment_mode_contains: Filter: ``payment_mode`` contains this text.
+        filter_by: Predefined filter, usually on the status. Values: ``PaymentMode.All``,
+            ``PaymentMode.Check``, ``PaymentMode.Cash``, ``PaymentMode.BankTransfer``,
+            ``PaymentMode.Paypal``, ``PaymentMode.CreditCard``, ``PaymentMode.GoogleCheckout``,
+            ``PaymentMode.Credit``, ``PaymentMode.Authorizenet``, ``PaymentMode.BankRemittance``,
+            ``PaymentMode.Payflowpro``, ``PaymentMode.Stripe``, ``PaymentMode.TwoCheckout``,
+            ``PaymentMode.Braintree``, ``PaymentMode.Others``.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -212,6 +254,13 @@ async def update(
     ``amount_applied``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        customer_payment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(payment_id,), query=extra_query, body=customer_payment, extra_body=extra_body
@@ -237,6 +286,11 @@ async def get(
     """Get one customer payment with all its fields.
 
     Scope: ZohoInvoice.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(payment_id,), query=extra_query)
 
@@ -258,6 +312,11 @@ async def delete(
     """Delete a customer payment.
 
     Scope: ZohoInvoice.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        payment_id: Id of the payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
 
@@ -286,6 +345,13 @@ async def create_refund(
     Requires ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_REFUND,
@@ -319,6 +385,13 @@ def list_refunds(
     """List the refunds of a customer payment.
 
     Scope: ZohoInvoice.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -353,6 +426,14 @@ async def update_refund(
     Requires ``date`` and ``amount``.
 
     Scope: ZohoInvoice.customerpayments.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        refund: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_REFUND,
@@ -386,6 +467,12 @@ async def get_refund(
     """Get a refund of a customer payment.
 
     Scope: ZohoInvoice.customerpayments.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
 
@@ -411,5 +498,26 @@ async def delete_refund(
     """Delete a refund from a customer payment.
 
     Scope: ZohoInvoice.customerpayments.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        customer_payment_id: Id of the customer payment.
+        refund_id: Id of the refund.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Invoice: ``zoho.invoice.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    create_refund = bound(create_refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)

@@ -32,6 +32,7 @@ from zoho_async.invoice.types.estimates import (
 from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -53,6 +54,7 @@ __all__ = [
     "EstimateProject",
     "EstimateTemplate",
     "EstimateToContact",
+    "EstimatesResource",
     "bulk_email",
     "create",
     "create_comment",
@@ -114,6 +116,15 @@ async def create(
     Requires ``customer_id``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate: The fields to send.
+        send: Whether to send the estimate by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -150,6 +161,12 @@ def list(
     """List estimates.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -181,6 +198,15 @@ async def update(
     Requires ``customer_id``, ``custom_fields``, ``item_id``, ``rate`` and ``quantity``.
 
     Scope: ZohoInvoice.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        estimate: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -213,6 +239,11 @@ async def get(
     """Get one estimate with all its fields.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET, ids=(estimate_id,), query={"accept": "json", **(extra_query or {})}
@@ -237,6 +268,11 @@ def get_pdf(
     """Get an estimate as a PDF.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(estimate_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -261,6 +297,11 @@ def get_html(
     """Get an estimate as HTML.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(estimate_id,), query={"accept": "html", **(extra_query or {})}
@@ -284,6 +325,11 @@ async def delete(
     """Delete an estimate.
 
     Scope: ZohoInvoice.estimates.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(estimate_id,), query=extra_query)
 
@@ -305,6 +351,11 @@ async def mark_as_sent(
     """Mark an estimate as sent.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(estimate_id,), query=extra_query)
 
@@ -326,6 +377,11 @@ async def mark_as_accepted(
     """Mark an estimate as accepted.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACCEPTED, ids=(estimate_id,), query=extra_query)
 
@@ -347,6 +403,11 @@ async def mark_as_declined(
     """Mark an estimate as declined.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DECLINED, ids=(estimate_id,), query=extra_query)
 
@@ -376,6 +437,14 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email: The fields to send.
+        attachments: Attached files.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -408,6 +477,12 @@ async def get_email(
     """Get the email that Zoho proposes for an estimate.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        email_template_id: Id of the email template. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -439,6 +514,11 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_EMAIL, query={"estimate_ids": estimate_ids, **(extra_query or {})})
 
@@ -467,6 +547,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF,
@@ -499,6 +584,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_ids: Ids of the estimates. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF,
@@ -529,6 +619,13 @@ async def update_billing_address(
     """Update the billing address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -561,6 +658,13 @@ async def update_shipping_address(
     """Update the shipping address of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -592,6 +696,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -617,6 +725,12 @@ async def update_template(
     """Choose the template of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(estimate_id, template_id), query=extra_query)
 
@@ -643,6 +757,13 @@ async def create_comment(
     """Add a comment to an estimate.
 
     Scope: ZohoInvoice.estimates.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_COMMENT, ids=(estimate_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -672,6 +793,13 @@ def list_comments(
     """List the comments of an estimate.
 
     Scope: ZohoInvoice.estimates.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -706,6 +834,14 @@ async def update_comment(
     """Update a comment of an estimate.
 
     Scope: ZohoInvoice.estimates.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -737,5 +873,39 @@ async def delete_comment(
     """Delete a comment from an estimate.
 
     Scope: ZohoInvoice.estimates.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        estimate_id: Id of the estimate.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(estimate_id, comment_id), query=extra_query)
+
+
+class EstimatesResource(Resource):
+    """Estimates of Zoho Invoice: ``zoho.invoice.estimates``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    mark_as_accepted = bound(mark_as_accepted)
+    mark_as_declined = bound(mark_as_declined)
+    email = bound(email)
+    get_email = bound(get_email)
+    bulk_email = bound(bulk_email)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    create_comment = bound(create_comment)
+    list_comments = bound(list_comments)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

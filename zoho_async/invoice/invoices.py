@@ -53,6 +53,7 @@ from zoho_async.invoice.types.invoices import (
 from zoho_async.invoice.types.shared import AddressInput
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -91,6 +92,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoicePaymentReminderInput",
     "InvoiceTemplate",
+    "InvoicesResource",
     "add_attachment",
     "add_comment",
     "apply_credits",
@@ -178,6 +180,15 @@ async def create(
     Requires ``customer_id`` and ``date``.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice: The fields to send.
+        send: Whether to send the invoice by email.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE,
@@ -249,6 +260,49 @@ def list(
     iteration can be missed.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_number: Filter: number of the invoice. At most 100 characters.
+        invoice_number_startswith: Filter: ``invoice_number`` starts with this text. At most 100
+            characters.
+        invoice_number_contains: Filter: ``invoice_number`` contains this text. At most 100
+            characters.
+        item_name: Filter: name of the item. At most 100 characters.
+        item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
+        item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
+        item_id: Filter: id of the item.
+        item_description: Filter: description of the item. At most 100 characters.
+        item_description_startswith: Filter: ``item_description`` starts with this text. At most 100
+            characters.
+        item_description_contains: Filter: ``item_description`` contains this text. At most 100
+            characters.
+        reference_number: Filter: reference number of the invoice.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        recurring_invoice_id: Filter: id of the recurring invoice.
+        email: Filter: email address. At most 100 characters.
+        total: Filter: total, in the document's currency.
+        balance: Filter: amount still open, in the document's currency.
+        custom_field: Filter: custom field, by its label or API name.
+        custom_field_startswith: Filter: ``custom_field`` starts with this text.
+        custom_field_contains: Filter: ``custom_field`` contains this text.
+        date: Filter: date of the invoice.
+        due_date: Filter: date on which payment is due.
+        due_date_start: Filter: ``due_date`` is on or after this day.
+        due_date_end: Filter: ``due_date`` is on or before this day.
+        due_date_before: Filter: ``due_date`` is before this day.
+        due_date_after: Filter: ``due_date`` is after this day.
+        status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
+            ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
+        customer_id: Filter: id of the customer.
+        filter_by: Predefined filter, usually on the status.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
+            ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -319,6 +373,15 @@ async def update(
     Requires ``customer_id``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice: The fields to send.
+        ignore_auto_number_generation: Whether the given number is used instead of the next one of
+            the series.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -351,6 +414,11 @@ async def get(
     """Get one invoice with all its fields.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(invoice_id,), query={"accept": "json", **(extra_query or {})})
 
@@ -373,6 +441,11 @@ def get_pdf(
     """Get an invoice as a PDF.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_PDF, ids=(invoice_id,), query={"accept": "pdf", **(extra_query or {})}
@@ -397,6 +470,11 @@ def get_html(
     """Get an invoice as HTML.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_HTML, ids=(invoice_id,), query={"accept": "html", **(extra_query or {})}
@@ -420,6 +498,11 @@ async def delete(
     """Delete an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(invoice_id,), query=extra_query)
 
@@ -441,6 +524,11 @@ async def mark_as_sent(
     """Mark an invoice as sent.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_SENT, ids=(invoice_id,), query=extra_query)
 
@@ -462,6 +550,11 @@ async def void(
     """Void an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_VOID, ids=(invoice_id,), query=extra_query)
 
@@ -483,6 +576,11 @@ async def mark_as_draft(
     """Mark an invoice as draft.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DRAFT, ids=(invoice_id,), query=extra_query)
 
@@ -514,6 +612,16 @@ async def email(
     Requires ``to_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        send_attachment: Whether to attach the document to the email.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _EMAIL,
@@ -551,6 +659,12 @@ async def get_email(
     """Get the email that Zoho proposes for an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        email_template_id: Id of the email template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _GET_EMAIL,
@@ -584,6 +698,13 @@ async def bulk_email(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        bulk_email: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BULK_EMAIL,
@@ -619,6 +740,15 @@ async def send_payment_reminder(
     Requires ``cc_mail_ids``. ``attachments``: at most 10 MB.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        payment_reminder: The fields to send.
+        attachments: Attached files.
+        send_customer_statement: Whether to attach the customer's statement.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _SEND_PAYMENT_REMINDER,
@@ -648,6 +778,11 @@ async def get_payment_reminder(
     """Get the payment reminder that Zoho proposes for an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -676,6 +811,11 @@ async def bulk_send_payment_reminder(
     Takes at most 10 ids per call; raises `TooManyIds` for more.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 10 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _BULK_SEND_PAYMENT_REMINDER, query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -706,6 +846,11 @@ def export_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _EXPORT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -736,6 +881,11 @@ def print_pdf(
     One document covers at most 25 ids.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_ids: Ids of the invoices. At most 25 per call. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.downloads(
         _PRINT_PDF, split="invoice_ids", query={"invoice_ids": invoice_ids, **(extra_query or {})}
@@ -759,6 +909,11 @@ async def disable_payment_reminder(
     """Turn off payment reminders for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DISABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -780,6 +935,11 @@ async def enable_payment_reminder(
     """Turn on payment reminders for an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ENABLE_PAYMENT_REMINDER, ids=(invoice_id,), query=extra_query)
 
@@ -801,6 +961,11 @@ async def write_off(
     """Write off the balance of an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -822,6 +987,11 @@ async def cancel_write_off(
     """Cancel the write-off of an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
 
@@ -848,6 +1018,13 @@ async def update_billing_address(
     """Update the billing address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_BILLING_ADDRESS,
@@ -880,6 +1057,13 @@ async def update_shipping_address(
     """Update the shipping address of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        address: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_SHIPPING_ADDRESS,
@@ -911,6 +1095,10 @@ def list_templates(
     One reply holds all rows.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST_TEMPLATES, query=extra_query)
 
@@ -936,6 +1124,12 @@ async def update_template(
     """Choose the template of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        template_id: Id of the PDF template.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_UPDATE_TEMPLATE, ids=(invoice_id, template_id), query=extra_query)
 
@@ -963,6 +1157,13 @@ def list_payments(
     """List the payments of an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -995,6 +1196,13 @@ def list_credits_applied(
     """List the credits that were applied to an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1026,6 +1234,13 @@ async def apply_credits(
     """Apply credits to an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        credits: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _APPLY_CREDITS, ids=(invoice_id,), query=extra_query, body=credits, extra_body=extra_body
@@ -1053,6 +1268,12 @@ async def delete_payment(
     """Delete a payment from an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        invoice_payment_id: Id of the invoice payment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_PAYMENT, ids=(invoice_id, invoice_payment_id), query=extra_query)
 
@@ -1078,6 +1299,12 @@ async def delete_applied_credit(
     """Delete an applied credit from an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        creditnotes_invoice_id: Id of the credit notes invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _DELETE_APPLIED_CREDIT, ids=(invoice_id, creditnotes_invoice_id), query=extra_query
@@ -1109,6 +1336,13 @@ async def add_attachment(
     ``attachment``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        attachment: File to attach. Required.
+        can_send_in_mail: Whether the caller can send in mail.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _ADD_ATTACHMENT,
@@ -1139,6 +1373,12 @@ async def update_attachment_preference(
     """Update the attachment preference of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        can_send_in_mail: Whether the caller can send in mail. Required.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_ATTACHMENT_PREFERENCE,
@@ -1169,6 +1409,12 @@ def get_attachment(
     """Get the last attached file of an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        preview: Whether to return a preview.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return zoho.download(
         _GET_ATTACHMENT, ids=(invoice_id,), query={"preview": preview, **(extra_query or {})}
@@ -1192,6 +1438,11 @@ async def delete_attachment(
     """Delete the last attached file of an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_ATTACHMENT, ids=(invoice_id,), query=extra_query)
 
@@ -1213,6 +1464,11 @@ async def delete_expense_receipt(
     """Delete the receipt of an invoiced expense.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        expense_id: Id of the expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXPENSE_RECEIPT, ids=(expense_id,), query=extra_query)
 
@@ -1242,6 +1498,16 @@ async def add_comment(
     """Add a comment to an invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment: The fields to send.
+        description: Description of the invoice.
+        payment_expected_date: Date on which payment is expected.
+        show_comment_to_clients: Whether customers see the comment.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT,
@@ -1280,6 +1546,13 @@ def list_comments(
     """List the comments of an invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -1315,6 +1588,16 @@ async def update_comment(
     """Update a comment of an invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        comment: The fields to send.
+        description: Description of the invoice.
+        show_comment_to_clients: Whether customers see the comment.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_COMMENT,
@@ -1350,5 +1633,56 @@ async def delete_comment(
     """Delete a comment from an invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        invoice_id: Id of the invoice.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Invoice: ``zoho.invoice.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    email = bound(email)
+    get_email = bound(get_email)
+    bulk_email = bound(bulk_email)
+    send_payment_reminder = bound(send_payment_reminder)
+    get_payment_reminder = bound(get_payment_reminder)
+    bulk_send_payment_reminder = bound(bulk_send_payment_reminder)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    write_off = bound(write_off)
+    cancel_write_off = bound(cancel_write_off)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_payments = bound(list_payments)
+    list_credits_applied = bound(list_credits_applied)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    delete_applied_credit = bound(delete_applied_credit)
+    add_attachment = bound(add_attachment)
+    update_attachment_preference = bound(update_attachment_preference)
+    get_attachment = bound(get_attachment)
+    delete_attachment = bound(delete_attachment)
+    delete_expense_receipt = bound(delete_expense_receipt)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

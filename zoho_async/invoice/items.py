@@ -21,6 +21,7 @@ from zoho_async.invoice.types.items import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -31,6 +32,7 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "create",
     "delete",
     "get",
@@ -73,6 +75,12 @@ async def create(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=item, extra_body=extra_body)
 
@@ -119,6 +127,31 @@ def list(
     ``last_modified_time`` returns only records changed since then.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        name: Filter: name of the item. At most 100 characters.
+        name_startswith: Filter: ``name`` starts with this text. At most 100 characters.
+        name_contains: Filter: ``name`` contains this text. At most 100 characters.
+        description: Filter: description of the item. At most 100 characters.
+        description_startswith: Filter: ``description`` starts with this text. At most 100
+            characters.
+        description_contains: Filter: ``description`` contains this text. At most 100 characters.
+        rate: Filter: price per unit, in the document's currency.
+        rate_less_than: Filter: ``rate`` is less than this.
+        rate_less_equals: Filter: ``rate`` is at most this.
+        rate_greater_than: Filter: ``rate`` is more than this.
+        rate_greater_equals: Filter: ``rate`` is at least this.
+        tax_id: Filter: id of the tax.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``name``, ``rate``, ``tax_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        last_modified_time: Returns only records changed since this time.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -174,6 +207,13 @@ async def update(
     Requires ``name`` and ``rate``.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        item: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(item_id,), query=extra_query, body=item, extra_body=extra_body
@@ -199,6 +239,11 @@ async def get(
     """Get one item with all its fields.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(item_id,), query=extra_query)
 
@@ -220,6 +265,11 @@ async def delete(
     """Delete an item.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(item_id,), query=extra_query)
 
@@ -241,6 +291,11 @@ async def mark_as_active(
     """Mark an item as active.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(item_id,), query=extra_query)
 
@@ -262,5 +317,22 @@ async def mark_as_inactive(
     """Mark an item as inactive.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        item_id: Id of the item.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Invoice: ``zoho.invoice.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

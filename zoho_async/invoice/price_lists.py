@@ -13,6 +13,7 @@ from zoho_async.invoice.types.price_lists import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -23,6 +24,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "create",
     "delete",
     "get",
@@ -56,6 +58,12 @@ async def create(
     Requires ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=price_list, extra_body=extra_body)
 
@@ -82,6 +90,12 @@ def list(
     """List price lists.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -111,6 +125,13 @@ async def update(
     Requires ``name``, ``pricebook_type``, ``is_increase`` and ``rounding_type``.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        price_list: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(pricebook_id,), query=extra_query, body=price_list, extra_body=extra_body
@@ -135,6 +156,11 @@ async def get(
     """Get one price list with all its fields.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(pricebook_id,), query=extra_query)
 
@@ -155,5 +181,20 @@ async def delete(
     """Delete a price list.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        pricebook_id: Id of the price list.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(pricebook_id,), query=extra_query)
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Invoice: ``zoho.invoice.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

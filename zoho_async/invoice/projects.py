@@ -23,6 +23,7 @@ from zoho_async.invoice.types.projects import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -42,6 +43,7 @@ __all__ = [
     "ProjectUser",
     "ProjectUserInput",
     "ProjectUsers",
+    "ProjectsResource",
     "add_comment",
     "add_user",
     "clone",
@@ -95,6 +97,12 @@ async def create(
     derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=project, extra_body=extra_body)
 
@@ -130,6 +138,18 @@ def list(
     lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``.
+        customer_id: Filter: id of the customer.
+        sort_column: Field by which to sort. Values: ``project_name``, ``customer_name``, ``rate``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -168,13 +188,21 @@ async def upsert(
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
-    """Update the project whose unique custom field ``key`` has ``value``, or create it if there is
-    none. Repeating the call does no harm.
+    """Update the project whose unique custom field ``key`` has ``value``, or create it if it does
+    not exist. Repeating the call does no harm.
 
     Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``. Unconfirmed:
     derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -215,6 +243,13 @@ async def update(
     derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        project: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(project_id,), query=extra_query, body=project, extra_body=extra_body
@@ -241,6 +276,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(project_id,), query=extra_query)
 
@@ -263,6 +303,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id,), query=extra_query)
 
@@ -285,6 +330,11 @@ async def mark_as_active(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(project_id,), query=extra_query)
 
@@ -307,6 +357,11 @@ async def mark_as_inactive(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(project_id,), query=extra_query)
 
@@ -337,6 +392,13 @@ async def clone(
     lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        clone: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CLONE, ids=(project_id,), query=extra_query, body=clone, extra_body=extra_body
@@ -367,6 +429,13 @@ async def add_user(
     it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        add_user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_USER, ids=(project_id,), query=extra_query, body=add_user, extra_body=extra_body
@@ -397,6 +466,13 @@ def list_users(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -430,6 +506,13 @@ async def invite_user(
     documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        invite_user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _INVITE_USER, ids=(project_id,), query=extra_query, body=invite_user, extra_body=extra_body
@@ -460,6 +543,14 @@ async def update_user(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_USER, ids=(project_id, user_id), query=extra_query, body=user, extra_body=extra_body
@@ -490,6 +581,12 @@ async def get_user(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -516,6 +613,12 @@ async def delete_user(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_USER, ids=(project_id, user_id), query=extra_query)
 
@@ -544,6 +647,13 @@ async def add_comment(
     lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ADD_COMMENT, ids=(project_id,), query=extra_query, body=comment, extra_body=extra_body
@@ -574,6 +684,13 @@ def list_comments(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -605,6 +722,12 @@ async def delete_comment(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        comment_id: Id of the comment.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(project_id, comment_id), query=extra_query)
 
@@ -638,6 +761,16 @@ def list_invoices(
     lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        sort_column: Field by which to sort. Values: ``invoice_number``, ``date``, ``total``,
+            ``balance``, ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -651,3 +784,27 @@ def list_invoices(
             **(extra_query or {}),
         },
     )
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Invoice: ``zoho.invoice.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    clone = bound(clone)
+    add_user = bound(add_user)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)

@@ -18,6 +18,7 @@ from zoho_async.invoice.types.recurring_expenses import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "RecurringExpenseLineItem",
     "RecurringExpenseLineItemInput",
     "RecurringExpenseReverseChargeVatSummary",
+    "RecurringExpensesResource",
     "create",
     "delete",
     "get",
@@ -83,6 +85,12 @@ async def create(
     documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=recurring_expense, extra_body=extra_body
@@ -147,6 +155,52 @@ def list(
     lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurrence_name: Filter: name of the recurrence. At most 100 characters.
+        recurrence_name_startswith: Filter: ``recurrence_name`` starts with this text. At most 100
+            characters.
+        recurrence_name_contains: Filter: ``recurrence_name`` contains this text. At most 100
+            characters.
+        last_created_date: Filter: date of the last document created.
+        last_created_date_start: Filter: ``last_created_date`` is on or after this day.
+        last_created_date_end: Filter: ``last_created_date`` is on or before this day.
+        last_created_date_before: Filter: ``last_created_date`` is before this day.
+        last_created_date_after: Filter: ``last_created_date`` is after this day.
+        next_expense_date: Filter: date of the next expense.
+        next_expense_date_start: Filter: ``next_expense_date`` is on or after this day.
+        next_expense_date_end: Filter: ``next_expense_date`` is on or before this day.
+        next_expense_date_before: Filter: ``next_expense_date`` is before this day.
+        next_expense_date_after: Filter: ``next_expense_date`` is after this day.
+        status: Filter: status of the recurring expense. Values: ``active``, ``stopped``,
+            ``expired``.
+        account_id: Filter: id of the account in the chart of accounts.
+        account_name: Filter: name of the account in the chart of accounts. At most 100 characters.
+        account_name_startswith: Filter: ``account_name`` starts with this text. At most 100
+            characters.
+        account_name_contains: Filter: ``account_name`` contains this text. At most 100 characters.
+        amount: Filter: amount, in the document's currency.
+        amount_less_than: Filter: ``amount`` is less than this.
+        amount_less_equals: Filter: ``amount`` is at most this.
+        amount_greater_than: Filter: ``amount`` is more than this.
+        customer_name: Filter: name of the customer. At most 100 characters.
+        customer_name_startswith: Filter: ``customer_name`` starts with this text. At most 100
+            characters.
+        customer_name_contains: Filter: ``customer_name`` contains this text. At most 100
+            characters.
+        customer_id: Filter: id of the customer.
+        paid_through_account_id: Filter: id of the paid through account.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Expired``, ``Status.Stopped``, ``Status.Billable``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort. Values: ``next_expense_date``, ``account_name``,
+            ``total``, ``last_created_date``, ``recurrence_name``, ``customer_name``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -213,13 +267,21 @@ async def upsert(
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Update the recurring expense whose unique custom field ``key`` has ``value``, or create it if
-    there is none. Repeating the call does no harm.
+    it does not exist. Repeating the call does no harm.
 
     Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
     ``repeat_every`` and ``amount``. Unconfirmed: derived from Zoho Books; this product's
     documentation lacks it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense: The fields to send.
+        key: API name of the unique field that finds the record.
+        value: Value of the unique field.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPSERT,
@@ -261,6 +323,13 @@ async def update(
     documentation lacks it.
 
     Scope: ZohoInvoice.expenses.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        recurring_expense: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -294,6 +363,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(recurring_expense_id,), query=extra_query)
 
@@ -319,6 +393,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(recurring_expense_id,), query=extra_query)
 
@@ -344,6 +423,11 @@ async def stop(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP, ids=(recurring_expense_id,), query=extra_query)
 
@@ -369,6 +453,11 @@ async def resume(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_RESUME, ids=(recurring_expense_id,), query=extra_query)
 
@@ -402,6 +491,17 @@ def list_child_expenses(
     lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        sort_column: Field by which to sort. Values: ``next_expense_date``, ``account_name``,
+            ``total``, ``last_created_date``, ``recurrence_name``, ``customer_name``,
+            ``created_time``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -441,6 +541,13 @@ def list_history(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.expenses.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_expense_id: Id of the recurring expense.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -448,3 +555,18 @@ def list_history(
         ids=(recurring_expense_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class RecurringExpensesResource(Resource):
+    """Recurring expenses of Zoho Invoice: ``zoho.invoice.recurring_expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    list_child_expenses = bound(list_child_expenses)
+    list_history = bound(list_history)

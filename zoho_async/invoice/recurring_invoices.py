@@ -27,6 +27,7 @@ from zoho_async.invoice.types.recurring_invoices import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -47,6 +48,7 @@ __all__ = [
     "RecurringInvoiceResumeInput",
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
+    "RecurringInvoicesResource",
     "create",
     "delete",
     "get",
@@ -91,6 +93,12 @@ async def create(
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, query=extra_query, body=recurring_invoice, extra_body=extra_body
@@ -124,6 +132,17 @@ def list(
     """List recurring invoices.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Stopped``, ``Status.Expired``.
+        search_text: Filter: text that is searched in several fields. At most 100 characters.
+        sort_column: Field by which to sort.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -166,6 +185,13 @@ async def update(
     Requires ``recurrence_name``, ``customer_id`` and ``recurrence_frequency``.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        recurring_invoice: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE,
@@ -198,6 +224,11 @@ async def get(
     """Get one recurring invoice with all its fields.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -222,6 +253,11 @@ async def delete(
     """Delete a recurring invoice.
 
     Scope: ZohoInvoice.invoices.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(recurring_invoice_id,), query=extra_query)
 
@@ -248,6 +284,13 @@ async def stop(
     """Stop a recurring invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        stop: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _STOP, ids=(recurring_invoice_id,), query=extra_query, body=stop, extra_body=extra_body
@@ -276,6 +319,13 @@ async def resume(
     """Resume a recurring invoice.
 
     Scope: ZohoInvoice.invoices.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        resume: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _RESUME, ids=(recurring_invoice_id,), query=extra_query, body=resume, extra_body=extra_body
@@ -305,6 +355,14 @@ async def update_template(
     """Choose the template of a recurring invoice.
 
     Scope: ZohoInvoice.invoices.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        template_id: Id of the PDF template.
+        template: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_TEMPLATE,
@@ -338,6 +396,13 @@ def list_history(
     """List the history of a recurring invoice.
 
     Scope: ZohoInvoice.invoices.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        recurring_invoice_id: Id of the recurring invoice.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -345,3 +410,17 @@ def list_history(
         ids=(recurring_invoice_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class RecurringInvoicesResource(Resource):
+    """Recurring invoices of Zoho Invoice: ``zoho.invoice.recurring_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    update_template = bound(update_template)
+    list_history = bound(list_history)

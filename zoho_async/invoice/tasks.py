@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from zoho_async.invoice.types.tasks import Task, TaskInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Task",
     "TaskInput",
+    "TasksResource",
     "create",
     "delete",
     "get",
@@ -46,6 +48,13 @@ async def create(
     it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE, ids=(project_id,), query=extra_query, body=task, extra_body=extra_body
@@ -76,6 +85,13 @@ def list(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -112,6 +128,14 @@ async def update(
     it.
 
     Scope: ZohoInvoice.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        task: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(project_id, task_id), query=extra_query, body=task, extra_body=extra_body
@@ -142,6 +166,12 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(project_id, task_id), query=extra_query)
 
@@ -168,5 +198,21 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        project_id: Id of the project.
+        task_id: Id of the task.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Invoice: ``zoho.invoice.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

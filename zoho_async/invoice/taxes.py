@@ -16,6 +16,7 @@ from zoho_async.invoice.types.taxes import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "TaxGroupInput",
     "TaxGroupTax",
     "TaxInput",
+    "TaxesResource",
     "create",
     "create_authority",
     "create_exemption",
@@ -75,6 +77,12 @@ async def create(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=tax, extra_body=extra_body)
 
@@ -103,6 +111,12 @@ def list(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
 
@@ -132,6 +146,13 @@ async def update(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        tax: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(tax_id,), query=extra_query, body=tax, extra_body=extra_body
@@ -158,6 +179,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(tax_id,), query=extra_query)
 
@@ -180,6 +206,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_id: Id of the tax.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(tax_id,), query=extra_query)
 
@@ -204,6 +235,11 @@ async def get_group(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -233,6 +269,13 @@ async def update_group(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_GROUP, ids=(tax_group_id,), query=extra_query, body=group, extra_body=extra_body
@@ -257,6 +300,11 @@ async def delete_group(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_group_id: Id of the tax group.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_GROUP, ids=(tax_group_id,), query=extra_query)
 
@@ -285,6 +333,12 @@ async def create_group(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        group: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE_GROUP, query=extra_query, body=group, extra_body=extra_body)
 
@@ -314,6 +368,12 @@ async def create_authority(
     documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_AUTHORITY, query=extra_query, body=authority, extra_body=extra_body
@@ -344,6 +404,12 @@ def list_authorities(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_AUTHORITIES, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -375,6 +441,13 @@ async def update_authority(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        authority: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_AUTHORITY,
@@ -405,6 +478,11 @@ async def get_authority(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -427,6 +505,11 @@ async def delete_authority(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_authority_id: Id of the tax authority.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_AUTHORITY, ids=(tax_authority_id,), query=extra_query)
 
@@ -456,6 +539,12 @@ async def create_exemption(
     product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _CREATE_EXEMPTION, query=extra_query, body=exemption, extra_body=extra_body
@@ -486,6 +575,12 @@ def list_exemptions(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho, _LIST_EXEMPTIONS, query={"page": page, "per_page": per_page, **(extra_query or {})}
@@ -518,6 +613,13 @@ async def update_exemption(
     product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        exemption: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_EXEMPTION,
@@ -548,6 +650,11 @@ async def get_exemption(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
 
@@ -570,5 +677,34 @@ async def delete_exemption(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        tax_exemption_id: Id of the reason for tax exemption.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
+
+
+class TaxesResource(Resource):
+    """Taxes of Zoho Invoice: ``zoho.invoice.taxes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_group = bound(get_group)
+    update_group = bound(update_group)
+    delete_group = bound(delete_group)
+    create_group = bound(create_group)
+    create_authority = bound(create_authority)
+    list_authorities = bound(list_authorities)
+    update_authority = bound(update_authority)
+    get_authority = bound(get_authority)
+    delete_authority = bound(delete_authority)
+    create_exemption = bound(create_exemption)
+    list_exemptions = bound(list_exemptions)
+    update_exemption = bound(update_exemption)
+    get_exemption = bound(get_exemption)
+    delete_exemption = bound(delete_exemption)

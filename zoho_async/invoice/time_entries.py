@@ -8,10 +8,12 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.time_entries import TimeEntry, TimeEntryInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "TimeEntriesResource",
     "TimeEntry",
     "TimeEntryInput",
     "bulk_delete",
@@ -72,6 +74,12 @@ async def create(
     Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=time_entry, extra_body=extra_body)
 
@@ -107,6 +115,24 @@ def list(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        from_date: First day to report.
+        to_date: Last day to report.
+        filter_by: Predefined filter, usually on the status. Values: ``Date.All``, ``Date.Today``,
+            ``Date.ThisWeek``, ``Date.ThisMonth``, ``Date.ThisQuarter``, ``Date.ThisYear``,
+            ``Date.PreviousDay``, ``Date.PreviousWeek``, ``Date.PreviousMonth``,
+            ``Date.PreviousQuarter``, ``Date.PreviousYear``, ``Date.CustomDate``,
+            ``Status.Unbilled``, ``Status.Invoiced``.
+        project_id: Filter: id of the project.
+        user_id: Filter: id of the user.
+        sort_column: Field by which to sort. Values: ``project_name``, ``task_name``, ``user_name``,
+            ``log_date``, ``timer_started_at``, ``customer_name``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -142,6 +168,10 @@ async def bulk_delete(zoho: Session, *, extra_query: Mapping[str, object] | None
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_DELETE, query=extra_query)
 
@@ -172,6 +202,13 @@ async def update(
     Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        time_entry: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(time_entry_id,), query=extra_query, body=time_entry, extra_body=extra_body
@@ -198,6 +235,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(time_entry_id,), query=extra_query)
 
@@ -220,6 +262,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(time_entry_id,), query=extra_query)
 
@@ -244,6 +291,11 @@ async def start_timer(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        time_entry_id: Id of the time entry.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_START_TIMER, ids=(time_entry_id,), query=extra_query)
 
@@ -268,6 +320,10 @@ async def stop_timer(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_STOP_TIMER, query=extra_query)
 
@@ -292,5 +348,23 @@ async def get_running_timer(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.projects.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_RUNNING_TIMER, query=extra_query)
+
+
+class TimeEntriesResource(Resource):
+    """Time entries of Zoho Invoice: ``zoho.invoice.time_entries``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    start_timer = bound(start_timer)
+    stop_timer = bound(stop_timer)
+    get_running_timer = bound(get_running_timer)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.users import User, UserEmailId, UserInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -14,6 +15,7 @@ __all__ = [
     "User",
     "UserEmailId",
     "UserInput",
+    "UsersResource",
     "create",
     "delete",
     "get",
@@ -53,6 +55,12 @@ async def create(
     documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_CREATE, query=extra_query, body=user, extra_body=extra_body)
 
@@ -84,6 +92,16 @@ def list(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Active``, ``Status.Inactive``, ``Status.Invited``, ``Status.Deleted``.
+        sort_column: Field by which to sort. Values: ``name``, ``email``, ``user_role``, ``status``.
+        sort_order: ``A`` for ascending, ``D`` for descending.
+        page: Number of the first page to read, from 1.
+        per_page: Number of rows per page. At most 200.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(
         zoho,
@@ -123,6 +141,13 @@ async def update(
     documentation lacks it.
 
     Scope: ZohoInvoice.settings.UPDATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        user: The fields to send.
+        extra_query: Further query parameters, by Zoho's names.
+        extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE, ids=(user_id,), query=extra_query, body=user, extra_body=extra_body
@@ -149,6 +174,11 @@ async def get(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(user_id,), query=extra_query)
 
@@ -171,6 +201,11 @@ async def delete(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.DELETE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(user_id,), query=extra_query)
 
@@ -193,6 +228,10 @@ async def get_current(zoho: Session, *, extra_query: Mapping[str, object] | None
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.READ.
+
+    Args:
+        zoho: The session that sends the call.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CURRENT, query=extra_query)
 
@@ -215,6 +254,11 @@ async def invite(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_INVITE, ids=(user_id,), query=extra_query)
 
@@ -237,6 +281,11 @@ async def mark_as_active(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_ACTIVE, ids=(user_id,), query=extra_query)
 
@@ -259,5 +308,24 @@ async def mark_as_inactive(
     Unconfirmed: derived from Zoho Books; this product's documentation lacks it.
 
     Scope: ZohoInvoice.settings.CREATE.
+
+    Args:
+        zoho: The session that sends the call.
+        user_id: Id of the user.
+        extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(user_id,), query=extra_query)
+
+
+class UsersResource(Resource):
+    """Users of Zoho Invoice: ``zoho.invoice.users``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_current = bound(get_current)
+    invite = bound(invite)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -20,7 +20,7 @@ from aiohttp import web
 from zoho_async.sandbox.api import organizations
 from zoho_async.sandbox.coverage import levels
 from zoho_async.sandbox.data.store import Store
-from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
+from zoho_async.sandbox.middleware import ACCOUNT, Arrival
 from zoho_async.sandbox.simulation.faults import FAULTS, Fault
 from zoho_async.sandbox.simulation.rate_limits import UsageCounter
 

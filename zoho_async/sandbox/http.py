@@ -15,7 +15,6 @@ from aiohttp import web
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import ROWS
-from zoho_async.sandbox.api.router import organization_named
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault
@@ -29,11 +28,6 @@ _STRAY: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_STRAY_BODY), _STRAY_BODY)
 )
-
-
-def organization_of(request: web.BaseRequest) -> str | None:
-    """Return the organization that a request names, or None."""
-    return organization_named(request.path, request.query, request.headers) or None
 
 
 def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
@@ -62,7 +56,7 @@ async def send(
 ) -> web.StreamResponse:
     """Send a reply in the way that the fault requires."""
     match fault.kind if fault is not None else "":
-        case "drop" | "drop_undone":
+        case "drop_unread" | "drop" | "drop_undone":
             return hang_up(request)
         case "reset" | "reset_undone":
             return hang_up(request, reset=True)

@@ -16,102 +16,165 @@ class AddonPriceBracket(Part, frozen=True, kw_only=True):
     """An item of ``price_brackets`` of an addon."""
 
     start_quantity: Decimal | None = None
+    """First quantity of the bracket."""
     end_quantity: Decimal | None = None
+    """Last quantity of the bracket."""
     price: Decimal | None = None
+    """Price per unit."""
 
 
 class AddonItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of an addon."""
 
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India)."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class AddonPlan(Part, frozen=True, kw_only=True):
     """An item of ``plans`` of an addon."""
 
     plan_code: str | None = None
+    """Code of the plan."""
     name: Any = None
+    """Name of the plan."""
 
 
 class Addon(Record, frozen=True, kw_only=True):
     """An addon; ``addon_code`` is its id."""
 
     addon_code: str = ""
+    """Code of the add-on."""
     name: str | None = None
+    """Name of the add-on."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     unit_name: str | None = None
+    """Name of the unit."""
     pricing_scheme: str | None = None
+    """How the price depends on the quantity."""
     price_brackets: list[AddonPriceBracket] | None = None
+    """Prices by quantity."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the add-on."""
     interval_unit: str | None = None
+    """Unit of the billing interval."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the add-on."""
     applicable_to_all_plans: bool | None = None
+    """Whether the add-on applies to all plans."""
     status: str | None = None
+    """Status of the add-on."""
     product_id: str | None = None
+    """Id of the product."""
     description: str | None = None
+    """Description of the add-on."""
     store_markup_description: str | None = None
+    """Description of the item in the store, as HTML."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: VAT, India GST."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico)."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico)."""
     item_tax_preferences: list[AddonItemTaxPreference] | None = None
+    """Taxes of the item by region. Editions: India GST."""
     tax_id: str | None = None
+    """Id of the tax."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     plans: list[AddonPlan] | None = None
+    """Plans of the add-on. Described for single records only."""
 
 
 class AddonPriceBracketInput(Input, kw_only=True):
     """An item of ``price_brackets`` of an addon, to send."""
 
     start_quantity: Decimal | int | UnsetType | None = UNSET
+    """First quantity of the bracket."""
     end_quantity: Decimal | int | UnsetType | None = UNSET
+    """Last quantity of the bracket."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
 
 
 class AddonPlanInput(Input, kw_only=True):
     """An item of ``plans`` of an addon, to send."""
 
     plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
     name: Any | UnsetType = UNSET
+    """Name of the plan."""
 
 
 class AddonItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of an addon, to send."""
 
     tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India)."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
 
 
 class AddonInput(Input, kw_only=True):
     """The fields of an addon that can be sent."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     name: str | UnsetType | None = UNSET
+    """Name of the add-on."""
     unit_name: str | UnsetType | None = UNSET
+    """Name of the unit."""
     pricing_scheme: str | UnsetType | None = UNSET
+    """How the price depends on the quantity."""
     price_brackets: Sequence[AddonPriceBracketInput] | UnsetType | None = UNSET
+    """Prices by quantity."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the add-on."""
     interval_unit: str | UnsetType | None = UNSET
+    """Unit of the billing interval."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the add-on."""
     applicable_to_all_plans: bool | UnsetType | None = UNSET
+    """Whether the add-on applies to all plans."""
     plans: Sequence[AddonPlanInput] | UnsetType | None = UNSET
+    """Plans of the add-on."""
     product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""
     description: str | UnsetType | None = UNSET
+    """Description of the add-on."""
     store_markup_description: str | UnsetType | None = UNSET
+    """Description of the item in the store, as HTML."""
     tax_id: str | int | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: VAT, India GST
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: India GST
+    """Id of the tax."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: VAT, India GST."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
     sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico)."""
     unitkey_code: str | UnsetType | None = UNSET
-    # editions: India GST
+    """SAT code of the unit (Mexico)."""
     item_tax_preferences: Sequence[AddonItemTaxPreferenceInput] | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Taxes of the item by region. Editions: India GST."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""

@@ -8,12 +8,22 @@ class BankAccount(Record, frozen=True, kw_only=True):
     """A bank account; ``account_id`` is its id."""
 
     account_id: str = ""
+    """Id of the account in the chart of accounts."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     gateway: str | None = None
+    """Payment gateway."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     status: str | None = None
+    """Status of the bank account."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_by_id: str | None = None
+    """Id of the user who created the bank account."""
     created_by_name: str | None = None
+    """Name of the user who created the bank account."""

@@ -8,18 +8,34 @@ class Card(Record, frozen=True, kw_only=True):
     """A card; ``card_id`` is its id."""
 
     card_id: str = ""
+    """Id of the card."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the card. Described for lists only."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     expiry_month: int | None = None
+    """Month in which the card expires, 1 to 12."""
     expiry_year: int | None = None
+    """Year in which the card expires, four digits."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     first_name: str | None = None
+    """First name of the person. Described for single records only."""
     last_name: str | None = None
+    """Last name of the person. Described for single records only."""
     street: str | None = None
+    """Street. Described for single records only."""
     city: str | None = None
+    """City. Described for single records only."""
     state: str | None = None
+    """State or province. Described for single records only."""
     zip: str | None = None
+    """Postal code. Described for single records only."""
     country: str | None = None
+    """Country. Described for single records only."""

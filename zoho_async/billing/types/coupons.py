@@ -15,65 +15,103 @@ class CouponPlan(Part, frozen=True, kw_only=True):
     """An item of ``plans`` of a coupon."""
 
     plan_code: str | None = None
+    """Code of the plan."""
     name: Any = None
+    """Name of the plan."""
 
 
 class CouponAddon(Part, frozen=True, kw_only=True):
     """An item of ``addons`` of a coupon."""
 
     addon_code: str | None = None
+    """Code of the add-on."""
     name: Any = None
+    """Name of the add-on."""
 
 
 class Coupon(Record, frozen=True, kw_only=True):
     """A coupon; ``coupon_code`` is its id."""
 
     coupon_code: str = ""
+    """Code of the coupon."""
     name: str | None = None
+    """Name of the coupon."""
     description: str | None = None
+    """Description of the coupon."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the coupon."""
     status: str | None = None
+    """Status of the coupon."""
     discount_by: str | None = None
+    """Whether the discount is a fixed amount or a percentage."""
     discount_value: Decimal | None = None
+    """Discount, as an amount or in percent."""
     product_id: str | None = None
+    """Id of the product."""
     max_redemption: int | None = None
+    """Number of times that the coupon can be used."""
     redemption_count: int | None = None
+    """Number of redemptions."""
     expiry_at: str | None = None
+    """Last day on which the coupon is valid."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     duration: int | None = None
+    """Number of billing cycles for which the coupon applies. Described for single records only."""
     apply_to_plans: str | None = None
+    """Plans that the coupon applies to. Described for single records only."""
     plans: list[CouponPlan] | None = None
+    """Plans of the coupon. Described for single records only."""
     apply_to_addons: str | None = None
+    """Add-ons that the coupon applies to. Described for single records only."""
     addons: list[CouponAddon] | None = None
+    """Add-ons of the coupon. Described for single records only."""
 
 
 class CouponPlanInput(Input, kw_only=True):
     """An item of ``plans`` of a coupon, to send."""
 
     plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
 
 
 class CouponAddonInput(Input, kw_only=True):
     """An item of ``addons`` of a coupon, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
 
 
 class CouponInput(Input, kw_only=True):
     """The fields of a coupon that can be sent."""
 
     coupon_code: str | UnsetType | None = UNSET
+    """Code of the coupon."""
     name: str | UnsetType | None = UNSET
+    """Name of the coupon."""
     description: str | UnsetType | None = UNSET
+    """Description of the coupon."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the coupon."""
     duration: int | UnsetType | None = UNSET
+    """Number of billing cycles for which the coupon applies."""
     discount_by: str | UnsetType | None = UNSET
+    """Whether the discount is a fixed amount or a percentage."""
     discount_value: Decimal | int | UnsetType | None = UNSET
+    """Discount, as an amount or in percent."""
     product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""
     max_redemption: int | UnsetType | None = UNSET
+    """Number of times that the coupon can be used."""
     expiry_at: str | UnsetType | None = UNSET
+    """Last day on which the coupon is valid."""
     apply_to_plans: str | UnsetType | None = UNSET
+    """Plans that the coupon applies to."""
     plans: Sequence[CouponPlanInput] | UnsetType | None = UNSET
+    """Plans of the coupon."""
     apply_to_addons: str | UnsetType | None = UNSET
+    """Add-ons that the coupon applies to."""
     addons: Sequence[CouponAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the coupon."""

@@ -56,140 +56,236 @@ class CreditNoteItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a credit note item."""
 
     label: str | None = None
+    """Label of the custom field."""
     value: str | None = None
+    """Value of the custom field."""
 
 
 class CreditNoteItem(Part, frozen=True, kw_only=True):
     """An item of ``creditnote_items`` of a credit note."""
 
     item_id: str | None = None
+    """Id of the item."""
     description: str | None = None
+    """Description of the item."""
     code: str | None = None
+    """Code of the item."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[CreditNoteItemCustomField] | None = None
+    """Custom fields of the item."""
     name: str | None = None
+    """Name of the item."""
     type_: int | None = msgspec.field(default=None, name="type")
+    """Type of the item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     price: Decimal | None = None
+    """Price per unit."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a credit note."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class CreditNote(Record, frozen=True, kw_only=True):
     """A credit note; ``creditnote_id`` is its id."""
 
     creditnote_id: str = ""
+    """Id of the credit note."""
     creditnote_number: str | None = None
+    """Number of the credit note."""
     date: dt.date | None = None
+    """Date of the credit note."""
     status: str | None = None
+    """Status of the credit note."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the credit note."""
     reference_number: str | None = None
+    """Reference number of the credit note."""
     email: str | None = None
+    """Email address."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     creditnote_items: list[CreditNoteItem] | None = None
+    """Credit note items of the credit note."""
     invoices: list[CreditNoteInvoice] | None = None
+    """Invoices of the credit note."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the credit note."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     template_id: str | None = None
+    """Id of the PDF template."""
     template_name: str | None = None
+    """Name of the PDF template."""
     notes: str | None = None
+    """Notes on the credit note."""
     terms: str | None = None
+    """Terms and conditions."""
 
 
 class CreditNoteInvoicesInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of credit note invoices."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
 
 
 class CreditNoteInvoices(Record, frozen=True, kw_only=True):
     """Credit note invoices."""
 
     invoices: list[CreditNoteInvoicesInvoice] | None = None
+    """Invoices of the invoices."""
 
 
 class CreditNoteItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a credit note item, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the custom field."""
 
 
 class CreditNoteItemInput(Input, kw_only=True):
     """An item of ``creditnote_items`` of a credit note, to send."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the item."""
     code: str | UnsetType | None = UNSET
+    """Code of the item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[CreditNoteItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
     price: Decimal | int | UnsetType | None = UNSET
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Price per unit."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
 
 
 class CreditNoteInput(Input, kw_only=True):
     """The fields of a credit note that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
+    """Contact persons who get the credit note."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the credit note."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     creditnote_items: Sequence[CreditNoteItemInput] | UnsetType | None = UNSET
+    """Credit note items of the credit note."""
     creditnote_number: str | UnsetType | None = UNSET
+    """Number of the credit note."""
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
+    """Whether the given number is used instead of the next one of the series."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the credit note."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the credit note."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the credit note."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     template_id: str | int | UnsetType | None = UNSET
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
-    cfdi_usage: CreditNoteCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    cfdi_reference_type: CreditNoteCfdiReferenceType | UnsetType | None = UNSET  # editions: mx
+    """Id of the PDF template."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
+    cfdi_usage: CreditNoteCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    cfdi_reference_type: CreditNoteCfdiReferenceType | UnsetType | None = UNSET
+    """Reason for the reference to another CFDI (Mexico). Values: ``return_of_merchandise``,
+    ``substitution_previous_cfdi``, ``transfer_of_goods``, ``invoice_generated_from_order``,
+    ``cfdi_for_advance``. Editions: Mexico.
+    """
 
 
 class CreditNoteEmailInput(Input, kw_only=True):
     """The fields of a credit note email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class CreditNoteToInvoicesInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of credit note to invoices, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Any | UnsetType = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class CreditNoteToInvoicesInput(Input, kw_only=True):
     """The fields of credit note to invoices that can be sent."""
 
     invoices: Sequence[CreditNoteToInvoicesInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the to invoices."""

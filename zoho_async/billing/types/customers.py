@@ -44,218 +44,407 @@ class CustomerBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of a customer."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     state_code: str | None = None
+    """Code of the state or province."""
     fax: str | None = None
+    """Fax number."""
 
 
 class CustomerShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of a customer."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     state_code: str | None = None
+    """Code of the state or province."""
     fax: str | None = None
+    """Fax number."""
 
 
 class CustomerDefaultTemplates(Part, frozen=True, kw_only=True):
     """The ``default_templates`` object of a customer."""
 
     invoice_template_id: str | None = None
+    """Id of the invoice template."""
     creditnote_template_id: str | None = None
+    """Id of the credit note template."""
 
 
 class CustomerDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a customer."""
 
     can_show_in_portal: bool | None = None
+    """Whether the document is shown in the portal."""
     file_name: Any = None
+    """Name of the file."""
     file_type: Any = None
+    """Type of the file, such as pdf."""
     file_size: Any = None
+    """Size of the file in bytes."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
     document_id: str | None = None
+    """Id of the document."""
     attachment_order: Any = None
+    """Position of the attachment, from 1."""
 
 
 class Customer(Record, frozen=True, kw_only=True):
     """A customer; ``customer_id`` is its id."""
 
     customer_id: str = ""
+    """Id of the customer."""
     display_name: str | None = None
+    """Name of the display."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     email: str | None = None
+    """Email address."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     company_name: str | None = None
+    """Name of the company."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     website: str | None = None
+    """Website."""
     department: str | None = None
+    """Department of the person."""
     designation: str | None = None
+    """Job title of the person."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     unused_credits: Decimal | None = None
+    """Unused credits of the customer."""
     outstanding: Decimal | None = None
+    """Amount still open."""
     is_gapps_customer: bool | None = None
+    """Whether the customer comes from Google Workspace. Described for lists only."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     created_time: Moment | None = None
+    """Time of creation."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_portal_enabled: bool | None = None
+    """Whether the customer portal is open for the contact. Described for single records only."""
     billing_address: CustomerBillingAddress | None = None
+    """Billing address. Described for single records only."""
     shipping_address: CustomerShippingAddress | None = None
+    """Shipping address. Described for single records only."""
     currency_id: str | None = None
+    """Id of the currency. Described for single records only."""
     ach_supported: bool | None = None
+    """Whether the contact can pay by ACH. Described for single records only."""
     twitter: str | None = None
+    """Account on X (Twitter)."""
     facebook: str | None = None
+    """Facebook account."""
     skype: str | None = None
+    """Skype account."""
     notes: str | None = None
+    """Notes on the customer. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India GST. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``consumer``, ``overseas``. Editions: India GST. Described for single
+    records only.
+    """
     tax_reg_no: str | None = None
+    """Tax registration number. Editions: Mexico. Described for single records only."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico. Described for single records only."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Values: ``home_country_mexico``,
+    ``border_region_mexico``, ``non_mexico``. Editions: Mexico. Described for single records
+    only.
+    """
     tax_regime: str | None = None
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico. Described for single records only.
+    """
     is_tds_registered: bool | None = None
+    """Whether the contact is registered for TDS (India). Editions: Mexico. Described for single
+    records only.
+    """
     place_of_contact: str | None = None
+    """State of the contact (India). Editions: India GST. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     status: str | None = None
+    """Status of the customer. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the customer. Described for single records only."""
     zcrm_account_id: str | None = None
+    """Id of the Zoho CRM account. Described for single records only."""
     zcrm_contact_id: str | None = None
+    """Id of the Zoho CRM contact. Described for single records only."""
     source: str | None = None
+    """Source of the customer. Described for single records only."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". Described for single records only."""
     is_linked_with_zohocrm: bool | None = None
+    """Whether the contact is linked to Zoho CRM. Described for single records only."""
     primary_contactperson_id: str | None = None
+    """Id of the primary contact person. Described for single records only."""
     can_add_card: bool | None = None
+    """Whether a card can be added. Described for single records only."""
     can_add_bank_account: bool | None = None
+    """Whether a bank account can be added. Described for single records only."""
     default_templates: CustomerDefaultTemplates | None = None
+    """Templates for the documents and emails of the customer. Described for single records only."""
     documents: list[CustomerDocument] | None = None
+    """Attached documents. Described for single records only."""
 
 
 class CustomerTransaction(Record, frozen=True, kw_only=True):
     """A customer transaction; ``transaction_id`` is its id."""
 
     transaction_id: str = ""
+    """Id of the transaction."""
     reference_id: str | None = None
+    """Id of the reference."""
     date: dt.date | None = None
+    """Date of the transaction."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the transaction."""
     status: str | None = None
+    """Status of the transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class ContactPerson(Record, frozen=True, kw_only=True):
     """A contact person; ``contactperson_id`` is its id."""
 
     contactperson_id: str = ""
+    """Id of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     email: str | None = None
+    """Email address."""
     mobile: str | None = None
+    """Mobile phone number."""
     phone: str | None = None
+    """Phone number."""
     fax: str | None = None
+    """Fax number. Described for single records only."""
     customer_id: str | None = None
+    """Id of the customer. Described for single records only."""
     created_time: Moment | None = None
+    """Time of creation. Described for single records only."""
     updated_time: Moment | None = None
+    """Time of the last change. Described for single records only."""
 
 
 class CustomerBillingAddressInput(Input, kw_only=True):
     """The ``billing_address`` object of a customer, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     state_code: str | UnsetType | None = UNSET
+    """Code of the state or province."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class CustomerShippingAddressInput(Input, kw_only=True):
     """The ``shipping_address`` object of a customer, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     state_code: str | UnsetType | None = UNSET
+    """Code of the state or province."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class CustomerDefaultTemplatesInput(Input, kw_only=True):
     """The ``default_templates`` object of a customer, to send."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice template."""
     creditnote_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note template."""
 
 
 class CustomerInput(Input, kw_only=True):
     """The fields of a customer that can be sent."""
 
     display_name: str | UnsetType | None = UNSET
+    """Name of the display."""
     salutation: str | UnsetType | None = UNSET
+    """Salutation of the person, such as Mr."""
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     company_name: str | UnsetType | None = UNSET
+    """Name of the company."""
     phone: str | UnsetType | None = UNSET
+    """Phone number."""
     mobile: str | UnsetType | None = UNSET
+    """Mobile phone number."""
     department: str | UnsetType | None = UNSET
+    """Department of the person."""
     designation: str | UnsetType | None = UNSET
+    """Job title of the person."""
     website: str | UnsetType | None = UNSET
+    """Website."""
     billing_address: CustomerBillingAddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: CustomerShippingAddressInput | UnsetType | None = UNSET
+    """Shipping address."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
     ach_supported: bool | UnsetType | None = UNSET
+    """Whether the contact can pay by ACH."""
     twitter: str | UnsetType | None = UNSET
+    """Account on X (Twitter)."""
     facebook: str | UnsetType | None = UNSET
+    """Facebook account."""
     skype: str | UnsetType | None = UNSET
+    """Skype account."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the customer."""
     is_portal_enabled: bool | UnsetType | None = UNSET
-    gst_no: str | UnsetType | None = UNSET  # editions: India GST
-    gst_treatment: CustomerGstTreatment | UnsetType | None = UNSET  # editions: India GST
-    place_of_contact: str | UnsetType | None = UNSET  # editions: India GST
-    # editions: VAT
+    """Whether the customer portal is open for the contact."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India GST."""
+    gst_treatment: CustomerGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``consumer``, ``overseas``. Editions: India GST.
+    """
+    place_of_contact: str | UnsetType | None = UNSET
+    """State of the contact (India). Editions: India GST."""
     vat_treatment: Literal["uk", "eu_vat_registered", "overseas"] | UnsetType | None = UNSET
-    tax_reg_no: str | UnsetType | None = UNSET  # editions: mx
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment: CustomerTaxTreatment | UnsetType | None = UNSET  # editions: mx
-    tax_regime: CustomerTaxRegime | UnsetType | None = UNSET  # editions: mx
-    is_tds_registered: bool | UnsetType | None = UNSET  # editions: mx
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: VAT
-    is_taxable: bool | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """How the contact is registered for VAT (United Kingdom). Values: ``uk``,
+    ``eu_vat_registered``, ``overseas``. Editions: VAT.
+    """
+    tax_reg_no: str | UnsetType | None = UNSET
+    """Tax registration number. Editions: Mexico."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment: CustomerTaxTreatment | UnsetType | None = UNSET
+    """How the contact is registered for tax. Values: ``home_country_mexico``,
+    ``border_region_mexico``, ``non_mexico``. Editions: Mexico.
+    """
+    tax_regime: CustomerTaxRegime | UnsetType | None = UNSET
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico.
+    """
+    is_tds_registered: bool | UnsetType | None = UNSET
+    """Whether the contact is registered for TDS (India). Editions: Mexico."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: VAT."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the customer is taxed. Editions: Sales Tax, GST."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_authority_id: str | int | UnsetType | None = UNSET
-    tax_authority_name: str | UnsetType | None = UNSET  # editions: Sales Tax
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax authority."""
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority. Editions: Sales Tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
     default_templates: CustomerDefaultTemplatesInput | UnsetType | None = UNSET
+    """Templates for the documents and emails of the customer."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the customer."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class ContactPersonInput(Input, kw_only=True):
     """The fields of a contact person that can be sent."""
 
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     mobile: str | UnsetType | None = UNSET
+    """Mobile phone number."""
     phone: str | UnsetType | None = UNSET
+    """Phone number."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
     created_time: dt.datetime | UnsetType | None = UNSET
+    """Time of creation."""
     updated_time: dt.datetime | UnsetType | None = UNSET
+    """Time of the last change."""

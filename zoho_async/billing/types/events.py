@@ -8,16 +8,25 @@ class EventWebhook(Part, frozen=True, kw_only=True):
     """An item of ``webhooks`` of an event."""
 
     webhook_id: str | None = None
+    """Id of the webhook."""
     url: str | None = None
+    """URL of the webhook."""
     status: str | None = None
+    """Status of the webhook."""
     last_updated_time: Moment | None = None
+    """Time of the last change."""
 
 
 class Event(Record, frozen=True, kw_only=True):
     """An event; ``event_id`` is its id."""
 
     event_id: str = ""
+    """Id of the event."""
     event_type: str | None = None
+    """Type of the event."""
     event_time: Moment | None = None
+    """Event time."""
     payload: str | None = None
+    """Data that was sent. Described for single records only."""
     webhooks: list[EventWebhook] | None = None
+    """Webhooks that were called. Described for single records only."""

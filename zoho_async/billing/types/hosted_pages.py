@@ -45,530 +45,864 @@ class HostedPageItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a hosted page."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class HostedPagePlan(Part, frozen=True, kw_only=True):
     """The ``plan`` object of a hosted page."""
 
     plan_code: str | None = None
+    """Code of the plan."""
     name: str | None = None
+    """Name of the plan."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[HostedPageItemCustomField] | None = None
+    """Custom fields of the item."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     setup_fee: Decimal | None = None
+    """One-time fee at the start."""
     description: str | None = None
+    """Description of the plan."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class HostedPageAddon(Part, frozen=True, kw_only=True):
     """An item of ``addons`` of a hosted page."""
 
     addon_code: str | None = None
+    """Code of the add-on."""
     name: Any = None
+    """Name of the add-on."""
     description: str | None = None
+    """Description of the add-on."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[HostedPageItemCustomField] | None = None
+    """Custom fields of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     discount: Any = None
+    """Discount: an amount, or a share with a percent sign."""
     total: Any = None
+    """Total, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class HostedPageCoupon(Part, frozen=True, kw_only=True):
     """An item of ``coupon`` of a hosted page."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     coupon_name: str | None = None
+    """Name of the coupon."""
 
 
 class HostedPageCard(Part, frozen=True, kw_only=True):
     """The ``card`` object of a hosted page."""
 
     card_id: str | None = None
+    """Id of the card."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     expiry_month: int | None = None
+    """Month in which the card expires, 1 to 12."""
     expiry_year: int | None = None
+    """Year in which the card expires, four digits."""
 
 
 class HostedPageBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of a hosted page."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     zip: str | None = None
+    """Postal code."""
     fax: str | None = None
+    """Fax number."""
 
 
 class HostedPageShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of a hosted page."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     zip: str | None = None
+    """Postal code."""
     fax: str | None = None
+    """Fax number."""
 
 
 class HostedPageCustomer(Part, frozen=True, kw_only=True):
     """The ``customer`` object of a hosted page."""
 
     customer_id: str | None = None
+    """Id of the customer."""
     display_name: str | None = None
+    """Name of the display."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     email: str | None = None
+    """Email address."""
     company_name: str | None = None
+    """Name of the company."""
     billing_address: HostedPageBillingAddress | None = None
+    """Billing address."""
     shipping_address: HostedPageShippingAddress | None = None
+    """Shipping address."""
     is_taxable: bool | None = None
+    """Whether the customer is taxed. Editions: Sales Tax, GST."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: Sales Tax."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
 
 
 class HostedPageContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contactpersons`` of a hosted page."""
 
     contactperson_id: str | None = None
+    """Id of the contact person."""
 
 
 class HostedPageNote(Part, frozen=True, kw_only=True):
     """An item of ``notes`` of a hosted page."""
 
     note_id: str | None = None
+    """Id of the note."""
     description: str | None = None
+    """Description of the note."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     commented_time: Moment | None = None
+    """Time of the comment."""
 
 
 class HostedPagePaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of a hosted page payment."""
 
     payment_gateway: str | None = None
+    """Payment gateway."""
 
 
 class HostedPageSubscription(Part, frozen=True, kw_only=True):
     """The ``subscription`` object of a hosted page."""
 
     subscription_id: str | None = None
+    """Id of the subscription."""
     name: str | None = None
+    """Name of the subscription."""
     status: str | None = None
+    """Status of the subscription."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     created_at: str | None = None
+    """Date of creation."""
     current_term_starts_at: str | None = None
+    """First day of the current term."""
     current_term_ends_at: str | None = None
+    """Last day of the current term."""
     next_billing_at: str | None = None
+    """Date of the next billing."""
     expires_at: str | None = None
+    """Date of expiry."""
     interval: int | None = None
+    """Number of interval units per billing cycle."""
     interval_unit: str | None = None
+    """Unit of the billing interval."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     reference_id: str | None = None
+    """Id of the reference."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson."""
     child_invoice_id: str | None = None
+    """Id of the child invoice."""
     pricebook_id: str | None = None
+    """Id of the price list."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     end_of_term: bool | None = None
+    """Whether the change takes effect at the end of the term."""
     product_id: str | None = None
+    """Id of the product."""
     product_name: str | None = None
+    """Name of the product."""
     plan: HostedPagePlan | None = None
+    """Plan of the subscription."""
     addons: list[HostedPageAddon] | None = None
+    """Add-ons of the subscription."""
     taxes: list[str] | None = None
+    """Taxes of the subscription."""
     coupon: HostedPageCoupon | None = None
+    """Coupon of the subscription."""
     card: HostedPageCard | None = None
+    """Card of the subscription."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
     can_add_bank_account: bool | None = None
+    """Whether a bank account can be added."""
     customer: HostedPageCustomer | None = None
+    """Customer of the subscription."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the subscription."""
     contactpersons: list[HostedPageContactPerson] | None = None
+    """Contact persons of the subscription."""
     notes: list[HostedPageNote] | None = None
+    """Notes on the subscription."""
     payment_gateways: list[HostedPagePaymentGateway] | None = None
+    """Payment gateways that the customer can use."""
 
 
 class HostedPageInvoiceItem(Part, frozen=True, kw_only=True):
     """An item of ``invoice_items`` of a hosted page invoice."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the item."""
     description: Any = None
+    """Description of the item."""
     code: str | None = None
+    """Code of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
 
 
 class HostedPageCredit(Part, frozen=True, kw_only=True):
     """An item of ``credits`` of a hosted page."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnotes_number: str | None = None
+    """Number of the credit note."""
     credited_date: dt.date | None = None
+    """Date of the credit."""
     credited_amount: Decimal | None = None
+    """Amount credited."""
 
 
 class HostedPagePayment(Part, frozen=True, kw_only=True):
     """An item of ``payments`` of a hosted page."""
 
     payment_id: str | None = None
+    """Id of the payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     invoice_payment_id: str | None = None
+    """Id of the invoice payment."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     description: str | None = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
 
 
 class HostedPageComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a hosted page."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     description: Any = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: Any = None
+    """Date of the comment."""
     time: Moment | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: Any = None
+    """Type of the transaction."""
 
 
 class HostedPageInvoice(Part, frozen=True, kw_only=True):
     """The ``invoice`` object of a hosted page."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     number: str | None = None
+    """Number of the invoice."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_date: dt.date | None = None
+    """Invoice date."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     payment_expected_date: str | None = None
+    """Date on which payment is expected."""
     ach_payment_initiated: bool | None = None
+    """Whether an ACH payment was started."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     invoice_items: list[HostedPageInvoiceItem] | None = None
+    """Invoice items of the invoice."""
     coupon: list[HostedPageCoupon] | None = None
+    """Coupon of the invoice."""
     credits: list[HostedPageCredit] | None = None
+    """Credits of the invoice."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     credits_applied: Decimal | None = None
+    """Credits applied, in the document's currency."""
     write_off_amount: Decimal | None = None
+    """Amount written off."""
     payments: list[HostedPagePayment] | None = None
+    """Payments of the invoice."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson."""
     invoice_url: str | None = None
+    """URL at which the customer sees the invoice."""
     billing_address: HostedPageBillingAddress | None = None
+    """Billing address."""
     shipping_address: HostedPageShippingAddress | None = None
+    """Shipping address."""
     comments: list[HostedPageComment] | None = None
+    """Comments on the invoice."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the invoice."""
 
 
 class HostedPageData(Part, frozen=True, kw_only=True):
     """The ``data`` object of a hosted page."""
 
     subscription: HostedPageSubscription | None = None
+    """Subscription of the data."""
     invoice: HostedPageInvoice | None = None
+    """Invoice of the data."""
 
 
 class HostedPageGetResult(Record, frozen=True, kw_only=True):
     """A hosted page get result."""
 
     hostedpage_id: str | None = None
+    """Id of the hostedpage."""
     status: str | None = None
+    """Status of the get result."""
     url: str | None = None
+    """URL of the get result."""
     action: str | None = None
+    """Action that was taken."""
     expiring_time: Moment | None = None
+    """Expiring time."""
     created_time: Moment | None = None
+    """Time of creation."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the get result."""
     data: HostedPageData | None = None
+    """Data of the get result."""
 
 
 class HostedPage(Record, frozen=True, kw_only=True):
     """A hosted page; ``hostedpage_id`` is its id."""
 
     hostedpage_id: str = ""
+    """Id of the hostedpage."""
     status: str | None = None
+    """Status of the hosted page."""
     url: str | None = None
+    """URL of the hosted page."""
     action: str | None = None
+    """Action that was taken."""
     expiring_time: Moment | None = None
+    """Expiring time."""
     created_time: Moment | None = None
+    """Time of creation."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the hosted page."""
 
 
 class HostedPageSubscriptionBillingAddressInput(Input, kw_only=True):
     """The ``billing_address`` object of a hosted page subscription, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class HostedPageSubscriptionShippingAddressInput(Input, kw_only=True):
     """The ``shipping_address`` object of a hosted page subscription, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class HostedPageSubscriptionDefaultTemplatesInput(Input, kw_only=True):
     """The ``default_templates`` object of a hosted page subscription, to send."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice template."""
     creditnote_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note template."""
 
 
 class HostedPageSubscriptionCustomerInput(Input, kw_only=True):
     """The ``customer`` object of a hosted page subscription, to send."""
 
     display_name: str | UnsetType | None = UNSET
+    """Name of the display."""
     salutation: str | UnsetType | None = UNSET
+    """Salutation of the person, such as Mr."""
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     company_name: str | UnsetType | None = UNSET
+    """Name of the company."""
     billing_address: HostedPageSubscriptionBillingAddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: HostedPageSubscriptionShippingAddressInput | UnsetType | None = UNSET
+    """Shipping address."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     currency_code: str | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: VAT
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: VAT
-    country_code: str | UnsetType | None = UNSET  # editions: VAT
-    is_taxable: bool | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Code of the currency (ISO 4217), such as USD."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: VAT."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: VAT."""
+    country_code: str | UnsetType | None = UNSET
+    """Two-letter code of the country. Editions: VAT."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the customer is taxed. Editions: Sales Tax, GST."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax
-    tax_authority_name: str | UnsetType | None = UNSET  # editions: Sales Tax
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: Sales Tax."""
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority. Editions: Sales Tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
     default_templates: HostedPageSubscriptionDefaultTemplatesInput | UnsetType | None = UNSET
-    place_of_contact: str | UnsetType | None = UNSET  # editions: India GST
-    gst_no: str | UnsetType | None = UNSET  # editions: India GST
-    # editions: India GST
+    """Templates for the documents and emails of the customer."""
+    place_of_contact: str | UnsetType | None = UNSET
+    """State of the contact (India). Editions: India GST."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India GST."""
     gst_treatment: HostedPageSubscriptionCustomerGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``consumer``, ``overseas``. Editions: India GST.
+    """
 
 
 class HostedPageSubscriptionContactPersonInput(Input, kw_only=True):
     """An item of ``contactpersons`` of a hosted page subscription, to send."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class HostedPageSubscriptionItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a hosted page subscription, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class HostedPageSubscriptionPlanInput(Input, kw_only=True):
     """The ``plan`` object of a hosted page subscription, to send."""
 
     plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
     plan_description: str | UnsetType | None = UNSET
+    """Description of the plan."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     setup_fee: Decimal | int | UnsetType | None = UNSET
+    """One-time fee at the start."""
     setup_fee_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the setup fee tax."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[HostedPageSubscriptionItemCustomFieldInput] | UnsetType | None = (
         UNSET
     )
+    """Custom fields of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    setup_fee_tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    setup_fee_tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
+    setup_fee_tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the setup fee tax exemption. Editions: Sales Tax, GST."""
+    setup_fee_tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the setup fee tax exemption. Editions: Sales Tax, GST."""
     exclude_trial: bool | UnsetType | None = UNSET
+    """Whether to leave out the trial."""
     exclude_setup_fee: bool | UnsetType | None = UNSET
+    """Whether to leave out the setup fee."""
     billing_cycles: int | UnsetType | None = UNSET
+    """Number of billing cycles; -1 for no end."""
     trial_days: int | UnsetType | None = UNSET
+    """Length of the trial in days."""
 
 
 class HostedPageSubscriptionAddonInput(Input, kw_only=True):
     """An item of ``addons`` of a hosted page subscription, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     addon_description: str | UnsetType | None = UNSET
+    """Description of the add-on."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     quantity: Any | UnsetType = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[HostedPageSubscriptionItemCustomFieldInput] | UnsetType | None = (
         UNSET
     )
+    """Custom fields of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
 
 
 class HostedPageSubscriptionPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of a hosted page subscription, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
 
 
 class HostedPageSubscriptionInput(Input, kw_only=True):
     """The fields of a hosted page subscription that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     customer: HostedPageSubscriptionCustomerInput | UnsetType | None = UNSET
+    """Customer of the hosted page subscription."""
     contactpersons: Sequence[HostedPageSubscriptionContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons of the hosted page subscription."""
     plan: HostedPageSubscriptionPlanInput | UnsetType | None = UNSET
+    """Plan of the hosted page subscription."""
     addons: Sequence[HostedPageSubscriptionAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the hosted page subscription."""
     reference_id: str | UnsetType | None = UNSET
+    """Id of the reference."""
     starts_at: str | UnsetType | None = UNSET
+    """First day."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the hosted page subscription."""
     coupon_code: str | UnsetType | None = UNSET
+    """Code of the coupon."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     can_charge_setup_fee_immediately: bool | UnsetType | None = UNSET
+    """Whether the setup fee is charged at once."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: India GST
-    # editions: India GST
+    """Units of base currency for one unit of the document's currency."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India GST."""
     gst_treatment: HostedPageSubscriptionCustomerGstTreatment | UnsetType | None = UNSET
-    gst_no: str | UnsetType | None = UNSET  # editions: India GST
-    cfdi_usage: HostedPageSubscriptionCfdiUsage | UnsetType | None = UNSET  # editions: mx
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``consumer``, ``overseas``. Editions: India GST.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India GST."""
+    cfdi_usage: HostedPageSubscriptionCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
     payment_gateways: Sequence[HostedPageSubscriptionPaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
     billing_address_id: str | int | UnsetType | None = UNSET
+    """Id of the billing address."""
     shipping_address_id: str | int | UnsetType | None = UNSET
+    """Id of the shipping address."""
     branch_id: str | int | UnsetType | None = UNSET
+    """Id of the branch."""
     subscription_id: str | int | UnsetType | None = UNSET
+    """Id of the subscription."""
 
 
 class HostedPageCardForSubscriptionPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways``, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
 
 
 class HostedPageCardForSubscriptionInput(Input, kw_only=True):
     """The fields of a hosted page card for subscription that can be sent."""
 
     subscription_id: str | int | UnsetType | None = UNSET
+    """Id of the subscription."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""
     payment_gateways: (
         Sequence[HostedPageCardForSubscriptionPaymentGatewayInput] | UnsetType | None
     ) = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields``, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
     """An item of ``addons``, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: (
         Sequence[HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput] | UnsetType | None
     ) = UNSET
+    """Custom fields of the item."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    product_type: str | UnsetType | None = UNSET  # editions: VAT
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: VAT."""
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways``, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
 
 
 class HostedPageBuyOneTimeAddonForSubscriptionInput(Input, kw_only=True):
     """The fields of a hosted page buy one time addon for subscription that can be sent."""
 
     subscription_id: str | int | UnsetType | None = UNSET
+    """Id of the subscription."""
     addons: Sequence[HostedPageBuyOneTimeAddonForSubscriptionAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the hosted page buy one time add-on for subscription."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""
     coupon_code: Any | UnsetType = UNSET
-    cfdi_usage: HostedPageSubscriptionCfdiUsage | UnsetType | None = UNSET  # editions: mx
+    """Code of the coupon."""
+    cfdi_usage: HostedPageSubscriptionCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     payment_gateways: (
         Sequence[HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput] | UnsetType | None
     ) = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways``, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
 
 
 class HostedPageAssociatePaymentMethodForCustomerInput(Input, kw_only=True):
     """The fields of a hosted page associate payment method for customer that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""
     payment_gateways: (
         Sequence[HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput] | UnsetType | None
     ) = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class HostedPageRecordInvoicePaymentPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways``, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
 
 
 class HostedPageRecordInvoicePaymentInput(Input, kw_only=True):
     """The fields of a hosted page record invoice payment that can be sent."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""
     hostedpage_settings_id: str | int | UnsetType | None = UNSET
+    """Id of the hostedpage settings."""
     payment_gateways: (
         Sequence[HostedPageRecordInvoicePaymentPaymentGatewayInput] | UnsetType | None
     ) = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class HostedPageCustomerPaymentDetailsInput(Input, kw_only=True):
     """The fields of hosted page customer payment details that can be sent."""
 
-    card_id: str | int | UnsetType | None = UNSET  # editions: for card change
-    account_id: str | int | UnsetType | None = UNSET  # editions: for ACH change
-    paypal_id: str | int | UnsetType | None = UNSET  # editions: for paypal change
+    card_id: str | int | UnsetType | None = UNSET
+    """Id of the card. Editions: for card change."""
+    account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts. Editions: for ACH change."""
+    paypal_id: str | int | UnsetType | None = UNSET
+    """Id of the paypal. Editions: for paypal change."""

@@ -47,473 +47,806 @@ class InvoiceContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons`` of an invoice."""
 
     contactperson_id: str | None = None
+    """Id of the contact person."""
 
 
 class InvoiceItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of an invoice item."""
 
     label: str | None = None
+    """Label of the custom field."""
     value: str | None = None
+    """Value of the custom field."""
 
 
 class InvoiceItem(Part, frozen=True, kw_only=True):
     """An item of ``invoice_items`` of an invoice."""
 
     item_id: str | None = None
+    """Id of the item."""
     product_id: str | None = None
+    """Id of the product."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
     time_entry_ids: list[str] | None = None
+    """Ids of the time entries."""
     item_type: str | None = None
+    """Kind of item: for sales, purchases, both, or inventory."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: VAT, India GST."""
     expense_id: str | None = None
+    """Id of the expense."""
     name: str | None = None
+    """Name of the item."""
     description: str | None = None
+    """Description of the item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     price: Decimal | None = None
+    """Price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg. At most 100 characters."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     expense_receipt_name: str | None = None
+    """Name of the expense receipt."""
     code: str | None = None
+    """Code of the item."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[InvoiceItemCustomField] | None = None
+    """Custom fields of the item."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of an invoice payment."""
 
     configured: bool | None = None
+    """Whether the payment gateway is active for the gateway."""
     additional_field1: str | None = None
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: str | None = None
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
     """The ``payment_options`` object of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
+    """Payment gateways that the customer can use."""
 
 
 class InvoiceBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of an invoice."""
 
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class InvoiceShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of an invoice."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class InvoiceCoupon(Part, frozen=True, kw_only=True):
     """An item of ``coupons`` of an invoice."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     coupon_name: str | None = None
+    """Name of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
 
 
 class InvoiceCredit(Part, frozen=True, kw_only=True):
     """An item of ``credits`` of an invoice."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnotes_number: str | None = None
+    """Number of the credit note."""
     credited_date: dt.date | None = None
+    """Date of the credit."""
     credited_amount: Decimal | None = None
+    """Amount credited."""
 
 
 class InvoiceAutotransaction(Part, frozen=True, kw_only=True):
     """The ``autotransaction`` object of an invoice."""
 
     autotransaction_id: str | None = None
+    """Id of the automatic transaction."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     gateway_error_message: str | None = None
+    """Gateway error message of the automatic transaction."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
 
 
 class InvoicePaymentInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of an invoice payment."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     date: Any = None
+    """Date of the invoice."""
     invoice_amount: Decimal | None = None
+    """Amount of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     balance_amount: Decimal | None = None
+    """Amount still open."""
 
 
 class InvoicePayment(Record, frozen=True, kw_only=True):
     """An invoice payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     invoice_payment_id: str | None = None
+    """Id of the invoice payment."""
     amount_refunded: Decimal | None = None
+    """Amount refunded."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     description: str | None = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     autotransaction: InvoiceAutotransaction | None = None
+    """Automatic transaction of the payment."""
     status: str | None = None
+    """Status of the payment."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     amount_due: Decimal | None = None
+    """Amount due."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     invoices: list[InvoicePaymentInvoice] | None = None
+    """Invoices of the payment."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the payment."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
 
 
 class InvoiceComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of an invoice."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     description: Any = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: Any = None
+    """Date of the comment."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: Any = None
+    """Type of the transaction."""
 
 
 class InvoiceDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of an invoice."""
 
     file_name: Any = None
+    """Name of the file."""
     file_type: Any = None
+    """Type of the file, such as pdf."""
     file_size: Any = None
+    """Size of the file in bytes."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
     document_id: str | None = None
+    """Id of the document."""
     attachment_order: Any = None
+    """Position of the attachment, from 1."""
 
 
 class Invoice(Record, frozen=True, kw_only=True):
     """An invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     number: str | None = None
+    """Number of the invoice."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_date: dt.date | None = None
+    """Invoice date."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     ach_payment_initiated: bool | None = None
+    """Whether an ACH payment was started. Described for single records only."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India."""
     gst_no: str | None = None
+    """GST number (India). Editions: India."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Mexico."""
     cfdi_usage: str | None = None
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     vat_reg_no: str | None = None
+    """VAT registration number."""
     date: dt.date | None = None
+    """Date of the invoice."""
     payment_terms: int | None = None
+    """Days from the date until payment is due. At most 100 characters."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". At most 100 characters."""
     payment_expected_date: str | None = None
+    """Date on which payment is expected. Described for single records only."""
     last_payment_date: dt.date | None = None
+    """Date of the last payment."""
     reference_number: str | None = None
+    """Reference number of the invoice."""
     contact_persons: list[InvoiceContactPerson] | None = None
+    """Contact persons who get the invoice."""
     currency_id: str | None = None
+    """Id of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax."""
     is_viewed_by_client: bool | None = None
+    """Whether the customer viewed the invoice."""
     client_viewed_time: str | None = None
+    """Time at which the customer viewed the invoice."""
     invoice_items: list[InvoiceItem] | None = None
+    """Invoice items of the invoice. Described for single records only."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. At most 100 characters."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | None = None
+    """Reason for the adjustment."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the invoice."""
     payment_reminder_enabled: bool | None = None
+    """Whether payment reminders are sent."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency. Described for single records only."""
     credits_applied: Decimal | None = None
+    """Credits applied, in the document's currency. Described for single records only."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency."""
     write_off_amount: Decimal | None = None
+    """Amount written off. Described for single records only."""
     allow_partial_payments: bool | None = None
+    """Whether customers can pay the invoice in parts."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     payment_options: InvoicePaymentOptions | None = None
+    """Ways in which the customer can pay online."""
     is_emailed: bool | None = None
+    """Whether the invoice was sent by email."""
     reminders_sent: int | None = None
+    """Number of reminders sent."""
     last_reminder_sent_date: dt.date | None = None
+    """Date of the last reminder."""
     billing_address: InvoiceBillingAddress | None = None
+    """Billing address. Described for single records only."""
     shipping_address: InvoiceShippingAddress | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the invoice."""
     terms: str | None = None
+    """Terms and conditions."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the invoice. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template."""
     template_name: str | None = None
+    """Name of the PDF template."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
     salesperson_id: str | None = None
+    """Id of the salesperson. Described for single records only."""
     salesperson_name: str | None = None
+    """Name of the salesperson. Described for single records only."""
     invoice_url: str | None = None
+    """URL at which the customer sees the invoice. Described for single records only."""
     transaction_type: str | None = None
+    """Type of the transaction. Described for single records only."""
     coupons: list[InvoiceCoupon] | None = None
+    """Coupons of the invoice. Described for single records only."""
     credits: list[InvoiceCredit] | None = None
+    """Credits of the invoice. Described for single records only."""
     payments: list[InvoicePayment] | None = None
+    """Payments of the invoice. Described for single records only."""
     comments: list[InvoiceComment] | None = None
+    """Comments on the invoice. Described for single records only."""
     documents: list[InvoiceDocument] | None = None
+    """Attached documents. Described for single records only."""
 
 
 class InvoiceAddressBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of an invoice address."""
 
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class InvoiceAddressShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of an invoice address."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class InvoiceAddress(Record, frozen=True, kw_only=True):
     """An invoice address."""
 
     billing_address: InvoiceAddressBillingAddress | None = None
+    """Billing address."""
     shipping_address: InvoiceAddressShippingAddress | None = None
+    """Shipping address."""
 
 
 class InvoiceCustomFields(Record, frozen=True, kw_only=True):
     """Invoice custom fields."""
 
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the custom fields."""
 
 
 class InvoiceApplyCreditNote(Part, frozen=True, kw_only=True):
     """An item of ``apply_creditnotes`` of an invoice."""
 
     creditnotes_invoice_id: str | None = None
+    """Id of the credit notes invoice."""
     creditnote_id: str | None = None
+    """Id of the credit note."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     date: dt.date | None = None
+    """Date of the apply credit note."""
     date_formatted: str | None = None
+    """``date`` as text, in the organization's format."""
 
 
 class InvoiceApplyCreditNotes(Record, frozen=True, kw_only=True):
     """Invoice apply credit notes."""
 
     apply_creditnotes: list[InvoiceApplyCreditNote] | None = None
+    """Credit notes to apply."""
 
 
 class InvoiceContactPersonInput(Input, kw_only=True):
     """An item of ``contact_persons`` of an invoice, to send."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class InvoiceItemInput(Input, kw_only=True):
     """An item of ``invoice_items`` of an invoice, to send."""
 
     product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     time_entry_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the time entries."""
     expense_id: str | int | UnsetType | None = UNSET
+    """Id of the expense."""
     name: str | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: VAT, India GST
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: India GST
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Name of the item."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: VAT, India GST."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     description: str | UnsetType | None = UNSET
+    """Description of the item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     quantity: Decimal | int | UnsetType | None = UNSET
-    unit: str | UnsetType | None = UNSET  # at most 100 characters
-    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
+    """Quantity, in units of the item."""
+    unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg. At most 100 characters."""
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the reason for tax exemption."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of an invoice, to send."""
 
     configured: bool | UnsetType | None = UNSET
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: InvoicePaymentGatewayGatewayName | UnsetType | None = UNSET
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
     """The ``payment_options`` object of an invoice, to send."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class InvoiceInput(Input, kw_only=True):
     """The fields of an invoice that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     contact_persons: Sequence[InvoiceContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons who get the invoice."""
     invoice_number: str | UnsetType | None = UNSET
+    """Number of the invoice."""
     reference_number: str | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    gst_treatment: InvoiceGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
-    cfdi_usage: InvoiceCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Reference number of the invoice."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    gst_treatment: InvoiceGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
+    cfdi_usage: InvoiceCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     date: dt.date | UnsetType | None = UNSET
-    payment_terms: int | UnsetType | None = UNSET  # at most 100 characters
-    payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
+    """Date of the invoice."""
+    payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due. At most 100 characters."""
+    payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15". At most 100 characters."""
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
+    """Date on which payment is due."""
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     invoiced_estimate_id: str | int | UnsetType | None = UNSET
+    """Id of the invoiced estimate."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the invoice."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     invoice_items: Sequence[InvoiceItemInput] | UnsetType | None = UNSET
+    """Invoice items of the invoice."""
     payment_options: InvoicePaymentOptionsInput | UnsetType | None = UNSET
+    """Ways in which the customer can pay online."""
     allow_partial_payments: bool | UnsetType | None = UNSET
+    """Whether customers can pay the invoice in parts."""
     custom_body: str | UnsetType | None = UNSET
+    """Text of the email, instead of the template's."""
     custom_subject: str | UnsetType | None = UNSET
+    """Subject of the email, instead of the template's."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the invoice."""
     terms: str | UnsetType | None = UNSET
-    shipping_charge: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    """Terms and conditions."""
+    shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency. At most 100 characters."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     reason: str | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us, ca
+    """Reason for the invoice."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA, Canada."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the reason for tax exemption."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_tax_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
     avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
 
 
 class InvoiceEmailInput(Input, kw_only=True):
     """The fields of an invoice email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class InvoiceCollectChargeInput(Input, kw_only=True):
     """The fields of an invoice collect charge that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     card_id: str | int | UnsetType | None = UNSET
+    """Id of the card."""
 
 
 class InvoiceWriteOffInput(Input, kw_only=True):
     """The fields of an invoice write off that can be sent."""
 
     reason: bool | UnsetType | None = UNSET
+    """Reason for the write off."""
 
 
 class InvoiceAddressBillingAddressInput(Input, kw_only=True):
     """The ``billing_address`` object of an invoice address, to send."""
 
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class InvoiceAddressShippingAddressInput(Input, kw_only=True):
     """The ``shipping_address`` object of an invoice address, to send."""
 
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class InvoiceAddressInput(Input, kw_only=True):
     """The fields of an invoice address that can be sent."""
 
     billing_address: InvoiceAddressBillingAddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: InvoiceAddressShippingAddressInput | UnsetType | None = UNSET
+    """Shipping address."""
 
 
 class InvoiceCustomFieldsInput(Input, kw_only=True):
     """The fields of invoice custom fields that can be sent."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the custom fields."""
 
 
 class InvoiceMultipleCreditsApplyCreditNoteInput(Input, kw_only=True):
     """An item of ``apply_creditnotes`` of invoice multiple credits, to send."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note."""
     amount_applied: Any | UnsetType = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class InvoiceMultipleCreditsInput(Input, kw_only=True):
@@ -522,22 +855,32 @@ class InvoiceMultipleCreditsInput(Input, kw_only=True):
     apply_creditnotes: Sequence[InvoiceMultipleCreditsApplyCreditNoteInput] | UnsetType | None = (
         UNSET
     )
+    """Credit notes to apply."""
 
 
 class InvoiceItemsToPendingInvoiceItemInput(Input, kw_only=True):
     """An item of ``invoice_items`` of an invoice items to pending, to send."""
 
     code: Any | UnsetType = UNSET
+    """Code of the invoice item."""
     product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""
     name: Any | UnsetType = UNSET
+    """Name of the invoice item."""
     description: Any | UnsetType = UNSET
+    """Description of the invoice item."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption."""
 
 
 class InvoiceItemsToPendingInput(Input, kw_only=True):
     """The fields of an invoice items to pending that can be sent."""
 
     invoice_items: Sequence[InvoiceItemsToPendingInvoiceItemInput] | UnsetType | None = UNSET
+    """Invoice items of the items to pending."""

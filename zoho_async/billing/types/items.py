@@ -14,51 +14,87 @@ class ItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of an item."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class Item(Record, frozen=True, kw_only=True):
     """An item; ``item_id`` is its id."""
 
     item_id: str = ""
+    """Id of the item."""
     name: str | None = None
+    """Name of the item."""
     status: str | None = None
+    """Status of the item."""
     description: str | None = None
+    """Description of the item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the item."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India. Described for single
+    records only.
+    """
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico. Described for single records only."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico. Described for single records only."""
     item_tax_preferences: list[ItemTaxPreference] | None = None
+    """Taxes of the item by region. Described for single records only."""
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of an item, to send."""
 
     tax_id: str | int | UnsetType | None = UNSET
-    tax_specification: str | UnsetType | None = UNSET  # editions: in
+    """Id of the tax."""
+    tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class ItemInput(Input, kw_only=True):
     """The fields of an item that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     description: str | UnsetType | None = UNSET
+    """Description of the item."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     product_type: str | UnsetType | None = UNSET
-    is_taxable: bool | UnsetType | None = UNSET  # editions: us, ca, in
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: us, ca, in
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the item is taxed. Editions: USA, Canada, India."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: USA, Canada, India."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_tax_preferences: Sequence[ItemTaxPreferenceInput] | UnsetType | None = UNSET
+    """Taxes of the item by region."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""

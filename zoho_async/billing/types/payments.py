@@ -16,67 +16,112 @@ class PaymentAutotransaction(Part, frozen=True, kw_only=True):
     """The ``autotransaction`` object of a payment."""
 
     autotransaction_id: str | None = None
+    """Id of the automatic transaction."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     gateway_error_message: str | None = None
+    """Gateway error message of the automatic transaction."""
     card_id: str | None = None
+    """Id of the card."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     expiry_month: int | None = None
+    """Month in which the card expires, 1 to 12."""
     expiry_year: int | None = None
+    """Year in which the card expires, four digits."""
 
 
 class PaymentInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a payment."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     date: Any = None
+    """Date of the invoice."""
     invoice_amount: Decimal | None = None
+    """Amount of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     balance_amount: Decimal | None = None
+    """Amount still open."""
 
 
 class Payment(Record, frozen=True, kw_only=True):
     """A payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     amount_refunded: Decimal | None = None
+    """Amount refunded."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency."""
     date: dt.date | None = None
+    """Date of the payment."""
     status: str | None = None
+    """Status of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     description: str | None = None
+    """Description of the payment."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     autotransaction: PaymentAutotransaction | None = None
+    """Automatic transaction of the payment."""
     invoices: list[PaymentInvoice] | None = None
+    """Invoices of the payment."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the payment."""
 
 
 class PaymentInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of a payment, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class PaymentInput(Input, kw_only=True):
     """The fields of a payment that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the payment."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the payment."""
     description: str | UnsetType | None = UNSET
+    """Description of the payment."""
     invoices: Sequence[PaymentInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     bank_charges: Decimal | int | UnsetType | None = UNSET
+    """Charges of the bank, in the document's currency."""
     tax_account_id: str | int | UnsetType | None = UNSET
+    """Id of the tax account."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the payment."""

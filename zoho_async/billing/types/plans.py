@@ -15,108 +15,182 @@ class PlanItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of a plan."""
 
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India)."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class PlanPriceBracket(Part, frozen=True, kw_only=True):
     """An item of ``price_brackets`` of a plan."""
 
     start_quantity: Decimal | None = None
+    """First quantity of the bracket."""
     end_quantity: Decimal | None = None
+    """Last quantity of the bracket."""
     price: Decimal | None = None
+    """Price per unit."""
 
 
 class PlanAddon(Part, frozen=True, kw_only=True):
     """An item of ``addons`` of a plan."""
 
     addon_code: str | None = None
+    """Code of the add-on."""
     name: str | None = None
+    """Name of the add-on."""
     status: str | None = None
+    """Status of the add-on."""
     pricing_scheme: str | None = None
+    """How the price depends on the quantity."""
     unit_name: str | None = None
+    """Name of the unit."""
     price_brackets: list[PlanPriceBracket] | None = None
+    """Prices by quantity."""
 
 
 class Plan(Record, frozen=True, kw_only=True):
     """A plan; ``plan_code`` is its id."""
 
     plan_code: str = ""
+    """Code of the plan."""
     name: str | None = None
+    """Name of the plan."""
     recurring_price: Decimal | None = None
+    """Price per billing cycle."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     interval: int | None = None
+    """Number of interval units per billing cycle."""
     interval_unit: str | None = None
+    """Unit of the billing interval."""
     billing_cycles: int | None = None
+    """Number of billing cycles; -1 for no end."""
     trial_period: int | None = None
+    """Length of the trial in days."""
     setup_fee: Decimal | None = None
+    """One-time fee at the start."""
     setup_fee_account_id: str | None = None
+    """Id of the setup fee account."""
     setup_fee_account_name: str | None = None
+    """Name of the setup fee account."""
     product_id: str | None = None
+    """Id of the product."""
     tax_id: str | None = None
+    """Id of the tax."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: VAT, India GST."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_tax_preferences: list[PlanItemTaxPreference] | None = None
+    """Taxes of the item by region. Editions: India GST."""
     description: str | None = None
+    """Description of the plan."""
     store_markup_description: str | None = None
+    """Description of the item in the store, as HTML."""
     status: str | None = None
+    """Status of the plan."""
     addons: list[PlanAddon] | None = None
+    """Add-ons of the plan. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts. Described for single records only."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the plan. Described for single records only."""
     url: str | None = None
+    """URL of the plan. Described for single records only."""
     can_charge_setup_fee_immediately: bool | None = None
+    """Whether the setup fee is charged at once."""
 
 
 class PlanItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of a plan, to send."""
 
     tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India)."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
 
 
 class PlanAddonInput(Input, kw_only=True):
     """An item of ``addons`` of a plan, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     name: Any | UnsetType = UNSET
+    """Name of the add-on."""
 
 
 class PlanInput(Input, kw_only=True):
     """The fields of a plan that can be sent."""
 
     plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
     name: str | UnsetType | None = UNSET
+    """Name of the plan."""
     recurring_price: Decimal | int | UnsetType | None = UNSET
+    """Price per billing cycle."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     interval: int | UnsetType | None = UNSET
+    """Number of interval units per billing cycle."""
     interval_unit: str | UnsetType | None = UNSET
+    """Unit of the billing interval."""
     billing_cycles: int | UnsetType | None = UNSET
+    """Number of billing cycles; -1 for no end."""
     trial_period: int | UnsetType | None = UNSET
+    """Length of the trial in days."""
     setup_fee: Decimal | int | UnsetType | None = UNSET
+    """One-time fee at the start."""
     setup_fee_account_id: str | int | UnsetType | None = UNSET
+    """Id of the setup fee account."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the plan."""
     product_id: str | int | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: VAT, India GST
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: India GST
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
-    # editions: India GST
+    """Id of the product."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: VAT, India GST."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_tax_preferences: Sequence[PlanItemTaxPreferenceInput] | UnsetType | None = UNSET
+    """Taxes of the item by region. Editions: India GST."""
     tax_id: str | int | UnsetType | None = UNSET
-    is_taxable: bool | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the plan is taxed. Editions: Sales Tax, GST."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
     description: str | UnsetType | None = UNSET
+    """Description of the plan."""
     store_markup_description: str | UnsetType | None = UNSET
+    """Description of the item in the store, as HTML."""
     can_charge_setup_fee_immediately: bool | UnsetType | None = UNSET
+    """Whether the setup fee is charged at once."""
     addons: Sequence[PlanAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the plan."""

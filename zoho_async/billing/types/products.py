@@ -10,19 +10,31 @@ class Product(Record, frozen=True, kw_only=True):
     """A product; ``product_id`` is its id."""
 
     product_id: str = ""
+    """Id of the product."""
     name: str | None = None
+    """Name of the product."""
     description: str | None = None
+    """Description of the product."""
     email_ids: str | None = None
+    """Ids of the emails."""
     redirect_url: str | None = None
+    """URL to which the customer returns."""
     status: str | None = None
+    """Status of the product."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
 
 
 class ProductInput(Input, kw_only=True):
     """The fields of a product that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the product."""
     description: str | UnsetType | None = UNSET
+    """Description of the product."""
     email_ids: str | UnsetType | None = UNSET
+    """Ids of the emails."""
     redirect_url: str | UnsetType | None = UNSET
+    """URL to which the customer returns."""

@@ -18,228 +18,409 @@ class QuoteLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a quote."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
 
 
 class QuoteProject(Part, frozen=True, kw_only=True):
     """The ``project`` object of a quote."""
 
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class Quote(Record, frozen=True, kw_only=True):
     """A quote; ``estimate_id`` is its id."""
 
     estimate_id: str = ""
+    """Id of the estimate."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the quote. Values: ``draft``, ``sent``, ``invoiced``, ``accepted``,
+    ``declined``, ``expired``.
+    """
     estimate_number: str | None = None
+    """Number of the estimate."""
     reference_number: str | None = None
+    """Reference number of the quote."""
     date: dt.date | None = None
+    """Date of the quote."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     accepted_date: dt.date | None = None
+    """Date on which the customer accepted the quote. Described for lists only."""
     declined_date: dt.date | None = None
+    """Date on which the customer declined the quote. Described for lists only."""
     expiry_date: dt.date | None = None
+    """Last day on which the quote is valid."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_viewed_by_client: bool | None = None
+    """Whether the customer viewed the quote."""
     client_viewed_time: Moment | None = None
+    """Time at which the customer viewed the quote."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Mexico. Described for single records
+    only.
+    """
     contact_persons: list[str] | None = None
+    """Contact persons who get the quote. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``. Described for single records only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     line_items: list[QuoteLineItem] | None = None
+    """Lines of the quote. Described for single records only."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the quote. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the quote."""
     terms: str | None = None
+    """Terms and conditions."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the quote. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     salesperson_id: str | None = None
+    """Id of the salesperson. Described for single records only."""
     salesperson_name: str | None = None
+    """Name of the salesperson. Described for single records only."""
     project: QuoteProject | None = None
+    """Project of the quote. Described for single records only."""
 
 
 class QuoteEmailtemplate(Part, frozen=True, kw_only=True):
     """An item of ``emailtemplates`` of a quote."""
 
     selected: bool | None = None
+    """Whether the entry is selected."""
     name: str | None = None
+    """Name of the email template."""
     email_template_id: str | None = None
+    """Id of the email template."""
 
 
 class QuoteToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a quote."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class QuoteFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a quote."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
 
 
 class QuoteEmailContentResult(Record, frozen=True, kw_only=True):
     """A quote email content result."""
 
     body: str | None = None
+    """Text of the message."""
     error_list: list[str] | None = None
+    """Errors found."""
     subject: str | None = None
+    """Subject of the message."""
     emailtemplates: list[QuoteEmailtemplate] | None = None
+    """Email templates to choose from."""
     to_contacts: list[QuoteToContact] | None = None
+    """Persons who can receive the email."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[QuoteFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class QuoteTemplate(Record, frozen=True, kw_only=True):
     """A quote template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class QuoteComment(Record, frozen=True, kw_only=True):
     """A quote comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     estimate_id: str | None = None
+    """Id of the estimate."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class QuoteLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a quote, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     product_type: str | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     discount_amount: Decimal | int | UnsetType | None = UNSET
+    """Discount as an amount."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, ca
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Canada."""
     avatax_tax_code: str | UnsetType | None = UNSET
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
 
 
 class QuoteInput(Input, kw_only=True):
     """The fields of a quote that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
+    """Contact persons who get the quote."""
     template_id: str | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: QuoteGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Id of the PDF template."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India."""
+    gst_treatment: QuoteGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     estimate_number: str | UnsetType | None = UNSET
+    """Number of the estimate."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the quote."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the quote."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the quote is valid."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     custom_body: str | UnsetType | None = UNSET
+    """Text of the email, instead of the template's."""
     custom_subject: str | UnsetType | None = UNSET
+    """Subject of the email, instead of the template's."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the quote."""
     line_items: Sequence[QuoteLineItemInput] | UnsetType | None = UNSET
+    """Lines of the quote."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the quote."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, ca
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us, ca
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Canada."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA, Canada."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
     avatax_tax_code: str | UnsetType | None = UNSET
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
 
 
 class QuoteEmailInput(Input, kw_only=True):
     """The fields of a quote email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class QuoteCommentInput(Input, kw_only=True):
     """The fields of a quote comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
     show_comment_to_clients: bool | UnsetType | None = UNSET
+    """Whether customers see the comment."""

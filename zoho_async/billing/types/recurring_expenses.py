@@ -16,164 +16,316 @@ class RecurringExpenseAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of a recurring expense."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class RecurringExpenseReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of a recurring expense."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class RecurringExpenseLineItem(Part, frozen=True, kw_only=True):
     """The ``line_item`` object of a recurring expense."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. At most 100 characters."""
     description: str | None = None
+    """Description of the line item. At most 100 characters."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_order: str | None = None
+    """Position of the line, from 1."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
 
 
 class RecurringExpense(Record, frozen=True, kw_only=True):
     """A recurring expense; ``recurring_expense_id`` is its id."""
 
     recurring_expense_id: str = ""
+    """Id of the recurring expense."""
     recurrence_name: str | None = None
+    """Name of the recurrence. At most 100 characters."""
     recurrence_frequency: str | None = None
+    """Unit of the interval between two documents."""
     repeat_every: str | None = None
+    """Number of frequency units between two documents."""
     last_created_date: dt.date | None = None
+    """Date of the last document created."""
     next_expense_date: dt.date | None = None
+    """Date of the next expense."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. At most 100 characters."""
     description: str | None = None
+    """Description of the recurring expense. At most 100 characters."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     is_billable: bool | None = None
+    """Whether the recurring expense can be invoiced to a customer."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     status: str | None = None
+    """Status of the recurring expense."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the recurring expense."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts. Described for single records only."""
     start_date: dt.date | None = None
+    """First day. Described for single records only."""
     end_date: dt.date | None = None
+    """Last day. Described for single records only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply_state: str | None = None
+    """State that the goods are supplied to. Editions: India. Described for single records only."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India. Described for single
+    records only.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India. Described for single records only."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India. Described for single records only."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India. Described for single records only."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India. Described for single records only."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Described for single records only."""
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: India. Described for single records only."""
     acquisition_vat_summary: list[RecurringExpenseAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Described for single records only."""
     reverse_charge_vat_summary: list[RecurringExpenseReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Described for single records only."""
     amount: Decimal | None = None
+    """Amount, in the document's currency. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     bcy_total: Decimal | None = None
+    """Total in the base currency. Described for single records only."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``goods``, ``service``. Editions: United
+    Kingdom.
+    """
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: India, United Kingdom."""
     tax_id: str | None = None
+    """Id of the tax. Described for single records only."""
     tax_name: str | None = None
+    """Name of the tax. Described for single records only."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent. Described for single records only."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     customer_id: str | None = None
+    """Id of the customer. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     project_id: str | None = None
+    """Id of the project. Described for single records only."""
     project_name: str | None = None
+    """Name of the project. Described for single records only."""
     line_item: RecurringExpenseLineItem | None = None
+    """Line of the recurring expense. Described for single records only."""
     tax_amount: Decimal | None = None
+    """Amount of the tax. Described for single records only."""
 
 
 class RecurringExpenseExpensehistory(Record, frozen=True, kw_only=True):
     """A recurring expense expensehistory."""
 
     expense_id: str | None = None
+    """Id of the expense."""
     date: dt.date | None = None
+    """Date of the expensehistory."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. At most 100 characters."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     status: str | None = None
+    """Status of the expensehistory."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     paid_through_account_name: str | None = None
+    """Name of the paid through account."""
 
 
 class RecurringExpenseComment(Record, frozen=True, kw_only=True):
     """A recurring expense comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     recurring_expense_id: str | None = None
+    """Id of the recurring expense."""
     description: str | None = None
+    """Description of the comment. At most 100 characters."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date: dt.date | None = None
+    """Date of the comment."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class RecurringExpenseLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a recurring expense, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     account_id: str | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the account in the chart of accounts."""
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     item_order: str | UnsetType | None = UNSET
-    product_type: Literal["goods", "service"] | UnsetType | None = UNSET  # editions: uk
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: in, uk
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in
+    """Position of the line, from 1."""
+    product_type: Literal["goods", "service"] | UnsetType | None = UNSET
+    """Kind of product: goods or service. Values: ``goods``, ``service``. Editions: United
+    Kingdom.
+    """
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: India, United Kingdom."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India."""
 
 
 class RecurringExpenseInput(Input, kw_only=True):
     """The fields of a recurring expense that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
-    recurrence_name: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the account in the chart of accounts."""
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
     start_date: dt.date | UnsetType | None = UNSET
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in
+    """First day."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the recurring expense."""
     line_items: Sequence[RecurringExpenseLineItemInput] | UnsetType | None = UNSET
+    """Lines of the recurring expense."""
     end_date: dt.date | UnsetType | None = UNSET
+    """Last day."""
     recurrence_frequency: str | UnsetType | None = UNSET
+    """Unit of the interval between two documents."""
     repeat_every: str | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""
     amount: Decimal | int | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    product_type: Literal["goods", "service"] | UnsetType | None = UNSET  # editions: uk
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: in, uk
+    """Amount, in the document's currency."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    product_type: Literal["goods", "service"] | UnsetType | None = UNSET
+    """Kind of product: goods or service. Values: ``goods``, ``service``. Editions: United
+    Kingdom.
+    """
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: India, United Kingdom."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     is_billable: bool | UnsetType | None = UNSET
+    """Whether the recurring expense can be invoiced to a customer."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""

@@ -14,53 +14,84 @@ class RefundCreditNote(Part, frozen=True, kw_only=True):
     """The ``creditnote`` object of a refund."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnote_number: str | None = None
+    """Number of the credit note."""
     date: Any = None
+    """Date of the credit note."""
     amount: Any = None
+    """Amount, in the document's currency."""
     refund_amount: Decimal | None = None
+    """Amount of the refund."""
     balance_amount: Decimal | None = None
+    """Amount still open."""
 
 
 class RefundAutotransaction(Part, frozen=True, kw_only=True):
     """The ``autotransaction`` object of a refund."""
 
     autotransaction_id: str | None = None
+    """Id of the automatic transaction."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     gateway_error_message: str | None = None
+    """Gateway error message of the automatic transaction."""
     card_id: str | None = None
+    """Id of the card."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     expiry_month: int | None = None
+    """Month in which the card expires, 1 to 12."""
     expiry_year: int | None = None
+    """Year in which the card expires, four digits."""
 
 
 class Refund(Record, frozen=True, kw_only=True):
     """A refund; ``refund_id`` is its id."""
 
     refund_id: str = ""
+    """Id of the refund."""
     date: dt.date | None = None
+    """Date of the refund."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     description: str | None = None
+    """Description of the refund."""
     reference_number: str | None = None
+    """Reference number of the refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer."""
     status: str | None = None
+    """Status of the refund."""
     customer_id: str | None = None
+    """Id of the customer."""
     email: str | None = None
+    """Email address."""
     creditnote: RefundCreditNote | None = None
+    """Credit note of the refund."""
     autotransaction: RefundAutotransaction | None = None
+    """Automatic transaction of the refund."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
 
 
 class RefundCreditNoteInput(Input, kw_only=True):
     """The fields of a refund credit note that can be sent."""
 
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund credit note."""
 
 
 class RefundPaymentInput(Input, kw_only=True):
     """The fields of a refund payment that can be sent."""
 
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund payment."""

@@ -12,43 +12,64 @@ class SettingTax(Record, frozen=True, kw_only=True):
     """A setting tax; ``tax_id`` is its id."""
 
     is_default_tax: bool | None = None
+    """Whether the tax is the default."""
     is_editable: bool | None = None
+    """Whether the setting tax can be changed."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: Sales Tax."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: Sales Tax."""
     tax_id: str = ""
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
 
 
 class SettingTaxExemption(Record, frozen=True, kw_only=True):
     """A setting tax exemption; ``tax_exemption_id`` is its id."""
 
     description: str | None = None
+    """Description of the exemption."""
     tax_exemption_id: str = ""
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the exemption."""
 
 
 class SettingTaxAuthority(Record, frozen=True, kw_only=True):
     """A setting tax authority; ``tax_authority_id`` is its id."""
 
     description: str | None = None
+    """Description of the authority."""
     tax_authority_id: str = ""
+    """Id of the tax authority. Editions: Sales Tax."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: Sales Tax."""
 
 
 class SettingChurnMessagesSettingChurnMessage(Part, frozen=True, kw_only=True):
     """An item of ``churn_messages`` of a setting churn messages setting."""
 
     label: str | None = None
+    """Label of the churn message."""
     index: str | None = None
+    """Position, from 0."""
     churn_message_id: str | None = None
+    """Id of the churn message."""
 
 
 class SettingChurnMessagesSetting(Record, frozen=True, kw_only=True):
     """A setting churn messages setting."""
 
     is_advanced_version: bool | None = None
+    """Whether advanced features are on."""
     is_reason_mandatory: bool | None = None
+    """Whether a reason is required."""
     churn_messages: list[SettingChurnMessagesSettingChurnMessage] | None = None
+    """Messages shown to customers who cancel."""

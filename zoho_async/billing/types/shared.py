@@ -13,71 +13,115 @@ class Tag(Part, frozen=True, kw_only=True):
     """An item of ``tags``."""
 
     tag_option_id: str | None = None
+    """Id of the tag option."""
     is_tag_mandatory: bool | None = None
+    """Whether a value of the tag is required."""
     tag_name: str | None = None
+    """Name of the tag."""
     tag_id: str | None = None
+    """Id of the tag."""
     tag_option_name: str | None = None
+    """Name of the tag option."""
 
 
 class CustomField(Part, frozen=True, kw_only=True):
     """An item of ``custom_fields``."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     is_active: bool | None = None
+    """Whether the custom field is active."""
     show_in_all_pdf: bool | None = None
+    """Whether the custom field is shown on all PDFs."""
     value_formatted: str | None = None
+    """``value`` as text, in the organization's format."""
     data_type: str | None = None
+    """Type of the value."""
     index: int | None = None
+    """Position, from 0."""
     label: str | None = None
+    """Label of the custom field."""
     show_on_pdf: bool | None = None
+    """Whether the custom field is shown on the PDF."""
     placeholder: str | None = None
+    """Placeholder of the field in templates."""
     value: Any = None
+    """Value of the custom field."""
     show_in_store: bool | None = None
+    """Whether the custom field is shown in the store."""
     show_in_hp: bool | None = None
+    """Whether the custom field is shown on hosted pages."""
     is_mandatory: bool | None = None
+    """Whether a value is required."""
     is_custom_field: bool | None = None
+    """Whether the field is a custom field."""
     is_mandatory_in_sales_item: bool | None = None
+    """Whether a value is required for items for sale."""
     is_mandatory_in_hp: bool | None = None
+    """Whether a value is required on hosted pages."""
     edit_on_store: bool | None = None
+    """Whether customers can change the field in the store."""
     search_entity: str | None = None
+    """Records in which the field is searched."""
     pii_type: str | None = None
+    """Kind of personal data that the field holds."""
     is_inherited_value: bool | None = None
+    """Whether the value comes from another record."""
     is_dependent_field: bool | None = None
+    """Whether the field depends on another one."""
     max_length: int | None = None
+    """Maximum number of characters."""
     help_text: str | None = None
+    """Help shown with the field."""
 
 
 class DocumentTax(Part, frozen=True, kw_only=True):
     """An item of ``taxes``."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class Address(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object."""
 
     address: str | None = None
+    """First line of the address."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class TagInput(Input, kw_only=True):
     """An item of ``tags``, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     tag_option_id: str | int | UnsetType | None = UNSET
+    """Id of the tag option."""
 
 
 class CustomFieldInput(Input, kw_only=True):
     """An item of ``custom_fields``, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     value: Any | UnsetType = UNSET
+    """Value of the custom field."""
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     data_type: str | UnsetType | None = UNSET
+    """Type of the value."""
     customfield_id: str | int | UnsetType | None = UNSET
+    """Id of the customfield."""

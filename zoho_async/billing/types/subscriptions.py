@@ -51,543 +51,889 @@ class SubscriptionItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a subscription."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class SubscriptionPlan(Part, frozen=True, kw_only=True):
     """The ``plan`` object of a subscription."""
 
     plan_code: str | None = None
+    """Code of the plan."""
     name: str | None = None
+    """Name of the plan."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[SubscriptionItemCustomField] | None = None
+    """Custom fields of the item."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     setup_fee: Decimal | None = None
+    """One-time fee at the start."""
     plan_description: str | None = None
+    """Description of the plan."""
     tax_id: str | None = None
+    """Id of the tax."""
     trial_days: int | None = None
+    """Length of the trial in days."""
     billing_cycles: int | None = None
+    """Number of billing cycles; -1 for no end."""
 
 
 class SubscriptionAddon(Part, frozen=True, kw_only=True):
     """An item of ``addons`` of a subscription."""
 
     addon_code: str | None = None
+    """Code of the add-on."""
     name: Any = None
+    """Name of the add-on."""
     addon_description: str | None = None
+    """Description of the add-on."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[SubscriptionItemCustomField] | None = None
+    """Custom fields of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     discount: Any = None
+    """Discount: an amount, or a share with a percent sign."""
     total: Any = None
+    """Total, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class SubscriptionCoupon(Part, frozen=True, kw_only=True):
     """The ``coupon`` object of a subscription."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
 
 
 class SubscriptionCard(Part, frozen=True, kw_only=True):
     """The ``card`` object of a subscription."""
 
     card_id: str | None = None
+    """Id of the card."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account."""
     payment_gateway: str | None = None
+    """Payment gateway."""
     expiry_month: int | None = None
+    """Month in which the card expires, 1 to 12."""
     expiry_year: int | None = None
+    """Year in which the card expires, four digits."""
     is_primary: bool | None = None
+    """Whether the card is the primary one."""
     is_backup: bool | None = None
+    """Whether the card is the backup."""
 
 
 class SubscriptionBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of a subscription."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     zip: str | None = None
+    """Postal code."""
     fax: str | None = None
+    """Fax number."""
 
 
 class SubscriptionShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of a subscription."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class SubscriptionCustomer(Part, frozen=True, kw_only=True):
     """The ``customer`` object of a subscription."""
 
     customer_id: str | None = None
+    """Id of the customer."""
     display_name: str | None = None
+    """Name of the display."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     email: str | None = None
+    """Email address."""
     company_name: str | None = None
+    """Name of the company."""
     billing_address: SubscriptionBillingAddress | None = None
+    """Billing address."""
     shipping_address: SubscriptionShippingAddress | None = None
+    """Shipping address."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
 
 
 class SubscriptionContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contactpersons`` of a subscription."""
 
     contactperson_id: str | None = None
+    """Id of the contact person."""
 
 
 class SubscriptionNote(Part, frozen=True, kw_only=True):
     """An item of ``notes`` of a subscription."""
 
     note_id: str | None = None
+    """Id of the note."""
     description: str | None = None
+    """Description of the note."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     commented_time: Moment | None = None
+    """Time of the comment."""
 
 
 class SubscriptionPaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of a subscription."""
 
     payment_gateway: Any = None
+    """Payment gateway."""
 
 
 class Subscription(Record, frozen=True, kw_only=True):
     """A subscription; ``subscription_id`` is its id."""
 
     customer_id: str | None = None
+    """Id of the customer. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     email: str | None = None
+    """Email address. Described for lists only."""
     plan_name: str | None = None
+    """Name of the plan. Described for lists only."""
     subscription_id: str = ""
+    """Id of the subscription."""
     name: str | None = None
+    """Name of the subscription."""
     status: str | None = None
+    """Status of the subscription."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     created_at: str | None = None
+    """Date of creation."""
     activated_at: str | None = None
+    """Date of activation."""
     current_term_ends_at: str | None = None
+    """Last day of the current term."""
     current_term_starts_at: str | None = None
+    """First day of the current term."""
     last_billing_at: str | None = None
+    """Date of the last billing."""
     next_billing_at: str | None = None
+    """Date of the next billing."""
     expires_at: str | None = None
+    """Date of expiry."""
     interval: int | None = None
+    """Number of interval units per billing cycle."""
     interval_unit: str | None = None
+    """Unit of the billing interval."""
     auto_collect: bool | None = None
+    """Whether payments are charged automatically."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     reference_id: str | None = None
+    """Id of the reference."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India GST."""
     child_invoice_id: str | None = None
+    """Id of the child invoice. Described for single records only."""
     end_of_term: bool | None = None
+    """Whether the change takes effect at the end of the term. Described for single records only."""
     product_id: str | None = None
+    """Id of the product. Described for single records only."""
     product_name: str | None = None
+    """Name of the product. Described for single records only."""
     plan: SubscriptionPlan | None = None
+    """Plan of the subscription. Described for single records only."""
     addons: list[SubscriptionAddon] | None = None
+    """Add-ons of the subscription. Described for single records only."""
     coupon: SubscriptionCoupon | None = None
+    """Coupon of the subscription. Described for single records only."""
     card: SubscriptionCard | None = None
+    """Card of the subscription. Described for single records only."""
     payment_terms: int | None = None
+    """Days from the date until payment is due. Described for single records only."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". Described for single records only."""
     can_add_bank_account: bool | None = None
+    """Whether a bank account can be added. Described for single records only."""
     customer: SubscriptionCustomer | None = None
+    """Customer of the subscription. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the subscription. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the subscription. Described for single records only."""
     contactpersons: list[SubscriptionContactPerson] | None = None
+    """Contact persons of the subscription. Described for single records only."""
     notes: list[SubscriptionNote] | None = None
+    """Notes on the subscription. Described for single records only."""
     payment_gateways: list[SubscriptionPaymentGateway] | None = None
+    """Payment gateways that the customer can use. Described for single records only."""
     unbilled_charge_id: str | None = None
+    """Id of the unbilled charge. Described for single records only."""
     can_charge_setup_fee_immediately: bool | None = None
+    """Whether the setup fee is charged at once."""
     tax_id: str | None = None
+    """Id of the tax. Described for single records only."""
 
 
 class SubscriptionActivity(Record, frozen=True, kw_only=True):
     """A subscription activity; ``activity_id`` is its id."""
 
     activity_id: str = ""
+    """Id of the activity."""
     description: str | None = None
+    """Description of the activity."""
     activity_time: Moment | None = None
+    """Activity time."""
     commented_by: Any = None
+    """Name of the user who commented."""
 
 
 class SubscriptionInvoiceItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a subscription invoice."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class SubscriptionInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
     """An item of ``invoice_items`` of a subscription invoice."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the invoice item."""
     description: Any = None
+    """Description of the invoice item."""
     code: str | None = None
+    """Code of the invoice item."""
     price: Decimal | None = None
+    """Price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[SubscriptionInvoiceItemCustomField] | None = None
+    """Custom fields of the item."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
 
 
 class SubscriptionInvoiceCoupon(Part, frozen=True, kw_only=True):
     """An item of ``coupons`` of a subscription invoice."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     coupon_name: str | None = None
+    """Name of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
 
 
 class SubscriptionInvoiceCredit(Part, frozen=True, kw_only=True):
     """An item of ``credits`` of a subscription invoice."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnotes_number: str | None = None
+    """Number of the credit note."""
     credited_date: dt.date | None = None
+    """Date of the credit."""
     credited_amount: Decimal | None = None
+    """Amount credited."""
 
 
 class SubscriptionInvoicePayment(Part, frozen=True, kw_only=True):
     """An item of ``payments`` of a subscription invoice."""
 
     payment_id: str | None = None
+    """Id of the payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     invoice_payment_id: str | None = None
+    """Id of the invoice payment."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     description: str | None = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
 
 
 class SubscriptionInvoiceBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of a subscription invoice."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     zip: str | None = None
+    """Postal code."""
     fax: str | None = None
+    """Fax number."""
 
 
 class SubscriptionInvoiceShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of a subscription invoice."""
 
     attention: str | None = None
+    """Person or department that the address is for."""
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class SubscriptionInvoiceComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a subscription invoice."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     description: Any = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: Any = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: Any = None
+    """Date of the comment."""
     time: Moment | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class SubscriptionInvoice(Record, frozen=True, kw_only=True):
     """A subscription invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     number: str | None = None
+    """Number of the invoice."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_date: dt.date | None = None
+    """Invoice date."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     payment_expected_date: str | None = None
+    """Date on which payment is expected."""
     ach_payment_initiated: bool | None = None
+    """Whether an ACH payment was started."""
     invoice_items: list[SubscriptionInvoiceInvoiceItem] | None = None
+    """Invoice items of the invoice."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     coupons: list[SubscriptionInvoiceCoupon] | None = None
+    """Coupons of the invoice."""
     credits_applied: Decimal | None = None
+    """Credits applied, in the document's currency."""
     credits: list[SubscriptionInvoiceCredit] | None = None
+    """Credits of the invoice."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the invoice."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the invoice."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson."""
     write_off_amount: Decimal | None = None
+    """Amount written off."""
     payments: list[SubscriptionInvoicePayment] | None = None
+    """Payments of the invoice."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     billing_address: SubscriptionInvoiceBillingAddress | None = None
+    """Billing address."""
     shipping_address: SubscriptionInvoiceShippingAddress | None = None
+    """Shipping address."""
     comments: list[SubscriptionInvoiceComment] | None = None
+    """Comments on the invoice."""
 
 
 class SubscriptionCustomFields(Record, frozen=True, kw_only=True):
     """Subscription custom fields."""
 
     index: int | None = None
+    """Position, from 0."""
     value: str | None = None
+    """Value of the custom fields."""
     label: str | None = None
+    """Label of the custom fields."""
     data_type: str | None = None
+    """Type of the value."""
     customfield_id: str | None = None
+    """Id of the customfield."""
 
 
 class SubscriptionInnerNoteNote(Part, frozen=True, kw_only=True):
     """An item of ``notes`` of a subscription inner note."""
 
     note_id: str | None = None
+    """Id of the note."""
     description: str | None = None
+    """Description of the note."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     commented_time: Moment | None = None
+    """Time of the comment."""
 
 
 class SubscriptionInnerNote(Record, frozen=True, kw_only=True):
     """A subscription inner note."""
 
     notes: list[SubscriptionInnerNoteNote] | None = None
+    """Notes on the inner note."""
 
 
 class SubscriptionBillingAddressInput(Input, kw_only=True):
     """The ``billing_address`` object of a subscription, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class SubscriptionShippingAddressInput(Input, kw_only=True):
     """The ``shipping_address`` object of a subscription, to send."""
 
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
 
 
 class SubscriptionCustomerInput(Input, kw_only=True):
     """The ``customer`` object of a subscription, to send."""
 
     display_name: str | UnsetType | None = UNSET
+    """Name of the display."""
     salutation: str | UnsetType | None = UNSET
+    """Salutation of the person, such as Mr."""
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     company_name: str | UnsetType | None = UNSET
+    """Name of the company."""
     billing_address: SubscriptionBillingAddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: SubscriptionShippingAddressInput | UnsetType | None = UNSET
+    """Shipping address."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    place_of_contact: str | UnsetType | None = UNSET  # editions: India GST
-    gst_no: str | UnsetType | None = UNSET  # editions: India GST
-    # editions: India GST
+    """Custom fields of the customer."""
+    place_of_contact: str | UnsetType | None = UNSET
+    """State of the contact (India). Editions: India GST."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India GST."""
     gst_treatment: SubscriptionCustomerGstTreatment | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: VAT
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: VAT
-    country_code: str | UnsetType | None = UNSET  # editions: VAT
-    is_taxable: bool | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``consumer``, ``overseas``. Editions: India GST.
+    """
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: VAT."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: VAT."""
+    country_code: str | UnsetType | None = UNSET
+    """Two-letter code of the country. Editions: VAT."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the customer is taxed. Editions: Sales Tax, GST."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax
-    tax_authority_name: str | UnsetType | None = UNSET  # editions: Sales Tax
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: Sales Tax."""
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority. Editions: Sales Tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
 
 
 class SubscriptionContactPersonInput(Input, kw_only=True):
     """An item of ``contactpersons`` of a subscription, to send."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class SubscriptionItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a subscription, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class SubscriptionPlanInput(Input, kw_only=True):
     """The ``plan`` object of a subscription, to send."""
 
     plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
     plan_description: str | UnsetType | None = UNSET
+    """Description of the plan."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     setup_fee: Decimal | int | UnsetType | None = UNSET
+    """One-time fee at the start."""
     setup_fee_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the setup fee tax."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[SubscriptionItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
-    setup_fee_tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    setup_fee_tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
+    setup_fee_tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the setup fee tax exemption. Editions: Sales Tax, GST."""
+    setup_fee_tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the setup fee tax exemption. Editions: Sales Tax, GST."""
     exclude_trial: bool | UnsetType | None = UNSET
+    """Whether to leave out the trial."""
     exclude_setup_fee: bool | UnsetType | None = UNSET
+    """Whether to leave out the setup fee."""
     billing_cycles: int | UnsetType | None = UNSET
+    """Number of billing cycles; -1 for no end."""
     trial_days: int | UnsetType | None = UNSET
+    """Length of the trial in days."""
 
 
 class SubscriptionAddonInput(Input, kw_only=True):
     """An item of ``addons`` of a subscription, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     addon_description: str | UnsetType | None = UNSET
+    """Description of the add-on."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     quantity: Any | UnsetType = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[SubscriptionItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: Sales Tax, GST
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: Sales Tax, GST."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
 
 
 class SubscriptionPaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of a subscription, to send."""
 
     payment_gateway: Any | UnsetType = UNSET
+    """Payment gateway."""
 
 
 class SubscriptionInput(Input, kw_only=True):
     """The fields of a subscription that can be sent."""
 
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
+    """Whether to add the charge to the unbilled charges instead of invoicing it."""
     customer: SubscriptionCustomerInput | UnsetType | None = UNSET
+    """Customer of the subscription."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the subscription."""
     contactpersons: Sequence[SubscriptionContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons of the subscription."""
     card_id: str | int | UnsetType | None = UNSET
+    """Id of the card."""
     starts_at: str | UnsetType | None = UNSET
+    """First day."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: India GST
+    """Units of base currency for one unit of the document's currency."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India GST."""
     plan: SubscriptionPlanInput | UnsetType | None = UNSET
+    """Plan of the subscription."""
     addons: Sequence[SubscriptionAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the subscription."""
     coupon_code: str | UnsetType | None = UNSET
+    """Code of the coupon."""
     auto_collect: bool | UnsetType | None = UNSET
+    """Whether payments are charged automatically."""
     reference_id: str | UnsetType | None = UNSET
+    """Id of the reference."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     payment_gateways: Sequence[SubscriptionPaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
     create_backdated_invoice: bool | UnsetType | None = UNSET
+    """Whether to create an invoice for a start in the past."""
     can_charge_setup_fee_immediately: bool | UnsetType | None = UNSET
+    """Whether the setup fee is charged at once."""
     template_id: str | int | UnsetType | None = UNSET
-    cfdi_usage: SubscriptionCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    allow_partial_payments: bool | UnsetType | None = UNSET  # editions: mx
+    """Id of the PDF template."""
+    cfdi_usage: SubscriptionCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    allow_partial_payments: bool | UnsetType | None = UNSET
+    """Whether customers can pay the subscription in parts. Editions: Mexico."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     salesperson_id: str | int | UnsetType | None = UNSET
+    """Id of the salesperson."""
     end_of_term: bool | UnsetType | None = UNSET
+    """Whether the change takes effect at the end of the term."""
 
 
 class SubscriptionBuyOneTimeAddonItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields``, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class SubscriptionBuyOneTimeAddonAddonInput(Input, kw_only=True):
     """An item of ``addons`` of a subscription buy one time addon, to send."""
 
     addon_code: str | UnsetType | None = UNSET
+    """Code of the add-on."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: (
         Sequence[SubscriptionBuyOneTimeAddonItemCustomFieldInput] | UnsetType | None
     ) = UNSET
+    """Custom fields of the item."""
     price: Decimal | int | UnsetType | None = UNSET
+    """Price per unit."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption."""
     tax_exemption_code: Any | UnsetType = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: VAT
+    """Code of the reason for tax exemption."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: VAT."""
 
 
 class SubscriptionBuyOneTimeAddonInput(Input, kw_only=True):
     """The fields of a subscription buy one time addon that can be sent."""
 
     addons: Sequence[SubscriptionBuyOneTimeAddonAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the buy one time add-on."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     coupon_code: Any | UnsetType = UNSET
+    """Code of the coupon."""
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
+    """Whether to add the charge to the unbilled charges instead of invoicing it."""
 
 
 class SubscriptionCardInput(Input, kw_only=True):
     """The fields of a subscription card that can be sent."""
 
     card_id: str | int | UnsetType | None = UNSET
+    """Id of the card."""
     auto_collect: bool | UnsetType | None = UNSET
+    """Whether payments are charged automatically."""
 
 
 class SubscriptionChargeItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a subscription charge, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class SubscriptionChargeInput(Input, kw_only=True):
     """The fields of a subscription charge that can be sent."""
 
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     description: Any | UnsetType = UNSET
+    """Description of the charge."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[SubscriptionChargeItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
+    """Whether to add the charge to the unbilled charges instead of invoicing it."""
 
 
 class SubscriptionAddContactPersonContactPersonInput(Input, kw_only=True):
     """An item of ``contactpersons`` of a subscription add contact person, to send."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class SubscriptionAddContactPersonInput(Input, kw_only=True):
@@ -596,46 +942,55 @@ class SubscriptionAddContactPersonInput(Input, kw_only=True):
     contactpersons: Sequence[SubscriptionAddContactPersonContactPersonInput] | UnsetType | None = (
         UNSET
     )
+    """Contact persons of the add contact person."""
 
 
 class SubscriptionPostponeRenewalInput(Input, kw_only=True):
     """The fields of a subscription postpone renewal that can be sent."""
 
     renewal_at: str | UnsetType | None = UNSET
+    """Date of the renewal."""
 
 
 class SubscriptionLineItemDescriptionInput(Input, kw_only=True):
     """The fields of a subscription line item description that can be sent."""
 
     description: Any | UnsetType = UNSET
+    """Description of the line item description."""
 
 
 class SubscriptionCollectionModeInput(Input, kw_only=True):
     """The fields of a subscription collection mode that can be sent."""
 
     auto_collect: bool | UnsetType | None = UNSET
+    """Whether payments are charged automatically."""
 
 
 class SubscriptionReferenceInput(Input, kw_only=True):
     """The fields of a subscription reference that can be sent."""
 
     reference_id: str | UnsetType | None = UNSET
+    """Id of the reference."""
 
 
 class SubscriptionSalesPersonInput(Input, kw_only=True):
     """The fields of a subscription sales person that can be sent."""
 
     salesperson_id: str | int | UnsetType | None = UNSET
+    """Id of the salesperson."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
 
 
 class SubscriptionCustomFieldsInput(Input, kw_only=True):
     """The fields of subscription custom fields that can be sent."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the custom fields."""
 
 
 class SubscriptionNoteInput(Input, kw_only=True):
     """The fields of a subscription note that can be sent."""
 
     description: Any | UnsetType = UNSET
+    """Description of the note."""

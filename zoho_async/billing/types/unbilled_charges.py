@@ -12,172 +12,287 @@ class UnbilledChargeItem(Part, frozen=True, kw_only=True):
     """An item of ``unbilled_charge_items`` of an unbilled charge."""
 
     unbilled_charge_item_id: str | None = None
+    """Id of the unbilled charge item."""
     product_id: str | None = None
+    """Id of the product."""
     name: str | None = None
+    """Name of the item."""
     description: Any = None
+    """Description of the item."""
     code: str | None = None
+    """Code of the item."""
     price: Decimal | None = None
+    """Price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: VAT, India GST."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India GST."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption."""
 
 
 class UnbilledChargeCoupon(Part, frozen=True, kw_only=True):
     """An item of ``coupons`` of an unbilled charge."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     coupon_name: str | None = None
+    """Name of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
 
 
 class UnbilledChargeBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of an unbilled charge."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class UnbilledChargeShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of an unbilled charge."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class UnbilledCharge(Record, frozen=True, kw_only=True):
     """An unbilled charge; ``unbilled_charge_id`` is its id."""
 
     unbilled_charge_id: str = ""
+    """Id of the unbilled charge."""
     number: str | None = None
+    """Number of the unbilled charge."""
     status: str | None = None
+    """Status of the unbilled charge."""
     unbilled_charge_date: dt.date | None = None
+    """Unbilled charge date."""
     customer_id: list[str] | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     unbilled_charge_items: list[UnbilledChargeItem] | None = None
+    """Unbilled charge items of the unbilled charge."""
     coupons: list[UnbilledChargeCoupon] | None = None
+    """Coupons of the unbilled charge."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     billing_address: UnbilledChargeBillingAddress | None = None
+    """Billing address."""
     shipping_address: UnbilledChargeShippingAddress | None = None
+    """Shipping address."""
 
 
 class UnbilledChargeInvoiceInvoiceItem(Part, frozen=True, kw_only=True):
     """An item of ``invoice_items`` of an unbilled charge invoice."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the invoice item."""
     description: Any = None
+    """Description of the invoice item."""
     code: str | None = None
+    """Code of the invoice item."""
     price: Decimal | None = None
+    """Price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption."""
 
 
 class UnbilledChargeInvoiceCoupon(Part, frozen=True, kw_only=True):
     """An item of ``coupons`` of an unbilled charge invoice."""
 
     coupon_code: str | None = None
+    """Code of the coupon."""
     coupon_name: str | None = None
+    """Name of the coupon."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
 
 
 class UnbilledChargeInvoiceCredit(Part, frozen=True, kw_only=True):
     """An item of ``credits`` of an unbilled charge invoice."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnotes_number: str | None = None
+    """Number of the credit note."""
     credited_date: dt.date | None = None
+    """Date of the credit."""
     credited_amount: Decimal | None = None
+    """Amount credited."""
 
 
 class UnbilledChargeInvoicePayment(Part, frozen=True, kw_only=True):
     """An item of ``payments`` of an unbilled charge invoice."""
 
     payment_id: str | None = None
+    """Id of the payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     invoice_payment_id: str | None = None
+    """Id of the invoice payment."""
     amount_refunded: Decimal | None = None
+    """Amount refunded."""
     gateway_transaction_id: str | None = None
+    """Id of the gateway transaction."""
     description: Any = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
 
 
 class UnbilledChargeInvoiceBillingAddress(Part, frozen=True, kw_only=True):
     """The ``billing_address`` object of an unbilled charge invoice."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class UnbilledChargeInvoiceShippingAddress(Part, frozen=True, kw_only=True):
     """The ``shipping_address`` object of an unbilled charge invoice."""
 
     street: str | None = None
+    """Street."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class UnbilledChargeInvoice(Record, frozen=True, kw_only=True):
     """An unbilled charge invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     number: str | None = None
+    """Number of the invoice."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_date: dt.date | None = None
+    """Invoice date."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     payment_expected_date: str | None = None
+    """Date on which payment is expected."""
     ach_payment_initiated: bool | None = None
+    """Whether an ACH payment was started."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     customer_id: list[str] | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     email: str | None = None
+    """Email address."""
     invoice_items: list[UnbilledChargeInvoiceInvoiceItem] | None = None
+    """Invoice items of the invoice."""
     coupons: list[UnbilledChargeInvoiceCoupon] | None = None
+    """Coupons of the invoice."""
     credits: list[UnbilledChargeInvoiceCredit] | None = None
+    """Credits of the invoice."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     credits_applied: Decimal | None = None
+    """Credits applied, in the document's currency."""
     write_off_amount: Decimal | None = None
+    """Amount written off."""
     payments: list[UnbilledChargeInvoicePayment] | None = None
+    """Payments of the invoice."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     updated_time: Moment | None = None
+    """Time of the last change."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson."""
     invoice_url: str | None = None
+    """URL at which the customer sees the invoice."""
     billing_address: UnbilledChargeInvoiceBillingAddress | None = None
+    """Billing address."""
     shipping_address: UnbilledChargeInvoiceShippingAddress | None = None
+    """Shipping address."""

@@ -15,132 +15,209 @@ class BankAccount(Record, frozen=True, kw_only=True):
     """A bank account; ``account_id`` is its id."""
 
     account_id: str = ""
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     account_code: str | None = None
+    """Code of the account in the chart of accounts."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     account_type: str | None = None
+    """Type of the account."""
     account_number: str | None = None
+    """Number of the bank account."""
     uncategorized_transactions: int | None = None
+    """Number of transactions not yet categorized."""
     total_unprinted_checks: int | None = None
+    """Number of checks not yet printed."""
     is_active: bool | None = None
+    """Whether the bank account is active."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     bank_balance: Decimal | None = None
+    """Bank balance."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency."""
     bank_name: str | None = None
+    """Name of the bank."""
     routing_number: str | None = None
+    """Routing number of the bank."""
     is_primary_account: bool | None = None
+    """Whether the account is the primary one."""
     is_paypal_account: bool | None = None
+    """Whether the account is a PayPal account."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     is_feeds_subscribed: bool | None = None
+    """Whether the account has a bank feed. Described for single records only."""
     is_feeds_active: bool | None = None
+    """Whether the bank feed is active. Described for single records only."""
     description: str | None = None
+    """Description of the bank account. Described for single records only."""
     refresh_status_code: str | None = None
+    """Code of the last refresh of the bank feed. Described for single records only."""
     feeds_last_refresh_date: dt.date | None = None
+    """Date of the last refresh of the bank feed. Described for single records only."""
     service_id: str | None = None
+    """Id of the service. Described for single records only."""
     is_system_account: bool | None = None
+    """Whether Zoho created the account. Described for single records only."""
     is_show_warning_for_feeds_refresh: bool | None = None
+    """Whether to warn about the refresh of the bank feed. Described for single records only."""
 
 
 class BankAccountStatementTransaction(Part, frozen=True, kw_only=True):
     """An item of ``transactions`` of a bank account statement."""
 
     transaction_id: str | None = None
+    """Id of the transaction."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit."""
     date: dt.date | None = None
+    """Date of the transaction."""
     customer_id: str | None = None
+    """Id of the customer."""
     payee: str | None = None
+    """Person or company paid."""
     reference_number: str | None = None
+    """Reference number of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     status: str | None = None
+    """Status of the transaction."""
 
 
 class BankAccountStatement(Record, frozen=True, kw_only=True):
     """A bank account statement; ``statement_id`` is its id."""
 
     statement_id: str = ""
+    """Id of the statement."""
     from_date: dt.date | None = None
+    """First day."""
     to_date: dt.date | None = None
+    """Last day."""
     source: str | None = None
+    """Source of the statement."""
     transactions: list[BankAccountStatementTransaction] | None = None
+    """Transactions of the statement."""
 
 
 class BankAccountInput(Input, kw_only=True):
     """The fields of a bank account that can be sent."""
 
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     account_type: str | UnsetType | None = UNSET
+    """Type of the account."""
     account_number: str | UnsetType | None = UNSET
+    """Number of the bank account."""
     account_code: str | UnsetType | None = UNSET
+    """Code of the account in the chart of accounts."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
     description: str | UnsetType | None = UNSET
+    """Description of the bank account."""
     bank_name: str | UnsetType | None = UNSET
+    """Name of the bank."""
     routing_number: str | UnsetType | None = UNSET
+    """Routing number of the bank."""
     is_primary_account: bool | UnsetType | None = UNSET
+    """Whether the account is the primary one."""
     is_paypal_account: bool | UnsetType | None = UNSET
+    """Whether the account is a PayPal account."""
     paypal_type: Literal["standard", "adaptive"] | UnsetType | None = UNSET
+    """Type of the PayPal account. Values: ``standard``, ``adaptive``."""
     paypal_email_address: str | UnsetType | None = UNSET
+    """Email address of the PayPal account."""
 
 
 class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):
     """An item of ``transactions`` of bank account import bank statements, to send."""
 
     transaction_id: str | UnsetType | None = UNSET
+    """Id of the transaction."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the transaction."""
     debit_or_credit: str | UnsetType | None = UNSET
+    """Whether the amount is a debit or a credit."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     payee: str | UnsetType | None = UNSET
+    """Person or company paid."""
     description: str | UnsetType | None = UNSET
+    """Description of the transaction."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the transaction."""
 
 
 class BankAccountImportBankStatementsInput(Input, kw_only=True):
     """The fields of bank account import bank statements that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
+    """Last day."""
     transactions: Sequence[BankAccountImportBankStatementsTransactionInput] | UnsetType | None = (
         UNSET
     )
+    """Transactions of the import bank statements."""
 
 
 class BankAccountBankReconciliationTransactionsToBeReconciledInput(Input, kw_only=True):
     """An item of ``transactions_to_be_reconciled``, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
+    """Id of the transaction."""
 
 
 class BankAccountBankReconciliationInput(Input, kw_only=True):
     """The fields of a bank account bank reconciliation that can be sent."""
 
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
+    """Last day."""
     closing_balance: Decimal | int | UnsetType | None = UNSET
+    """Closing balance."""
     save_option: str | UnsetType | None = UNSET
+    """What to do after saving."""
     transactions_to_be_reconciled: (
         Sequence[BankAccountBankReconciliationTransactionsToBeReconciledInput] | UnsetType | None
     ) = UNSET
+    """Transactions to reconcile."""
 
 
 class BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput(Input, kw_only=True):
     """An item of ``transactions_to_be_reconciled``, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
+    """Id of the transaction."""
 
 
 class BankAccountSaveBankReconciliationDraftInput(Input, kw_only=True):
     """The fields of a bank account save bank reconciliation draft that can be sent."""
 
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
+    """Last day."""
     closing_balance: Decimal | int | UnsetType | None = UNSET
+    """Closing balance."""
     save_option: str | UnsetType | None = UNSET
+    """What to do after saving."""
     transactions_to_be_reconciled: (
         Sequence[BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput]
         | UnsetType
         | None
     ) = UNSET
+    """Transactions to reconcile."""

@@ -29,128 +29,230 @@ class BankRuleCriterion(Part, frozen=True, kw_only=True):
     """An item of ``criterion`` of a bank rule."""
 
     criteria_id: str | None = None
+    """Id of the criteria."""
     field: str | None = None
+    """Field that is compared."""
     comparator: str | None = None
+    """How the value is compared."""
     value: str | None = None
+    """Value of the criterion."""
 
 
 class BankRuleTargetAccount(Part, frozen=True, kw_only=True):
     """An item of ``target_accounts`` of a bank rule."""
 
     target_account_id: str | None = None
+    """Id of the target account."""
     target_account_name: str | None = None
+    """Name of the target account."""
 
 
 class BankRuleAccount(Part, frozen=True, kw_only=True):
     """An item of ``accounts`` of a bank rule."""
 
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
 
 
 class BankRule(Record, frozen=True, kw_only=True):
     """A bank rule; ``rule_id`` is its id."""
 
     rule_id: str = ""
+    """Id of the rule."""
     rule_name: str | None = None
+    """Name of the rule."""
     rule_order: int | None = None
+    """Position of the rule, from 1."""
     rule_category: str | None = None
+    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
+    ``all_credit_cards``.
+    """
     target_accounts_formatted: str | None = None
+    """``target_accounts`` as text, in the organization's format."""
     target_accounts_count: int | None = None
+    """Number of target accounts."""
     apply_to: str | None = None
+    """Whether the rule applies to deposits, withdrawals or both."""
     criteria_type: str | None = None
+    """Type of the criteria."""
     record_as: str | None = None
+    """Kind of transaction that the rule creates."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     criterion: list[BankRuleCriterion] | None = None
+    """Conditions of the rule."""
     target_accounts: list[BankRuleTargetAccount] | None = None
+    """Accounts to which the rule applies."""
     accounts: list[BankRuleAccount] | None = None
+    """Accounts of the bank rule."""
     auto_categorize: str | None = None
+    """Whether to categorize automatically. Values: ``autocategorize``, ``recognize``."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tax_id: str | None = None
+    """Id of the tax."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     reference_number: str | None = None
+    """Reference number of the bank rule."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: United Kingdom, South Africa, European Union."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA."""
 
 
 class BankRuleGetResult(Record, frozen=True, kw_only=True):
     """A bank rule get result."""
 
     rule_id: str | None = None
+    """Id of the rule."""
     rule_name: str | None = None
+    """Name of the rule."""
     rule_order: int | None = None
+    """Position of the rule, from 1."""
     rule_category: str | None = None
+    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
+    ``all_credit_cards``.
+    """
     target_accounts: list[BankRuleTargetAccount] | None = None
+    """Accounts to which the rule applies."""
     accounts: list[BankRuleAccount] | None = None
+    """Accounts of the get result."""
     target_accounts_count: int | None = None
+    """Number of target accounts."""
     apply_to: str | None = None
+    """Whether the rule applies to deposits, withdrawals or both."""
     criteria_type: str | None = None
+    """Type of the criteria."""
     auto_categorize: str | None = None
+    """Whether to categorize automatically. Values: ``autocategorize``, ``recognize``."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     criterion: list[BankRuleCriterion] | None = None
+    """Conditions of the rule."""
     record_as: str | None = None
+    """Kind of transaction that the rule creates."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     tax_id: str | None = None
+    """Id of the tax."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     reference_number: str | None = None
+    """Reference number of the get result."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: United Kingdom, South Africa, European Union."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA."""
 
 
 class BankRuleCriterionInput(Input, kw_only=True):
     """An item of ``criterion`` of a bank rule, to send."""
 
     field: str | UnsetType | None = UNSET
+    """Field that is compared."""
     comparator: str | UnsetType | None = UNSET
+    """How the value is compared."""
     value: str | UnsetType | None = UNSET
+    """Value of the criterion."""
     criteria_id: str | int | UnsetType | None = UNSET
+    """Id of the criteria."""
 
 
 class BankRuleInput(Input, kw_only=True):
     """The fields of a bank rule that can be sent."""
 
     rule_name: str | UnsetType | None = UNSET
+    """Name of the rule."""
     rule_category: BankRuleRuleCategory | UnsetType | None = UNSET
+    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
+    ``all_credit_cards``.
+    """
     account_ids: str | UnsetType | None = UNSET
+    """Ids of the accounts."""
     apply_to: Literal["deposits", "withdrawals"] | UnsetType | None = UNSET
+    """Whether the rule applies to deposits, withdrawals or both. Values: ``deposits``,
+    ``withdrawals``.
+    """
     criteria_type: Literal["and", "or"] | UnsetType | None = UNSET
+    """Type of the criteria. Values: ``and``, ``or``."""
     auto_categorize: Literal["autocategorize", "recognize"] | UnsetType | None = UNSET
+    """Whether to categorize automatically. Values: ``autocategorize``, ``recognize``."""
     criterion: Sequence[BankRuleCriterionInput] | UnsetType | None = UNSET
+    """Conditions of the rule."""
     record_as: BankRuleRecordAs | UnsetType | None = UNSET
+    """Kind of transaction that the rule creates. Values: ``expense``, ``deposit``, ``refund``,
+    ``transfer_fund``, ``card_payment``, ``sales_without_invoices``, ``expense_refund``,
+    ``interest_income``, ``other_income``, ``owner_drawings``.
+    """
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     reference_number: Literal["manual", "from_statement"] | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, ke, za
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: za
-    product_type: str | UnsetType | None = UNSET  # editions: uk, za, eu
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us
+    """Reference number of the bank rule. Values: ``manual``, ``from_statement``."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: United Kingdom, South Africa, European Union."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
 
 
 class BankRuleMatchFilterInput(Input, kw_only=True):
     """The fields of a bank rule match filter that can be sent."""
 
     rule_name: str | UnsetType | None = UNSET
+    """Name of the rule."""
     rule_order: int | UnsetType | None = UNSET
+    """Position of the rule, from 1."""
     apply_to: str | UnsetType | None = UNSET
+    """Whether the rule applies to deposits, withdrawals or both."""

@@ -23,195 +23,379 @@ class BankTransactionDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a bank transaction."""
 
     file_name: str | None = None
+    """Name of the file."""
     document_id: str | None = None
+    """Id of the document."""
 
 
 class BankTransactionImportedTransaction(Part, frozen=True, kw_only=True):
     """An item of ``imported_transactions`` of a bank transaction."""
 
     imported_transaction_id: str | None = None
+    """Id of the imported transaction."""
     date: dt.date | None = None
+    """Date of the imported transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     payee: str | None = None
+    """Person or company paid."""
     description: str | None = None
+    """Description of the imported transaction."""
     reference_number: str | None = None
+    """Reference number of the imported transaction."""
     status: str | None = None
+    """Status of the imported transaction."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
 
 
 class BankTransactionLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a bank transaction."""
 
     from_account_id: str | None = None
+    """Id of the from account."""
     from_account_name: str | None = None
+    """Name of the from account."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     bcy_total: Decimal | None = None
+    """Total in the base currency."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
 
 
 class BankTransaction(Record, frozen=True, kw_only=True):
     """A bank transaction; ``transaction_id`` is its id."""
 
     transaction_id: str = ""
+    """Id of the transaction."""
     date: dt.date | None = None
+    """Date of the bank transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     status: str | None = None
+    """Status of the bank transaction. Described for lists only."""
     source: str | None = None
+    """Source of the bank transaction. Described for lists only."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts. Described for lists only."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. Described for lists only."""
     account_type: str | None = None
+    """Type of the account. Described for lists only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for lists only."""
     customer_id: str | None = None
+    """Id of the customer."""
     payee: str | None = None
+    """Person or company paid. Described for lists only."""
     is_paid_via_print_check: bool | None = None
+    """Whether the bank transaction was paid by printed check. Editions: USA, Canada. Described
+    for lists only.
+    """
     description: str | None = None
+    """Description of the bank transaction."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for lists only."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit. Described for lists only."""
     offset_account_name: str | None = None
+    """Name of the offset account. Described for lists only."""
     is_offsetaccount_matched: bool | None = None
+    """Whether the offset account matches. Described for lists only."""
     reference_number: str | None = None
+    """Reference number of the bank transaction."""
     imported_transaction_id: str | None = None
+    """Id of the imported transaction. Described for lists only."""
     is_rule_exist: bool | None = None
+    """Whether a bank rule exists for it. Described for lists only."""
     rule_details: list[str] | None = None
+    """Rule details of the bank transaction. Described for lists only."""
     from_account_id: str | None = None
+    """Id of the from account. Described for single records only."""
     from_account_name: str | None = None
+    """Name of the from account. Described for single records only."""
     to_account_id: str | None = None
+    """Id of the to account. Described for single records only."""
     to_account_name: str | None = None
+    """Name of the to account. Described for single records only."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     customer_name: str | None = None
+    """Name of the customer. Described for single records only."""
     vendor_id: str | None = None
+    """Id of the vendor. Described for single records only."""
     vendor_name: str | None = None
+    """Name of the vendor. Described for single records only."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency. Described for single records only."""
     tax_id: str | None = None
+    """Id of the tax. Described for single records only."""
     documents: list[BankTransactionDocument] | None = None
+    """Attached documents. Described for single records only."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     tax_name: str | None = None
+    """Name of the tax. Described for single records only."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent. Described for single records only."""
     tax_amount: Decimal | None = None
+    """Amount of the tax. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA, Australia, Canada. Described for single records
+    only.
+    """
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA, Australia, Canada. Described for single records
+    only.
+    """
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada. Described for
+    single records only.
+    """
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada. Described
+    for single records only.
+    """
     total: Decimal | None = None
+    """Total, in the document's currency. Described for single records only."""
     bcy_total: Decimal | None = None
+    """Total in the base currency. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom, European
+    Union. Described for single records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa.
+    Described for single records only.
+    """
     product_type: str | None = None
+    """Kind of product: goods or service. Editions: United Kingdom, European Union, South Africa.
+    Described for single records only.
+    """
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union. Described
+    for single records only.
+    """
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India, Gulf states, South Africa. Described for
+    single records only.
+    """
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the bank transaction. Editions: United Kingdom. Described
+    for single records only.
+    """
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     imported_transactions: list[BankTransactionImportedTransaction] | None = None
+    """Imported transactions of the bank transaction. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     line_items: list[BankTransactionLineItem] | None = None
+    """Lines of the bank transaction. Described for single records only."""
 
 
 class BankTransactionMatchingTransaction(Record, frozen=True, kw_only=True):
     """A bank transaction matching transaction; ``transaction_id`` is its id."""
 
     transaction_id: str = ""
+    """Id of the transaction."""
     date: dt.date | None = None
+    """Date of the matching transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     reference_number: str | None = None
+    """Reference number of the matching transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit."""
     transaction_number: str | None = None
+    """Number of the transaction."""
     is_paid_via_print_check: bool | None = None
+    """Whether the matching transaction was paid by printed check. Editions: USA, Canada."""
     contact_name: str | None = None
+    """Display name of the contact."""
     is_best_match: bool | None = None
+    """Whether this is the best match."""
 
 
 class BankTransactionFromAccountTagInput(Input, kw_only=True):
     """An item of ``from_account_tags`` of a bank transaction, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     tag_option_id: str | int | UnsetType | None = UNSET
+    """Id of the tag option."""
 
 
 class BankTransactionToAccountTagInput(Input, kw_only=True):
     """An item of ``to_account_tags`` of a bank transaction, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     tag_option_id: str | int | UnsetType | None = UNSET
+    """Id of the tag option."""
 
 
 class BankTransactionDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a bank transaction, to send."""
 
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
 
 
 class BankTransactionLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a bank transaction, to send."""
 
     line_id: str | int | UnsetType | None = UNSET
+    """Id of the line."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     tax_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount of the tax."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     item_total_inclusive_of_tax: Decimal | int | UnsetType | None = UNSET
+    """Total of the line with tax, in the document's currency."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class BankTransactionInput(Input, kw_only=True):
     """The fields of a bank transaction that can be sent."""
 
     from_account_id: str | int | UnsetType | None = UNSET
+    """Id of the from account."""
     to_account_id: str | int | UnsetType | None = UNSET
+    """Id of the to account."""
     transaction_type: str | UnsetType | None = UNSET
+    """Type of the transaction."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the bank transaction."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the bank transaction."""
     description: str | UnsetType | None = UNSET
+    """Description of the bank transaction."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     from_account_tags: Sequence[BankTransactionFromAccountTagInput] | UnsetType | None = UNSET
+    """Reporting tags of the account that the money comes from."""
     to_account_tags: Sequence[BankTransactionToAccountTagInput] | UnsetType | None = UNSET
+    """Reporting tags of the account that the money goes to."""
     documents: Sequence[BankTransactionDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
     bank_charges: Decimal | int | UnsetType | None = UNSET
+    """Charges of the bank, in the document's currency."""
     user_id: str | int | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us, au, ca
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
+    """Id of the user."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA, Australia, Canada."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the bank transaction."""
     line_items: Sequence[BankTransactionLineItemInput] | UnsetType | None = UNSET
+    """Lines of the bank transaction."""
 
 
 class BankTransactionMatchTransactionsToBeMatchedInput(Input, kw_only=True):
     """An item of ``transactions_to_be_matched``, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
+    """Id of the transaction."""
     transaction_type: str | UnsetType | None = UNSET
+    """Type of the transaction."""
 
 
 class BankTransactionMatchInput(Input, kw_only=True):
@@ -220,207 +404,346 @@ class BankTransactionMatchInput(Input, kw_only=True):
     transactions_to_be_matched: (
         Sequence[BankTransactionMatchTransactionsToBeMatchedInput] | UnsetType | None
     ) = UNSET
+    """Transactions to match."""
 
 
 class BankTransactionCategorizeAsExpenseDocumentInput(Input, kw_only=True):
     """An item of ``documents``, to send."""
 
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
 
 
 class BankTransactionCategorizeAsExpenseLineItemInput(Input, kw_only=True):
     """An item of ``line_items``, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     item_order: int | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: uk, eu, za
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
+    """Position of the line, from 1."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: United Kingdom, European Union, South Africa."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
     """The fields of a bank transaction categorize as expense that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as expense."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     project_id: str | int | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
+    """Id of the project."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     is_billable: bool | UnsetType | None = UNSET
+    """Whether the categorize as expense can be invoiced to a customer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as expense."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as expense."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     zp_project_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho Projects project."""
     zp_project_name: str | UnsetType | None = UNSET
+    """Name of the Zoho Projects project."""
     zp_client_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho Projects client."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     vehicle_id: str | int | UnsetType | None = UNSET
+    """Id of the vehicle."""
     mileage_unit: str | UnsetType | None = UNSET
+    """Unit of distance."""
     mileage_rate: Decimal | int | UnsetType | None = UNSET
-    can_reclaim_vat_on_mileage: bool | UnsetType | None = UNSET  # editions: uk, eu
-    fuel_type: Literal["petrol", "lpg", "diesel"] | UnsetType | None = UNSET  # editions: uk, eu
-    # editions: uk, eu
+    """Rate per unit of distance."""
+    can_reclaim_vat_on_mileage: bool | UnsetType | None = UNSET
+    """Whether the caller can reclaim VAT on mileage. Editions: United Kingdom, European Union."""
+    fuel_type: Literal["petrol", "lpg", "diesel"] | UnsetType | None = UNSET
+    """Fuel of the vehicle (United Kingdom). Values: ``petrol``, ``lpg``, ``diesel``. Editions:
+    United Kingdom, European Union.
+    """
     engine_capacity_range: (
         BankTransactionCategorizeAsExpenseEngineCapacityRange | UnsetType | None
     ) = UNSET
+    """Engine size of the vehicle (United Kingdom). Values: ``less_than_1400cc``,
+    ``between_1401cc_and_1600cc``, ``between_1601cc_and_2000cc``, ``more_than_2000cc``.
+    Editions: United Kingdom, European Union.
+    """
     employee_id: str | int | UnsetType | None = UNSET
+    """Id of the employee."""
     mileage_type: BankTransactionCategorizeAsExpenseMileageType | UnsetType | None = UNSET
+    """How the distance is measured: odometer, or entered by hand. Values: ``gmaps``, ``imaps``,
+    ``gps``, ``odometer``, ``wmaps``, ``manual``, ``non_mileage``, ``per_diem``.
+    """
     expense_type: str | UnsetType | None = UNSET
+    """Type of the expense."""
     distance: Decimal | int | UnsetType | None = UNSET
+    """Distance traveled, in the unit of mileage."""
     start_reading: str | UnsetType | None = UNSET
+    """Odometer at the start of the trip."""
     end_reading: str | UnsetType | None = UNSET
+    """Odometer at the end of the trip."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the categorize as expense."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     documents: Sequence[BankTransactionCategorizeAsExpenseDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     recurring_expense_id: str | int | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk, eu
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, ke, za
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
+    """Id of the recurring expense."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom, European
+    Union.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union."""
     is_update_customer: bool | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: uk, eu, za
+    """Whether to save the address with the customer."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: United Kingdom, European Union, South Africa."""
     taxes: Sequence[DocumentTaxInput] | UnsetType | None = UNSET
+    """Taxes of the categorize as expense."""
     reason: str | UnsetType | None = UNSET
+    """Reason for the categorize as expense."""
     line_items: Sequence[BankTransactionCategorizeAsExpenseLineItemInput] | UnsetType | None = UNSET
+    """Lines of the categorize as expense."""
     zcrm_potential_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho CRM potential."""
 
 
 class BankTransactionCategorizeAsVendorPaymentBillInput(Input, kw_only=True):
     """An item of ``bills``, to send."""
 
     bill_payment_id: str | int | UnsetType | None = UNSET
+    """Id of the bill payment."""
     bill_id: str | int | UnsetType | None = UNSET
+    """Id of the bill."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency."""
 
 
 class BankTransactionCategorizeAsVendorPaymentCheckDetailsInput(Input, kw_only=True):
     """An item of ``check_details``, to send."""
 
     memo: str | UnsetType | None = UNSET
+    """Memo of the check details."""
     check_number: str | UnsetType | None = UNSET
+    """Number of the check."""
 
 
 class BankTransactionCategorizeAsVendorPaymentInput(Input, kw_only=True):
     """The fields of a bank transaction categorize as vendor payment that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     bills: Sequence[BankTransactionCategorizeAsVendorPaymentBillInput] | UnsetType | None = UNSET
+    """Bills of the categorize as vendor payment."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as vendor payment."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as vendor payment."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as vendor payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    is_paid_via_print_check: bool | UnsetType | None = UNSET  # editions: us, ca
+    """Custom fields of the categorize as vendor payment."""
+    is_paid_via_print_check: bool | UnsetType | None = UNSET
+    """Whether the categorize as vendor payment was paid by printed check. Editions: USA, Canada."""
     check_details: (
         Sequence[BankTransactionCategorizeAsVendorPaymentCheckDetailsInput] | UnsetType | None
     ) = UNSET
+    """Details of the check."""
 
 
 class BankTransactionCategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True):
     """An item of ``invoices``, to send."""
 
     invoice_payment_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice payment."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency."""
     discount_amount: Decimal | int | UnsetType | None = UNSET
+    """Discount as an amount."""
 
 
 class BankTransactionCategorizeAsCustomerPaymentDocumentInput(Input, kw_only=True):
     """An item of ``documents``, to send."""
 
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
 
 
 class BankTransactionCategorizeAsCustomerPaymentInput(Input, kw_only=True):
     """The fields of a bank transaction categorize as customer payment that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     retainerinvoice_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice."""
     invoices: (
         Sequence[BankTransactionCategorizeAsCustomerPaymentInvoiceInput] | UnsetType | None
     ) = UNSET
+    """Invoices of the categorize as customer payment."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as customer payment."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as customer payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     bank_charges: Decimal | int | UnsetType | None = UNSET
+    """Charges of the bank, in the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the categorize as customer payment."""
     documents: (
         Sequence[BankTransactionCategorizeAsCustomerPaymentDocumentInput] | UnsetType | None
     ) = UNSET
+    """Attached documents."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as customer payment."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
+    """Contact persons who get the categorize as customer payment."""
 
 
 class BankTransactionCategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
     """The fields of bank transaction categorize as credit note refunds that can be sent."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as credit note refunds."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as credit note refunds."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     from_account_id: str | int | UnsetType | None = UNSET
+    """Id of the from account."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as credit note refunds."""
 
 
 class BankTransactionCategorizeAsVendorCreditRefundsInput(Input, kw_only=True):
     """The fields of bank transaction categorize as vendor credit refunds that can be sent."""
 
     vendor_credit_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor credit."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as vendor credit refunds."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as vendor credit refunds."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as vendor credit refunds."""
 
 
 class BankTransactionCategorizeAsPaymentRefundInput(Input, kw_only=True):
     """The fields of a bank transaction categorize as payment refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the categorize as payment refund."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the categorize as payment refund."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     from_account_id: str | int | UnsetType | None = UNSET
+    """Id of the from account."""
     description: str | UnsetType | None = UNSET
+    """Description of the categorize as payment refund."""
 
 
 class BankTransactionCategorizeAsVendorPaymentRefundInput(Input, kw_only=True):
     """The fields of a bank transaction categorize as vendor payment refund that can be sent."""
 
     vendorpayment_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor payment."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the refund."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the refund."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     to_account_id: str | int | UnsetType | None = UNSET
+    """Id of the to account."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund."""

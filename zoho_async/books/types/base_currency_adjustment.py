@@ -13,89 +13,141 @@ class BaseCurrencyAdjustmentAccount(Part, frozen=True, kw_only=True):
     """An item of ``accounts`` of a base currency adjustment."""
 
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency."""
     fcy_balance: Decimal | None = None
+    """Balance in the foreign currency."""
     adjusted_balance: Decimal | None = None
+    """Balance after the adjustment."""
     gain_or_loss: Decimal | None = None
+    """Gain or loss, negative for a loss."""
     gl_specific_type: int | None = None
+    """Number of the kind of account in the general ledger."""
 
 
 class BaseCurrencyAdjustment(Record, frozen=True, kw_only=True):
     """A base currency adjustment; ``base_currency_adjustment_id`` is its id."""
 
     base_currency_adjustment_id: str = ""
+    """Id of the base currency adjustment."""
     adjustment_date: dt.date | None = None
+    """Adjustment date."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     notes: str | None = None
+    """Notes on the base currency adjustment."""
     gain_or_loss: Decimal | None = None
+    """Gain or loss, negative for a loss. Described for lists only."""
     accounts: list[BaseCurrencyAdjustmentAccount] | None = None
+    """Accounts of the base currency adjustment. Described for single records only."""
 
 
 class BaseCurrencyAdjustmentReevaluateAccount(Part, frozen=True, kw_only=True):
     """An item of ``accounts`` of a base currency adjustment reevaluate."""
 
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency."""
     fcy_balance: Decimal | None = None
+    """Balance in the foreign currency."""
     adjusted_balance: Decimal | None = None
+    """Balance after the adjustment."""
     gain_or_loss: Decimal | None = None
+    """Gain or loss, negative for a loss."""
     gl_specific_type: int | None = None
+    """Number of the kind of account in the general ledger."""
 
 
 class BaseCurrencyAdjustmentReevaluate(Record, frozen=True, kw_only=True):
     """A base currency adjustment reevaluate."""
 
     base_currency_adjustment_id: str | None = None
+    """Id of the base currency adjustment."""
     adjustment_date: dt.date | None = None
+    """Adjustment date."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     accounts: list[BaseCurrencyAdjustmentReevaluateAccount] | None = None
+    """Accounts of the reevaluate."""
     notes: str | None = None
+    """Notes on the reevaluate."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
 
 
 class BaseCurrencyAdjustmentAccountsAccount(Part, frozen=True, kw_only=True):
     """An item of ``accounts`` of base currency adjustment accounts."""
 
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency."""
     fcy_balance: Decimal | None = None
+    """Balance in the foreign currency."""
     adjusted_balance: Decimal | None = None
+    """Balance after the adjustment."""
     gain_or_loss: Decimal | None = None
+    """Gain or loss, negative for a loss."""
     gl_specific_type: int | None = None
+    """Number of the kind of account in the general ledger."""
 
 
 class BaseCurrencyAdjustmentAccounts(Record, frozen=True, kw_only=True):
     """Base currency adjustment accounts."""
 
     adjustment_date: dt.date | None = None
+    """Adjustment date."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     accounts: list[BaseCurrencyAdjustmentAccountsAccount] | None = None
+    """Accounts of the accounts."""
     notes: str | None = None
+    """Notes on the accounts."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
 
 
 class BaseCurrencyAdjustmentContact(Record, frozen=True, kw_only=True):
     """A base currency adjustment contact; ``contact_id`` is its id."""
 
     contact_id: str = ""
+    """Id of the contact."""
     contact_name: str | None = None
+    """Display name of the contact."""
     fcy_balance: Decimal | None = None
+    """Balance in the foreign currency."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency."""
     adjusted_balance: Decimal | None = None
+    """Balance after the adjustment."""
     gain_or_loss: Decimal | None = None
+    """Gain or loss, negative for a loss."""
 
 
 class BaseCurrencyAdjustmentInput(Input, kw_only=True):
     """The fields of a base currency adjustment that can be sent."""
 
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     adjustment_date: dt.date | UnsetType | None = UNSET
+    """Adjustment date."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the base currency adjustment."""

@@ -26,442 +26,820 @@ class BillDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a bill."""
 
     document_id: str | None = None
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
 
 
 class BillItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a bill."""
 
     custom_field_id: str | None = None
+    """Id of the custom field."""
     index: int | None = None
+    """Position, from 0."""
     value: str | None = None
+    """Value of the item custom field."""
     label: str | None = None
+    """Label of the item custom field."""
 
 
 class BillLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a bill."""
 
     purchaseorder_item_id: str | None = None
+    """Id of the purchase order item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     name: str | None = None
+    """Name of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     image_document_id: str | None = None
+    """Id of the image document. Editions: India."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India, Gulf states, South Africa."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     description: str | None = None
+    """Description of the line item."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_total_inclusive_of_tax: Decimal | None = None
+    """Total of the line with tax, in the document's currency."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: European Union, United Kingdom.
+    """
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     is_billable: bool | None = None
+    """Whether the line item can be invoiced to a customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     item_custom_fields: list[BillItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class BillPurchaseOrder(Part, frozen=True, kw_only=True):
     """An item of ``purchaseorders`` of a bill."""
 
     purchaseorder_id: str | None = None
+    """Id of the purchase order."""
     purchaseorder_number: str | None = None
+    """Number of the purchase order."""
     purchaseorder_date: str | None = None
+    """Purchase order date."""
     purchaseorder_status: str | None = None
+    """Status of the purchase order."""
 
 
 class BillAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of a bill."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class BillReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of a bill."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class BillCheckDetails(Part, frozen=True, kw_only=True):
     """An item of ``check_details`` of a bill."""
 
     check_status: str | None = None
+    """Status of the check. Editions: USA, Canada."""
     check_number: str | None = None
+    """Number of the check. Editions: USA, Canada."""
 
 
 class BillPayment(Record, frozen=True, kw_only=True):
     """A bill payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment."""
     bill_id: str | None = None
+    """Id of the bill."""
     bill_payment_id: str | None = None
+    """Id of the bill payment."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     description: str | None = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     paid_through: str | None = None
+    """Account from which the payment was paid."""
     is_single_bill_payment: bool | None = None
+    """Whether the payment is for one bill."""
     payment_number: str | None = None
+    """Number of the payment."""
     paid_through_account_id: str | None = None
+    """Id of the paid through account."""
     paid_through_account_name: str | None = None
+    """Name of the paid through account."""
     is_paid_via_print_check: bool | None = None
+    """Whether the payment was paid by printed check. Editions: USA, Canada."""
     check_details: list[BillCheckDetails] | None = None
+    """Details of the check. Editions: USA, Canada."""
     is_ach_payment: bool | None = None
+    """Whether the payment is an ACH payment."""
     ach_payment_status: str | None = None
+    """Status of the ACH payment."""
     ach_gw_transaction_id: str | None = None
+    """Id of the ACH gw transaction."""
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the payment. Editions: United Kingdom."""
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom."""
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom."""
 
 
 class BillVendorCredit(Part, frozen=True, kw_only=True):
     """An item of ``vendor_credits`` of a bill."""
 
     vendor_credit_id: str | None = None
+    """Id of the vendor credit."""
     vendor_credit_bill_id: str | None = None
+    """Id of the vendor credit bill."""
     vendor_credit_number: str | None = None
+    """Number of the vendor credit."""
     date: str | None = None
+    """Date of the vendor credit."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class Bill(Record, frozen=True, kw_only=True):
     """A bill; ``bill_id`` is its id."""
 
     bill_id: str = ""
+    """Id of the bill."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     status: str | None = None
+    """Status of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     reference_number: str | None = None
+    """Reference number of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     due_days: str | None = None
+    """Days until the bill is due, in words. Described for lists only."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_tds_applied: bool | None = None
+    """Whether TDS is applied (India). Editions: India, global, Australia."""
     is_abn_quoted: str | None = None
+    """Whether the supplier quoted an Australian Business Number. Editions: Australia."""
     purchaseorder_ids: list[str] | None = None
+    """Ids of the purchase orders. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     vat_reg_no: str | None = None
+    """VAT registration number. Editions: United Kingdom, Avalara Integration. Described for
+    single records only.
+    """
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states. Described for single records
+    only.
+    """
     permit_number: str | None = None
+    """Number of the permit. Editions: uae. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     pricebook_name: str | None = None
+    """Name of the price list. Described for single records only."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
     unused_credits_payable_amount: Decimal | None = None
+    """Credits with the vendor not yet used. Described for single records only."""
     payment_terms: int | None = None
+    """Days from the date until payment is due. Described for single records only."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". Described for single records only."""
     payment_expected_date: dt.date | None = None
+    """Date on which payment is expected. Described for single records only."""
     recurring_bill_id: str | None = None
+    """Id of the recurring bill. Described for single records only."""
     due_by_days: str | None = None
+    """Days until the bill is due. Described for single records only."""
     due_in_days: int | None = None
+    """Days until the bill is due. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     documents: list[BillDocument] | None = None
+    """Attached documents. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the bill. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     is_item_level_tax_calc: bool | None = None
+    """Whether tax is computed per line instead of per document. Described for single records
+    only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the bill. Editions: United Kingdom. Described for single
+    records only.
+    """
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     line_items: list[BillLineItem] | None = None
+    """Lines of the bill. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency. Described for single records only."""
     vendor_credits_applied: int | None = None
+    """Amount of vendor credits applied. Described for single records only."""
     is_line_item_invoiced: bool | None = None
+    """Whether a line was invoiced. Described for single records only."""
     purchaseorders: list[BillPurchaseOrder] | None = None
+    """Purchase orders of the bill. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the bill. Described for single records only."""
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     reverse_charge_vat_summary: list[BillReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     payments: list[BillPayment] | None = None
+    """Payments of the bill. Described for single records only."""
     vendor_credits: list[BillVendorCredit] | None = None
+    """Vendor credits of the bill. Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the bill. Described for single records only."""
     reference_id: str | None = None
+    """Id of the reference. Described for single records only."""
     notes: str | None = None
+    """Notes on the bill. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     open_purchaseorders_count: int | None = None
+    """Number of open purchase orders. Described for single records only."""
 
 
 class BillComment(Record, frozen=True, kw_only=True):
     """A bill comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     bill_id: str | None = None
+    """Id of the bill."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: str | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class BillConvertPurchaseOrderResultBill(Part, frozen=True, kw_only=True):
     """The ``bill`` object of a bill convert purchase order result."""
 
     bill_id: str | None = None
+    """Id of the bill."""
     purchaseorder_ids: list[str] | None = None
+    """Ids of the purchase orders."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     vat_reg_no: str | None = None
+    """VAT registration number. Editions: United Kingdom, Avalara Integration."""
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India."""
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states."""
     permit_number: str | None = None
+    """Number of the permit. Editions: uae."""
     gst_no: str | None = None
+    """GST number (India). Editions: India."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India."""
     pricebook_id: str | None = None
+    """Id of the price list."""
     pricebook_name: str | None = None
+    """Name of the price list."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India."""
     unused_credits_payable_amount: Decimal | None = None
+    """Credits with the vendor not yet used."""
     status: str | None = None
+    """Status of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
     payment_expected_date: dt.date | None = None
+    """Date on which payment is expected."""
     reference_number: str | None = None
+    """Reference number of the bill."""
     recurring_bill_id: str | None = None
+    """Id of the recurring bill."""
     due_by_days: str | None = None
+    """Days until the bill is due."""
     due_in_days: int | None = None
+    """Days until the bill is due."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     documents: list[BillDocument] | None = None
+    """Attached documents."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | None = None
+    """Reason for the adjustment."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the bill."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     is_tds_applied: bool | None = None
+    """Whether TDS is applied (India). Editions: India, global, Australia."""
     is_item_level_tax_calc: bool | None = None
+    """Whether tax is computed per line instead of per document."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax."""
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the bill. Editions: United Kingdom."""
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom."""
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom."""
     is_abn_quoted: str | None = None
+    """Whether the supplier quoted an Australian Business Number. Editions: Australia."""
     line_items: list[BillLineItem] | None = None
+    """Lines of the bill."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency."""
     vendor_credits_applied: int | None = None
+    """Amount of vendor credits applied."""
     is_line_item_invoiced: bool | None = None
+    """Whether a line was invoiced."""
     purchaseorders: list[BillPurchaseOrder] | None = None
+    """Purchase orders of the bill."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the bill."""
     acquisition_vat_summary: list[BillAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Editions: United Kingdom, European Union."""
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_summary: list[BillReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Editions: United Kingdom, European Union."""
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: United Kingdom, European Union."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     billing_address: Address | None = None
+    """Billing address."""
     payments: list[BillPayment] | None = None
+    """Payments of the bill."""
     vendor_credits: list[BillVendorCredit] | None = None
+    """Vendor credits of the bill."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_by_id: str | None = None
+    """Id of the user who created the bill."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     reference_id: str | None = None
+    """Id of the reference."""
     notes: str | None = None
+    """Notes on the bill."""
     terms: str | None = None
+    """Terms and conditions."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     open_purchaseorders_count: int | None = None
+    """Number of open purchase orders."""
 
 
 class BillConvertPurchaseOrderResult(Record, frozen=True, kw_only=True):
     """A bill convert purchase order result."""
 
     purchaseorder_ids: list[str] | None = None
+    """Ids of the purchase orders."""
     bill: BillConvertPurchaseOrderResultBill | None = None
+    """Bill of the convert purchase order result."""
 
 
 class BillDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a bill, to send."""
 
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
 
 
 class BillItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a bill, to send."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
+    """Id of the custom field."""
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
 
 
 class BillLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a bill, to send."""
 
     purchaseorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase order item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     rate: Decimal | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in, gcc, za
+    """Price per unit, in the document's currency."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India, Gulf states, South Africa."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, au, ca
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, au, ca, mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     item_order: int | UnsetType | None = UNSET
-    # editions: eu, uk
+    """Position of the line, from 1."""
     product_type: Literal["digital_service", "goods", "service"] | UnsetType | None = UNSET
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: European Union, United Kingdom.
+    """
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     is_billable: bool | UnsetType | None = UNSET
+    """Whether the line item can be invoiced to a customer."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     item_custom_fields: Sequence[BillItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
 
 
 class BillApproverInput(Input, kw_only=True):
     """An item of ``approvers`` of a bill, to send."""
 
     approver_id: str | int | UnsetType | None = UNSET
+    """Id of the approver."""
     order: int | UnsetType | None = UNSET
+    """Position, from 1."""
 
 
 class BillInput(Input, kw_only=True):
     """The fields of a bill that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
+    """Id of the currency."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     is_update_customer: bool | UnsetType | None = UNSET
+    """Whether to save the address with the customer."""
     purchaseorder_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the purchase orders."""
     bill_number: str | UnsetType | None = UNSET
+    """Number of the bill."""
     documents: Sequence[BillDocumentInput] | UnsetType | None = UNSET
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: gcc
-    permit_number: str | UnsetType | None = UNSET  # editions: uae
-    gst_treatment: BillGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Attached documents."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: Gulf states."""
+    permit_number: str | UnsetType | None = UNSET
+    """Number of the permit. Editions: uae."""
+    gst_treatment: BillGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the bill."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the bill."""
     due_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is due."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     recurring_bill_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring bill."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     is_item_level_tax_calc: bool | UnsetType | None = UNSET
+    """Whether tax is computed per line instead of per document."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the bill."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_items: Sequence[BillLineItemInput] | UnsetType | None = UNSET
+    """Lines of the bill."""
     taxes: Sequence[DocumentTaxInput] | UnsetType | None = UNSET
+    """Taxes of the bill."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the bill."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     approvers: Sequence[BillApproverInput] | UnsetType | None = UNSET
+    """Approvers of the bill."""
 
 
 class BillCreditsBillPaymentInput(Input, kw_only=True):
     """An item of ``bill_payments`` of bill credits, to send."""
 
     payment_id: str | int | UnsetType | None = UNSET
+    """Id of the payment."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class BillCreditsApplyVendorCreditInput(Input, kw_only=True):
     """An item of ``apply_vendor_credits`` of bill credits, to send."""
 
     vendor_credit_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor credit."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class BillCreditsInput(Input, kw_only=True):
     """The fields of bill credits that can be sent."""
 
     bill_payments: Sequence[BillCreditsBillPaymentInput] | UnsetType | None = UNSET
+    """Bill payments of the credits."""
     apply_vendor_credits: Sequence[BillCreditsApplyVendorCreditInput] | UnsetType | None = UNSET
+    """Vendor credits to apply."""
 
 
 class BillCommentInput(Input, kw_only=True):
     """The fields of a bill comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""

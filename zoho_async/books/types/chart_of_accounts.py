@@ -35,67 +35,139 @@ class ChartOfAccount(Record, frozen=True, kw_only=True):
     """A chart of account; ``account_id`` is its id."""
 
     account_id: str = ""
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     account_code: str | None = None
+    """Code of the account in the chart of accounts."""
     account_type: str | None = None
+    """Type of the account. Values: ``other_asset``, ``other_current_asset``, ``cash``, ``bank``,
+    ``fixed_asset``, ``other_current_liability``, ``credit_card``, ``long_term_liability``,
+    ``equity``, ``income``, ``other_income``, ``expense``, ``cost_of_goods_sold``,
+    ``other_expense``, ``accounts_receivable``, ``accounts_payable``.
+    """
     is_user_created: bool | None = None
+    """Whether a user created the chart of account. Described for lists only."""
     is_system_account: bool | None = None
+    """Whether Zoho created the account."""
     is_standalone_account: bool | None = None
+    """Whether the account has no bank feed. Described for lists only."""
     is_active: bool | None = None
+    """Whether the chart of account is active."""
     can_show_in_ze: bool | None = None
+    """Whether the chart of account is shown in Zoho Expense."""
     is_involved_in_transaction: bool | None = None
+    """Whether the account has transactions."""
     current_balance: Any = None
+    """Current balance. Described for lists only."""
     parent_account_id: str | None = None
+    """Id of the parent account."""
     parent_account_name: str | None = None
+    """Name of the parent account. Described for lists only."""
     depth: str | None = None
+    """Level in the tree, from 0. Described for lists only."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_child_present: bool | None = None
+    """Whether the account has accounts below it. Described for lists only."""
     child_count: str | None = None
+    """Number of entries below this one. Described for lists only."""
     documents: list[Any] | None = None
+    """Attached documents."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     currency_id: str | None = None
+    """Id of the currency. Described for single records only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for single records only."""
     description: str | None = None
+    """Description of the chart of account. Described for single records only."""
     include_in_vat_return: bool | None = None
+    """Whether the chart of account is part of the VAT return. Editions: United Kingdom.
+    Described for single records only.
+    """
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the chart of account. Described for single records only."""
     closing_balance: Decimal | None = None
+    """Closing balance. Described for single records only."""
 
 
 class ChartOfAccountTransaction(Record, frozen=True, kw_only=True):
     """A chart of account transaction; ``transaction_id`` is its id."""
 
     categorized_transaction_id: str | None = None
+    """Id of the categorized transaction."""
     transaction_type: str | None = None
+    """Type of the transaction. Values: ``invoice``, ``customer_payment``, ``bills``,
+    ``vendor_payment``, ``credit_notes``, ``creditnote_refund``, ``expense``,
+    ``card_payment``, ``purchase_or_charges``, ``journal``, ``deposit``, ``refund``,
+    ``transfer_fund``, ``base_currency_adjustment``, ``opening_balance``,
+    ``sales_without_invoices``, ``expense_refund``, ``tax_refund``,
+    ``receipt_from_initial_debtors``, ``owner_contribution``, ``interest_income``,
+    ``other_income``, ``owner_drawings``, ``payment_to_initial_creditors``.
+    """
     transaction_status: str | None = None
+    """Status of the transaction."""
     transaction_source: str | None = None
+    """Transaction source of the transaction."""
     transaction_id: str = ""
+    """Id of the transaction."""
     transaction_date: dt.date | None = None
+    """Transaction date."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     customer_id: str | None = None
+    """Id of the customer."""
     payee: str | None = None
+    """Person or company paid."""
     description: str | None = None
+    """Description of the transaction."""
     entry_number: str | None = None
+    """Number of the entry."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit."""
     offset_account_name: str | None = None
+    """Name of the offset account."""
     reference_number: str | None = None
+    """Reference number of the transaction."""
     reconcile_status: str | None = None
+    """Whether the transaction is reconciled."""
     debit_amount: Decimal | None = None
+    """Debit amount."""
     credit_amount: Decimal | None = None
+    """Credit amount."""
 
 
 class ChartOfAccountInput(Input, kw_only=True):
     """The fields of a chart of account that can be sent."""
 
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     account_code: str | UnsetType | None = UNSET
+    """Code of the account in the chart of accounts."""
     account_type: ChartOfAccountAccountType | UnsetType | None = UNSET
+    """Type of the account. Values: ``other_asset``, ``other_current_asset``, ``cash``, ``bank``,
+    ``fixed_asset``, ``other_current_liability``, ``credit_card``, ``long_term_liability``,
+    ``equity``, ``income``, ``other_income``, ``expense``, ``cost_of_goods_sold``,
+    ``other_expense``, ``accounts_receivable``, ``accounts_payable``.
+    """
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     description: str | UnsetType | None = UNSET
+    """Description of the chart of account."""
     show_on_dashboard: bool | UnsetType | None = UNSET
+    """Whether the chart of account is shown on the dashboard."""
     can_show_in_ze: bool | UnsetType | None = UNSET
-    include_in_vat_return: bool | UnsetType | None = UNSET  # editions: uk
+    """Whether the chart of account is shown in Zoho Expense."""
+    include_in_vat_return: bool | UnsetType | None = UNSET
+    """Whether the chart of account is part of the VAT return. Editions: United Kingdom."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the chart of account."""
     parent_account_id: str | int | UnsetType | None = UNSET
+    """Id of the parent account."""

@@ -61,493 +61,915 @@ class ContactCurrencySummary(Part, frozen=True, kw_only=True):
     """An item of ``customer_currency_summaries`` of a contact."""
 
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     is_base_currency: bool | None = None
+    """Whether this is the organization's base currency."""
     currency_name_formatted: str | None = None
+    """``currency_name`` as text, in the organization's format."""
     outstanding_receivable_amount: Decimal | None = None
+    """Amount still to receive."""
     unused_credits_receivable_amount: Decimal | None = None
+    """Credits of the customer not yet used."""
     outstanding_payable_amount: Decimal | None = None
+    """Amount still to pay."""
     unused_credits_payable_amount: Decimal | None = None
+    """Credits with the vendor not yet used."""
 
 
 class ContactOpeningBalance(Part, frozen=True, kw_only=True):
     """An item of ``opening_balances`` of a contact."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     opening_balance_amount: Decimal | None = None
+    """Opening balance, in the document's currency."""
 
 
 class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a contact person."""
 
     is_sms_enabled: bool | None = None
+    """Whether messages go by SMS. Editions: SMS integration."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class ContactPerson(Record, frozen=True, kw_only=True):
     """A contact person; ``contact_person_id`` is its id."""
 
     contact_person_id: str = ""
+    """Id of the contact person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr. At most 25 characters."""
     first_name: str | None = None
+    """First name of the person. At most 100 characters."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     phone: str | None = None
+    """Phone number. At most 50 characters."""
     mobile: str | None = None
+    """Mobile phone number. At most 50 characters."""
     designation: str | None = None
+    """Job title of the person. At most 100 characters."""
     department: str | None = None
+    """Department of the person. At most 50 characters."""
     skype: str | None = None
+    """Skype account. At most 50 characters."""
     is_primary_contact: bool | None = None
+    """Whether the person is the primary contact."""
     communication_preference: ContactPersonCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
     enable_portal: bool | None = None
+    """Whether to open the customer portal for the contact."""
     contact_id: str | None = None
+    """Id of the contact."""
     is_added_in_portal: bool | None = None
+    """Whether the person has access to the customer portal."""
 
 
 class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
     """The ``default_templates`` object of a contact."""
 
     invoice_template_id: str | None = None
+    """Id of the invoice template."""
     estimate_template_id: str | None = None
+    """Id of the estimate template."""
     creditnote_template_id: str | None = None
+    """Id of the credit note template."""
     purchaseorder_template_id: str | None = None
+    """Id of the purchase order template."""
     salesorder_template_id: str | None = None
+    """Id of the sales order template."""
     retainerinvoice_template_id: str | None = None
+    """Id of the retainer invoice template."""
     paymentthankyou_template_id: str | None = None
+    """Id of the payment thank-you template."""
     retainerinvoice_paymentthankyou_template_id: str | None = None
+    """Id of the retainer invoice payment thank-you template."""
     invoice_email_template_id: str | None = None
+    """Id of the invoice email template."""
     estimate_email_template_id: str | None = None
+    """Id of the estimate email template."""
     creditnote_email_template_id: str | None = None
+    """Id of the credit note email template."""
     purchaseorder_email_template_id: str | None = None
+    """Id of the purchase order email template."""
     salesorder_email_template_id: str | None = None
+    """Id of the sales order email template."""
     retainerinvoice_email_template_id: str | None = None
+    """Id of the retainer invoice email template."""
     paymentthankyou_email_template_id: str | None = None
+    """Id of the payment thank-you email template."""
     retainerinvoice_paymentthankyou_email_template_id: str | None = None
+    """Id of the retainer invoice payment thank-you email template."""
     statement_template_id: str | None = None
+    """Id of the statement template."""
     payment_remittance_email_template_id: str | None = None
+    """Id of the payment remittance email template."""
     bill_template_id: str | None = None
+    """Id of the bill template."""
     statement_template_name: str | None = None
+    """Name of the statement template."""
     invoice_template_name: str | None = None
+    """Name of the invoice template."""
     bill_template_name: str | None = None
+    """Name of the bill template."""
     estimate_template_name: str | None = None
+    """Name of the estimate template."""
     creditnote_template_name: str | None = None
+    """Name of the credit note template."""
     paymentthankyou_template_name: str | None = None
+    """Name of the payment thank-you template."""
     invoice_email_template_name: str | None = None
+    """Name of the invoice email template."""
     estimate_email_template_name: str | None = None
+    """Name of the estimate email template."""
     creditnote_email_template_name: str | None = None
+    """Name of the credit note email template."""
     paymentthankyou_email_template_name: str | None = None
+    """Name of the payment thank-you email template."""
     payment_remittance_email_template_name: str | None = None
+    """Name of the payment remittance email template."""
 
 
 class Contact(Record, frozen=True, kw_only=True):
     """A contact; ``contact_id`` is its id."""
 
     contact_id: str = ""
+    """Id of the contact."""
     contact_name: str | None = None
+    """Display name of the contact."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     vendor_name: str | None = None
+    """Name of the vendor. Described for lists only."""
     company_name: str | None = None
+    """Name of the company. At most 200 characters."""
     website: str | None = None
+    """Website."""
     language_code: str | None = None
+    """Code of the language, such as en. Values: ``de``, ``en``, ``es``, ``fr``, ``it``, ``ja``,
+    ``nl``, ``pt``, ``pt_br``, ``sv``, ``zh``, ``en_gb``. Described for lists only.
+    """
     language_code_formatted: str | None = None
+    """``language_code`` as text, in the organization's format. Described for lists only."""
     contact_type: str | None = None
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     contact_type_formatted: str | None = None
+    """``contact_type`` as text, in the organization's format. Described for lists only."""
     status: str | None = None
+    """Status of the contact."""
     customer_sub_type: str | None = None
+    """Whether the customer is a business or an individual. Values: ``individual``, ``business``."""
     source: str | None = None
+    """Source of the contact. Described for lists only."""
     is_linked_with_zohocrm: bool | None = None
+    """Whether the contact is linked to Zoho CRM."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". At most 200 characters."""
     currency_id: str | None = None
+    """Id of the currency."""
     twitter: str | None = None
+    """Account on X (Twitter). At most 100 characters."""
     facebook: str | None = None
+    """Facebook account. At most 100 characters."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     outstanding_receivable_amount: Decimal | None = None
+    """Amount still to receive."""
     outstanding_receivable_amount_bcy: Decimal | None = None
+    """Amount still to receive, in the base currency."""
     outstanding_payable_amount: Decimal | None = None
+    """Amount still to pay. Described for lists only."""
     outstanding_payable_amount_bcy: Decimal | None = None
+    """Amount still to pay, in the base currency. Described for lists only."""
     unused_credits_receivable_amount: Decimal | None = None
+    """Credits of the customer not yet used."""
     unused_credits_receivable_amount_bcy: Decimal | None = None
+    """Credits of the customer not yet used, in the base currency."""
     unused_credits_payable_amount: Decimal | None = None
+    """Credits with the vendor not yet used. Described for lists only."""
     unused_credits_payable_amount_bcy: Decimal | None = None
+    """Credits with the vendor not yet used, in the base currency. Described for lists only."""
     first_name: str | None = None
+    """First name of the person. At most 100 characters. Described for lists only."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters. Described for lists only."""
     email: str | None = None
+    """Email address. At most 100 characters. Described for lists only."""
     phone: str | None = None
+    """Phone number. At most 50 characters. Described for lists only."""
     mobile: str | None = None
+    """Mobile phone number. At most 50 characters. Described for lists only."""
     portal_status: str | None = None
+    """Status of the portal. Described for lists only."""
     portal_status_formatted: str | None = None
+    """``portal_status`` as text, in the organization's format. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_time_formatted: str | None = None
+    """``created_time`` as text, in the organization's format. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     last_modified_time_formatted: str | None = None
+    """``last_modified_time`` as text, in the organization's format. Described for lists only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the contact."""
     custom_field_hash: dict[str, Any] | None = None
+    """Custom fields by API name. Described for lists only."""
     ach_supported: bool | None = None
+    """Whether the contact can pay by ACH. Described for lists only."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     has_transaction: bool | None = None
+    """Whether the contact has transactions. Described for single records only."""
     credit_limit: Decimal | None = None
+    """Most that the customer may owe, in its currency. Described for single records only."""
     is_portal_enabled: bool | None = None
+    """Whether the customer portal is open for the contact."""
     is_taxable: bool | None = None
+    """Whether the contact is taxed. Editions: USA, Canada, Australia, India, Mexico, Kenya,
+    South Africa. Described for single records only.
+    """
     tax_id: str | None = None
+    """Id of the tax. Editions: India, USA. Described for single records only."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax. Editions: India. Described for single records only."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent. Described for single records only."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA. Described for single records only."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: USA, Canada, Australia, India. Described for
+    single records only.
+    """
     tax_authority_name: str | None = None
+    """Name of the tax authority. Described for single records only."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: USA, Canada, Australia, India. Described
+    for single records only.
+    """
     place_of_contact: str | None = None
+    """State of the contact (India). Editions: India. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Values: ``uk``,
+    ``eu_vat_registered``, ``overseas``. Editions: United Kingdom. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Values: ``vat_registered``, ``vat_not_registered``,
+    ``gcc_vat_not_registered``, ``gcc_vat_registered``, ``non_gcc``, ``dz_vat_registered``,
+    ``dz_vat_not_registered``, ``home_country_mexico``, ``border_region_mexico``,
+    ``non_mexico``. Editions: Gulf states, Mexico, Kenya, South Africa. Described for single
+    records only.
+    """
     tax_exemption_certificate_number: str | None = None
+    """Number of the tax exemption certificate. Editions: Kenya."""
     tax_regime: str | None = None
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico. Described for single records only.
+    """
     legal_name: str | None = None
+    """Registered name of the company. Editions: Mexico. Described for single records only."""
     is_tds_registered: bool | None = None
+    """Whether the contact is registered for TDS (India). Editions: Mexico. Described for single
+    records only.
+    """
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     owner_id: str | None = None
+    """Id of the owner. Described for single records only."""
     primary_contact_id: str | None = None
+    """Id of the primary contact. Described for single records only."""
     pricebook_id: str | None = None
+    """Id of the price list. At most 200 characters. Described for single records only."""
     contact_number: str | None = None
+    """Number of the contact. At most 200 characters. Described for single records only."""
     ignore_auto_number_generation: bool | None = None
+    """Whether the given number is used instead of the next one of the series. Described for
+    single records only.
+    """
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     opening_balances: list[ContactOpeningBalance] | None = None
+    """Opening balances of the contact. Described for single records only."""
     payment_reminder_enabled: bool | None = None
+    """Whether payment reminders are sent. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     contact_persons: list[ContactPerson] | None = None
+    """Contact persons who get the contact. Described for single records only."""
     default_templates: ContactDefaultTemplates | None = None
+    """Templates for the documents and emails of the contact. Described for single records only."""
     notes: str | None = None
+    """Notes on the contact. Described for single records only."""
     addresses: list[Address] | None = None
+    """Further addresses of the contact."""
     allow_parent_for_payment_and_view: bool | None = None
+    """Whether the parent contact can view and pay."""
     associated_with_square: bool | None = None
+    """Whether the contact is linked to Square."""
     bank_accounts: list[Any] | None = None
+    """Bank accounts of the contact."""
     can_show_customer_ob: bool | None = None
+    """Whether the customer's opening balance is shown."""
     can_show_vendor_ob: bool | None = None
+    """Whether the vendor's opening balance is shown."""
     cards: list[Any] | None = None
+    """Cards of the contact."""
     checks: list[Any] | None = None
+    """Checks of the contact."""
     company_id: str | None = None
+    """Id of the company."""
     consent_date: dt.date | None = None
+    """Date of the consent."""
     contact_category: str | None = None
+    """Category of the contact for taxes."""
     contact_salutation: str | None = None
+    """Salutation of the contact."""
     contact_tax_information: str | None = None
+    """Tax information of the contact."""
     created_by_name: str | None = None
+    """Name of the user who created the contact."""
     created_date: str | None = None
+    """Date of creation."""
     credit_limit_exceeded_amount: Decimal | None = None
+    """Amount by which the credit limit is exceeded."""
     crm_owner_id: str | None = None
+    """Id of the Zoho CRM owner."""
     customer_currency_summaries: list[ContactCurrencySummary] | None = None
+    """Balances of the customer by currency."""
     department: str | None = None
+    """Department of the person."""
     designation: str | None = None
+    """Job title of the person."""
     documents: list[Any] | None = None
+    """Attached documents."""
     entity_address_id: str | None = None
+    """Id of the entity address."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     invited_by: str | None = None
+    """Name of the user who invited the contact to the portal."""
     is_bcy_only_contact: bool | None = None
+    """Whether the contact uses only the base currency."""
     is_client_review_asked: bool | None = None
+    """Whether the customer was asked for a review."""
     is_client_review_settings_enabled: bool | None = None
+    """Whether customers are asked for reviews."""
     is_consent_agreed: bool | None = None
+    """Whether the contact gave consent."""
     is_credit_limit_migration_completed: bool | None = None
+    """Whether the credit limit was migrated."""
     is_crm_customer: bool | None = None
+    """Whether the contact comes from Zoho CRM."""
     is_sms_enabled: bool | None = None
+    """Whether messages go by SMS."""
     opening_balance_amount: Decimal | None = None
+    """Opening balance, in the document's currency."""
     opening_balance_amount_bcy: Decimal | None = None
+    """Opening balance amount in the base currency."""
     outstanding_ob_payable_amount: Decimal | None = None
+    """Open part of the opening balance to pay."""
     outstanding_ob_receivable_amount: Decimal | None = None
+    """Open part of the opening balance to receive."""
     owner_name: str | None = None
+    """Name of the owner."""
     payment_terms_id: str | None = None
+    """Id of the payment terms."""
     portal_receipt_count: int | None = None
+    """Number of portal receipts."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     pricebook_name: str | None = None
+    """Name of the price list."""
     sales_channel: str | None = None
+    """Channel through which the sale was made."""
     siret_number: str | None = None
+    """Number of the SIRET."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     unused_retainer_payments: Decimal | None = None
+    """Unused retainer payments of the contact."""
     vpa_list: list[Any] | None = None
+    """UPI addresses (India)."""
     zcrm_account_id: str | None = None
+    """Id of the Zoho CRM account."""
     zcrm_contact_id: str | None = None
+    """Id of the Zoho CRM contact."""
     zohopeople_client_id: str | None = None
+    """Id of the zohopeople client."""
 
 
 class ContactRecurringInvoice(Record, frozen=True, kw_only=True):
     """A contact recurring invoice; ``recurring_invoice_id`` is its id."""
 
     recurring_invoice_id: str = ""
+    """Id of the recurring invoice."""
     recurrence_name: str | None = None
+    """Name of the recurrence."""
 
 
 class ContactStatementEmailToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a contact statement email."""
 
     first_name: str | None = None
+    """First name of the person. At most 100 characters."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number. At most 50 characters."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr. At most 25 characters."""
     mobile: str | None = None
+    """Mobile phone number. At most 50 characters."""
 
 
 class ContactStatementEmailFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a contact statement email."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address. At most 100 characters."""
 
 
 class ContactStatementEmail(Record, frozen=True, kw_only=True):
     """A contact statement email."""
 
     body: str | None = None
+    """Text of the message. At most 5000 characters."""
     subject: str | None = None
+    """Subject of the message. At most 1000 characters."""
     to_contacts: list[ContactStatementEmailToContact] | None = None
+    """Persons who can receive the email."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[ContactStatementEmailFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     contact_id: str | None = None
+    """Id of the contact."""
 
 
 class ContactComment(Record, frozen=True, kw_only=True):
     """A contact comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     contact_id: str | None = None
+    """Id of the contact."""
     contact_name: str | None = None
+    """Display name of the contact."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     is_entity_deleted: bool | None = None
+    """Whether the record was deleted."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class ContactCreditNoteRefund(Record, frozen=True, kw_only=True):
     """A contact credit note refund; ``creditnote_refund_id`` is its id."""
 
     creditnote_refund_id: str = ""
+    """Id of the credit note refund."""
     creditnote_id: str | None = None
+    """Id of the credit note."""
     date: dt.date | None = None
+    """Date of the credit note refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | None = None
+    """Reference number of the credit note refund."""
     creditnote_number: str | None = None
+    """Number of the credit note."""
     customer_name: str | None = None
+    """Name of the customer."""
     description: str | None = None
+    """Description of the credit note refund."""
     amount_bcy: Decimal | None = None
+    """Amount in the base currency."""
     amount_fcy: Decimal | None = None
+    """Amount in the foreign currency."""
 
 
 class ContactUnusedCreditsReceivable(Record, frozen=True, kw_only=True):
     """A contact unused credits receivable."""
 
     payment_id: str | None = None
+    """Id of the payment."""
     payment_number: str | None = None
+    """Number of the payment."""
     date: dt.date | None = None
+    """Date of the unused credits receivable."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     unused_amount: Decimal | None = None
+    """Amount not yet applied."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     reference_number: str | None = None
+    """Reference number of the unused credits receivable."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     description: str | None = None
+    """Description of the unused credits receivable."""
 
 
 class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a contact person, to send."""
 
-    is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    is_sms_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by SMS. Editions: SMS integration."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class ContactPersonInput(Input, kw_only=True):
     """An item of ``contact_persons`` of a contact, to send."""
 
-    salutation: str | UnsetType | None = UNSET  # at most 25 characters
-    first_name: str | UnsetType | None = UNSET  # at most 100 characters
-    last_name: str | UnsetType | None = UNSET  # at most 100 characters
-    email: str | UnsetType | None = UNSET  # at most 100 characters
-    phone: str | UnsetType | None = UNSET  # at most 50 characters
-    mobile: str | UnsetType | None = UNSET  # at most 50 characters
-    designation: str | UnsetType | None = UNSET  # at most 100 characters
-    department: str | UnsetType | None = UNSET  # at most 50 characters
-    skype: str | UnsetType | None = UNSET  # at most 50 characters
+    salutation: str | UnsetType | None = UNSET
+    """Salutation of the person, such as Mr. At most 25 characters."""
+    first_name: str | UnsetType | None = UNSET
+    """First name of the person. At most 100 characters."""
+    last_name: str | UnsetType | None = UNSET
+    """Last name of the person. At most 100 characters."""
+    email: str | UnsetType | None = UNSET
+    """Email address. At most 100 characters."""
+    phone: str | UnsetType | None = UNSET
+    """Phone number. At most 50 characters."""
+    mobile: str | UnsetType | None = UNSET
+    """Mobile phone number. At most 50 characters."""
+    designation: str | UnsetType | None = UNSET
+    """Job title of the person. At most 100 characters."""
+    department: str | UnsetType | None = UNSET
+    """Department of the person. At most 50 characters."""
+    skype: str | UnsetType | None = UNSET
+    """Skype account. At most 50 characters."""
     is_primary_contact: bool | UnsetType | None = UNSET
+    """Whether the person is the primary contact."""
     communication_preference: ContactPersonCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
     enable_portal: bool | UnsetType | None = UNSET
+    """Whether to open the customer portal for the contact."""
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     mobile_country_code: str | UnsetType | None = UNSET
+    """Code of the mobile country."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
     contact_id: str | int | UnsetType | None = UNSET
+    """Id of the contact."""
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
     """The ``default_templates`` object of a contact, to send."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice template."""
     estimate_template_id: str | int | UnsetType | None = UNSET
+    """Id of the estimate template."""
     creditnote_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note template."""
     purchaseorder_template_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase order template."""
     salesorder_template_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order template."""
     retainerinvoice_template_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice template."""
     paymentthankyou_template_id: str | int | UnsetType | None = UNSET
+    """Id of the payment thank-you template."""
     retainerinvoice_paymentthankyou_template_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice payment thank-you template."""
     invoice_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice email template."""
     estimate_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the estimate email template."""
     creditnote_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note email template."""
     purchaseorder_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase order email template."""
     salesorder_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order email template."""
     retainerinvoice_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice email template."""
     paymentthankyou_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the payment thank-you email template."""
     retainerinvoice_paymentthankyou_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice payment thank-you email template."""
     statement_template_id: str | int | UnsetType | None = UNSET
+    """Id of the statement template."""
     payment_remittance_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the payment remittance email template."""
     bill_template_id: str | int | UnsetType | None = UNSET
+    """Id of the bill template."""
 
 
 class ContactOpeningBalanceInput(Input, kw_only=True):
     """An item of ``opening_balances`` of a contact, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     opening_balance_amount: Decimal | int | UnsetType | None = UNSET
+    """Opening balance, in the document's currency."""
 
 
 class ContactInput(Input, kw_only=True):
     """The fields of a contact that can be sent."""
 
     contact_name: str | UnsetType | None = UNSET
-    company_name: str | UnsetType | None = UNSET  # at most 200 characters
+    """Display name of the contact."""
+    company_name: str | UnsetType | None = UNSET
+    """Name of the company. At most 200 characters."""
     website: str | UnsetType | None = UNSET
+    """Website."""
     language_code: ContactLanguageCode | UnsetType | None = UNSET
+    """Code of the language, such as en. Values: ``de``, ``en``, ``es``, ``fr``, ``it``, ``ja``,
+    ``nl``, ``pt``, ``pt_br``, ``sv``, ``zh``, ``en_gb``.
+    """
     contact_type: Literal["customer", "vendor"] | UnsetType | None = UNSET
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     customer_sub_type: Literal["individual", "business"] | UnsetType | None = UNSET
+    """Whether the customer is a business or an individual. Values: ``individual``, ``business``."""
     credit_limit: Decimal | int | UnsetType | None = UNSET
-    pricebook_id: str | int | UnsetType | None = UNSET  # at most 200 characters
-    contact_number: str | UnsetType | None = UNSET  # at most 200 characters
+    """Most that the customer may owe, in its currency."""
+    pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list. At most 200 characters."""
+    contact_number: str | UnsetType | None = UNSET
+    """Number of the contact. At most 200 characters."""
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
+    """Whether the given number is used instead of the next one of the series."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     is_portal_enabled: bool | UnsetType | None = UNSET
+    """Whether the customer portal is open for the contact."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     payment_terms: int | UnsetType | None = UNSET
-    payment_terms_label: str | UnsetType | None = UNSET  # at most 200 characters
+    """Days from the date until payment is due."""
+    payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15". At most 200 characters."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the contact."""
     billing_address: AddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: AddressInput | UnsetType | None = UNSET
+    """Shipping address."""
     contact_persons: Sequence[ContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons who get the contact."""
     default_templates: ContactDefaultTemplatesInput | UnsetType | None = UNSET
+    """Templates for the documents and emails of the contact."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the contact."""
     opening_balances: Sequence[ContactOpeningBalanceInput] | UnsetType | None = UNSET
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: uk, Avalara Integration
+    """Opening balances of the contact."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: United Kingdom, Avalara Integration."""
     owner_id: str | int | UnsetType | None = UNSET
-    tax_reg_no: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    tax_exemption_certificate_number: str | UnsetType | None = UNSET  # editions: ke
-    country_code: str | UnsetType | None = UNSET  # editions: uk, gcc, Avalara Integration
-    # editions: uk
+    """Id of the owner."""
+    tax_reg_no: str | UnsetType | None = UNSET
+    """Tax registration number. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    tax_exemption_certificate_number: str | UnsetType | None = UNSET
+    """Number of the tax exemption certificate. Editions: Kenya."""
+    country_code: str | UnsetType | None = UNSET
+    """Two-letter code of the country. Editions: United Kingdom, Gulf states, Avalara
+    Integration.
+    """
     vat_treatment: Literal["uk", "eu_vat_registered", "overseas"] | UnsetType | None = UNSET
-    tax_treatment: ContactTaxTreatment | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    tax_regime: ContactTaxRegime | UnsetType | None = UNSET  # editions: mx
-    legal_name: str | UnsetType | None = UNSET  # editions: mx
-    is_tds_registered: bool | UnsetType | None = UNSET  # editions: mx
-    place_of_contact: str | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: ContactGstTreatment | UnsetType | None = UNSET  # editions: in
+    """How the contact is registered for VAT (United Kingdom). Values: ``uk``,
+    ``eu_vat_registered``, ``overseas``. Editions: United Kingdom.
+    """
+    tax_treatment: ContactTaxTreatment | UnsetType | None = UNSET
+    """How the contact is registered for tax. Values: ``vat_registered``, ``vat_not_registered``,
+    ``gcc_vat_not_registered``, ``gcc_vat_registered``, ``non_gcc``, ``dz_vat_registered``,
+    ``dz_vat_not_registered``, ``home_country_mexico``, ``border_region_mexico``,
+    ``non_mexico``. Editions: Gulf states, Mexico, Kenya, South Africa.
+    """
+    tax_regime: ContactTaxRegime | UnsetType | None = UNSET
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico.
+    """
+    legal_name: str | UnsetType | None = UNSET
+    """Registered name of the company. Editions: Mexico."""
+    is_tds_registered: bool | UnsetType | None = UNSET
+    """Whether the contact is registered for TDS (India). Editions: Mexico."""
+    place_of_contact: str | UnsetType | None = UNSET
+    """State of the contact (India). Editions: India."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    gst_treatment: ContactGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
     tax_authority_name: str | UnsetType | None = UNSET
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: us, ca, au, in
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: us, ca, au, in
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_id: str | int | UnsetType | None = UNSET  # editions: in, us
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    is_taxable: bool | UnsetType | None = UNSET  # editions: us, ca, au, in, mx, ke, za
-    facebook: str | UnsetType | None = UNSET  # at most 100 characters
-    twitter: str | UnsetType | None = UNSET  # at most 100 characters
-    track_1099: bool | UnsetType | None = UNSET  # editions: us
-    tax_id_type: str | UnsetType | None = UNSET  # editions: us
-    tax_id_value: str | UnsetType | None = UNSET  # editions: us
+    """Name of the tax authority."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: USA, Canada, Australia, India."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: USA, Canada, Australia, India."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax. Editions: India, USA."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the contact is taxed. Editions: USA, Canada, Australia, India, Mexico, Kenya,
+    South Africa.
+    """
+    facebook: str | UnsetType | None = UNSET
+    """Facebook account. At most 100 characters."""
+    twitter: str | UnsetType | None = UNSET
+    """Account on X (Twitter). At most 100 characters."""
+    track_1099: bool | UnsetType | None = UNSET
+    """Whether payments to the vendor are reported on form 1099 (USA). Editions: USA."""
+    tax_id_type: str | UnsetType | None = UNSET
+    """Type of the tax id. Editions: USA."""
+    tax_id_value: str | UnsetType | None = UNSET
+    """Tax id of the contact. Editions: USA."""
 
 
 class ContactEnablePortalContactPersonInput(Input, kw_only=True):
     """An item of ``contact_persons`` of a contact enable portal, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class ContactEnablePortalInput(Input, kw_only=True):
     """The fields of a contact enable portal that can be sent."""
 
     contact_persons: Sequence[ContactEnablePortalContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons who get the enable portal."""
 
 
 class ContactEmailStatementInput(Input, kw_only=True):
     """The fields of a contact email statement that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
-    subject: str | UnsetType | None = UNSET  # at most 1000 characters
-    body: str | UnsetType | None = UNSET  # at most 5000 characters
+    """Addresses for copies."""
+    subject: str | UnsetType | None = UNSET
+    """Subject of the message. At most 1000 characters."""
+    body: str | UnsetType | None = UNSET
+    """Text of the message. At most 5000 characters."""
 
 
 class ContactEmailInput(Input, kw_only=True):
     """The fields of a contact email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
-    subject: str | UnsetType | None = UNSET  # at most 1000 characters
-    body: str | UnsetType | None = UNSET  # at most 5000 characters
+    """Addresses of the recipients."""
+    subject: str | UnsetType | None = UNSET
+    """Subject of the message. At most 1000 characters."""
+    body: str | UnsetType | None = UNSET
+    """Text of the message. At most 5000 characters."""
     attachments: str | UnsetType | None = UNSET
+    """Attached files."""
 
 
 class ContactCommentInput(Input, kw_only=True):
     """The fields of a contact comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
 
 
 class ContactBankAccountInput(Input, kw_only=True):
     """The fields of a contact bank account that can be sent."""
 
     gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
     account_number: str | UnsetType | None = UNSET
+    """Number of the bank account."""
     account_type: str | UnsetType | None = UNSET
+    """Type of the account."""
     routing_number: str | UnsetType | None = UNSET
+    """Routing number of the bank."""
     check_number: str | UnsetType | None = UNSET
+    """Number of the check."""
     bank_name: str | UnsetType | None = UNSET
+    """Name of the bank."""
     name: str | UnsetType | None = UNSET
+    """Name of the bank account."""
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     beneficiary_name: str | UnsetType | None = UNSET
+    """Name of the beneficiary."""
     street: str | UnsetType | None = UNSET
+    """Street."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     accept_license: bool | UnsetType | None = UNSET
+    """Whether the license is accepted."""
 
 
 class ContactCardInput(Input, kw_only=True):
     """The fields of a contact card that can be sent."""
 
     card_token: str | UnsetType | None = UNSET
+    """Token for the card from the payment gateway."""
     gateway: str | UnsetType | None = UNSET
+    """Payment gateway."""
     card_number: str | UnsetType | None = UNSET
+    """Number of the card."""
     cvv: str | UnsetType | None = UNSET
+    """Security code of the card."""
     first_name: str | UnsetType | None = UNSET
+    """First name of the person."""
     last_name: str | UnsetType | None = UNSET
+    """Last name of the person."""
     address: str | UnsetType | None = UNSET
+    """First line of the address."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     expire_month: int | UnsetType | None = UNSET
+    """Month in which the card expires, 1 to 12."""
     expire_year: int | UnsetType | None = UNSET
+    """Year in which the card expires, four digits."""
     is_primary: bool | UnsetType | None = UNSET
+    """Whether the card is the primary one."""
     is_backup: bool | UnsetType | None = UNSET
+    """Whether the card is the backup."""

@@ -61,384 +61,680 @@ class CreditNoteCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a credit note."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class CreditNoteContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a credit note."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: CreditNoteCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class CreditNoteLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a credit note."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada, Mexico."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     avatax_use_code: str | None = None
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_tax_code: str | None = None
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_custom_fields: list[str] | None = None
+    """Custom fields of the item."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     serial_numbers: str | None = None
+    """Serial numbers of the item."""
     project_id: str | None = None
+    """Id of the project."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     code: str | None = None
+    """Code of the line item."""
     type_: int | None = msgspec.field(default=None, name="type")
+    """Type of the line item."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     project_name: str | None = None
+    """Name of the project."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
 
 
 class CreditNoteInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a credit note."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class CreditNote(Record, frozen=True, kw_only=True):
     """A credit note; ``creditnote_id`` is its id."""
 
     creditnote_id: str = ""
+    """Id of the credit note."""
     creditnote_number: str | None = None
+    """Number of the credit note. At most 100 characters."""
     status: str | None = None
+    """Status of the credit note."""
     reference_number: str | None = None
+    """Reference number of the credit note. At most 100 characters."""
     date: dt.date | None = None
+    """Date of the credit note."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     currency_id: str | None = None
+    """Id of the currency. Described for lists only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     is_emailed: bool | None = None
+    """Whether the credit note was sent by email. Described for lists only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India, Gulf states. Described for single
+    records only.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     vat_reg_no: str | None = None
+    """VAT registration number. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     cfdi_usage: str | None = None
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico. Described for single records only.
+    """
     cfdi_reference_type: str | None = None
+    """Reason for the reference to another CFDI (Mexico). Values: ``credit_note``,
+    ``debit_note``, ``return_of_merchandise``, ``substitution_previous_cfdi``,
+    ``transfer_of_goods``, ``invoice_generated_from_order``, ``cfdi_for_advance``. Editions:
+    Mexico. Described for single records only.
+    """
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa. Described for
+    single records only.
+    """
     contact_persons_associated: list[CreditNoteContactPersonsAssociated] | None = None
+    """Contact persons who get the credit note, with their channels. Described for single records
+    only.
+    """
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the credit note. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     email: str | None = None
+    """Email address. Described for single records only."""
     line_items: list[CreditNoteLineItem] | None = None
+    """Lines of the credit note. Described for single records only."""
     invoices: list[CreditNoteInvoice] | None = None
+    """Invoices of the credit note. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the credit note. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     updated_time: Moment | None = None
+    """Time of the last change. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     notes: str | None = None
+    """Notes on the credit note. At most 5000 characters. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. At most 10000 characters. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
 
 
 class CreditNoteEmailEmailtemplate(Part, frozen=True, kw_only=True):
     """An item of ``emailtemplates`` of a credit note email."""
 
     selected: bool | None = None
+    """Whether the entry is selected."""
     name: str | None = None
+    """Name of the email template."""
     email_template_id: str | None = None
+    """Id of the email template."""
 
 
 class CreditNoteEmailToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a credit note email."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class CreditNoteEmailFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a credit note email."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
 
 
 class CreditNoteEmail(Record, frozen=True, kw_only=True):
     """A credit note email."""
 
     body: str | None = None
+    """Text of the message."""
     error_list: list[str] | None = None
+    """Errors found."""
     subject: str | None = None
+    """Subject of the message."""
     emailtemplates: list[CreditNoteEmailEmailtemplate] | None = None
+    """Email templates to choose from."""
     to_contacts: list[CreditNoteEmailToContact] | None = None
+    """Persons who can receive the email."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[CreditNoteEmailFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class CreditNoteEmailHistory(Record, frozen=True, kw_only=True):
     """A credit note email history; ``mailhistory_id`` is its id."""
 
     mailhistory_id: str = ""
+    """Id of the mailhistory."""
     from_: str | None = msgspec.field(default=None, name="from")
+    """Sender's email address."""
     to_mail_ids: list[str] | None = None
+    """Addresses of the recipients."""
     subject: str | None = None
+    """Subject of the message. At most 1000 characters."""
     date: dt.date | None = None
+    """Date of the history."""
 
 
 class CreditNoteTemplate(Record, frozen=True, kw_only=True):
     """A credit note template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class CreditNoteInvoicesCredited(Record, frozen=True, kw_only=True):
     """A credit note invoices credited."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     creditnote_invoice_id: str | None = None
+    """Id of the credit note invoice."""
     date: dt.date | None = None
+    """Date of the invoices credited."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     creditnote_number: str | None = None
+    """Number of the credit note. At most 100 characters."""
     credited_amount: Decimal | None = None
+    """Amount credited."""
 
 
 class CreditNoteComment(Record, frozen=True, kw_only=True):
     """A credit note comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     creditnote_id: str | None = None
+    """Id of the credit note."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class CreditNoteRefund(Record, frozen=True, kw_only=True):
     """A credit note refund; ``creditnote_refund_id`` is its id."""
 
     creditnote_refund_id: str = ""
+    """Id of the credit note refund."""
     creditnote_id: str | None = None
+    """Id of the credit note."""
     date: dt.date | None = None
+    """Date of the refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer."""
     payment_form: str | None = None
+    """SAT code of the form of payment (Mexico). Editions: Mexico."""
     reference_number: str | None = None
+    """Reference number of the refund. At most 100 characters."""
     creditnote_number: str | None = None
+    """Number of the credit note. At most 100 characters. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     description: str | None = None
+    """Description of the refund."""
     amount_bcy: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     amount_fcy: Decimal | None = None
+    """Amount in the foreign currency. Described for lists only."""
     amount: Decimal | None = None
+    """Amount, in the document's currency. Described for single records only."""
 
 
 class CreditNoteCustomFields(Record, frozen=True, kw_only=True):
     """Credit note custom fields."""
 
     custom_fields: list[dict[str, Any]] | None = None
+    """Custom fields of the custom fields."""
 
 
 class CreditNoteCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a credit note, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class CreditNoteContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a credit note, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: CreditNoteCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class CreditNoteLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a credit note, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     invoice_item_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     code: str | UnsetType | None = UNSET
+    """Code of the line item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     type_: int | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     product_type: str | UnsetType | None = UNSET
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     serial_numbers: str | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca, mx
-    # at most 25 characters; editions: Avalara Integration
+    """Discount: an amount, or a share with a percent sign."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada, Mexico."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_tax_code: str | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     item_custom_fields: Sequence[str] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
 
 
 class CreditNoteInput(Input, kw_only=True):
     """The fields of a credit note that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     contact_persons_associated: (
         Sequence[CreditNoteContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the credit note, with their channels."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the credit note."""
     is_draft: bool | UnsetType | None = UNSET
+    """Whether the credit note is a draft."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     line_items: Sequence[CreditNoteLineItemInput] | UnsetType | None = UNSET
+    """Lines of the credit note."""
     location_id: str | int | UnsetType | None = UNSET
-    creditnote_number: str | UnsetType | None = UNSET  # at most 100 characters
-    gst_treatment: CreditNoteGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: za
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    cfdi_usage: CreditNoteCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    cfdi_reference_type: CreditNoteCfdiReferenceType | UnsetType | None = UNSET  # editions: mx
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in, gcc
+    """Id of the location (branch or warehouse)."""
+    creditnote_number: str | UnsetType | None = UNSET
+    """Number of the credit note. At most 100 characters."""
+    gst_treatment: CreditNoteGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    cfdi_usage: CreditNoteCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    cfdi_reference_type: CreditNoteCfdiReferenceType | UnsetType | None = UNSET
+    """Reason for the reference to another CFDI (Mexico). Values: ``credit_note``,
+    ``debit_note``, ``return_of_merchandise``, ``substitution_previous_cfdi``,
+    ``transfer_of_goods``, ``invoice_generated_from_order``, ``cfdi_for_advance``. Editions:
+    Mexico.
+    """
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India, Gulf states."""
     ignore_auto_number_generation: bool | UnsetType | None = UNSET
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """Whether the given number is used instead of the next one of the series."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the credit note. At most 100 characters."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the credit note."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
-    notes: str | UnsetType | None = UNSET  # at most 5000 characters
-    terms: str | UnsetType | None = UNSET  # at most 10000 characters
+    """Reporting tags."""
+    notes: str | UnsetType | None = UNSET
+    """Notes on the credit note. At most 5000 characters."""
+    terms: str | UnsetType | None = UNSET
+    """Terms and conditions. At most 10000 characters."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the tax."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_exempt_no: str | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Whether rates include tax."""
     avatax_tax_code: str | UnsetType | None = UNSET
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     name: str | UnsetType | None = UNSET
+    """Name of the credit note."""
     description: str | UnsetType | None = UNSET
+    """Description of the credit note."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
 
 
 class CreditNoteEmailInput(Input, kw_only=True):
     """The fields of a credit note email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
-    subject: str | UnsetType | None = UNSET  # at most 1000 characters
-    body: str | UnsetType | None = UNSET  # at most 5000 characters
+    """Addresses for copies."""
+    subject: str | UnsetType | None = UNSET
+    """Subject of the message. At most 1000 characters."""
+    body: str | UnsetType | None = UNSET
+    """Text of the message. At most 5000 characters."""
 
 
 class CreditNoteToInvoicesInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of credit note to invoices, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class CreditNoteToInvoicesInput(Input, kw_only=True):
     """The fields of credit note to invoices that can be sent."""
 
     invoices: Sequence[CreditNoteToInvoicesInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the to invoices."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class CreditNoteCommentInput(Input, kw_only=True):
     """The fields of a credit note comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
 
 
 class CreditNoteRefundInput(Input, kw_only=True):
     """The fields of a credit note refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the refund."""
     refund_mode: str | UnsetType | None = UNSET
-    payment_form: str | UnsetType | None = UNSET  # editions: mx
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """How the refund is made, such as cash or banktransfer."""
+    payment_form: str | UnsetType | None = UNSET
+    """SAT code of the form of payment (Mexico). Editions: Mexico."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the refund. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     from_account_id: str | int | UnsetType | None = UNSET
+    """Id of the from account."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund."""
 
 
 class CreditNoteCustomFieldsInput(Input, kw_only=True):
     """The fields of credit note custom fields that can be sent."""
 
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the custom fields."""
 
 
 class CreditNoteMarkEinvoiceAsPushedInput(Input, kw_only=True):
     """The fields of a credit note mark einvoice as pushed that can be sent."""
 
     uuid: str | UnsetType | None = UNSET
+    """Unique number from the tax authority (Mexico)."""
     ack_date: dt.date | UnsetType | None = UNSET
+    """Date of the acknowledgement by the tax authority."""
     ack_no: str | UnsetType | None = UNSET
+    """Number of the acknowledgement by the tax authority."""
     signed_qr_code: str | UnsetType | None = UNSET
+    """QR code signed by the tax authority."""
     internal_data: str | UnsetType | None = UNSET
+    """Data for internal use by Zoho."""

@@ -18,178 +18,293 @@ class CustomModule(Record, frozen=True, kw_only=True):
     """A custom module; ``module_id`` is its id."""
 
     module_id: str = ""
+    """Id of the module."""
     module_name: str | None = None
+    """Name of the module."""
     module_api_name: str | None = None
+    """Name of the module api."""
     is_active: bool | None = None
+    """Whether the custom module is active."""
     singular_name: str | None = None
+    """Name of the singular."""
     plural_name: str | None = None
+    """Name of the plural."""
 
 
 class CustomModuleModuleRecord(Record, frozen=True, kw_only=True):
     """A custom module module record; ``module_record_id`` is its id."""
 
     module_record_id: str = ""
+    """Id of the module record."""
     module_api_name: str | None = None
+    """Name of the module api."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     last_modified_time_formatted: str | None = None
+    """``last_modified_time`` as text, in the organization's format."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_time_formatted: str | None = None
+    """``created_time`` as text, in the organization's format."""
     created_by_id: str | None = None
+    """Id of the user who created the module record."""
     last_modified_by_id: str | None = None
+    """Id of the user who made the last change."""
     record_name: str | None = None
+    """Name of the record."""
     record_name_formatted: str | None = None
+    """``record_name`` as text, in the organization's format."""
     cf_debt_amount: Decimal | None = None
+    """Value of the custom field for debt."""
     cf_debt_amount_formatted: str | None = None
+    """``cf_debt_amount`` as text, in the organization's format."""
     code: int | None = None
+    """Code of the module record."""
     message: str | None = None
+    """Message of the reply."""
 
 
 class CustomModuleComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a custom module."""
 
     date: dt.date | None = None
+    """Date of the comment."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date_formatted: str | None = None
+    """``date`` as text, in the organization's format."""
     description: str | None = None
+    """Description of the comment."""
     time: str | None = None
+    """Time of the comment."""
     comment_id: str | None = None
+    """Id of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
 
 
 class CustomModuleModuleField(Part, frozen=True, kw_only=True):
     """An item of ``module_fields`` of a custom module."""
 
     field_id: str | None = None
+    """Id of the field."""
     is_active: bool | None = None
+    """Whether the module field is active."""
     is_mandatory: bool | None = None
+    """Whether a value is required."""
     label: str | None = None
+    """Label of the module field."""
     api_name: str | None = None
+    """Name of the field in the API."""
     data_type_formatted: str | None = None
+    """``data_type`` as text, in the organization's format."""
     value_formatted: str | None = None
+    """``value`` as text, in the organization's format."""
     data_type: str | None = None
+    """Type of the value."""
     pii_type: str | None = None
+    """Kind of personal data that the field holds."""
     value: str | None = None
+    """Value of the module field."""
     max_length: Decimal | None = None
+    """Maximum number of characters."""
     help_text: str | None = None
+    """Help shown with the field."""
 
 
 class CustomModuleRecordResultModuleRecord(Part, frozen=True, kw_only=True):
     """The ``module_record`` object of a custom module record result."""
 
     module_plural_name: str | None = None
+    """Name of the module plural."""
     comments: list[CustomModuleComment] | None = None
+    """Comments on the module record."""
     module_api_name: str | None = None
+    """Name of the module api."""
     shared_type: str | None = None
+    """Whether the record is shared with users or roles."""
     can_submit: bool | None = None
+    """Whether the caller can submit."""
     approvers_list: str | None = None
+    """Users who can approve the record."""
     can_approve: bool | None = None
+    """Whether the caller can approve."""
     module_name: str | None = None
+    """Name of the module."""
     module_fields: list[CustomModuleModuleField] | None = None
+    """Module fields of the module record."""
     module_record_id: str | None = None
+    """Id of the module record."""
     shared_to: list[str] | None = None
+    """Users with whom the record is shared."""
 
 
 class CustomModuleModuleRecordHash(Part, frozen=True, kw_only=True):
     """The ``module_record_hash`` object of a custom module module record."""
 
     module_record_id: str | None = None
+    """Id of the module record."""
     module_api_name: str | None = None
+    """Name of the module api."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     last_modified_time_formatted: str | None = None
+    """``last_modified_time`` as text, in the organization's format."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_time_formatted: str | None = None
+    """``created_time`` as text, in the organization's format."""
     created_by_id: str | None = None
+    """Id of the user who created the hash."""
     last_modified_by_id: str | None = None
+    """Id of the user who made the last change."""
     record_name: str | None = None
+    """Name of the record."""
     record_name_formatted: str | None = None
+    """``record_name`` as text, in the organization's format."""
 
 
 class CustomModuleUser(Part, frozen=True, kw_only=True):
     """An item of ``users`` of a custom module."""
 
     id: str | None = None
+    """Id of the user."""
     text: str | None = None
+    """Text of the user."""
     name: str | None = None
+    """Name of the user."""
     email: str | None = None
+    """Email address."""
     photo_url: str | None = None
+    """URL of the photo."""
     is_current_user: bool | None = None
+    """Whether the user is the caller."""
 
 
 class CustomModuleRecordResult(Record, frozen=True, kw_only=True):
     """A custom module record result."""
 
     module_record: CustomModuleRecordResultModuleRecord | None = None
+    """Module record of the record result."""
     module_record_hash: CustomModuleModuleRecordHash | None = None
+    """Module record by API name."""
     users: list[CustomModuleUser] | None = None
+    """Users of the record result."""
 
 
 class CustomModuleShowCustommoduleInInput(Input, kw_only=True):
     """An item of ``show_custommodule_in`` of a custom module, to send."""
 
     show_in: Literal["settings", "webui", "extension", "lhs"] | UnsetType | None = UNSET
+    """Where the show custom module in is shown. Values: ``settings``, ``webui``, ``extension``,
+    ``lhs``.
+    """
 
 
 class CustomModuleModulePermissionInput(Input, kw_only=True):
     """An item of ``module_permission`` of a custom module, to send."""
 
     role_id: str | int | UnsetType | None = UNSET
+    """Id of the role."""
     can_create: bool | UnsetType | None = UNSET
+    """Whether the caller can create."""
     can_edit: bool | UnsetType | None = UNSET
+    """Whether the caller can edit."""
     can_view: bool | UnsetType | None = UNSET
+    """Whether the caller can view."""
     can_delete: bool | UnsetType | None = UNSET
+    """Whether the caller can delete."""
     can_approve: bool | UnsetType | None = UNSET
+    """Whether the caller can approve."""
     full_access: bool | UnsetType | None = UNSET
+    """Whether the user has full access."""
 
 
 class CustomModuleModuleVisibilityInput(Input, kw_only=True):
     """An item of ``module_visibility`` of a custom module, to send."""
 
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the module visibility."""
     is_hidden: bool | UnsetType | None = UNSET
+    """Whether the module is hidden."""
 
 
 class CustomModuleInput(Input, kw_only=True):
     """The fields of a custom module that can be sent."""
 
-    module_name: str | UnsetType | None = UNSET  # at most 25 characters
-    plural_name: str | UnsetType | None = UNSET  # at most 30 characters
+    module_name: str | UnsetType | None = UNSET
+    """Name of the module. At most 25 characters."""
+    plural_name: str | UnsetType | None = UNSET
+    """Name of the plural. At most 30 characters."""
     parent_module_id: str | int | UnsetType | None = UNSET
-    record_name: str | UnsetType | None = UNSET  # at most 30 characters
-    description: str | UnsetType | None = UNSET  # at most 150 characters
+    """Id of the parent module."""
+    record_name: str | UnsetType | None = UNSET
+    """Name of the record. At most 30 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the custom module. At most 150 characters."""
     shared_type: CustomModuleSharedType | UnsetType | None = UNSET
+    """Whether the record is shared with users or roles. Values: ``private``, ``read_only``,
+    ``read_write``, ``public``.
+    """
     is_reporting_tags_supported: bool | UnsetType | None = UNSET
+    """Whether the module has reporting tags."""
     can_edit_module: bool | UnsetType | None = UNSET
+    """Whether the caller can edit module."""
     can_create_module: bool | UnsetType | None = UNSET
+    """Whether the caller can create module."""
     can_delete_module: bool | UnsetType | None = UNSET
+    """Whether the caller can delete module."""
     can_bulk_update_module: bool | UnsetType | None = UNSET
+    """Whether the caller can bulk update module."""
     can_send_mail: bool | UnsetType | None = UNSET
+    """Whether the caller can send mail."""
     can_bulk_send_mail: bool | UnsetType | None = UNSET
+    """Whether the caller can bulk send mail."""
     can_attach_documents: bool | UnsetType | None = UNSET
+    """Whether the caller can attach documents."""
     can_show_pdf_view: bool | UnsetType | None = UNSET
+    """Whether a PDF view is shown."""
     can_allow_pdf_print: bool | UnsetType | None = UNSET
+    """Whether PDFs can be printed."""
     allow_forclone: bool | UnsetType | None = UNSET
+    """Whether the field is copied when a record is cloned."""
     can_lock_record: bool | UnsetType | None = UNSET
+    """Whether the caller can lock record."""
     can_use_widget_for_custommodule: bool | UnsetType | None = UNSET
+    """Whether the caller can use widget for custom module."""
     can_show_custommodule_lhs: bool | UnsetType | None = UNSET
+    """Whether the custom module is shown in the menu."""
     show_custommodule_in: Sequence[CustomModuleShowCustommoduleInInput] | UnsetType | None = UNSET
+    """Where the custom module is shown."""
     module_permission: Sequence[CustomModuleModulePermissionInput] | UnsetType | None = UNSET
+    """Permissions of the module."""
     module_visibility: Sequence[CustomModuleModuleVisibilityInput] | UnsetType | None = UNSET
+    """Roles that see the module."""
     allowed_apps: Sequence[str] | UnsetType | None = UNSET
+    """Zoho applications that can use the module."""
     default_customview_api_name: str | UnsetType | None = UNSET
+    """API name of the default view."""
 
 
 class CustomModuleBulkRecordsInput(Input, kw_only=True):
     """The fields of custom module bulk records that can be sent."""
 
     cf_debt_amount: Decimal | int | UnsetType | None = UNSET
+    """Value of the custom field for debt."""
     module_record_id: str | UnsetType | None = UNSET
+    """Id of the module record."""
     record_name: str | UnsetType | None = UNSET
+    """Name of the record."""
 
 
 class CustomModuleRecordInput(Input, kw_only=True):
     """The fields of a custom module record that can be sent."""
 
     record_name: str | UnsetType | None = UNSET
+    """Name of the record."""
     cf_debt_amount: Decimal | int | UnsetType | None = UNSET
+    """Value of the custom field for debt."""

@@ -16,113 +16,200 @@ class CustomerPaymentInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a customer payment."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     date: Any = None
+    """Date of the invoice."""
     invoice_amount: Decimal | None = None
+    """Amount of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     balance_amount: Decimal | None = None
+    """Amount still open."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency."""
 
 
 class CustomerPayment(Record, frozen=True, kw_only=True):
     """A customer payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment. At most 2000 characters."""
     payment_number: str | None = None
+    """Number of the payment. Described for lists only."""
     invoice_number: str | None = None
+    """Number of the invoice. Described for lists only."""
     date: dt.date | None = None
+    """Date of the customer payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     amount_refunded: Decimal | None = None
+    """Amount refunded. Described for single records only."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency. Described for single records only."""
     status: str | None = None
+    """Status of the customer payment. Described for single records only."""
     reference_number: str | None = None
+    """Reference number of the customer payment. At most 100 characters. Described for single
+    records only.
+    """
     description: str | None = None
+    """Description of the customer payment. Described for single records only."""
     customer_id: str | None = None
+    """Id of the customer. Described for single records only."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters. Described for single records only."""
     email: str | None = None
+    """Email address. Described for single records only."""
     invoices: list[CustomerPaymentInvoice] | None = None
+    """Invoices of the customer payment. Described for single records only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the customer payment. Described for single records only."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     unused_amount: Decimal | None = None
+    """Amount not yet applied."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     invoice_numbers: str | None = None
+    """Numbers of the invoices."""
 
 
 class CustomerPaymentPaymentRefund(Record, frozen=True, kw_only=True):
     """A customer payment payment refund; ``payment_refund_id`` is its id."""
 
     payment_refund_id: str = ""
+    """Id of the payment refund."""
     payment_id: str | None = None
+    """Id of the payment. At most 2000 characters."""
     date: dt.date | None = None
+    """Date of the payment refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer. At most 50 characters."""
     reference_number: str | None = None
+    """Reference number of the payment refund. At most 100 characters."""
     payment_number: str | None = None
+    """Number of the payment. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters. Described for lists only."""
     amount_bcy: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     amount_fcy: Decimal | None = None
+    """Amount in the foreign currency. Described for lists only."""
     amount: Decimal | None = None
+    """Amount, in the document's currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     payment_form: str | None = None
+    """SAT code of the form of payment (Mexico). Editions: Mexico. Described for single records
+    only.
+    """
     description: str | None = None
+    """Description of the payment refund. Described for single records only."""
 
 
 class CustomerPaymentPaymentRefunds(Record, frozen=True, kw_only=True):
     """Customer payment payment refunds."""
 
     payment_refunds: list[CustomerPaymentPaymentRefund] | None = None
+    """Refunds of the payment."""
 
 
 class CustomerPaymentInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of a customer payment, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency."""
 
 
 class CustomerPaymentInput(Input, kw_only=True):
     """The fields of a customer payment that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
-    payment_mode: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """Date of the customer payment."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the customer payment. At most 100 characters."""
     description: str | UnsetType | None = UNSET
+    """Description of the customer payment."""
     invoices: Sequence[CustomerPaymentInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the customer payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    payment_form: str | UnsetType | None = UNSET  # editions: mx
+    """Units of base currency for one unit of the document's currency."""
+    payment_form: str | UnsetType | None = UNSET
+    """SAT code of the form of payment (Mexico). Editions: Mexico."""
     bank_charges: Decimal | int | UnsetType | None = UNSET
+    """Charges of the bank, in the document's currency."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the customer payment."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
+    """Contact persons who get the customer payment."""
     retainerinvoice_id: str | int | UnsetType | None = UNSET
+    """Id of the retainer invoice."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency."""
 
 
 class CustomerPaymentRefundInput(Input, kw_only=True):
     """The fields of a customer payment refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
-    refund_mode: str | UnsetType | None = UNSET  # at most 50 characters
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """Date of the refund."""
+    refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer. At most 50 characters."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the refund. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    payment_form: str | UnsetType | None = UNSET  # editions: mx
+    """Units of base currency for one unit of the document's currency."""
+    payment_form: str | UnsetType | None = UNSET
+    """SAT code of the form of payment (Mexico). Editions: Mexico."""
     from_account_id: str | int | UnsetType | None = UNSET
+    """Id of the from account."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund."""

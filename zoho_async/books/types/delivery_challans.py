@@ -15,157 +15,283 @@ class DeliveryChallanLineItemTax(Part, frozen=True, kw_only=True):
     """An item of ``line_item_taxes`` of a delivery challan line item."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class DeliveryChallanLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a delivery challan."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India)."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     quantity_invoiced: Decimal | None = None
+    """Quantity invoiced, in units."""
     quantity_returned: Decimal | None = None
+    """Quantity returned, in units."""
     line_item_taxes: list[DeliveryChallanLineItemTax] | None = None
+    """Taxes of the line."""
 
 
 class DeliveryChallan(Record, frozen=True, kw_only=True):
     """A delivery challan; ``deliverychallan_id`` is its id."""
 
     deliverychallan_id: str = ""
+    """Id of the delivery challan."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the delivery challan."""
     deliverychallan_number: str | None = None
+    """Number of the delivery challan."""
     reference_number: str | None = None
+    """Reference number of the delivery challan."""
     date: dt.date | None = None
+    """Date of the delivery challan."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     bcy_total: Decimal | None = None
+    """Total in the base currency. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     challan_type: str | None = None
+    """Type of the challan. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Described for single
+    records only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Described for single records only."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Described for single records only."""
     line_items: list[DeliveryChallanLineItem] | None = None
+    """Lines of the delivery challan. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the delivery challan. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the delivery challan. Described for single records only."""
     has_qty_returned: bool | None = None
+    """Whether goods were returned. Described for single records only."""
     branch_id: str | None = None
+    """Id of the branch. Described for single records only."""
     branch_name: str | None = None
+    """Name of the branch. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the delivery challan. Described for single records only."""
 
 
 class DeliveryChallanTemplate(Record, frozen=True, kw_only=True):
     """A delivery challan template; ``template_id`` is its id."""
 
     template_id: str = ""
+    """Id of the PDF template."""
     template_name: str | None = None
+    """Name of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class DeliveryChallanLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a delivery challan, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 200 characters
-    sku: str | UnsetType | None = UNSET  # at most 200 characters
-    description: str | UnsetType | None = UNSET  # at most 6000 characters
+    """Id of the line item."""
+    name: str | UnsetType | None = UNSET
+    """Name of the line item. At most 200 characters."""
+    sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item. At most 200 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 6000 characters."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
-    unit: str | UnsetType | None = UNSET  # at most 120 characters
+    """Quantity, in units of the item."""
+    unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg. At most 120 characters."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # at most 50 characters
+    """Id of the reason for tax exemption."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. At most 50 characters."""
     hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India)."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
 
 
 class DeliveryChallanInput(Input, kw_only=True):
     """The fields of a delivery challan that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
-    deliverychallan_number: str | UnsetType | None = UNSET  # at most 50 characters
-    reference_number: str | UnsetType | None = UNSET  # at most 50 characters
+    """Id of the currency."""
+    deliverychallan_number: str | UnsetType | None = UNSET
+    """Number of the delivery challan. At most 50 characters."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the delivery challan. At most 50 characters."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     date: dt.date | UnsetType | None = UNSET
-    challan_type: str | UnsetType | None = UNSET  # at most 200 characters
+    """Date of the delivery challan."""
+    challan_type: str | UnsetType | None = UNSET
+    """Type of the challan. At most 200 characters."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: str | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # at most 5 characters
+    """Whether the discount applies to the whole document or to each line."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. At most 5 characters."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     gst_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for GST (India)."""
     tax_treatment: str | UnsetType | None = UNSET
-    gst_no: str | UnsetType | None = UNSET  # at most 15 characters
+    """How the contact is registered for tax."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). At most 15 characters."""
     line_items: Sequence[DeliveryChallanLineItemInput] | UnsetType | None = UNSET
-    notes: str | UnsetType | None = UNSET  # at most 5000 characters
-    terms: str | UnsetType | None = UNSET  # at most 10000 characters
+    """Lines of the delivery challan."""
+    notes: str | UnsetType | None = UNSET
+    """Notes on the delivery challan. At most 5000 characters."""
+    terms: str | UnsetType | None = UNSET
+    """Terms and conditions. At most 10000 characters."""
     adjustment: Decimal | int | UnsetType | None = UNSET
-    adjustment_description: str | UnsetType | None = UNSET  # at most 200 characters
+    """Amount added to the total; negative to lower it."""
+    adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment. At most 200 characters."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption."""
     shipping_address_id: str | int | UnsetType | None = UNSET
+    """Id of the shipping address."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     branch_id: str | int | UnsetType | None = UNSET
+    """Id of the branch."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a delivery challan bulk return, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     qty_returned: Decimal | int | UnsetType | None = UNSET
+    """Quantity returned, in units."""
 
 
 class DeliveryChallanBulkReturnInput(Input, kw_only=True):
     """The fields of a delivery challan bulk return that can be sent."""
 
     line_items: Sequence[DeliveryChallanBulkReturnLineItemInput] | UnsetType | None = UNSET
+    """Lines of the bulk return."""

@@ -20,244 +20,447 @@ class ExpenseTax(Part, frozen=True, kw_only=True):
     """The ``tax`` object of an expense."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class ExpenseAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of an expense."""
 
     tax: ExpenseTax | None = None
+    """Tax of the acquisition VAT summary."""
 
 
 class ExpenseReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of an expense."""
 
     tax: ExpenseTax | None = None
+    """Tax of the reverse charge VAT summary."""
 
 
 class ExpenseInnerTax(Part, frozen=True, kw_only=True):
     """An item of ``taxes`` of an expense."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class ExpenseLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_item`` of an expense."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the line item. At most 100 characters."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
 
 
 class Expense(Record, frozen=True, kw_only=True):
     """An expense; ``expense_id`` is its id."""
 
     expense_id: str = ""
+    """Id of the expense."""
     date: dt.date | None = None
+    """Date of the expense."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the expense. At most 100 characters."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     bcy_total: Decimal | None = None
+    """Total in the base currency."""
     bcy_total_without_tax: Decimal | None = None
+    """Total without tax in the base currency. Described for lists only."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     total_without_tax: Decimal | None = None
+    """Total without tax. Described for lists only."""
     is_billable: bool | None = None
+    """Whether the expense can be invoiced to a customer."""
     reference_number: str | None = None
+    """Reference number of the expense. At most 100 characters."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     status: str | None = None
+    """Status of the expense."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     expense_receipt_name: str | None = None
+    """Name of the expense receipt."""
     mileage_rate: Decimal | None = None
+    """Rate per unit of distance."""
     mileage_unit: str | None = None
+    """Unit of distance. Values: ``km``, ``mile``. Described for lists only."""
     expense_type: str | None = None
+    """Type of the expense."""
     start_reading: Decimal | None = None
+    """Odometer at the start of the trip."""
     end_reading: Decimal | None = None
+    """Odometer at the end of the trip."""
     transaction_id: str | None = None
+    """Id of the transaction. Described for single records only."""
     transaction_type: str | None = None
+    """Type of the transaction. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa.
+    Described for single records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply_state: str | None = None
+    """State that the goods are supplied to. Editions: India. Described for single records only."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states. Described for single records
+    only.
+    """
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya. Described for single
+    records only.
+    """
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     paid_through_account_name: str | None = None
+    """Name of the paid through account. Described for single records only."""
     vat_reg_no: str | None = None
+    """VAT registration number. Described for single records only."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Described for single records only."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India. Described for single records only."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India. Described for single records only."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India. Described for single records only."""
     tax_amount: Decimal | None = None
+    """Amount of the tax. Described for single records only."""
     is_itemized_expense: bool | None = None
+    """Whether the expense has lines. Described for single records only."""
     is_pre_gst: str | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     trip_id: str | None = None
+    """Id of the trip. Described for single records only."""
     trip_number: str | None = None
+    """Number of the trip. Described for single records only."""
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: India. Described for single records only."""
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Described for single records only."""
     acquisition_vat_summary: list[ExpenseAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Described for single records only."""
     reverse_charge_vat_summary: list[ExpenseReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Described for single records only."""
     taxes: list[ExpenseInnerTax] | None = None
+    """Taxes of the expense. Editions: Mexico."""
     expense_item_id: str | None = None
+    """Id of the expense item. Described for single records only."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts. Described for single records only."""
     tax_id: str | None = None
+    """Id of the tax. Described for single records only."""
     tax_name: str | None = None
+    """Name of the tax. Described for single records only."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     amount: Decimal | None = None
+    """Amount, in the document's currency. Described for single records only."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     is_personal: bool | None = None
+    """Whether the expense is personal. Described for single records only."""
     expense_receipt_type: str | None = None
+    """Type of the expense receipt. Described for single records only."""
     invoice_id: str | None = None
+    """Id of the invoice. Described for single records only."""
     invoice_number: str | None = None
+    """Number of the invoice. Described for single records only."""
     project_id: str | None = None
+    """Id of the project. Described for single records only."""
     project_name: str | None = None
+    """Name of the project. Described for single records only."""
     mileage_type: str | None = None
+    """How the distance is measured: odometer, or entered by hand. Described for single records
+    only.
+    """
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     line_item: ExpenseLineItem | None = None
+    """Line of the expense. Described for single records only."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     paid_through_account_id: str | None = None
+    """Id of the paid through account."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the expense."""
     line_items: list[ExpenseLineItem] | None = None
+    """Lines of the expense."""
 
 
 class ExpenseComment(Record, frozen=True, kw_only=True):
     """An expense comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     expense_id: str | None = None
+    """Id of the expense."""
     description: str | None = None
+    """Description of the comment. At most 100 characters."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class ExpenseEmployee(Record, frozen=True, kw_only=True):
     """An expense employee; ``employee_id`` is its id."""
 
     employee_id: str = ""
+    """Id of the employee. Editions: United Kingdom."""
     name: str | None = None
+    """Name of the employee."""
     email: str | None = None
+    """Email address."""
 
 
 class ExpenseDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of an expense."""
 
     document_id: str | None = None
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
     file_size: int | None = None
+    """Size of the file in bytes."""
     document_type: str | None = None
+    """Type of the document."""
 
 
 class ExpenseDocuments(Record, frozen=True, kw_only=True):
     """Expense documents."""
 
     documents: list[ExpenseDocument] | None = None
+    """Attached documents."""
 
 
 class ExpenseLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of an expense, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     account_id: str | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the account in the chart of accounts."""
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     item_order: str | UnsetType | None = UNSET
-    product_type: str | UnsetType | None = UNSET  # editions: uk, za
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
+    """Position of the line, from 1."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: United Kingdom, South Africa."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     reverse_charge_tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in
+    """Id of the reverse charge tax."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class ExpenseTaxInput(Input, kw_only=True):
     """An item of ``taxes`` of an expense, to send."""
 
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tax_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount of the tax."""
 
 
 class ExpenseInput(Input, kw_only=True):
     """The fields of an expense that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the expense."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: gcc
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Id of the tax."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: Gulf states."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[ExpenseLineItemInput] | UnsetType | None = UNSET
-    taxes: Sequence[ExpenseTaxInput] | UnsetType | None = UNSET  # editions: mx
+    """Lines of the expense."""
+    taxes: Sequence[ExpenseTaxInput] | UnsetType | None = UNSET
+    """Taxes of the expense. Editions: Mexico."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     is_billable: bool | UnsetType | None = UNSET
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 100 characters
+    """Whether the expense can be invoiced to a customer."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the expense. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the expense. At most 100 characters."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     mileage_type: str | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, ke, za
-    product_type: str | UnsetType | None = UNSET  # editions: uk, za
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
+    """How the distance is measured: odometer, or entered by hand."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Kenya, South Africa."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service. Editions: United Kingdom, South Africa."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     start_reading: Decimal | int | UnsetType | None = UNSET
+    """Odometer at the start of the trip."""
     end_reading: Decimal | int | UnsetType | None = UNSET
+    """Odometer at the end of the trip."""
     distance: str | UnsetType | None = UNSET
+    """Distance traveled, in the unit of mileage."""
     mileage_unit: Literal["km", "mile"] | UnsetType | None = UNSET
+    """Unit of distance. Values: ``km``, ``mile``."""
     mileage_rate: Decimal | int | UnsetType | None = UNSET
-    employee_id: str | int | UnsetType | None = UNSET  # editions: uk
-    # editions: uk
+    """Rate per unit of distance."""
+    employee_id: str | int | UnsetType | None = UNSET
+    """Id of the employee. Editions: United Kingdom."""
     vehicle_type: Literal["car", "van", "motorcycle", "bike"] | UnsetType | None = UNSET
-    can_reclaim_vat_on_mileage: str | UnsetType | None = UNSET  # editions: uk
-    fuel_type: Literal["petrol", "lpg", "diesel"] | UnsetType | None = UNSET  # editions: uk
-    engine_capacity_range: ExpenseEngineCapacityRange | UnsetType | None = UNSET  # editions: uk
+    """Type of the vehicle (United Kingdom). Values: ``car``, ``van``, ``motorcycle``, ``bike``.
+    Editions: United Kingdom.
+    """
+    can_reclaim_vat_on_mileage: str | UnsetType | None = UNSET
+    """Whether the caller can reclaim VAT on mileage. Editions: United Kingdom."""
+    fuel_type: Literal["petrol", "lpg", "diesel"] | UnsetType | None = UNSET
+    """Fuel of the vehicle (United Kingdom). Values: ``petrol``, ``lpg``, ``diesel``. Editions:
+    United Kingdom.
+    """
+    engine_capacity_range: ExpenseEngineCapacityRange | UnsetType | None = UNSET
+    """Engine size of the vehicle (United Kingdom). Values: ``less_than_1400cc``,
+    ``between_1400cc_and_1600cc``, ``between_1600cc_and_2000cc``, ``more_than_2000cc``.
+    Editions: United Kingdom.
+    """
     paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the expense."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class ExpenseEmployeeInput(Input, kw_only=True):
     """The fields of an expense employee that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the employee."""
     email: str | UnsetType | None = UNSET
+    """Email address."""

@@ -17,151 +17,255 @@ class FixedAssetComment(Record, frozen=True, kw_only=True):
     """A fixed asset comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class FixedAsset(Record, frozen=True, kw_only=True):
     """A fixed asset; ``fixed_asset_id`` is its id."""
 
     fixed_asset_id: str = ""
+    """Id of the fixed asset."""
     asset_number: str | None = None
+    """Number of the asset."""
     asset_name: str | None = None
+    """Name of the asset."""
     status: str | None = None
+    """Status of the fixed asset."""
     current_asset_value: Decimal | None = None
+    """Current asset value of the fixed asset."""
     asset_cost: Decimal | None = None
+    """Purchase cost of the asset."""
     fixed_asset_type_name: str | None = None
+    """Name of the fixed asset type."""
     asset_number_prefix: str | None = None
+    """Text before the asset number. Described for single records only."""
     asset_number_suffix: int | None = None
+    """Text after the asset number. Described for single records only."""
     description: str | None = None
+    """Description of the fixed asset. Described for single records only."""
     total_life: Decimal | None = None
+    """Useful life of the asset, in months. Described for single records only."""
     fixed_asset_type_id: str | None = None
+    """Id of the fixed asset type. Described for single records only."""
     depreciation_method: str | None = None
+    """Method of depreciation. Described for single records only."""
     depreciation_percentage: Decimal | None = None
+    """Depreciation per year, in percent. Described for single records only."""
     depreciation_frequency: str | None = None
+    """How often the asset is depreciated. Described for single records only."""
     dep_start_value: Decimal | None = None
+    """Value at which depreciation starts. Described for single records only."""
     salvage_value: Decimal | None = None
+    """Value at the end of the useful life. Described for single records only."""
     asset_purchase_date: dt.date | None = None
+    """Asset purchase date. Described for single records only."""
     accumulated_dep_value: Decimal | None = None
+    """Depreciation so far. Described for single records only."""
     serial_no: str | None = None
+    """Serial number of the fixed asset. Described for single records only."""
     depreciation_start_date: dt.date | None = None
+    """Depreciation start date. Described for single records only."""
     last_depreciation_date: dt.date | None = None
+    """Last depreciation date. Described for single records only."""
     asset_account_id: str | None = None
+    """Id of the asset account. Described for single records only."""
     asset_account_name: str | None = None
+    """Name of the asset account. Described for single records only."""
     expense_account_id: str | None = None
+    """Id of the expense account. Described for single records only."""
     expense_account_name: str | None = None
+    """Name of the expense account. Described for single records only."""
     depreciation_account_id: str | None = None
+    """Id of the depreciation account. Described for single records only."""
     depreciation_account_name: str | None = None
+    """Name of the depreciation account. Described for single records only."""
     computation_type: str | None = None
+    """How the first year is depreciated. Described for single records only."""
     warranty_expiry_date: dt.date | None = None
+    """Warranty expiry date. Described for single records only."""
     notes: str | None = None
+    """Notes on the fixed asset. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     associated_transactions: list[dict[str, Any]] | None = None
+    """Associated transactions of the fixed asset. Described for single records only."""
     comments: list[FixedAssetComment] | None = None
+    """Comments on the fixed asset. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the fixed asset. Described for single records only."""
 
 
 class FixedAssetAssetHistory(Record, frozen=True, kw_only=True):
     """A fixed asset asset history."""
 
     valuation_id: str | None = None
+    """Id of the valuation."""
     description: str | None = None
+    """Description of the asset history."""
     valuation_date: dt.date | None = None
+    """Valuation date."""
     depreciated_value: Decimal | None = None
+    """Depreciated value of the asset history."""
     current_value: Decimal | None = None
+    """Current value of the asset history."""
     accumulated_value: Decimal | None = None
+    """Depreciation so far."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the asset history."""
     is_journal_posted: bool | None = None
+    """Whether a journal was posted."""
 
 
 class FixedAssetForecast(Record, frozen=True, kw_only=True):
     """A fixed asset forecast."""
 
     valuation_date: dt.date | None = None
+    """Valuation date."""
     depreciated_value: Decimal | None = None
+    """Depreciated value of the forecast."""
     current_value: Decimal | None = None
+    """Current value of the forecast."""
     accumulated_value: Decimal | None = None
+    """Depreciation so far."""
 
 
 class FixedAssetType(Record, frozen=True, kw_only=True):
     """A fixed asset type; ``fixed_asset_type_id`` is its id."""
 
     fixed_asset_type_id: str = ""
+    """Id of the fixed asset type."""
     fixed_asset_type_name: str | None = None
+    """Name of the fixed asset type."""
     expense_account_id: str | None = None
+    """Id of the expense account."""
     expense_account_name: str | None = None
+    """Name of the expense account."""
     depreciation_account_id: str | None = None
+    """Id of the depreciation account."""
     depreciation_account_name: str | None = None
+    """Name of the depreciation account."""
     depreciation_method: str | None = None
+    """Method of depreciation."""
     depreciation_percentage: Decimal | None = None
+    """Depreciation per year, in percent."""
     total_life: Decimal | None = None
+    """Useful life of the asset, in months."""
     depreciation_frequency: str | None = None
+    """How often the asset is depreciated."""
     computation_type: str | None = None
+    """How the first year is depreciated."""
 
 
 class FixedAssetInput(Input, kw_only=True):
     """The fields of a fixed asset that can be sent."""
 
     asset_name: str | UnsetType | None = UNSET
+    """Name of the asset."""
     fixed_asset_type_id: str | int | UnsetType | None = UNSET
+    """Id of the fixed asset type."""
     asset_account_id: str | int | UnsetType | None = UNSET
+    """Id of the asset account."""
     expense_account_id: str | int | UnsetType | None = UNSET
+    """Id of the expense account."""
     depreciation_account_id: str | int | UnsetType | None = UNSET
+    """Id of the depreciation account."""
     depreciation_method: str | UnsetType | None = UNSET
+    """Method of depreciation."""
     depreciation_frequency: str | UnsetType | None = UNSET
+    """How often the asset is depreciated."""
     depreciation_percentage: Decimal | int | UnsetType | None = UNSET
+    """Depreciation per year, in percent."""
     total_life: Decimal | int | UnsetType | None = UNSET
+    """Useful life of the asset, in months."""
     salvage_value: Decimal | int | UnsetType | None = UNSET
+    """Value at the end of the useful life."""
     depreciation_start_date: dt.date | UnsetType | None = UNSET
+    """Depreciation start date."""
     description: str | UnsetType | None = UNSET
+    """Description of the fixed asset."""
     asset_cost: Decimal | int | UnsetType | None = UNSET
+    """Purchase cost of the asset."""
     computation_type: str | UnsetType | None = UNSET
+    """How the first year is depreciated."""
     warranty_expiry_date: dt.date | UnsetType | None = UNSET
+    """Warranty expiry date."""
     asset_purchase_date: dt.date | UnsetType | None = UNSET
+    """Asset purchase date."""
     serial_no: str | UnsetType | None = UNSET
+    """Serial number of the fixed asset."""
     dep_start_value: Decimal | int | UnsetType | None = UNSET
+    """Value at which depreciation starts."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the fixed asset."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the fixed asset."""
 
 
 class FixedAssetWriteOffInput(Input, kw_only=True):
     """The fields of a fixed asset write off that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the write off."""
     expense_account_id: str | int | UnsetType | None = UNSET
+    """Id of the expense account."""
     reason: str | UnsetType | None = UNSET
+    """Reason for the write off."""
 
 
 class FixedAssetSellInput(Input, kw_only=True):
     """The fields of a fixed asset sell that can be sent."""
 
     expense_account_id: str | int | UnsetType | None = UNSET
+    """Id of the expense account."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     reason: str | UnsetType | None = UNSET
+    """Reason for the sell."""
 
 
 class FixedAssetCommentInput(Input, kw_only=True):
     """The fields of a fixed asset comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
 
 
 class FixedAssetTypeInput(Input, kw_only=True):
     """The fields of a fixed asset type that can be sent."""
 
     fixed_asset_type_name: str | UnsetType | None = UNSET
+    """Name of the fixed asset type."""
     expense_account_id: str | int | UnsetType | None = UNSET
+    """Id of the expense account."""
     depreciation_account_id: str | int | UnsetType | None = UNSET
+    """Id of the depreciation account."""
     depreciation_method: str | UnsetType | None = UNSET
+    """Method of depreciation."""
     depreciation_frequency: str | UnsetType | None = UNSET
+    """How often the asset is depreciated."""
     depreciation_percentage: Decimal | int | UnsetType | None = UNSET
+    """Depreciation per year, in percent."""
     total_life: Decimal | int | UnsetType | None = UNSET
+    """Useful life of the asset, in months."""
     computation_type: str | UnsetType | None = UNSET
+    """How the first year is depreciated."""

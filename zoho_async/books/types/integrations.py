@@ -8,9 +8,11 @@ class IntegrationImportCustomerUsingCrmAccountId(Record, frozen=True, kw_only=Tr
     """An integration import customer using crm account id."""
 
     contact_id: str | None = None
+    """Id of the contact."""
 
 
 class IntegrationImportItemUsingCrmProductId(Record, frozen=True, kw_only=True):
     """An integration import item using crm product id."""
 
     item_id: str | None = None
+    """Id of the item."""

@@ -16,234 +16,430 @@ class JournalLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a journal."""
 
     line_id: str | None = None
+    """Id of the line."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the line item."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada, Mexico."""
     tax_exemption_type: str | None = None
+    """Whether a customer or an item is exempt. Values: ``customer``, ``item``. Editions: India,
+    USA, Australia, Canada, Mexico.
+    """
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA, Australia, Canada, Mexico."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA, Australia, Canada."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class Journal(Record, frozen=True, kw_only=True):
     """A journal; ``journal_id`` is its id."""
 
     journal_id: str = ""
+    """Id of the journal."""
     journal_date: dt.date | None = None
+    """Journal date."""
     entry_number: str | None = None
+    """Number of the entry."""
     reference_number: str | None = None
+    """Reference number of the journal."""
     currency_id: str | None = None
+    """Id of the currency."""
     notes: str | None = None
+    """Notes on the journal."""
     journal_type: str | None = None
+    """Type of the journal. Values: ``Cash``, ``Both``, ``both``."""
     entity_type: str | None = None
+    """Type of the entity. Described for lists only."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     bcy_total: Decimal | None = None
+    """Total in the base currency."""
     custom_field: str | None = None
+    """Custom field, by its label or API name. Described for lists only."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom, European
+    Union. Described for single records only.
+    """
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: United Kingdom. Described for single records only.
+    """
     include_in_vat_return: bool | None = None
+    """Whether the journal is part of the VAT return. Editions: European Union, United Kingdom.
+    Described for single records only.
+    """
     is_bas_adjustment: bool | None = None
+    """Whether the journal adjusts a BAS (Australia). Editions: Australia. Described for single
+    records only.
+    """
     line_items: list[JournalLineItem] | None = None
+    """Lines of the journal. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_item_total: Decimal | None = None
+    """Total of the line item. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the journal. Described for single records only."""
     created_time: Moment | None = None
+    """Time of creation. Described for single records only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for single records only."""
     status: str | None = None
+    """Status of the journal. Values: ``draft``, ``published``. Described for single records
+    only.
+    """
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the journal. Described for single records only."""
 
 
 class JournalComment(Record, frozen=True, kw_only=True):
     """A journal comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class JournalCredit(Record, frozen=True, kw_only=True):
     """A journal credit; ``credit_id`` is its id."""
 
     credit_id: str = ""
+    """Id of the credit."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
 
 
 class JournalRecurringJournalLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a journal recurring journal."""
 
     line_id: str | None = None
+    """Id of the line."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the line item."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada, Mexico."""
     tax_exemption_type: str | None = None
+    """Whether a customer or an item is exempt. Values: ``customer``, ``item``. Editions: India,
+    USA, Australia, Canada, Mexico.
+    """
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA, Australia, Canada, Mexico."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA, Australia, Canada."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class JournalRecurringJournal(Record, frozen=True, kw_only=True):
     """A journal recurring journal; ``journal_id`` is its id."""
 
     journal_id: str = ""
+    """Id of the journal."""
     entry_number: str | None = None
+    """Number of the entry."""
     reference_number: str | None = None
+    """Reference number of the recurring journal."""
     notes: str | None = None
+    """Notes on the recurring journal."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     journal_date: dt.date | None = None
+    """Journal date."""
     journal_type: str | None = None
+    """Type of the journal. Values: ``Cash``, ``Both``, ``both``."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom, European
+    Union.
+    """
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: United Kingdom.
+    """
     include_in_vat_return: bool | None = None
+    """Whether the recurring journal is part of the VAT return. Editions: European Union, United
+    Kingdom.
+    """
     is_bas_adjustment: bool | None = None
+    """Whether the journal adjusts a BAS (Australia). Editions: Australia."""
     line_items: list[JournalRecurringJournalLineItem] | None = None
+    """Lines of the recurring journal."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     line_item_total: Decimal | None = None
+    """Total of the line item."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     bcy_total: Decimal | None = None
+    """Total in the base currency."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the recurring journal."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     status: str | None = None
+    """Status of the recurring journal. Values: ``draft``, ``published``."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the recurring journal."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
 
 
 class JournalLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a journal, to send."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     line_id: str | int | UnsetType | None = UNSET
+    """Id of the line."""
     description: str | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca, mx
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us, au, ca, mx
-    # editions: in, us, au, ca, mx
+    """Description of the line item."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada, Mexico."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA, Australia, Canada, Mexico."""
     tax_exemption_type: Literal["customer", "item"] | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca
-    tax_authority_name: str | UnsetType | None = UNSET  # editions: us, au, ca
+    """Whether a customer or an item is exempt. Values: ``customer``, ``item``. Editions: India,
+    USA, Australia, Canada, Mexico.
+    """
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority. Editions: USA, Australia, Canada."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     debit_or_credit: Literal["debit", "credit"] | UnsetType | None = UNSET
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
 
 
 class JournalInput(Input, kw_only=True):
     """The fields of a journal that can be sent."""
 
     journal_date: dt.date | UnsetType | None = UNSET
+    """Journal date."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the journal."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the journal."""
     journal_type: Literal["Cash", "Both", "both"] | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk, eu
-    include_in_vat_return: bool | UnsetType | None = UNSET  # editions: eu, uk
-    # editions: uk
+    """Type of the journal. Values: ``Cash``, ``Both``, ``both``."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom, European
+    Union.
+    """
+    include_in_vat_return: bool | UnsetType | None = UNSET
+    """Whether the journal is part of the VAT return. Editions: European Union, United Kingdom."""
     product_type: Literal["digital_service", "goods", "service"] | UnsetType | None = UNSET
-    is_bas_adjustment: bool | UnsetType | None = UNSET  # editions: au
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: United Kingdom.
+    """
+    is_bas_adjustment: bool | UnsetType | None = UNSET
+    """Whether the journal adjusts a BAS (Australia). Editions: Australia."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[JournalLineItemInput] | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, au, ca
-    # editions: in, us, au, ca, mx
+    """Lines of the journal."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     tax_exemption_type: Literal["customer", "item"] | UnsetType | None = UNSET
+    """Whether a customer or an item is exempt. Values: ``customer``, ``item``. Editions: India,
+    USA, Australia, Canada, Mexico.
+    """
     status: Literal["draft", "published"] | UnsetType | None = UNSET
+    """Status of the journal. Values: ``draft``, ``published``."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the journal."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class JournalCommentInput(Input, kw_only=True):
     """The fields of a journal comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
 
 
 class JournalCreditsToInvoicesInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of journal credits to invoices, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class JournalCreditsToInvoicesInput(Input, kw_only=True):
     """The fields of journal credits to invoices that can be sent."""
 
     invoices: Sequence[JournalCreditsToInvoicesInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the credits to invoices."""
 
 
 class JournalCreditsToBillsInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of journal credits to bills, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class JournalCreditsToBillsInput(Input, kw_only=True):
     """The fields of journal credits to bills that can be sent."""
 
     invoices: Sequence[JournalCreditsToBillsInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the credits to bills."""

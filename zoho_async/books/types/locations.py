@@ -14,64 +14,106 @@ class LocationAddress(Part, frozen=True, kw_only=True):
     """The ``address`` object of a location."""
 
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     attention: str | None = None
+    """Person or department that the address is for."""
     state_code: str | None = None
+    """Code of the state or province."""
     street_address1: str | None = None
+    """First line of the street address."""
     street_address2: str | None = None
+    """Second line of the street address."""
 
 
 class LocationAssociatedUser(Part, frozen=True, kw_only=True):
     """An item of ``associated_users`` of a location."""
 
     user_id: str | None = None
+    """Id of the user."""
     user_name: str | None = None
+    """Name of the user."""
 
 
 class Location(Record, frozen=True, kw_only=True):
     """A location; ``location_id`` is its id."""
 
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the location."""
     email: str | None = None
+    """Email address."""
     phone: str | None = None
+    """Phone number."""
     address: LocationAddress | None = None
+    """First line of the address."""
     location_id: str = ""
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tax_settings_id: str | None = None
+    """Id of the tax settings. Editions: India."""
     parent_location_id: str | None = None
+    """Id of the parent location."""
     associated_series_ids: list[str] | None = None
+    """Ids of the associated series."""
     auto_number_generation_id: str | None = None
+    """Id of the auto number generation."""
     is_all_users_selected: bool | None = None
+    """Whether all users have access to the location."""
     associated_users: list[LocationAssociatedUser] | None = None
+    """Associated users of the location."""
     is_primary: bool | None = None
+    """Whether the location is the primary one."""
     status: Any = None
+    """Status of the location."""
 
 
 class LocationAddressInput(Input, kw_only=True):
     """The ``address`` object of a location, to send."""
 
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     state_code: str | UnsetType | None = UNSET
+    """Code of the state or province."""
     street_address1: str | UnsetType | None = UNSET
+    """First line of the street address."""
     street_address2: str | UnsetType | None = UNSET
+    """Second line of the street address."""
 
 
 class LocationInput(Input, kw_only=True):
     """The fields of a location that can be sent."""
 
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the location."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     phone: str | UnsetType | None = UNSET
+    """Phone number."""
     address: LocationAddressInput | UnsetType | None = UNSET
+    """First line of the address."""
     location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
     country: str | UnsetType | None = UNSET
-    tax_settings_id: str | int | UnsetType | None = UNSET  # editions: in
+    """Country."""
+    tax_settings_id: str | int | UnsetType | None = UNSET
+    """Id of the tax settings. Editions: India."""
     parent_location_id: str | int | UnsetType | None = UNSET
+    """Id of the parent location."""
     associated_series_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the associated series."""
     auto_number_generation_id: str | int | UnsetType | None = UNSET
+    """Id of the auto number generation."""
     is_all_users_selected: bool | UnsetType | None = UNSET
+    """Whether all users have access to the location."""
     user_ids: str | UnsetType | None = UNSET
+    """Ids of the users."""

@@ -15,57 +15,92 @@ class OpeningBalanceAccount(Part, frozen=True, kw_only=True):
     """An item of ``accounts`` of an opening balance."""
 
     account_split_id: str | None = None
+    """Id of the account split."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
 
 
 class OpeningBalance(Record, frozen=True, kw_only=True):
     """An opening balance; ``opening_balance_id`` is its id."""
 
     opening_balance_id: str = ""
+    """Id of the opening balance."""
     date: dt.date | None = None
+    """Date of the opening balance."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     accounts: list[OpeningBalanceAccount] | None = None
+    """Accounts of the opening balance."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
 
 
 class OpeningBalanceTransaction(Record, frozen=True, kw_only=True):
     """An opening balance transaction; ``transaction_id`` is its id."""
 
     transaction_id: str = ""
+    """Id of the transaction."""
     transaction_date: dt.date | None = None
+    """Transaction date."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     debit_or_credit: str | None = None
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
 
 
 class OpeningBalanceAccountInput(Input, kw_only=True):
     """An item of ``accounts`` of an opening balance, to send."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     debit_or_credit: Literal["debit", "credit"] | UnsetType | None = UNSET
+    """Whether the amount is a debit or a credit. Values: ``debit``, ``credit``."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     account_split_id: str | int | UnsetType | None = UNSET
+    """Id of the account split."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
     bcy_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount in the base currency."""
     location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
 
 
 class OpeningBalanceInput(Input, kw_only=True):
     """The fields of an opening balance that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the opening balance."""
     accounts: Sequence[OpeningBalanceAccountInput] | UnsetType | None = UNSET
+    """Accounts of the opening balance."""
     opening_balance_id: str | int | UnsetType | None = UNSET
+    """Id of the opening balance."""

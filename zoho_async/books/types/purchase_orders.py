@@ -20,340 +20,616 @@ class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a purchase order."""
 
     document_id: str | None = None
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
 
 
 class PurchaseOrderCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a purchase order."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a purchase order."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: PurchaseOrderCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class PurchaseOrderItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a purchase order."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a purchase order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``goods``, ``digital_service``, ``service``.
+    Editions: United Kingdom.
+    """
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_total_inclusive_of_tax: int | None = None
+    """Total of the line with tax, in the document's currency."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     item_custom_fields: list[PurchaseOrderItemCustomField] | None = None
+    """Custom fields of the item."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class PurchaseOrderAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of a purchase order."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class PurchaseOrderReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of a purchase order."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
     """The ``delivery_address`` object of a purchase order."""
 
     zip: str | None = None
+    """Postal code."""
     is_verifiable: bool | None = None
+    """Whether the delivery address is verifiable."""
     state: str | None = None
+    """State or province."""
     address1: str | None = None
+    """First line of the address."""
     address2: str | None = None
+    """Second line of the address."""
     is_valid: str | None = None
+    """Whether the delivery address is valid."""
     city: str | None = None
+    """City."""
     country: str | None = None
+    """Country."""
     address: str | None = None
+    """First line of the address."""
     email: str | None = None
+    """Email address."""
     is_primary: str | None = None
+    """Whether the delivery address is the primary one."""
     organization_address_id: str | None = None
+    """Id of the organization address."""
     phone: str | None = None
+    """Phone number."""
     is_verified: bool | None = None
+    """Whether the delivery address is verified."""
 
 
 class PurchaseOrder(Record, frozen=True, kw_only=True):
     """A purchase order; ``purchaseorder_id`` is its id."""
 
     purchaseorder_id: str = ""
+    """Id of the purchase order."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     status: str | None = None
+    """Status of the purchase order."""
     purchaseorder_number: str | None = None
+    """Number of the purchase order."""
     reference_number: str | None = None
+    """Reference number of the purchase order."""
     date: dt.date | None = None
+    """Date of the purchase order."""
     delivery_date: dt.date | None = None
+    """Delivery date."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the purchase order."""
     documents: list[PurchaseOrderDocument] | None = None
+    """Attached documents. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states. Described for single records
+    only.
+    """
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     pricebook_name: str | None = None
+    """Name of the price list. Described for single records only."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
     expected_delivery_date: dt.date | None = None
+    """Expected delivery date. Described for single records only."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     discount_account_id: str | None = None
+    """Id of the discount account. Described for single records only."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     crm_owner_id: str | None = None
+    """Id of the Zoho CRM owner. Described for single records only."""
     contact_persons_associated: list[PurchaseOrderContactPersonsAssociated] | None = None
+    """Contact persons who get the purchase order, with their channels. Described for single
+    records only.
+    """
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     is_emailed: bool | None = None
+    """Whether the purchase order was sent by email. Described for single records only."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_items: list[PurchaseOrderLineItem] | None = None
+    """Lines of the purchase order. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     taxes: list[str] | None = None
+    """Taxes of the purchase order. Described for single records only."""
     acquisition_vat_summary: list[PurchaseOrderAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     reverse_charge_vat_summary: list[PurchaseOrderReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     notes: str | None = None
+    """Notes on the purchase order. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     ship_via: str | None = None
+    """Carrier or way of shipping. Described for single records only."""
     ship_via_id: str | None = None
+    """Id of the ship via. Described for single records only."""
     attention: str | None = None
+    """Person or department that the address is for. Described for single records only."""
     delivery_org_address_id: str | None = None
+    """Id of the delivery organization address. Described for single records only."""
     delivery_customer_id: str | None = None
+    """Id of the delivery customer. Described for single records only."""
     delivery_address: PurchaseOrderDeliveryAddress | None = None
+    """Delivery address of the purchase order. Described for single records only."""
     attachment_name: str | None = None
+    """Name of the attachment. Described for single records only."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     page_width: str | None = None
+    """Width of the page. Described for single records only."""
     page_height: str | None = None
+    """Height of the page. Described for single records only."""
     orientation: str | None = None
+    """Page orientation: portrait or landscape. Described for single records only."""
     template_type: str | None = None
+    """Type of the PDF template. Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the purchase order. Described for single records only."""
     can_mark_as_bill: bool | None = None
+    """Whether the purchase order can be marked as bill. Described for single records only."""
     can_mark_as_unbill: bool | None = None
+    """Whether the purchase order can be marked as not billed. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
 
 
 class PurchaseOrderTemplate(Record, frozen=True, kw_only=True):
     """A purchase order template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class PurchaseOrderComment(Record, frozen=True, kw_only=True):
     """A purchase order comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     purchaseorder_id: str | None = None
+    """Id of the purchase order."""
 
 
 class PurchaseOrderCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a purchase order, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class PurchaseOrderContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a purchase order, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: PurchaseOrderCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class PurchaseOrderItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a purchase order, to send."""
 
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class PurchaseOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a purchase order, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     location_id: str | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
+    """Id of the location (branch or warehouse)."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, au, ca, mx
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, au, ca
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk, eu
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union."""
     item_custom_fields: Sequence[PurchaseOrderItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class PurchaseOrderDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a purchase order, to send."""
 
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
 
 
 class PurchaseOrderInput(Input, kw_only=True):
     """The fields of a purchase order that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     contact_persons_associated: (
         Sequence[PurchaseOrderContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the purchase order, with their channels."""
     purchaseorder_number: str | UnsetType | None = UNSET
-    gst_treatment: PurchaseOrderGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: gcc
+    """Number of the purchase order."""
+    gst_treatment: PurchaseOrderGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: Gulf states."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the purchase order."""
     billing_address_id: str | int | UnsetType | None = UNSET
+    """Id of the billing address."""
     crm_owner_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho CRM owner."""
     crm_custom_reference_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho CRM custom reference."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the purchase order."""
     delivery_date: dt.date | UnsetType | None = UNSET
+    """Delivery date."""
     due_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is due."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     discount_account_id: str | int | UnsetType | None = UNSET
+    """Id of the discount account."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the purchase order."""
     notes_default: str | UnsetType | None = UNSET
+    """Default notes."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     terms_default: str | UnsetType | None = UNSET
+    """Default terms."""
     ship_via: str | UnsetType | None = UNSET
+    """Carrier or way of shipping."""
     delivery_org_address_id: str | int | UnsetType | None = UNSET
+    """Id of the delivery organization address."""
     delivery_customer_id: str | int | UnsetType | None = UNSET
+    """Id of the delivery customer."""
     attention: str | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
+    """Person or department that the address is for."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     is_update_customer: str | UnsetType | None = UNSET
+    """Whether to save the address with the customer."""
     salesorder_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the purchase order."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the purchase order."""
     documents: Sequence[PurchaseOrderDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class PurchaseOrderEmailMailDocumentInput(Input, kw_only=True):
     """An item of ``mail_documents`` of a purchase order email, to send."""
 
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
 
 
 class PurchaseOrderEmailInput(Input, kw_only=True):
     """The fields of a purchase order email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     from_address_id: str | int | UnsetType | None = UNSET
+    """Id of the from address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     bcc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for blind copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
     mail_documents: Sequence[PurchaseOrderEmailMailDocumentInput] | UnsetType | None = UNSET
+    """Documents attached to the email."""
 
 
 class PurchaseOrderCommentInput(Input, kw_only=True):
     """The fields of a purchase order comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
     expected_delivery_date: dt.date | UnsetType | None = UNSET
+    """Expected delivery date."""

@@ -20,203 +20,375 @@ class RecurringBillItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a recurring bill."""
 
     custom_field_id: str | None = None
+    """Id of the custom field."""
     index: int | None = None
+    """Position, from 0."""
     value: str | None = None
+    """Value of the item custom field."""
     label: str | None = None
+    """Label of the item custom field."""
 
 
 class RecurringBillLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a recurring bill."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     name: str | None = None
+    """Name of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     image_document_id: str | None = None
+    """Id of the image document. Editions: India."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India, Gulf states, South Africa."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     description: str | None = None
+    """Description of the line item."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_total_inclusive_of_tax: Decimal | None = None
+    """Total of the line with tax, in the document's currency."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: European Union, United Kingdom.
+    """
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     is_billable: bool | None = None
+    """Whether the line item can be invoiced to a customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
     item_custom_fields: list[RecurringBillItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class RecurringBillAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of a recurring bill."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class RecurringBillReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of a recurring bill."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class RecurringBill(Record, frozen=True, kw_only=True):
     """A recurring bill; ``recurring_bill_id`` is its id."""
 
     recurring_bill_id: str = ""
+    """Id of the recurring bill."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     status: str | None = None
+    """Status of the recurring bill."""
     recurrence_name: str | None = None
+    """Name of the recurrence. At most 100 characters."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     start_date: dt.date | None = None
+    """First day."""
     end_date: dt.date | None = None
+    """Last day."""
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states."""
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     vat_reg_no: str | None = None
+    """VAT registration number. Editions: United Kingdom, Avalara Integration."""
     is_abn_quoted: str | None = None
+    """Whether the supplier quoted an Australian Business Number. Editions: Australia."""
     abn: str | None = None
+    """ABN of the recurring bill (Australia). Editions: Australia."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India."""
     pricebook_id: str | None = None
+    """Id of the price list."""
     pricebook_name: str | None = None
+    """Name of the price list."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     line_items: list[RecurringBillLineItem] | None = None
+    """Lines of the recurring bill."""
     is_tds_applied: bool | None = None
+    """Whether TDS is applied (India). Editions: India, global, Australia."""
     notes: str | None = None
+    """Notes on the recurring bill."""
     terms: str | None = None
+    """Terms and conditions."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the recurring bill."""
     acquisition_vat_summary: list[RecurringBillAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Editions: United Kingdom, European Union."""
     reverse_charge_vat_summary: list[RecurringBillReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Editions: United Kingdom, European Union."""
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: United Kingdom, European Union."""
     created_time: Moment | None = None
+    """Time of creation."""
     created_by_id: str | None = None
+    """Id of the user who created the recurring bill."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     discount_account_id: str | None = None
+    """Id of the discount account."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
 
 
 class RecurringBillItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a recurring bill, to send."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
+    """Id of the custom field."""
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
 
 
 class RecurringBillLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a recurring bill, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     rate: Decimal | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in, gcc, za
+    """Price per unit, in the document's currency."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India, Gulf states, South Africa."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, au, ca
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, au, ca
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada."""
     item_order: int | UnsetType | None = UNSET
-    # editions: eu, uk
+    """Position of the line, from 1."""
     product_type: Literal["digital_service", "goods", "service"] | UnsetType | None = UNSET
-    acquisition_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
-    reverse_charge_vat_id: str | int | UnsetType | None = UNSET  # editions: uk
+    """Kind of product: goods or service. Values: ``digital_service``, ``goods``, ``service``.
+    Editions: European Union, United Kingdom.
+    """
+    acquisition_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the acquisition VAT. Editions: United Kingdom."""
+    reverse_charge_vat_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge VAT. Editions: United Kingdom."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     is_billable: bool | UnsetType | None = UNSET
+    """Whether the line item can be invoiced to a customer."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     item_custom_fields: Sequence[RecurringBillItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
 
 
 class RecurringBillInput(Input, kw_only=True):
     """The fields of a recurring bill that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
-    recurrence_name: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the currency."""
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: gcc
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: RecurringBillGstTreatment | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: uk, Avalara Integration
-    is_abn_quoted: str | UnsetType | None = UNSET  # editions: au
-    abn: str | UnsetType | None = UNSET  # editions: au
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: in
+    """Last day."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: Gulf states."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    gst_treatment: RecurringBillGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: United Kingdom, Avalara Integration."""
+    is_abn_quoted: str | UnsetType | None = UNSET
+    """Whether the supplier quoted an Australian Business Number. Editions: Australia."""
+    abn: str | UnsetType | None = UNSET
+    """ABN of the recurring bill (Australia). Editions: Australia."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: India."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[RecurringBillLineItemInput] | UnsetType | None = UNSET
-    is_tds_applied: bool | UnsetType | None = UNSET  # editions: in, global, au
+    """Lines of the recurring bill."""
+    is_tds_applied: bool | UnsetType | None = UNSET
+    """Whether TDS is applied (India). Editions: India, global, Australia."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the recurring bill."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15"."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the recurring bill."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     discount_account_id: str | int | UnsetType | None = UNSET
+    """Id of the discount account."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     repeat_every: str | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""
     recurrence_frequency: str | UnsetType | None = UNSET
+    """Unit of the interval between two documents."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     recurring_bill_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring bill."""
     status: str | UnsetType | None = UNSET
+    """Status of the recurring bill."""
     pricebook_name: str | UnsetType | None = UNSET
+    """Name of the price list."""

@@ -55,263 +55,487 @@ class RecurringInvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a recurring invoice."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class RecurringInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a recurring invoice."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: RecurringInvoiceCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class RecurringInvoiceLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a recurring invoice."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     name: str | None = None
+    """Name of the line item. At most 100 characters."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
 class RecurringInvoicePaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of a recurring invoice."""
 
     configured: bool | None = None
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: str | None = None
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: str | None = None
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class RecurringInvoicePaymentOptions(Part, frozen=True, kw_only=True):
     """The ``payment_options`` object of a recurring invoice."""
 
     payment_gateways: list[RecurringInvoicePaymentGateway] | None = None
+    """Payment gateways that the customer can use."""
 
 
 class RecurringInvoice(Record, frozen=True, kw_only=True):
     """A recurring invoice; ``recurring_invoice_id`` is its id."""
 
     recurring_invoice_id: str = ""
+    """Id of the recurring invoice."""
     recurrence_name: str | None = None
+    """Name of the recurrence. At most 100 characters."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     start_date: dt.date | None = None
+    """First day."""
     end_date: dt.date | None = None
+    """Last day."""
     last_sent_date: dt.date | None = None
+    """Date of the last document sent."""
     next_invoice_date: dt.date | None = None
+    """Date of the next invoice."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the recurring invoice. Described for lists only."""
     billing_address: Address | None = None
+    """Billing address."""
     shipping_address: Address | None = None
+    """Shipping address."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     reference_number: str | None = None
+    """Reference number of the recurring invoice. Described for single records only."""
     contact_persons_associated: list[RecurringInvoiceContactPersonsAssociated] | None = None
+    """Contact persons who get the recurring invoice, with their channels. Described for single
+    records only.
+    """
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa. Described for
+    single records only.
+    """
     cfdi_usage: str | None = None
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico. Described for single records only.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India, Gulf states. Described for single
+    records only.
+    """
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_items: list[RecurringInvoiceLineItem] | None = None
+    """Lines of the recurring invoice. Described for single records only."""
     payment_options: RecurringInvoicePaymentOptions | None = None
+    """Ways in which the customer can pay online. Described for single records only."""
     avatax_exempt_no: str | None = None
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
     avatax_use_code: str | None = None
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     company_name: str | None = None
+    """Name of the company. Described for single records only."""
     customer_email: str | None = None
+    """Email address of the customer. Described for single records only."""
     customer_mobile_phone: str | None = None
+    """Mobile phone number of the customer. Described for single records only."""
     customer_phone: str | None = None
+    """Phone number of the customer. Described for single records only."""
     photo_url: str | None = None
+    """URL of the photo. Described for single records only."""
     paid_invoices_total: Decimal | None = None
+    """Total of the paid invoices. Described for single records only."""
     unpaid_invoices_balance: Decimal | None = None
+    """Balance of the unpaid invoices. Described for single records only."""
 
 
 class RecurringInvoiceComment(Record, frozen=True, kw_only=True):
     """A recurring invoice comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     recurring_invoice_id: str | None = None
+    """Id of the recurring invoice."""
     comment_description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class RecurringInvoiceInvoiceHistory(Record, frozen=True, kw_only=True):
     """A recurring invoice invoice history."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     reference_number: str | None = None
+    """Reference number of the invoice history."""
     customer_name: str | None = None
+    """Name of the customer."""
     date: dt.date | None = None
+    """Date of the invoice history."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     due_days: int | None = None
+    """Days until the invoice history is due, in words."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     status: str | None = None
+    """Status of the invoice history."""
     allow_partial_payments: bool | None = None
+    """Whether customers can pay the invoice history in parts."""
     source: str | None = None
+    """Source of the invoice history."""
 
 
 class RecurringInvoiceCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a recurring invoice, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class RecurringInvoiceContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a recurring invoice, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: RecurringInvoiceCommunicationPreferenceInput | UnsetType | None = (
         UNSET
     )
+    """Channels on which the contact person gets messages."""
 
 
 class RecurringInvoiceLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a recurring invoice, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 100 characters
+    """Quantity, in units of the item."""
+    name: str | UnsetType | None = UNSET
+    """Name of the line item. At most 100 characters."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     product_type: str | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     item_id: str | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Id of the item."""
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 2000 characters."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
+    """Discount: an amount, or a share with a percent sign."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     avatax_tax_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara tax code of the item."""
     avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
 
 
 class RecurringInvoicePaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of a recurring invoice, to send."""
 
     configured: bool | UnsetType | None = UNSET
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: RecurringInvoicePaymentGatewayGatewayName | UnsetType | None = UNSET
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class RecurringInvoicePaymentOptionsInput(Input, kw_only=True):
     """The ``payment_options`` object of a recurring invoice, to send."""
 
     payment_gateways: Sequence[RecurringInvoicePaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class RecurringInvoiceInput(Input, kw_only=True):
     """The fields of a recurring invoice that can be sent."""
 
-    recurrence_name: str | UnsetType | None = UNSET  # at most 100 characters
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the recurring invoice."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     contact_persons_associated: (
         Sequence[RecurringInvoiceContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in, gcc
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    gst_treatment: RecurringInvoiceGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: za
-    cfdi_usage: RecurringInvoiceCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    allow_partial_payments: bool | UnsetType | None = UNSET  # editions: mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Contact persons who get the recurring invoice, with their channels."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India, Gulf states."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    gst_treatment: RecurringInvoiceGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
+    cfdi_usage: RecurringInvoiceCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    allow_partial_payments: bool | UnsetType | None = UNSET
+    """Whether customers can pay the recurring invoice in parts. Editions: Mexico."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
+    """Last day."""
     recurrence_frequency: Literal["weeks"] | UnsetType | None = UNSET
+    """Unit of the interval between two documents. Values: ``weeks``."""
     repeat_every: int | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_items: Sequence[RecurringInvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the recurring invoice."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the recurring invoice."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     billing_address: AddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: AddressInput | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Shipping address."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, au, ca
+    """Payment terms in words, such as "Net 15"."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Australia, Canada."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     payment_options: RecurringInvoicePaymentOptionsInput | UnsetType | None = UNSET
+    """Ways in which the customer can pay online."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     item_id: str | int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Id of the item."""
+    name: str | UnsetType | None = UNSET
+    """Name of the recurring invoice. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the recurring invoice. At most 2000 characters."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     avatax_tax_code: str | UnsetType | None = UNSET
-    salesperson_name: str | UnsetType | None = UNSET  # editions: us, au, ca
+    """Avalara tax code of the item."""
+    salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson. Editions: USA, Australia, Canada."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
 
 
 class RecurringInvoiceStopInput(Input, kw_only=True):
     """The fields of a recurring invoice stop that can be sent."""
 
     recurring_invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring invoice."""
 
 
 class RecurringInvoiceResumeInput(Input, kw_only=True):
     """The fields of a recurring invoice resume that can be sent."""
 
     recurring_invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring invoice."""
 
 
 class RecurringInvoiceTemplateInput(Input, kw_only=True):
     """The fields of a recurring invoice template that can be sent."""
 
     recurring_invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring invoice."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""

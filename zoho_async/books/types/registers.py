@@ -15,124 +15,186 @@ class RegisterTransactionAccountTransaction(Part, frozen=True, kw_only=True):
     """An item of ``account_transactions`` of a register transaction."""
 
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_date: dt.date | None = None
+    """Transaction date."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     transaction_type_formatted: str | None = None
+    """``transaction_type`` as text, in the organization's format."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     debit_amount: Decimal | None = None
+    """Debit amount."""
     credit_amount: Decimal | None = None
+    """Credit amount."""
 
 
 class RegisterTransaction(Record, frozen=True, kw_only=True):
     """A register transaction."""
 
     account_transactions: list[RegisterTransactionAccountTransaction] | None = None
+    """Account transactions of the register transaction."""
     account_type: str | None = None
+    """Type of the account."""
     gl_closing_balance: Decimal | None = None
+    """Closing balance in the general ledger."""
 
 
 class RegisterBulkActionsHistory(Record, frozen=True, kw_only=True):
     """A register bulk actions history."""
 
     bulk_action_id: str | None = None
+    """Id of the bulk action."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the register bulk actions history."""
     action_type: str | None = None
+    """Type of the action."""
     status: str | None = None
+    """Status of the register bulk actions history."""
     date: Moment | None = None
+    """Date of the register bulk actions history."""
     user_id: str | None = None
+    """Id of the user."""
     user_name: str | None = None
+    """Name of the user."""
     txn_count: str | None = None
+    """Number of transactions."""
     updated_field: str | None = None
+    """Name of the field that changed."""
     updated_value: str | None = None
+    """Value after the change."""
     updated_reason: str | None = None
+    """Reason for the change."""
 
 
 class RegisterBulkActionDetailsTransaction(Part, frozen=True, kw_only=True):
     """An item of ``transactions`` of register bulk action details."""
 
     entity_id: str | None = None
+    """Id of the entity."""
     transaction_number: str | None = None
+    """Number of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     entity_status: str | None = None
+    """Status of the entity."""
 
 
 class RegisterBulkActionDetails(Record, frozen=True, kw_only=True):
     """Register bulk action details."""
 
     bulk_action_id: str | None = None
+    """Id of the bulk action."""
     action_type: str | None = None
+    """Type of the action."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the register bulk action details."""
     status: str | None = None
+    """Status of the register bulk action details."""
     date: Moment | None = None
+    """Date of the register bulk action details."""
     updated_field: str | None = None
+    """Name of the field that changed."""
     updated_value: str | None = None
+    """Value after the change."""
     updated_reason: str | None = None
+    """Reason for the change."""
     transactions: list[RegisterBulkActionDetailsTransaction] | None = None
+    """Transactions of the register bulk action details."""
 
 
 class RegisterField(Record, frozen=True, kw_only=True):
     """A register field."""
 
     can_show_field: bool | None = None
+    """Whether the field is shown."""
     data_type: str | None = None
+    """Type of the value."""
     field: str | None = None
+    """Field that is compared."""
     label: str | None = None
+    """Label of the register field."""
     option_label: str | None = None
+    """Label of the option."""
     option_value: str | None = None
+    """Value of the option."""
     values: list[dict[str, Any]] | None = None
+    """Values of the register field."""
 
 
 class RegisterBudgetVsActualBudgetInfoList(Part, frozen=True, kw_only=True):
     """An item of ``budget_info_list``."""
 
     budget_id: str | None = None
+    """Id of the budget."""
     budget_name: str | None = None
+    """Name of the budget."""
 
 
 class RegisterBudgetVsActualGeneralledgerInfo(Part, frozen=True, kw_only=True):
     """The ``generalledger_info`` object of a register budget vs actual."""
 
     generalledger_id: str | None = None
+    """Id of the general ledger."""
     generalledger_name: str | None = None
+    """Name of the general ledger."""
 
 
 class RegisterBudgetVsActualBudgetInfo(Part, frozen=True, kw_only=True):
     """The ``budget_info`` object of a register budget vs actual."""
 
     budget_id: str | None = None
+    """Id of the budget."""
     budget_name: str | None = None
+    """Name of the budget."""
 
 
 class RegisterBudgetVsActualBudgetVsActuals(Part, frozen=True, kw_only=True):
     """The ``budget_vs_actuals`` object of a register budget vs actual."""
 
     generalledger_info: RegisterBudgetVsActualGeneralledgerInfo | None = None
+    """Information on the general ledger."""
     budget_info: RegisterBudgetVsActualBudgetInfo | None = None
+    """Information on the budget."""
     detailed_budget_vs_actual: list[dict[str, Any]] | None = None
+    """Budget and actual amounts by period."""
 
 
 class RegisterBudgetVsActual(Record, frozen=True, kw_only=True):
     """A register budget vs actual."""
 
     budget_info_list: list[RegisterBudgetVsActualBudgetInfoList] | None = None
+    """Budget info list of the register budget vs actual."""
     budget_vs_actuals: RegisterBudgetVsActualBudgetVsActuals | None = None
+    """Budget vs actuals of the register budget vs actual."""
 
 
 class RegisterBulkTransactionsEntityInput(Input, kw_only=True):
     """An item of ``entities`` of register bulk transactions, to send."""
 
     entity_id: str | int | UnsetType | None = UNSET
+    """Id of the entity."""
     entity_type: str | UnsetType | None = UNSET
+    """Type of the entity."""
 
 
 class RegisterBulkTransactionsInput(Input, kw_only=True):
     """The fields of register bulk transactions that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     branch_id: str | int | UnsetType | None = UNSET
+    """Id of the branch."""
     date: dt.datetime | UnsetType | None = UNSET
+    """Date of the register bulk transactions."""
     bulk_update_reason: str | UnsetType | None = UNSET
+    """Bulk update reason of the register bulk transactions."""
     entities: Sequence[RegisterBulkTransactionsEntityInput] | UnsetType | None = UNSET
+    """Records that the register bulk transactions applies to."""

@@ -13,173 +13,251 @@ class ReportingTagEntity(Part, frozen=True, kw_only=True):
     """An item of ``entities`` of a reporting tag."""
 
     entity_name: str | None = None
+    """Name of the entity. Values: ``customers``, ``vendors``, ``items``, ``banking``, ``Sales``,
+    ``Purchases``, ``Journal``, ``Inventory Adjustment``.
+    """
     is_enabled: bool | None = None
+    """Whether the entity is enabled."""
 
 
 class ReportingTagMultiPreferenceEntities(Part, frozen=True, kw_only=True):
     """The ``multi_preference_entities`` object of a reporting tag."""
 
     preference: str | None = None
+    """Whether a value of the tag is required."""
     entities: list[ReportingTagEntity] | None = None
+    """Records that the multi preference entities applies to."""
 
 
 class ReportingTag(Record, frozen=True, kw_only=True):
     """A reporting tag; ``tag_id`` is its id."""
 
     tag_id: str = ""
+    """Id of the tag."""
     tag_name: str | None = None
+    """Name of the tag."""
     tag_order: int | None = None
+    """Position of the tag, from 1."""
     description: str | None = None
+    """Description of the reporting tag."""
     is_active: bool | None = None
+    """Whether the reporting tag is active."""
     is_mandatory: bool | None = None
+    """Whether a value is required."""
     is_class: bool | None = None
+    """Whether the tag is a class."""
     is_draft: bool | None = None
+    """Whether the reporting tag is a draft."""
     entities: list[ReportingTagEntity] | None = None
+    """Records that the reporting tag applies to."""
     multi_preference_entities: ReportingTagMultiPreferenceEntities | None = None
+    """Records that the reporting tag applies to, by setting."""
 
 
 class ReportingTagOptionCriteria(Part, frozen=True, kw_only=True):
     """The ``criteria`` object of a reporting tag option."""
 
     criteria_id: str | None = None
+    """Id of the criteria."""
     tag_id: str | None = None
+    """Id of the tag."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the criteria."""
     options: list[str] | None = None
+    """Options of the criteria."""
 
 
 class ReportingTagOptionChildren(Part, frozen=True, kw_only=True):
     """An item of ``children`` of a reporting tag option."""
 
     option_id: str | None = None
+    """Id of the option."""
     option_name: str | None = None
+    """Name of the option."""
     option_order: int | None = None
+    """Position of the option, from 0."""
     parent_id: str | None = None
+    """Id of the entry above this one."""
     parent_name: str | None = None
+    """Name of the entry above this one."""
     is_active: bool | None = None
+    """Whether the children is active."""
     is_default: bool | None = None
+    """Whether the children is the default."""
     criteria: ReportingTagOptionCriteria | None = None
+    """Conditions of the children."""
 
 
 class ReportingTagOption(Record, frozen=True, kw_only=True):
     """A reporting tag option; ``option_id`` is its id."""
 
     option_id: str = ""
+    """Id of the option."""
     option_name: str | None = None
+    """Name of the option."""
     option_order: int | None = None
+    """Position of the option, from 0."""
     parent_id: str | None = None
+    """Id of the entry above this one."""
     parent_name: str | None = None
+    """Name of the entry above this one."""
     is_active: bool | None = None
+    """Whether the option is active."""
     is_default: bool | None = None
+    """Whether the option is the default."""
     criteria: ReportingTagOptionCriteria | None = None
+    """Conditions of the option."""
     children: list[ReportingTagOptionChildren] | None = None
+    """Entries below this one."""
 
 
 class ReportingTagOptionsOfTag(Record, frozen=True, kw_only=True):
     """A reporting tag options of tag."""
 
     option_id: str | None = None
+    """Id of the option."""
     option_name: str | None = None
+    """Name of the option."""
     depth: int | None = None
+    """Level in the tree, from 0."""
 
 
 class ReportingTagTag(Part, frozen=True, kw_only=True):
     """An item of ``tags`` of a reporting tag."""
 
     tag_id: str | None = None
+    """Id of the tag."""
     tag_name: str | None = None
+    """Name of the tag."""
     tag_order: int | None = None
+    """Position of the tag, from 1."""
     description: str | None = None
+    """Description of the tag."""
     is_active: bool | None = None
+    """Whether the tag is active."""
     is_mandatory: bool | None = None
+    """Whether a value is required."""
     is_class: bool | None = None
+    """Whether the tag is a class."""
     is_draft: bool | None = None
+    """Whether the tag is a draft."""
 
 
 class ReportingTagTags(Record, frozen=True, kw_only=True):
     """Reporting tag tags."""
 
     tags: list[ReportingTagTag] | None = None
+    """Reporting tags."""
 
 
 class ReportingTagEntityInput(Input, kw_only=True):
     """An item of ``entities`` of a reporting tag, to send."""
 
     entity_name: str | UnsetType | None = UNSET
+    """Name of the entity."""
     is_enabled: bool | UnsetType | None = UNSET
+    """Whether the entity is enabled."""
 
 
 class ReportingTagMultiPreferenceEntitiesInput(Input, kw_only=True):
     """The ``multi_preference_entities`` object of a reporting tag, to send."""
 
     preference: str | UnsetType | None = UNSET
+    """Whether a value of the tag is required."""
     entities: Sequence[ReportingTagEntityInput] | UnsetType | None = UNSET
+    """Records that the multi preference entities applies to."""
 
 
 class ReportingTagInput(Input, kw_only=True):
     """The fields of a reporting tag that can be sent."""
 
     tag_name: str | UnsetType | None = UNSET
+    """Name of the tag."""
     description: str | UnsetType | None = UNSET
+    """Description of the reporting tag."""
     is_mandatory: bool | UnsetType | None = UNSET
+    """Whether a value is required."""
     entities: Sequence[ReportingTagEntityInput] | UnsetType | None = UNSET
+    """Records that the reporting tag applies to."""
     multi_preference_entities: ReportingTagMultiPreferenceEntitiesInput | UnsetType | None = UNSET
+    """Records that the reporting tag applies to, by setting."""
 
 
 class ReportingTagOptionsChildrenInput(Input, kw_only=True):
     """An item of ``children`` of reporting tag options, to send."""
 
     option_id: str | int | UnsetType | None = UNSET
+    """Id of the option."""
     option_name: str | UnsetType | None = UNSET
+    """Name of the option."""
     is_active: bool | UnsetType | None = UNSET
+    """Whether the children is active."""
     is_default: bool | UnsetType | None = UNSET
+    """Whether the children is the default."""
 
 
 class ReportingTagOptionsOptionInput(Input, kw_only=True):
     """An item of ``options`` of reporting tag options, to send."""
 
     option_name: str | UnsetType | None = UNSET
+    """Name of the option."""
     option_id: str | int | UnsetType | None = UNSET
+    """Id of the option."""
     is_active: bool | UnsetType | None = UNSET
+    """Whether the option is active."""
     is_default: bool | UnsetType | None = UNSET
+    """Whether the option is the default."""
     children: Sequence[ReportingTagOptionsChildrenInput] | UnsetType | None = UNSET
+    """Entries below this one."""
 
 
 class ReportingTagOptionsInput(Input, kw_only=True):
     """The fields of reporting tag options that can be sent."""
 
     options: Sequence[ReportingTagOptionsOptionInput] | UnsetType | None = UNSET
+    """Options of the options."""
 
 
 class ReportingTagCriteriaCriteriaTagInput(Input, kw_only=True):
     """An item of ``criteria_tags`` of a reporting tag criteria, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the criteria tag."""
 
 
 class ReportingTagCriteriaCriteriaOptionInput(Input, kw_only=True):
     """An item of ``criteria_options`` of a reporting tag criteria, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the criteria option."""
     options: Sequence[str] | UnsetType | None = UNSET
+    """Options of the criteria option."""
 
 
 class ReportingTagCriteriaOptionInput(Input, kw_only=True):
     """An item of ``options`` of a reporting tag criteria, to send."""
 
     option_id: str | int | UnsetType | None = UNSET
+    """Id of the option."""
     criteria_options: Sequence[ReportingTagCriteriaCriteriaOptionInput] | UnsetType | None = UNSET
+    """Criteria options of the option."""
 
 
 class ReportingTagCriteriaInput(Input, kw_only=True):
     """The fields of a reporting tag criteria that can be sent."""
 
     criteria_tags: Sequence[ReportingTagCriteriaCriteriaTagInput] | UnsetType | None = UNSET
+    """Criteria tags of the criteria."""
     options: Sequence[ReportingTagCriteriaOptionInput] | UnsetType | None = UNSET
+    """Options of the criteria."""
 
 
 class ReportingTagReorderInput(Input, kw_only=True):
     """The fields of a reporting tag reorder that can be sent."""
 
     tag_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the tags."""

@@ -25,400 +25,725 @@ class SalesOrderCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a sales order."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a sales order."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: SalesOrderCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a sales order."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     index: int | None = None
+    """Position, from 0."""
     value: str | None = None
+    """Value of the item custom field."""
     label: str | None = None
+    """Label of the item custom field."""
 
 
 class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a sales order."""
 
     item_order: int | None = None
+    """Position of the line, from 1."""
     item_id: str | None = None
+    """Id of the item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, South Africa, Kenya."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_custom_fields: list[SalesOrderItemCustomField] | None = None
+    """Custom fields of the item."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Mexico."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     avatax_exempt_no: str | None = None
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
     avatax_use_code: str | None = None
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
     project_id: str | None = None
+    """Id of the project."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     line_item_id: str | None = None
+    """Id of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     is_taxable: bool | None = None
+    """Whether the line item is taxed. Editions: USA."""
     product_exemption_id: str | None = None
+    """Id of the product exemption. Editions: USA."""
     product_exemption_code: str | None = None
+    """Code of the product exemption. Editions: USA."""
     avatax_use_code_id: str | None = None
+    """Id of the Avalara use code. Editions: Avalara Integration."""
     avatax_use_code_desc: str | None = None
+    """Description of the Avalara use code. Editions: Avalara Integration."""
     avatax_tax_code_id: str | None = None
+    """Id of the Avalara tax code. Editions: Avalara Integration."""
     avatax_tax_code_desc: str | None = None
+    """Description of the Avalara tax code. Editions: Avalara Integration."""
     item_total_inclusive_of_tax: Decimal | None = None
+    """Total of the line with tax, in the document's currency."""
     is_invoiced: bool | None = None
+    """Whether the line item was invoiced."""
     stock_on_hand: str | None = None
+    """Stock on hand, in units."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class SalesOrderSubStatus(Part, frozen=True, kw_only=True):
     """An item of ``sub_statuses`` of a sales order."""
 
     status_id: str | None = None
+    """Id of the status."""
     status_code: str | None = None
+    """Code of the status."""
     parent_status: str | None = None
+    """Status of the record above this one."""
     description: str | None = None
+    """Description of the sub status."""
     display_name: str | None = None
+    """Name of the display."""
     label_name: str | None = None
+    """Name of the label."""
     color_code: str | None = None
+    """Code of the color."""
 
 
 class SalesOrder(Record, frozen=True, kw_only=True):
     """A sales order; ``salesorder_id`` is its id."""
 
     salesorder_id: str = ""
+    """Id of the sales order. Described for lists only."""
     zcrm_potential_id: str | None = None
+    """Id of the Zoho CRM potential."""
     zcrm_potential_name: str | None = None
+    """Name of the Zoho CRM potential. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the sales order. Described for lists only."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     reference_number: str | None = None
+    """Reference number of the sales order."""
     date: dt.date | None = None
+    """Date of the sales order."""
     shipment_date: dt.date | None = None
+    """Shipment date."""
     shipment_days: int | None = None
+    """Shipment in days. Described for lists only."""
     currency_id: str | None = None
+    """Id of the currency. Described for lists only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for lists only."""
     total: Decimal | None = None
+    """Total, in the document's currency. Described for lists only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for lists only."""
     bcy_total: Decimal | None = None
+    """Total in the base currency. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     is_emailed: bool | None = None
+    """Whether the sales order was sent by email. Described for lists only."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the sales order."""
     documents: list[Any] | None = None
+    """Attached documents. Described for single records only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India, Gulf states. Described for single
+    records only.
+    """
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     contact_persons_associated: list[SalesOrderContactPersonsAssociated] | None = None
+    """Contact persons who get the sales order, with their channels. Described for single records
+    only.
+    """
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     discount_applied_on_amount: Decimal | None = None
+    """Amount on which the discount is computed."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Described for single
+    records only.
+    """
     estimate_id: str | None = None
+    """Id of the estimate. Described for single records only."""
     delivery_method: str | None = None
+    """How the goods are delivered. Described for single records only."""
     delivery_method_id: str | None = None
+    """Id of the delivery method."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_items: list[SalesOrderLineItem] | None = None
+    """Lines of the sales order. Described for single records only."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the sales order."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     billing_address: Address | None = None
+    """Billing address."""
     shipping_address: Address | None = None
+    """Shipping address."""
     notes: str | None = None
+    """Notes on the sales order. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template."""
     page_width: str | None = None
+    """Width of the page."""
     page_height: str | None = None
+    """Height of the page."""
     orientation: str | None = None
+    """Page orientation: portrait or landscape."""
     template_type: str | None = None
+    """Type of the PDF template."""
     created_by_id: str | None = None
+    """Id of the user who created the sales order."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail."""
     salesperson_id: str | None = None
+    """Id of the salesperson. Described for single records only."""
     salesperson_name: str | None = None
+    """Name of the salesperson. Described for single records only."""
     merchant_id: str | None = None
+    """Id of the merchant. Described for single records only."""
     merchant_name: str | None = None
+    """Name of the merchant. Described for single records only."""
     billing_address_id: str | None = None
+    """Id of the billing address. Described for single records only."""
     shipping_address_id: str | None = None
+    """Id of the shipping address. Described for single records only."""
     crm_owner_id: str | None = None
+    """Id of the Zoho CRM owner. Described for single records only."""
     crm_custom_reference_id: str | None = None
+    """Id of the Zoho CRM custom reference. Described for single records only."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa. Described for
+    single records only.
+    """
     is_update_customer: bool | None = None
+    """Whether to save the address with the customer. Described for single records only."""
     tax_id: str | None = None
+    """Id of the tax. Described for single records only."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA. Described for single records only."""
     tax_authority_name: str | None = None
+    """Name of the tax authority. Editions: USA, Mexico. Described for single records only."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, USA. Described for single records
+    only.
+    """
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, USA, Mexico. Described for single
+    records only.
+    """
     avatax_exempt_no: str | None = None
+    """Exemption number for Avalara tax. Editions: Avalara Integration. Described for single
+    records only.
+    """
     avatax_use_code: str | None = None
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration. Described for
+    single records only.
+    """
     sub_statuses: list[SalesOrderSubStatus] | None = None
+    """Sub statuses of the sales order. Described for single records only."""
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     notes_default: str | None = None
+    """Default notes. Described for single records only."""
     terms_default: str | None = None
+    """Default terms. Described for single records only."""
 
 
 class SalesOrderEmailFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a sales order email."""
 
     organization_contact_id: str | None = None
+    """Id of the organization contact."""
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
     is_org_email_id: bool | None = None
+    """Whether the address is the organization's."""
 
 
 class SalesOrderEmailEmailtemplate(Part, frozen=True, kw_only=True):
     """An item of ``emailtemplates`` of a sales order email."""
 
     selected: bool | None = None
+    """Whether the entry is selected."""
     name: str | None = None
+    """Name of the email template."""
     email_template_id: str | None = None
+    """Id of the email template."""
 
 
 class SalesOrderEmailToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a sales order email."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class SalesOrderEmail(Record, frozen=True, kw_only=True):
     """A sales order email."""
 
     bcc_mails: list[str] | None = None
+    """Addresses for blind copies."""
     body: str | None = None
+    """Text of the message."""
     error_list: list[str] | None = None
+    """Errors found."""
     bcc_mails_str: str | None = None
+    """Addresses for blind copies, separated by commas."""
     documents: list[str] | None = None
+    """Attached documents."""
     subject: str | None = None
+    """Subject of the message."""
     customer_name: str | None = None
+    """Name of the customer."""
     entity_id: str | None = None
+    """Id of the entity."""
     cc_mails_list: list[str] | None = None
+    """Addresses for copies."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[SalesOrderEmailFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     file_name_without_extension: str | None = None
+    """Name of the file without its extension."""
     to_mails_str: str | None = None
+    """Addresses of the recipients, separated by commas."""
     cc_mails_str: str | None = None
+    """Addresses for copies, separated by commas."""
     from_email: str | None = None
+    """Sender's email address."""
     from_address: str | None = None
+    """Sender's email address."""
     emailtemplates: list[SalesOrderEmailEmailtemplate] | None = None
+    """Email templates to choose from."""
     to_contacts: list[SalesOrderEmailToContact] | None = None
+    """Persons who can receive the email."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     emailtemplate_documents: list[str] | None = None
+    """Documents of the email template."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class SalesOrderTemplate(Record, frozen=True, kw_only=True):
     """A sales order template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class SalesOrderComments(Record, frozen=True, kw_only=True):
     """Sales order comments."""
 
     comments: Any = None
+    """Comments on the comments."""
 
 
 class SalesOrderComment(Record, frozen=True, kw_only=True):
     """A sales order comment; ``comment_id`` is its id."""
 
     salesorder_id: str | None = None
+    """Id of the sales order."""
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class SalesOrderCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a sales order, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class SalesOrderContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a sales order, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: SalesOrderCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class SalesOrderItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a sales order, to send."""
 
     customfield_id: str | int | UnsetType | None = UNSET
+    """Id of the customfield."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class SalesOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a sales order, to send."""
 
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     product_type: str | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, za, ke
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, South Africa, Kenya."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     item_custom_fields: Sequence[SalesOrderItemCustomFieldInput] | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
+    """Custom fields of the item."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesOrderInput(Input, kw_only=True):
     """The fields of a sales order that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     contact_persons_associated: (
         Sequence[SalesOrderContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the sales order, with their channels."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the sales order."""
     shipment_date: dt.date | UnsetType | None = UNSET
+    """Shipment date."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the sales order."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in, gcc
+    """Reporting tags."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India, Gulf states."""
     salesperson_id: str | int | UnsetType | None = UNSET
+    """Id of the salesperson."""
     merchant_id: str | int | UnsetType | None = UNSET
-    gst_treatment: SalesOrderGstTreatment | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Id of the merchant."""
+    gst_treatment: SalesOrderGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[SalesOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the sales order."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the sales order."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     billing_address_id: str | int | UnsetType | None = UNSET
+    """Id of the billing address."""
     shipping_address_id: str | int | UnsetType | None = UNSET
+    """Id of the shipping address."""
     crm_owner_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho CRM owner."""
     crm_custom_reference_id: str | int | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: za
+    """Id of the Zoho CRM custom reference."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
     salesorder_number: str | UnsetType | None = UNSET
+    """Number of the sales order."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the sales order."""
     is_update_customer: bool | UnsetType | None = UNSET
+    """Whether to save the address with the customer."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     notes_default: str | UnsetType | None = UNSET
+    """Default notes."""
     terms_default: str | UnsetType | None = UNSET
+    """Default terms."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us
-    tax_authority_name: str | UnsetType | None = UNSET  # editions: us, mx
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, us, mx
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
+    """Id of the tax."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA."""
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority. Editions: USA, Mexico."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, USA, Mexico."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     delivery_method: str | UnsetType | None = UNSET
+    """How the goods are delivered."""
     estimate_id: str | int | UnsetType | None = UNSET
+    """Id of the estimate."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: str | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     documents: Sequence[str] | UnsetType | None = UNSET
+    """Attached documents."""
     zcrm_potential_id: str | int | UnsetType | None = UNSET
+    """Id of the Zoho CRM potential."""
     zcrm_potential_name: str | UnsetType | None = UNSET
+    """Name of the Zoho CRM potential."""
 
 
 class SalesOrderVoidInput(Input, kw_only=True):
     """The fields of a sales order void that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the void. At most 500 characters."""
 
 
 class SalesOrderEmailInput(Input, kw_only=True):
     """The fields of a sales order email that can be sent."""
 
     from_address_id: str | UnsetType | None = UNSET
+    """Id of the from address."""
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     bcc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for blind copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     documents: str | UnsetType | None = UNSET
+    """Attached documents."""
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class SalesOrderCommentInput(Input, kw_only=True):
     """The fields of a sales order comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""

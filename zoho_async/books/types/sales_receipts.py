@@ -16,71 +16,120 @@ class SalesReceiptLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a sales receipt."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
 class SalesReceipt(Record, frozen=True, kw_only=True):
     """A sales receipt; ``sales_receipt_id`` is its id."""
 
     sales_receipt_id: str = ""
+    """Id of the sales receipt."""
     receipt_number: str | None = None
+    """Number of the receipt."""
     date: dt.date | None = None
+    """Date of the sales receipt."""
     status: str | None = None
+    """Status of the sales receipt."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_items: list[SalesReceiptLineItem] | None = None
+    """Lines of the sales receipt."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     notes: str | None = None
+    """Notes on the sales receipt."""
     terms: str | None = None
+    """Terms and conditions."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
 
 
 class SalesReceiptLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a sales receipt, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
 class SalesReceiptInput(Input, kw_only=True):
     """The fields of a sales receipt that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     receipt_number: str | UnsetType | None = UNSET
+    """Number of the receipt."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the sales receipt."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     line_items: Sequence[SalesReceiptLineItemInput] | UnsetType | None = UNSET
+    """Lines of the sales receipt."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the sales receipt."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
 
 
 class SalesReceiptEmailInput(Input, kw_only=True):
     """The fields of a sales receipt email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""

@@ -18,280 +18,478 @@ class TaskOwner(Part, frozen=True, kw_only=True):
     """An item of ``owners`` of a task."""
 
     owner_id: str | None = None
+    """Id of the owner."""
     owner_name: str | None = None
+    """Name of the owner."""
     owner_mail: str | None = None
+    """Owner mail of the owner."""
     photo_url: str | None = None
+    """URL of the photo."""
 
 
 class TaskEntityTag(Part, frozen=True, kw_only=True):
     """An item of ``entity_tags`` of a task."""
 
     id: str | None = None
+    """Id of the entity tag."""
     name: str | None = None
+    """Name of the entity tag."""
     color: str | None = None
+    """Color of the entity tag."""
 
 
 class TaskReminder(Part, frozen=True, kw_only=True):
     """The ``reminder`` object of a task."""
 
     remind_before: int | None = None
+    """Days before the due date on which to remind."""
     remind_at: dt.date | None = None
+    """Date of the reminder."""
     remind_at_formatted: str | None = None
+    """``remind_at`` as text, in the organization's format."""
     remind_type: str | None = None
+    """When to remind."""
     remind_type_formatted: str | None = None
+    """``remind_type`` as text, in the organization's format."""
     alert_type: str | None = None
+    """Type of the alert."""
     alert_type_formatted: str | None = None
+    """``alert_type`` as text, in the organization's format."""
 
 
 class TaskDocument(Record, frozen=True, kw_only=True):
     """A task document; ``document_id`` is its id."""
 
     can_show_in_portal: bool | None = None
+    """Whether the document is shown in the portal."""
     file_name: str | None = None
+    """Name of the file."""
     file_type: str | None = None
+    """Type of the file, such as pdf."""
     file_size: int | None = None
+    """Size of the file in bytes."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
     document_id: str = ""
+    """Id of the document."""
     attachment_order: int | None = None
+    """Position of the attachment, from 1."""
 
 
 class TaskComment(Record, frozen=True, kw_only=True):
     """A task comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: Moment | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class TaskDependency(Part, frozen=True, kw_only=True):
     """An item of ``dependencies`` of a task."""
 
     dependency_id: str | None = None
+    """Id of the dependency."""
     dependency_type: int | None = None
+    """Number of the kind of dependency."""
     depends_on_id: str | None = None
+    """Id of the depends on."""
     depends_on_entity_type: int | None = None
+    """Number of the type of record that this depends on."""
 
 
 class Task(Record, frozen=True, kw_only=True):
     """A task; ``task_id`` is its id."""
 
     task_id: str = ""
+    """Id of the task."""
     task_number: str | None = None
+    """Number of the task."""
     owner_id: str | None = None
+    """Id of the owner."""
     owner_name: str | None = None
+    """Name of the owner."""
     contact_id: str | None = None
+    """Id of the contact."""
     billing_type: str | None = None
+    """How the task is billed."""
     is_billable: bool | None = None
+    """Whether the task can be invoiced to a customer."""
     task_rate: Decimal | None = None
+    """Rate of the task."""
     completion_percentage: Decimal | None = None
+    """Completed share, in percent."""
     contact_name: str | None = None
+    """Display name of the contact."""
     contact_type: str | None = None
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     client_id: str | None = None
+    """Id of the client. Described for lists only."""
     client_name: str | None = None
+    """Name of the client. Described for lists only."""
     title: str | None = None
+    """Title of the task."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     created_time_formatted: str | None = None
+    """``created_time`` as text, in the organization's format. Described for lists only."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     is_accountant_task: bool | None = None
+    """Whether the task is one of the accountant."""
     is_overdue: bool | None = None
+    """Whether the task is overdue."""
     parent_task_id: str | None = None
+    """Id of the parent task."""
     parent_status: str | None = None
+    """Status of the record above this one."""
     priority: str | None = None
+    """Priority of the task. Values: ``normal``, ``low``, ``high``, ``lowest``, ``highest``."""
     status: str | None = None
+    """Status of the task."""
     color_code: str | None = None
+    """Code of the color."""
     task_description: str | None = None
+    """Description of the task."""
     subtask_count: int | None = None
+    """Number of tasks below this one. Described for lists only."""
     is_subtask: bool | None = None
+    """Whether the task is below another one."""
     parent_task_name: str | None = None
+    """Name of the parent task."""
     parent_task_number: str | None = None
+    """Number of the parent task."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the task."""
     owners: list[TaskOwner] | None = None
+    """Users who own the task."""
     entity_tags: list[TaskEntityTag] | None = None
+    """Entity tags of the task."""
     recurring_task_id: str | None = None
+    """Id of the recurring task. Described for single records only."""
     owner_ids: str | None = None
+    """Ids of the owners. Described for single records only."""
     due_date_formatted: str | None = None
+    """``due_date`` as text, in the organization's format. Described for single records only."""
     related_entity_id: str | None = None
+    """Id of the related entity. Described for single records only."""
     related_entity_type: str | None = None
+    """Type of the related record. Described for single records only."""
     related_entity: int | None = None
+    """Number of the type of the related record. Described for single records only."""
     related_entity_value: str | None = None
+    """Number or name of the related record. Described for single records only."""
     custom_status_id: str | None = None
+    """Id of the custom status. Described for single records only."""
     reminder: TaskReminder | None = None
+    """Reminder of the task. Described for single records only."""
     task_number_prefix: str | None = None
+    """Text before the task number. Described for single records only."""
     task_number_suffix: str | None = None
+    """Text after the task number. Described for single records only."""
     can_push: bool | None = None
+    """Whether the task can be sent to the tax authority. Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the task. Described for single records only."""
     last_modified_by_id: str | None = None
+    """Id of the user who made the last change. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     due_after: int | None = None
+    """Days until the task is due. Described for single records only."""
     created_by_name: str | None = None
+    """Name of the user who created the task. Described for single records only."""
     documents: list[TaskDocument] | None = None
+    """Attached documents. Described for single records only."""
     statuses: list[str] | None = None
+    """Statuses of the task. Described for single records only."""
     is_system_task: bool | None = None
+    """Whether Zoho created the task. Described for single records only."""
     system_task_type: int | None = None
+    """Type of the system task. Described for single records only."""
     comments: list[TaskComment] | None = None
+    """Comments on the task. Described for single records only."""
     dependencies: list[TaskDependency] | None = None
+    """Tasks that this one depends on. Described for single records only."""
 
 
 class TasksTask(Part, frozen=True, kw_only=True):
     """An item of ``tasks`` of tasks."""
 
     task_id: str | None = None
+    """Id of the task."""
     recurring_task_id: str | None = None
+    """Id of the recurring task."""
     owner_id: str | None = None
+    """Id of the owner."""
     owner_ids: str | None = None
+    """Ids of the owners."""
     owner_name: str | None = None
+    """Name of the owner."""
     owners: list[TaskOwner] | None = None
+    """Users who own the task."""
     title: str | None = None
+    """Title of the task."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     due_date_formatted: str | None = None
+    """``due_date`` as text, in the organization's format."""
     is_overdue: bool | None = None
+    """Whether the task is overdue."""
     contact_type: str | None = None
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     contact_id: str | None = None
+    """Id of the contact."""
     color_code: str | None = None
+    """Code of the color."""
     contact_name: str | None = None
+    """Display name of the contact."""
     parent_task_id: str | None = None
+    """Id of the parent task."""
     related_entity_id: str | None = None
+    """Id of the related entity."""
     related_entity_type: str | None = None
+    """Type of the related record."""
     related_entity: int | None = None
+    """Number of the type of the related record."""
     related_entity_value: str | None = None
+    """Number or name of the related record."""
     parent_status: str | None = None
+    """Status of the record above this one."""
     status: str | None = None
+    """Status of the task."""
     custom_status_id: str | None = None
+    """Id of the custom status."""
     billing_type: str | None = None
+    """How the task is billed."""
     is_billable: bool | None = None
+    """Whether the task can be invoiced to a customer."""
     task_rate: Decimal | None = None
+    """Rate of the task."""
     completion_percentage: Decimal | None = None
+    """Completed share, in percent."""
     is_subtask: bool | None = None
+    """Whether the task is below another one."""
     priority: str | None = None
+    """Priority of the task. Values: ``normal``, ``low``, ``high``, ``lowest``, ``highest``."""
     reminder: TaskReminder | None = None
+    """Reminder of the task."""
     task_description: str | None = None
+    """Description of the task."""
     is_accountant_task: bool | None = None
+    """Whether the task is one of the accountant."""
     task_number: str | None = None
+    """Number of the task."""
     task_number_prefix: str | None = None
+    """Text before the task number."""
     task_number_suffix: str | None = None
+    """Text after the task number."""
     can_push: bool | None = None
+    """Whether the task can be sent to the tax authority."""
     created_by_id: str | None = None
+    """Id of the user who created the task."""
     last_modified_by_id: str | None = None
+    """Id of the user who made the last change."""
     template_id: str | None = None
+    """Id of the PDF template."""
     due_after: int | None = None
+    """Days until the task is due."""
     parent_task_name: str | None = None
+    """Name of the parent task."""
     parent_task_number: str | None = None
+    """Number of the parent task."""
     created_by_name: str | None = None
+    """Name of the user who created the task."""
     documents: list[TaskDocument] | None = None
+    """Attached documents."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the task."""
     statuses: list[str] | None = None
+    """Statuses of the task."""
     is_system_task: bool | None = None
+    """Whether Zoho created the task."""
     system_task_type: int | None = None
+    """Type of the system task."""
     comments: list[TaskComment] | None = None
+    """Comments on the task."""
     dependencies: list[TaskDependency] | None = None
+    """Tasks that this one depends on."""
     entity_tags: list[TaskEntityTag] | None = None
+    """Entity tags of the task."""
 
 
 class Tasks(Record, frozen=True, kw_only=True):
     """Tasks."""
 
     tasks: list[TasksTask] | None = None
+    """Tasks of the tasks."""
 
 
 class TaskDocuments(Record, frozen=True, kw_only=True):
     """Task documents."""
 
     documents: list[TaskDocument] | None = None
+    """Attached documents."""
 
 
 class TaskMailAttachmentInput(Input, kw_only=True):
     """An item of ``mail_attachments`` of a task, to send."""
 
     attachment_id: str | int | UnsetType | None = UNSET
+    """Id of the attachment."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
 
 
 class TaskReminderInput(Input, kw_only=True):
     """The ``reminder`` object of a task, to send."""
 
     remind_before: int | UnsetType | None = UNSET
+    """Days before the due date on which to remind."""
     remind_at: dt.date | UnsetType | None = UNSET
+    """Date of the reminder."""
     remind_at_formatted: str | UnsetType | None = UNSET
+    """``remind_at`` as text, in the organization's format."""
     remind_type: str | UnsetType | None = UNSET
+    """When to remind."""
     remind_type_formatted: str | UnsetType | None = UNSET
+    """``remind_type`` as text, in the organization's format."""
     alert_type: str | UnsetType | None = UNSET
+    """Type of the alert."""
     alert_type_formatted: str | UnsetType | None = UNSET
+    """``alert_type`` as text, in the organization's format."""
 
 
 class TaskDependencyInput(Input, kw_only=True):
     """An item of ``dependencies`` of a task, to send."""
 
     dependency_id: str | int | UnsetType | None = UNSET
+    """Id of the dependency."""
     dependency_type: int | UnsetType | None = UNSET
+    """Number of the kind of dependency."""
     depends_on_id: str | int | UnsetType | None = UNSET
+    """Id of the depends on."""
     depends_on_entity_type: int | UnsetType | None = UNSET
+    """Number of the type of record that this depends on."""
 
 
 class TaskEntityTagInput(Input, kw_only=True):
     """An item of ``entity_tags`` of a task, to send."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the entity tag."""
     color: str | UnsetType | None = UNSET
+    """Color of the entity tag."""
 
 
 class TaskInput(Input, kw_only=True):
     """The fields of a task that can be sent."""
 
     task_id: str | int | UnsetType | None = UNSET
+    """Id of the task."""
     owner_ids: str | UnsetType | None = UNSET
+    """Ids of the owners."""
     owner_id: str | int | UnsetType | None = UNSET
+    """Id of the owner."""
     task_type: str | UnsetType | None = UNSET
+    """Type of the task."""
     title: str | UnsetType | None = UNSET
+    """Title of the task."""
     due_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is due."""
     contact_type: Literal["customer", "vendor"] | UnsetType | None = UNSET
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     contact_id: str | int | UnsetType | None = UNSET
+    """Id of the contact."""
     can_push: bool | UnsetType | None = UNSET
+    """Whether the task can be sent to the tax authority."""
     related_entity_type: str | UnsetType | None = UNSET
+    """Type of the related record."""
     related_entity_id: str | int | UnsetType | None = UNSET
+    """Id of the related entity."""
     related_sub_entity_type: str | UnsetType | None = UNSET
+    """Type of the related sub entity."""
     related_sub_entity_id: str | int | UnsetType | None = UNSET
+    """Id of the related sub entity."""
     status: str | UnsetType | None = UNSET
+    """Status of the task."""
     billing_type: str | UnsetType | None = UNSET
+    """How the task is billed."""
     is_billable: bool | UnsetType | None = UNSET
+    """Whether the task can be invoiced to a customer."""
     task_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate of the task."""
     completion_percentage: Decimal | int | UnsetType | None = UNSET
+    """Completed share, in percent."""
     priority: TaskPriority | UnsetType | None = UNSET
+    """Priority of the task. Values: ``normal``, ``low``, ``high``, ``lowest``, ``highest``."""
     send_email_notification: bool | UnsetType | None = UNSET
+    """Whether to notify by email."""
     mail_id: str | UnsetType | None = UNSET
+    """Id of the mail."""
     email_account_type: str | UnsetType | None = UNSET
+    """Type of the email account."""
     email_folder_id: str | int | UnsetType | None = UNSET
+    """Id of the email folder."""
     email_account_id: str | int | UnsetType | None = UNSET
+    """Id of the email account."""
     mail_attachments: Sequence[TaskMailAttachmentInput] | UnsetType | None = UNSET
+    """Mail attachments of the task."""
     reminder: TaskReminderInput | UnsetType | None = UNSET
+    """Reminder of the task."""
     task_description: str | UnsetType | None = UNSET
+    """Description of the task."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the task."""
     due_after: int | UnsetType | None = UNSET
+    """Days until the task is due."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     task_number: str | UnsetType | None = UNSET
+    """Number of the task."""
     task_number_prefix: str | UnsetType | None = UNSET
+    """Text before the task number."""
     task_number_suffix: str | UnsetType | None = UNSET
+    """Text after the task number."""
     recurring_task_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring task."""
     is_sub_task: bool | UnsetType | None = UNSET
+    """Whether the task is below another one."""
     parent_id: str | int | UnsetType | None = UNSET
+    """Id of the entry above this one."""
     dependencies: Sequence[TaskDependencyInput] | UnsetType | None = UNSET
+    """Tasks that this one depends on."""
     entity_tags: Sequence[TaskEntityTagInput] | UnsetType | None = UNSET
+    """Entity tags of the task."""
 
 
 class TaskPercentageInput(Input, kw_only=True):
     """The fields of a task percentage that can be sent."""
 
     completion_percentage: Decimal | int | UnsetType | None = UNSET
+    """Completed share, in percent."""
 
 
 class TaskCommentInput(Input, kw_only=True):
     """The fields of a task comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""

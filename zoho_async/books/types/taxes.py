@@ -18,110 +18,196 @@ class Tax(Record, frozen=True, kw_only=True):
     """A tax; ``tax_id`` is its id."""
 
     tax_id: str = ""
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_factor: str | None = None
+    """How the tax is computed: by rate or by amount (Mexico). Values: ``rate``, ``share``.
+    Editions: Mexico.
+    """
     tax_specific_type: str | None = None
+    """Kind of tax within its type. Values: ``igst``, ``cgst``, ``sgst``, ``nil``, ``cess``,
+    ``isr``, ``iva``, ``ieps``, ``soa_less_than_28d``. Editions: India, Mexico, South Africa.
+    """
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA, Mexico."""
     tax_authority_name: str | None = None
+    """Name of the tax authority."""
     is_value_added: bool | None = None
+    """Whether the tax is a value added tax."""
     is_default_tax: bool | None = None
+    """Whether the tax is the default. Described for lists only."""
     is_editable: bool | None = None
+    """Whether the tax can be changed. Described for lists only."""
     output_tax_account_name: str | None = None
+    """Name of the output tax account. Editions: Mexico. Described for lists only."""
     purchase_tax_account_name: str | None = None
+    """Name of the purchase tax account. Editions: Mexico. Described for lists only."""
     tax_account_id: str | None = None
+    """Id of the tax account. Editions: Mexico. Described for lists only."""
     purchase_tax_account_id: str | None = None
+    """Id of the purchase tax account. Editions: Mexico. Described for lists only."""
     tds_payable_account_id: str | None = None
+    """Id of the TDS payable account. Editions: Mexico. Described for single records only."""
     country: str | None = None
+    """Country. Editions: United Kingdom, European Union, global. Described for single records
+    only.
+    """
     country_code: str | None = None
+    """Two-letter code of the country. Editions: United Kingdom, European Union, Gulf states,
+    global. Described for single records only.
+    """
     purchase_tax_expense_account_id: str | None = None
+    """Id of the purchase tax expense account. Editions: Australia, Canada. Described for single
+    records only.
+    """
 
 
 class TaxGroupTax(Part, frozen=True, kw_only=True):
     """An item of ``taxes`` of a tax group."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_factor: str | None = None
+    """How the tax is computed: by rate or by amount (Mexico). Values: ``rate``, ``share``.
+    Editions: Mexico.
+    """
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA, Mexico."""
     tax_authority_name: str | None = None
+    """Name of the tax authority."""
 
 
 class TaxGroup(Record, frozen=True, kw_only=True):
     """A tax group; ``tax_group_id`` is its id."""
 
     tax_group_id: str = ""
+    """Id of the tax group."""
     tax_group_name: str | None = None
+    """Name of the tax group."""
     tax_group_percentage: Decimal | None = None
+    """Percentage of the tax group."""
     taxes: list[TaxGroupTax] | None = None
+    """Taxes of the group."""
 
 
 class TaxAuthority(Record, frozen=True, kw_only=True):
     """A tax authority; ``tax_authority_id`` is its id."""
 
     tax_authority_id: str = ""
+    """Id of the tax authority. Editions: USA, Mexico."""
     tax_authority_name: str | None = None
+    """Name of the tax authority."""
     description: str | None = None
+    """Description of the authority."""
     registration_number: str | None = None
+    """Number of the registration. Editions: Canada."""
     registration_number_label: str | None = None
+    """Label of the registration number. Editions: Canada."""
 
 
 class TaxExemption(Record, frozen=True, kw_only=True):
     """A tax exemption; ``tax_exemption_id`` is its id."""
 
     tax_exemption_id: str = ""
+    """Id of the reason for tax exemption. Editions: India."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India."""
     description: str | None = None
+    """Description of the exemption."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the exemption."""
 
 
 class TaxInput(Input, kw_only=True):
     """The fields of a tax that can be sent."""
 
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     tax_type: str | UnsetType | None = UNSET
-    tax_factor: Literal["rate", "share"] | UnsetType | None = UNSET  # editions: mx
-    tax_specific_type: TaxTaxSpecificType | UnsetType | None = UNSET  # editions: in, mx, za
+    """Kind of tax, such as a single tax or a group."""
+    tax_factor: Literal["rate", "share"] | UnsetType | None = UNSET
+    """How the tax is computed: by rate or by amount (Mexico). Values: ``rate``, ``share``.
+    Editions: Mexico.
+    """
+    tax_specific_type: TaxTaxSpecificType | UnsetType | None = UNSET
+    """Kind of tax within its type. Values: ``igst``, ``cgst``, ``sgst``, ``nil``, ``cess``,
+    ``isr``, ``iva``, ``ieps``, ``soa_less_than_28d``. Editions: India, Mexico, South Africa.
+    """
     tax_authority_name: str | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us, mx
-    country_code: str | UnsetType | None = UNSET  # editions: uk, eu, gcc, global
-    purchase_tax_expense_account_id: str | int | UnsetType | None = UNSET  # editions: au, ca
+    """Name of the tax authority."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA, Mexico."""
+    country_code: str | UnsetType | None = UNSET
+    """Two-letter code of the country. Editions: United Kingdom, European Union, Gulf states,
+    global.
+    """
+    purchase_tax_expense_account_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase tax expense account. Editions: Australia, Canada."""
     is_value_added: bool | UnsetType | None = UNSET
+    """Whether the tax is a value added tax."""
     update_recurring_invoice: bool | UnsetType | None = UNSET
+    """Whether to change the recurring invoice as well."""
     update_recurring_expense: bool | UnsetType | None = UNSET
+    """Whether to change the recurring expense as well."""
     update_draft_invoice: bool | UnsetType | None = UNSET
+    """Whether to change the draft invoice as well."""
     update_recurring_bills: bool | UnsetType | None = UNSET
+    """Whether to change the recurring bills as well."""
     update_draft_so: bool | UnsetType | None = UNSET
+    """Whether to change the draft sales order as well."""
     update_subscription: bool | UnsetType | None = UNSET
+    """Whether to change the subscription as well."""
     update_project: bool | UnsetType | None = UNSET
+    """Whether to change the project as well."""
     is_editable: bool | UnsetType | None = UNSET
+    """Whether the tax can be changed."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_payable_account_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_payable_account_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS payable account. Editions: Mexico."""
 
 
 class TaxGroupInput(Input, kw_only=True):
     """The fields of a tax group that can be sent."""
 
     tax_group_name: str | UnsetType | None = UNSET
+    """Name of the tax group."""
     taxes: str | UnsetType | None = UNSET
+    """Taxes of the group."""
 
 
 class TaxAuthorityInput(Input, kw_only=True):
     """The fields of a tax authority that can be sent."""
 
     tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority."""
     description: str | UnsetType | None = UNSET
-    registration_number: str | UnsetType | None = UNSET  # editions: ca
-    registration_number_label: str | UnsetType | None = UNSET  # editions: ca
+    """Description of the authority."""
+    registration_number: str | UnsetType | None = UNSET
+    """Number of the registration. Editions: Canada."""
+    registration_number_label: str | UnsetType | None = UNSET
+    """Label of the registration number. Editions: Canada."""
 
 
 class TaxExemptionInput(Input, kw_only=True):
     """The fields of a tax exemption that can be sent."""
 
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India."""
     description: str | UnsetType | None = UNSET
+    """Description of the exemption."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the exemption."""

@@ -24,46 +24,88 @@ class TransactionLock(Record, frozen=True, kw_only=True):
     """A transaction lock; ``transaction_lock_id`` is its id."""
 
     transaction_lock_id: str = ""
+    """Id of the transaction lock."""
     accounting_period_id: str | None = None
+    """Id of the accounting period."""
     transaction_lock_status: str | None = None
+    """Status of the transaction lock. Values: ``disabled``, ``enabled``,
+    ``enabled_with_logging``.
+    """
     transaction_lock_date: dt.date | None = None
+    """Transaction lock date."""
     lock_status: str | None = None
+    """Status of the lock."""
     lock_scope: int | None = None
+    """Lock scope of the transaction lock."""
     lock_scope_formatted: str | None = None
+    """``lock_scope`` as text, in the organization's format."""
     lock_status_formatted: str | None = None
+    """``lock_status`` as text, in the organization's format."""
     partial_lock_number: str | None = None
+    """Number of the partial lock."""
     accounting_period_name: str | None = None
+    """Name of the accounting period."""
     fiscal_year_name: str | None = None
+    """Name of the fiscal year."""
     start_date: dt.date | None = None
+    """First day."""
     end_date: dt.date | None = None
+    """Last day."""
     status: str | None = None
+    """Status of the transaction lock."""
     is_adjustment_period: bool | None = None
+    """Whether the period is for adjustments."""
     locked_by: str | None = None
+    """Name of the user who locked the transactions."""
     user_exceptions: list[str] | None = None
+    """Users whom the lock does not concern."""
     user_exceptions_count: int | None = None
+    """Number of user exceptions."""
     account_exceptions: list[str] | None = None
+    """Accounts that the lock leaves open."""
     account_exceptions_count: int | None = None
+    """Number of account exceptions."""
     reason: str | None = None
+    """Reason for the transaction lock. At most 500 characters."""
     active_lock_summary: dict[str, Any] | None = None
+    """Summary of the lock in force."""
 
 
 class TransactionLockInput(Input, kw_only=True):
     """The fields of a transaction lock that can be sent."""
 
     transaction_lock_status: TransactionLockTransactionLockStatus | UnsetType | None = UNSET
+    """Status of the transaction lock. Values: ``disabled``, ``enabled``,
+    ``enabled_with_logging``.
+    """
     transaction_lock_module: TransactionLockTransactionLockModule | UnsetType | None = UNSET
+    """Transaction lock module of the transaction lock. Values: ``sales``, ``purchase``,
+    ``accountant``, ``banking``, ``inventory_adjustments``.
+    """
     transaction_lock_date: dt.date | UnsetType | None = UNSET
+    """Transaction lock date."""
     accounting_period_id: str | int | UnsetType | None = UNSET
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    """Id of the accounting period."""
+    reason: str | UnsetType | None = UNSET
+    """Reason for the transaction lock. At most 500 characters."""
     user_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the users."""
     account_ids: Sequence[str | int] | UnsetType | None = UNSET
+    """Ids of the accounts."""
 
 
 class TransactionLockPartialUnlockInput(Input, kw_only=True):
     """The fields of a transaction lock partial unlock that can be sent."""
 
     is_enabled: bool | UnsetType | None = UNSET
+    """Whether the partial unlock is enabled."""
     lock_module: TransactionLockPartialUnlockLockModule | UnsetType | None = UNSET
+    """Lock module of the partial unlock. Values: ``all``, ``sales``, ``purchase``,
+    ``accountant``, ``banking``.
+    """
     start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    """Last day."""
+    reason: str | UnsetType | None = UNSET
+    """Reason for the partial unlock. At most 500 characters."""

@@ -16,200 +16,342 @@ class VendorPaymentComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a vendor payment."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     payment_id: str | None = None
+    """Id of the payment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: str | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class VendorPaymentCheckDetails(Part, frozen=True, kw_only=True):
     """The ``check_details`` object of a vendor payment."""
 
     check_id: str | None = None
+    """Id of the check."""
     check_status: str | None = None
+    """Status of the check."""
     check_number: str | None = None
+    """Number of the check."""
     memo: str | None = None
+    """Memo of the check details."""
     amount_in_words: str | None = None
+    """Amount in words."""
 
 
 class VendorPaymentBill(Part, frozen=True, kw_only=True):
     """An item of ``bills`` of a vendor payment."""
 
     bill_payment_id: str | None = None
+    """Id of the bill payment."""
     bill_id: str | None = None
+    """Id of the bill."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency. Editions: global, India, Australia."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     bill_number: str | None = None
+    """Number of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
 
 
 class VendorPaymentRefund(Record, frozen=True, kw_only=True):
     """A vendor payment refund; ``vendorpayment_refund_id`` is its id."""
 
     vendorpayment_refund_id: str = ""
+    """Id of the vendor payment refund."""
     date: dt.date | None = None
+    """Date of the refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | None = None
+    """Reference number of the refund."""
     description: str | None = None
+    """Description of the refund."""
     amount_bcy: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     amount_fcy: Decimal | None = None
+    """Amount in the foreign currency. Described for lists only."""
     vendorpayment_id: str | None = None
+    """Id of the vendor payment. Described for single records only."""
     amount: Decimal | None = None
+    """Amount, in the document's currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     to_account_id: str | None = None
+    """Id of the to account. Described for single records only."""
     to_account_name: str | None = None
+    """Name of the to account. Described for single records only."""
 
 
 class VendorPayment(Record, frozen=True, kw_only=True):
     """A vendor payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     bill_numbers: str | None = None
+    """Numbers of the bills. Described for lists only."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     payment_number: str | None = None
+    """Number of the payment."""
     description: str | None = None
+    """Description of the vendor payment."""
     date: dt.date | None = None
+    """Date of the vendor payment."""
     reference_number: str | None = None
+    """Reference number of the vendor payment."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     paid_through_account_id: str | None = None
+    """Id of the paid through account."""
     paid_through_account_name: str | None = None
+    """Name of the paid through account."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     bcy_balance: Decimal | None = None
+    """Balance in the base currency. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     is_paid_via_print_check: bool | None = None
+    """Whether the vendor payment was paid by printed check. Editions: USA, Canada, Mexico."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_ach_payment: bool | None = None
+    """Whether the payment is an ACH payment."""
     ach_payment_status: str | None = None
+    """Status of the ACH payment."""
     ach_gw_transaction_id: str | None = None
+    """Id of the ACH gw transaction. Described for lists only."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     check_details: VendorPaymentCheckDetails | None = None
+    """Details of the check."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     bills: list[VendorPaymentBill] | None = None
+    """Bills of the vendor payment. Described for single records only."""
     comments: list[VendorPaymentComment] | None = None
+    """Comments on the vendor payment. Described for single records only."""
     currency_id: str | None = None
+    """Id of the currency. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the vendor payment. Described for single records only."""
     imported_transactions: list[str] | None = None
+    """Imported transactions of the vendor payment."""
     documents: list[Any] | None = None
+    """Attached documents. Described for single records only."""
     paid_through_account_type: str | None = None
+    """Type of the paid through account. Described for single records only."""
     tax_account_name: str | None = None
+    """Name of the tax account. Described for single records only."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency. Editions: global, India, Australia.
+    Described for single records only.
+    """
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     vendorpayment_refunds: list[VendorPaymentRefund] | None = None
+    """Vendor payment refunds of the vendor payment. Described for single records only."""
 
 
 class VendorPaymentToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a vendor payment."""
 
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     email: str | None = None
+    """Email address."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
 
 
 class VendorPaymentFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a vendor payment."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
 
 
 class VendorPaymentEmailContentResult(Record, frozen=True, kw_only=True):
     """A vendor payment email content result."""
 
     body: str | None = None
+    """Text of the message."""
     subject: str | None = None
+    """Subject of the message."""
     to_contacts: list[VendorPaymentToContact] | None = None
+    """Persons who can receive the email."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     email_template_id: str | None = None
+    """Id of the email template."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[VendorPaymentFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     gateways_configured: bool | None = None
+    """Whether a payment gateway is configured."""
     deprecated_placeholders_used: list[str] | None = None
+    """Outdated placeholders in the template."""
     error_list: list[str] | None = None
+    """Errors found."""
 
 
 class VendorPaymentBillInput(Input, kw_only=True):
     """An item of ``bills`` of a vendor payment, to send."""
 
     bill_payment_id: str | int | UnsetType | None = UNSET
+    """Id of the bill payment."""
     bill_id: str | int | UnsetType | None = UNSET
+    """Id of the bill."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
-    tax_amount_withheld: Decimal | int | UnsetType | None = UNSET  # editions: global, in, au
+    """Amount applied, in the document's currency."""
+    tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency. Editions: global, India, Australia."""
 
 
 class VendorPaymentInput(Input, kw_only=True):
     """The fields of a vendor payment that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     bills: Sequence[VendorPaymentBillInput] | UnsetType | None = UNSET
+    """Bills of the vendor payment."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the vendor payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
     payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
     description: str | UnsetType | None = UNSET
+    """Description of the vendor payment."""
     reference_number: str | UnsetType | None = UNSET
-    check_details: Mapping[str, Any] | UnsetType | None = UNSET  # editions: us, ca
-    is_paid_via_print_check: bool | UnsetType | None = UNSET  # editions: us, ca, mx
+    """Reference number of the vendor payment."""
+    check_details: Mapping[str, Any] | UnsetType | None = UNSET
+    """Details of the check. Editions: USA, Canada."""
+    is_paid_via_print_check: bool | UnsetType | None = UNSET
+    """Whether the vendor payment was paid by printed check. Editions: USA, Canada, Mexico."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the vendor payment."""
 
 
 class VendorPaymentRefundExcessInput(Input, kw_only=True):
     """The fields of a vendor payment refund excess that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the excess."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the excess."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     to_account_id: str | int | UnsetType | None = UNSET
+    """Id of the to account."""
     description: str | UnsetType | None = UNSET
+    """Description of the excess."""
 
 
 class VendorPaymentRefundInput(Input, kw_only=True):
     """The fields of a vendor payment refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the refund."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the refund."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     to_account_id: str | int | UnsetType | None = UNSET
+    """Id of the to account."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund."""
 
 
 class VendorPaymentEmailInput(Input, kw_only=True):
     """The fields of a vendor payment email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     from_address_id: str | int | UnsetType | None = UNSET
+    """Id of the from address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
     email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the email template."""

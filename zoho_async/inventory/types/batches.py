@@ -14,56 +14,90 @@ class BatchAssociatedLocation(Part, frozen=True, kw_only=True):
     """An item of ``associated_locations`` of a batch."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     balance_quantity: Decimal | None = None
+    """Balance quantity, in units."""
 
 
 class BatchCustomField(Part, frozen=True, kw_only=True):
     """An item of ``batch_custom_fields`` of a batch."""
 
     custom_field_id: str | None = None
+    """Id of the custom field."""
     label: str | None = None
+    """Label of the custom field."""
     value: str | None = None
+    """Value of the custom field."""
 
 
 class Batch(Record, frozen=True, kw_only=True):
     """A batch; ``batch_id`` is its id."""
 
     batch_id: str = ""
+    """Id of the batch."""
     batch_in_id: str | None = None
+    """Id of the batch in. Described for lists only."""
     batch_number: str | None = None
+    """Number of the batch."""
     internal_batch_number: str | None = None
+    """Number of the internal batch. Described for lists only."""
     external_batch_number: str | None = None
+    """Number of the external batch. Described for lists only."""
     manufacturer_batch_number: str | None = None
+    """Number of the manufacturer batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture. Described for lists only."""
     manufactured_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage. Described for lists only."""
     balance_quantity: Decimal | None = None
+    """Balance quantity, in units."""
     balance_quantity_unit: str | None = None
+    """Unit of the balance quantity. Described for lists only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for lists only."""
     associated_locations: list[BatchAssociatedLocation] | None = None
+    """Associated locations of the batch. Described for lists only."""
     batch_custom_fields: list[BatchCustomField] | None = None
+    """Custom fields of the batch."""
     status: str | None = None
+    """Status of the batch. Values: ``active``, ``inactive``."""
     item_id: str | None = None
+    """Id of the item. Described for single records only."""
 
 
 class BatchCustomFieldInput(Input, kw_only=True):
     """An item of ``batch_custom_fields`` of a batch, to send."""
 
     custom_field_id: str | int | UnsetType | None = UNSET
+    """Id of the custom field."""
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the custom field."""
 
 
 class BatchInput(Input, kw_only=True):
     """The fields of a batch that can be sent."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     manufacturer_batch_number: str | UnsetType | None = UNSET
+    """Number of the manufacturer batch."""
     manufactured_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
-    sales_rate: Decimal | int | UnsetType | None = UNSET  # editions: Batch Price enabled
-    label_rate: Decimal | int | UnsetType | None = UNSET  # editions: Batch Price enabled
+    """Last day on which the batch is valid."""
+    sales_rate: Decimal | int | UnsetType | None = UNSET
+    """Sales price per unit. Editions: Batch Price enabled."""
+    label_rate: Decimal | int | UnsetType | None = UNSET
+    """Maximum retail price of the item (India). Editions: Batch Price enabled."""
     batch_custom_fields: Sequence[BatchCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the batch."""

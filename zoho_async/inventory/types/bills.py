@@ -18,240 +18,427 @@ class BillStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a bill."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     storage_in_id: str | None = None
+    """Id of the storage in."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class BillBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a bill."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     storages: list[BillStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class BillItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a bill."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class BillLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a bill."""
 
     purchaseorder_item_id: str | None = None
+    """Id of the purchase order item."""
     receive_item_id: str | None = None
+    """Id of the receive item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the line item."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[BillBatch] | None = None
+    """Batches of the item."""
     storages: list[BillStorage] | None = None
+    """Storage locations of the item."""
     item_custom_fields: list[BillItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class BillPayment(Part, frozen=True, kw_only=True):
     """An item of ``payments`` of a bill."""
 
     payment_id: str | None = None
+    """Id of the payment."""
     bill_id: str | None = None
+    """Id of the bill."""
     bill_payment_id: str | None = None
+    """Id of the bill payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     payment_number: str | None = None
+    """Number of the payment."""
     description: str | None = None
+    """Description of the payment."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     paid_through_account_id: str | None = None
+    """Id of the paid through account."""
     paid_through_account_name: str | None = None
+    """Name of the paid through account."""
     is_single_bill_payment: bool | None = None
+    """Whether the payment is for one bill."""
 
 
 class BillVendorCredit(Part, frozen=True, kw_only=True):
     """An item of ``vendor_credits`` of a bill."""
 
     vendor_credit_id: str | None = None
+    """Id of the vendor credit."""
     vendor_credit_bill_id: str | None = None
+    """Id of the vendor credit bill."""
     vendor_credit_number: str | None = None
+    """Number of the vendor credit."""
     date: dt.date | None = None
+    """Date of the vendor credit."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class Bill(Record, frozen=True, kw_only=True):
     """A bill; ``bill_id`` is its id."""
 
     bill_id: str = ""
+    """Id of the bill."""
     purchaseorder_id: str | None = None
+    """Id of the purchase order."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     unused_credits_payable_amount: Decimal | None = None
+    """Credits with the vendor not yet used."""
     status: str | None = None
+    """Status of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     reference_number: str | None = None
+    """Reference number of the bill."""
     due_by_days: int | None = None
+    """Days until the bill is due."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     is_item_level_tax_calc: bool | None = None
+    """Whether tax is computed per line instead of per document."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the bill. Described for lists only."""
     line_items: list[BillLineItem] | None = None
+    """Lines of the bill."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the bill."""
     vendor_credits_applied: Decimal | None = None
+    """Amount of vendor credits applied."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     billing_address: list[Address] | None = None
+    """Billing address."""
     payments: list[BillPayment] | None = None
+    """Payments of the bill."""
     vendor_credits: list[BillVendorCredit] | None = None
+    """Vendor credits of the bill."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     reference_id: str | None = None
+    """Id of the reference."""
     notes: str | None = None
+    """Notes on the bill."""
     terms: str | None = None
+    """Terms and conditions."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     open_purchaseorders_count: int | None = None
+    """Number of open purchase orders."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
 
 
 class BillStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a bill, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_in_id: str | int | UnsetType | None = UNSET
+    """Id of the storage in."""
 
 
 class BillBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a bill, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity received into the batch or storage."""
     storages: Sequence[BillStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
     batch_in_id: str | int | UnsetType | None = UNSET
+    """Id of the batch in."""
 
 
 class BillItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a bill, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class BillLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a bill, to send."""
 
     purchaseorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase order item."""
     receive_item_id: str | int | UnsetType | None = UNSET
+    """Id of the receive item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     bcy_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate in the base currency."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     image_id: str | int | UnsetType | None = UNSET
+    """Id of the image."""
     image_name: str | UnsetType | None = UNSET
+    """Name of the image."""
     image_type: str | UnsetType | None = UNSET
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, au, ca, mx
+    """Type of the image file."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     location_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, au, ca
+    """Id of the location (branch or warehouse)."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[BillBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[BillStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
     item_custom_fields: Sequence[BillItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
 
 
 class BillInput(Input, kw_only=True):
     """The fields of a bill that can be sent."""
 
     purchaseorder_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase order."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     bill_number: str | UnsetType | None = UNSET
+    """Number of the bill."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the bill."""
     due_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is due."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the bill."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     is_item_level_tax_calc: bool | UnsetType | None = UNSET
+    """Whether tax is computed per line instead of per document."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the bill."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the bill."""
     line_items: Sequence[BillLineItemInput] | UnsetType | None = UNSET
+    """Lines of the bill."""
     location_id: str | int | UnsetType | None = UNSET
-    gst_treatment: BillGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    is_pre_gst: bool | UnsetType | None = UNSET  # editions: in
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: in
+    """Id of the location (branch or warehouse)."""
+    gst_treatment: BillGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    is_pre_gst: bool | UnsetType | None = UNSET
+    """Whether the document dates from before GST (India). Editions: India."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: India."""
 
 
 class BillRejectInput(Input, kw_only=True):
     """The fields of a bill reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

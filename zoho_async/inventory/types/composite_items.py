@@ -16,456 +16,767 @@ class CompositeItemMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a composite item."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     purchase_description: str | None = None
+    """Description of the item on purchases."""
     image_type: str | None = None
+    """Type of the image file."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     description: str | None = None
+    """Description of the mapped item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     stock_on_hand: Decimal | None = None
+    """Stock on hand, in units."""
     available_stock: Decimal | None = None
+    """Stock on hand minus committed stock, in units."""
     actual_available_stock: Decimal | None = None
+    """Physical stock that can be sold, in units."""
 
 
 class CompositeItemItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of a composite item."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class CompositeItemPackageDetails(Part, frozen=True, kw_only=True):
     """The ``package_details`` object of a composite item."""
 
     length: Decimal | None = None
+    """Length of the package."""
     width: Decimal | None = None
+    """Width of the package."""
     height: Decimal | None = None
+    """Height of the package."""
     weight: Decimal | None = None
+    """Weight of the package."""
     weight_unit: str | None = None
+    """Unit of weight."""
     dimension_unit: str | None = None
+    """Unit of length, width and height."""
 
 
 class CompositeItem(Record, frozen=True, kw_only=True):
     """A composite item; ``composite_item_id`` is its id."""
 
     composite_item_id: str = ""
+    """Id of the composite item."""
     name: str | None = None
+    """Name of the composite item."""
     status: str | None = None
+    """Status of the composite item."""
     source: str | None = None
+    """Source of the composite item."""
     description: str | None = None
+    """Description of the composite item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     purchase_description: str | None = None
+    """Description of the item on purchases."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     item_type: str | None = None
+    """Kind of item: for sales, purchases, both, or inventory."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     is_taxable: bool | None = None
+    """Whether the composite item is taxed."""
     stock_on_hand: Decimal | None = None
+    """Stock on hand, in units."""
     available_stock: Decimal | None = None
+    """Stock on hand minus committed stock, in units."""
     actual_available_stock: Decimal | None = None
+    """Physical stock that can be sold, in units."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     upc: str | None = None
+    """Universal product code (UPC)."""
     ean: str | None = None
+    """European article number (EAN)."""
     isbn: str | None = None
+    """International standard book number (ISBN)."""
     part_number: str | None = None
+    """Manufacturer's part number (MPN)."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     category_id: str | None = None
+    """Id of the category."""
     category_name: str | None = None
+    """Name of the category."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     brand: str | None = None
+    """Brand of the item."""
     manufacturer: str | None = None
+    """Manufacturer of the item."""
     purchase_account_id: str | None = None
+    """Id of the purchase account."""
     purchase_account_name: str | None = None
+    """Name of the purchase account."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the composite item."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group. Described for single records only."""
     inventory_account_id: str | None = None
+    """Id of the inventory account. Described for single records only."""
     inventory_account_name: str | None = None
+    """Name of the inventory account. Described for single records only."""
     pricebook_rate: Decimal | None = None
+    """Rate from the price list. Described for single records only."""
     initial_stock: Decimal | None = None
+    """Stock at the start, in units. Described for single records only."""
     initial_stock_rate: Decimal | None = None
+    """Value per unit of the stock at the start. Described for single records only."""
     vendor_id: str | None = None
+    """Id of the vendor. Described for single records only."""
     vendor_name: str | None = None
+    """Name of the vendor. Described for single records only."""
     asset_value: Decimal | None = None
+    """Value of the stock. Described for single records only."""
     mapped_items: list[CompositeItemMappedItem] | None = None
+    """Items that make up the composite item. Described for single records only."""
     item_tax_preferences: list[CompositeItemItemTaxPreference] | None = None
+    """Taxes of the item by region. Editions: India. Described for single records only."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India. Described for single
+    records only.
+    """
     alias_name: str | None = None
+    """Name of the alias. Described for single records only."""
     assembly_type: str | None = None
+    """Type of the assembly. Described for single records only."""
     label_rate: Decimal | None = None
+    """Maximum retail price of the item (India). Described for single records only."""
     sales_rate: Decimal | None = None
+    """Sales price per unit. Described for single records only."""
     can_be_sold: bool | None = None
+    """Whether the composite item can be sold. Described for single records only."""
     can_be_purchased: bool | None = None
+    """Whether the composite item can be purchased. Described for single records only."""
     track_inventory: bool | None = None
+    """Whether stock is tracked. Described for single records only."""
     is_returnable: bool | None = None
+    """Whether the composite item is returnable. Described for single records only."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Described for single records only."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Described for single records only."""
     minimum_order_quantity: Decimal | None = None
+    """Minimum order quantity, in units. Described for single records only."""
     maximum_order_quantity: Decimal | None = None
+    """Maximum order quantity, in units. Described for single records only."""
     committed_stock: Decimal | None = None
+    """Committed stock, in units. Described for single records only."""
     available_for_sale_stock: Decimal | None = None
+    """Available for sale stock, in units. Described for single records only."""
     track_serial_number: bool | None = None
+    """Number of the track serial. Described for single records only."""
     track_batch_number: bool | None = None
+    """Number of the track batch. Described for single records only."""
     is_linked_with_zohocrm: bool | None = None
+    """Whether the contact is linked to Zoho CRM. Described for single records only."""
     package_details: CompositeItemPackageDetails | None = None
+    """Size and weight of the package. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
 
 
 class CompositeItemBundleLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a composite item bundle."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     quantity_consumed: Decimal | None = None
+    """Quantity consumed, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
 
 
 class CompositeItemBundle(Record, frozen=True, kw_only=True):
     """A composite item bundle; ``bundle_id`` is its id."""
 
     bundle_id: str = ""
+    """Id of the bundle."""
     reference_number: str | None = None
+    """Reference number of the bundle."""
     date: dt.date | None = None
+    """Date of the bundle."""
     description: str | None = None
+    """Description of the bundle."""
     composite_item_id: str | None = None
+    """Id of the composite item."""
     composite_item_name: str | None = None
+    """Name of the composite item."""
     composite_item_sku: str | None = None
+    """Composite item SKU of the bundle."""
     quantity_to_bundle: Decimal | None = None
+    """Quantity to bundle, in units."""
     status: str | None = None
+    """Status of the bundle."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     transaction_number: str | None = None
+    """Number of the transaction."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     line_items: list[CompositeItemBundleLineItem] | None = None
+    """Lines of the bundle."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the bundle."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     created_by_id: str | None = None
+    """Id of the user who created the bundle."""
     is_completed: bool | None = None
+    """Whether the bundle is complete. Described for single records only."""
     project_id: str | None = None
+    """Id of the project. Described for single records only."""
     project_name: str | None = None
+    """Name of the project. Described for single records only."""
 
 
 class CompositeItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a composite item, to send."""
 
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     name: str | UnsetType | None = UNSET
+    """Name of the mapped item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     image_id: str | int | UnsetType | None = UNSET
+    """Id of the image."""
     image_name: str | UnsetType | None = UNSET
+    """Name of the image."""
     purchase_description: str | UnsetType | None = UNSET
+    """Description of the item on purchases."""
     image_type: str | UnsetType | None = UNSET
+    """Type of the image file."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     is_combo_product: bool | UnsetType | None = UNSET
+    """Whether the item is a composite item."""
     description: str | UnsetType | None = UNSET
+    """Description of the mapped item."""
     stock_on_hand: Decimal | int | UnsetType | None = UNSET
+    """Stock on hand, in units."""
     available_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock on hand minus committed stock, in units."""
     actual_available_stock: Decimal | int | UnsetType | None = UNSET
+    """Physical stock that can be sold, in units."""
 
 
 class CompositeItemPackageDetailsInput(Input, kw_only=True):
     """The ``package_details`` object of a composite item, to send."""
 
     length: Decimal | int | UnsetType | None = UNSET
+    """Length of the package."""
     width: Decimal | int | UnsetType | None = UNSET
+    """Width of the package."""
     height: Decimal | int | UnsetType | None = UNSET
+    """Height of the package."""
     weight: Decimal | int | UnsetType | None = UNSET
+    """Weight of the package."""
     weight_unit: Literal["kg", "g", "lb", "oz"] | UnsetType | None = UNSET
+    """Unit of weight. Values: ``kg``, ``g``, ``lb``, ``oz``."""
     dimension_unit: Literal["cm", "in"] | UnsetType | None = UNSET
+    """Unit of length, width and height. Values: ``cm``, ``in``."""
 
 
 class CompositeItemItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of a composite item, to send."""
 
     tax_id: str | int | UnsetType | None = UNSET
-    tax_specification: str | UnsetType | None = UNSET  # editions: in
+    """Id of the tax."""
+    tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class CompositeItemInput(Input, kw_only=True):
     """The fields of a composite item that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the composite item."""
     mapped_items: Sequence[CompositeItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     description: str | UnsetType | None = UNSET
+    """Description of the composite item."""
     is_combo_product: bool | UnsetType | None = UNSET
+    """Whether the item is a composite item."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     purchase_description: str | UnsetType | None = UNSET
+    """Description of the item on purchases."""
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     isbn: str | UnsetType | None = UNSET
+    """International standard book number (ISBN)."""
     ean: str | UnsetType | None = UNSET
+    """European article number (EAN)."""
     part_number: str | UnsetType | None = UNSET
+    """Manufacturer's part number (MPN)."""
     reorder_level: int | UnsetType | None = UNSET
+    """Stock at which to order again, in units."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     upc: str | UnsetType | None = UNSET
+    """Universal product code (UPC)."""
     item_type: str | UnsetType | None = UNSET
+    """Kind of item: for sales, purchases, both, or inventory."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     label_rate: Decimal | int | UnsetType | None = UNSET
+    """Maximum retail price of the item (India)."""
     is_taxable: bool | UnsetType | None = UNSET
+    """Whether the composite item is taxed."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption."""
     brand: str | UnsetType | None = UNSET
+    """Brand of the item."""
     manufacturer: str | UnsetType | None = UNSET
+    """Manufacturer of the item."""
     alias_name: str | UnsetType | None = UNSET
+    """Name of the alias."""
     category_id: str | int | UnsetType | None = UNSET
+    """Id of the category."""
     can_be_sold: bool | UnsetType | None = UNSET
+    """Whether the composite item can be sold."""
     can_be_purchased: bool | UnsetType | None = UNSET
+    """Whether the composite item can be purchased."""
     is_returnable: bool | UnsetType | None = UNSET
+    """Whether the composite item is returnable."""
     minimum_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Minimum order quantity, in units."""
     maximum_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Maximum order quantity, in units."""
     track_serial_number: bool | UnsetType | None = UNSET
+    """Number of the track serial."""
     track_batch_number: bool | UnsetType | None = UNSET
+    """Number of the track batch."""
     package_details: CompositeItemPackageDetailsInput | UnsetType | None = UNSET
+    """Size and weight of the package."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the composite item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     purchase_account_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase account."""
     inventory_account_id: str | int | UnsetType | None = UNSET
-    # editions: in
+    """Id of the inventory account."""
     item_tax_preferences: Sequence[CompositeItemItemTaxPreferenceInput] | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
+    """Taxes of the item by region. Editions: India."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
     product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service."""
     combo_type: Literal["assembly", "kit"] | UnsetType | None = UNSET
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     composite_item_id: str | int | UnsetType | None = UNSET
+    """Id of the composite item."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     purchase_account_name: str | UnsetType | None = UNSET
+    """Name of the purchase account."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     inventory_account_name: str | UnsetType | None = UNSET
+    """Name of the inventory account."""
     status: str | UnsetType | None = UNSET
+    """Status of the composite item."""
     source: str | UnsetType | None = UNSET
+    """Source of the composite item."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate from the price list."""
     vendor_name: str | UnsetType | None = UNSET
+    """Name of the vendor."""
     stock_on_hand: Decimal | int | UnsetType | None = UNSET
+    """Stock on hand, in units."""
     asset_value: Decimal | int | UnsetType | None = UNSET
+    """Value of the stock."""
     available_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock on hand minus committed stock, in units."""
     actual_available_stock: Decimal | int | UnsetType | None = UNSET
+    """Physical stock that can be sold, in units."""
     image_id: str | int | UnsetType | None = UNSET
+    """Id of the image."""
     image_name: str | UnsetType | None = UNSET
+    """Name of the image."""
 
 
 class CompositeItemAssembliesStorageInput(Input, kw_only=True):
     """An item of ``storages`` of composite item assemblies, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class CompositeItemAssembliesBatchInput(Input, kw_only=True):
     """An item of ``batches`` of composite item assemblies, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[CompositeItemAssembliesStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class CompositeItemAssembliesLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of composite item assemblies, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_consumed: Decimal | int | UnsetType | None = UNSET
+    """Quantity consumed, in units."""
     total_quantity_consumed: Decimal | int | UnsetType | None = UNSET
+    """Total quantity consumed."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[CompositeItemAssembliesBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[CompositeItemAssembliesStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class CompositeItemAssembliesFinishedProductBatchStorageInput(Input, kw_only=True):
     """An item of ``storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
 
 
 class CompositeItemAssembliesFinishedProductBatchInput(Input, kw_only=True):
     """An item of ``finished_product_batches``, to send."""
 
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the finished product batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity received into the batch or storage."""
     storages: (
         Sequence[CompositeItemAssembliesFinishedProductBatchStorageInput] | UnsetType | None
     ) = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class CompositeItemAssembliesFinishedProductStorageInput(Input, kw_only=True):
     """An item of ``finished_product_storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class CompositeItemAssembliesInput(Input, kw_only=True):
     """The fields of composite item assemblies that can be sent."""
 
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the assemblies."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the assemblies."""
     description: str | UnsetType | None = UNSET
+    """Description of the assemblies."""
     composite_item_id: str | int | UnsetType | None = UNSET
+    """Id of the composite item."""
     composite_item_name: str | UnsetType | None = UNSET
+    """Name of the composite item."""
     composite_item_sku: str | UnsetType | None = UNSET
+    """Composite item SKU of the assemblies."""
     quantity_to_bundle: Decimal | int | UnsetType | None = UNSET
+    """Quantity to bundle, in units."""
     status: Literal["draft", "confirmed", "bundled"] | UnsetType | None = UNSET
+    """Status of the assemblies. Values: ``draft``, ``confirmed``, ``bundled``."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[CompositeItemAssembliesLineItemInput] | UnsetType | None = UNSET
+    """Lines of the assemblies."""
     finished_product_serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Numbers of the finished product serials."""
     finished_product_batches: (
         Sequence[CompositeItemAssembliesFinishedProductBatchInput] | UnsetType | None
     ) = UNSET
+    """Finished product batches of the assemblies."""
     finished_product_storages: (
         Sequence[CompositeItemAssembliesFinishedProductStorageInput] | UnsetType | None
     ) = UNSET
+    """Finished product storages of the assemblies."""
     is_completed: bool | UnsetType | None = UNSET
+    """Whether the assemblies is complete."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the assemblies."""
 
 
 class CompositeItemAssemblyStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a composite item assembly, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class CompositeItemAssemblyBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a composite item assembly, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[CompositeItemAssemblyStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class CompositeItemAssemblyLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a composite item assembly, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_consumed: Decimal | int | UnsetType | None = UNSET
+    """Quantity consumed, in units."""
     total_quantity_consumed: Decimal | int | UnsetType | None = UNSET
+    """Total quantity consumed."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[CompositeItemAssemblyBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[CompositeItemAssemblyStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class CompositeItemAssemblyFinishedProductBatchStorageInput(Input, kw_only=True):
     """An item of ``storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
 
 
 class CompositeItemAssemblyFinishedProductBatchInput(Input, kw_only=True):
     """An item of ``finished_product_batches``, to send."""
 
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the finished product batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity received into the batch or storage."""
     storages: Sequence[CompositeItemAssemblyFinishedProductBatchStorageInput] | UnsetType | None = (
         UNSET
     )
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class CompositeItemAssemblyFinishedProductStorageInput(Input, kw_only=True):
     """An item of ``finished_product_storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class CompositeItemAssemblyInput(Input, kw_only=True):
     """The fields of a composite item assembly that can be sent."""
 
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the assembly."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the assembly."""
     description: str | UnsetType | None = UNSET
+    """Description of the assembly."""
     composite_item_id: str | int | UnsetType | None = UNSET
+    """Id of the composite item."""
     composite_item_name: str | UnsetType | None = UNSET
+    """Name of the composite item."""
     composite_item_sku: str | UnsetType | None = UNSET
+    """Composite item SKU of the assembly."""
     quantity_to_bundle: Decimal | int | UnsetType | None = UNSET
+    """Quantity to bundle, in units."""
     status: Literal["draft", "confirmed", "bundled"] | UnsetType | None = UNSET
+    """Status of the assembly. Values: ``draft``, ``confirmed``, ``bundled``."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[CompositeItemAssemblyLineItemInput] | UnsetType | None = UNSET
+    """Lines of the assembly."""
     finished_product_serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Numbers of the finished product serials."""
     finished_product_batches: (
         Sequence[CompositeItemAssemblyFinishedProductBatchInput] | UnsetType | None
     ) = UNSET
+    """Finished product batches of the assembly."""
     finished_product_storages: (
         Sequence[CompositeItemAssemblyFinishedProductStorageInput] | UnsetType | None
     ) = UNSET
+    """Finished product storages of the assembly."""
     is_completed: bool | UnsetType | None = UNSET
+    """Whether the assembly is complete."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the assembly."""

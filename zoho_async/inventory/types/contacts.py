@@ -53,267 +53,501 @@ class ContactOpeningBalance(Part, frozen=True, kw_only=True):
     """An item of ``opening_balances`` of a contact."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     opening_balance_amount: Decimal | None = None
+    """Opening balance, in the document's currency."""
 
 
 class ContactPersonCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a contact person."""
 
     is_sms_enabled: bool | None = None
+    """Whether messages go by SMS. Editions: SMS integration."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class ContactPerson(Record, frozen=True, kw_only=True):
     """A contact person; ``contact_person_id`` is its id."""
 
     contact_id: str | None = None
+    """Id of the contact."""
     contact_person_id: str = ""
+    """Id of the contact person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr. At most 25 characters."""
     first_name: str | None = None
+    """First name of the person. At most 100 characters."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     phone: str | None = None
+    """Phone number. At most 50 characters."""
     mobile: str | None = None
+    """Mobile phone number. At most 50 characters."""
     is_primary_contact: bool | None = None
+    """Whether the person is the primary contact."""
     communication_preference: ContactPersonCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
     skype: str | None = None
+    """Skype account. At most 50 characters."""
     designation: str | None = None
+    """Job title of the person. At most 50 characters."""
     department: str | None = None
+    """Department of the person. At most 50 characters."""
     is_added_in_portal: bool | None = None
+    """Whether the person has access to the customer portal."""
 
 
 class ContactDefaultTemplates(Part, frozen=True, kw_only=True):
     """The ``default_templates`` object of a contact."""
 
     invoice_template_id: str | None = None
+    """Id of the invoice template."""
     invoice_template_name: str | None = None
+    """Name of the invoice template."""
     estimate_template_id: str | None = None
+    """Id of the estimate template."""
     estimate_template_name: str | None = None
+    """Name of the estimate template."""
     creditnote_template_id: str | None = None
+    """Id of the credit note template."""
     creditnote_template_name: str | None = None
+    """Name of the credit note template."""
     invoice_email_template_id: str | None = None
+    """Id of the invoice email template."""
     invoice_email_template_name: str | None = None
+    """Name of the invoice email template."""
     estimate_email_template_id: str | None = None
+    """Id of the estimate email template."""
     estimate_email_template_name: str | None = None
+    """Name of the estimate email template."""
     creditnote_email_template_id: str | None = None
+    """Id of the credit note email template."""
     creditnote_email_template_name: str | None = None
+    """Name of the credit note email template."""
 
 
 class Contact(Record, frozen=True, kw_only=True):
     """A contact; ``contact_id`` is its id."""
 
     contact_id: str = ""
+    """Id of the contact."""
     contact_name: str | None = None
+    """Display name of the contact. At most 200 characters."""
     company_name: str | None = None
+    """Name of the company. At most 200 characters."""
     contact_type: str | None = None
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     status: str | None = None
+    """Status of the contact."""
     payment_terms: int | None = None
+    """Days from the date until payment is due."""
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15"."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     outstanding_receivable_amount: Decimal | None = None
+    """Amount still to receive."""
     unused_credits_receivable_amount: Decimal | None = None
+    """Credits of the customer not yet used."""
     first_name: str | None = None
+    """First name of the person. At most 100 characters. Described for lists only."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters. Described for lists only."""
     email: str | None = None
+    """Email address. Described for lists only."""
     phone: str | None = None
+    """Phone number. Described for lists only."""
     mobile: str | None = None
+    """Mobile phone number. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     has_transaction: bool | None = None
+    """Whether the contact has transactions. Described for single records only."""
     is_linked_with_zohocrm: bool | None = None
+    """Whether the contact is linked to Zoho CRM."""
     website: str | None = None
+    """Website."""
     primary_contact_id: str | None = None
+    """Id of the primary contact. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     language_code: str | None = None
+    """Code of the language, such as en. Values: ``de``, ``en``, ``es``, ``fr``, ``it``, ``ja``,
+    ``nl``, ``pt``, ``sv``, ``zh``. Described for lists only.
+    """
     outstanding_receivable_amount_bcy: Decimal | None = None
+    """Amount still to receive, in the base currency."""
     unused_credits_receivable_amount_bcy: Decimal | None = None
+    """Credits of the customer not yet used, in the base currency."""
     payment_reminder_enabled: bool | None = None
+    """Whether payment reminders are sent. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the contact."""
     opening_balances: list[ContactOpeningBalance] | None = None
+    """Opening balances of the contact. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     facebook: str | None = None
+    """Facebook account. At most 100 characters."""
     twitter: str | None = None
+    """Account on X (Twitter). At most 100 characters."""
     contact_persons: list[ContactPerson] | None = None
+    """Contact persons who get the contact. Described for single records only."""
     default_templates: ContactDefaultTemplates | None = None
+    """Templates for the documents and emails of the contact. Described for single records only."""
     notes: str | None = None
+    """Notes on the contact. Described for single records only."""
     is_taxable: bool | None = None
+    """Whether the contact is taxed. Editions: USA, Canada, Australia, India, Mexico. Described
+    for single records only.
+    """
     tax_id: str | None = None
+    """Id of the tax. Editions: USA, India. Described for single records only."""
     tax_name: str | None = None
+    """Name of the tax. Editions: India. Described for single records only."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent. Described for single records only."""
     tax_authority_id: str | None = None
+    """Id of the tax authority. Editions: USA. Described for single records only."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: USA, Canada, Australia, India. Described for
+    single records only.
+    """
     tax_authority_name: str | None = None
+    """Name of the tax authority. Described for single records only."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: USA, Canada, Australia, India. Described
+    for single records only.
+    """
     place_of_contact: str | None = None
+    """State of the contact (India). Editions: India. Described for single records only."""
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Values: ``uk``,
+    ``eu_vat_registered``, ``overseas``. Editions: United Kingdom. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Values: ``vat_registered``, ``vat_not_registered``,
+    ``gcc_vat_not_registered``, ``gcc_vat_registered``, ``non_gcc``, ``dz_vat_registered``,
+    ``dz_vat_not_registered``, ``home_country_mexico``, ``border_region_mexico``,
+    ``non_mexico``. Editions: Mexico. Described for single records only.
+    """
     tax_regime: str | None = None
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico. Described for single records only.
+    """
     legal_name: str | None = None
+    """Registered name of the company. Editions: Mexico. Described for single records only."""
     is_tds_registered: bool | None = None
+    """Whether the contact is registered for TDS (India). Editions: Mexico. Described for single
+    records only.
+    """
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
 
 
 class ContactToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a contact."""
 
     first_name: str | None = None
+    """First name of the person. At most 100 characters."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     last_name: str | None = None
+    """Last name of the person. At most 100 characters."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class ContactFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a contact."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
 
 
 class ContactStatementMailContentResult(Record, frozen=True, kw_only=True):
     """A contact statement mail content result."""
 
     body: str | None = None
+    """Text of the message. At most 5000 characters."""
     subject: str | None = None
+    """Subject of the message."""
     to_contacts: list[ContactToContact] | None = None
+    """Persons who can receive the email."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[ContactFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     contact_id: str | None = None
+    """Id of the contact."""
 
 
 class ContactComment(Record, frozen=True, kw_only=True):
     """A contact comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     contact_id: str | None = None
+    """Id of the contact."""
     contact_name: str | None = None
+    """Display name of the contact. At most 200 characters."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
     is_entity_deleted: bool | None = None
+    """Whether the record was deleted."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class ContactOpeningBalanceInput(Input, kw_only=True):
     """An item of ``opening_balances`` of a contact, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     opening_balance_amount: Decimal | int | UnsetType | None = UNSET
+    """Opening balance, in the document's currency."""
 
 
 class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a contact person, to send."""
 
-    is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    is_sms_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by SMS. Editions: SMS integration."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class ContactPersonInput(Input, kw_only=True):
     """An item of ``contact_persons`` of a contact, to send."""
 
-    salutation: str | UnsetType | None = UNSET  # at most 25 characters
-    first_name: str | UnsetType | None = UNSET  # at most 100 characters
-    last_name: str | UnsetType | None = UNSET  # at most 100 characters
-    email: str | UnsetType | None = UNSET  # at most 100 characters
-    phone: str | UnsetType | None = UNSET  # at most 50 characters
-    mobile: str | UnsetType | None = UNSET  # at most 50 characters
+    salutation: str | UnsetType | None = UNSET
+    """Salutation of the person, such as Mr. At most 25 characters."""
+    first_name: str | UnsetType | None = UNSET
+    """First name of the person. At most 100 characters."""
+    last_name: str | UnsetType | None = UNSET
+    """Last name of the person. At most 100 characters."""
+    email: str | UnsetType | None = UNSET
+    """Email address. At most 100 characters."""
+    phone: str | UnsetType | None = UNSET
+    """Phone number. At most 50 characters."""
+    mobile: str | UnsetType | None = UNSET
+    """Mobile phone number. At most 50 characters."""
     is_primary_contact: bool | UnsetType | None = UNSET
+    """Whether the person is the primary contact."""
     communication_preference: ContactPersonCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
     contact_id: str | int | UnsetType | None = UNSET
-    skype: str | UnsetType | None = UNSET  # at most 50 characters
-    designation: str | UnsetType | None = UNSET  # at most 50 characters
-    department: str | UnsetType | None = UNSET  # at most 50 characters
+    """Id of the contact."""
+    skype: str | UnsetType | None = UNSET
+    """Skype account. At most 50 characters."""
+    designation: str | UnsetType | None = UNSET
+    """Job title of the person. At most 50 characters."""
+    department: str | UnsetType | None = UNSET
+    """Department of the person. At most 50 characters."""
     enable_portal: bool | UnsetType | None = UNSET
+    """Whether to open the customer portal for the contact."""
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
     """The ``default_templates`` object of a contact, to send."""
 
     invoice_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice template."""
     invoice_template_name: str | UnsetType | None = UNSET
+    """Name of the invoice template."""
     estimate_template_id: str | int | UnsetType | None = UNSET
+    """Id of the estimate template."""
     estimate_template_name: str | UnsetType | None = UNSET
+    """Name of the estimate template."""
     creditnote_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note template."""
     creditnote_template_name: str | UnsetType | None = UNSET
+    """Name of the credit note template."""
     invoice_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice email template."""
     invoice_email_template_name: str | UnsetType | None = UNSET
+    """Name of the invoice email template."""
     estimate_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the estimate email template."""
     estimate_email_template_name: str | UnsetType | None = UNSET
+    """Name of the estimate email template."""
     creditnote_email_template_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note email template."""
     creditnote_email_template_name: str | UnsetType | None = UNSET
+    """Name of the credit note email template."""
 
 
 class ContactInput(Input, kw_only=True):
     """The fields of a contact that can be sent."""
 
-    contact_name: str | UnsetType | None = UNSET  # at most 200 characters
-    company_name: str | UnsetType | None = UNSET  # at most 200 characters
+    contact_name: str | UnsetType | None = UNSET
+    """Display name of the contact. At most 200 characters."""
+    company_name: str | UnsetType | None = UNSET
+    """Name of the company. At most 200 characters."""
     payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     website: str | UnsetType | None = UNSET
+    """Website."""
     contact_type: Literal["customer", "vendor"] | UnsetType | None = UNSET
+    """Whether the contact is a customer or a vendor. Values: ``customer``, ``vendor``."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the contact."""
     opening_balances: Sequence[ContactOpeningBalanceInput] | UnsetType | None = UNSET
+    """Opening balances of the contact."""
     billing_address: AddressInput | UnsetType | None = UNSET
+    """Billing address."""
     shipping_address: AddressInput | UnsetType | None = UNSET
+    """Shipping address."""
     contact_persons: Sequence[ContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons who get the contact."""
     default_templates: ContactDefaultTemplatesInput | UnsetType | None = UNSET
+    """Templates for the documents and emails of the contact."""
     language_code: ContactLanguageCode | UnsetType | None = UNSET
+    """Code of the language, such as en. Values: ``de``, ``en``, ``es``, ``fr``, ``it``, ``ja``,
+    ``nl``, ``pt``, ``sv``, ``zh``.
+    """
     notes: str | UnsetType | None = UNSET
-    vat_reg_no: str | UnsetType | None = UNSET  # editions: uk, Avalara Integration
-    tax_reg_no: str | UnsetType | None = UNSET  # editions: mx
-    country_code: str | UnsetType | None = UNSET  # editions: uk, Avalara Integration
-    # editions: uk
+    """Notes on the contact."""
+    vat_reg_no: str | UnsetType | None = UNSET
+    """VAT registration number. Editions: United Kingdom, Avalara Integration."""
+    tax_reg_no: str | UnsetType | None = UNSET
+    """Tax registration number. Editions: Mexico."""
+    country_code: str | UnsetType | None = UNSET
+    """Two-letter code of the country. Editions: United Kingdom, Avalara Integration."""
     vat_treatment: Literal["uk", "eu_vat_registered", "overseas"] | UnsetType | None = UNSET
-    tax_treatment: ContactTaxTreatment | UnsetType | None = UNSET  # editions: mx
-    tax_regime: ContactTaxRegime | UnsetType | None = UNSET  # editions: mx
-    legal_name: str | UnsetType | None = UNSET  # editions: mx
-    is_tds_registered: bool | UnsetType | None = UNSET  # editions: mx
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: us, ca, au, in
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_id: str | int | UnsetType | None = UNSET  # editions: us, in
-    is_taxable: bool | UnsetType | None = UNSET  # editions: us, ca, au, in, mx
-    facebook: str | UnsetType | None = UNSET  # at most 100 characters
-    twitter: str | UnsetType | None = UNSET  # at most 100 characters
-    place_of_contact: str | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: ContactGstTreatment | UnsetType | None = UNSET  # editions: in
+    """How the contact is registered for VAT (United Kingdom). Values: ``uk``,
+    ``eu_vat_registered``, ``overseas``. Editions: United Kingdom.
+    """
+    tax_treatment: ContactTaxTreatment | UnsetType | None = UNSET
+    """How the contact is registered for tax. Values: ``vat_registered``, ``vat_not_registered``,
+    ``gcc_vat_not_registered``, ``gcc_vat_registered``, ``non_gcc``, ``dz_vat_registered``,
+    ``dz_vat_not_registered``, ``home_country_mexico``, ``border_region_mexico``,
+    ``non_mexico``. Editions: Mexico.
+    """
+    tax_regime: ContactTaxRegime | UnsetType | None = UNSET
+    """Tax regime of the contact (Mexico). Values: ``general_legal_person``,
+    ``legal_entities_non_profit``, ``resident_abroad``, ``production_cooperative_societies``,
+    ``agricultural_livestock``, ``optional_group_of_companies``, ``coordinated``,
+    ``simplified_trust``, ``wages_salaries_income``, ``lease``,
+    ``property_disposal_acquisition``, ``other_income``, ``divident_income``,
+    ``individual_business_professional``, ``interest_income``, ``income_obtaining_price``,
+    ``no_tax_obligation``, ``tax_incorporation``, ``income_through_technology_platform``.
+    Editions: Mexico.
+    """
+    legal_name: str | UnsetType | None = UNSET
+    """Registered name of the company. Editions: Mexico."""
+    is_tds_registered: bool | UnsetType | None = UNSET
+    """Whether the contact is registered for TDS (India). Editions: Mexico."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: USA, Canada, Australia, India."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax. Editions: USA, India."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the contact is taxed. Editions: USA, Canada, Australia, India, Mexico."""
+    facebook: str | UnsetType | None = UNSET
+    """Facebook account. At most 100 characters."""
+    twitter: str | UnsetType | None = UNSET
+    """Account on X (Twitter). At most 100 characters."""
+    place_of_contact: str | UnsetType | None = UNSET
+    """State of the contact (India). Editions: India."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    gst_treatment: ContactGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
     tax_authority_name: str | UnsetType | None = UNSET
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: us, ca, au, in
+    """Name of the tax authority."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: USA, Canada, Australia, India."""
 
 
 class ContactEmailStatementInput(Input, kw_only=True):
     """The fields of a contact email statement that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
-    body: str | UnsetType | None = UNSET  # at most 5000 characters
+    """Subject of the message."""
+    body: str | UnsetType | None = UNSET
+    """Text of the message. At most 5000 characters."""
 
 
 class ContactEmailInput(Input, kw_only=True):
     """The fields of a contact email that can be sent."""
 
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
-    subject: str | UnsetType | None = UNSET  # at most 1000 characters
-    body: str | UnsetType | None = UNSET  # at most 5000 characters
+    """Addresses of the recipients."""
+    subject: str | UnsetType | None = UNSET
+    """Subject of the message. At most 1000 characters."""
+    body: str | UnsetType | None = UNSET
+    """Text of the message. At most 5000 characters."""
     attachments: str | UnsetType | None = UNSET
+    """Attached files."""

@@ -13,20 +13,33 @@ class Currency(Record, frozen=True, kw_only=True):
     """A currency; ``currency_id`` is its id."""
 
     currency_id: str = ""
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. At most 100 characters."""
     currency_name: str | None = None
+    """Name of the currency."""
     currency_symbol: str | None = None
+    """Symbol of the currency. At most 4 characters."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     currency_format: str | None = None
+    """How amounts are written, such as 1,234,567.89. At most 100 characters."""
     is_base_currency: bool | None = None
+    """Whether this is the organization's base currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for lists only."""
     effective_date: dt.date | None = None
+    """First day on which the currency applies. Described for lists only."""
 
 
 class CurrencyInput(Input, kw_only=True):
     """The fields of a currency that can be sent."""
 
-    currency_code: str | UnsetType | None = UNSET  # at most 100 characters
-    currency_symbol: str | UnsetType | None = UNSET  # at most 4 characters
+    currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD. At most 100 characters."""
+    currency_symbol: str | UnsetType | None = UNSET
+    """Symbol of the currency. At most 4 characters."""
     price_precision: int | UnsetType | None = UNSET
-    currency_format: str | UnsetType | None = UNSET  # at most 100 characters
+    """Number of decimal places of prices."""
+    currency_format: str | UnsetType | None = UNSET
+    """How amounts are written, such as 1,234,567.89. At most 100 characters."""

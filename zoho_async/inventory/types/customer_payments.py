@@ -16,70 +16,125 @@ class CustomerPaymentInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a customer payment."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     date: Any = None
+    """Date of the invoice."""
     invoice_amount: Decimal | None = None
+    """Amount of the invoice."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
     balance_amount: Decimal | None = None
+    """Amount still open."""
 
 
 class CustomerPayment(Record, frozen=True, kw_only=True):
     """A customer payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment. At most 2000 characters."""
     payment_number: str | None = None
+    """Number of the payment. Described for lists only."""
     invoice_number: str | None = None
+    """Number of the invoice. Described for lists only."""
     date: dt.date | None = None
+    """Date of the customer payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     bcy_amount: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     unused_amount: Decimal | None = None
+    """Amount not yet applied."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the customer payment."""
     reference_number: str | None = None
+    """Reference number of the customer payment."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     amount_refunded: Decimal | None = None
+    """Amount refunded. Described for single records only."""
     bank_charges: Decimal | None = None
+    """Charges of the bank, in the document's currency. Described for single records only."""
     status: str | None = None
+    """Status of the customer payment. Described for single records only."""
     email: str | None = None
+    """Email address. Described for single records only."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency. Described for single records only."""
     invoices: list[CustomerPaymentInvoice] | None = None
+    """Invoices of the customer payment. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     currency_id: str | None = None
+    """Id of the currency. Described for single records only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     tax_account_id: str | None = None
+    """Id of the tax account. Described for single records only."""
     tax_account_name: str | None = None
+    """Name of the tax account. Described for single records only."""
     last_four_digits: int | None = None
+    """Last four digits of the card or account. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the customer payment. Described for single records only."""
 
 
 class CustomerPaymentInvoiceInput(Input, kw_only=True):
     """An item of ``invoices`` of a customer payment, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the invoice."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
     tax_amount_withheld: Decimal | int | UnsetType | None = UNSET
+    """Tax withheld at payment, in the document's currency."""
 
 
 class CustomerPaymentInput(Input, kw_only=True):
     """The fields of a customer payment that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
-    payment_mode: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the customer payment."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the customer payment."""
     description: str | UnsetType | None = UNSET
+    """Description of the customer payment."""
     invoices: Sequence[CustomerPaymentInvoiceInput] | UnsetType | None = UNSET
+    """Invoices of the customer payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
-    payment_form: str | UnsetType | None = UNSET  # editions: mx
+    """Units of base currency for one unit of the document's currency."""
+    payment_form: str | UnsetType | None = UNSET
+    """SAT code of the form of payment (Mexico). Editions: Mexico."""
     bank_charges: Decimal | int | UnsetType | None = UNSET
+    """Charges of the bank, in the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     tax_account_id: str | int | UnsetType | None = UNSET
+    """Id of the tax account."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the customer payment."""

@@ -16,125 +16,204 @@ class InventoryAdjustmentStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of an inventory adjustment."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storage_in_id: str | None = None
+    """Id of the storage in."""
     storage_out_id: str | None = None
+    """Id of the storage out."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class InventoryAdjustmentBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of an inventory adjustment."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     storages: list[InventoryAdjustmentStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class InventoryAdjustmentLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of an inventory adjustment."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     quantity_adjusted: Decimal | None = None
+    """Quantity adjusted, in units."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     adjustment_account_id: str | None = None
+    """Id of the adjustment account."""
     adjustment_account_name: str | None = None
+    """Name of the adjustment account."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[InventoryAdjustmentBatch] | None = None
+    """Batches of the item."""
     storages: list[InventoryAdjustmentStorage] | None = None
+    """Storage locations of the item."""
 
 
 class InventoryAdjustment(Record, frozen=True, kw_only=True):
     """An inventory adjustment; ``inventory_adjustment_id`` is its id."""
 
     inventory_adjustment_id: str = ""
+    """Id of the inventory adjustment."""
     date: dt.date | None = None
+    """Date of the inventory adjustment."""
     reason: str | None = None
+    """Reason for the inventory adjustment."""
     reason_id: str | None = None
+    """Id of the reason."""
     description: str | None = None
+    """Description of the inventory adjustment."""
     reference_number: str | None = None
+    """Reference number of the inventory adjustment."""
     adjustment_type: str | None = None
+    """Whether quantities or values are adjusted. Values: ``quantity``."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the inventory adjustment."""
     line_items: list[InventoryAdjustmentLineItem] | None = None
+    """Lines of the inventory adjustment. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
 
 
 class InventoryAdjustmentStorageInput(Input, kw_only=True):
     """An item of ``storages`` of an inventory adjustment, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_in_id: str | int | UnsetType | None = UNSET
+    """Id of the storage in."""
     storage_out_id: str | int | UnsetType | None = UNSET
+    """Id of the storage out."""
 
 
 class InventoryAdjustmentBatchInput(Input, kw_only=True):
     """An item of ``batches`` of an inventory adjustment, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity taken out of the batch or storage."""
     batch_in_id: str | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Id of the batch in."""
     storages: Sequence[InventoryAdjustmentStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class InventoryAdjustmentLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of an inventory adjustment, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_adjusted: Decimal | int | UnsetType | None = UNSET
+    """Quantity adjusted, in units."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     is_combo_product: bool | UnsetType | None = UNSET
+    """Whether the item is a composite item."""
     adjustment_account_id: str | int | UnsetType | None = UNSET
+    """Id of the adjustment account."""
     adjustment_account_name: str | UnsetType | None = UNSET
+    """Name of the adjustment account."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[InventoryAdjustmentBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[InventoryAdjustmentStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class InventoryAdjustmentInput(Input, kw_only=True):
     """The fields of an inventory adjustment that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the inventory adjustment."""
     reason: str | UnsetType | None = UNSET
+    """Reason for the inventory adjustment."""
     description: str | UnsetType | None = UNSET
+    """Description of the inventory adjustment."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the inventory adjustment."""
     adjustment_type: Literal["quantity"] | UnsetType | None = UNSET
+    """Whether quantities or values are adjusted. Values: ``quantity``."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the inventory adjustment."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[InventoryAdjustmentLineItemInput] | UnsetType | None = UNSET
+    """Lines of the inventory adjustment."""
 
 
 class InventoryAdjustmentRejectInput(Input, kw_only=True):
     """The fields of an inventory adjustment reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

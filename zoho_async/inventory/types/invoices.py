@@ -54,559 +54,982 @@ class InvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of an invoice."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_sms_enabled: bool | None = None
+    """Whether messages go by SMS. Editions: SMS integration."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class InvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of an invoice."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: InvoiceCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class InvoiceMappedItemMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of an invoice mapped item."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item. At most 100 characters."""
     description: str | None = None
+    """Description of the mapped item. At most 2000 characters."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
 
 
 class InvoiceMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of an invoice."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item. At most 100 characters."""
     description: str | None = None
+    """Description of the mapped item. At most 2000 characters."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     mapped_items: list[InvoiceMappedItemMappedItem] | None = None
+    """Items that make up the composite item."""
 
 
 class InvoiceStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of an invoice."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storage_out_id: str | None = None
+    """Id of the storage out."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class InvoiceBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of an invoice."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storages: list[InvoiceStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class InvoiceItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of an invoice."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class InvoiceLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of an invoice."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     project_id: str | None = None
+    """Id of the project."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     time_entry_ids: str | None = None
+    """Ids of the time entries."""
     expense_id: str | None = None
+    """Id of the expense."""
     expense_receipt_name: str | None = None
+    """Name of the expense receipt."""
     name: str | None = None
+    """Name of the line item. At most 100 characters."""
     description: str | None = None
+    """Description of the line item. At most 2000 characters."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg. At most 100 characters."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     mapped_items: list[InvoiceMappedItem] | None = None
+    """Items that make up the composite item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[InvoiceBatch] | None = None
+    """Batches of the item."""
     storages: list[InvoiceStorage] | None = None
+    """Storage locations of the item."""
     item_custom_fields: list[InvoiceItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class InvoicePaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of an invoice payment."""
 
     configured: bool | None = None
+    """Whether the payment gateway is active for the gateway."""
     additional_field1: str | None = None
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: str | None = None
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class InvoicePaymentOptions(Part, frozen=True, kw_only=True):
     """The ``payment_options`` object of an invoice payment."""
 
     payment_gateways: list[InvoicePaymentGateway] | None = None
+    """Payment gateways that the customer can use."""
 
 
 class Invoice(Record, frozen=True, kw_only=True):
     """An invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     ach_payment_initiated: bool | None = None
+    """Whether an ACH payment was started."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``, ``void``,
+    ``unpaid``, ``partially_paid``, ``viewed``.
+    """
     invoice_number: str | None = None
+    """Number of the invoice. At most 100 characters."""
     reference_number: str | None = None
+    """Reference number of the invoice."""
     date: dt.date | None = None
+    """Date of the invoice."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     due_days: str | None = None
+    """Days until the invoice is due, in words. Described for lists only."""
     currency_id: str | None = None
+    """Id of the currency."""
     schedule_time: str | None = None
+    """Time at which to send (HH:mm). Described for lists only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     is_viewed_by_client: bool | None = None
+    """Whether the customer viewed the invoice."""
     has_attachment: bool | None = None
+    """Whether a file is attached."""
     client_viewed_time: str | None = None
+    """Time at which the customer viewed the invoice."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     is_emailed: bool | None = None
+    """Whether the invoice was sent by email."""
     reminders_sent: int | None = None
+    """Number of reminders sent."""
     last_reminder_sent_date: dt.date | None = None
+    """Date of the last reminder."""
     payment_expected_date: dt.date | None = None
+    """Date on which payment is expected."""
     last_payment_date: dt.date | None = None
+    """Date of the last payment."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the invoice."""
     documents: list[Any] | None = None
+    """Attached documents. Described for lists only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     salesperson_id: str | None = None
+    """Id of the salesperson."""
     salesperson_name: str | None = None
+    """Name of the salesperson. At most 200 characters."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. At most 100 characters."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it."""
     write_off_amount: Decimal | None = None
+    """Amount written off."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     payment_terms: int | None = None
+    """Days from the date until payment is due. At most 100 characters. Described for single
+    records only.
+    """
     payment_terms_label: str | None = None
+    """Payment terms in words, such as "Net 15". At most 100 characters. Described for single
+    records only.
+    """
     contact_persons_associated: list[InvoiceContactPersonsAssociated] | None = None
+    """Contact persons who get the invoice, with their channels. Described for single records
+    only.
+    """
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. At most 100 characters. Described for
+    single records only.
+    """
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``. Described for single records only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     recurring_invoice_id: str | None = None
+    """Id of the recurring invoice. Described for single records only."""
     line_items: list[InvoiceLineItem] | None = None
+    """Lines of the invoice. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the invoice. Described for single records only."""
     payment_reminder_enabled: bool | None = None
+    """Whether payment reminders are sent. Described for single records only."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency. Described for single records only."""
     credits_applied: Decimal | None = None
+    """Credits applied, in the document's currency. Described for single records only."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency. Described for single records only."""
     allow_partial_payments: bool | None = None
+    """Whether customers can pay the invoice in parts. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     payment_options: InvoicePaymentOptions | None = None
+    """Ways in which the customer can pay online. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the invoice. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     attachment_name: str | None = None
+    """Name of the attachment. Described for single records only."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
     invoice_url: str | None = None
+    """URL at which the customer sees the invoice. Described for single records only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India. Described for single records only."""
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Mexico. Described for single records
+    only.
+    """
     cfdi_usage: str | None = None
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico. Described for single records only.
+    """
     cfdi_reference_type: str | None = None
+    """Reason for the reference to another CFDI (Mexico). Values: ``return_of_merchandise``,
+    ``substitution_previous_cfdi``, ``transfer_of_goods``, ``invoice_generated_from_order``,
+    ``cfdi_for_advance``. Editions: Mexico.
+    """
     reference_invoice_id: str | None = None
+    """Id of the reference invoice. Editions: Mexico."""
 
 
 class InvoiceEmailContentCcMailsList(Part, frozen=True, kw_only=True):
     """An item of ``cc_mails_list`` of an invoice email content."""
 
     user_name: str | None = None
+    """Name of the user."""
     email: str | None = None
+    """Email address. At most 100 characters."""
 
 
 class InvoiceEmailContentEmailtemplate(Part, frozen=True, kw_only=True):
     """An item of ``emailtemplates`` of an invoice email content."""
 
     selected: bool | None = None
+    """Whether the entry is selected."""
     name: str | None = None
+    """Name of the email template."""
     email_template_id: str | None = None
+    """Id of the email template."""
 
 
 class InvoiceEmailContentToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of an invoice email content."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class InvoiceEmailContentFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of an invoice email content."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     organization_contact_id: str | None = None
+    """Id of the organization contact."""
     is_org_email_id: bool | None = None
+    """Whether the address is the organization's."""
 
 
 class InvoiceEmailContent(Record, frozen=True, kw_only=True):
     """An invoice email content."""
 
     bcc_mails: list[str] | None = None
+    """Addresses for blind copies."""
     gateways_configured: bool | None = None
+    """Whether a payment gateway is configured."""
     gateways_associated: bool | None = None
+    """Whether payment gateways are set for the email content."""
     bcc_mails_str: str | None = None
+    """Addresses for blind copies, separated by commas."""
     body: str | None = None
+    """Text of the message."""
     documents: str | None = None
+    """Attached documents."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     attach_pdf: bool | None = None
+    """Attach PDF of the email content."""
     entity_id: str | None = None
+    """Id of the entity."""
     cc_mails_list: list[InvoiceEmailContentCcMailsList] | None = None
+    """Addresses for copies."""
     file_name_without_extension: str | None = None
+    """Name of the file without its extension."""
     to_mails_str: str | None = None
+    """Addresses of the recipients, separated by commas."""
     cc_mails_str: str | None = None
+    """Addresses for copies, separated by commas."""
     from_email: str | None = None
+    """Sender's email address."""
     from_address: str | None = None
+    """Sender's email address."""
     deprecated_placeholders_used: list[str] | None = None
+    """Outdated placeholders in the template."""
     error_list: list[str] | None = None
+    """Errors found."""
     subject: str | None = None
+    """Subject of the message."""
     emailtemplates: list[InvoiceEmailContentEmailtemplate] | None = None
+    """Email templates to choose from."""
     emailtemplate_documents: list[str] | None = None
+    """Documents of the email template."""
     to_contacts: list[InvoiceEmailContentToContact] | None = None
+    """Persons who can receive the email."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[InvoiceEmailContentFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class InvoiceTemplate(Record, frozen=True, kw_only=True):
     """An invoice template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class InvoicePayment(Record, frozen=True, kw_only=True):
     """An invoice payment; ``payment_id`` is its id."""
 
     payment_id: str = ""
+    """Id of the payment."""
     payment_number: str | None = None
+    """Number of the payment."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_payment_id: str | None = None
+    """Id of the invoice payment."""
     payment_mode: str | None = None
+    """How the payment was made, such as cash or banktransfer."""
     description: str | None = None
+    """Description of the payment. At most 2000 characters."""
     date: dt.date | None = None
+    """Date of the payment."""
     reference_number: str | None = None
+    """Reference number of the payment."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     tax_amount_withheld: Decimal | None = None
+    """Tax withheld at payment, in the document's currency."""
     online_transaction_id: str | None = None
+    """Id of the online transaction."""
     is_single_invoice_payment: bool | None = None
+    """Whether the payment is for one invoice."""
 
 
 class InvoiceCredit(Record, frozen=True, kw_only=True):
     """An invoice credit."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnotes_invoice_id: str | None = None
+    """Id of the credit notes invoice."""
     creditnotes_number: str | None = None
+    """Number of the credit note."""
     credited_date: dt.date | None = None
+    """Date of the credit."""
     amount_applied: Decimal | None = None
+    """Amount applied, in the document's currency."""
 
 
 class InvoiceComment(Record, frozen=True, kw_only=True):
     """An invoice comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     description: str | None = None
+    """Description of the comment. At most 2000 characters."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class InvoiceCommentResult(Record, frozen=True, kw_only=True):
     """An invoice comment result."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     description: str | None = None
+    """Description of the result. At most 2000 characters."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date: dt.date | None = None
+    """Date of the result."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the result."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
 
 
 class InvoiceCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of an invoice, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_sms_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by SMS. Editions: SMS integration."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class InvoiceContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of an invoice, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: InvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class InvoiceMappedItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of an invoice mapped item, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     item_order: int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Position of the line, from 1."""
+    name: str | UnsetType | None = UNSET
+    """Name of the mapped item. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the mapped item. At most 2000 characters."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class InvoiceMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of an invoice, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     item_order: int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Position of the line, from 1."""
+    name: str | UnsetType | None = UNSET
+    """Name of the mapped item. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the mapped item. At most 2000 characters."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     mapped_items: Sequence[InvoiceMappedItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class InvoiceStorageInput(Input, kw_only=True):
     """An item of ``storages`` of an invoice, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_out_id: str | int | UnsetType | None = UNSET
+    """Id of the storage out."""
 
 
 class InvoiceBatchInput(Input, kw_only=True):
     """An item of ``batches`` of an invoice, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[InvoiceStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class InvoiceItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of an invoice, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class InvoiceLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of an invoice, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     time_entry_ids: str | UnsetType | None = UNSET
+    """Ids of the time entries."""
     expense_id: str | int | UnsetType | None = UNSET
+    """Id of the expense."""
     expense_receipt_name: str | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Name of the expense receipt."""
+    name: str | UnsetType | None = UNSET
+    """Name of the line item. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 2000 characters."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     bcy_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate in the base currency."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
-    unit: str | UnsetType | None = UNSET  # at most 100 characters
+    """Quantity, in units of the item."""
+    unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg. At most 100 characters."""
     discount_amount: Decimal | int | UnsetType | None = UNSET
-    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
+    """Discount as an amount."""
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     location_id: str | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Id of the location (branch or warehouse)."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     mapped_items: Sequence[InvoiceMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[InvoiceBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[InvoiceStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
     item_custom_fields: Sequence[InvoiceItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
 
 
 class InvoicePaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of an invoice, to send."""
 
     configured: bool | UnsetType | None = UNSET
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: InvoicePaymentGatewayGatewayName | UnsetType | None = UNSET
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class InvoicePaymentOptionsInput(Input, kw_only=True):
     """The ``payment_options`` object of an invoice, to send."""
 
     payment_gateways: Sequence[InvoicePaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class InvoiceInput(Input, kw_only=True):
     """The fields of an invoice that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     contact_persons_associated: (
         Sequence[InvoiceContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
-    invoice_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """Contact persons who get the invoice, with their channels."""
+    invoice_number: str | UnsetType | None = UNSET
+    """Number of the invoice. At most 100 characters."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the invoice."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     date: dt.date | UnsetType | None = UNSET
-    payment_terms: int | UnsetType | None = UNSET  # at most 100 characters
-    payment_terms_label: str | UnsetType | None = UNSET  # at most 100 characters
+    """Date of the invoice."""
+    payment_terms: int | UnsetType | None = UNSET
+    """Days from the date until payment is due. At most 100 characters."""
+    payment_terms_label: str | UnsetType | None = UNSET
+    """Payment terms in words, such as "Net 15". At most 100 characters."""
     due_date: dt.date | UnsetType | None = UNSET
-    discount: Decimal | int | Percentage | UnsetType | None = UNSET  # at most 100 characters
+    """Date on which payment is due."""
+    discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign. At most 100 characters."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     recurring_invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the recurring invoice."""
     invoiced_estimate_id: str | int | UnsetType | None = UNSET
-    salesperson_name: str | UnsetType | None = UNSET  # at most 200 characters
+    """Id of the invoiced estimate."""
+    salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson. At most 200 characters."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the invoice."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     line_items: Sequence[InvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the invoice."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     payment_options: InvoicePaymentOptionsInput | UnsetType | None = UNSET
+    """Ways in which the customer can pay online."""
     allow_partial_payments: bool | UnsetType | None = UNSET
+    """Whether customers can pay the invoice in parts."""
     custom_body: str | UnsetType | None = UNSET
+    """Text of the email, instead of the template's."""
     custom_subject: str | UnsetType | None = UNSET
+    """Subject of the email, instead of the template's."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the invoice."""
     terms: str | UnsetType | None = UNSET
-    shipping_charge: Decimal | int | UnsetType | None = UNSET  # at most 100 characters
+    """Terms and conditions."""
+    shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency. At most 100 characters."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     reason: str | UnsetType | None = UNSET
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: us, in
-    # at most 25 characters; editions: Avalara Integration
+    """Reason for the invoice."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: USA, India."""
     avatax_use_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     avatax_exempt_no: str | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
+    """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
     billing_address_id: str | int | UnsetType | None = UNSET
+    """Id of the billing address."""
     shipping_address_id: str | int | UnsetType | None = UNSET
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: InvoiceGstTreatment | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in
-    cfdi_usage: InvoiceCfdiUsage | UnsetType | None = UNSET  # editions: mx
-    cfdi_reference_type: InvoiceCfdiReferenceType | UnsetType | None = UNSET  # editions: mx
-    reference_invoice_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the shipping address."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    gst_treatment: InvoiceGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India."""
+    cfdi_usage: InvoiceCfdiUsage | UnsetType | None = UNSET
+    """Use of the CFDI by the customer (Mexico). Values: ``acquisition_of_merchandise``,
+    ``return_discount_bonus``, ``general_expense``, ``buildings``,
+    ``furniture_office_equipment``, ``transport_equipment``,
+    ``computer_equipmentdye_molds_tools``, ``telephone_communication``,
+    ``satellite_communication``, ``other_machinery_equipment``, ``hospital_expense``,
+    ``medical_expense_disability``, ``funeral_expense``, ``donation``,
+    ``interest_mortage_loans``, ``contribution_sar``, ``medical_expense_insurance_pormium``,
+    ``school_transportation_expense``, ``deposit_saving_account``,
+    ``payment_educational_service``, ``no_tax_effect``, ``payment``, ``payroll``. Editions:
+    Mexico.
+    """
+    cfdi_reference_type: InvoiceCfdiReferenceType | UnsetType | None = UNSET
+    """Reason for the reference to another CFDI (Mexico). Values: ``return_of_merchandise``,
+    ``substitution_previous_cfdi``, ``transfer_of_goods``, ``invoice_generated_from_order``,
+    ``cfdi_for_advance``. Editions: Mexico.
+    """
+    reference_invoice_id: str | int | UnsetType | None = UNSET
+    """Id of the reference invoice. Editions: Mexico."""
 
 
 class InvoiceEmailInput(Input, kw_only=True):
     """The fields of an invoice email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class InvoiceCreditsInvoicePaymentInput(Input, kw_only=True):
     """An item of ``invoice_payments`` of invoice credits, to send."""
 
     payment_id: str | int | UnsetType | None = UNSET
+    """Id of the payment."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class InvoiceCreditsApplyCreditNoteInput(Input, kw_only=True):
     """An item of ``apply_creditnotes`` of invoice credits, to send."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
+    """Id of the credit note."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class InvoiceCreditsInput(Input, kw_only=True):
     """The fields of invoice credits that can be sent."""
 
     invoice_payments: Sequence[InvoiceCreditsInvoicePaymentInput] | UnsetType | None = UNSET
+    """Invoice payments of the credits."""
     apply_creditnotes: Sequence[InvoiceCreditsApplyCreditNoteInput] | UnsetType | None = UNSET
+    """Credit notes to apply."""
 
 
 class InvoiceCommentInput(Input, kw_only=True):
     """The fields of an invoice comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
     payment_expected_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is expected."""
     show_comment_to_clients: bool | UnsetType | None = UNSET
+    """Whether customers see the comment."""
 
 
 class InvoiceRejectInput(Input, kw_only=True):
     """The fields of an invoice reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

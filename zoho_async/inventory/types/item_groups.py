@@ -15,132 +15,227 @@ class ItemGroupItems(Part, frozen=True, kw_only=True):
     """An item of ``items`` of an item group."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the items."""
     status: str | None = None
+    """Status of the items."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     initial_stock: Decimal | None = None
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | None = None
+    """Value per unit of the stock at the start."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     stock_on_hand: Decimal | None = None
+    """Stock on hand, in units."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     upc: str | None = None
+    """Universal product code (UPC)."""
     ean: str | None = None
+    """European article number (EAN)."""
     isbn: str | None = None
+    """International standard book number (ISBN)."""
     part_number: str | None = None
+    """Manufacturer's part number (MPN)."""
     attribute_option_id1: str | None = None
+    """Id of the first attribute's value."""
     attribute_option_name1: str | None = None
+    """Value of the first attribute, such as red."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     available_stock: Decimal | None = None
+    """Stock on hand minus committed stock, in units."""
     actual_available_stock: Decimal | None = None
+    """Physical stock that can be sold, in units."""
     attribute_option_id2: str | None = None
+    """Id of the second attribute's value."""
     attribute_option_name2: str | None = None
+    """Value of the second attribute."""
     attribute_option_id3: str | None = None
+    """Id of the third attribute's value."""
     attribute_option_name3: str | None = None
+    """Value of the third attribute."""
 
 
 class ItemGroupOptions(Part, frozen=True, kw_only=True):
     """An item of ``options`` of an item group."""
 
     id: str | None = None
+    """Id of the options."""
     name: str | None = None
+    """Name of the options."""
 
 
 class ItemGroupAttributes(Part, frozen=True, kw_only=True):
     """An item of ``attributes`` of an item group."""
 
     id: str | None = None
+    """Id of the attributes."""
     name: str | None = None
+    """Name of the attributes."""
     options: list[ItemGroupOptions] | None = None
+    """Options of the attributes."""
 
 
 class ItemGroup(Record, frozen=True, kw_only=True):
     """An item group; ``group_id`` is its id."""
 
     group_id: str = ""
+    """Id of the group."""
     group_name: str | None = None
+    """Name of the group."""
     product_type: str | None = None
+    """Kind of product: goods or service. Described for lists only."""
     brand: str | None = None
+    """Brand of the item."""
     manufacturer: str | None = None
+    """Manufacturer of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     description: str | None = None
+    """Description of the item group."""
     is_taxable: bool | None = None
+    """Whether the item group is taxed."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Described for lists only."""
     attribute_id1: str | None = None
+    """Id of the first attribute."""
     attribute_name1: str | None = None
+    """Name of the first attribute, such as color."""
     status: str | None = None
+    """Status of the item group."""
     source: str | None = None
+    """Source of the item group."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the item group."""
     items: list[ItemGroupItems] | None = None
+    """Items of the item group."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     documents: list[Any] | None = None
+    """Attached documents."""
     attributes: list[ItemGroupAttributes] | None = None
+    """Attributes of the item group. Described for single records only."""
     options: ItemGroupOptions | None = None
+    """Options of the item group. Described for single records only."""
 
 
 class ItemGroupItemInput(Input, kw_only=True):
     """An item of ``items`` of an item group, to send."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     reorder_level: int | UnsetType | None = UNSET
+    """Stock at which to order again, in units."""
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     upc: str | UnsetType | None = UNSET
+    """Universal product code (UPC)."""
     ean: str | UnsetType | None = UNSET
+    """European article number (EAN)."""
     isbn: str | UnsetType | None = UNSET
+    """International standard book number (ISBN)."""
     part_number: str | UnsetType | None = UNSET
+    """Manufacturer's part number (MPN)."""
     attribute_option_name1: str | UnsetType | None = UNSET
+    """Value of the first attribute, such as red."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     attribute_option_name2: str | UnsetType | None = UNSET
+    """Value of the second attribute."""
     attribute_option_name3: str | UnsetType | None = UNSET
+    """Value of the third attribute."""
 
 
 class ItemGroupOptionInput(Input, kw_only=True):
     """An item of ``options`` of an item group, to send."""
 
     id: str | int | UnsetType | None = UNSET
+    """Id of the option."""
     name: str | UnsetType | None = UNSET
+    """Name of the option."""
 
 
 class ItemGroupAttributeInput(Input, kw_only=True):
     """An item of ``attributes`` of an item group, to send."""
 
     id: str | int | UnsetType | None = UNSET
+    """Id of the attribute."""
     name: str | UnsetType | None = UNSET
+    """Name of the attribute."""
     options: Sequence[ItemGroupOptionInput] | UnsetType | None = UNSET
+    """Options of the attribute."""
 
 
 class ItemGroupInput(Input, kw_only=True):
     """The fields of an item group that can be sent."""
 
     group_name: str | UnsetType | None = UNSET
+    """Name of the group."""
     brand: str | UnsetType | None = UNSET
+    """Brand of the item."""
     manufacturer: str | UnsetType | None = UNSET
+    """Manufacturer of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     description: str | UnsetType | None = UNSET
+    """Description of the item group."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     attribute_name1: str | UnsetType | None = UNSET
+    """Name of the first attribute, such as color."""
     items: Sequence[ItemGroupItemInput] | UnsetType | None = UNSET
+    """Items of the item group."""
     attributes: Sequence[ItemGroupAttributeInput] | UnsetType | None = UNSET
+    """Attributes of the item group."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item group."""
     name: str | UnsetType | None = UNSET
+    """Name of the item group."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""

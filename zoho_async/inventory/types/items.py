@@ -16,392 +16,655 @@ class ItemLocation(Part, frozen=True, kw_only=True):
     """An item of ``locations`` of an item."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     status: str | None = None
+    """Status of the location."""
     is_primary: bool | None = None
+    """Whether the location is the primary one."""
     location_stock_on_hand: str | None = None
+    """Location stock on hand of the location."""
     location_available_stock: Decimal | None = None
+    """Location available stock, in units."""
     location_actual_available_stock: Decimal | None = None
+    """Location actual available stock, in units."""
 
 
 class ItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of an item."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class Item(Record, frozen=True, kw_only=True):
     """An item; ``item_id`` is its id."""
 
     group_id: str | None = None
+    """Id of the group."""
     group_name: str | None = None
+    """Name of the group."""
     item_id: str = ""
+    """Id of the item."""
     name: str | None = None
+    """Name of the item."""
     status: str | None = None
+    """Status of the item."""
     source: str | None = None
+    """Source of the item."""
     is_linked_with_zohocrm: bool | None = None
+    """Whether the contact is linked to Zoho CRM. Described for lists only."""
     item_type: str | None = None
+    """Kind of item: for sales, purchases, both, or inventory."""
     description: str | None = None
+    """Description of the item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     is_taxable: bool | None = None
+    """Whether the item is taxed."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     purchase_description: str | None = None
+    """Description of the item on purchases."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item. Described for lists only."""
     product_type: str | None = None
+    """Kind of product: goods or service."""
     attribute_id1: str | None = None
+    """Id of the first attribute."""
     attribute_name1: str | None = None
+    """Name of the first attribute, such as color."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     locations: list[ItemLocation] | None = None
+    """Locations (branches or warehouses) of the item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     upc: int | None = None
+    """Universal product code (UPC)."""
     ean: int | None = None
+    """European article number (EAN)."""
     isbn: str | None = None
+    """International standard book number (ISBN)."""
     part_number: str | None = None
+    """Manufacturer's part number (MPN)."""
     attribute_option_id1: str | None = None
+    """Id of the first attribute's value."""
     attribute_option_name1: str | None = None
+    """Value of the first attribute, such as red."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     unit_id: str | None = None
+    """Id of the unit. Described for single records only."""
     unit_group_id: str | None = None
+    """Id of the unit group. Described for single records only."""
     unit_group_name: str | None = None
+    """Name of the unit group. Described for single records only."""
     default_sales_unit_conversion_id: str | None = None
+    """Id of the default sales unit conversion. Described for single records only."""
     default_purchase_unit_conversion_id: str | None = None
+    """Id of the default purchase unit conversion. Described for single records only."""
     can_be_sold: bool | None = None
+    """Whether the item can be sold. Described for single records only."""
     can_be_purchased: bool | None = None
+    """Whether the item can be purchased. Described for single records only."""
     track_inventory: bool | None = None
+    """Whether stock is tracked. Described for single records only."""
     documents: list[Any] | None = None
+    """Attached documents."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     purchase_account_id: str | None = None
+    """Id of the purchase account."""
     purchase_account_name: str | None = None
+    """Name of the purchase account."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     inventory_account_id: str | None = None
+    """Id of the inventory account."""
     pricebook_rate: Decimal | None = None
+    """Rate from the price list."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     image_id: str | None = None
+    """Id of the image."""
     item_tax_preferences: list[ItemTaxPreference] | None = None
+    """Taxes of the item by region. Editions: India."""
 
 
 class ItemOpeningStockBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of an item opening stock."""
 
     batch_number: str | None = None
+    """Number of the batch."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
 
 
 class ItemOpeningStockLocation(Part, frozen=True, kw_only=True):
     """An item of ``locations`` of an item opening stock."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     initial_stock: Decimal | None = None
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | None = None
+    """Value per unit of the stock at the start."""
 
 
 class ItemOpeningStock(Record, frozen=True, kw_only=True):
     """An item opening stock."""
 
     initial_stock: Decimal | None = None
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | None = None
+    """Value per unit of the stock at the start."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[ItemOpeningStockBatch] | None = None
+    """Batches of the item."""
     locations: list[ItemOpeningStockLocation] | None = None
+    """Locations (branches or warehouses) of the opening stock."""
 
 
 class ItemSalesOrder(Record, frozen=True, kw_only=True):
     """An item sales order; ``salesorder_id`` is its id."""
 
     salesorder_id: str = ""
+    """Id of the sales order."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     order_status: str | None = None
+    """Status of the order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     date: dt.date | None = None
+    """Date of the sales order."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     item_price: Decimal | None = None
+    """Price per unit."""
     item_total_price: Decimal | None = None
+    """Price of all units."""
     sales_channel: str | None = None
+    """Channel through which the sale was made."""
 
 
 class ItemPurchaseOrder(Record, frozen=True, kw_only=True):
     """An item purchase order; ``purchaseorder_id`` is its id."""
 
     purchaseorder_id: str = ""
+    """Id of the purchase order."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     status: str | None = None
+    """Status of the purchase order."""
     purchaseorder_number: str | None = None
+    """Number of the purchase order."""
     date: dt.date | None = None
+    """Date of the purchase order."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     item_price: Decimal | None = None
+    """Price per unit."""
     item_total_price: Decimal | None = None
+    """Price of all units."""
 
 
 class ItemInvoice(Record, frozen=True, kw_only=True):
     """An item invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     date: dt.date | None = None
+    """Date of the invoice."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     item_price: Decimal | None = None
+    """Price per unit."""
     item_total_price: Decimal | None = None
+    """Price of all units."""
 
 
 class ItemDeliveryChallan(Record, frozen=True, kw_only=True):
     """An item delivery challan; ``deliverychallan_id`` is its id."""
 
     deliverychallan_id: str = ""
+    """Id of the delivery challan."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the delivery challan."""
     deliverychallan_number: str | None = None
+    """Number of the delivery challan."""
     date: dt.date | None = None
+    """Date of the delivery challan."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     item_price: Decimal | None = None
+    """Price per unit."""
     item_total_price: Decimal | None = None
+    """Price of all units."""
 
 
 class ItemSalesReceipt(Record, frozen=True, kw_only=True):
     """An item sales receipt; ``receipt_id`` is its id."""
 
     receipt_id: str = ""
+    """Id of the receipt."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     receipt_number: str | None = None
+    """Number of the receipt."""
     date: dt.date | None = None
+    """Date of the sales receipt."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     item_price: Decimal | None = None
+    """Price per unit."""
     item_total_price: Decimal | None = None
+    """Price of all units."""
 
 
 class ItemMoveOrder(Record, frozen=True, kw_only=True):
     """An item move order; ``moveorder_id`` is its id."""
 
     moveorder_id: str = ""
+    """Id of the move order."""
     moveorder_number: str | None = None
+    """Number of the move order."""
     date: dt.date | None = None
+    """Date of the move order."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
 
 
 class ItemPutaway(Record, frozen=True, kw_only=True):
     """An item putaway; ``putaway_id`` is its id."""
 
     putaway_id: str = ""
+    """Id of the putaway."""
     putaway_number: str | None = None
+    """Number of the putaway."""
     date: dt.date | None = None
+    """Date of the putaway."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     item_quantity: Decimal | None = None
+    """Item quantity, in units."""
 
 
 class ItemLocationInput(Input, kw_only=True):
     """An item of ``locations`` of an item, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of an item, to send."""
 
     tax_id: str | int | UnsetType | None = UNSET
-    tax_specification: str | UnsetType | None = UNSET  # editions: in
+    """Id of the tax."""
+    tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class ItemInput(Input, kw_only=True):
     """The fields of an item that can be sent."""
 
     group_id: str | int | UnsetType | None = UNSET
+    """Id of the group."""
     group_name: str | UnsetType | None = UNSET
+    """Name of the group."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     unit_id: str | int | UnsetType | None = UNSET
+    """Id of the unit."""
     unit_group_id: str | int | UnsetType | None = UNSET
+    """Id of the unit group."""
     default_sales_unit_conversion_id: str | int | UnsetType | None = UNSET
+    """Id of the default sales unit conversion."""
     default_purchase_unit_conversion_id: str | int | UnsetType | None = UNSET
+    """Id of the default purchase unit conversion."""
     documents: Sequence[str] | UnsetType | None = UNSET
+    """Attached documents."""
     item_type: str | UnsetType | None = UNSET
+    """Kind of item: for sales, purchases, both, or inventory."""
     product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service."""
     can_be_sold: bool | UnsetType | None = UNSET
+    """Whether the item can be sold."""
     can_be_purchased: bool | UnsetType | None = UNSET
+    """Whether the item can be purchased."""
     track_inventory: bool | UnsetType | None = UNSET
+    """Whether stock is tracked."""
     is_taxable: bool | UnsetType | None = UNSET
+    """Whether the item is taxed."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     description: str | UnsetType | None = UNSET
+    """Description of the item."""
     purchase_account_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase account."""
     inventory_account_id: str | int | UnsetType | None = UNSET
+    """Id of the inventory account."""
     attribute_name1: str | UnsetType | None = UNSET
+    """Name of the first attribute, such as color."""
     name: str | UnsetType | None = UNSET
+    """Name of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     reorder_level: int | UnsetType | None = UNSET
+    """Stock at which to order again, in units."""
     locations: Sequence[ItemLocationInput] | UnsetType | None = UNSET
+    """Locations (branches or warehouses) of the item."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     vendor_name: str | UnsetType | None = UNSET
+    """Name of the vendor."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     upc: int | UnsetType | None = UNSET
+    """Universal product code (UPC)."""
     ean: int | UnsetType | None = UNSET
+    """European article number (EAN)."""
     isbn: str | UnsetType | None = UNSET
+    """International standard book number (ISBN)."""
     part_number: str | UnsetType | None = UNSET
+    """Manufacturer's part number (MPN)."""
     attribute_option_name1: str | UnsetType | None = UNSET
+    """Value of the first attribute, such as red."""
     purchase_description: str | UnsetType | None = UNSET
-    # editions: in
+    """Description of the item on purchases."""
     item_tax_preferences: Sequence[ItemTaxPreferenceInput] | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Taxes of the item by region. Editions: India."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     purchase_account_name: str | UnsetType | None = UNSET
+    """Name of the purchase account."""
     account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
     attribute_id1: str | UnsetType | None = UNSET
+    """Id of the first attribute."""
     status: str | UnsetType | None = UNSET
+    """Status of the item."""
     source: str | UnsetType | None = UNSET
+    """Source of the item."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate from the price list."""
     attribute_option_id1: str | UnsetType | None = UNSET
+    """Id of the first attribute's value."""
     image_id: str | int | UnsetType | None = UNSET
+    """Id of the image."""
     image_name: str | UnsetType | None = UNSET
+    """Name of the image."""
     image_type: str | UnsetType | None = UNSET
+    """Type of the image file."""
 
 
 class ItemVariantOpeningStockStorageInput(Input, kw_only=True):
     """An item of ``storages`` of an item variant opening stock, to send."""
 
     storage_location_id: str | int | UnsetType | None = UNSET
+    """Id of the storage location."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
 
 
 class ItemVariantOpeningStockBatchInput(Input, kw_only=True):
     """An item of ``batches`` of an item variant opening stock, to send."""
 
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     manufactured_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     storages: Sequence[ItemVariantOpeningStockStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class ItemVariantOpeningStockLocationInput(Input, kw_only=True):
     """An item of ``locations`` of an item variant opening stock, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     storages: Sequence[ItemVariantOpeningStockStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
     batches: Sequence[ItemVariantOpeningStockBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
 
 
 class ItemVariantOpeningStockInput(Input, kw_only=True):
     """The fields of an item variant opening stock that can be sent."""
 
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[ItemVariantOpeningStockBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     locations: Sequence[ItemVariantOpeningStockLocationInput] | UnsetType | None = UNSET
+    """Locations (branches or warehouses) of the variant opening stock."""
 
 
 class ItemReorderImagesDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of item reorder images, to send."""
 
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     order: int | UnsetType | None = UNSET
+    """Position, from 1."""
 
 
 class ItemReorderImagesInput(Input, kw_only=True):
     """The fields of item reorder images that can be sent."""
 
     documents: Sequence[ItemReorderImagesDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
 
 
 class ItemMoveInput(Input, kw_only=True):
     """The fields of an item move that can be sent."""
 
     group_id: str | int | UnsetType | None = UNSET
+    """Id of the group."""
     attribute_name1: str | UnsetType | None = UNSET
+    """Name of the first attribute, such as color."""
     attribute_option_name1: str | UnsetType | None = UNSET
+    """Value of the first attribute, such as red."""
     attribute_name2: str | UnsetType | None = UNSET
+    """Name of the second attribute."""
     attribute_option_name2: str | UnsetType | None = UNSET
+    """Value of the second attribute."""
     attribute_name3: str | UnsetType | None = UNSET
+    """Name of the third attribute."""
     attribute_option_name3: str | UnsetType | None = UNSET
+    """Value of the third attribute."""
 
 
 class ItemToGroupItemInput(Input, kw_only=True):
     """An item of ``items`` of an item to group, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the item."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     attribute_option_name1: str | UnsetType | None = UNSET
+    """Value of the first attribute, such as red."""
     attribute_option_name2: str | UnsetType | None = UNSET
+    """Value of the second attribute."""
     attribute_option_name3: str | UnsetType | None = UNSET
+    """Value of the third attribute."""
     attribute_option_data1: str | UnsetType | None = UNSET
+    """Further data of the first attribute's value."""
     attribute_option_data2: str | UnsetType | None = UNSET
+    """Further data of the second attribute's value."""
     attribute_option_data3: str | UnsetType | None = UNSET
+    """Further data of the third attribute's value."""
 
 
 class ItemToGroupInput(Input, kw_only=True):
     """The fields of an item to group that can be sent."""
 
     group_name: str | UnsetType | None = UNSET
+    """Name of the group."""
     group_id: str | int | UnsetType | None = UNSET
+    """Id of the group."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     attribute_name1: str | UnsetType | None = UNSET
+    """Name of the first attribute, such as color."""
     attribute_name2: str | UnsetType | None = UNSET
+    """Name of the second attribute."""
     attribute_name3: str | UnsetType | None = UNSET
+    """Name of the third attribute."""
     items: Sequence[ItemToGroupItemInput] | UnsetType | None = UNSET
+    """Items of the to group."""
 
 
 class ItemValidateAndMapSerialNumbersInput(Input, kw_only=True):
     """The fields of item validate and map serial numbers that can be sent."""
 
     entity_id: str | int | UnsetType | None = UNSET
+    """Id of the entity."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     entity_type: str | UnsetType | None = UNSET
+    """Type of the entity."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""

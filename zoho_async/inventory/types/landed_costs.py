@@ -20,141 +20,242 @@ class LandedCostPackageDetails(Part, frozen=True, kw_only=True):
     """The ``package_details`` object of a landed cost."""
 
     length: Decimal | None = None
+    """Length of the package."""
     width: Decimal | None = None
+    """Width of the package."""
     height: Decimal | None = None
+    """Height of the package."""
     weight: Decimal | None = None
+    """Weight of the package."""
     weight_unit: str | None = None
+    """Unit of weight."""
     dimension_unit: str | None = None
+    """Unit of length, width and height."""
 
 
 class LandedCostCostAllocation(Part, frozen=True, kw_only=True):
     """An item of ``cost_allocations`` of a landed cost."""
 
     bill_id: str | None = None
+    """Id of the bill."""
     bill_item_id: str | None = None
+    """Id of the bill item."""
     allocated_amount: Decimal | None = None
+    """Amount allocated to the line."""
     name: str | None = None
+    """Name of the cost allocation."""
     description: str | None = None
+    """Description of the cost allocation."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     package_details: LandedCostPackageDetails | None = None
+    """Size and weight of the package."""
     sales_rate: Decimal | None = None
+    """Sales price per unit."""
     label_rate: Decimal | None = None
+    """Maximum retail price of the item (India)."""
 
 
 class LandedCost(Record, frozen=True, kw_only=True):
     """A landed cost; ``landed_cost_id`` is its id."""
 
     bill_id: str | None = None
+    """Id of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     landed_cost_id: str = ""
+    """Id of the landed cost."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     reference_entity_id: str | None = None
+    """Id of the reference entity."""
     reference_item_id: str | None = None
+    """Id of the reference item."""
     reference_entity_type: str | None = None
+    """Type of the reference entity. Values: ``bill``, ``bill_of_entry``,
+    ``self_billed_invoice``.
+    """
     reference_entity_number: str | None = None
+    """Number of the reference entity."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     description: str | None = None
+    """Description of the landed cost. At most 100 characters."""
     allocation_method: str | None = None
+    """Allocation method of the landed cost. Values: ``quantity``, ``amount``, ``dimension``,
+    ``weight``.
+    """
     cost_allocations: list[LandedCostCostAllocation] | None = None
+    """Cost allocations of the landed cost."""
 
 
 class LandedCostBillPackageDetails(Part, frozen=True, kw_only=True):
     """The ``package_details`` object of a landed cost bill."""
 
     length: Decimal | None = None
+    """Length of the package."""
     width: Decimal | None = None
+    """Width of the package."""
     height: Decimal | None = None
+    """Height of the package."""
     weight: Decimal | None = None
+    """Weight of the package."""
     weight_unit: str | None = None
+    """Unit of weight."""
     dimension_unit: str | None = None
+    """Unit of length, width and height."""
 
 
 class LandedCostBillLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a landed cost bill."""
 
     bill_id: str | None = None
+    """Id of the bill."""
     bill_item_id: str | None = None
+    """Id of the bill item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     description: str | None = None
+    """Description of the line item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     package_details: LandedCostBillPackageDetails | None = None
+    """Size and weight of the package."""
 
 
 class LandedCostBill(Record, frozen=True, kw_only=True):
     """A landed cost bill; ``bill_id`` is its id."""
 
     bill_id: str = ""
+    """Id of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     status: str | None = None
+    """Status of the bill."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     line_items: list[LandedCostBillLineItem] | None = None
+    """Lines of the bill."""
 
 
 class LandedCostForBillCostAllocationInput(Input, kw_only=True):
     """An item of ``cost_allocations`` of a landed cost for bill, to send."""
 
     bill_item_id: str | int | UnsetType | None = UNSET
+    """Id of the bill item."""
     allocated_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount allocated to the line."""
     sales_rate: Decimal | int | UnsetType | None = UNSET
+    """Sales price per unit."""
     label_rate: Decimal | int | UnsetType | None = UNSET
+    """Maximum retail price of the item (India)."""
 
 
 class LandedCostForBillInput(Input, kw_only=True):
     """The fields of a landed cost for bill that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     reference_entity_id: str | int | UnsetType | None = UNSET
+    """Id of the reference entity."""
     reference_item_id: str | int | UnsetType | None = UNSET
+    """Id of the reference item."""
     reference_entity_type: LandedCostForBillReferenceEntityType | UnsetType | None = UNSET
+    """Type of the reference entity. Values: ``bill``, ``bill_of_entry``,
+    ``self_billed_invoice``.
+    """
     account_id: str | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the account in the chart of accounts."""
+    description: str | UnsetType | None = UNSET
+    """Description of the for bill. At most 100 characters."""
     allocation_method: LandedCostForBillAllocationMethod | UnsetType | None = UNSET
+    """Allocation method of the for bill. Values: ``quantity``, ``amount``, ``dimension``,
+    ``weight``.
+    """
     cost_allocations: Sequence[LandedCostForBillCostAllocationInput] | UnsetType | None = UNSET
+    """Cost allocations of the for bill."""
 
 
 class LandedCostCostAllocationInput(Input, kw_only=True):
     """An item of ``cost_allocations`` of a landed cost, to send."""
 
     bill_item_id: str | int | UnsetType | None = UNSET
+    """Id of the bill item."""
     allocated_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount allocated to the line."""
 
 
 class LandedCostBillInput(Input, kw_only=True):
     """An item of ``bills`` of a landed cost, to send."""
 
     bill_id: str | int | UnsetType | None = UNSET
+    """Id of the bill."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     cost_allocations: Sequence[LandedCostCostAllocationInput] | UnsetType | None = UNSET
+    """Cost allocations of the bill."""
 
 
 class LandedCostInput(Input, kw_only=True):
     """The fields of a landed cost that can be sent."""
 
     reference_entity_id: str | int | UnsetType | None = UNSET
+    """Id of the reference entity."""
     reference_item_id: str | int | UnsetType | None = UNSET
+    """Id of the reference item."""
     reference_entity_type: LandedCostForBillReferenceEntityType | UnsetType | None = UNSET
+    """Type of the reference entity. Values: ``bill``, ``bill_of_entry``,
+    ``self_billed_invoice``.
+    """
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the landed cost."""
     allocation_method: LandedCostForBillAllocationMethod | UnsetType | None = UNSET
+    """Allocation method of the landed cost. Values: ``quantity``, ``amount``, ``dimension``,
+    ``weight``.
+    """
     bills: Sequence[LandedCostBillInput] | UnsetType | None = UNSET
+    """Bills of the landed cost."""

@@ -14,170 +14,273 @@ class MoveOrderComment(Record, frozen=True, kw_only=True):
     """A move order comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     moveorder_id: str | None = None
+    """Id of the move order."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class MoveOrderSerialNumber(Part, frozen=True, kw_only=True):
     """An item of ``serial_numbers`` of a move order."""
 
     serialnumber_id: str | None = None
+    """Id of the serial number."""
     serial_number: str | None = None
+    """Number of the serial."""
     status: str | None = None
+    """Status of the serial number."""
 
 
 class MoveOrderBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a move order."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     batch_number: str | None = None
+    """Number of the batch."""
     manufacturer_batch_number: str | None = None
+    """Number of the manufacturer batch."""
     manufactured_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     sales_rate: Decimal | None = None
+    """Sales price per unit."""
     label_rate: Decimal | None = None
+    """Maximum retail price of the item (India)."""
     balance_quantity: Decimal | None = None
+    """Balance quantity, in units."""
     status: str | None = None
+    """Status of the batch."""
 
 
 class MoveOrderFromStorage(Part, frozen=True, kw_only=True):
     """An item of ``from_storages`` of a move order."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
 
 
 class MoveOrderToStorage(Part, frozen=True, kw_only=True):
     """An item of ``to_storages`` of a move order."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
 
 
 class MoveOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a move order."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     unit_id: str | None = None
+    """Id of the unit."""
     image_document_id: str | None = None
+    """Id of the image document."""
     description: str | None = None
+    """Description of the line item."""
     quantity_transferred: Decimal | None = None
+    """Quantity transferred, in units."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     serial_numbers: list[MoveOrderSerialNumber] | None = None
+    """Serial numbers of the item."""
     batches: list[MoveOrderBatch] | None = None
+    """Batches of the item."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     from_storages: list[MoveOrderFromStorage] | None = None
+    """Storage locations that the goods come from."""
     to_storages: list[MoveOrderToStorage] | None = None
+    """Storage locations that the goods go to."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
 
 
 class MoveOrderDocument(Record, frozen=True, kw_only=True):
     """A move order document; ``document_id`` is its id."""
 
     document_id: str = ""
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
     file_type: str | None = None
+    """Type of the file, such as pdf."""
     file_size: int | None = None
+    """Size of the file in bytes."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
 
 
 class MoveOrder(Record, frozen=True, kw_only=True):
     """A move order; ``moveorder_id`` is its id."""
 
     moveorder_id: str = ""
+    """Id of the move order."""
     moveorder_number: str | None = None
+    """Number of the move order."""
     date: dt.date | None = None
+    """Date of the move order."""
     notes: str | None = None
+    """Notes on the move order."""
     status: str | None = None
+    """Status of the move order."""
     assignee_id: str | None = None
+    """Id of the assignee."""
     assignee_name: str | None = None
+    """Name of the assignee."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     completed_date: dt.date | None = None
+    """Completed date. Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the move order. Described for single records only."""
     created_by_name: str | None = None
+    """Name of the user who created the move order. Described for single records only."""
     html_string: str | None = None
+    """Page as HTML. Described for single records only."""
     comments: list[MoveOrderComment] | None = None
+    """Comments on the move order. Described for single records only."""
     line_items: list[MoveOrderLineItem] | None = None
+    """Lines of the move order. Described for single records only."""
     documents: list[MoveOrderDocument] | None = None
+    """Attached documents. Described for single records only."""
 
 
 class MoveOrderSetting(Record, frozen=True, kw_only=True):
     """A move order setting."""
 
     auto_generate: bool | None = None
+    """Whether Zoho creates the numbers."""
     prefix_string: str | None = None
+    """Text before the number."""
     next_number: str | None = None
+    """Next number of the series."""
 
 
 class MoveOrderBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a move order, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_in_id: str | int | UnsetType | None = UNSET
+    """Id of the batch in."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     manufacturer_batch_number: str | UnsetType | None = UNSET
+    """Number of the manufacturer batch."""
     manufactured_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
     sales_rate: Decimal | int | UnsetType | None = UNSET
+    """Sales price per unit."""
     label_rate: Decimal | int | UnsetType | None = UNSET
+    """Maximum retail price of the item (India)."""
 
 
 class MoveOrderFromStorageInput(Input, kw_only=True):
     """An item of ``from_storages`` of a move order, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
 
 
 class MoveOrderToStorageInput(Input, kw_only=True):
     """An item of ``to_storages`` of a move order, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
 
 
 class MoveOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a move order, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_transferred: Decimal | int | UnsetType | None = UNSET
+    """Quantity transferred, in units."""
     batches: Sequence[MoveOrderBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     from_storages: Sequence[MoveOrderFromStorageInput] | UnsetType | None = UNSET
+    """Storage locations that the goods come from."""
     to_storages: Sequence[MoveOrderToStorageInput] | UnsetType | None = UNSET
+    """Storage locations that the goods go to."""
 
 
 class MoveOrderInput(Input, kw_only=True):
     """The fields of a move order that can be sent."""
 
     moveorder_number: str | UnsetType | None = UNSET
+    """Number of the move order."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the move order."""
     completed_date: dt.date | UnsetType | None = UNSET
+    """Completed date."""
     assignee_id: str | int | UnsetType | None = UNSET
+    """Id of the assignee."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the move order."""
     status: str | UnsetType | None = UNSET
+    """Status of the move order."""
     line_items: Sequence[MoveOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the move order."""

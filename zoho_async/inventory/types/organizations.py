@@ -30,93 +30,172 @@ class OrganizationAddress(Part, frozen=True, kw_only=True):
     """The ``address`` object of an organization."""
 
     street_address1: str | None = None
+    """First line of the street address."""
     street_address2: str | None = None
+    """Second line of the street address."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     country: str | None = None
+    """Country."""
     zip: str | None = None
+    """Postal code."""
 
 
 class Organization(Record, frozen=True, kw_only=True):
     """An organization; ``organization_id`` is its id."""
 
     organization_id: str = ""
+    """Id of the organization."""
     name: str | None = None
+    """Name of the organization."""
     contact_name: str | None = None
+    """Display name of the contact."""
     email: str | None = None
+    """Email address."""
     is_default_org: bool | None = None
+    """Whether this is the user's default organization."""
     plan_type: int | None = None
+    """Type of the plan. Described for lists only."""
     tax_group_enabled: bool | None = None
+    """Tax group enabled of the organization. Described for lists only."""
     zi_migration_status: int | None = None
+    """Status of the Zoho Invoice migration. Described for lists only."""
     plan_name: str | None = None
+    """Name of the plan. Described for lists only."""
     plan_period: str | None = None
+    """Plan period of the organization. Described for lists only."""
     language_code: str | None = None
+    """Code of the language, such as en."""
     fiscal_year_start_month: int | None = None
+    """First month of the fiscal year."""
     account_created_date: dt.date | None = None
+    """Account created date."""
     account_created_date_formatted: str | None = None
+    """``account_created_date`` as text, in the organization's format. Described for lists only."""
     time_zone: str | None = None
+    """Time zone, such as America/New_York."""
     is_org_active: bool | None = None
+    """Whether the organization is active."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     currency_format: str | None = None
+    """How amounts are written, such as 1,234,567.89."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     is_logo_uploaded: bool | None = None
+    """Whether the organization has a logo."""
     user_role: str | None = None
+    """Role of the user."""
     date_format: str | None = None
+    """How dates are written. Described for single records only."""
     field_separator: str | None = None
+    """Character between the parts of a date. Described for single records only."""
     user_status: str | None = None
+    """Status of the user."""
     industry_type: str | None = None
+    """Industry of the organization. Described for single records only."""
     address: OrganizationAddress | None = None
+    """First line of the address. Described for single records only."""
     industry_size: str | None = None
+    """Size of the organization. Described for single records only."""
     company_id_label: str | None = None
+    """Label of the company id. Described for single records only."""
     company_id_value: str | None = None
+    """Company id value of the organization. Described for single records only."""
     tax_id_label: str | None = None
+    """Label of the tax id. Described for single records only."""
     tax_id_value: str | None = None
+    """Tax id of the organization. Described for single records only."""
     org_address: str | None = None
+    """Address of the organization. Described for single records only."""
     remit_to_address: str | None = None
+    """Address for payments. Described for single records only."""
     phone: str | None = None
+    """Phone number. Described for single records only."""
     fax: str | None = None
+    """Fax number. Described for single records only."""
     website: str | None = None
+    """Website. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the organization. Described for single records only."""
 
 
 class OrganizationAddressInput(Input, kw_only=True):
     """The ``address`` object of an organization, to send."""
 
     street_address1: str | UnsetType | None = UNSET
+    """First line of the street address."""
     street_address2: str | UnsetType | None = UNSET
+    """Second line of the street address."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
 
 
 class OrganizationInput(Input, kw_only=True):
     """The fields of an organization that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the organization."""
     fiscal_year_start_month: OrganizationFiscalYearStartMonth | UnsetType | None = UNSET
+    """First month of the fiscal year. Values: ``january``, ``february``, ``march``, ``april``,
+    ``may``, ``june``, ``july``, ``august``, ``september``, ``october``, ``november``,
+    ``december``.
+    """
     currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
     time_zone: str | UnsetType | None = UNSET
+    """Time zone, such as America/New_York."""
     date_format: str | UnsetType | None = UNSET
+    """How dates are written."""
     field_separator: str | UnsetType | None = UNSET
+    """Character between the parts of a date."""
     language_code: str | UnsetType | None = UNSET
+    """Code of the language, such as en."""
     industry_type: str | UnsetType | None = UNSET
+    """Industry of the organization."""
     industry_size: str | UnsetType | None = UNSET
+    """Size of the organization."""
     portal_name: str | UnsetType | None = UNSET
+    """Name of the portal."""
     org_address: str | UnsetType | None = UNSET
+    """Address of the organization."""
     remit_to_address: str | UnsetType | None = UNSET
+    """Address for payments."""
     address: OrganizationAddressInput | UnsetType | None = UNSET
+    """First line of the address."""
     is_logo_uploaded: bool | UnsetType | None = UNSET
+    """Whether the organization has a logo."""
     contact_name: str | UnsetType | None = UNSET
+    """Display name of the contact."""
     phone: str | UnsetType | None = UNSET
+    """Phone number."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
     website: str | UnsetType | None = UNSET
+    """Website."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     companyid_label: str | UnsetType | None = UNSET
+    """Label of the company id."""
     companyid_value: str | UnsetType | None = UNSET
+    """Company id value of the organization."""
     taxid_label: str | UnsetType | None = UNSET
+    """Label of the tax id."""
     taxid_value: str | UnsetType | None = UNSET
+    """Tax id value of the organization."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the organization."""

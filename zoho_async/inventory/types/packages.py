@@ -16,193 +16,310 @@ class PackageContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons`` of a package."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
 
 
 class PackageItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a package."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     data_type: str | None = None
+    """Type of the value."""
     is_active: Any = None
+    """Whether the item custom field is active."""
     label: str | None = None
+    """Label of the item custom field."""
     placeholder: str | None = None
+    """Placeholder of the field in templates."""
     show_in_all_pdf: Any = None
+    """Whether the custom field is shown on all PDFs."""
     show_on_pdf: Any = None
+    """Whether the item custom field is shown on the PDF."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PackageMappedItemMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a package mapped item."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     so_line_item_id: str | None = None
+    """Id of the sales order line item."""
     item_order: Any = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
 
 
 class PackageMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a package."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     so_line_item_id: str | None = None
+    """Id of the sales order line item."""
     item_order: Any = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     mapped_items: list[PackageMappedItemMappedItem] | None = None
+    """Items that make up the composite item."""
 
 
 class PackageStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a package."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storage_out_id: str | None = None
+    """Id of the storage out."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class PackageBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a package."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storages: list[PackageStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class PackageLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a package."""
 
     description: str | None = None
+    """Description of the line item."""
     is_invoiced: bool | None = None
+    """Whether the line item was invoiced."""
     item_custom_fields: list[PackageItemCustomField] | None = None
+    """Custom fields of the item."""
     item_id: str | None = None
+    """Id of the item."""
     item_order: Any = None
+    """Position of the line, from 1."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     so_line_item_id: str | None = None
+    """Id of the sales order line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     mapped_items: list[PackageMappedItem] | None = None
+    """Items that make up the composite item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[PackageBatch] | None = None
+    """Batches of the item."""
     storages: list[PackageStorage] | None = None
+    """Storage locations of the item."""
 
 
 class PackageShipmentOrder(Part, frozen=True, kw_only=True):
     """The ``shipment_order`` object of a package."""
 
     carrier: str | None = None
+    """Carrier of the shipment."""
     delivery_days: int | None = None
+    """Days until delivery."""
     delivery_guarantee: bool | None = None
+    """Whether the carrier guarantees the delivery date."""
     delivery_method: str | None = None
+    """How the goods are delivered."""
     delivery_method_id: str | None = None
+    """Id of the delivery method."""
     detailed_status: str | None = None
+    """Status in detail, from the carrier."""
     notes: str | None = None
+    """Notes on the shipment order."""
     service: str | None = None
+    """Service of the shipment order."""
     shipment_id: str | None = None
+    """Id of the shipment."""
     shipment_number: str | None = None
+    """Number of the shipment."""
     shipment_rate: Decimal | None = None
+    """Rate of the shipment."""
     shipping_date: dt.date | None = None
+    """Shipping date."""
     status: str | None = None
+    """Status of the shipment order."""
     tracking_number: str | None = None
+    """Tracking number of the shipment."""
 
 
 class Package(Record, frozen=True, kw_only=True):
     """A package; ``package_id`` is its id."""
 
     created_time: Moment | None = None
+    """Time of creation."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     date: dt.date | None = None
+    """Date of the package."""
     email: str | None = None
+    """Email address."""
     is_emailed: bool | None = None
+    """Whether the package was sent by email."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     mobile: str | None = None
+    """Mobile phone number."""
     notes: str | None = None
+    """Notes on the package."""
     package_id: str = ""
+    """Id of the package."""
     package_number: str | None = None
+    """Number of the package."""
     phone: str | None = None
+    """Phone number."""
     salesorder_id: str | None = None
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     template_id: str | None = None
+    """Id of the PDF template."""
     template_name: str | None = None
+    """Name of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
     total_quantity: Decimal | None = None
+    """Total quantity."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the package."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     contact_persons: list[PackageContactPerson] | None = None
+    """Contact persons who get the package. Described for single records only."""
     line_items: list[PackageLineItem] | None = None
+    """Lines of the package. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     shipment_order: PackageShipmentOrder | None = None
+    """Shipment order. Described for single records only."""
 
 
 class PackageMappedItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a package mapped item, to send."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class PackageMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a package, to send."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     mapped_items: Sequence[PackageMappedItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class PackageStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a package, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_out_id: str | int | UnsetType | None = UNSET
+    """Id of the storage out."""
 
 
 class PackageBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a package, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[PackageStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class PackageLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a package, to send."""
 
     so_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     mapped_items: Sequence[PackageMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[PackageBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[PackageStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class PackageInput(Input, kw_only=True):
     """The fields of a package that can be sent."""
 
     package_number: str | UnsetType | None = UNSET
+    """Number of the package."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the package."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the package."""
     line_items: Sequence[PackageLineItemInput] | UnsetType | None = UNSET
+    """Lines of the package."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the package."""

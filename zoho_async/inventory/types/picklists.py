@@ -20,391 +20,656 @@ class PicklistStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a picklist."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
 
 
 class PicklistBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a picklist."""
 
     batch_number: str | None = None
+    """Number of the batch."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
     storages: list[PicklistStorage] | None = None
+    """Storage locations of the item."""
 
 
 class PicklistItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a picklist."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PicklistMappingEntityDetails(Part, frozen=True, kw_only=True):
     """An item of ``mapping_entity_details`` of a picklist."""
 
     mapping_line_item_id: str | None = None
+    """Id of the mapping line item."""
     mapping_entity_id: str | None = None
+    """Id of the mapping entity."""
     mapping_entity_name: str | None = None
+    """Name of the mapping entity."""
     mapping_entity_item_id: str | None = None
+    """Id of the mapping entity item."""
     so_quantity_ordered: Decimal | None = None
+    """Sales order quantity ordered of the mapping entity details."""
     quantity_ordered: Decimal | None = None
+    """Quantity ordered, in units."""
     so_quantity_picked: Decimal | None = None
+    """Sales order quantity picked of the mapping entity details."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the mapping entity details."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     base_unit: str | None = None
+    """Base unit of the mapping entity details."""
     base_unit_id: str | None = None
+    """Id of the base unit."""
     unit_conversion_id: str | None = None
+    """Id of the unit conversion."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
     description: str | None = None
+    """Description of the mapping entity details."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     image_document_id: str | None = None
+    """Id of the image document."""
     quantity_to_be_picked: Decimal | None = None
+    """Quantity to be picked, in units."""
     quantity_picked: Decimal | None = None
+    """Quantity picked, in units."""
     quantity_picked_remaining: Decimal | None = None
+    """Quantity picked remaining, in units."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units."""
     quantity_manually_fulfilled: Decimal | None = None
+    """Quantity manually fulfilled, in units."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     status: str | None = None
+    """Status of the mapping entity details."""
     preferred_storage_id: str | None = None
+    """Id of the preferred storage."""
     preferred_storage_name: str | None = None
+    """Name of the preferred storage."""
     storages: list[PicklistStorage] | None = None
+    """Storage locations of the item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[PicklistBatch] | None = None
+    """Batches of the item."""
     item_custom_fields: list[PicklistItemCustomField] | None = None
+    """Custom fields of the item."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     track_serial_for_package: bool | None = None
+    """Whether serial numbers are recorded per package."""
     track_batch_for_package: bool | None = None
+    """Whether batches are recorded per package."""
     available_stock_for_picking: Decimal | None = None
+    """Available stock for picking of the mapping entity details."""
     advanced_tracking_missing_quantity: Decimal | None = None
+    """Advanced tracking missing quantity, in units."""
     upc: str | None = None
+    """Universal product code (UPC)."""
     ean: str | None = None
+    """European article number (EAN)."""
     isbn: str | None = None
+    """International standard book number (ISBN)."""
 
 
 class PicklistLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a picklist."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     parent_id: str | None = None
+    """Id of the entry above this one."""
     parent_name: str | None = None
+    """Name of the entry above this one."""
     customer_name: str | None = None
+    """Name of the customer."""
     order_date: dt.date | None = None
+    """Order date."""
     shipment_date: dt.date | None = None
+    """Shipment date."""
     delivery_method: str | None = None
+    """How the goods are delivered."""
     assignee_id: str | None = None
+    """Id of the assignee."""
     assignee_name: str | None = None
+    """Name of the assignee."""
     mapping_entity_details: list[PicklistMappingEntityDetails] | None = None
+    """Mapping entity details of the line item."""
     salesorder_id: str | None = None
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     purchasereturn_id: str | None = None
+    """Id of the purchase return."""
     purchasereturn_number: str | None = None
+    """Number of the purchase return."""
     so_line_item_id: str | None = None
+    """Id of the sales order line item."""
     pr_line_item_id: str | None = None
+    """Id of the purchase return line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     base_unit: str | None = None
+    """Base unit of the line item."""
     base_unit_id: str | None = None
+    """Id of the base unit."""
     unit_conversion_id: str | None = None
+    """Id of the unit conversion."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
     description: str | None = None
+    """Description of the line item."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     image_document_id: str | None = None
+    """Id of the image document."""
     quantity_ordered: Decimal | None = None
+    """Quantity ordered, in units."""
     quantity_returned: Decimal | None = None
+    """Quantity returned, in units."""
     so_quantity_ordered: Decimal | None = None
+    """Sales order quantity ordered of the line item."""
     pr_quantity_returned: Decimal | None = None
+    """Purchase return quantity returned of the line item."""
     so_quantity_picked: Decimal | None = None
+    """Sales order quantity picked of the line item."""
     pr_quantity_picked: Decimal | None = None
+    """Purchase return quantity picked of the line item."""
     quantity_to_be_picked: Decimal | None = None
+    """Quantity to be picked, in units."""
     quantity_picked: Decimal | None = None
+    """Quantity picked, in units."""
     quantity_picked_remaining: Decimal | None = None
+    """Quantity picked remaining, in units."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units."""
     quantity_manually_fulfilled: Decimal | None = None
+    """Quantity manually fulfilled, in units."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     status: str | None = None
+    """Status of the line item."""
     preferred_storage_id: str | None = None
+    """Id of the preferred storage."""
     preferred_storage_name: str | None = None
+    """Name of the preferred storage."""
     storages: list[PicklistStorage] | None = None
+    """Storage locations of the item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[PicklistBatch] | None = None
+    """Batches of the item."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     track_serial_for_package: bool | None = None
+    """Whether serial numbers are recorded per package."""
     track_batch_for_package: bool | None = None
+    """Whether batches are recorded per package."""
     item_custom_fields: list[PicklistItemCustomField] | None = None
+    """Custom fields of the item."""
     available_stock_for_picking: Decimal | None = None
+    """Available stock for picking of the line item."""
     advanced_tracking_missing_quantity: Decimal | None = None
+    """Advanced tracking missing quantity, in units."""
     upc: str | None = None
+    """Universal product code (UPC)."""
     ean: str | None = None
+    """European article number (EAN)."""
     isbn: str | None = None
+    """International standard book number (ISBN)."""
 
 
 class PicklistComment(Record, frozen=True, kw_only=True):
     """A picklist comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     date: dt.date | None = None
+    """Date of the comment."""
 
 
 class Picklist(Record, frozen=True, kw_only=True):
     """A picklist; ``picklist_id`` is its id."""
 
     picklist_id: str = ""
+    """Id of the picklist."""
     picklist_number: str | None = None
+    """Number of the picklist. At most 50 characters."""
     date: dt.date | None = None
+    """Date of the picklist."""
     notes: str | None = None
+    """Notes on the picklist."""
     assignee_id: str | None = None
+    """Id of the assignee."""
     assignee_name: str | None = None
+    """Name of the assignee."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     status: str | None = None
+    """Status of the picklist."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     salesorder_numbers: list[str] | None = None
+    """Numbers of the sales orders."""
     purchase_return_numbers: list[str] | None = None
+    """Numbers of the purchase returns."""
     customer_names: list[str] | None = None
+    """Customer names of the picklist."""
     group_by: str | None = None
+    """Group by of the picklist. Described for single records only."""
     group_by_formatted: str | None = None
+    """``group_by`` as text, in the organization's format. Described for single records only."""
     total_picking_quantity: Decimal | None = None
+    """Total picking quantity. Described for single records only."""
     parent_entity: str | None = None
+    """Parent entity of the picklist. Described for single records only."""
     line_items: list[PicklistLineItem] | None = None
+    """Lines of the picklist. Described for single records only."""
     comments: list[PicklistComment] | None = None
+    """Comments on the picklist. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the picklist. Described for single records only."""
 
 
 class PicklistTransactionBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a picklist transaction."""
 
     batch_number: str | None = None
+    """Number of the batch."""
     out_quantity: Decimal | None = None
+    """Quantity taken out of the batch or storage."""
 
 
 class PicklistTransactionLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a picklist transaction."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[PicklistTransactionBatch] | None = None
+    """Batches of the item."""
 
 
 class PicklistTransaction(Record, frozen=True, kw_only=True):
     """A picklist transaction; ``transaction_id`` is its id."""
 
     transaction_id: str = ""
+    """Id of the transaction."""
     line_items: list[PicklistTransactionLineItem] | None = None
+    """Lines of the transaction."""
 
 
 class PicklistSoLineItemItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a picklist so line item."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PicklistSoLineItem(Record, frozen=True, kw_only=True):
     """A picklist so line item; ``so_line_item_id`` is its id."""
 
     so_line_item_id: str = ""
+    """Id of the sales order line item."""
     salesorder_id: str | None = None
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the sales order line item."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_picked: Decimal | None = None
+    """Quantity picked, in units."""
     quantity_to_be_picked: Decimal | None = None
+    """Quantity to be picked, in units."""
     available_stock_for_picking: Decimal | None = None
+    """Available stock for picking of the sales order line item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     base_unit: str | None = None
+    """Base unit of the sales order line item."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
     unit_conversion_id: str | None = None
+    """Id of the unit conversion."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     unit_group_id: str | None = None
+    """Id of the unit group."""
     description: str | None = None
+    """Description of the sales order line item."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     image_document_id: str | None = None
+    """Id of the image document."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     item_custom_fields: list[PicklistSoLineItemItemCustomField] | None = None
+    """Custom fields of the item."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     track_serial_for_package: bool | None = None
+    """Whether serial numbers are recorded per package."""
     track_batch_for_package: bool | None = None
+    """Whether batches are recorded per package."""
 
 
 class PicklistSalesOrder(Record, frozen=True, kw_only=True):
     """A picklist sales order; ``salesorder_id`` is its id."""
 
     salesorder_id: str = ""
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     sales_channel: str | None = None
+    """Channel through which the sale was made."""
     shipment_date: dt.date | None = None
+    """Shipment date."""
     date: dt.date | None = None
+    """Date of the sales order."""
     delivery_method_id: str | None = None
+    """Id of the delivery method."""
     delivery_method: str | None = None
+    """How the goods are delivered."""
 
 
 class PicklistPrLineItemItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a picklist pr line item."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PicklistPrLineItem(Record, frozen=True, kw_only=True):
     """A picklist pr line item; ``pr_line_item_id`` is its id."""
 
     pr_line_item_id: str = ""
+    """Id of the purchase return line item."""
     purchasereturn_id: str | None = None
+    """Id of the purchase return."""
     purchasereturn_number: str | None = None
+    """Number of the purchase return."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the purchase return line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_picked: Decimal | None = None
+    """Quantity picked, in units."""
     quantity_to_be_picked: Decimal | None = None
+    """Quantity to be picked, in units."""
     available_stock_for_picking: Decimal | None = None
+    """Available stock for picking of the purchase return line item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     base_unit: str | None = None
+    """Base unit of the purchase return line item."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
     unit_conversion_id: str | None = None
+    """Id of the unit conversion."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     unit_group_id: str | None = None
+    """Id of the unit group."""
     description: str | None = None
+    """Description of the purchase return line item."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     image_document_id: str | None = None
+    """Id of the image document."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     item_custom_fields: list[PicklistPrLineItemItemCustomField] | None = None
+    """Custom fields of the item."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     track_serial_for_package: bool | None = None
+    """Whether serial numbers are recorded per package."""
     track_batch_for_package: bool | None = None
+    """Whether batches are recorded per package."""
 
 
 class PicklistStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a picklist, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity taken out of the batch or storage."""
 
 
 class PicklistBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a picklist, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[PicklistStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class PicklistItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a picklist, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class PicklistMappingEntityDetailsInput(Input, kw_only=True):
     """An item of ``mapping_entity_details`` of a picklist, to send."""
 
     mapping_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the mapping line item."""
     mapping_entity_item_id: str | int | UnsetType | None = UNSET
+    """Id of the mapping entity item."""
     quantity_to_be_picked: Decimal | int | UnsetType | None = UNSET
+    """Quantity to be picked, in units."""
     quantity_picked: Decimal | int | UnsetType | None = UNSET
+    """Quantity picked, in units."""
     status: PicklistMappingEntityDetailsStatus | UnsetType | None = UNSET
+    """Status of the mapping entity details. Values: ``yettostart``, ``inprogress``, ``onhold``,
+    ``completed``.
+    """
     preferred_storage_id: str | int | UnsetType | None = UNSET
-    storages: Sequence[PicklistStorageInput] | UnsetType | None = UNSET  # at most 100
-    serial_numbers: Sequence[str] | UnsetType | None = UNSET  # at most 10000
-    batches: Sequence[PicklistBatchInput] | UnsetType | None = UNSET  # at most 100
-    # at most 1000
+    """Id of the preferred storage."""
+    storages: Sequence[PicklistStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. At most 100 values."""
+    serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. At most 10000 values."""
+    batches: Sequence[PicklistBatchInput] | UnsetType | None = UNSET
+    """Batches of the item. At most 100 values."""
     item_custom_fields: Sequence[PicklistItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item. At most 1000 values."""
 
 
 class PicklistLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a picklist, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     salesorder_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order."""
     parent_entity_id: str | int | UnsetType | None = UNSET
+    """Id of the parent entity."""
     so_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order line item."""
     pr_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase return line item."""
     parent_line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the parent line item."""
     quantity_to_be_picked: Decimal | int | UnsetType | None = UNSET
+    """Quantity to be picked, in units."""
     quantity_picked: Decimal | int | UnsetType | None = UNSET
+    """Quantity picked, in units."""
     status: PicklistMappingEntityDetailsStatus | UnsetType | None = UNSET
+    """Status of the line item. Values: ``yettostart``, ``inprogress``, ``onhold``,
+    ``completed``.
+    """
     preferred_storage_id: str | int | UnsetType | None = UNSET
-    storages: Sequence[PicklistStorageInput] | UnsetType | None = UNSET  # at most 100
-    serial_numbers: Sequence[str] | UnsetType | None = UNSET  # at most 10000
-    batches: Sequence[PicklistBatchInput] | UnsetType | None = UNSET  # at most 100
-    # at most 1000
+    """Id of the preferred storage."""
+    storages: Sequence[PicklistStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. At most 100 values."""
+    serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. At most 10000 values."""
+    batches: Sequence[PicklistBatchInput] | UnsetType | None = UNSET
+    """Batches of the item. At most 100 values."""
     item_custom_fields: Sequence[PicklistItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item. At most 1000 values."""
     assignee_id: str | int | UnsetType | None = UNSET
-    # at most 1000
+    """Id of the assignee."""
     mapping_entity_details: Sequence[PicklistMappingEntityDetailsInput] | UnsetType | None = UNSET
+    """Mapping entity details of the line item. At most 1000 values."""
 
 
 class PicklistInput(Input, kw_only=True):
     """The fields of a picklist that can be sent."""
 
-    picklist_number: str | UnsetType | None = UNSET  # at most 50 characters
+    picklist_number: str | UnsetType | None = UNSET
+    """Number of the picklist. At most 50 characters."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the picklist."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     parent_entity: Literal["salesorder", "purchase_return"] | UnsetType | None = UNSET
+    """Parent entity of the picklist. Values: ``salesorder``, ``purchase_return``."""
     group_by: Literal["none", "item", "sales_order"] | UnsetType | None = UNSET
+    """Group by of the picklist. Values: ``none``, ``item``, ``sales_order``."""
     assignee_id: str | int | UnsetType | None = UNSET
-    notes: str | UnsetType | None = UNSET  # at most 2000 characters
-    line_items: Sequence[PicklistLineItemInput] | UnsetType | None = UNSET  # at most 1000
-    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET  # at most 250
+    """Id of the assignee."""
+    notes: str | UnsetType | None = UNSET
+    """Notes on the picklist. At most 2000 characters."""
+    line_items: Sequence[PicklistLineItemInput] | UnsetType | None = UNSET
+    """Lines of the picklist. At most 1000 values."""
+    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the picklist. At most 250 values."""
 
 
 class PicklistCommentInput(Input, kw_only=True):
     """The fields of a picklist comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
 
 
 class PicklistAdvancedTrackingDetailsBatchInput(Input, kw_only=True):
     """An item of ``batches`` of picklist advanced tracking details, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity taken out of the batch or storage."""
 
 
 class PicklistAdvancedTrackingDetailsLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of picklist advanced tracking details, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
-    serial_numbers: Sequence[str] | UnsetType | None = UNSET  # at most 10000
-    # at most 100
+    """Id of the line item."""
+    serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. At most 10000 values."""
     batches: Sequence[PicklistAdvancedTrackingDetailsBatchInput] | UnsetType | None = UNSET
+    """Batches of the item. At most 100 values."""
 
 
 class PicklistAdvancedTrackingDetailsInput(Input, kw_only=True):
     """The fields of picklist advanced tracking details that can be sent."""
 
     line_items: Sequence[PicklistAdvancedTrackingDetailsLineItemInput] | UnsetType | None = UNSET
+    """Lines of the advanced tracking details."""

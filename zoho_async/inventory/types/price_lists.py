@@ -22,77 +22,135 @@ class PriceListPriceBracket(Part, frozen=True, kw_only=True):
     """An item of ``price_brackets`` of a price list."""
 
     pricebook_item_id: str | None = None
+    """Id of the price list item."""
     start_quantity: Decimal | None = None
+    """First quantity of the bracket."""
     end_quantity: Decimal | None = None
+    """Last quantity of the bracket."""
     pricebook_rate: Decimal | None = None
+    """Rate from the price list."""
     pricebook_discount: Decimal | Percentage | None = None
+    """Discount from the price list."""
 
 
 class PriceListPriceBookItem(Part, frozen=True, kw_only=True):
     """An item of ``pricebook_items`` of a price list."""
 
     item_id: str | None = None
+    """Id of the item."""
     pricebook_rate: Decimal | None = None
+    """Rate from the price list."""
     pricebook_item_id: str | None = None
+    """Id of the price list item."""
     pricebook_discount: Decimal | Percentage | None = None
+    """Discount from the price list."""
     pricing_scheme: str | None = None
+    """How the price depends on the quantity. Values: ``unit``, ``volume``."""
     price_brackets: list[PriceListPriceBracket] | None = None
+    """Prices by quantity."""
 
 
 class PriceList(Record, frozen=True, kw_only=True):
     """A price list; ``pricebook_id`` is its id."""
 
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_id: str | None = None
+    """Id of the currency."""
     decimal_place: int | None = None
+    """Number of decimal places."""
     description: str | None = None
+    """Description of the price list."""
     is_default: bool | None = None
+    """Whether the price list is the default."""
     is_increase: bool | None = None
+    """Whether the price list raises rates; false if it lowers them."""
     name: str | None = None
+    """Name of the price list."""
     percentage: Decimal | None = None
+    """Share, in percent."""
     pricebook_id: str = ""
+    """Id of the price list."""
     pricebook_items: list[PriceListPriceBookItem] | None = None
+    """Items with their rates in the price list."""
     pricebook_type: str | None = None
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
     pricing_scheme: str | None = None
+    """How the price depends on the quantity. Values: ``unit``, ``volume``."""
     rounding_type: str | None = None
+    """How rates are rounded. Values: ``no_rounding``, ``round_to_dollor``,
+    ``round_to_dollar_minus_01``, ``round_to_half_dollar``, ``round_to_half_dollar_minus_01``.
+    """
     sales_or_purchase_type: str | None = None
+    """Whether the price list is for sales or purchases. Values: ``sales``, ``purchases``."""
     status: str | None = None
+    """Status of the price list."""
     pricebook_rate: Decimal | None = None
+    """Rate from the price list."""
 
 
 class PriceListPriceBracketInput(Input, kw_only=True):
     """An item of ``price_brackets`` of a price list, to send."""
 
     start_quantity: Decimal | int | UnsetType | None = UNSET
+    """First quantity of the bracket."""
     end_quantity: Decimal | int | UnsetType | None = UNSET
+    """Last quantity of the bracket."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate from the price list."""
     pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount from the price list."""
     pricebook_item_id: str | int | UnsetType | None = UNSET
+    """Id of the price list item."""
 
 
 class PriceListPriceBookItemInput(Input, kw_only=True):
     """An item of ``pricebook_items`` of a price list, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate from the price list."""
     pricebook_discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount from the price list."""
     pricing_scheme: Literal["unit", "volume"] | UnsetType | None = UNSET
+    """How the price depends on the quantity. Values: ``unit``, ``volume``."""
     price_brackets: Sequence[PriceListPriceBracketInput] | UnsetType | None = UNSET
+    """Prices by quantity."""
     pricebook_item_id: str | int | UnsetType | None = UNSET
+    """Id of the price list item."""
 
 
 class PriceListInput(Input, kw_only=True):
     """The fields of a price list that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the price list."""
     description: str | UnsetType | None = UNSET
+    """Description of the price list."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     pricebook_type: Literal["per_item", "fixed_percentage"] | UnsetType | None = UNSET
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
     percentage: Decimal | int | UnsetType | None = UNSET
+    """Share, in percent."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate from the price list."""
     pricing_scheme: Literal["unit", "volume"] | UnsetType | None = UNSET
+    """How the price depends on the quantity. Values: ``unit``, ``volume``."""
     is_increase: bool | UnsetType | None = UNSET
+    """Whether the price list raises rates; false if it lowers them."""
     rounding_type: PriceListRoundingType | UnsetType | None = UNSET
+    """How rates are rounded. Values: ``no_rounding``, ``round_to_dollor``,
+    ``round_to_dollar_minus_01``, ``round_to_half_dollar``, ``round_to_half_dollar_minus_01``.
+    """
     decimal_place: int | UnsetType | None = UNSET
+    """Number of decimal places."""
     pricebook_items: Sequence[PriceListPriceBookItemInput] | UnsetType | None = UNSET
+    """Items with their rates in the price list."""
     sales_or_purchase_type: Literal["sales", "purchases"] | UnsetType | None = UNSET
+    """Whether the price list is for sales or purchases. Values: ``sales``, ``purchases``."""

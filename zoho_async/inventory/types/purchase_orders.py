@@ -20,300 +20,530 @@ class PurchaseOrderReceive(Part, frozen=True, kw_only=True):
     """An item of ``receives`` of a purchase order."""
 
     receive_id: str | None = None
+    """Id of the receive."""
     receive_number: str | None = None
+    """Number of the receive."""
 
 
 class PurchaseOrderDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a purchase order."""
 
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail."""
     file_name: str | None = None
+    """Name of the file."""
     file_type: str | None = None
+    """Type of the file, such as pdf."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
     attachment_order: int | None = None
+    """Position of the attachment, from 1."""
     document_id: str | None = None
+    """Id of the document."""
     file_size: int | None = None
+    """Size of the file in bytes."""
 
 
 class PurchaseOrderCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a purchase order."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class PurchaseOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a purchase order."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: PurchaseOrderCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class PurchaseOrderComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a purchase order."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     purchaseorder_id: str | None = None
+    """Id of the purchase order."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class PurchaseOrderItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a purchase order."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PurchaseOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a purchase order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_received: Decimal | None = None
+    """Quantity received, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     salesorder_item_id: str | None = None
+    """Id of the sales order item."""
     item_custom_fields: list[PurchaseOrderItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class PurchaseOrderDeliveryAddress(Part, frozen=True, kw_only=True):
     """An item of ``delivery_address`` of a purchase order."""
 
     address: str | None = None
+    """First line of the address."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
 
 
 class PurchaseOrderPurchaseReceive(Part, frozen=True, kw_only=True):
     """An item of ``purchasereceives`` of a purchase order."""
 
     receive_id: str | None = None
+    """Id of the receive."""
     receive_number: str | None = None
+    """Number of the receive."""
     date: dt.date | None = None
+    """Date of the purchase receive."""
     notes: str | None = None
+    """Notes on the purchase receive."""
     line_items: list[PurchaseOrderLineItem] | None = None
+    """Lines of the purchase receive."""
 
 
 class PurchaseOrderBill(Part, frozen=True, kw_only=True):
     """An item of ``bills`` of a purchase order."""
 
     bill_id: str | None = None
+    """Id of the bill."""
     bill_number: str | None = None
+    """Number of the bill."""
     status: str | None = None
+    """Status of the bill."""
     date: dt.date | None = None
+    """Date of the bill."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
 
 
 class PurchaseOrder(Record, frozen=True, kw_only=True):
     """A purchase order; ``purchaseorder_id`` is its id."""
 
     purchaseorder_id: str = ""
+    """Id of the purchase order."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     status: str | None = None
+    """Status of the purchase order."""
     purchaseorder_number: str | None = None
+    """Number of the purchase order."""
     reference_number: str | None = None
+    """Reference number of the purchase order."""
     date: dt.date | None = None
+    """Date of the purchase order."""
     delivery_date: dt.date | None = None
+    """Delivery date."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the purchase order."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     is_drop_shipment: bool | None = None
+    """Whether the vendor ships to the customer."""
     is_backorder: bool | None = None
+    """Whether the purchase order covers a backorder."""
     receives: list[PurchaseOrderReceive] | None = None
+    """Receives of the purchase order. Described for lists only."""
     documents: list[PurchaseOrderDocument] | None = None
+    """Attached documents."""
     expected_delivery_date: dt.date | None = None
+    """Expected delivery date. Described for single records only."""
     date_formatted: str | None = None
+    """``date`` as text, in the organization's format."""
     expected_delivery_date_formatted: str | None = None
+    """``expected_delivery_date`` as text, in the organization's format."""
     delivery_date_formatted: str | None = None
+    """``delivery_date`` as text, in the organization's format."""
     status_formatted: str | None = None
+    """``status`` as text, in the organization's format."""
     billed_status: int | None = None
+    """Whether the purchase order was invoiced."""
     is_emailed: bool | None = None
+    """Whether the purchase order was sent by email."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax."""
     contact_persons_associated: list[PurchaseOrderContactPersonsAssociated] | None = None
+    """Contact persons who get the purchase order, with their channels. Described for single
+    records only.
+    """
     comments: list[PurchaseOrderComment] | None = None
+    """Comments on the purchase order."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     salesorder_id: str | None = None
+    """Id of the sales order. Described for single records only."""
     line_items: list[PurchaseOrderLineItem] | None = None
+    """Lines of the purchase order. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     sub_total_formatted: str | None = None
+    """``sub_total`` as text, in the organization's format."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the purchase order. Described for single records only."""
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     billing_address: list[Address] | None = None
+    """Billing address. Described for single records only."""
     notes: str | None = None
+    """Notes on the purchase order. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     ship_via: str | None = None
+    """Carrier or way of shipping. Described for single records only."""
     ship_via_id: str | None = None
+    """Id of the ship via. Described for single records only."""
     attention: str | None = None
+    """Person or department that the address is for. Described for single records only."""
     delivery_org_address_id: str | None = None
+    """Id of the delivery organization address. Described for single records only."""
     delivery_customer_id: str | None = None
+    """Id of the delivery customer. Described for single records only."""
     delivery_customer_name: str | None = None
+    """Name of the delivery customer. Described for single records only."""
     delivery_address: list[PurchaseOrderDeliveryAddress] | None = None
+    """Delivery address of the purchase order. Described for single records only."""
     attachment_name: str | None = None
+    """Name of the attachment. Described for single records only."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     template_type: str | None = None
+    """Type of the PDF template. Described for single records only."""
     purchasereceives: list[PurchaseOrderPurchaseReceive] | None = None
+    """Purchase receives of the purchase order. Described for single records only."""
     bills: list[PurchaseOrderBill] | None = None
+    """Bills of the purchase order. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
 
 
 class PurchaseOrderCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a purchase order, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class PurchaseOrderContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a purchase order, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: PurchaseOrderCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class PurchaseOrderItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a purchase order, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class PurchaseOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a purchase order, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     bcy_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate in the base currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     quantity_received: Decimal | int | UnsetType | None = UNSET
+    """Quantity received, in units."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     image_id: str | int | UnsetType | None = UNSET
+    """Id of the image."""
     image_name: str | UnsetType | None = UNSET
+    """Name of the image."""
     image_type: str | UnsetType | None = UNSET
+    """Type of the image file."""
     reverse_charge_tax_id: str | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    tax_exemption_code: str | UnsetType | None = UNSET  # editions: in, au, ca, mx
+    """Id of the reverse charge tax."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    tax_exemption_code: str | UnsetType | None = UNSET
+    """Code of the reason for tax exemption. Editions: India, Australia, Canada, Mexico."""
     location_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, au, ca
+    """Id of the location (branch or warehouse)."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, Australia, Canada."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     item_custom_fields: Sequence[PurchaseOrderItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class PurchaseOrderDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a purchase order, to send."""
 
     can_send_in_mail: bool | UnsetType | None = UNSET
+    """Whether the caller can send in mail."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
     file_type: str | UnsetType | None = UNSET
+    """Type of the file, such as pdf."""
     file_size_formatted: str | UnsetType | None = UNSET
+    """Size of the file with its unit."""
     attachment_order: int | UnsetType | None = UNSET
+    """Position of the attachment, from 1."""
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_size: int | UnsetType | None = UNSET
+    """Size of the file in bytes."""
 
 
 class PurchaseOrderInput(Input, kw_only=True):
     """The fields of a purchase order that can be sent."""
 
     purchaseorder_number: str | UnsetType | None = UNSET
+    """Number of the purchase order."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the purchase order."""
     delivery_date: dt.date | UnsetType | None = UNSET
+    """Delivery date."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the purchase order."""
     ship_via: str | UnsetType | None = UNSET
+    """Carrier or way of shipping."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     salesorder_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order."""
     is_drop_shipment: bool | UnsetType | None = UNSET
+    """Whether the vendor ships to the customer."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     is_backorder: bool | UnsetType | None = UNSET
+    """Whether the purchase order covers a backorder."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     contact_persons_associated: (
         Sequence[PurchaseOrderContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the purchase order, with their channels."""
     attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for."""
     delivery_org_address_id: str | int | UnsetType | None = UNSET
+    """Id of the delivery organization address."""
     delivery_customer_id: str | int | UnsetType | None = UNSET
+    """Id of the delivery customer."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the purchase order."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the purchase order."""
     line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the purchase order."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     documents: Sequence[PurchaseOrderDocumentInput] | UnsetType | None = UNSET
-    gst_treatment: PurchaseOrderGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
+    """Attached documents."""
+    gst_treatment: PurchaseOrderGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Mexico."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
     expected_delivery_date: dt.date | UnsetType | None = UNSET
+    """Expected delivery date."""
 
 
 class PurchaseOrderRejectInput(Input, kw_only=True):
     """The fields of a purchase order reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

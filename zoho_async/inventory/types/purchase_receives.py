@@ -15,124 +15,192 @@ class PurchaseReceiveContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons`` of a purchase receive."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
 
 
 class PurchaseReceiveItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a purchase receive."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class PurchaseReceiveStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a purchase receive."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     storage_in_id: str | None = None
+    """Id of the storage in."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     item_custom_fields: list[PurchaseReceiveItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class PurchaseReceiveBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a purchase receive."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     storages: list[PurchaseReceiveStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class PurchaseReceiveLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a purchase receive."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[PurchaseReceiveBatch] | None = None
+    """Batches of the item."""
     storages: list[PurchaseReceiveStorage] | None = None
+    """Storage locations of the item."""
 
 
 class PurchaseReceive(Record, frozen=True, kw_only=True):
     """A purchase receive; ``receive_id`` is its id."""
 
     purchaseorder_id: str | None = None
+    """Id of the purchase order."""
     purchaseorder_number: str | None = None
+    """Number of the purchase order."""
     receive_id: str = ""
+    """Id of the receive."""
     receive_number: str | None = None
+    """Number of the receive."""
     date: dt.date | None = None
+    """Date of the purchase receive."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     contact_persons: list[PurchaseReceiveContactPerson] | None = None
+    """Contact persons who get the purchase receive."""
     notes: str | None = None
+    """Notes on the purchase receive."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the purchase receive."""
     line_items: list[PurchaseReceiveLineItem] | None = None
+    """Lines of the purchase receive."""
     billing_address: list[Address] | None = None
+    """Billing address."""
     shipping_address: list[Address] | None = None
+    """Shipping address."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
 
 
 class PurchaseReceiveStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a purchase receive, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_in_id: str | int | UnsetType | None = UNSET
+    """Id of the storage in."""
 
 
 class PurchaseReceiveBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a purchase receive, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity received into the batch or storage."""
     storages: Sequence[PurchaseReceiveStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
     batch_in_id: str | int | UnsetType | None = UNSET
+    """Id of the batch in."""
 
 
 class PurchaseReceiveLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a purchase receive, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[PurchaseReceiveBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[PurchaseReceiveStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class PurchaseReceiveInput(Input, kw_only=True):
     """The fields of a purchase receive that can be sent."""
 
     receive_number: str | UnsetType | None = UNSET
+    """Number of the receive."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the purchase receive."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the purchase receive."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the purchase receive."""
     line_items: Sequence[PurchaseReceiveLineItemInput] | UnsetType | None = UNSET
+    """Lines of the purchase receive."""
 
 
 class PurchaseReceiveRejectInput(Input, kw_only=True):
     """The fields of a purchase receive reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

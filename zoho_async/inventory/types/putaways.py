@@ -14,155 +14,248 @@ class PutawayComment(Record, frozen=True, kw_only=True):
     """A putaway comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     putaway_id: str | None = None
+    """Id of the putaway."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class PutawaySerialNumber(Part, frozen=True, kw_only=True):
     """An item of ``serial_numbers`` of a putaway."""
 
     serialnumber_id: str | None = None
+    """Id of the serial number."""
     serial_number: str | None = None
+    """Number of the serial."""
     status: str | None = None
+    """Status of the serial number."""
 
 
 class PutawayBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a putaway."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     batch_number: str | None = None
+    """Number of the batch."""
     manufacturer_batch_number: str | None = None
+    """Number of the manufacturer batch."""
     manufactured_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     sales_rate: Decimal | None = None
+    """Sales price per unit."""
     label_rate: Decimal | None = None
+    """Maximum retail price of the item (India)."""
     balance_quantity: Decimal | None = None
+    """Balance quantity, in units."""
     status: str | None = None
+    """Status of the batch."""
 
 
 class PutawayStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a putaway."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
 
 
 class PutawayLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a putaway."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     image_document_id: str | None = None
+    """Id of the image document."""
     description: str | None = None
+    """Description of the line item."""
     quantity_transferred: Decimal | None = None
+    """Quantity transferred, in units."""
     track_serial_number: bool | None = None
+    """Number of the track serial."""
     track_batch_number: bool | None = None
+    """Number of the track batch."""
     serial_numbers: list[PutawaySerialNumber] | None = None
+    """Serial numbers of the item."""
     batches: list[PutawayBatch] | None = None
+    """Batches of the item."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     storages: list[PutawayStorage] | None = None
+    """Storage locations of the item."""
     is_storage_location_enabled: bool | None = None
+    """Whether the item has storage locations."""
 
 
 class PutawayDocument(Record, frozen=True, kw_only=True):
     """A putaway document; ``document_id`` is its id."""
 
     document_id: str = ""
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
     file_type: str | None = None
+    """Type of the file, such as pdf."""
     file_size: int | None = None
+    """Size of the file in bytes."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
 
 
 class Putaway(Record, frozen=True, kw_only=True):
     """A putaway; ``putaway_id`` is its id."""
 
     putaway_id: str = ""
+    """Id of the putaway."""
     putaway_number: str | None = None
+    """Number of the putaway."""
     date: dt.date | None = None
+    """Date of the putaway."""
     notes: str | None = None
+    """Notes on the putaway."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse_name: str | None = None
+    """Name of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation. Described for lists only."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     created_by_id: str | None = None
+    """Id of the user who created the putaway. Described for single records only."""
     created_by_name: str | None = None
+    """Name of the user who created the putaway. Described for single records only."""
     html_string: str | None = None
+    """Page as HTML. Described for single records only."""
     comments: list[PutawayComment] | None = None
+    """Comments on the putaway. Described for single records only."""
     line_items: list[PutawayLineItem] | None = None
+    """Lines of the putaway. Described for single records only."""
     documents: list[PutawayDocument] | None = None
+    """Attached documents. Described for single records only."""
 
 
 class PutawaySetting(Record, frozen=True, kw_only=True):
     """A putaway setting."""
 
     auto_generate: bool | None = None
+    """Whether Zoho creates the numbers."""
     prefix_string: str | None = None
+    """Text before the number."""
     next_number: str | None = None
+    """Next number of the series."""
 
 
 class PutawaySerialNumberInput(Input, kw_only=True):
     """An item of ``serial_numbers`` of a putaway, to send."""
 
     serialnumber_id: str | int | UnsetType | None = UNSET
+    """Id of the serial number."""
     serial_number: str | UnsetType | None = UNSET
+    """Number of the serial."""
     status: str | UnsetType | None = UNSET
+    """Status of the serial number."""
 
 
 class PutawayBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a putaway, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_in_id: str | int | UnsetType | None = UNSET
+    """Id of the batch in."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     manufacturer_batch_number: str | UnsetType | None = UNSET
+    """Number of the manufacturer batch."""
     manufactured_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity received into the batch or storage."""
     sales_rate: Decimal | int | UnsetType | None = UNSET
+    """Sales price per unit."""
     label_rate: Decimal | int | UnsetType | None = UNSET
+    """Maximum retail price of the item (India)."""
 
 
 class PutawayStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a putaway, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
 
 
 class PutawayLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a putaway, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_transferred: Decimal | int | UnsetType | None = UNSET
+    """Quantity transferred, in units."""
     serial_numbers: Sequence[PutawaySerialNumberInput] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[PutawayBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[PutawayStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class PutawayInput(Input, kw_only=True):
     """The fields of a putaway that can be sent."""
 
     putaway_number: str | UnsetType | None = UNSET
+    """Number of the putaway."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the putaway."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the putaway."""
     line_items: Sequence[PutawayLineItemInput] | UnsetType | None = UNSET
+    """Lines of the putaway."""

@@ -16,108 +16,206 @@ class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=
     """The ``replenishment_configuration`` object."""
 
     replenishment_configuration_id: str | None = None
+    """Id of the replenishment configuration."""
     item_id: str | None = None
+    """Id of the item."""
     item_name: str | None = None
+    """Name of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_status: str | None = None
+    """Status of the item."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     location_status: str | None = None
+    """Status of the location."""
     status: str | None = None
+    """Status of the replenishment configuration. Values: ``active``, ``paused``."""
     pause_till_date: dt.date | None = None
+    """Day until which the replenishment configuration is paused."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the replenishment configuration. Values: ``auto``, ``manual``."""
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | None = None
+    """Event that starts the action."""
     trigger_frequency: str | None = None
+    """How often the replenishment runs."""
     trigger_frequency_period: str | None = None
+    """Unit of the trigger frequency. Values: ``day``, ``week``, ``month``."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     max_stock_level: int | None = None
+    """Maximum stock, in units."""
     order_multiple: Decimal | None = None
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | None = None
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | None = None
+    """Minimum quantity to order, in units."""
     preferred_vendor_id: str | None = None
+    """Id of the preferred vendor."""
     preferred_vendor_name: str | None = None
+    """Name of the preferred vendor."""
     preferred_vendor_status: str | None = None
+    """Status of the preferred vendor."""
     preferred_location_id: str | None = None
+    """Id of the preferred location."""
     preferred_location_name: str | None = None
+    """Name of the preferred location."""
     preferred_location_status: str | None = None
+    """Status of the preferred location."""
 
 
 class ReplenishmentConfigurationLocation(Part, frozen=True, kw_only=True):
     """An item of ``locations`` of a replenishment configuration."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     replenishment_configuration: (
         ReplenishmentConfigurationLocationReplenishmentConfiguration | None
     ) = None
+    """Replenishment settings."""
 
 
 class ReplenishmentConfiguration(Record, frozen=True, kw_only=True):
     """A replenishment configuration; ``replenishment_configuration_id`` is its id."""
 
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the replenishment configuration. Described for lists only."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item. Described for lists only."""
     vendor_id: str | None = None
+    """Id of the vendor. Described for lists only."""
     vendor_name: str | None = None
+    """Name of the vendor. Described for lists only."""
     locations: list[ReplenishmentConfigurationLocation] | None = None
+    """Locations (branches or warehouses) of the replenishment configuration. Described for lists
+    only.
+    """
     replenishment_configuration_id: str = ""
+    """Id of the replenishment configuration. Described for single records only."""
     item_name: str | None = None
+    """Name of the item. Described for single records only."""
     unit: str | None = None
+    """Unit of quantity, such as kg. Described for single records only."""
     item_status: str | None = None
+    """Status of the item. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     location_status: str | None = None
+    """Status of the location. Described for single records only."""
     status: str | None = None
+    """Status of the replenishment configuration. Values: ``active``, ``paused``. Described for
+    single records only.
+    """
     pause_till_date: dt.date | None = None
+    """Day until which the replenishment configuration is paused. Described for single records
+    only.
+    """
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the replenishment configuration. Values: ``auto``, ``manual``. Described for
+    single records only.
+    """
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``. Described for single
+    records only.
+    """
     trigger: str | None = None
+    """Event that starts the action. Described for single records only."""
     trigger_frequency: str | None = None
+    """How often the replenishment runs. Described for single records only."""
     trigger_frequency_period: str | None = None
+    """Unit of the trigger frequency. Values: ``day``, ``week``, ``month``. Described for single
+    records only.
+    """
     reorder_level: int | None = None
+    """Stock at which to order again, in units. Described for single records only."""
     max_stock_level: int | None = None
+    """Maximum stock, in units. Described for single records only."""
     order_multiple: Decimal | None = None
+    """Quantity of which orders are multiples. Described for single records only."""
     max_order_quantity: Decimal | None = None
+    """Maximum quantity to order, in units. Described for single records only."""
     min_order_quantity: Decimal | None = None
+    """Minimum quantity to order, in units. Described for single records only."""
     preferred_vendor_id: str | None = None
+    """Id of the preferred vendor. Described for single records only."""
     preferred_vendor_name: str | None = None
+    """Name of the preferred vendor. Described for single records only."""
     preferred_vendor_status: str | None = None
+    """Status of the preferred vendor. Described for single records only."""
     preferred_location_id: str | None = None
+    """Id of the preferred location. Described for single records only."""
     preferred_location_name: str | None = None
+    """Name of the preferred location. Described for single records only."""
     preferred_location_status: str | None = None
+    """Status of the preferred location. Described for single records only."""
 
 
 class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, kw_only=True):
     """An item of ``replenishment_configurations``."""
 
     replenishment_configuration_id: str | None = None
+    """Id of the replenishment configuration."""
     item_id: str | None = None
+    """Id of the item."""
     item_name: str | None = None
+    """Name of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     item_status: str | None = None
+    """Status of the item."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     location_status: str | None = None
+    """Status of the location."""
     status: str | None = None
+    """Status of the replenishment configuration. Values: ``active``, ``paused``."""
     pause_till_date: dt.date | None = None
+    """Day until which the replenishment configuration is paused."""
     type_: str | None = msgspec.field(default=None, name="type")
+    """Type of the replenishment configuration. Values: ``auto``, ``manual``."""
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | None = None
+    """Event that starts the action."""
     trigger_frequency: str | None = None
+    """How often the replenishment runs."""
     trigger_frequency_period: str | None = None
+    """Unit of the trigger frequency. Values: ``day``, ``week``, ``month``."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     max_stock_level: int | None = None
+    """Maximum stock, in units."""
     order_multiple: Decimal | None = None
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | None = None
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | None = None
+    """Minimum quantity to order, in units."""
     preferred_vendor_id: str | None = None
+    """Id of the preferred vendor."""
     preferred_vendor_name: str | None = None
+    """Name of the preferred vendor."""
     preferred_vendor_status: str | None = None
+    """Status of the preferred vendor."""
     preferred_location_id: str | None = None
+    """Id of the preferred location."""
     preferred_location_name: str | None = None
+    """Name of the preferred location."""
     preferred_location_status: str | None = None
+    """Status of the preferred location."""
 
 
 class ReplenishmentConfigurations(Record, frozen=True, kw_only=True):
@@ -126,179 +224,318 @@ class ReplenishmentConfigurations(Record, frozen=True, kw_only=True):
     replenishment_configurations: (
         list[ReplenishmentConfigurationsReplenishmentConfiguration] | None
     ) = None
+    """Replenishment settings."""
 
 
 class ReplenishmentConfigurationReplenishmentTask(Record, frozen=True, kw_only=True):
     """A replenishment configuration replenishment task; ``replenishment_task_id`` is its id."""
 
     replenishment_task_id: str = ""
+    """Id of the replenishment task."""
     entry_number: str | None = None
+    """Number of the entry."""
     item_id: str | None = None
+    """Id of the item."""
     item_name: str | None = None
+    """Name of the item."""
     item_status: str | None = None
+    """Status of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     location_status: str | None = None
+    """Status of the location."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     max_stock_level: int | None = None
+    """Maximum stock, in units."""
     stock_available_for_sale: Decimal | None = None
+    """Stock that can be sold, in units."""
     stock_yet_to_be_received: Decimal | None = None
+    """Stock ordered and not yet received, in units."""
     stock_in_transit: Decimal | None = None
+    """Stock in transit, in units."""
     total_available_stock: Decimal | None = None
+    """Total available stock."""
     quantity_to_replenish: Decimal | None = None
+    """Quantity to replenish, in units."""
     task_status: str | None = None
+    """Status of the task. Values: ``pending``, ``replenished``, ``completed``, ``dismissed``."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     order_multiple: Decimal | None = None
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | None = None
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | None = None
+    """Minimum quantity to order, in units."""
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     preferred_vendor_id: str | None = None
+    """Id of the preferred vendor."""
     preferred_vendor_name: str | None = None
+    """Name of the preferred vendor."""
     preferred_vendor_status: str | None = None
+    """Status of the preferred vendor."""
     source_location_id: str | None = None
+    """Id of the source location."""
     source_location_name: str | None = None
+    """Name of the source location."""
     source_location_status: str | None = None
+    """Status of the source location."""
     source_warehouse_id: str | None = None
+    """Id of the source warehouse."""
     source_warehouse_name: str | None = None
+    """Name of the source warehouse."""
     source_warehouse_status: str | None = None
+    """Status of the source warehouse."""
     current_stock_available_for_sale: Decimal | None = None
+    """Stock that can be sold now, in units."""
     current_stock_yet_to_be_received: Decimal | None = None
+    """Stock ordered and not yet received now, in units."""
     current_stock_in_transit: Decimal | None = None
+    """Stock now in transit, in units."""
     stock_from_draft_replenishment_purchase_orders: Decimal | None = None
+    """Stock in draft purchase orders for replenishment, in units."""
     stock_from_draft_replenishment_transfer_orders: Decimal | None = None
+    """Stock in draft transfer orders for replenishment, in units."""
     is_stock_updated: bool | None = None
+    """Whether the stock is up to date."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     warehouse: str | None = None
+    """Warehouse of the replenishment task."""
     location: str | None = None
+    """Location (branch or warehouse)."""
     status: str | None = None
+    """Status of the replenishment task. Values: ``pending``, ``replenished``, ``completed``,
+    ``dismissed``.
+    """
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
 
 
 class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=True):
     """An item of ``comments``."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system. Values: ``system``, ``user``."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_with_time: Moment | None = None
+    """Date and time of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
 
 
 class ReplenishmentConfigurationTaskDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
     """An item of ``purchase_orders``."""
 
     purchase_order_id: str | None = None
+    """Id of the purchase order."""
     purchase_order_number: str | None = None
+    """Number of the purchase order."""
     date: dt.date | None = None
+    """Date of the purchase order."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     order_status: str | None = None
+    """Status of the order."""
 
 
 class ReplenishmentConfigurationTaskDetailsTransferOrder(Part, frozen=True, kw_only=True):
     """An item of ``transfer_orders``."""
 
     transfer_order_id: str | None = None
+    """Id of the transfer order."""
     transfer_order_number: str | None = None
+    """Number of the transfer order."""
     date: dt.date | None = None
+    """Date of the transfer order."""
     to_location_name: str | None = None
+    """Name of the to location."""
     from_location_name: str | None = None
+    """Name of the from location."""
     status: str | None = None
+    """Status of the transfer order."""
 
 
 class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
     """Replenishment configuration task details."""
 
     replenishment_task_id: str | None = None
+    """Id of the replenishment task."""
     entry_number: str | None = None
+    """Number of the entry."""
     item_id: str | None = None
+    """Id of the item."""
     item_name: str | None = None
+    """Name of the item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     item_status: str | None = None
+    """Status of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     location_status: str | None = None
+    """Status of the location."""
     status: str | None = None
+    """Status of the task details. Values: ``pending``, ``replenished``, ``completed``,
+    ``dismissed``.
+    """
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     reorder_level: int | None = None
+    """Stock at which to order again, in units."""
     max_stock_level: int | None = None
+    """Maximum stock, in units."""
     order_multiple: Decimal | None = None
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | None = None
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | None = None
+    """Minimum quantity to order, in units."""
     preferred_vendor_id: str | None = None
+    """Id of the preferred vendor."""
     preferred_vendor_name: str | None = None
+    """Name of the preferred vendor."""
     preferred_vendor_status: str | None = None
+    """Status of the preferred vendor."""
     preferred_location_id: str | None = None
+    """Id of the preferred location."""
     preferred_location_name: str | None = None
+    """Name of the preferred location."""
     preferred_location_status: str | None = None
+    """Status of the preferred location."""
     stock_available_for_sale: Decimal | None = None
+    """Stock that can be sold, in units."""
     quantity_to_replenish: Decimal | None = None
+    """Quantity to replenish, in units."""
     date: dt.date | None = None
+    """Date of the task details."""
     date_with_time: Moment | None = None
+    """Date and time of the task details."""
     comments: list[ReplenishmentConfigurationTaskDetailsComment] | None = None
+    """Comments on the task details."""
     purchase_orders: list[ReplenishmentConfigurationTaskDetailsPurchaseOrder] | None = None
+    """Purchase orders of the task details."""
     transfer_orders: list[ReplenishmentConfigurationTaskDetailsTransferOrder] | None = None
+    """Transfer orders of the task details."""
 
 
 class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, kw_only=True):
     """Replenishment configuration replenishment order details."""
 
     order_id: str | None = None
+    """Id of the order."""
     order_number: str | None = None
+    """Number of the order."""
     order_date: dt.date | None = None
+    """Order date."""
     order_status: str | None = None
+    """Status of the order."""
     order_type: str | None = None
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
 
 
 class ReplenishmentConfigurationInnerReplenishmentConfigurationInput(Input, kw_only=True):
     """An item of ``replenishment_configurations``, to send."""
 
     replenishment_configuration_id: str | int | UnsetType | None = UNSET
+    """Id of the replenishment configuration."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     status: Literal["active", "paused"] | UnsetType | None = UNSET
+    """Status of the inner replenishment configuration. Values: ``active``, ``paused``."""
     type_: Literal["auto", "manual"] | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the inner replenishment configuration. Values: ``auto``, ``manual``."""
     order_type: Literal["purchase_order", "transfer_order"] | UnsetType | None = UNSET
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | UnsetType | None = UNSET
+    """Event that starts the action."""
     trigger_frequency: str | UnsetType | None = UNSET
+    """How often the replenishment runs."""
     reorder_level: int | UnsetType | None = UNSET
+    """Stock at which to order again, in units."""
     max_stock_level: int | UnsetType | None = UNSET
+    """Maximum stock, in units."""
     order_multiple: Decimal | int | UnsetType | None = UNSET
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Minimum quantity to order, in units."""
     preferred_vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred vendor."""
     preferred_location_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred location."""
     preferred_warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred warehouse."""
 
 
 class ReplenishmentConfigurationInput(Input, kw_only=True):
     """The fields of a replenishment configuration that can be sent."""
 
     replenishment_configuration_id: str | int | UnsetType | None = UNSET
+    """Id of the replenishment configuration."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     status: Literal["active", "paused"] | UnsetType | None = UNSET
+    """Status of the replenishment configuration. Values: ``active``, ``paused``."""
     type_: Literal["auto", "manual"] | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the replenishment configuration. Values: ``auto``, ``manual``."""
     order_type: Literal["purchase_order", "transfer_order"] | UnsetType | None = UNSET
+    """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | UnsetType | None = UNSET
+    """Event that starts the action."""
     trigger_frequency: str | UnsetType | None = UNSET
+    """How often the replenishment runs."""
     reorder_level: int | UnsetType | None = UNSET
+    """Stock at which to order again, in units."""
     max_stock_level: int | UnsetType | None = UNSET
+    """Maximum stock, in units."""
     order_multiple: Decimal | int | UnsetType | None = UNSET
+    """Quantity of which orders are multiples."""
     max_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Maximum quantity to order, in units."""
     min_order_quantity: Decimal | int | UnsetType | None = UNSET
+    """Minimum quantity to order, in units."""
     preferred_vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred vendor."""
     preferred_location_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred location."""
     preferred_warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the preferred warehouse."""
     replenishment_configurations: (
         Sequence[ReplenishmentConfigurationInnerReplenishmentConfigurationInput] | UnsetType | None
     ) = UNSET
+    """Replenishment settings."""

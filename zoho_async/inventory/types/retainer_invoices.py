@@ -20,241 +20,406 @@ class RetainerInvoiceCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a retainer invoice."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class RetainerInvoiceContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a retainer invoice."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: RetainerInvoiceCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class RetainerInvoiceLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a retainer invoice."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     description: str | None = None
+    """Description of the line item. At most 2000 characters."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
 
 
 class RetainerInvoicePaymentGateway(Part, frozen=True, kw_only=True):
     """An item of ``payment_gateways`` of a retainer invoice."""
 
     configured: bool | None = None
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: str | None = None
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: str | None = None
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class RetainerInvoicePaymentOptions(Part, frozen=True, kw_only=True):
     """The ``payment_options`` object of a retainer invoice."""
 
     payment_gateways: list[RetainerInvoicePaymentGateway] | None = None
+    """Payment gateways that the customer can use."""
 
 
 class RetainerInvoice(Record, frozen=True, kw_only=True):
     """A retainer invoice; ``retainerinvoice_id`` is its id."""
 
     retainerinvoice_id: str = ""
+    """Id of the retainer invoice."""
     customer_name: str | None = None
+    """Name of the customer. At most 100 characters."""
     retainerinvoice_number: str | None = None
+    """Number of the retainer invoice. At most 100 characters."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the retainer invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
+    ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
+    """
     reference_number: str | None = None
+    """Reference number of the retainer invoice. At most 100 characters."""
     project_or_estimate_name: str | None = None
+    """Name of the project or estimate. Described for lists only."""
     date: dt.date | None = None
+    """Date of the retainer invoice."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     is_viewed_by_client: bool | None = None
+    """Whether the customer viewed the retainer invoice."""
     client_viewed_time: bool | None = None
+    """Time at which the customer viewed the retainer invoice."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     is_emailed: bool | None = None
+    """Whether the retainer invoice was sent by email."""
     last_payment_date: dt.date | None = None
+    """Date of the last payment."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Described for single records only."""
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India. Described for single records only."""
     project_id: str | None = None
+    """Id of the project. Described for single records only."""
     project_name: str | None = None
+    """Name of the project. Described for single records only."""
     contact_persons_associated: list[RetainerInvoiceContactPersonsAssociated] | None = None
+    """Contact persons who get the retainer invoice, with their channels. Described for single
+    records only.
+    """
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_items: list[RetainerInvoiceLineItem] | None = None
+    """Lines of the retainer invoice. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     taxes: list[DocumentTax] | None = None
+    """Taxes of the retainer invoice. Described for single records only."""
     payment_made: Decimal | None = None
+    """Amount paid, in the document's currency. Described for single records only."""
     payment_drawn: Decimal | None = None
+    """Amount already used of the payments. Described for single records only."""
     allow_partial_payments: bool | None = None
+    """Whether customers can pay the retainer invoice in parts. Described for single records
+    only.
+    """
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     payment_options: RetainerInvoicePaymentOptions | None = None
+    """Ways in which the customer can pay online. Described for single records only."""
     documents: list[Any] | None = None
+    """Attached documents. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the retainer invoice. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the retainer invoice. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     page_width: str | None = None
+    """Width of the page. Described for single records only."""
     page_height: str | None = None
+    """Height of the page. Described for single records only."""
     orientation: str | None = None
+    """Page orientation: portrait or landscape. Described for single records only."""
     template_type: str | None = None
+    """Type of the PDF template. Described for single records only."""
     created_by_id: str | None = None
+    """Id of the user who created the retainer invoice. Described for single records only."""
     attachment_name: str | None = None
+    """Name of the attachment. Described for single records only."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
 
 
 class RetainerInvoiceToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of a retainer invoice."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class RetainerInvoiceFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of a retainer invoice."""
 
     user_name: list[str] | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address. At most 100 characters."""
 
 
 class RetainerInvoiceEmailContentResult(Record, frozen=True, kw_only=True):
     """A retainer invoice email content result."""
 
     gateways_configured: bool | None = None
+    """Whether a payment gateway is configured."""
     deprecated_placeholders_used: list[str] | None = None
+    """Outdated placeholders in the template."""
     body: str | None = None
+    """Text of the message."""
     error_list: list[str] | None = None
+    """Errors found."""
     subject: str | None = None
+    """Subject of the message."""
     to_contacts: list[RetainerInvoiceToContact] | None = None
+    """Persons who can receive the email."""
     attachment_name: str | None = None
+    """Name of the attachment."""
     email_template_id: str | None = None
+    """Id of the email template."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[RetainerInvoiceFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class RetainerInvoiceTemplate(Record, frozen=True, kw_only=True):
     """A retainer invoice template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class RetainerInvoiceComment(Record, frozen=True, kw_only=True):
     """A retainer invoice comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     retainerinvoice_id: str | None = None
+    """Id of the retainer invoice."""
     description: str | None = None
+    """Description of the comment. At most 2000 characters."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class RetainerInvoiceCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a retainer invoice, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class RetainerInvoiceContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a retainer invoice, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: RetainerInvoiceCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class RetainerInvoiceLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a retainer invoice, to send."""
 
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    description: str | UnsetType | None = UNSET
+    """Description of the line item. At most 2000 characters."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
 
 
 class RetainerInvoicePaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways`` of a retainer invoice, to send."""
 
     configured: bool | UnsetType | None = UNSET
+    """Whether the payment gateway is active for the payment gateway."""
     additional_field1: Literal["standard", "adaptive"] | UnsetType | None = UNSET
+    """Further setting of the payment gateway, such as the PayPal account. Values: ``standard``,
+    ``adaptive``.
+    """
     gateway_name: RetainerInvoicePaymentGatewayGatewayName | UnsetType | None = UNSET
+    """Name of the payment gateway. Values: ``paypal``, ``authorize_net``, ``payflow_pro``,
+    ``stripe``, ``2checkout``, ``braintree``.
+    """
 
 
 class RetainerInvoicePaymentOptionsInput(Input, kw_only=True):
     """The ``payment_options`` object of a retainer invoice, to send."""
 
     payment_gateways: Sequence[RetainerInvoicePaymentGatewayInput] | UnsetType | None = UNSET
+    """Payment gateways that the customer can use."""
 
 
 class RetainerInvoiceInput(Input, kw_only=True):
     """The fields of a retainer invoice that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
-    reference_number: str | UnsetType | None = UNSET  # at most 100 characters
+    """Id of the customer."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the retainer invoice. At most 100 characters."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the retainer invoice."""
     contact_persons_associated: (
         Sequence[RetainerInvoiceContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the retainer invoice, with their channels."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the retainer invoice."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the retainer invoice."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[RetainerInvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the retainer invoice."""
     payment_options: RetainerInvoicePaymentOptionsInput | UnsetType | None = UNSET
+    """Ways in which the customer can pay online."""
     template_id: str | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in
+    """Id of the PDF template."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
 
 
 class RetainerInvoiceEmailInput(Input, kw_only=True):
     """The fields of a retainer invoice email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
 
 
 class RetainerInvoiceCommentInput(Input, kw_only=True):
     """The fields of a retainer invoice comment that can be sent."""
 
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    description: str | UnsetType | None = UNSET
+    """Description of the comment. At most 2000 characters."""
     payment_expected_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is expected."""
     show_comment_to_clients: bool | UnsetType | None = UNSET
+    """Whether customers see the comment."""

@@ -18,354 +18,621 @@ class SalesOrderCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of a sales order."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class SalesOrderContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of a sales order."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: SalesOrderCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class SalesOrderMappedItemMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a sales order mapped item."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item."""
     description: str | None = None
+    """Description of the mapped item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_invoiced: Decimal | None = None
+    """Quantity invoiced, in units."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units."""
     quantity_shipped: Decimal | None = None
+    """Quantity shipped, in units."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
 
 
 class SalesOrderMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a sales order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     name: str | None = None
+    """Name of the mapped item."""
     description: str | None = None
+    """Description of the mapped item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_invoiced: Decimal | None = None
+    """Quantity invoiced, in units."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units."""
     quantity_shipped: Decimal | None = None
+    """Quantity shipped, in units."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     warehouse_id: str | None = None
+    """Id of the warehouse."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     mapped_items: list[SalesOrderMappedItemMappedItem] | None = None
+    """Items that make up the composite item."""
 
 
 class SalesOrderItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a sales order."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class SalesOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a sales order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     quantity_invoiced: Decimal | None = None
+    """Quantity invoiced, in units."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units."""
     quantity_shipped: Decimal | None = None
+    """Quantity shipped, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     is_invoiced: bool | None = None
+    """Whether the line item was invoiced."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     mapped_items: list[SalesOrderMappedItem] | None = None
+    """Items that make up the composite item."""
     image_id: str | None = None
+    """Id of the image."""
     image_name: str | None = None
+    """Name of the image."""
     image_type: str | None = None
+    """Type of the image file."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_custom_fields: list[SalesOrderItemCustomField] | None = None
+    """Custom fields of the item."""
 
 
 class SalesOrderDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a sales order."""
 
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail."""
     file_name: str | None = None
+    """Name of the file."""
     file_type: str | None = None
+    """Type of the file, such as pdf."""
     file_size_formatted: str | None = None
+    """Size of the file with its unit."""
     attachment_order: int | None = None
+    """Position of the attachment, from 1."""
     document_id: str | None = None
+    """Id of the document."""
     file_size: int | None = None
+    """Size of the file in bytes."""
 
 
 class SalesOrderPackage(Part, frozen=True, kw_only=True):
     """An item of ``packages`` of a sales order."""
 
     package_id: str | None = None
+    """Id of the package."""
     package_number: str | None = None
+    """Number of the package."""
     status: str | None = None
+    """Status of the package."""
     detailed_status: str | None = None
+    """Status in detail, from the carrier."""
     status_message: str | None = None
+    """Status message of the package."""
     shipment_id: str | None = None
+    """Id of the shipment."""
     shipment_number: str | None = None
+    """Number of the shipment."""
     shipment_status: str | None = None
+    """Status of the shipment."""
     carrier: str | None = None
+    """Carrier of the shipment."""
     service: str | None = None
+    """Service of the package."""
     tracking_number: str | None = None
+    """Tracking number of the shipment."""
     shipment_date: dt.date | None = None
+    """Shipment date."""
     delivery_days: str | None = None
+    """Days until delivery."""
     delivery_guarantee: bool | None = None
+    """Whether the carrier guarantees the delivery date."""
 
 
 class SalesOrderInvoice(Part, frozen=True, kw_only=True):
     """An item of ``invoices`` of a sales order."""
 
     invoice_id: str | None = None
+    """Id of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     status: str | None = None
+    """Status of the invoice."""
     date: dt.date | None = None
+    """Date of the invoice."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
 
 
 class SalesOrder(Record, frozen=True, kw_only=True):
     """A sales order; ``salesorder_id`` is its id."""
 
     salesorder_id: str = ""
+    """Id of the sales order."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     reference_number: str | None = None
+    """Reference number of the sales order."""
     date: dt.date | None = None
+    """Date of the sales order."""
     shipment_date: dt.date | None = None
+    """Shipment date."""
     shipment_days: int | None = None
+    """Shipment in days. Described for lists only."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item. Described for lists only."""
     quantity_invoiced: Decimal | None = None
+    """Quantity invoiced, in units. Described for lists only."""
     quantity_packed: Decimal | None = None
+    """Quantity packed, in units. Described for lists only."""
     quantity_shipped: Decimal | None = None
+    """Quantity shipped, in units. Described for lists only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     bcy_total: Decimal | None = None
+    """Total in the base currency. Described for lists only."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     is_emailed: bool | None = None
+    """Whether the sales order was sent by email."""
     is_drop_shipment: bool | None = None
+    """Whether the vendor ships to the customer. Described for lists only."""
     is_backorder: bool | None = None
+    """Whether the sales order covers a backorder. Described for lists only."""
     sales_channel: str | None = None
+    """Channel through which the sale was made."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the sales order."""
     contact_persons_associated: list[SalesOrderContactPersonsAssociated] | None = None
+    """Contact persons who get the sales order, with their channels. Described for single records
+    only.
+    """
     currency_id: str | None = None
+    """Id of the currency. Described for single records only."""
     currency_symbol: str | None = None
+    """Symbol of the currency. Described for single records only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     discount_amount: Decimal | None = None
+    """Discount as an amount. Described for single records only."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``. Described for single records only.
+    """
     estimate_id: str | None = None
+    """Id of the estimate. Described for single records only."""
     delivery_method: str | None = None
+    """How the goods are delivered. Described for single records only."""
     delivery_method_id: str | None = None
+    """Id of the delivery method. Described for single records only."""
     line_items: list[SalesOrderLineItem] | None = None
+    """Lines of the sales order. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the sales order. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     notes: str | None = None
+    """Notes on the sales order. Described for single records only."""
     terms: str | None = None
+    """Terms and conditions. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     template_type: str | None = None
+    """Type of the PDF template. Described for single records only."""
     salesperson_id: str | None = None
+    """Id of the salesperson. Described for single records only."""
     salesperson_name: str | None = None
+    """Name of the salesperson. Described for single records only."""
     documents: list[SalesOrderDocument] | None = None
+    """Attached documents. Described for single records only."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India. Described for single records only."""
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     is_dropshipped: bool | None = None
+    """Whether the vendor ships to the customer. Described for single records only."""
     is_backordered: bool | None = None
+    """Whether the goods are on backorder. Described for single records only."""
     is_backorder_allowed: bool | None = None
+    """Whether backorders are allowed. Described for single records only."""
     has_unconfirmed_line_item: bool | None = None
+    """Whether a line is not confirmed yet. Described for single records only."""
     packages: list[SalesOrderPackage] | None = None
+    """Packages of the sales order. Described for single records only."""
     invoices: list[SalesOrderInvoice] | None = None
+    """Invoices of the sales order. Described for single records only."""
     purchaseorders: list[str] | None = None
+    """Purchase orders of the sales order. Described for single records only."""
     attachment_name: str | None = None
+    """Name of the attachment. Described for single records only."""
     can_send_in_mail: bool | None = None
+    """Whether the caller can send in mail. Described for single records only."""
 
 
 class SalesOrderBulkConfirmEmailSuccessInfo(Part, frozen=True, kw_only=True):
     """An item of ``email_success_info`` of a sales order bulk confirm."""
 
     code: int | None = None
+    """Code of the email success info."""
     message: str | None = None
+    """Message of the reply."""
     ids: list[str] | None = None
+    """Ids of the records."""
 
 
 class SalesOrderBulkConfirm(Record, frozen=True, kw_only=True):
     """A sales order bulk confirm."""
 
     email_success_info: list[SalesOrderBulkConfirmEmailSuccessInfo] | None = None
+    """Emails that were sent."""
     email_error_info: list[dict[str, Any]] | None = None
+    """Information on the email error."""
 
 
 class SalesOrderMappedItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales order mapped item, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     name: str | UnsetType | None = UNSET
+    """Name of the mapped item."""
     description: str | UnsetType | None = UNSET
+    """Description of the mapped item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesOrderMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales order, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     name: str | UnsetType | None = UNSET
+    """Name of the mapped item."""
     description: str | UnsetType | None = UNSET
+    """Description of the mapped item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     mapped_items: Sequence[SalesOrderMappedItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesOrderItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a sales order, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class SalesOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a sales order, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     mapped_items: Sequence[SalesOrderMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     location_id: str | int | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Id of the location (branch or warehouse)."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_custom_fields: Sequence[SalesOrderItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesOrderCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of a sales order, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class SalesOrderContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of a sales order, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: SalesOrderCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class SalesOrderDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a sales order, to send."""
 
     can_send_in_mail: bool | UnsetType | None = UNSET
+    """Whether the caller can send in mail."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
     file_type: str | UnsetType | None = UNSET
+    """Type of the file, such as pdf."""
     file_size_formatted: str | UnsetType | None = UNSET
+    """Size of the file with its unit."""
     attachment_order: int | UnsetType | None = UNSET
+    """Position of the attachment, from 1."""
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_size: int | UnsetType | None = UNSET
+    """Size of the file in bytes."""
 
 
 class SalesOrderInput(Input, kw_only=True):
     """The fields of a sales order that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     salesorder_number: str | UnsetType | None = UNSET
+    """Number of the sales order."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the sales order."""
     shipment_date: dt.date | UnsetType | None = UNSET
+    """Shipment date."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the sales order."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the sales order."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[SalesOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the sales order."""
     contact_persons_associated: (
         Sequence[SalesOrderContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the sales order, with their channels."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the sales order."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     delivery_method: str | UnsetType | None = UNSET
+    """How the goods are delivered."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     salesperson_id: str | int | UnsetType | None = UNSET
+    """Id of the salesperson."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     documents: Sequence[SalesOrderDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
     billing_address_id: str | int | UnsetType | None = UNSET
+    """Id of the billing address."""
     shipping_address_id: str | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in
-    gst_treatment: SalesOrderGstTreatment | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Id of the shipping address."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India."""
+    gst_treatment: SalesOrderGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
 
 
 class SalesOrderRejectInput(Input, kw_only=True):
     """The fields of a sales order reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

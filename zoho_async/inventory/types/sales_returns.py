@@ -15,240 +15,384 @@ class SalesReturnMappedItemMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a sales return mapped item."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     salesorder_item_id: str | None = None
+    """Id of the sales order item."""
     name: str | None = None
+    """Name of the mapped item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | None = None
+    """Quantity not yet received, in units."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     description: str | None = None
+    """Description of the mapped item."""
 
 
 class SalesReturnMappedItem(Part, frozen=True, kw_only=True):
     """An item of ``mapped_items`` of a sales return."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     salesorder_item_id: str | None = None
+    """Id of the sales order item."""
     name: str | None = None
+    """Name of the mapped item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | None = None
+    """Quantity not yet received, in units."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     mapped_items: list[SalesReturnMappedItemMappedItem] | None = None
+    """Items that make up the composite item."""
     description: str | None = None
+    """Description of the mapped item."""
 
 
 class SalesReturnStorage(Part, frozen=True, kw_only=True):
     """An item of ``storages`` of a sales return."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     storage_name: str | None = None
+    """Name of the storage."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     storage_in_id: str | None = None
+    """Id of the storage in."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class SalesReturnBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a sales return."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
     external_batch_number: str | None = None
+    """Number of the external batch."""
     manufacturer_date: dt.date | None = None
+    """Day of manufacture."""
     expiry_date: dt.date | None = None
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | None = None
+    """Quantity received into the batch or storage."""
     batch_in_id: str | None = None
+    """Id of the batch in."""
     storages: list[SalesReturnStorage] | None = None
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class SalesReturnLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a sales return."""
 
     line_item_id: str | None = None
+    """Id of the line item."""
     item_id: str | None = None
+    """Id of the item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     salesorder_item_id: str | None = None
+    """Id of the sales order item."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | None = None
+    """Quantity not yet received, in units."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     is_combo_product: bool | None = None
+    """Whether the item is a composite item."""
     combo_type: str | None = None
+    """Kind of composite item. Values: ``assembly``, ``kit``."""
     mapped_items: list[SalesReturnMappedItem] | None = None
+    """Items that make up the composite item."""
     serial_numbers: list[str] | None = None
+    """Serial numbers of the item."""
     batches: list[SalesReturnBatch] | None = None
+    """Batches of the item."""
     storages: list[SalesReturnStorage] | None = None
+    """Storage locations of the item."""
 
 
 class SalesReturnComment(Part, frozen=True, kw_only=True):
     """An item of ``comments`` of a sales return."""
 
     comment_id: str | None = None
+    """Id of the comment."""
     salesreturn_id: str | None = None
+    """Id of the sales return."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class SalesReturnReceive(Part, frozen=True, kw_only=True):
     """An item of ``salesreturnreceives`` of a sales return."""
 
     receive_id: str | None = None
+    """Id of the receive."""
     receive_number: str | None = None
+    """Number of the receive."""
     date: dt.date | None = None
+    """Date of the receive."""
     notes: str | None = None
+    """Notes on the receive."""
     line_items: list[SalesReturnLineItem] | None = None
+    """Lines of the receive."""
 
 
 class SalesReturnCreditNote(Part, frozen=True, kw_only=True):
     """An item of ``creditnotes`` of a sales return."""
 
     creditnote_id: str | None = None
+    """Id of the credit note."""
     creditnote_number: str | None = None
+    """Number of the credit note. At most 100 characters."""
     status: str | None = None
+    """Status of the credit note."""
     date: dt.date | None = None
+    """Date of the credit note."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
 
 
 class SalesReturn(Record, frozen=True, kw_only=True):
     """A sales return; ``salesreturn_id`` is its id."""
 
     salesreturn_id: str = ""
+    """Id of the sales return."""
     salesreturn_number: str | None = None
+    """Number of the sales return."""
     date: dt.date | None = None
+    """Date of the sales return."""
     salesorder_id: str | None = None
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the sales return."""
     customer_id: str | None = None
+    """Id of the customer. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     salesreturn_status: str | None = None
+    """Status of the sales return."""
     receive_status: str | None = None
+    """Status of the receive."""
     refund_status: str | None = None
+    """Status of the refund."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item. Described for lists only."""
     refunded_amount: Decimal | None = None
+    """Amount refunded. Described for lists only."""
     reason: str | None = None
+    """Reason for the sales return. Described for single records only."""
     line_items: list[SalesReturnLineItem] | None = None
+    """Lines of the sales return. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     comments: list[SalesReturnComment] | None = None
+    """Comments on the sales return. Described for single records only."""
     salesreturnreceives: list[SalesReturnReceive] | None = None
+    """Sales return receives of the sales return. Described for single records only."""
     creditnotes: list[SalesReturnCreditNote] | None = None
+    """Credit notes of the sales return. Described for single records only."""
     receive_id: str | None = None
+    """Id of the receive."""
     receive_number: str | None = None
+    """Number of the receive."""
     notes: str | None = None
+    """Notes on the sales return."""
 
 
 class SalesReturnMappedItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales return mapped item, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity not yet received, in units."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesReturnMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales return, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity not yet received, in units."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     mapped_items: Sequence[SalesReturnMappedItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesReturnLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a sales return, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     salesorder_item_id: str | int | UnsetType | None = UNSET
+    """Id of the sales order item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     non_receive_quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity not yet received, in units."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     mapped_items: Sequence[SalesReturnMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class SalesReturnInput(Input, kw_only=True):
     """The fields of a sales return that can be sent."""
 
     salesreturn_number: str | UnsetType | None = UNSET
+    """Number of the sales return."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the sales return."""
     reason: str | UnsetType | None = UNSET
+    """Reason for the sales return."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the sales return."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[SalesReturnLineItemInput] | UnsetType | None = UNSET
+    """Lines of the sales return."""
 
 
 class SalesReturnReceiveMappedItemMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales return receive mapped item, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
 
 
 class SalesReturnReceiveMappedItemInput(Input, kw_only=True):
     """An item of ``mapped_items`` of a sales return receive, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     mapped_items: Sequence[SalesReturnReceiveMappedItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
 
 
 class SalesReturnReceiveStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a sales return receive, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
 class SalesReturnReceiveBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a sales return receive, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""
     external_batch_number: str | UnsetType | None = UNSET
+    """Number of the external batch."""
     manufacturer_date: dt.date | UnsetType | None = UNSET
+    """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity received into the batch or storage."""
     storages: Sequence[SalesReturnReceiveStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class SalesReturnReceiveLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a sales return receive, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     mapped_items: Sequence[SalesReturnReceiveMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[SalesReturnReceiveBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[SalesReturnReceiveStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class SalesReturnReceiveInput(Input, kw_only=True):
     """The fields of a sales return receive that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the receive."""
     line_items: Sequence[SalesReturnReceiveLineItemInput] | UnsetType | None = UNSET
+    """Lines of the receive."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the receive."""

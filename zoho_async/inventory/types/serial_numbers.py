@@ -11,21 +11,37 @@ class SerialNumberBatchCustomField(Part, frozen=True, kw_only=True):
     """An item of ``batch_custom_fields`` of a serial number."""
 
     custom_field_id: str | None = None
+    """Id of the custom field."""
     label: str | None = None
+    """Label of the batch custom field."""
     value: str | None = None
+    """Value of the batch custom field."""
 
 
 class SerialNumber(Record, frozen=True, kw_only=True):
     """A serial number; ``serialnumber_id`` is its id."""
 
     serialnumber_id: str = ""
+    """Id of the serial number."""
     serialnumber: str | None = None
+    """Serial number."""
     status: str | None = None
+    """Status of the serial number. Values: ``active``, ``inactive``."""
     is_transacted_out: bool | None = None
+    """Whether the serial number left the stock."""
     batch_id: str | None = None
+    """Id of the batch. Editions: Serial with Batch tracked items. Described for lists only."""
     batch_number: str | None = None
+    """Number of the batch. Editions: Serial with Batch tracked items. Described for lists only."""
     batch_custom_fields: list[SerialNumberBatchCustomField] | None = None
+    """Custom fields of the batch. Editions: Serial with Batch tracked items. Described for lists
+    only.
+    """
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the serial number."""
     code: str | None = None
+    """Code of the serial number. Described for single records only."""
     item_id: str | None = None
+    """Id of the item. Described for single records only."""
     price: Decimal | None = None
+    """Price per unit. Described for single records only."""

@@ -13,86 +13,140 @@ class CustomField(Part, frozen=True, kw_only=True):
     """An item of ``custom_fields``."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     label: str | None = None
+    """Label of the custom field."""
     value: Any = None
+    """Value of the custom field."""
     index: int | None = None
+    """Position, from 0."""
     data_type: str | None = None
+    """Type of the value."""
     show_on_pdf: bool | None = None
+    """Whether the custom field is shown on the PDF."""
     custom_field_id: str | None = None
+    """Id of the custom field."""
     edit_on_store: bool | None = None
+    """Whether customers can change the field in the store."""
     show_in_all_pdf: bool | None = None
+    """Whether the custom field is shown on all PDFs."""
     search_entity: str | None = None
+    """Records in which the field is searched."""
     value_formatted: str | None = None
+    """``value`` as text, in the organization's format."""
     show_in_store: bool | None = None
+    """Whether the custom field is shown in the store."""
     is_active: bool | None = None
+    """Whether the custom field is active."""
     order: int | None = None
+    """Position, from 1."""
     api_name: str | None = None
+    """Name of the field in the API."""
     is_dependent_field: bool | None = None
+    """Whether the field depends on another one."""
     show_in_portal: bool | None = None
+    """Whether the custom field is shown in the portal."""
     edit_on_portal: bool | None = None
+    """Whether customers can change the field in the portal."""
 
 
 class DocumentTax(Part, frozen=True, kw_only=True):
     """An item of ``taxes``."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
     tax_id: str | None = None
+    """Id of the tax."""
 
 
 class Address(Record, frozen=True, kw_only=True):
     """An address; ``address_id`` is its id."""
 
     address: str | None = None
+    """First line of the address. At most 500 characters."""
     city: str | None = None
+    """City."""
     state: str | None = None
+    """State or province."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Country."""
     fax: str | None = None
+    """Fax number."""
     attention: str | None = None
+    """Person or department that the address is for."""
     street2: str | None = None
+    """Second line of the street address. At most 255 characters."""
     address_id: str = ""
+    """Id of the address."""
     state_code: str | None = None
+    """Code of the state or province."""
     country_code: str | None = None
+    """Two-letter code of the country. Editions: United Kingdom, Avalara Integration."""
     phone: str | None = None
+    """Phone number."""
 
 
 class Tag(Part, frozen=True, kw_only=True):
     """An item of ``tags``."""
 
     tag_id: str | None = None
+    """Id of the tag."""
     tag_option_id: str | None = None
+    """Id of the tag option."""
     tag_option_name: str | None = None
+    """Name of the tag option."""
 
 
 class CustomFieldInput(Input, kw_only=True):
     """An item of ``custom_fields``, to send."""
 
     customfield_id: str | int | UnsetType | None = UNSET
+    """Id of the customfield."""
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     value: Any | UnsetType = UNSET
+    """Value of the custom field."""
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     show_on_pdf: bool | UnsetType | None = UNSET
+    """Whether the custom field is shown on the PDF."""
     value_formatted: str | UnsetType | None = UNSET
+    """``value`` as text, in the organization's format."""
     api_name: str | UnsetType | None = UNSET
+    """Name of the field in the API."""
 
 
 class TagInput(Input, kw_only=True):
     """An item of ``tags``, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     tag_option_id: str | int | UnsetType | None = UNSET
+    """Id of the tag option."""
 
 
 class AddressInput(Input, kw_only=True):
     """The ``billing_address`` object, to send."""
 
     attention: str | UnsetType | None = UNSET
-    address: str | UnsetType | None = UNSET  # at most 500 characters
-    street2: str | UnsetType | None = UNSET  # at most 255 characters
+    """Person or department that the address is for."""
+    address: str | UnsetType | None = UNSET
+    """First line of the address. At most 500 characters."""
+    street2: str | UnsetType | None = UNSET
+    """Second line of the street address. At most 255 characters."""
     city: str | UnsetType | None = UNSET
+    """City."""
     state: str | UnsetType | None = UNSET
+    """State or province."""
     zip: str | UnsetType | None = UNSET
+    """Postal code."""
     country: str | UnsetType | None = UNSET
+    """Country."""
     fax: str | UnsetType | None = UNSET
+    """Fax number."""
     phone: str | UnsetType | None = UNSET
+    """Phone number."""

@@ -15,110 +15,188 @@ class ShipmentOrderContactPerson(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons`` of a shipment order."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
 
 
 class ShipmentOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a shipment order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     is_invoiced: bool | None = None
+    """Whether the line item was invoiced."""
 
 
 class ShipmentOrderCustomField(Part, frozen=True, kw_only=True):
     """An item of ``shipmentorder_custom_fields`` of a shipment order."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     label: str | None = None
+    """Label of the custom field."""
     value: str | None = None
+    """Value of the custom field."""
 
 
 class ShipmentOrder(Record, frozen=True, kw_only=True):
     """A shipment order."""
 
     salesorder_id: str | None = None
+    """Id of the sales order."""
     salesorder_number: str | None = None
+    """Number of the sales order."""
     shipment_id: str | None = None
+    """Id of the shipment."""
     shipment_number: str | None = None
+    """Number of the shipment."""
     date: dt.date | None = None
+    """Date of the shipment order."""
     status: str | None = None
+    """Status of the shipment order."""
     detailed_status: str | None = None
+    """Status in detail, from the carrier."""
     status_message: str | None = None
+    """Status message of the shipment order."""
     carrier: str | None = None
+    """Carrier of the shipment."""
     service: str | None = None
+    """Service of the shipment order."""
     delivery_days: int | None = None
+    """Days until delivery."""
     delivery_guarantee: bool | None = None
+    """Whether the carrier guarantees the delivery date."""
     reference_number: str | None = None
+    """Reference number of the shipment order."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     contact_persons: list[ShipmentOrderContactPerson] | None = None
+    """Contact persons who get the shipment order."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | None = None
+    """Symbol of the currency."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line."""
     estimate_id: str | None = None
+    """Id of the estimate."""
     delivery_method: str | None = None
+    """How the goods are delivered."""
     delivery_method_id: str | None = None
+    """Id of the delivery method."""
     tracking_number: str | None = None
+    """Tracking number of the shipment."""
     line_items: list[ShipmentOrderLineItem] | None = None
+    """Lines of the shipment order."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency."""
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the shipment order."""
     price_precision: int | None = None
+    """Number of decimal places of prices."""
     is_emailed: bool | None = None
+    """Whether the shipment order was sent by email."""
     billing_address: list[Address] | None = None
+    """Billing address."""
     shipping_address: list[Address] | None = None
+    """Shipping address."""
     template_id: str | None = None
+    """Id of the PDF template."""
     template_name: str | None = None
+    """Name of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
     notes: str | None = None
+    """Notes on the shipment order."""
     shipmentorder_custom_fields: list[ShipmentOrderCustomField] | None = None
+    """Custom fields of the shipment order."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
 
 
 class ShipmentOrderContactPersonInput(Input, kw_only=True):
     """An item of ``contact_persons`` of a shipment order, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
 
 
 class ShipmentOrderCustomFieldInput(Input, kw_only=True):
     """An item of ``shipmentorder_custom_fields`` of a shipment order, to send."""
 
     customfield_id: str | int | UnsetType | None = UNSET
+    """Id of the customfield."""
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the custom field."""
 
 
 class ShipmentOrderInput(Input, kw_only=True):
     """The fields of a shipment order that can be sent."""
 
     shipment_number: str | UnsetType | None = UNSET
+    """Number of the shipment."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the shipment order."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the shipment order."""
     contact_persons: Sequence[ShipmentOrderContactPersonInput] | UnsetType | None = UNSET
+    """Contact persons who get the shipment order."""
     delivery_method: str | UnsetType | None = UNSET
+    """How the goods are delivered."""
     tracking_number: str | UnsetType | None = UNSET
+    """Tracking number of the shipment."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     template_id: str | int | UnsetType | None = UNSET
+    """Id of the PDF template."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the shipment order."""
     shipmentorder_custom_fields: Sequence[ShipmentOrderCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the shipment order."""

@@ -13,115 +13,160 @@ class StorageLocationStorageZoneLocationStructure(Part, frozen=True, kw_only=Tru
     """An item of ``location_structures``."""
 
     location_structure_id: str | None = None
+    """Id of the location structure."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). At most 50 characters."""
     delimiter: str | None = None
+    """Character between the levels. At most 1 characters."""
     alias_name: str | None = None
+    """Name of the alias. At most 50 characters."""
     level: int | None = None
+    """Level in the tree."""
     count: int | None = None
+    """Count of the location structure."""
 
 
 class StorageLocationStorageZone(Record, frozen=True, kw_only=True):
     """A storage location storage zone; ``storage_zone_id`` is its id."""
 
     storage_zone_id: str = ""
+    """Id of the storage zone."""
     zone_name: str | None = None
+    """Name of the zone."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     status: str | None = None
+    """Status of the storage zone. Values: ``active``, ``inactive``."""
     location_structures: list[StorageLocationStorageZoneLocationStructure] | None = None
+    """Location structures of the storage zone."""
 
 
 class StorageLocationBatch(Part, frozen=True, kw_only=True):
     """An item of ``batches`` of a storage location."""
 
     batch_id: str | None = None
+    """Id of the batch."""
     batch_number: str | None = None
+    """Number of the batch."""
 
 
 class StorageLocation(Record, frozen=True, kw_only=True):
     """A storage location; ``location_id`` is its id."""
 
     storage_id: str | None = None
+    """Id of the storage."""
     name: str | None = None
+    """Name of the storage location. At most 50 characters."""
     description: str | None = None
+    """Description of the storage location. At most 1000 characters."""
     status: str | None = None
+    """Status of the storage location. Values: ``active``, ``inactive``."""
     zone_id: str | None = None
+    """Id of the zone."""
     zone_name: str | None = None
+    """Name of the zone."""
     storage_zone_id: str | None = None
+    """Id of the storage zone."""
     location_id: str = ""
+    """Id of the location (branch or warehouse)."""
     balance_quantity: Decimal | None = None
+    """Balance quantity, in units."""
     batches: list[StorageLocationBatch] | None = None
+    """Batches of the item."""
 
 
 class StorageLocationsProductMapping(Record, frozen=True, kw_only=True):
     """A storage locations product mapping."""
 
     product_id: str | None = None
+    """Id of the product."""
     storage_id: str | None = None
+    """Id of the storage."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
 
 
 class StorageLocationDefaultStorageLocationMapping(Record, frozen=True, kw_only=True):
     """A storage location default storage location mapping."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     storage_id: str | None = None
+    """Id of the storage."""
 
 
 class StorageLocationStorageZoneLocationStructureInput(Input, kw_only=True):
     """An item of ``location_structures``, to send."""
 
-    location_name: str | UnsetType | None = UNSET  # at most 50 characters
-    delimiter: str | UnsetType | None = UNSET  # at most 1 characters
-    alias_name: str | UnsetType | None = UNSET  # at most 50 characters
+    location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse). At most 50 characters."""
+    delimiter: str | UnsetType | None = UNSET
+    """Character between the levels. At most 1 characters."""
+    alias_name: str | UnsetType | None = UNSET
+    """Name of the alias. At most 50 characters."""
     level: int | UnsetType | None = UNSET
+    """Level in the tree."""
     count: int | UnsetType | None = UNSET
+    """Count of the location structure."""
     location_structure_id: str | int | UnsetType | None = UNSET
+    """Id of the location structure."""
 
 
 class StorageLocationStorageZoneInput(Input, kw_only=True):
     """The fields of a storage location storage zone that can be sent."""
 
     zone_name: str | UnsetType | None = UNSET
+    """Name of the zone."""
     location_id: str | int | UnsetType | None = UNSET
-    # at most 50
+    """Id of the location (branch or warehouse)."""
     location_structures: (
         Sequence[StorageLocationStorageZoneLocationStructureInput] | UnsetType | None
     ) = UNSET
+    """Location structures of the storage zone. At most 50 values."""
 
 
 class StorageLocationInput(Input, kw_only=True):
     """The fields of a storage location that can be sent."""
 
     storage_zone_id: str | int | UnsetType | None = UNSET
+    """Id of the storage zone."""
     location_id: str | int | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET  # at most 50 characters
-    description: str | UnsetType | None = UNSET  # at most 1000 characters
+    """Id of the location (branch or warehouse)."""
+    name: str | UnsetType | None = UNSET
+    """Name of the storage location. At most 50 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the storage location. At most 1000 characters."""
 
 
 class StorageLocationMappingsOfItemStorageLocationsProductMappingInput(Input, kw_only=True):
     """An item of ``storage_locations_product_mapping``, to send."""
 
     product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
 
 
 class StorageLocationMappingsOfItemInput(Input, kw_only=True):
     """The fields of a storage location mappings of item that can be sent."""
 
     location_id: str | int | UnsetType | None = UNSET
-    # at most 10000
+    """Id of the location (branch or warehouse)."""
     storage_locations_product_mapping: (
         Sequence[StorageLocationMappingsOfItemStorageLocationsProductMappingInput]
         | UnsetType
         | None
     ) = UNSET
+    """Storage locations product mapping of the mappings of item. At most 10000 values."""
 
 
 class StorageLocationDefaultOfItemDefaultStorageLocationMappingInput(Input, kw_only=True):
     """An item of ``default_storage_location_mapping``, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
 
 
 class StorageLocationDefaultOfItemInput(Input, kw_only=True):
@@ -130,13 +175,16 @@ class StorageLocationDefaultOfItemInput(Input, kw_only=True):
     default_storage_location_mapping: (
         Sequence[StorageLocationDefaultOfItemDefaultStorageLocationMappingInput] | UnsetType | None
     ) = UNSET
+    """Default storage locations."""
 
 
 class StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput(Input, kw_only=True):
     """An item of ``default_storage_location_mapping``, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
 
 
 class StorageLocationDefaultOfCompositeItemInput(Input, kw_only=True):
@@ -147,3 +195,4 @@ class StorageLocationDefaultOfCompositeItemInput(Input, kw_only=True):
         | UnsetType
         | None
     ) = UNSET
+    """Default storage locations."""

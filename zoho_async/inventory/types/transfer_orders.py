@@ -16,117 +16,179 @@ class TransferOrderLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a transfer order."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     quantity_transfer: Decimal | None = None
+    """Quantity transfer, in units."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
 
 
 class TransferOrder(Record, frozen=True, kw_only=True):
     """A transfer order; ``transfer_order_id`` is its id."""
 
     transfer_order_id: str = ""
+    """Id of the transfer order."""
     transfer_order_number: str | None = None
+    """Number of the transfer order."""
     date: dt.date | None = None
+    """Date of the transfer order."""
     description: str | None = None
+    """Description of the transfer order."""
     status: str | None = None
+    """Status of the transfer order."""
     from_location_id: str | None = None
+    """Id of the from location."""
     from_location_name: str | None = None
+    """Name of the from location."""
     to_location_id: str | None = None
+    """Id of the to location."""
     to_location_name: str | None = None
+    """Name of the to location."""
     is_intransit_order: bool | None = None
+    """Whether the goods are in transit."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the transfer order."""
     line_items: list[TransferOrderLineItem] | None = None
+    """Lines of the transfer order."""
     locations: dict[str, Any] | None = None
+    """Locations (branches or warehouses) of the transfer order."""
 
 
 class TransferOrderGetResultTransferOrder(Part, frozen=True, kw_only=True):
     """The ``transfer_order`` object of a transfer order get result."""
 
     transfer_order_id: str | None = None
+    """Id of the transfer order."""
     transfer_order_number: str | None = None
+    """Number of the transfer order."""
     date: dt.date | None = None
+    """Date of the transfer order."""
     from_location_id: str | None = None
+    """Id of the from location."""
     from_location_name: str | None = None
+    """Name of the from location."""
     to_location_id: str | None = None
+    """Id of the to location."""
     to_location_name: str | None = None
+    """Name of the to location."""
     line_items: list[TransferOrderLineItem] | None = None
+    """Lines of the transfer order."""
     is_intransit_order: bool | None = None
+    """Whether the goods are in transit."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the transfer order."""
 
 
 class TransferOrderGetResult(Record, frozen=True, kw_only=True):
     """A transfer order get result."""
 
     transfer_order: TransferOrderGetResultTransferOrder | None = None
+    """Transfer order."""
     locations: dict[str, Any] | None = None
+    """Locations (branches or warehouses) of the get result."""
 
 
 class TransferOrderFromStorageInput(Input, kw_only=True):
     """An item of ``from_storages`` of a transfer order, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_out_id: str | int | UnsetType | None = UNSET
+    """Id of the storage out."""
 
 
 class TransferOrderToStorageInput(Input, kw_only=True):
     """An item of ``to_storages`` of a transfer order, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity received into the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_in_id: str | int | UnsetType | None = UNSET
+    """Id of the storage in."""
 
 
 class TransferOrderBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a transfer order, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     from_storages: Sequence[TransferOrderFromStorageInput] | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Storage locations that the goods come from. Editions: Batch with Bin tracked items."""
     to_storages: Sequence[TransferOrderToStorageInput] | UnsetType | None = UNSET
+    """Storage locations that the goods go to. Editions: Batch with Bin tracked items."""
     batch_in_number: str | UnsetType | None = UNSET
+    """Number of the batch in."""
     batch_in_number_id: str | int | UnsetType | None = UNSET
+    """Id of the batch in number."""
 
 
 class TransferOrderLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a transfer order, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     quantity_transfer: Decimal | int | UnsetType | None = UNSET
+    """Quantity transfer, in units."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[TransferOrderBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     from_storages: Sequence[TransferOrderFromStorageInput] | UnsetType | None = UNSET
+    """Storage locations that the goods come from."""
     to_storages: Sequence[TransferOrderToStorageInput] | UnsetType | None = UNSET
+    """Storage locations that the goods go to."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
 
 
 class TransferOrderInput(Input, kw_only=True):
     """The fields of a transfer order that can be sent."""
 
     transfer_order_number: str | UnsetType | None = UNSET
+    """Number of the transfer order."""
     date: dt.date | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 500 characters
+    """Date of the transfer order."""
+    description: str | UnsetType | None = UNSET
+    """Description of the transfer order. At most 500 characters."""
     from_warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the from warehouse."""
     to_warehouse_id: str | int | UnsetType | None = UNSET
+    """Id of the to warehouse."""
     from_location_id: str | int | UnsetType | None = UNSET
+    """Id of the from location."""
     to_location_id: str | int | UnsetType | None = UNSET
+    """Id of the to location."""
     line_items: Sequence[TransferOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the transfer order."""
     is_intransit_order: bool | UnsetType | None = UNSET
+    """Whether the goods are in transit."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the transfer order."""
 
 
 class TransferOrderRejectInput(Input, kw_only=True):
     """The fields of a transfer order reject that can be sent."""
 
-    reason: str | UnsetType | None = UNSET  # at most 500 characters
+    reason: str | UnsetType | None = UNSET
+    """Reason for the reject. At most 500 characters."""

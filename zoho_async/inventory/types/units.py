@@ -13,76 +13,115 @@ class UnitGroupUnitConversion(Part, frozen=True, kw_only=True):
     """An item of ``unit_conversions`` of a unit group."""
 
     unit_conversion_id: str | None = None
+    """Id of the unit conversion."""
     target_unit_id: str | None = None
+    """Id of the target unit."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     target_unit_name: str | None = None
+    """Name of the target unit."""
     target_unit: str | None = None
+    """Target unit of the unit conversion."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
 
 
 class UnitGroup(Record, frozen=True, kw_only=True):
     """A unit group; ``unit_group_id`` is its id."""
 
     unit_group_id: str = ""
+    """Id of the unit group."""
     unit_group_name: str | None = None
+    """Name of the unit group."""
     base_unit_id: str | None = None
+    """Id of the base unit."""
     base_unit_name: str | None = None
+    """Name of the base unit."""
     base_unit: str | None = None
+    """Base unit of the group."""
     unit_conversion_count: int | None = None
+    """Number of unit conversions. Described for lists only."""
     base_unit_decimal: int | None = None
+    """Number of decimal places of the base unit. Described for single records only."""
     unit_conversions: list[UnitGroupUnitConversion] | None = None
+    """Unit conversions of the group. Described for single records only."""
 
 
 class UnitConversion(Record, frozen=True, kw_only=True):
     """A unit conversion; ``unit_conversion_id`` is its id."""
 
     unit_conversion_id: str = ""
+    """Id of the unit conversion."""
     target_unit_id: str | None = None
+    """Id of the target unit."""
     conversion_rate: Decimal | None = None
+    """Base units per unit."""
     unit_group_id: str | None = None
+    """Id of the unit group."""
     target_unit: str | None = None
+    """Target unit of the conversion."""
 
 
 class Unit(Record, frozen=True, kw_only=True):
     """A unit; ``unit_id`` is its id."""
 
     unit_id: str = ""
+    """Id of the unit."""
     name: str | None = None
+    """Name of the unit."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     uqc: str | None = None
+    """Unit quantity code of the unit."""
     quantity_decimal_place: int | None = None
+    """Number of decimal places of quantities."""
     unit_conversions: list[UnitConversion] | None = None
+    """Unit conversions of the unit."""
 
 
 class UnitGroupUnitConversionInput(Input, kw_only=True):
     """An item of ``unit_conversions`` of a unit group, to send."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
+    """Id of the target unit."""
     conversion_rate: Decimal | int | UnsetType | None = UNSET
+    """Base units per unit."""
     unit_conversion_id: str | int | UnsetType | None = UNSET
+    """Id of the unit conversion."""
 
 
 class UnitGroupInput(Input, kw_only=True):
     """The fields of a unit group that can be sent."""
 
     unit_group_name: str | UnsetType | None = UNSET
+    """Name of the unit group."""
     base_unit_id: str | int | UnsetType | None = UNSET
+    """Id of the base unit."""
     unit_conversions: Sequence[UnitGroupUnitConversionInput] | UnsetType | None = UNSET
+    """Unit conversions of the group."""
 
 
 class UnitConversionInput(Input, kw_only=True):
     """An item of ``unit_conversions`` of a unit, to send."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
+    """Id of the target unit."""
     conversion_rate: Decimal | int | UnsetType | None = UNSET
+    """Base units per unit."""
     unit_conversion_id: str | int | UnsetType | None = UNSET
+    """Id of the unit conversion."""
 
 
 class UnitInput(Input, kw_only=True):
     """The fields of a unit that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the unit."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     uqc: str | UnsetType | None = UNSET
+    """Unit quantity code of the unit."""
     quantity_decimal_place: int | UnsetType | None = UNSET
+    """Number of decimal places of quantities."""
     unit_conversions: Sequence[UnitConversionInput] | UnsetType | None = UNSET
+    """Unit conversions of the unit."""

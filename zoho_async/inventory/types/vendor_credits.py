@@ -26,315 +26,556 @@ class VendorCreditItemCustomField(Part, frozen=True, kw_only=True):
     """An item of ``item_custom_fields`` of a vendor credit."""
 
     label: str | None = None
+    """Label of the item custom field."""
     value: str | None = None
+    """Value of the item custom field."""
 
 
 class VendorCreditLineItems(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of a vendor credit."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``goods``, ``digital_service``, ``service``.
+    Editions: United Kingdom, European Union.
+    """
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     reverse_charge_tax_id: str | None = None
+    """Id of the reverse charge tax. Editions: India, Gulf states."""
     reverse_charge_tax_name: str | None = None
+    """Name of the reverse charge tax. Editions: India."""
     reverse_charge_tax_percentage: Decimal | None = None
+    """Percentage of the reverse charge tax. Editions: India."""
     reverse_charge_tax_amount: Decimal | None = None
+    """Amount of the reverse charge tax. Editions: India."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts."""
     name: str | None = None
+    """Name of the line items."""
     description: str | None = None
+    """Description of the line items."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     tax_exemption_id: str | None = None
+    """Id of the reason for tax exemption. Editions: India, Australia."""
     tax_exemption_code: str | None = None
+    """Code of the reason for tax exemption. Editions: India, Australia."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     item_total_inclusive_of_tax: Decimal | None = None
+    """Total of the line with tax, in the document's currency."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India."""
     acquisition_vat_id: str | None = None
+    """Id of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_name: str | None = None
+    """Name of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_percentage: Decimal | None = None
+    """Percentage of the acquisition VAT. Editions: United Kingdom, European Union."""
     acquisition_vat_amount: Decimal | None = None
+    """Amount of the acquisition VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_id: str | None = None
+    """Id of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_name: str | None = None
+    """Name of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_percentage: Decimal | None = None
+    """Percentage of the reverse charge VAT. Editions: United Kingdom, European Union."""
     reverse_charge_vat_amount: Decimal | None = None
+    """Amount of the reverse charge VAT. Editions: United Kingdom, European Union."""
     stock_on_hand: str | None = None
+    """Stock on hand, in units."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     item_custom_fields: list[VendorCreditItemCustomField] | None = None
+    """Custom fields of the item."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class VendorCreditTax(Part, frozen=True, kw_only=True):
     """The ``tax`` object of a vendor credit."""
 
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class VendorCreditAcquisitionVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``acquisition_vat_summary`` of a vendor credit."""
 
     tax: VendorCreditTax | None = None
+    """Tax of the acquisition VAT summary."""
 
 
 class VendorCreditReverseChargeVatSummary(Part, frozen=True, kw_only=True):
     """An item of ``reverse_charge_vat_summary`` of a vendor credit."""
 
     tax: VendorCreditTax | None = None
+    """Tax of the reverse charge VAT summary."""
 
 
 class VendorCreditDocument(Part, frozen=True, kw_only=True):
     """An item of ``documents`` of a vendor credit."""
 
     document_id: str | None = None
+    """Id of the document."""
     file_name: str | None = None
+    """Name of the file."""
 
 
 class VendorCreditComment(Record, frozen=True, kw_only=True):
     """A vendor credit comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     vendor_credit_id: str | None = None
+    """Id of the vendor credit."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class VendorCreditRefundImportedTransaction(Part, frozen=True, kw_only=True):
     """An item of ``imported_transactions`` of a vendor credit refund."""
 
     imported_transaction_id: str | None = None
+    """Id of the imported transaction."""
     date: dt.date | None = None
+    """Date of the imported transaction."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     payee: str | None = None
+    """Person or company paid."""
     description: str | None = None
+    """Description of the imported transaction."""
     reference_number: str | None = None
+    """Reference number of the imported transaction."""
     status: str | None = None
+    """Status of the imported transaction."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
 
 
 class VendorCreditRefund(Record, frozen=True, kw_only=True):
     """A vendor credit refund; ``vendor_credit_refund_id`` is its id."""
 
     vendor_credit_refund_id: str = ""
+    """Id of the vendor credit refund."""
     vendor_credit_id: str | None = None
+    """Id of the vendor credit."""
     date: dt.date | None = None
+    """Date of the refund."""
     refund_mode: str | None = None
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | None = None
+    """Reference number of the refund."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
     vendor_credit_number: str | None = None
+    """Number of the vendor credit. Described for lists only."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     description: str | None = None
+    """Description of the refund."""
     amount_bcy: Decimal | None = None
+    """Amount in the base currency. Described for lists only."""
     amount_fcy: Decimal | None = None
+    """Amount in the foreign currency. Described for lists only."""
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the refund. Editions: United Kingdom."""
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom."""
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     account_id: str | None = None
+    """Id of the account in the chart of accounts. Described for single records only."""
     account_name: str | None = None
+    """Name of the account in the chart of accounts. Described for single records only."""
     imported_transactions: list[VendorCreditRefundImportedTransaction] | None = None
+    """Imported transactions of the refund. Described for single records only."""
 
 
 class VendorCreditBillsCredited(Record, frozen=True, kw_only=True):
     """An item of ``bills_credited`` of vendor credit bills."""
 
     vendor_credit_id: str | None = None
+    """Id of the vendor credit."""
     bill_id: str | None = None
+    """Id of the bill."""
     vendor_credit_bill_id: str | None = None
+    """Id of the vendor credit bill."""
     date: dt.date | None = None
+    """Date of the credited."""
     bill_number: str | None = None
+    """Number of the bill."""
     amount: Decimal | None = None
+    """Amount, in the document's currency."""
 
 
 class VendorCredit(Record, frozen=True, kw_only=True):
     """A vendor credit; ``vendor_credit_id`` is its id."""
 
     vendor_credit_id: str = ""
+    """Id of the vendor credit."""
     vendor_credit_number: str | None = None
+    """Number of the vendor credit."""
     status: str | None = None
+    """Status of the vendor credit."""
     reference_number: str | None = None
+    """Reference number of the vendor credit."""
     date: dt.date | None = None
+    """Date of the vendor credit."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     vendor_id: str | None = None
+    """Id of the vendor."""
     vendor_name: str | None = None
+    """Name of the vendor."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency."""
     source_of_supply: str | None = None
+    """State or country that the goods are supplied from. Editions: India. Described for single
+    records only.
+    """
     destination_of_supply: str | None = None
+    """State or country that the goods are supplied to. Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: Gulf states. Described for single records
+    only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico. Described for single
+    records only.
+    """
     pricebook_id: str | None = None
+    """Id of the price list. Described for single records only."""
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: India. Described for single
+    records only.
+    """
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     vat_treatment: str | None = None
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom.
+    Described for single records only.
+    """
     filed_in_vat_return_id: str | None = None
+    """Id of the VAT return that has the vendor credit. Editions: United Kingdom. Described for
+    single records only.
+    """
     filed_in_vat_return_name: str | None = None
+    """Name of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     filed_in_vat_return_type: str | None = None
+    """Type of the filed in VAT return. Editions: United Kingdom. Described for single records
+    only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse). Described for single records only."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse). Described for single records only."""
     line_items: list[VendorCreditLineItems] | None = None
+    """Lines of the vendor credit. Described for single records only."""
     acquisition_vat_summary: list[VendorCreditAcquisitionVatSummary] | None = None
+    """Acquisition VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     acquisition_vat_total: Decimal | None = None
+    """Total acquisition VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     reverse_charge_vat_summary: list[VendorCreditReverseChargeVatSummary] | None = None
+    """Reverse charge VAT by tax rate. Editions: United Kingdom, European Union. Described for
+    single records only.
+    """
     reverse_charge_vat_total: Decimal | None = None
+    """Total reverse charge VAT. Editions: United Kingdom, European Union. Described for single
+    records only.
+    """
     documents: list[VendorCreditDocument] | None = None
+    """Attached documents. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the vendor credit. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     total_credits_used: Decimal | None = None
+    """Total credits used. Described for single records only."""
     total_refunded_amount: Decimal | None = None
+    """Total refunded amount. Described for single records only."""
     notes: str | None = None
+    """Notes on the vendor credit. Described for single records only."""
     comments: list[VendorCreditComment] | None = None
+    """Comments on the vendor credit. Described for single records only."""
     vendor_credit_refunds: list[VendorCreditRefund] | None = None
+    """Vendor credit refunds of the vendor credit. Described for single records only."""
     bills_credited: list[VendorCreditBillsCredited] | None = None
+    """Bills credited of the vendor credit. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the vendor credit."""
 
 
 class VendorCreditBills(Record, frozen=True, kw_only=True):
     """Vendor credit bills."""
 
     bills: Any = None
+    """Bills of the bills."""
 
 
 class VendorCreditItemCustomFieldInput(Input, kw_only=True):
     """An item of ``item_custom_fields`` of a vendor credit, to send."""
 
     label: str | UnsetType | None = UNSET
+    """Label of the item custom field."""
     value: str | UnsetType | None = UNSET
+    """Value of the item custom field."""
 
 
 class VendorCreditStorageInput(Input, kw_only=True):
     """An item of ``storages`` of a vendor credit, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
+    """Id of the storage."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Serial with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item. Editions: Serial with Bin tracked items."""
     storage_out_id: str | int | UnsetType | None = UNSET
+    """Id of the storage out."""
 
 
 class VendorCreditBatchInput(Input, kw_only=True):
     """An item of ``batches`` of a vendor credit, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
+    """Id of the batch."""
     out_quantity: Decimal | int | UnsetType | None = UNSET
-    # editions: Batch with Bin tracked items
+    """Quantity taken out of the batch or storage."""
     storages: Sequence[VendorCreditStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
 class VendorCreditLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of a vendor credit, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     name: str | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in
-    reverse_charge_tax_id: str | int | UnsetType | None = UNSET  # editions: in, gcc
+    """Name of the line item."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India."""
+    reverse_charge_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the reverse charge tax. Editions: India, Gulf states."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     item_custom_fields: Sequence[VendorCreditItemCustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     project_name: str | UnsetType | None = UNSET
+    """Name of the project."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
+    """Serial numbers of the item."""
     batches: Sequence[VendorCreditBatchInput] | UnsetType | None = UNSET
+    """Batches of the item."""
     storages: Sequence[VendorCreditStorageInput] | UnsetType | None = UNSET
+    """Storage locations of the item."""
 
 
 class VendorCreditDocumentInput(Input, kw_only=True):
     """An item of ``documents`` of a vendor credit, to send."""
 
     document_id: str | int | UnsetType | None = UNSET
+    """Id of the document."""
     file_name: str | UnsetType | None = UNSET
+    """Name of the file."""
 
 
 class VendorCreditInput(Input, kw_only=True):
     """The fields of a vendor credit that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
+    """Id of the vendor."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     vendor_credit_number: str | UnsetType | None = UNSET
-    gst_treatment: VendorCreditGstTreatment | UnsetType | None = UNSET  # editions: in
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx
-    gst_no: str | UnsetType | None = UNSET  # editions: in
-    source_of_supply: str | UnsetType | None = UNSET  # editions: in
-    destination_of_supply: str | UnsetType | None = UNSET  # editions: in
-    place_of_supply: str | UnsetType | None = UNSET  # editions: gcc
+    """Number of the vendor credit."""
+    gst_treatment: VendorCreditGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico."""
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
+    source_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied from. Editions: India."""
+    destination_of_supply: str | UnsetType | None = UNSET
+    """State or country that the goods are supplied to. Editions: India."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: Gulf states."""
     pricebook_id: str | int | UnsetType | None = UNSET
+    """Id of the price list."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the vendor credit."""
     is_update_customer: bool | UnsetType | None = UNSET
+    """Whether to save the address with the customer."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the vendor credit."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     line_items: Sequence[VendorCreditLineItemInput] | UnsetType | None = UNSET
+    """Lines of the vendor credit."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the vendor credit."""
     documents: Sequence[VendorCreditDocumentInput] | UnsetType | None = UNSET
+    """Attached documents."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the vendor credit."""
 
 
 class VendorCreditToBillsBillInput(Input, kw_only=True):
     """An item of ``bills`` of vendor credit to bills, to send."""
 
     bill_id: str | int | UnsetType | None = UNSET
+    """Id of the bill."""
     amount_applied: Decimal | int | UnsetType | None = UNSET
+    """Amount applied, in the document's currency."""
 
 
 class VendorCreditToBillsInput(Input, kw_only=True):
     """The fields of vendor credit to bills that can be sent."""
 
     bills: Sequence[VendorCreditToBillsBillInput] | UnsetType | None = UNSET
+    """Bills of the to bills."""
 
 
 class VendorCreditRefundInput(Input, kw_only=True):
     """The fields of a vendor credit refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
+    """Date of the refund."""
     refund_mode: str | UnsetType | None = UNSET
+    """How the refund is made, such as cash or banktransfer."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the refund."""
     amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     account_id: str | int | UnsetType | None = UNSET
+    """Id of the account in the chart of accounts."""
     description: str | UnsetType | None = UNSET
+    """Description of the refund."""
 
 
 class VendorCreditCommentInput(Input, kw_only=True):
     """The fields of a vendor credit comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""

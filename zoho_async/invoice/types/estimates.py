@@ -25,300 +25,541 @@ class EstimateCommunicationPreference(Part, frozen=True, kw_only=True):
     """The ``communication_preference`` object of an estimate."""
 
     is_email_enabled: bool | None = None
+    """Whether messages go by email."""
     is_sms_enabled: bool | None = None
+    """Whether messages go by SMS. Editions: SMS integration."""
     is_whatsapp_enabled: bool | None = None
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class EstimateContactPersonsAssociated(Part, frozen=True, kw_only=True):
     """An item of ``contact_persons_associated`` of an estimate."""
 
     contact_person_id: str | None = None
+    """Id of the contact person."""
     contact_person_name: str | None = None
+    """Name of the contact person."""
     first_name: str | None = None
+    """First name of the person."""
     last_name: str | None = None
+    """Last name of the person."""
     contact_person_email: str | None = None
+    """Email address of the contact person."""
     phone: str | None = None
+    """Phone number."""
     mobile: str | None = None
+    """Mobile phone number."""
     communication_preference: EstimateCommunicationPreference | None = None
+    """Channels on which the contact person gets messages."""
 
 
 class EstimateLineItem(Part, frozen=True, kw_only=True):
     """An item of ``line_items`` of an estimate."""
 
     item_id: str | None = None
+    """Id of the item."""
     line_item_id: str | None = None
+    """Id of the line item."""
     name: str | None = None
+    """Name of the line item."""
     description: str | None = None
+    """Description of the line item."""
     item_order: int | None = None
+    """Position of the line, from 1."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``goods``, ``services``."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     bcy_rate: Decimal | None = None
+    """Rate in the base currency."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     quantity: Decimal | None = None
+    """Quantity, in units of the item."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     discount_amount: Decimal | None = None
+    """Discount as an amount."""
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | None = None
+    """Id of the tax."""
     tds_tax_id: str | None = None
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_treatment_code: str | None = None
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     item_total: Decimal | None = None
+    """Total of the line, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
     line_item_category: str | None = None
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
 class EstimateProject(Part, frozen=True, kw_only=True):
     """The ``project`` object of an estimate."""
 
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
 
 
 class Estimate(Record, frozen=True, kw_only=True):
     """An estimate; ``estimate_id`` is its id."""
 
     estimate_id: str = ""
+    """Id of the estimate."""
     customer_name: str | None = None
+    """Name of the customer."""
     customer_id: str | None = None
+    """Id of the customer."""
     status: str | None = None
+    """Status of the estimate. Values: ``draft``, ``sent``, ``invoiced``, ``accepted``,
+    ``declined``, ``expired``.
+    """
     estimate_number: str | None = None
+    """Number of the estimate."""
     reference_number: str | None = None
+    """Reference number of the estimate."""
     date: dt.date | None = None
+    """Date of the estimate."""
     currency_id: str | None = None
+    """Id of the currency."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     accepted_date: dt.date | None = None
+    """Date on which the customer accepted the estimate. Described for lists only."""
     declined_date: dt.date | None = None
+    """Date on which the customer declined the estimate. Described for lists only."""
     expiry_date: dt.date | None = None
+    """Last day on which the estimate is valid."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     is_viewed_by_client: bool | None = None
+    """Whether the customer viewed the estimate."""
     client_viewed_time: Moment | None = None
+    """Time at which the customer viewed the estimate."""
     is_pre_gst: bool | None = None
+    """Whether the document dates from before GST (India). Editions: India. Described for single
+    records only.
+    """
     place_of_supply: str | None = None
+    """State or country in which tax is due. Editions: India, Gulf states. Described for single
+    records only.
+    """
     gst_no: str | None = None
+    """GST number (India). Editions: India. Described for single records only."""
     gst_treatment: str | None = None
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India. Described for single
+    records only.
+    """
     tax_treatment: str | None = None
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa.
+    Described for single records only.
+    """
     is_reverse_charge_applied: bool | None = None
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa. Described for
+    single records only.
+    """
     contact_persons_associated: list[EstimateContactPersonsAssociated] | None = None
+    """Contact persons who get the estimate, with their channels. Described for single records
+    only.
+    """
     exchange_rate: Decimal | None = None
+    """Units of base currency for one unit of the document's currency. Described for single
+    records only.
+    """
     discount: Decimal | Percentage | None = None
+    """Discount: an amount, or a share with a percent sign. Described for single records only."""
     is_discount_before_tax: bool | None = None
+    """Whether the discount applies before tax. Described for single records only."""
     discount_type: str | None = None
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``. Described for single records only.
+    """
     is_inclusive_tax: bool | None = None
+    """Whether rates include tax. Described for single records only."""
     line_items: list[EstimateLineItem] | None = None
+    """Lines of the estimate. Described for single records only."""
     shipping_charge: Decimal | None = None
+    """Shipping cost, in the document's currency. Described for single records only."""
     adjustment: Decimal | None = None
+    """Amount added to the total; negative to lower it. Described for single records only."""
     adjustment_description: str | None = None
+    """Reason for the adjustment. Described for single records only."""
     sub_total: Decimal | None = None
+    """Total before taxes and adjustments, in the document's currency. Described for single
+    records only.
+    """
     tax_total: Decimal | None = None
+    """Total of all taxes, in the document's currency. Described for single records only."""
     price_precision: int | None = None
+    """Number of decimal places of prices. Described for single records only."""
     taxes: list[DocumentTax] | None = None
+    """Taxes of the estimate. Described for single records only."""
     billing_address: Address | None = None
+    """Billing address. Described for single records only."""
     shipping_address: Address | None = None
+    """Shipping address. Described for single records only."""
     notes: str | None = None
+    """Notes on the estimate."""
     terms: str | None = None
+    """Terms and conditions."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the estimate. Described for single records only."""
     template_id: str | None = None
+    """Id of the PDF template. Described for single records only."""
     template_name: str | None = None
+    """Name of the PDF template. Described for single records only."""
     salesperson_id: str | None = None
+    """Id of the salesperson. Described for single records only."""
     salesperson_name: str | None = None
+    """Name of the salesperson. Described for single records only."""
     project: EstimateProject | None = None
+    """Project of the estimate. Described for single records only."""
     tags: list[Tag] | None = None
+    """Reporting tags. Described for single records only."""
     contact_persons: list[str] | None = None
+    """Contact persons who get the estimate. Described for single records only."""
 
 
 class EstimateEmailtemplate(Part, frozen=True, kw_only=True):
     """An item of ``emailtemplates`` of an estimate."""
 
     selected: bool | None = None
+    """Whether the entry is selected."""
     name: str | None = None
+    """Name of the email template."""
     email_template_id: str | None = None
+    """Id of the email template."""
 
 
 class EstimateToContact(Part, frozen=True, kw_only=True):
     """An item of ``to_contacts`` of an estimate."""
 
     first_name: str | None = None
+    """First name of the person."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     phone: str | None = None
+    """Phone number."""
     email: str | None = None
+    """Email address."""
     last_name: str | None = None
+    """Last name of the person."""
     salutation: str | None = None
+    """Salutation of the person, such as Mr."""
     contact_person_id: str | None = None
+    """Id of the contact person."""
     mobile: str | None = None
+    """Mobile phone number."""
 
 
 class EstimateFromEmail(Part, frozen=True, kw_only=True):
     """An item of ``from_emails`` of an estimate."""
 
     user_name: str | None = None
+    """Name of the user."""
     selected: bool | None = None
+    """Whether the entry is selected."""
     email: str | None = None
+    """Email address."""
 
 
 class EstimateEmailResult(Record, frozen=True, kw_only=True):
     """An estimate email result."""
 
     body: str | None = None
+    """Text of the message."""
     error_list: list[str] | None = None
+    """Errors found."""
     subject: str | None = None
+    """Subject of the message."""
     emailtemplates: list[EstimateEmailtemplate] | None = None
+    """Email templates to choose from."""
     to_contacts: list[EstimateToContact] | None = None
+    """Persons who can receive the email."""
     file_name: str | None = None
+    """Name of the file."""
     from_emails: list[EstimateFromEmail] | None = None
+    """Addresses from which an email can be sent."""
     customer_id: str | None = None
+    """Id of the customer."""
 
 
 class EstimateTemplate(Record, frozen=True, kw_only=True):
     """An estimate template; ``template_id`` is its id."""
 
     template_name: str | None = None
+    """Name of the PDF template."""
     template_id: str = ""
+    """Id of the PDF template."""
     template_type: str | None = None
+    """Type of the PDF template."""
 
 
 class EstimateComment(Record, frozen=True, kw_only=True):
     """An estimate comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     estimate_id: str | None = None
+    """Id of the estimate."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     comment_type: str | None = None
+    """Kind of comment: written by a user, or by the system."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
     operation_type: str | None = None
+    """Kind of change that the entry records."""
     transaction_id: str | None = None
+    """Id of the transaction."""
     transaction_type: str | None = None
+    """Type of the transaction."""
 
 
 class EstimateCommunicationPreferenceInput(Input, kw_only=True):
     """The ``communication_preference`` object of an estimate, to send."""
 
     is_email_enabled: bool | UnsetType | None = UNSET
-    is_sms_enabled: bool | UnsetType | None = UNSET  # editions: SMS integration
-    is_whatsapp_enabled: bool | UnsetType | None = UNSET  # editions: WhatsApp integration
+    """Whether messages go by email."""
+    is_sms_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by SMS. Editions: SMS integration."""
+    is_whatsapp_enabled: bool | UnsetType | None = UNSET
+    """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
 class EstimateContactPersonsAssociatedInput(Input, kw_only=True):
     """An item of ``contact_persons_associated`` of an estimate, to send."""
 
     contact_person_id: str | int | UnsetType | None = UNSET
+    """Id of the contact person."""
     communication_preference: EstimateCommunicationPreferenceInput | UnsetType | None = UNSET
+    """Channels on which the contact person gets messages."""
 
 
 class EstimateLineItemInput(Input, kw_only=True):
     """An item of ``line_items`` of an estimate, to send."""
 
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     name: str | UnsetType | None = UNSET
+    """Name of the line item."""
     description: str | UnsetType | None = UNSET
+    """Description of the line item."""
     product_type: Literal["goods", "services"] | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
+    """Kind of product: goods or service. Values: ``goods``, ``services``."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     item_order: int | UnsetType | None = UNSET
+    """Position of the line, from 1."""
     bcy_rate: Decimal | int | UnsetType | None = UNSET
+    """Rate in the base currency."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     discount_amount: Decimal | int | UnsetType | None = UNSET
+    """Discount as an amount."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     tax_id: str | int | UnsetType | None = UNSET
-    tds_tax_id: str | int | UnsetType | None = UNSET  # editions: mx
+    """Id of the tax."""
+    tds_tax_id: str | int | UnsetType | None = UNSET
+    """Id of the TDS tax (India). Editions: Mexico."""
     tax_name: str | UnsetType | None = UNSET
+    """Name of the tax."""
     tax_type: str | UnsetType | None = UNSET
+    """Kind of tax, such as a single tax or a group."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
-    tax_treatment_code: str | UnsetType | None = UNSET  # editions: gcc
+    """Rate of the tax, in percent."""
+    tax_treatment_code: str | UnsetType | None = UNSET
+    """Code of the reason for the tax treatment. Editions: Gulf states."""
     item_total: Decimal | int | UnsetType | None = UNSET
+    """Total of the line, in the document's currency."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     line_item_category: Literal["line_item", "header", "subtotal"] | UnsetType | None = UNSET
+    """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
     tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption."""
     avatax_tax_code: str | UnsetType | None = UNSET
+    """Avalara tax code of the item."""
     avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer."""
 
 
 class EstimateInput(Input, kw_only=True):
     """The fields of an estimate that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
+    """Id of the currency."""
     contact_persons_associated: (
         Sequence[EstimateContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
+    """Contact persons who get the estimate, with their channels."""
     template_id: str | int | UnsetType | None = UNSET
-    place_of_supply: str | UnsetType | None = UNSET  # editions: in, gcc
-    gst_treatment: EstimateGstTreatment | UnsetType | None = UNSET  # editions: in
-    gst_no: str | UnsetType | None = UNSET  # editions: in
+    """Id of the PDF template."""
+    place_of_supply: str | UnsetType | None = UNSET
+    """State or country in which tax is due. Editions: India, Gulf states."""
+    gst_treatment: EstimateGstTreatment | UnsetType | None = UNSET
+    """How the contact is registered for GST (India). Values: ``business_gst``,
+    ``business_none``, ``overseas``, ``consumer``. Editions: India.
+    """
+    gst_no: str | UnsetType | None = UNSET
+    """GST number (India). Editions: India."""
     estimate_number: str | UnsetType | None = UNSET
+    """Number of the estimate."""
     reference_number: str | UnsetType | None = UNSET
+    """Reference number of the estimate."""
     date: dt.date | UnsetType | None = UNSET
+    """Date of the estimate."""
     expiry_date: dt.date | UnsetType | None = UNSET
+    """Last day on which the estimate is valid."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
+    """Units of base currency for one unit of the document's currency."""
     discount: Decimal | int | Percentage | UnsetType | None = UNSET
+    """Discount: an amount, or a share with a percent sign."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
+    """Whether the discount applies before tax."""
     discount_type: Literal["entity_level", "item_level"] | UnsetType | None = UNSET
+    """Whether the discount applies to the whole document or to each line. Values:
+    ``entity_level``, ``item_level``.
+    """
     is_inclusive_tax: bool | UnsetType | None = UNSET
+    """Whether rates include tax."""
     custom_body: str | UnsetType | None = UNSET
+    """Text of the email, instead of the template's."""
     custom_subject: str | UnsetType | None = UNSET
+    """Subject of the email, instead of the template's."""
     salesperson_name: str | UnsetType | None = UNSET
+    """Name of the salesperson."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the estimate."""
     line_items: Sequence[EstimateLineItemInput] | UnsetType | None = UNSET
+    """Lines of the estimate."""
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     notes: str | UnsetType | None = UNSET
+    """Notes on the estimate."""
     terms: str | UnsetType | None = UNSET
+    """Terms and conditions."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
+    """Shipping cost, in the document's currency."""
     adjustment: Decimal | int | UnsetType | None = UNSET
+    """Amount added to the total; negative to lower it."""
     adjustment_description: str | UnsetType | None = UNSET
+    """Reason for the adjustment."""
     tax_id: str | int | UnsetType | None = UNSET
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us
-    tax_authority_id: str | int | UnsetType | None = UNSET  # editions: us
-    avatax_use_code: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    avatax_exempt_no: str | UnsetType | None = UNSET  # editions: Avalara Integration
-    vat_treatment: str | UnsetType | None = UNSET  # editions: uk
-    tax_treatment: str | UnsetType | None = UNSET  # editions: gcc, mx, ke, za
-    is_reverse_charge_applied: bool | UnsetType | None = UNSET  # editions: za
+    """Id of the tax."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA."""
+    tax_authority_id: str | int | UnsetType | None = UNSET
+    """Id of the tax authority. Editions: USA."""
+    avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. Editions: Avalara Integration."""
+    avatax_exempt_no: str | UnsetType | None = UNSET
+    """Exemption number for Avalara tax. Editions: Avalara Integration."""
+    vat_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
+    tax_treatment: str | UnsetType | None = UNSET
+    """How the contact is registered for tax. Editions: Gulf states, Mexico, Kenya, South Africa."""
+    is_reverse_charge_applied: bool | UnsetType | None = UNSET
+    """Whether the customer pays the tax (reverse charge). Editions: South Africa."""
     item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
     line_item_id: str | int | UnsetType | None = UNSET
+    """Id of the line item."""
     name: str | UnsetType | None = UNSET
+    """Name of the estimate."""
     description: str | UnsetType | None = UNSET
+    """Description of the estimate."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     quantity: Decimal | int | UnsetType | None = UNSET
+    """Quantity, in units of the item."""
     project_id: str | int | UnsetType | None = UNSET
+    """Id of the project."""
     accept_retainer: bool | UnsetType | None = UNSET
+    """Whether the customer can pay a retainer."""
     retainer_percentage: Decimal | int | UnsetType | None = UNSET
+    """Percentage of the retainer."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
+    """Contact persons who get the estimate."""
     avatax_tax_code: str | UnsetType | None = UNSET
+    """Avalara tax code of the item."""
 
 
 class EstimateEmailInput(Input, kw_only=True):
     """The fields of an estimate email that can be sent."""
 
     send_from_org_email_id: str | int | UnsetType | None = UNSET
+    """Whether to send from the organization's address."""
     to_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses of the recipients."""
     cc_mail_ids: Sequence[str] | UnsetType | None = UNSET
+    """Addresses for copies."""
     subject: str | UnsetType | None = UNSET
+    """Subject of the message."""
     body: str | UnsetType | None = UNSET
+    """Text of the message."""
     mail_documents: Sequence[str] | UnsetType | None = UNSET
+    """Documents attached to the email."""
 
 
 class EstimateCommentInput(Input, kw_only=True):
     """The fields of an estimate comment that can be sent."""
 
     description: str | UnsetType | None = UNSET
+    """Description of the comment."""
     show_comment_to_clients: bool | UnsetType | None = UNSET
+    """Whether customers see the comment."""

@@ -17,100 +17,173 @@ class ItemTaxPreference(Part, frozen=True, kw_only=True):
     """An item of ``item_tax_preferences`` of an item."""
 
     tax_id: str | None = None
+    """Id of the tax. Editions: India."""
     tax_specification: str | None = None
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class ItemLocation(Part, frozen=True, kw_only=True):
     """An item of ``locations`` of an item."""
 
     location_id: str | None = None
+    """Id of the location (branch or warehouse)."""
     location_name: str | None = None
+    """Name of the location (branch or warehouse)."""
     status: str | None = None
+    """Status of the location."""
     is_primary: bool | None = None
+    """Whether the location is the primary one."""
     location_stock_on_hand: Decimal | None = None
+    """Location stock on hand of the location."""
     location_available_stock: Decimal | None = None
+    """Location available stock, in units."""
     location_actual_available_stock: Decimal | None = None
+    """Location actual available stock, in units."""
 
 
 class Item(Record, frozen=True, kw_only=True):
     """An item; ``item_id`` is its id."""
 
     item_id: str = ""
+    """Id of the item."""
     name: str | None = None
+    """Name of the item. At most 100 characters."""
     status: str | None = None
+    """Status of the item."""
     description: str | None = None
+    """Description of the item. At most 2000 characters."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     unit: str | None = None
+    """Unit of quantity, such as kg."""
     tax_id: str | None = None
+    """Id of the tax."""
     purchase_tax_rule_id: str | None = None
+    """Id of the purchase tax rule. Editions: Mexico, Kenya, South Africa."""
     sales_tax_rule_id: str | None = None
+    """Id of the sales tax rule. Editions: Mexico, Kenya, South Africa."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_percentage: Decimal | None = None
+    """Rate of the tax, in percent."""
     tax_type: str | None = None
+    """Kind of tax, such as a single tax or a group."""
     sku: str | None = None
+    """Stock keeping unit (SKU) of the item."""
     product_type: str | None = None
+    """Kind of product: goods or service. Values: ``goods``, ``service``, ``digital_service``."""
     sat_item_key_code: str | None = None
+    """SAT code of the item (Mexico). Editions: Mexico."""
     unitkey_code: str | None = None
+    """SAT code of the unit (Mexico). Editions: Mexico."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the item. Described for lists only."""
     hsn_or_sac: str | None = None
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa.
+    Described for single records only.
+    """
     item_tax_preferences: list[ItemTaxPreference] | None = None
+    """Taxes of the item by region. Editions: India. Described for single records only."""
     locations: list[ItemLocation] | None = None
+    """Locations (branches or warehouses) of the item. Described for single records only."""
     account_id: str | None = None
+    """Id of the account in the chart of accounts."""
     purchase_rate: Decimal | None = None
+    """Purchase price per unit."""
     purchase_account_id: str | None = None
+    """Id of the purchase account."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change."""
     tags: list[Tag] | None = None
+    """Reporting tags."""
 
 
 class ItemLocationInput(Input, kw_only=True):
     """An item of ``locations`` of an item, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
     initial_stock: Decimal | int | UnsetType | None = UNSET
+    """Stock at the start, in units."""
     initial_stock_rate: Decimal | int | UnsetType | None = UNSET
+    """Value per unit of the stock at the start."""
 
 
 class ItemTaxPreferenceInput(Input, kw_only=True):
     """An item of ``item_tax_preferences`` of an item, to send."""
 
-    tax_id: str | int | UnsetType | None = UNSET  # editions: in
-    tax_specification: str | UnsetType | None = UNSET  # editions: in
+    tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax. Editions: India."""
+    tax_specification: str | UnsetType | None = UNSET
+    """Whether the tax is within a state or between states (India). Editions: India."""
 
 
 class ItemInput(Input, kw_only=True):
     """The fields of an item that can be sent."""
 
-    name: str | UnsetType | None = UNSET  # at most 100 characters
+    name: str | UnsetType | None = UNSET
+    """Name of the item. At most 100 characters."""
     rate: Decimal | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 2000 characters
+    """Price per unit, in the document's currency."""
+    description: str | UnsetType | None = UNSET
+    """Description of the item. At most 2000 characters."""
     tax_id: str | int | UnsetType | None = UNSET
+    """Id of the tax."""
     locations: Sequence[ItemLocationInput] | UnsetType | None = UNSET
-    purchase_tax_rule_id: str | int | UnsetType | None = UNSET  # editions: mx, ke, za
-    sales_tax_rule_id: str | int | UnsetType | None = UNSET  # editions: mx, ke, za
+    """Locations (branches or warehouses) of the item."""
+    purchase_tax_rule_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase tax rule. Editions: Mexico, Kenya, South Africa."""
+    sales_tax_rule_id: str | int | UnsetType | None = UNSET
+    """Id of the sales tax rule. Editions: Mexico, Kenya, South Africa."""
     tax_percentage: Decimal | int | UnsetType | None = UNSET
+    """Rate of the tax, in percent."""
     sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
     product_type: Literal["goods", "service", "digital_service"] | UnsetType | None = UNSET
-    hsn_or_sac: str | UnsetType | None = UNSET  # editions: in, ke, za
-    sat_item_key_code: str | UnsetType | None = UNSET  # editions: mx
-    unitkey_code: str | UnsetType | None = UNSET  # editions: mx
-    is_taxable: bool | UnsetType | None = UNSET  # editions: in, us, mx, ke, za
-    tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: in, us, mx, ke, za
-    purchase_tax_exemption_id: str | int | UnsetType | None = UNSET  # editions: ke, za
+    """Kind of product: goods or service. Values: ``goods``, ``service``, ``digital_service``."""
+    hsn_or_sac: str | UnsetType | None = UNSET
+    """HSN code of goods or SAC of services (India). Editions: India, Kenya, South Africa."""
+    sat_item_key_code: str | UnsetType | None = UNSET
+    """SAT code of the item (Mexico). Editions: Mexico."""
+    unitkey_code: str | UnsetType | None = UNSET
+    """SAT code of the unit (Mexico). Editions: Mexico."""
+    is_taxable: bool | UnsetType | None = UNSET
+    """Whether the item is taxed. Editions: India, USA, Mexico, Kenya, South Africa."""
+    tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the reason for tax exemption. Editions: India, USA, Mexico, Kenya, South Africa."""
+    purchase_tax_exemption_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase tax exemption. Editions: Kenya, South Africa."""
     account_id: str | int | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Id of the account in the chart of accounts."""
     avatax_tax_code: str | UnsetType | None = UNSET
-    # at most 25 characters; editions: Avalara Integration
+    """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
     avatax_use_code: str | UnsetType | None = UNSET
+    """Avalara code for the kind of exempt customer. At most 25 characters. Editions: Avalara
+    Integration.
+    """
     item_type: ItemItemType | UnsetType | None = UNSET
+    """Kind of item: for sales, purchases, both, or inventory. Values: ``sales``, ``purchases``,
+    ``sales_and_purchases``, ``inventory``.
+    """
     purchase_description: str | UnsetType | None = UNSET
+    """Description of the item on purchases."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
+    """Purchase price per unit."""
     purchase_account_id: str | int | UnsetType | None = UNSET
+    """Id of the purchase account."""
     inventory_account_id: str | int | UnsetType | None = UNSET
+    """Id of the inventory account."""
     vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
     reorder_level: Decimal | int | UnsetType | None = UNSET
-    # editions: in
+    """Stock at which to order again, in units."""
     item_tax_preferences: Sequence[ItemTaxPreferenceInput] | UnsetType | None = UNSET
+    """Taxes of the item by region. Editions: India."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the item."""
     unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
+    """Reporting tags."""

@@ -26,220 +26,374 @@ class ProjectTask(Part, frozen=True, kw_only=True):
     """An item of ``tasks`` of a project."""
 
     task_id: str | None = None
+    """Id of the task."""
     task_name: str | None = None
+    """Name of the task."""
     description: str | None = None
+    """Description of the task."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     budget_hours: str | None = None
+    """Budgeted hours (HH:mm)."""
     total_hours: str | None = None
+    """Total hours (HH:mm)."""
     billed_hours: str | None = None
+    """Hours invoiced (HH:mm)."""
     un_billed_hours: str | None = None
+    """Hours not yet invoiced (HH:mm)."""
     non_billable_hours: str | None = None
+    """Hours that cannot be invoiced (HH:mm)."""
     status: str | None = None
+    """Status of the task."""
     is_billable: bool | None = None
+    """Whether the task can be invoiced to a customer."""
     task_custom_fields: str | None = None
+    """Custom fields of the task."""
 
 
 class ProjectUser(Record, frozen=True, kw_only=True):
     """A project user; ``user_id`` is its id."""
 
     user_id: str = ""
+    """Id of the user."""
     is_current_user: bool | None = None
+    """Whether the user is the caller."""
     user_name: str | None = None
+    """Name of the user. At most 200 characters."""
     email: str | None = None
+    """Email address. At most 100 characters."""
     user_role: str | None = None
+    """Role of the user. Values: ``staff``, ``admin``, ``timesheetstaff``."""
     status: str | None = None
+    """Status of the user. Described for lists only."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency. Described for lists only."""
     budget_hours: str | None = None
+    """Budgeted hours (HH:mm). Described for lists only."""
     cost_rate: Decimal | None = None
+    """Cost per hour."""
     total_hours: str | None = None
+    """Total hours (HH:mm)."""
     billed_hours: str | None = None
+    """Hours invoiced (HH:mm)."""
     un_billed_hours: str | None = None
+    """Hours not yet invoiced (HH:mm)."""
 
 
 class Project(Record, frozen=True, kw_only=True):
     """A project; ``project_id`` is its id."""
 
     project_id: str = ""
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project. At most 100 characters."""
     project_code: str | None = None
+    """Code of the project. Described for lists only."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     description: str | None = None
+    """Description of the project."""
     can_be_invoiced: bool | None = None
+    """Whether the project can be invoiced. Described for lists only."""
     status: str | None = None
+    """Status of the project."""
     billing_type: str | None = None
+    """How the project is billed. Values: ``fixed_cost_for_project``, ``based_on_project_hours``,
+    ``based_on_staff_hours``, ``based_on_task_hours``.
+    """
     rate: Decimal | None = None
+    """Price per unit, in the document's currency."""
     created_time: Moment | None = None
+    """Time of creation."""
     last_modified_time: Moment | None = None
+    """Time of the last change. Described for lists only."""
     has_attachment: bool | None = None
+    """Whether a file is attached. Described for lists only."""
     total_hours: str | None = None
+    """Total hours (HH:mm)."""
     billable_hours: str | None = None
+    """Hours that can be invoiced (HH:mm)."""
     other_service_app_source: str | None = None
+    """Zoho application that the project comes from. Described for lists only."""
     users_working: int | None = None
+    """Number of users who work on the project. Described for lists only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the project. Described for lists only."""
     currency_code: str | None = None
+    """Code of the currency (ISO 4217), such as USD. Described for single records only."""
     budget_type: str | None = None
+    """How the budget is set. Described for single records only."""
     total_amount: Decimal | None = None
+    """Total amount. Described for single records only."""
     billed_hours: str | None = None
+    """Hours invoiced (HH:mm). Described for single records only."""
     billed_amount: Decimal | None = None
+    """Amount invoiced. Described for single records only."""
     un_billed_hours: str | None = None
+    """Hours not yet invoiced (HH:mm). Described for single records only."""
     un_billed_amount: Decimal | None = None
+    """Amount not yet invoiced. Described for single records only."""
     billable_amount: Decimal | None = None
+    """Amount that can be invoiced. Described for single records only."""
     non_billable_hours: str | None = None
+    """Hours that cannot be invoiced (HH:mm). Described for single records only."""
     non_billable_amount: Decimal | None = None
+    """Amount that cannot be invoiced. Described for single records only."""
     cost_budget_amount: Decimal | None = None
+    """Amount of the cost budget. Described for single records only."""
     is_recurrence_associated: bool | None = None
+    """Whether a recurring document belongs to the project. Described for single records only."""
     recurring_invoices: list[str] | None = None
+    """Recurring invoices of the project. Described for single records only."""
     show_in_dashboard: bool | None = None
+    """Whether the project is shown in the dashboard. Described for single records only."""
     tasks: list[ProjectTask] | None = None
+    """Tasks of the project. Described for single records only."""
     users: list[ProjectUser] | None = None
+    """Users of the project."""
     accounts_budgets: list[Any] | None = None
+    """Budgets by account."""
     billing_rate_frequency: str | None = None
+    """Unit of time of the billing rate."""
     budget_amount: Decimal | None = None
+    """Amount of the budget."""
     budget_threshold: Decimal | None = None
+    """Budget threshold of the project."""
     budget_threshold_formatted: str | None = None
+    """``budget_threshold`` as text, in the organization's format."""
     created_by_id: str | None = None
+    """Id of the user who created the project."""
     currency_id: str | None = None
+    """Id of the currency."""
     custom_field_hash: dict[str, Any] | None = None
+    """Custom fields by API name."""
     customer_email: str | None = None
+    """Email address of the customer."""
     customer_first_name: str | None = None
+    """Name of the customer first."""
     documents: list[Any] | None = None
+    """Attached documents."""
     has_active_recurring_profiles: bool | None = None
+    """Whether the project has active recurring documents."""
     hours_per_day: str | None = None
+    """Working hours per day (HH:mm)."""
     is_budget_threshold_notification_enabled: bool | None = None
+    """Whether users are notified at the budget's threshold."""
     is_client_approval_needed: bool | None = None
+    """Whether the customer must approve time entries."""
     is_expense_inclusive: int | None = None
+    """Whether the total includes expenses."""
     is_from_zoho_people: bool | None = None
+    """Whether the user comes from Zoho People."""
     is_from_zoho_projects: bool | None = None
+    """Whether the project comes from Zoho Projects."""
     is_user_approval_needed: bool | None = None
+    """Whether a user must approve time entries."""
     is_valid_project_head: bool | None = None
+    """Whether the head of the project is a valid user."""
     last_modified_by_id: str | None = None
+    """Id of the user who made the last change."""
     photo_url: str | None = None
+    """URL of the photo."""
     project_head_id: str | None = None
+    """Id of the project head."""
     project_head_name: str | None = None
+    """Name of the project head."""
     total_amount_expense_inclusive: Decimal | None = None
+    """Total amount with expenses."""
     unused_retainer_payments: Decimal | None = None
+    """Unused retainer payments of the project."""
     zohopeople_project_id: str | None = None
+    """Id of the zohopeople project."""
     zohoworkerly_project_id: str | None = None
+    """Id of the zohoworkerly project."""
 
 
 class ProjectUsers(Record, frozen=True, kw_only=True):
     """Project users."""
 
     users: list[ProjectUser] | None = None
+    """Users of the users."""
 
 
 class ProjectComment(Record, frozen=True, kw_only=True):
     """A project comment; ``comment_id`` is its id."""
 
     comment_id: str = ""
+    """Id of the comment."""
     project_id: str | None = None
+    """Id of the project."""
     description: str | None = None
+    """Description of the comment."""
     commented_by_id: str | None = None
+    """Id of the commented by."""
     commented_by: str | None = None
+    """Name of the user who commented."""
     is_current_user: bool | None = None
+    """Whether the user is the caller."""
     date: dt.date | None = None
+    """Date of the comment."""
     date_description: str | None = None
+    """Age of the entry in words, such as "2 days ago"."""
     time: str | None = None
+    """Time of the comment."""
 
 
 class ProjectComments(Record, frozen=True, kw_only=True):
     """Project comments."""
 
     comments: list[ProjectComment] | None = None
+    """Comments on the comments."""
 
 
 class ProjectInvoice(Record, frozen=True, kw_only=True):
     """A project invoice; ``invoice_id`` is its id."""
 
     invoice_id: str = ""
+    """Id of the invoice."""
     customer_name: str | None = None
+    """Name of the customer."""
     status: str | None = None
+    """Status of the invoice."""
     invoice_number: str | None = None
+    """Number of the invoice."""
     reference_number: str | None = None
+    """Reference number of the invoice."""
     date: dt.date | None = None
+    """Date of the invoice."""
     due_date: dt.date | None = None
+    """Date on which payment is due."""
     total: Decimal | None = None
+    """Total, in the document's currency."""
     balance: Decimal | None = None
+    """Amount still open, in the document's currency."""
     created_time: Moment | None = None
+    """Time of creation."""
 
 
 class ProjectTaskInput(Input, kw_only=True):
     """An item of ``tasks`` of a project, to send."""
 
-    task_name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 500 characters
+    task_name: str | UnsetType | None = UNSET
+    """Name of the task. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the task. At most 500 characters."""
     rate: str | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     budget_hours: str | UnsetType | None = UNSET
+    """Budgeted hours (HH:mm)."""
 
 
 class ProjectUserInput(Input, kw_only=True):
     """An item of ``users`` of a project, to send."""
 
     user_id: str | UnsetType | None = UNSET
+    """Id of the user."""
     is_current_user: bool | UnsetType | None = UNSET
-    user_name: str | UnsetType | None = UNSET  # at most 200 characters
-    email: str | UnsetType | None = UNSET  # at most 100 characters
+    """Whether the user is the caller."""
+    user_name: str | UnsetType | None = UNSET
+    """Name of the user. At most 200 characters."""
+    email: str | UnsetType | None = UNSET
+    """Email address. At most 100 characters."""
     user_role: Literal["staff", "admin", "timesheetstaff"] | UnsetType | None = UNSET
+    """Role of the user. Values: ``staff``, ``admin``, ``timesheetstaff``."""
     status: str | UnsetType | None = UNSET
+    """Status of the user."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     budget_hours: str | UnsetType | None = UNSET
+    """Budgeted hours (HH:mm)."""
     total_hours: str | UnsetType | None = UNSET
+    """Total hours (HH:mm)."""
     billed_hours: str | UnsetType | None = UNSET
+    """Hours invoiced (HH:mm)."""
     un_billed_hours: str | UnsetType | None = UNSET
+    """Hours not yet invoiced (HH:mm)."""
     cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""
 
 
 class ProjectInput(Input, kw_only=True):
     """The fields of a project that can be sent."""
 
-    project_name: str | UnsetType | None = UNSET  # at most 100 characters
+    project_name: str | UnsetType | None = UNSET
+    """Name of the project. At most 100 characters."""
     customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET  # at most 500 characters
+    """Id of the currency."""
+    description: str | UnsetType | None = UNSET
+    """Description of the project. At most 500 characters."""
     billing_type: ProjectBillingType | UnsetType | None = UNSET
+    """How the project is billed. Values: ``fixed_cost_for_project``, ``based_on_project_hours``,
+    ``based_on_staff_hours``, ``based_on_task_hours``.
+    """
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     budget_type: ProjectBudgetType | UnsetType | None = UNSET
+    """How the budget is set. Values: ``total_project_cost``, ``total_project_hours``,
+    ``hours_per_task``, ``hours_per_staff``.
+    """
     budget_hours: str | UnsetType | None = UNSET
+    """Budgeted hours (HH:mm)."""
     budget_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount of the budget."""
     cost_budget_amount: Decimal | int | UnsetType | None = UNSET
+    """Amount of the cost budget."""
     user_id: str | UnsetType | None = UNSET
+    """Id of the user."""
     tasks: Sequence[ProjectTaskInput] | UnsetType | None = UNSET
+    """Tasks of the project."""
     users: Sequence[ProjectUserInput] | UnsetType | None = UNSET
+    """Users of the project."""
 
 
 class ProjectCloneInput(Input, kw_only=True):
     """The fields of a project clone that can be sent."""
 
-    project_name: str | UnsetType | None = UNSET  # at most 100 characters
-    description: str | UnsetType | None = UNSET  # at most 500 characters
+    project_name: str | UnsetType | None = UNSET
+    """Name of the project. At most 100 characters."""
+    description: str | UnsetType | None = UNSET
+    """Description of the clone. At most 500 characters."""
 
 
 class ProjectAddUserUserInput(Input, kw_only=True):
     """An item of ``users`` of a project add user, to send."""
 
     user_id: str | int | UnsetType | None = UNSET
+    """Id of the user."""
 
 
 class ProjectAddUserInput(Input, kw_only=True):
     """The fields of a project add user that can be sent."""
 
     users: Sequence[ProjectAddUserUserInput] | UnsetType | None = UNSET
+    """Users of the add user."""
     cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""
 
 
 class ProjectInviteUserInput(Input, kw_only=True):
     """The fields of a project invite user that can be sent."""
 
-    user_name: str | UnsetType | None = UNSET  # at most 200 characters
-    email: str | UnsetType | None = UNSET  # at most 100 characters
+    user_name: str | UnsetType | None = UNSET
+    """Name of the user. At most 200 characters."""
+    email: str | UnsetType | None = UNSET
+    """Email address. At most 100 characters."""
     user_role: Literal["staff", "admin", "timesheetstaff"] | UnsetType | None = UNSET
+    """Role of the user. Values: ``staff``, ``admin``, ``timesheetstaff``."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     budget_hours: str | UnsetType | None = UNSET
+    """Budgeted hours (HH:mm)."""
     cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""
 
 
 class ProjectCommentInput(Input, kw_only=True):
     """The fields of a project comment that can be sent."""
 
-    description: str | UnsetType | None = UNSET  # at most 500 characters
+    description: str | UnsetType | None = UNSET
+    """Description of the comment. At most 500 characters."""

@@ -13,84 +13,136 @@ class CustomField(Part, frozen=True, kw_only=True):
     """An item of ``custom_fields``."""
 
     customfield_id: str | None = None
+    """Id of the customfield."""
     value: Any = None
+    """Value of the custom field."""
     data_type: str | None = None
+    """Type of the value."""
     index: int | None = None
+    """Position, from 0."""
     label: str | None = None
+    """Label of the custom field."""
     show_on_pdf: bool | None = None
+    """Whether the custom field is shown on the PDF."""
     show_in_all_pdf: bool | None = None
+    """Whether the custom field is shown on all PDFs."""
 
 
 class Address(Record, frozen=True, kw_only=True):
     """An address; ``address_id`` is its id."""
 
     address: str | None = None
+    """First line of the address. At most 500 characters."""
     street2: str | None = None
+    """Second line of the street address. At most 255 characters."""
     city: str | None = None
+    """City. At most 100 characters."""
     state: str | None = None
+    """State or province. At most 100 characters."""
     zip: str | None = None
+    """Postal code. At most 50 characters."""
     country: str | None = None
+    """Country. At most 100 characters."""
     fax: str | None = None
+    """Fax number. At most 50 characters."""
     attention: str | None = None
+    """Person or department that the address is for. At most 100 characters."""
     state_code: str | None = None
+    """Code of the state or province. At most 100 characters."""
     phone: str | None = None
+    """Phone number. At most 50 characters."""
     address_id: str = ""
+    """Id of the address."""
     county: str | None = None
+    """County."""
     country_code: str | None = None
+    """Two-letter code of the country."""
     latitude: Decimal | None = None
+    """Latitude in degrees."""
     longitude: Decimal | None = None
+    """Longitude in degrees."""
 
 
 class Tag(Part, frozen=True, kw_only=True):
     """An item of ``tags``."""
 
     tag_id: str | None = None
+    """Id of the tag."""
     tag_name: str | None = None
+    """Name of the tag."""
     tag_option_id: str | None = None
+    """Id of the tag option."""
     tag_option_name: str | None = None
+    """Name of the tag option."""
     is_tag_mandatory: bool | None = None
+    """Whether a value of the tag is required."""
 
 
 class DocumentTax(Part, frozen=True, kw_only=True):
     """An item of ``taxes``."""
 
     tax_id: str | None = None
+    """Id of the tax."""
     tax_name: str | None = None
+    """Name of the tax."""
     tax_amount: Decimal | None = None
+    """Amount of the tax."""
 
 
 class TagInput(Input, kw_only=True):
     """An item of ``tags``, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
+    """Id of the tag."""
     tag_option_id: str | int | UnsetType | None = UNSET
+    """Id of the tag option."""
     tag_name: str | UnsetType | None = UNSET
+    """Name of the tag."""
     tag_option_name: str | UnsetType | None = UNSET
+    """Name of the tag option."""
     is_tag_mandatory: bool | UnsetType | None = UNSET
+    """Whether a value of the tag is required."""
 
 
 class AddressInput(Input, kw_only=True):
     """The ``billing_address`` object, to send."""
 
-    attention: str | UnsetType | None = UNSET  # at most 100 characters
-    address: str | UnsetType | None = UNSET  # at most 500 characters
-    street2: str | UnsetType | None = UNSET  # at most 255 characters
-    state_code: str | UnsetType | None = UNSET  # at most 100 characters
-    city: str | UnsetType | None = UNSET  # at most 100 characters
-    state: str | UnsetType | None = UNSET  # at most 100 characters
-    zip: str | UnsetType | None = UNSET  # at most 50 characters
-    country: str | UnsetType | None = UNSET  # at most 100 characters
-    fax: str | UnsetType | None = UNSET  # at most 50 characters
-    phone: str | UnsetType | None = UNSET  # at most 50 characters
+    attention: str | UnsetType | None = UNSET
+    """Person or department that the address is for. At most 100 characters."""
+    address: str | UnsetType | None = UNSET
+    """First line of the address. At most 500 characters."""
+    street2: str | UnsetType | None = UNSET
+    """Second line of the street address. At most 255 characters."""
+    state_code: str | UnsetType | None = UNSET
+    """Code of the state or province. At most 100 characters."""
+    city: str | UnsetType | None = UNSET
+    """City. At most 100 characters."""
+    state: str | UnsetType | None = UNSET
+    """State or province. At most 100 characters."""
+    zip: str | UnsetType | None = UNSET
+    """Postal code. At most 50 characters."""
+    country: str | UnsetType | None = UNSET
+    """Country. At most 100 characters."""
+    fax: str | UnsetType | None = UNSET
+    """Fax number. At most 50 characters."""
+    phone: str | UnsetType | None = UNSET
+    """Phone number. At most 50 characters."""
     address_id: str | int | UnsetType | None = UNSET
+    """Id of the address."""
 
 
 class CustomFieldInput(Input, kw_only=True):
     """An item of ``custom_fields``, to send."""
 
     index: int | UnsetType | None = UNSET
+    """Position, from 0."""
     value: Any | UnsetType = UNSET
+    """Value of the custom field."""
     label: str | UnsetType | None = UNSET
+    """Label of the custom field."""
     customfield_id: str | int | UnsetType | None = UNSET
+    """Id of the customfield."""
     data_type: str | UnsetType | None = UNSET
+    """Type of the value."""
     show_on_pdf: bool | UnsetType | None = UNSET
+    """Whether the custom field is shown on the PDF."""

@@ -12,25 +12,43 @@ class Task(Record, frozen=True, kw_only=True):
     """A task; ``task_id`` is its id."""
 
     project_id: str | None = None
+    """Id of the project."""
     task_id: str = ""
+    """Id of the task."""
     currency_id: str | None = None
+    """Id of the currency. Described for lists only."""
     customer_id: str | None = None
+    """Id of the customer. Described for lists only."""
     task_name: str | None = None
+    """Name of the task."""
     project_name: str | None = None
+    """Name of the project. At most 100 characters."""
     customer_name: str | None = None
+    """Name of the customer. Described for lists only."""
     billed_hours: str | None = None
+    """Hours invoiced (HH:mm). Described for lists only."""
     log_time: str | None = None
+    """Time spent (HH:mm). Described for lists only."""
     un_billed_hours: str | None = None
+    """Hours not yet invoiced (HH:mm). Described for lists only."""
     description: str | None = None
+    """Description of the task. Described for single records only."""
     rate: Decimal | None = None
+    """Price per unit, in the document's currency. Described for single records only."""
     status: str | None = None
+    """Status of the task. Described for single records only."""
     is_billable: bool | None = None
+    """Whether the task can be invoiced to a customer. Described for single records only."""
 
 
 class TaskInput(Input, kw_only=True):
     """The fields of a task that can be sent."""
 
     task_name: str | UnsetType | None = UNSET
+    """Name of the task."""
     description: str | UnsetType | None = UNSET
+    """Description of the task."""
     rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
     budget_hours: str | UnsetType | None = UNSET
+    """Budgeted hours (HH:mm)."""

@@ -13,44 +13,81 @@ class TimeEntry(Record, frozen=True, kw_only=True):
     """A time entry; ``time_entry_id`` is its id."""
 
     time_entry_id: str = ""
+    """Id of the time entry."""
     project_id: str | None = None
+    """Id of the project."""
     project_name: str | None = None
+    """Name of the project."""
     customer_id: str | None = None
+    """Id of the customer."""
     customer_name: str | None = None
+    """Name of the customer."""
     task_id: str | None = None
+    """Id of the task."""
     task_name: str | None = None
+    """Name of the task."""
     user_id: str | None = None
+    """Id of the user."""
     is_current_user: bool | None = None
+    """Whether the user is the caller."""
     user_name: str | None = None
+    """Name of the user."""
     log_date: dt.date | None = None
+    """Day on which the time was spent."""
     begin_time: str | None = None
+    """Time at which work began (HH:mm)."""
     end_time: str | None = None
+    """Time at which work ended (HH:mm)."""
     log_time: str | None = None
+    """Time spent (HH:mm)."""
     is_billable: bool | None = None
+    """Whether the time entry can be invoiced to a customer."""
     billed_status: str | None = None
+    """Whether the time entry was invoiced."""
     invoice_id: str | None = None
+    """Id of the invoice."""
     notes: str | None = None
+    """Notes on the time entry."""
     timer_started_at: str | None = None
+    """Time at which the timer was started."""
     timer_duration_in_minutes: str | None = None
+    """Minutes that the timer has run."""
     created_time: Moment | None = None
+    """Time of creation."""
     cost_rate: Decimal | None = None
+    """Cost per hour."""
     cost_amount: Decimal | None = None
+    """Amount of the cost. Described for lists only."""
     timer_started_at_utc_time: str | None = None
+    """Time at which the timer was started, in UTC. Described for single records only."""
     timer_duration_in_seconds: str | None = None
+    """Seconds that the timer has run. Described for single records only."""
     timesheet_custom_fields: str | None = None
+    """Custom fields of the timesheet. Described for single records only."""
 
 
 class TimeEntryInput(Input, kw_only=True):
     """The fields of a time entry that can be sent."""
 
     project_id: str | UnsetType | None = UNSET
+    """Id of the project."""
     task_id: str | int | UnsetType | None = UNSET
+    """Id of the task."""
     user_id: str | int | UnsetType | None = UNSET
+    """Id of the user."""
     log_date: dt.date | UnsetType | None = UNSET
+    """Day on which the time was spent."""
     log_time: str | UnsetType | None = UNSET
+    """Time spent (HH:mm)."""
     begin_time: str | UnsetType | None = UNSET
+    """Time at which work began (HH:mm)."""
     end_time: str | UnsetType | None = UNSET
+    """Time at which work ended (HH:mm)."""
     is_billable: bool | UnsetType | None = UNSET
-    notes: str | UnsetType | None = UNSET  # at most 500 characters
+    """Whether the time entry can be invoiced to a customer."""
+    notes: str | UnsetType | None = UNSET
+    """Notes on the time entry. At most 500 characters."""
     start_timer: str | UnsetType | None = UNSET
+    """Whether to start the timer now."""
     cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""

@@ -13,34 +13,56 @@ class UserEmailId(Part, frozen=True, kw_only=True):
     """An item of ``email_ids`` of a user."""
 
     email: str | None = None
+    """Email address."""
     is_selected: bool | None = None
+    """Whether the entry is selected."""
 
 
 class User(Record, frozen=True, kw_only=True):
     """A user; ``user_id`` is its id."""
 
     user_id: str = ""
+    """Id of the user."""
     role_id: str | None = None
+    """Id of the role."""
     name: str | None = None
+    """Name of the user."""
     email: str | None = None
+    """Email address. Described for lists only."""
     user_role: str | None = None
+    """Role of the user. Values: ``staff``, ``admin``, ``timesheetstaff``."""
     status: str | None = None
+    """Status of the user."""
     is_current_user: bool | None = None
+    """Whether the user is the caller. Described for lists only."""
     photo_url: str | None = None
+    """URL of the photo."""
     is_customer_segmented: bool | None = None
+    """Whether the user sees only some customers. Described for lists only."""
     is_vendor_segmented: bool | None = None
+    """Whether the user sees only some vendors. Described for lists only."""
     user_type: str | None = None
+    """Type of the user."""
     email_ids: list[UserEmailId] | None = None
+    """Ids of the emails. Described for single records only."""
     cost_rate: Decimal | None = None
+    """Cost per hour. Described for single records only."""
     is_employee: bool | None = None
+    """Whether the user is an employee. Described for single records only."""
     created_time: Moment | None = None
+    """Time of creation. Described for single records only."""
     custom_fields: list[CustomField] | None = None
+    """Custom fields of the user. Described for single records only."""
 
 
 class UserInput(Input, kw_only=True):
     """The fields of a user that can be sent."""
 
     name: str | UnsetType | None = UNSET
+    """Name of the user."""
     email: str | UnsetType | None = UNSET
+    """Email address."""
     role_id: str | int | UnsetType | None = UNSET
+    """Id of the role."""
     cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -16,7 +16,7 @@ from zoho_async.sandbox.data.resources import Home, Homes, homes, shape_of
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.replies import ApiRefusal
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 
 #: The key under which a body that is a list is kept.
 ROWS: Final = "[]"
@@ -64,9 +64,7 @@ class RequestContext:
         self.store: Final = store
         self.homes: Final[Homes] = homes(route.facts.product)
         self.along: Final = self.homes.along(route.facts.path)
-        shape = shape_of(route.facts.path)
-        last = len(shape) - shape[::-1].index("{}") if "{}" in shape else 0
-        self.tail: Final = list(shape[last:])
+        self.tail: Final = tail_of(route.facts.path)
         self.names: Final = [
             part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
         ]
@@ -134,6 +132,17 @@ class RequestContext:
                 if index is not None:
                     return RecordRef(other, collection, index)
         return None
+
+
+#: Answers one operation. Returns None if the general rule for its path applies to this call.
+OperationHandler: TypeAlias = Callable[[RequestContext], ApiReply | None]
+
+
+def tail_of(path: str) -> list[str]:
+    """Return the words after the last id of a path template."""
+    shape = shape_of(path)
+    last = len(shape) - shape[::-1].index("{}") if "{}" in shape else 0
+    return list(shape[last:])
 
 
 def missing(collection: Collection, home: Home) -> ApiRefusal:

@@ -13,14 +13,15 @@ reply are those of its specification. Limits, tokens and organizations are check
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+import functools
+from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, Final
 
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api import billing_runs, books, listing, organizations
 from zoho_async.sandbox.api.actions import answer_action
 from zoho_async.sandbox.api.bulk import change_many, ids_in_body, requested_ids
-from zoho_async.sandbox.api.context import ROWS, ApiCall, RequestContext, texts
+from zoho_async.sandbox.api.context import ROWS, ApiCall, OperationHandler, RequestContext, texts
 from zoho_async.sandbox.api.files import (
     UPLOADS,
     answer_document,
@@ -29,7 +30,7 @@ from zoho_async.sandbox.api.files import (
     wants_print,
 )
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.api.router import route
+from zoho_async.sandbox.api.router import Route, operations
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.resources import Home
@@ -38,23 +39,19 @@ from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
-from zoho_async.sandbox.rules import bookkeeping, pending, subscriptions
+from zoho_async.sandbox.rules import applying, bookkeeping, pending, subscriptions
 
 _MOST_AT_ONCE: Final = 100
 
 
-def find_operation(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
-    """Return the operation of a request, or None."""
-    found = route(product, method, parts)
-    return found.facts if found is not None else None
-
-
-async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
+async def answer(
+    call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     """Answer a call for the organization of ``store``. Raises `ApiRefusal`.
 
-    ``every`` has the stores of all organizations. A new organization is added to it.
+    ``found`` is the operation of the call, or None if none is described. ``every`` has the stores
+    of all organizations. A new organization is added to it.
     """
-    found = route(call.product, call.method, call.parts)
     if found is None and (known := answer_document(call, store)) is not None:
         return known
     if found is None:
@@ -75,25 +72,44 @@ async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> 
 
 
 async def _answer(context: RequestContext) -> ApiReply:
-    by_rules = (
-        bookkeeping.answer(context)
-        or subscriptions.answer(context)
-        or books.answer(context)
-        or pending.answer(context)
-        or billing_runs.answer(context)
-    )
-    if by_rules is not None:
-        return by_rules
+    if context.call.method == "POST" and len(context.ids) == 1 and context.records[0] is not None:
+        bookkeeping.verb(context.store, context.records[0], context.tail)
+    own = registry(context.facts.product).get(context.facts.name)
+    reply = own(context) if own is not None else None
+    if reply is not None:
+        return reply
     if context.facts.answer == "list":
         return await _answer_list(context)
+    return _general_handler(context)(context)
+
+
+@functools.cache
+def registry(product: str) -> Mapping[str, OperationHandler]:
+    """Return the handlers of a product's operations that the general rules do not cover.
+
+    Raises `ValueError` for an operation with two handlers.
+    """
+    found: dict[str, OperationHandler] = {}
+    modules = (subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS, books.handlers())
+    for name, facts in operations(product).items():
+        several = [table[name] for table in modules if name in table]
+        applies = applying.handler_of(facts)
+        if applies is not None:
+            several.append(applies)
+        if len(several) > 1:
+            raise ValueError(f"{name} has {len(several)} handlers")
+        if several:
+            found[name] = several[0]
+    return found
+
+
+def _general_handler(context: RequestContext) -> Callable[[RequestContext], ApiReply]:
+    """Return the general rule for a path that is not a list."""
     if context.names_record:
-        return _answer_record(context)
-    here = context.home
-    if here is not None and not context.call.form.files:
-        reply = _answer_home(context, here)
-        if reply is not None:
-            return reply
-    return answer_action(context)
+        return _answer_record
+    if context.home is not None and not context.call.form.files:
+        return _answer_collection
+    return answer_action
 
 
 def _takes_rows(facts: OperationFacts) -> bool:
@@ -158,9 +174,10 @@ def _answer_record(context: RequestContext) -> ApiReply:
             return answer_action(context)
 
 
-def _answer_home(context: RequestContext, home: Home) -> ApiReply | None:
+def _answer_collection(context: RequestContext) -> ApiReply:
     """Answer a path that is a collection: create, upsert, or change several records."""
-    call, facts = context.call, context.facts
+    call, facts, home = context.call, context.facts, context.home
+    assert home is not None  # `_general_handler` chose this for the collection
     ids = requested_ids(context)
     match call.method:
         case "POST" if ids is None or facts.answer != "done":
@@ -184,7 +201,7 @@ def _answer_home(context: RequestContext, home: Home) -> ApiReply | None:
             rows = [collection.row(index) for index in collection.indexes()]
             return success("success", {field.name: rows for field in facts.reply[:1]})
         case _:
-            return None
+            return answer_action(context)
 
 
 def _create(context: RequestContext, home: Home, collection: Collection) -> ApiReply:

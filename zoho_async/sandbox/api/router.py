@@ -36,6 +36,14 @@ class Route(msgspec.Struct, frozen=True):
     ids: tuple[str, ...]
 
 
+class Target(msgspec.Struct, frozen=True):
+    """What a URL names: a product, the path below its base, and the operation there, if any."""
+
+    product: str
+    parts: tuple[str, ...]
+    route: Route | None
+
+
 class _Node:
     __slots__ = ("digits", "module", "operations", "wild", "words")
 
@@ -47,21 +55,26 @@ class _Node:
         self.operations: dict[str, OperationFacts] = {}
 
 
-def split_path(path: str) -> tuple[str, tuple[str, ...]] | None:
-    """Split a URL's path into its product and the segments after the base, or return None."""
+def resolve(method: str, path: str) -> Target | None:
+    """Resolve a URL's path, or return None if it is below no product's base.
+
+    A slash at the end of a path is ignored.
+    """
     for base, product in _BASES.items():
         if path.startswith(f"{base}/"):
-            return product, tuple(path.removeprefix(f"{base}/").split("/"))
+            parts = tuple(path.removeprefix(f"{base}/").rstrip("/").split("/"))
+            return Target(product, parts, route(product, method, parts))
     return None
 
 
-def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
-    """Return the organization in the query or headers, or ""."""
-    found = split_path(path)
-    if found is not None and found[1] in _PER_USER:
-        return ""
+def organization_named(
+    target: Target | None, query: Mapping[str, str], headers: Mapping[str, str]
+) -> str | None:
+    """Return the organization in the query or headers, or None."""
+    if target is not None and target.parts in _PER_USER:
+        return None
     named = (query.get("organization_id"), *(headers.get(name) for name in _HEADERS))
-    return next((each for each in named if each), "")
+    return next((each for each in named if each), None)
 
 
 def route(product: str, method: str, parts: Sequence[str]) -> Route | None:

@@ -12,8 +12,8 @@ token requests are answered with HTTP 400 "Access Denied"; the refresh token sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -63,6 +63,10 @@ class TokenHolder(msgspec.Struct, kw_only=True):
     scope: str | None = None
     requested: deque[float] = msgspec.field(default_factory=deque[float])
     live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
+class _GrantError(Exception):
+    """A request for a token that is answered with the ``error`` that this names."""
 
 
 class Accounts:
@@ -154,29 +158,14 @@ class Accounts:
             return denied("invalid_client")
         if form.get("client_secret") != self.client_secret:
             return denied("invalid_client_secret")
-        new_token = ""
-        match form.get("grant_type", ""):
-            case "refresh_token":
-                holder = self._refresh.get(form.get("refresh_token", ""))
-                if holder is None:
-                    return denied("invalid_code")
-            case "client_credentials":
-                if not form.get("scope"):
-                    return denied("invalid_scope")
-                holder = self._clients.setdefault(form["scope"], TokenHolder(scope=form["scope"]))
-            case "authorization_code":
-                code = self._codes.pop(form.get("code", ""), None)
-                if code is None or now >= code.ends:
-                    return denied("invalid_code")
-                if form.get("redirect_uri", "") != code.redirect_uri:
-                    return denied("invalid_redirect_uri")
-                holder = TokenHolder(scope=code.scope)
-                if code.offline:
-                    new_token = self._add_refresh_token(holder)
-                else:
-                    self._clients[self._new_token()] = holder
-            case grant_type:
-                return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        grant_type = form.get("grant_type", "")
+        grant = _GRANTS.get(grant_type)
+        if grant is None:
+            return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        try:
+            holder, new_token = grant(self, form, now)
+        except _GrantError as error:
+            return denied(str(error))
         if self._throttled(holder, now):
             return throttled()
         expires_in = self.rules.expires_in
@@ -190,6 +179,33 @@ class Accounts:
         if new_token:
             answer["refresh_token"] = new_token
         return _json(200, answer)
+
+    def by_refresh_token(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Return the holder of a refresh token, and no new refresh token."""
+        holder = self._refresh.get(form.get("refresh_token", ""))
+        if holder is None:
+            raise _GrantError("invalid_code")
+        return holder, ""
+
+    def by_credentials(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Return the holder for the client itself, and no refresh token."""
+        scope = form.get("scope")
+        if not scope:
+            raise _GrantError("invalid_scope")
+        return self._clients.setdefault(scope, TokenHolder(scope=scope)), ""
+
+    def by_code(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Exchange a code for a new holder and, if the user is offline, its refresh token."""
+        code = self._codes.pop(form.get("code", ""), None)
+        if code is None or now >= code.ends:
+            raise _GrantError("invalid_code")
+        if form.get("redirect_uri", "") != code.redirect_uri:
+            raise _GrantError("invalid_redirect_uri")
+        holder = TokenHolder(scope=code.scope)
+        if code.offline:
+            return holder, self._add_refresh_token(holder)
+        self._clients[self._new_token()] = holder
+        return holder, ""
 
     def revoke(self, token: str) -> ApiReply:
         """Answer ``POST /oauth/v2/token/revoke``. A refresh token's access tokens end with it."""
@@ -241,6 +257,14 @@ class Accounts:
         """Return a new token or code. Both have the same form."""
         self._issued += 1
         return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
+
+
+_Grant: TypeAlias = Callable[[Accounts, Mapping[str, str], float], tuple[TokenHolder, str]]
+_GRANTS: Final[Mapping[str, _Grant]] = {
+    "refresh_token": Accounts.by_refresh_token,
+    "client_credentials": Accounts.by_credentials,
+    "authorization_code": Accounts.by_code,
+}
 
 
 def _json(status: int, values: dict[str, Any]) -> ApiReply:

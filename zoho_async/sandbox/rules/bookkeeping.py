@@ -1,9 +1,9 @@
 """Apply the accounting rules to API calls: before a write, after it, and for verbs.
 
-`answer` handles operations that move money between documents. `check` runs before every create and
-update and `written` after it; `check_removal` runs before every removal, `verb` before a verb, and
-`followed` after verbs and removals. A documented refusal has the code of the resource's table if
-there is one, else 1000.
+`check` runs before every create and update and `written` after it; `check_removal` runs before
+every removal, `verb` before a verb, and `followed` after verbs and removals. `applying` has the
+operations that move money between documents. A documented refusal has the code of the resource's
+table if there is one, else 1000.
 
 Documented: which invoices, retainers and bills cannot be deleted; voiding an invoice or a retainer
 releases what was applied; a retainer is paid in full.
@@ -32,9 +32,8 @@ from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.resources import Home
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.records.described import Described
-from zoho_async.sandbox.replies import ApiRefusal, ApiReply
+from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules import (
-    applying,
     billables,
     conversions,
     orders,
@@ -67,21 +66,6 @@ class RulePlan(msgspec.Struct, frozen=True):
     applied: Sequence[tuple[End, Decimal]] | None = None
     refunded: Decimal = Decimal(0)
     parents: list[End] = []
-
-
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer a call that moves money between documents; None for other calls.
-
-    Raises `ApiRefusal`.
-    """
-    found = ask.records[0] if ask.records else None
-    document = end_of(found) if found is not None else None
-    if found is None or document is None:
-        return None
-    reply = applying.answer(ask, *document)
-    if reply is None and len(ask.ids) == 1 and ask.call.method == "POST":
-        verb(ask.store, found, ask.tail)
-    return reply
 
 
 def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:

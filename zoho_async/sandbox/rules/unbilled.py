@@ -39,11 +39,8 @@ _NO_ADDON: Final = 102001
 LINES: Final = "unbilled_charge_items"
 
 
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer a charge that is to stay unbilled; None for other calls. Raises `ApiRefusal`."""
-    found = ask.records[0] if ask.records else None
-    if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
-        return None
+def add_charges(ask: RequestContext, found: RecordRef) -> ApiReply:
+    """Answer a charge to a subscription that is to stay unbilled. Raises `ApiRefusal`."""
     lines = charged(ask)
     add(ask.store, found, lines)
     subscription = found.collection.state(found.index)

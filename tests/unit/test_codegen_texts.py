@@ -1,0 +1,140 @@
+"""Every parameter and every field of the generated code says what it is."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.banned_words import banned_in
+from zoho_async.codegen import generate
+from zoho_async.codegen.facts import Facts
+from zoho_async.codegen.functions import Parameter
+from zoho_async.codegen.structs import Member
+
+MODULES = [
+    path
+    for product in generate.PRODUCTS
+    for path in sorted((generate.PACKAGE / product).rglob("[a-z]*.py"))
+]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(generate.PACKAGE))
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def described(docstring: str) -> dict[str, str]:
+    """The entries of the section ``Args:``."""
+    entries: dict[str, str] = {}
+    name = ""
+    for line in docstring.partition("\nArgs:\n")[2].splitlines():
+        if line.startswith("        "):
+            entries[name] += f" {line.strip()}"
+        else:
+            name, _, text = line.strip().partition(": ")
+            entries[name] = text
+    return entries
+
+
+def fields(node: ast.ClassDef) -> dict[str, str]:
+    """The fields of a struct and their docstrings."""
+    found: dict[str, str] = {}
+    for before, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
+            text = ""
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                text = inspect.cleandoc(str(after.value.value))
+            found[before.target.id] = text
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_every_parameter_and_field_is_described(path: Path) -> None:
+    source = path.read_text("utf-8")
+    tree = ast.parse(source)
+    lacking: list[str] = []
+    for function in functions(tree):
+        if not function.args.args:
+            continue
+        arguments = [each.arg for each in (*function.args.args, *function.args.kwonlyargs)]
+        entries = described(ast.get_docstring(function) or "")
+        if [*entries] != arguments or not all(map(is_sentence, entries.values())):
+            lacking.append(function.name)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            lacking += [
+                f"{node.name}.{name}"
+                for name, text in fields(node).items()
+                if not is_sentence(text)
+            ]
+    assert lacking == []
+    assert banned_in(source) == []
+
+
+def is_sentence(text: str) -> bool:
+    return text.endswith(".") and len(text) > 4 and (text[0].isupper() or text[0] in "`")
+
+
+def facts() -> Facts:
+    return Facts.read()
+
+
+def test_a_field_tells_its_values_length_and_editions() -> None:
+    member = Member(
+        "gst_treatment",
+        "text",
+        allowed=("business_gst", "consumer"),
+        max_length=50,
+        regions=("in", "za"),
+        only="record",
+    )
+    assert facts().of_field(member, "invoice") == (
+        "How the contact is registered for GST (India). Values: ``business_gst``, ``consumer``. "
+        "At most 50 characters. Editions: India, South Africa. Described for single records only."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("salesorder_id", "Id of the sales order."),
+        ("time_entry_ids", "Ids of the time entries."),
+        ("name", "Name of the line item."),
+        ("bcy_total", "Total in the base currency."),
+        ("value_formatted", "``value`` as text, in the organization's format."),
+        ("something_new", "Something new of the line item."),
+    ],
+)
+def test_a_name_without_a_sentence_takes_a_pattern(name: str, text: str) -> None:
+    assert facts().of_field(Member(name, "text"), "line_item") == text
+
+
+def test_filters_say_that_they_are_filters() -> None:
+    number = Parameter("invoice_number", "invoice_number", "text", max_length=100)
+    order = Parameter("sort_order", "sort_order", "text", allowed=("A", "D"))
+    texts = facts()
+    assert texts.of_parameter(number, "invoice", is_filter=True) == (
+        "Filter: number of the invoice. At most 100 characters."
+    )
+    assert texts.of_variant("date_after", number, "invoice") == (
+        "Filter: ``date`` is after this day. At most 100 characters."
+    )
+    assert texts.of_parameter(order, "invoice", is_filter=True) == (
+        "``A`` for ascending, ``D`` for descending."
+    )
+
+
+def test_sentences_without_a_field_are_reported() -> None:
+    tables = {"names": {"a": "A."}, "parameters": {}, "patterns": {"*": "{Word}."}}
+    texts = Facts({**tables, "spelling": {}, "editions": {}})
+    assert texts.of_field(Member("a", "text"), "invoice") == "A."
+    assert texts.unused() == ["*"]
