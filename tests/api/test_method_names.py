@@ -24,7 +24,7 @@ VERBS = {"embed", "exceed", "feed", "need", "proceed", "seed", "speed"}
 #: Participles without the ending. Words that are also verbs ("read", "put", "find") are allowed.
 IRREGULAR = {
     *("absent", "begun", "bound", "built", "done", "found", "given", "gone", "held", "kept"),
-    *("known", "lost", "made", "met", "seen", "sent", "taken", "told", "unseen", "written"),
+    *("known", "lost", "made", "met", "seen", "sent", "taken", "unseen", "written"),
 }
 #: Words that make no noun phrase of a participle.
 PARTICLES = {"at", "by", "for", "from", "in", "instead", "of", "over", "to", "together", "up"}
