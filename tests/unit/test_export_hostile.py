@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from hypothesis import strategies as st
 
 from tests.support import export_databases, hostile
 from tests.support.export_databases import PLACE, Target, load
-from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
 from zoho_async.export import Directory
 from zoho_async.export.columns.batch import ColumnReader
@@ -31,23 +28,7 @@ from zoho_async.export.errors import DestinationError
 from zoho_async.http.file_names import component
 
 _NO_FIELD = {*map(chr, range(32)), '"', "\\"}
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with PostgresqlServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "sqlite":
-        return export_databases.sqlite_target(tmp_path)
-    if request.param == "duckdb":
-        return export_databases.duckdb_target(tmp_path)
-    server: PostgresqlServer = request.getfixturevalue("server")
-    return export_databases.postgresql_target(server.create(f"hostile_{next(_numbers)}"))
+target, postgresql = export_databases.target, export_databases.postgresql
 
 
 def rows_of(target: Target, table: str) -> list[dict[str, Any]]:
