@@ -21,6 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "indented",
     "products",
+    "llms",
 ]
 exclude_patterns = ["examples", "extensions", "images", "static"]
 html_theme = "furo"

@@ -68,8 +68,8 @@ def land(to: str, spool: Path, folder: Path) -> None:
     from zoho_async.export.part_begin import open_store
     from zoho_async.export.part_end import complete_part
     from zoho_async.export.resource_store import RunOptions
-    from zoho_async.export.writer import PageToWrite, ResourceWriter
-    from zoho_async.wire import row_id
+    from zoho_async.export.writer import ResourceWriter
+    from zoho_async.wire import Page, row_id
 
     facts = load("books").named("books.invoices.list")
     operation = list_operation(facts)
@@ -81,9 +81,7 @@ def land(to: str, spool: Path, folder: Path) -> None:
             open_store(state, destination, facts, "all", RunOptions(restart=True))
         )
         for number, rows in enumerate(_pages(spool), 1):
-            page = PageToWrite(
-                number=number, rows=rows, ids=[row_id(operation, row) for row in rows]
-            )
+            page = Page(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
             with state.database.transaction():
                 writer.write_pages([page])
         complete_part(writer.store, "2026-11-23T02:00:00+0000")

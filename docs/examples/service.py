@@ -17,7 +17,6 @@ from decimal import Decimal
 from fastapi import FastAPI, HTTPException
 
 from zoho_async import Session
-from zoho_async.books import invoices
 from zoho_async.errors import LimitError, NotFound, ZohoError
 from zoho_async.export import Export
 from zoho_async.limits import SqliteLedger
@@ -48,7 +47,7 @@ async def balance(invoice_id: str) -> dict[str, str | Decimal | None]:
     zoho: Session = app.state.zoho
     try:
         # A person waits for this: give up after two seconds rather than queue.
-        invoice = await invoices.get(zoho.with_options(max_wait=2.0), invoice_id)
+        invoice = await zoho.with_options(max_wait=2.0).books.invoices.get(invoice_id)
     except NotFound:
         raise HTTPException(404, "no such invoice") from None
     except LimitError as busy:

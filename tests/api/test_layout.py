@@ -23,7 +23,7 @@ FLOORS = (
     ("description", "operation", "resource", "wire"),
     ("types",),
     ("auth", "http", "limits"),
-    ("session",),
+    ("organizations", "session"),
     ("paging",),
     ("functions",),
     ("runtime",),

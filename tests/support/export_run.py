@@ -14,7 +14,8 @@ from zoho_async.export.destinations.directory import Directory, Format, line
 from zoho_async.export.part_begin import open_store
 from zoho_async.export.part_end import settle
 from zoho_async.export.resource_store import RunOptions, writing
-from zoho_async.export.writer import PageToWrite, ResourceWriter
+from zoho_async.export.writer import ResourceWriter
+from zoho_async.wire import Page
 
 PLACE = Origin("10234695", "www.zohoapis.com")
 LISTS = {
@@ -65,7 +66,7 @@ class Run:
         """Land a page; how many rows it brought."""
         before = writer.state.part.rows
         with writing(str(self.path)), self.state.database.transaction():
-            writer.write_pages([PageToWrite(number=page, rows=rows, ids=ids)])
+            writer.write_pages([Page(number=page, rows=rows, ids=ids)])
         return writer.state.part.rows - before
 
     def close(self) -> None:

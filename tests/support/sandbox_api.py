@@ -12,7 +12,7 @@ import msgspec
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
 from zoho_async.sandbox.api.router import Route, route
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER
@@ -41,7 +41,7 @@ class Api:
         sizes = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
         self.store: Final = Store(SampleData(11, "10234695", sizes))
         self.product: Final = product
-        self.homes: Final = homes(product)
+        self.schemas: Final = schemas(product)
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, **params: str

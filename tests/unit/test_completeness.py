@@ -12,7 +12,7 @@ import pytest
 
 from tests.adversary import Adversary, Manners
 from zoho_async.errors import IncompleteList
-from zoho_async.export import Export, Margin, Summary
+from zoho_async.export import Export, ExportOptions, Margin, Summary
 from zoho_async.export.catalog import exportable, list_operation
 from zoho_async.export.events import ResourceSummary
 from zoho_async.operation import ListOperation
@@ -33,8 +33,11 @@ THINGS = ListOperation(
 
 
 async def _export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
-    asked = dict[str, Any](margin=Margin(start=2, row=1), clock=zoho) | asked
-    async with Export(cast("Session", zoho), [resource], to=to, **asked) as job:
+    margin = asked.pop("margin", Margin(start=2, row=1))
+    options = ExportOptions(**asked)
+    async with Export(
+        cast("Session", zoho), [resource], to=to, options=options, margin=margin, clock=zoho
+    ) as job:
         return await job.wait()
 
 

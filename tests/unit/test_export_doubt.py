@@ -15,8 +15,9 @@ from zoho_async.export.destinations.base import Origin
 from zoho_async.export.part_begin import open_store
 from zoho_async.export.part_end import complete_part
 from zoho_async.export.resource_store import RunOptions
-from zoho_async.export.writer import PageToWrite, ResourceWriter
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging.completeness import Completeness
+from zoho_async.wire import Page
 
 ITEMS = OperationFacts(
     name="books.items.list",
@@ -53,7 +54,7 @@ def run(
     writer = ResourceWriter(open_store(state, destination, ITEMS, "all", asked))
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
-        writer.write_pages([PageToWrite(number=1, rows=rows, ids=list(ids))])
+        writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
     writer.finish_passes(completeness)
     complete_part(writer.store, WHEN)
     state.finish(["books.items"])

@@ -360,6 +360,8 @@ async def test_cancelled_calls_block_no_other_call_and_are_counted_once(
 class _FullDisk(MemoryLedger):
     """A ledger that can be read but no longer written."""
 
+    immediate = None  # type: ignore[assignment] # it waits, as a file does
+
     async def settle(self, *_: object, **__: object) -> float:
         raise ConfigurationError("the disk is full")
 

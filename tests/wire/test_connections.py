@@ -31,12 +31,12 @@ async def session(box: Sandbox, connections: int) -> AsyncIterator[Session]:
         aiohttp.TCPConnector(limit=connections) as connector,
         Session.from_env(box.environment(), http=connector, ledger=MemoryLedger()) as zoho,
     ):
-        zoho._client._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
+        zoho._core.client._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
         yield zoho
 
 
 def free(zoho: Session) -> int:
-    open_now = zoho._client._transport
+    open_now = zoho._core.client._transport
     assert open_now is not None
     return open_now._free.value
 

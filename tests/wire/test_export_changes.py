@@ -15,9 +15,9 @@ from tests.support.export_databases import session
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
-    Destination,
     Directory,
     Export,
+    ExportOptions,
     Exports,
     NextPass,
     Origin,
@@ -39,7 +39,7 @@ def sandbox(**rules: object) -> Sandbox:
 
 
 async def export(zoho: Session, to: Path, *names: str, **asked: Any) -> Summary:
-    async with Export(zoho, names or tuple(SIZES), to=to, **asked) as job:
+    async with Export(zoho, names or tuple(SIZES), to=to, options=ExportOptions(**asked)) as job:
         return await job.wait()
 
 
@@ -183,9 +183,9 @@ async def test_what_changed_before_since_is_never_asked_for(tmp_path: Path) -> N
         with pytest.raises(CheckpointRefused, match="asked for differently"):
             await export(zoho, tmp_path, "invoices")
         with pytest.raises(ConfigurationError, match="projects cannot be filtered"):
-            Export(zoho, ["projects"], to=tmp_path, since=since)
+            Export(zoho, ["projects"], to=tmp_path, options=ExportOptions(since=since))
         with pytest.raises(ConfigurationError, match="offset"):
-            Export(zoho, ["invoices"], to=tmp_path, since=datetime(2026, 1, 1))
+            ExportOptions(since=datetime(2026, 1, 1))
 
 
 async def test_a_filter_that_does_nothing_is_noticed_and_not_used_again(tmp_path: Path) -> None:
@@ -253,12 +253,8 @@ async def test_organizations_export_side_by_side_each_into_its_own_directory(
 ) -> None:
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         ids = [each.id for each in await zoho.organizations()]
-
-        def one(own: Session, directory: Destination) -> Export:
-            return Export(own, ["invoices", "projects"], to=directory)
-
         events: list[object] = []
-        async with Exports(zoho, ids, to=tmp_path, make=one) as jobs:
+        async with Exports(zoho, ids, ["invoices", "projects"], to=tmp_path) as jobs:
             await jobs.follow(events.append)
         assert (jobs.summary.done, jobs.summary.rows) == (True, 2 * 630)
         assert len(jobs.summary.resources) == 4

@@ -16,7 +16,7 @@ from tests.support import hostile
 from tests.support.answering_server import AnsweringServer
 from zoho_async.books import bills, invoices
 from zoho_async.errors import BudgetSpent
-from zoho_async.export import DocumentFailed, Export, ExportEvent, Summary
+from zoho_async.export import DocumentFailed, Export, ExportEvent, ExportOptions, Summary
 from zoho_async.http.file_names import component
 from zoho_async.http.retry import Policy
 from zoho_async.http.target import quoted_id
@@ -41,7 +41,7 @@ async def opened(**rules: Any) -> AsyncGenerator[tuple[Sandbox, Session]]:
 async def export(
     zoho: Session, to: Path, *names: str, **asked: Any
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, names, to=to, files=True, **asked) as job:
+    async with Export(zoho, names, to=to, options=ExportOptions(files=True, **asked)) as job:
         events = [event async for event in job]
     return events, job.summary
 

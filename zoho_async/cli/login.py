@@ -30,17 +30,18 @@ from zoho_async.auth import (
     profiles_path,
     store_key,
 )
+from zoho_async.auth.credentials import names_credentials
 from zoho_async.auth.lease import add_token
 from zoho_async.auth.loopback import Loopback, redirect_uri
-from zoho_async.auth.profiles import names_credentials
 from zoho_async.auth.stores.keyring import works
 from zoho_async.cli import outcome
 from zoho_async.cli.safe import print, safe, say
 from zoho_async.description import ORGANIZATIONS, scopes_for
 from zoho_async.errors import ConfigurationError, InvalidGrant, ZohoError
+from zoho_async.organizations import KnownOrganization
 from zoho_async.regions import REGIONS, checked_url, region
 from zoho_async.runtime import token_store
-from zoho_async.session import KnownOrganization, Session
+from zoho_async.session import Session
 
 #: How long to wait for the browser, in seconds.
 _BROWSER_TIMEOUT: Final = 600.0

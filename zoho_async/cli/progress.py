@@ -80,7 +80,7 @@ class Tracker:
         elif isinstance(event, DetectingDeletions):
             note = f"{count(event.gone)} of {count(event.asked)} missing records deleted"
             self.resources[event.resource].note = note
-        else:
+        elif isinstance(event, ResourceFailed):
             self._fail(event)
 
     def _plan(self, planned: PlannedResource) -> None:

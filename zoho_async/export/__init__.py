@@ -3,7 +3,10 @@
 `Export` runs a job for one organization, `Exports` one job per organization.
 
 Jobs:
-    job           one export job: its options, its tasks, its summary
+    options       the options of an export, the same for the command and for Python
+    job           one export job and its tasks
+    plan          which lists a job reads, and what it reads per record
+    summary       the plan that a run reports, and its summary
     multi         several organizations, one job each
     run           one job as an ordinary function call, for schedulers
     events        the events of a running job, and its summary
@@ -71,12 +74,14 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceFailed,
     ResourceSummary,
+    SinceMidnight,
     Summary,
     WaitingForReset,
 )
 from zoho_async.export.incremental import Margin
 from zoho_async.export.job import Export
 from zoho_async.export.multi import Exports
+from zoho_async.export.options import ExportOptions
 
 __all__ = [
     "CheckpointRefused",
@@ -92,6 +97,7 @@ __all__ = [
     "Export",
     "ExportError",
     "ExportEvent",
+    "ExportOptions",
     "ExportRunning",
     "Exports",
     "Format",
@@ -106,6 +112,7 @@ __all__ = [
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "SinceMidnight",
     "Sink",
     "Summary",
     "Table",

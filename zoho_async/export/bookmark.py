@@ -31,7 +31,7 @@ from zoho_async.export.checkpoint.store import (
 )
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.incremental import BOUND, Capabilities
-from zoho_async.paging.times import times_of
+from zoho_async.wire.page import times_of
 from zoho_async.wire.text import untyped_object
 
 #: The largest number of boundary rows that is stored.

@@ -30,8 +30,8 @@ from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.fetch import page_of
 from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.export.resource_store import writing
-from zoho_async.paging import PageSource, RowsPage
-from zoho_async.paging.times import MODIFIED, times_of
+from zoho_async.paging import PageSource
+from zoho_async.wire.page import MODIFIED
 
 _DAY: Final = 86_400.0
 
@@ -66,7 +66,11 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     order = {"sort_column": MODIFIED, "sort_order": "D"}
     sorted_so = order if incremental.sorts_by_change(facts) else {}
     page = await page_of(zoho, facts, sorted_so, 1)
-    times = {row: time for row, time in zip(page.ids, _times(page), strict=True) if time}
+    times = {
+        row: each.modified
+        for row, each in zip(page.ids, page.read_times(), strict=True)
+        if each.modified
+    }
     if not times:
         return 1, Capabilities()
     newest = None
@@ -83,12 +87,7 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     some = await page_of(zoho, facts, since, 1)
     if row in some.ids:
         return 3, Capabilities(changes=True, newest=newest)
-    more = some.context is not None and bool(some.context.has_more_page)
-    return 3, Capabilities(changes=None if more else False, newest=newest)
-
-
-def _times(page: RowsPage) -> list[float | None]:
-    return [times_of(bytes(row)).modified for row in page.rows]
+    return 3, Capabilities(changes=None if some.has_more else False, newest=newest)
 
 
 def save_capabilities(

@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from zoho_async.export.checkpoint.records import IndexedRecord
 from zoho_async.export.checkpoint.store import PassHistory, ResourceState
 from zoho_async.paging.completeness import Completeness, is_certain, missing, verdict
-from zoho_async.paging.times import RowTimes
+from zoho_async.wire.page import RowTimes
 
 
 class Counting:

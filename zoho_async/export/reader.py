@@ -25,14 +25,13 @@ from zoho_async.export.events import (
     ResourceSummary,
     Status,
 )
-from zoho_async.export.fetch import DatedSource
 from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.part_end import complete_part
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
-from zoho_async.paging import PageSource, RowsPage
+from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
@@ -78,8 +77,8 @@ class ListReader:
         self.failure: ZohoError | None = None
         self.refused_before = False
         self.stopped = False
-        self._zoho: Final = DatedSource(zoho)
-        self._pass_reader: Final = PassReader(self._zoho, writer, filters, blocking, clock)
+        self._zoho: Final = zoho
+        self._pass_reader: Final = PassReader(zoho, writer, filters, blocking, clock)
         self._prover: Final = Prover(self._pass_reader, filters, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
@@ -138,7 +137,7 @@ class ListReader:
     ) -> None:
         """Read the list, or the rest of it, to its end."""
 
-        async def planned(page: RowsPage) -> None:
+        async def planned(page: Page[bytes]) -> None:
             if self.planned is None:
                 self._plan(page)
                 await wait_for_plan()
@@ -168,13 +167,13 @@ class ListReader:
             finished=finished,
         )
 
-    def _plan(self, page: RowsPage) -> None:
+    def _plan(self, page: Page[bytes]) -> None:
         calls, self.exact = calls_ahead(
             page.total,
             per_page=self.facts.max_per_page,
             page=page.number,
             rows=len(page.rows),
-            more=None if page.context is None else page.context.has_more_page,
+            more=page.context.has_more_page,
         )
         rows = page.total
         if rows is None and self.exact:

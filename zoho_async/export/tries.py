@@ -20,7 +20,6 @@ first can help.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final, Literal, TypeAlias
 
@@ -30,7 +29,8 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.paging.completeness import Borders
-from zoho_async.paging.times import CREATED, MODIFIED, times_of
+from zoho_async.wire import Page
+from zoho_async.wire.page import CREATED, MODIFIED
 
 Try: TypeAlias = Literal["backwards", "sorted", "sliced", "asked", "again"]
 
@@ -95,12 +95,12 @@ class OrderEvidence:
     def distinct(self) -> tuple[str, ...]:
         return tuple(name for name, values in self._columns.items() if values)
 
-    def page(self, ids: Sequence[str], rows: Sequence[bytes]) -> None:
+    def page(self, page: Page[bytes]) -> None:
         """Add the next page of the first pass."""
-        self.borders.page([times_of(row).created for row in rows])
+        self.borders.page([times.created for times in page.read_times()])
         if not self._columns and self._dates is None:
             return
-        for identity, row in zip(ids, rows, strict=True):
+        for identity, row in zip(page.ids, page.rows, strict=True):
             if identity in self._ids or len(self._ids) >= self.MOST:
                 continue
             self._ids.add(identity)

@@ -16,7 +16,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.events import ExportEvent, Progress
 from zoho_async.export.resource_store import writing
-from zoho_async.export.writer import PageToWrite, ResourceWriter
+from zoho_async.export.writer import ResourceWriter
+from zoho_async.wire import Page
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Blocking(Protocol):
 
 class _QueuedPage(msgspec.Struct, frozen=True):
     writer: ResourceWriter
-    page: PageToWrite
+    page: Page[bytes]
     total: int | None
 
 
@@ -52,7 +53,7 @@ class WriteQueue:
         self._send: Final[MemoryObjectSendStream[_QueuedPage | anyio.Event]] = send
         self._receive: Final[MemoryObjectReceiveStream[_QueuedPage | anyio.Event]] = receive
 
-    async def put(self, writer: ResourceWriter, page: PageToWrite, total: int | None) -> None:
+    async def put(self, writer: ResourceWriter, page: Page[bytes], total: int | None) -> None:
         """Queue a page. ``total`` is the list's count, for progress events."""
         await self._send.send(_QueuedPage(writer, page, total))
 

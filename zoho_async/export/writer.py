@@ -17,29 +17,13 @@ from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
-from zoho_async.export.checkpoint.store import PassHistory, ResourceState
+from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.export.part_end import STEADY
 from zoho_async.export.passes import Counting, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
 from zoho_async.paging.completeness import Completeness, Pass
-from zoho_async.paging.times import times_of
-
-
-class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A page to be written, with facts of its pass.
-
-    ``moment`` is a time by Zoho's clock, no later than the first call of the pass; ``own`` is the
-    start of the pass by our clock. Both are seconds since 1970. ``total`` is the list's count at
-    that time. ``closed`` says that this page proves the pass complete.
-    """
-
-    number: int
-    rows: Sequence[bytes]
-    ids: Sequence[str]
-    total: int | None = None
-    closed: bool = False
-    moment: float | None = None
-    own: float = 0.0
+from zoho_async.wire import Page
+from zoho_async.wire.page import times_of
 
 
 class _Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +44,8 @@ class ResourceWriter:
     def __init__(self, store: ResourceStore) -> None:
         self.store: Final = store
         self.facts: Final[OperationFacts] = store.facts
+        #: When the current pass began, by our clock, in seconds since 1970. Its reader sets it.
+        self.pass_began = 0.0
 
     @property
     def state(self) -> ResourceState:
@@ -74,7 +60,7 @@ class ResourceWriter:
             record = self.store.records.find([one]).get(one)
             return record is not None and record.pass_number == self.state.passes.current
 
-    def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
+    def write_pages(self, pages: Sequence[Page[bytes]]) -> list[ResourceState]:
         """Write pages in their order. Return the state after each of them."""
         store = self.store
         rows: list[bytes] = []
@@ -89,7 +75,7 @@ class ResourceWriter:
         )
         return after
 
-    def _add_page(self, page: PageToWrite) -> list[bytes]:
+    def _add_page(self, page: Page[bytes]) -> list[bytes]:
         """Add ``page`` to the record index and to the state. Return the rows to write."""
         store = self.store
         begins = self._begin_counts(page)
@@ -100,8 +86,6 @@ class ResourceWriter:
         rows = [one.row for one in selected]
         part = store.state.part.with_rows(rows, sum(one.changed for one in selected))
         passes = store.state.passes
-        if page.closed:
-            passes = _close_last(passes)
         store.state = replace(
             store.state,
             part=replace(part, page=page.number, newest=comparison.newest),
@@ -109,15 +93,16 @@ class ResourceWriter:
         )
         return rows
 
-    def _begin_counts(self, page: PageToWrite) -> bool:
+    def _begin_counts(self, page: Page[bytes]) -> bool:
         """Begin the counts of a pass if ``page`` is its first. Return whether it is."""
         part, passes = self.state.part, self.state.passes
         if passes.counts and passes.counts[-1].number == passes.current:
             return False
-        moment = page.own if page.moment is None else page.moment
-        begun = min(moment, page.own) if part.begun is None else part.begun
-        since = None if page.moment is None else page.moment - self.store.options.margin.row
-        one = Pass(number=passes.current, total=page.total, since=since, begun=page.own)
+        own = self.pass_began
+        moment = own if page.date is None else page.date
+        begun = min(moment, own) if part.begun is None else part.begun
+        since = None if page.date is None else page.date - self.store.options.margin.row
+        one = Pass(number=passes.current, total=page.total, since=since, begun=own)
         self.store.state = replace(
             self.state,
             part=replace(part, begun=begun),
@@ -130,7 +115,7 @@ class ResourceWriter:
         part = self.state.part
         return self.store.options.narrowed or (part.mode != "newest" and part.since is not None)
 
-    def _compare(self, page: PageToWrite, counting: Counting) -> _Comparison:
+    def _compare(self, page: Page[bytes], counting: Counting) -> _Comparison:
         """Compare a page with the record index, and index its rows."""
         part, passes = self.state.part, self.state.passes
         if not self.facts.row_id:
@@ -179,8 +164,10 @@ class ResourceWriter:
 
     def close_pass(self) -> None:
         """Store that the pages of the last pass prove it complete."""
+        passes = self.state.passes
+        *counts, last = passes.counts
         with self.store.transaction():
-            self.store.put(passes=_close_last(self.state.passes))
+            self.store.put(passes=replace(passes, counts=(*counts, replace(last, closed=True))))
 
     def note_try(self, what: str) -> None:
         """Store that ``what`` is tried, before it is."""
@@ -246,8 +233,3 @@ class ResourceWriter:
         with self.store.transaction():
             self.store.mark_deleted(gone, when)
             self.store.put(passes=replace(self.state.passes, checked_up_to=last))
-
-
-def _close_last(passes: PassHistory) -> PassHistory:
-    *counts, last = passes.counts
-    return replace(passes, counts=(*counts, replace(last, closed=True)))

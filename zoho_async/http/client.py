@@ -76,7 +76,7 @@ from zoho_async.http.transport import (
     verifies_certificates,
 )
 from zoho_async.http.verdict import is_ambiguous, next_step
-from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
+from zoho_async.limits import Ledger, Limits, Refusal, Scheduler, Slot, scheduler
 from zoho_async.limits.keys import host_key, organization_key, organization_names
 from zoho_async.limits.shared_limits import SharedLimits, shared_limits
 from zoho_async.regions import API_URLS, checked_url, region
@@ -131,8 +131,8 @@ class Client:
             )
         self._limits: Final = limits
         self._ledger: Final = ledger
-        # The ledger in memory settles without an await, so no cancellation can interrupt it.
-        self._settles_in_memory: Final = type(ledger) is MemoryLedger
+        #: Whether no cancellation can interrupt the end of a slot.
+        self._settles_at_once: Final = ledger.immediate is not None
         self._observer: Final = guarded(observer)
         self._connector: Final = connector
         self._clock: Final = clock
@@ -514,7 +514,7 @@ class Client:
         if isinstance(error, RateLimited):
             refusal = Refusal(code=error.code, retry_after=retry_after(answer))
         settling = slot.replied(quota=quota_of(answer), refusal=refusal)
-        if self._settles_in_memory:
+        if self._settles_at_once:
             await settling
         else:
             await self._settle(settling)
@@ -530,7 +530,7 @@ class Client:
         effect would look as if it had not. The next admission uses the same ledger and raises its
         error.
         """
-        if self._settles_in_memory:
+        if self._settles_at_once:
             await settling
             return
         with anyio.CancelScope(shield=True), suppress(ConfigurationError, LedgerError):

@@ -33,10 +33,14 @@ _STRAY: Final = (
 def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body or of its form field ``JSONString``; {} if it is empty.
 
-    A body that is a list is returned under the key ``[]``.
+    The fields of a form without it are returned as they are. A body that is a list is returned
+    under the key ``[]``.
     """
     if request.content_type == "application/x-www-form-urlencoded":
-        text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
+        fields = dict(parse_qsl(body.decode(errors="replace")))
+        text = fields.get("JSONString")
+        if text is None and fields:
+            return fields
         if text is None and request.method in ("POST", "PUT"):
             raise invalid_field("JSONString")
         body = (text or "").encode()

@@ -123,8 +123,8 @@ def _billing_fields(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -
 def _create_invoice(
     context: RequestContext, fields: dict[str, Any], parents: Sequence[End] = ()
 ) -> RecordRef:
-    home = context.homes.by_path["invoices",]
-    made = create(context, home, context.store.at(home, ()), fields, checked=False)
+    schema = context.schemas.by_path["invoices",]
+    made = create(context, schema, context.store.at(schema, ()), fields, checked=False)
     conversions.follow(context.store, made, parents)
     return made
 
@@ -136,14 +136,14 @@ def _collect(context: RequestContext) -> ApiReply:
     balance = exact(invoice.get("balance"))
     if balance <= 0:
         raise ApiRefusal(400, FORBIDDEN, "Nothing is due for this invoice.")
-    home = context.homes.by_path["payments",]
+    schema = context.schemas.by_path["payments",]
     fields: dict[str, Any] = {
         name: invoice.get(name, "") for name in ("customer_id", "customer_name", "email")
     }
     row = {"invoice_id": found.id, "amount_applied": balance}
     mode = "creditcard" if context.call.body.get("card_id") else "banktransfer"
     fields |= {"amount": balance, "date": today(), "payment_mode": mode, "invoices": [row]}
-    paid = create(context, home, context.store.at(home, ()), fields, checked=False)
+    paid = create(context, schema, context.store.at(schema, ()), fields, checked=False)
     return _reply(context, paid)
 
 
@@ -154,21 +154,22 @@ def _first_record(context: RequestContext) -> RecordRef:
 
 
 def _reply(context: RequestContext, made: RecordRef) -> ApiReply:
-    message, path = made.collection.resource.added, made.home.path[0]
+    message, path = made.collection.resource.added, made.schema.path[0]
     status = context.facts.status
     headers = {"location": f"/api/v3/{path}/{made.id}"} if status == 201 else None
     return record_reply(context.facts, made, message, status=status, headers=headers)
 
 
 def _invoice_each(context: RequestContext, make: Callable[[str], RecordRef]) -> ApiReply:
-    home = context.homes.by_path["invoices",]
+    schema = context.schemas.by_path["invoices",]
     ids = requested_ids(context) or []
-    return apply_to_each(context, home, ids, make, "The invoices have been created.")
+    return apply_to_each(context, schema, ids, make, "The invoices have been created.")
 
 
 #: The operations of this module.
 HANDLERS: Final[Mapping[str, OperationHandler]] = {
     "books.invoices.create_from_sales_order": _from_order,
+    "inventory.invoices.create_from_sales_order": _from_order,
     "books.invoices.bulk_create_from_estimates": _from_estimates,
     "books.invoices.bulk_create_from_projects": _from_projects,
     "books.bills.convert_purchase_order": _draft_bill,

@@ -27,7 +27,9 @@ _MOST_ITEM_IDS: Final = 100
 def check_removal(store: Store, found: RecordRef) -> None:
     """Raise `ApiRefusal` for a record that cannot be deleted, such as a contact with invoices."""
     bookkeeping.check_removal(store, found)
-    if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
+    if found.schema.name == "books.contacts" and _has_documents(
+        store, found.collection, found.index
+    ):
         raise ApiRefusal(
             400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
         )
@@ -67,10 +69,10 @@ def _create(context: RequestContext) -> ApiReply:
         if context.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
         fields["invoice_number"] = next_number(collection)
-    home = context.homes.by_name[resource.name]
-    plan = bookkeeping.check(context, home, collection, fields, None)
+    schema = context.schemas.by_name[resource.name]
+    plan = bookkeeping.check(context, schema, collection, fields, None)
     index = collection.add(fields)
-    bookkeeping.written(context, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(schema, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -90,10 +92,10 @@ def _change(context: RequestContext, collection: Collection, index: int) -> ApiR
     facts = operations("books")[f"{resource.name}.update"]
     fields = accept_fields(context.call.body, facts, state, whole=False)
     fields = _apply_module_rules(context.store, collection, fields, index)
-    home = context.homes.by_name[resource.name]
-    plan = bookkeeping.check(context, home, collection, fields, index)
+    schema = context.schemas.by_name[resource.name]
+    plan = bookkeeping.check(context, schema, collection, fields, index)
     collection.change(index, fields)
-    bookkeeping.written(context, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(schema, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 

@@ -1,6 +1,6 @@
 """Run an API call against a store, as the specification of its operation says.
 
-How a path is read (`data.resources` has the collections):
+How a path is read (`data.schemas` has the collections):
 
 - an id at its end: read, change or delete that record
 - a collection at its end: list it, or create a record in it
@@ -17,6 +17,8 @@ import functools
 from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, Final
 
+import msgspec
+
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api import billing_runs, books, listing, organizations
 from zoho_async.sandbox.api.actions import answer_action
@@ -30,10 +32,10 @@ from zoho_async.sandbox.api.files import (
     wants_print,
 )
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.api.router import Route, operations
+from zoho_async.sandbox.api.router import Route, all_operations
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.collection import Collection, View
-from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.described import Described
@@ -56,6 +58,32 @@ async def answer(
         return known
     if found is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
+    try:
+        return await _answer_route(_with_ids_of_body(call, found.facts), found, store, every)
+    except ApiRefusal as refusal:
+        if call.product != "billing" or refusal.status != 404 or refusal.code == 5:
+            raise
+        # Billing was seen to answer 400 where the other products answer 404
+        raise ApiRefusal(400, refusal.code, refusal.message) from None
+
+
+def _with_ids_of_body(call: ApiCall, facts: OperationFacts) -> ApiCall:
+    """Move ids that a form or a body has in place of the query (``invoice_ids=1,2``) there."""
+    moved = {
+        field.name: ",".join(texts(call.body[field.name]))
+        for field in facts.query
+        if field.name.endswith("_ids") and field.name in call.body
+        if not call.params.get(field.name)
+    }
+    if not moved:
+        return call
+    body = {name: value for name, value in call.body.items() if name not in moved}
+    return msgspec.structs.replace(call, params={**call.params, **moved}, body=body)
+
+
+async def _answer_route(
+    call: ApiCall, found: Route, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     if call.parts[0] == "organizations":
         known = organizations.answer(call, found.facts, store, every)
         if known is not None:
@@ -91,7 +119,7 @@ def registry(product: str) -> Mapping[str, OperationHandler]:
     """
     found: dict[str, OperationHandler] = {}
     modules = (subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS, books.handlers())
-    for name, facts in operations(product).items():
+    for name, facts in all_operations(product).items():
         several = [table[name] for table in modules if name in table]
         applies = applying.handler_of(facts)
         if applies is not None:
@@ -107,7 +135,7 @@ def _general_handler(context: RequestContext) -> Callable[[RequestContext], ApiR
     """Return the general rule for a path that is not a list."""
     if context.names_record:
         return _answer_record
-    if context.home is not None and not context.call.form.files:
+    if context.schema is not None and not context.call.form.files:
         return _answer_collection
     return answer_action
 
@@ -118,17 +146,17 @@ def _takes_rows(facts: OperationFacts) -> bool:
 
 
 async def _answer_list(context: RequestContext) -> ApiReply:
-    home = context.homes.at(context.facts.path)
-    if home is None or home.listed is None:
+    schema = context.schemas.at(context.facts.path)
+    if schema is None or schema.listed is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     several = _answer_by_ids(context)
     if several is not None:
         return several
     rows: Collection | View
-    if home.listed is context.facts and home.parents == len(context.ids):
-        rows = context.store.shown(home, context.ids)
+    if schema.listed is context.facts and schema.parents == len(context.ids):
+        rows = context.store.shown(schema, context.ids)
     else:
-        rows = context.store.at(home, context.ids[: home.parents])
+        rows = context.store.at(schema, context.ids[: schema.parents])
     query = listing.parse_query(rows, context.facts, context.call.params)
     return await listing.answer(rows, query, context.facts)
 
@@ -137,14 +165,14 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
     """Answer with the full records of the ids in the query. Unknown ids are left out."""
     facts = context.facts
     for field in facts.query:
-        known = context.homes.for_name(field.name.removesuffix("s"))
+        known = context.schemas.for_name(field.name.removesuffix("s"))
         if not field.required or not field.name.endswith("_ids") or not known:
             continue
         ids = texts(context.call.params[field.name])
         if not 0 < len(ids) <= (facts.batch or _MOST_AT_ONCE):
             raise invalid(field.name)
         collection = context.store.at(known[0], ())
-        form = Described(context.homes.at(facts.path) or known[0], context.homes, ())
+        form = Described(context.schemas.at(facts.path) or known[0], context.schemas, ())
         found = (collection.find(each) for each in ids)
         rows = [form.render(facts.reply, collection.whole(i)) for i in found if i is not None]
         return success("success", {facts.key: rows})
@@ -154,7 +182,7 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
 def _answer_record(context: RequestContext) -> ApiReply:
     """Answer a path that ends with the id of a record."""
     found, call, facts = context.records[-1], context.call, context.facts
-    if found is None or found.home.parents < len(context.ids) - 1:
+    if found is None or found.schema.parents < len(context.ids) - 1:
         return answer_action(context)
     as_json = "json" in call.params.get("accept", "") or call.method != "GET"
     kept = not as_json and context.store.file(call.product, call.path) is not None
@@ -176,40 +204,40 @@ def _answer_record(context: RequestContext) -> ApiReply:
 
 def _answer_collection(context: RequestContext) -> ApiReply:
     """Answer a path that is a collection: create, upsert, or change several records."""
-    call, facts, home = context.call, context.facts, context.home
-    assert home is not None  # `_general_handler` chose this for the collection
+    call, facts, schema = context.call, context.facts, context.schema
+    assert schema is not None  # `_general_handler` chose this for the collection
     ids = requested_ids(context)
     match call.method:
         case "POST" if ids is None or facts.answer != "done":
-            return _create(context, home, context.collection_for(home))
+            return _create(context, schema, context.collection_for(schema))
         case "PUT" if facts.headers:
-            collection = context.collection_for(home)
-            found = upsert(context, home, collection)
+            collection = context.collection_for(schema)
+            found = upsert(context, schema, collection)
             if found is None:
-                return _create(context, home, collection)
+                return _create(context, schema, collection)
             return record_reply(facts, found, collection.resource.saved)
         case "DELETE":
             return change_many(
-                context, home, ids if ids is not None else ids_in_body(context, home)
+                context, schema, ids if ids is not None else ids_in_body(context, schema)
             )
-        case "PUT" if home.parents <= len(context.ids):
+        case "PUT" if schema.parents <= len(context.ids):
             return change_many(
-                context, home, ids if ids is not None else ids_in_body(context, home)
+                context, schema, ids if ids is not None else ids_in_body(context, schema)
             )
-        case "GET" if facts.answer == "values" and home.parents == len(context.ids):
-            collection = context.collection_for(home)
+        case "GET" if facts.answer == "values" and schema.parents == len(context.ids):
+            collection = context.collection_for(schema)
             rows = [collection.row(index) for index in collection.indexes()]
             return success("success", {field.name: rows for field in facts.reply[:1]})
         case _:
             return answer_action(context)
 
 
-def _create(context: RequestContext, home: Home, collection: Collection) -> ApiReply:
+def _create(context: RequestContext, schema: CollectionSchema, collection: Collection) -> ApiReply:
     elements = _elements_of(context)
     for element in elements[:-1]:
-        create(context, home, collection, element, checked=False)
+        create(context, schema, collection, element, checked=False)
     last = elements[-1] if elements else context.call.body
-    found = create(context, home, collection, last, checked=not elements)
+    found = create(context, schema, collection, last, checked=not elements)
     status = 201 if context.facts.status == 201 or context.facts.answer != "done" else 200
     where = f"{context.call.path}/{found.id}"
     message = collection.resource.added

@@ -16,6 +16,7 @@ import msgspec
 from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox.api.undescribed import undescribed
 
 #: The base path of each product. Billing's older one still works.
 _BASES: Final = {
@@ -89,9 +90,15 @@ def operations(product: str) -> Mapping[str, OperationFacts]:
 
 
 @functools.cache
+def all_operations(product: str) -> Mapping[str, OperationFacts]:
+    """Return a product's operations by name, with those that only live clients name."""
+    return {**operations(product), **undescribed(product)}
+
+
+@functools.cache
 def _tree(product: str) -> _Node:
     root = _Node()
-    for facts in operations(product).values():
+    for facts in all_operations(product).values():
         for path in (facts.path, *facts.alternatives):
             node = root
             for part in path.strip("/").split("/"):

@@ -178,6 +178,11 @@ class Collection:
         """Set derived fields of a record. Unlike `change`, this does not notify related records."""
         self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
 
+    def refresh(self, index: int) -> None:
+        """Show a record's nested lists anew. The record itself does not change."""
+        self._rows[index] = None
+        self._forget_orders()
+
     def _own_fields(self, fields: Mapping[str, Any]) -> Record:
         """The written fields that are not derived from nested records."""
         follows = frozenset[str]().union(*(nest.follows for nest in self.nests))

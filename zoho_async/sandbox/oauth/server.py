@@ -11,14 +11,17 @@ token requests are answered with HTTP 400 "Access Denied"; the refresh token sta
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.sandbox.replies import ENCODER, ApiReply
 
+_TokenKind: TypeAlias = Literal["access", "refresh", "code", "client"]
 TokenState: TypeAlias = Literal["good", "dead", "unknown"]
 
 
@@ -91,7 +94,8 @@ class Accounts:
         self.client_secret = client_secret
         self.requests = 0
         self._issued = 0
-        self._seed = seed
+        self._seed = seed & 0xFFFF_FFFF
+        self._own: set[str] = set()
         self._refresh: dict[str, TokenHolder] = {refresh_token: TokenHolder()}
         self._clients: dict[str, TokenHolder] = {}
         self._codes: dict[str, Code] = {}
@@ -101,6 +105,7 @@ class Accounts:
 
     def state(self, token: str, now: float) -> TokenState:
         """Return whether ``token`` is valid, has ended, or was never issued."""
+        self._adopt(token, now)
         for holder in self._holders():
             end = holder.live.get(token)
             if end is not None:
@@ -146,7 +151,7 @@ class Accounts:
         self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
     ) -> str:
         """Return a code for ``scope`` that is valid once, within ``life`` seconds."""
-        code = self._new_token()
+        code = self._new_token("code")
         self._codes[code] = Code(
             scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
         )
@@ -182,7 +187,10 @@ class Accounts:
 
     def by_refresh_token(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
         """Return the holder of a refresh token, and no new refresh token."""
-        holder = self._refresh.get(form.get("refresh_token", ""))
+        token = form.get("refresh_token", "")
+        holder = self._refresh.get(token)
+        if holder is None and token not in self._own and self._is_signed("refresh", token):
+            holder = self._refresh[token] = TokenHolder()
         if holder is None:
             raise _GrantError("invalid_code")
         return holder, ""
@@ -204,7 +212,7 @@ class Accounts:
         holder = TokenHolder(scope=code.scope)
         if code.offline:
             return holder, self._add_refresh_token(holder)
-        self._clients[self._new_token()] = holder
+        self._clients[self._new_token("client")] = holder
         return holder, ""
 
     def revoke(self, token: str) -> ApiReply:
@@ -227,7 +235,7 @@ class Accounts:
     def _add_refresh_token(self, holder: TokenHolder) -> str:
         while len(self._refresh) >= self.rules.refresh_tokens:
             self._end(self._refresh.pop(next(iter(self._refresh))))
-        token = self._new_token()
+        token = self._new_token("refresh")
         self._refresh[token] = holder
         return token
 
@@ -245,7 +253,7 @@ class Accounts:
         return False
 
     def _issue(self, holder: TokenHolder, now: float) -> str:
-        token = self._new_token()
+        token = self._new_token("access", self.rules.life)
         while len(holder.live) >= self.rules.live:
             oldest = next(iter(holder.live))
             del holder.live[oldest]
@@ -253,10 +261,40 @@ class Accounts:
         holder.live[token] = now + self.rules.life
         return token
 
-    def _new_token(self) -> str:
-        """Return a new token or code. Both have the same form."""
+    # -- tokens of an earlier sandbox ---------------------------------------------------------
+    #
+    # A sandbox that is restarted at the same address takes the tokens of the one before, as Zoho
+    # does. Without this, each restart would cost every client a new access token, and a client
+    # that counts them stops at ten in ten minutes.
+
+    def _adopt(self, token: str, now: float) -> None:
+        """Take an access token that an earlier sandbox with this seed and client issued."""
+        if token in self._own or not self._refresh or not self._is_signed("access", token):
+            return
+        self._own.add(token)
+        left = (int(token[13:23], 16) - time.time()) * self.speed
+        if left > 0:
+            next(iter(self._refresh.values())).live[token] = now + left
+        else:
+            self._dead.add(token)
+
+    def _new_token(self, kind: _TokenKind, life: float = 0.0) -> str:
+        """Return a new token or code. All have the same form, which has the end in real time."""
         self._issued += 1
-        return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
+        end = int(time.time() + life / self.speed)
+        head = f"{self._seed:08x}{end:010x}{self._issued:014x}"
+        token = f"1000.{head}.{self._signature(kind, head)}"
+        self._own.add(token)
+        return token
+
+    def _is_signed(self, kind: _TokenKind, token: str) -> bool:
+        head = token[5:37]
+        return token == f"1000.{head}.{self._signature(kind, head)}" and head[:8] == (
+            f"{self._seed:08x}"
+        )
+
+    def _signature(self, kind: _TokenKind, head: str) -> str:
+        return blake2b(f"{kind}{self.client_secret}{head}".encode(), digest_size=16).hexdigest()
 
 
 _Grant: TypeAlias = Callable[[Accounts, Mapping[str, str], float], tuple[TokenHolder, str]]

@@ -19,7 +19,7 @@ from zoho_async.sandbox.api.context import (
     tail_of,
 )
 from zoho_async.sandbox.api.render import reply_values
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact
@@ -46,7 +46,7 @@ _LISTS: Final = frozenset({"invoices", "bills", "payments", "creditsapplied"})
 
 def handler_of(facts: OperationFacts) -> OperationHandler | None:
     """Return the handler of an operation that applies something or undoes that, else None."""
-    along = homes(facts.product).along(facts.path)
+    along = schemas(facts.product).along(facts.path)
     kind = kind_at(along[0].path) if along and along[0] is not None else None
     if kind is None:
         return None
@@ -69,7 +69,7 @@ def _path_end(ask: RequestContext) -> tuple[ApplicationLedger, End]:
 
 
 def _undo(ask: RequestContext) -> ApiReply | None:
-    """Remove one application. A seeded row is no application: it is removed as usual."""
+    """Remove one application. A seeded row is not one and is removed as usual."""
     ledger, end = _path_end(ask)
     row = _row(ledger, end, ask.ids[1])
     if row is None and _is_invoice(ask.records[1]):
@@ -81,7 +81,7 @@ def _undo(ask: RequestContext) -> ApiReply | None:
 
 
 def _is_invoice(found: RecordRef | None) -> bool:
-    return found is not None and found.home.path == ("invoices",)
+    return found is not None and found.schema.path == ("invoices",)
 
 
 def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from zoho_async.sandbox.api.context import OperationHandler, RecordRef, RequestContext
 from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
@@ -40,8 +40,8 @@ def _add(ask: RequestContext) -> ApiReply:
 
 def name_lines(store: Store, invoice: RecordRef) -> None:
     """Give every line of an invoice an id by which it can be removed."""
-    inside = homes(_PRODUCT).by_path["invoices", "{}", "lineitems"]
-    if invoice.home.product != _PRODUCT:
+    inside = schemas(_PRODUCT).by_path["invoices", "{}", "lineitems"]
+    if invoice.schema.product != _PRODUCT:
         return
     name, lines = lines_of(invoice.collection.state(invoice.index))
     if all(line.get("item_id") for line in lines):

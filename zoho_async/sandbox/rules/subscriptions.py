@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from zoho_async.sandbox.api.context import OperationHandler, RequestContext
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -40,7 +40,7 @@ from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
 
-HOME: Final = ("subscriptions",)
+PATH: Final = ("subscriptions",)
 _PRODUCT: Final = "billing"
 _MOST_DAYS: Final = 365_000
 _NO_PLAN: Final = 101002
@@ -128,7 +128,7 @@ def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, An
 
 
 def _plan(store: Store, code: str) -> dict[str, Any]:
-    plans = store.at(homes(_PRODUCT).by_path["plans",], ())
+    plans = store.at(schemas(_PRODUCT).by_path["plans",], ())
     index = plans.find(code)
     if index is None:
         raise ApiRefusal(404, _NO_PLAN, "Plan does not exist.")

@@ -1,16 +1,16 @@
-"""The paths under which records live, read once from a product's operations.
+"""The schemas of the collections under which records live, read once from a product's operations.
 
-A *home* is a path that holds records: ``/bills``, or ``/bills/{}/comments`` below each bill. A
-path is a home if an operation lists it or reads a single record there. Every name in a path
-identifies a record of a home. The first rule that applies decides which one:
+A collection's path is ``/bills``, or ``/bills/{}/comments`` below each bill. A path is that of a
+collection if an operation lists it or reads a single record there. Every name in a path identifies
+a record of a collection. The first rule that applies decides which one:
 
-1. the home of the words before the name (``/bills/{bill_id}``),
-2. a home with a slightly different spelling (``/bill/{bill_id}/customfields``,
+1. the collection of the words before the name (``/bills/{bill_id}``),
+2. a collection with a slightly different spelling (``/bill/{bill_id}/customfields``,
    ``/recurring_bills/{recurring_bill_id}``),
-3. a home with the same words and more or fewer records between them
+3. a collection with the same words and more or fewer records between them
    (``/contacts/contactpersons/{}`` is one of ``/contacts/{}/contactpersons``, and the template in
    ``/invoices/{}/templates/{}`` is one of ``/invoices/templates``),
-4. the home whose records have an id of that name, if its word is in the path
+4. the collection whose records have an id of that name, if its word is in the path
    (``/invoices/expenses/{expense_id}``).
 
 If no rule applies the name is *free*: the operations do not restrict its values, so every value is
@@ -26,28 +26,29 @@ from typing import Final, TypeAlias
 import msgspec
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.api.router import all_operations
+from zoho_async.sandbox.api.undescribed import undescribed
 
 Shape: TypeAlias = tuple[str, ...]
 
-#: Numbers of the four hand-written homes. Ids contain the number, so these must not change.
+#: Numbers of the four hand-written collections. Ids contain the number, so these must not change.
 _FIRST_NUMBERS: Final = {"contacts": 1, "items": 2, "invoices": 3, "projects": 4}
-#: Fields that name records of a home by another name.
+#: Fields that name records of a collection by another name.
 _ALSO: Final = {"customer_id": ("contact_id",), "vendor_id": ("contact_id",)}
-#: Paths that refer to the records of another home.
+#: Paths that refer to the records of another collection.
 _STANDS_FOR: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("registers",): ("chartofaccounts",),
     ("banktransactions", "uncategorized"): ("banktransactions",),
 }
 #: A name that callers choose, not Zoho.
 _FOREIGN: Final = "reference_id"
-#: The id of rows of mixed kinds; it belongs to no single home.
+#: The id of rows of mixed kinds; it belongs to no single collection.
 _ANYTHINGS: Final = "transaction_id"
 _ID_KINDS: Final = ("id", "text")
 
 
-class Home(msgspec.Struct, frozen=True, kw_only=True):
-    """A path that holds records. ``number`` makes the ids of top-level homes distinct.
+class CollectionSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """The schema of one collection. ``number`` makes the ids of top-level collections distinct.
 
     ``id_field`` is the field with a record's id, or "" if records have none. ``noun`` is the word
     for one record. ``listed``, ``read`` and ``made`` are the operations that list, read and create
@@ -67,71 +68,71 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parents(self) -> int:
-        """The number of records in the path above this home."""
+        """The number of records in the path above this collection."""
         return self.path.count("{}")
 
     @property
     def resource(self) -> str:
-        """``product.resource`` of this home's operations."""
+        """``product.resource`` of this collection's operations."""
         facts = self.listed or self.read or self.made
         return facts.resource if facts is not None else self.name
 
 
-class Homes:
-    """Every home of one product."""
+class CollectionSchemas:
+    """The schemas of all collections of one product."""
 
     def __init__(self, product: str) -> None:
         self.product: Final = product
         self.by_path: Final = _found(product)
-        self.by_name: Final = {home.name: home for home in self.by_path.values()}
+        self.by_name: Final = {schema.name: schema for schema in self.by_path.values()}
         self._plain: Final = {_plain(path): path for path in reversed(self.by_path)}
         self._words: Final = {_words(path): path for path in reversed(self.by_path)}
-        self.known_as: Final[dict[str, list[Home]]] = {}
-        self.by_noun: Final[dict[str, Home]] = {}
-        top = [home for home in self.by_path.values() if home.parents == 0]
-        for home in sorted(top, key=lambda each: each.name != each.resource):
-            self.by_noun.setdefault(home.noun, home)
-            if home.id_field and home.name == home.resource:
-                self.known_as.setdefault(home.id_field, []).append(home)
+        self.known_as: Final[dict[str, list[CollectionSchema]]] = {}
+        self.by_noun: Final[dict[str, CollectionSchema]] = {}
+        top = [schema for schema in self.by_path.values() if schema.parents == 0]
+        for schema in sorted(top, key=lambda each: each.name != each.resource):
+            self.by_noun.setdefault(schema.noun, schema)
+            if schema.id_field and schema.name == schema.resource:
+                self.known_as.setdefault(schema.id_field, []).append(schema)
 
-    def viewed(self, home: Home) -> Home | None:
-        """The home whose records a list shows, if the list has no records that it stores itself."""
-        if home.listed is None or home.made is not None or home.read is not None:
+    def viewed(self, schema: CollectionSchema) -> CollectionSchema | None:
+        """The collection whose records a list shows, if the list stores none itself."""
+        if schema.listed is None or schema.made is not None or schema.read is not None:
             return None
-        if not home.id_field and len(home.path) > 1:
-            return self.by_path.get(home.path[-1:])
-        main = self.known_as.get(home.id_field, ()) if home.id_field != _ANYTHINGS else ()
-        return main[0] if len(main) == 1 and main[0] is not home else None
+        if not schema.id_field and len(schema.path) > 1:
+            return self.by_path.get(schema.path[-1:])
+        main = self.known_as.get(schema.id_field, ()) if schema.id_field != _ANYTHINGS else ()
+        return main[0] if len(main) == 1 and main[0] is not schema else None
 
-    def for_name(self, name: str) -> list[Home]:
-        """The top-level homes whose records a field called ``name`` may identify."""
+    def for_name(self, name: str) -> list[CollectionSchema]:
+        """The top-level collections whose records a field called ``name`` may identify."""
         found = self.known_as.get(name)
         if found is None:
             also = _ALSO.get(name, ())
-            found = [home for each in also for home in self.known_as.get(each, ())]
+            found = [schema for each in also for schema in self.known_as.get(each, ())]
         return found
 
-    @functools.cache  # noqa: B019 - there is one Homes for each product, for good
-    def along(self, path: str) -> tuple[Home | None, ...]:
-        """The home of each name in an operation's path, or None for a free name."""
+    @functools.cache  # noqa: B019 - there is one instance for each product, for good
+    def along(self, path: str) -> tuple[CollectionSchema | None, ...]:
+        """The collection of each name in an operation's path, or None for a free name."""
         shape, names = shape_of(path), _names(path)
         ends = [number for number, part in enumerate(shape) if part == "{}"]
-        return tuple(self._home(shape[:end], name) for end, name in zip(ends, names, strict=True))
+        return tuple(self._schema(shape[:end], name) for end, name in zip(ends, names, strict=True))
 
-    def at(self, path: str) -> Home | None:
-        """The home of a path that does not end in a name."""
+    def at(self, path: str) -> CollectionSchema | None:
+        """The collection of a path that does not end in a name."""
         shape = shape_of(path)
-        home = self.by_path.get(shape)
-        if home is None and (not shape or shape[-1] == "{}"):
+        schema = self.by_path.get(shape)
+        if schema is None and (not shape or shape[-1] == "{}"):
             return None
-        if home is None and _plain(shape) in self._plain:
-            home = self.by_path[self._plain[_plain(shape)]]
-        if home is None and _words(shape) in self._words:
+        if schema is None and _plain(shape) in self._plain:
+            schema = self.by_path[self._plain[_plain(shape)]]
+        if schema is None and _words(shape) in self._words:
             twin = self.by_path[self._words[_words(shape)]]
-            home = twin if twin.parents == shape.count("{}") + 1 else None
-        return home
+            schema = twin if twin.parents == shape.count("{}") + 1 else None
+        return schema
 
-    def _home(self, before: Shape, name: str) -> Home | None:
+    def _schema(self, before: Shape, name: str) -> CollectionSchema | None:
         before = _STANDS_FOR.get(before, before)
         if before in self.by_path:
             return self.by_path[before]
@@ -139,16 +140,16 @@ class Homes:
             if before and key in shapes:
                 return self.by_path[shapes[key]]
         words = {_singular(part) for part in before}
-        for home in self.for_name(name):
-            if _singular(home.path[-1]) in words or home.path[0] == before[0]:
-                return home
+        for schema in self.for_name(name):
+            if _singular(schema.path[-1]) in words or schema.path[0] == before[0]:
+                return schema
         return None
 
 
 @functools.cache
-def homes(product: str) -> Homes:
-    """The homes of a product."""
-    return Homes(product)
+def schemas(product: str) -> CollectionSchemas:
+    """The schemas of a product's collections."""
+    return CollectionSchemas(product)
 
 
 def shape_of(path: str) -> Shape:
@@ -162,12 +163,12 @@ def _names(path: str) -> list[str]:
     return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 
-def _found(product: str) -> dict[Shape, Home]:
+def _found(product: str) -> dict[Shape, CollectionSchema]:
     listed: dict[Shape, OperationFacts] = {}
     read: dict[Shape, OperationFacts] = {}
     made: dict[Shape, OperationFacts] = {}
     parameters: dict[Shape, str] = {}
-    for facts in operations(product).values():
+    for facts in all_operations(product).values():
         shape, names = shape_of(facts.path), _names(facts.path)
         if facts.answer == "list":
             listed[shape] = facts
@@ -187,22 +188,23 @@ def _found(product: str) -> dict[Shape, Home]:
             shapes.setdefault(shape)
             ways[0].add(_plain(shape))
             ways[1].add(_words(shape))
-    found: dict[Shape, Home] = {}
+    found: dict[Shape, CollectionSchema] = {}
     number = 10
-    for shape in sorted(shapes, key=lambda each: (each.count("{}"), each)):
+    late = {shape_of(facts.path) for facts in undescribed(product).values()}
+    for shape in sorted(shapes, key=lambda each: (each.count("{}"), each in late, each)):
         own = (listed.get(shape), read.get(shape), made.get(shape))
         number += "{}" not in shape
-        found[shape] = _home(product, shape, number, parameters.get(shape, ""), own)
+        found[shape] = _schema(product, shape, number, parameters.get(shape, ""), own)
     return found
 
 
-def _home(
+def _schema(
     product: str,
     shape: Shape,
     number: int,
     parameter: str,
     own: tuple[OperationFacts | None, OperationFacts | None, OperationFacts | None],
-) -> Home:
+) -> CollectionSchema:
     listed, read, made = own
     if listed is not None:
         top = listed.name.endswith(".list") and "{}" not in shape
@@ -212,7 +214,7 @@ def _home(
     single = next((each for each in (read, made) if each is not None and each.key), None)
     noun = single.key if single is not None else _singular(listed.key if listed else shape[-1])
     first = _FIRST_NUMBERS.get(shape[0]) if len(shape) == 1 and product == "books" else None
-    return Home(
+    return CollectionSchema(
         name=name,
         product=product,
         path=shape,
