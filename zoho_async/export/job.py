@@ -57,7 +57,6 @@ from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
-from zoho_async.export.details.writer import DetailWriter
 from zoho_async.export.events import (
     ExportEvent,
     ResourceFailed,
@@ -67,11 +66,13 @@ from zoho_async.export.events import (
 )
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions, midnight
+from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
+from zoho_async.export.resource_store import writing
 from zoho_async.export.summary import SummaryBuilder
-from zoho_async.export.writer import WriteQueue, settle, writing
+from zoho_async.export.write_queue import WriteQueue
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
@@ -341,18 +342,17 @@ class Export:
 
     def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer = self._plan.writer(state, self.destination, facts)
+        writer, detail_writer = self._plan.open_writers(state, self.destination, facts)
         detail_fetcher = None
-        if isinstance(writer, DetailWriter):
+        if detail_writer is not None:
             folder = self._plan.folder
             detail_fetcher = DetailFetcher(
                 zoho,
-                writer,
+                detail_writer,
                 blocking=self._blocking,
                 clock=self._clock,
                 folder=folder and folder_of(folder, facts.resource),
             )
-        writer.open()
         return ListReader(
             zoho,
             writer,
@@ -369,7 +369,7 @@ class Export:
 
     def _close(self) -> None:
         for reader in self._readers:
-            reader.writer.close()
+            reader.writer.store.close()
         self.destination.close()
 
     async def _day(self) -> int | None:
