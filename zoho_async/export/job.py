@@ -147,7 +147,7 @@ class Export:
             self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
-        self._state: Checkpoint | None = None
+        self._checkpoint: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
         self._scope: Final = anyio.CancelScope()
@@ -257,8 +257,8 @@ class Export:
                 self._summary = await self._summary_builder.summary(self.destination.name)
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        assert self._state is not None
-        write_queue = WriteQueue(self._state, self._blocking, send.send)
+        assert self._checkpoint is not None
+        write_queue = WriteQueue(self._checkpoint, self._blocking, send.send)
         async with anyio.create_task_group() as writes:
             writes.start_soon(write_queue.run)
             try:
@@ -315,11 +315,11 @@ class Export:
 
     async def _finish(self) -> None:
         """End the run: each list is complete, refused or failed."""
-        state = self._state
-        assert state is not None
+        checkpoint = self._checkpoint
+        assert checkpoint is not None
         done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
-        await self._blocking(lambda: state.finish(names))
+        await self._blocking(lambda: checkpoint.finish(names))
 
     # -- the destination ------------------------------------------------------------------------
 
@@ -329,20 +329,20 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = Checkpoint.open(database, place, name=name, restart=restart)
-            self._state = state
-            settle(state, self.destination, row_facts())
+                checkpoint = Checkpoint.open(database, place, name=name, restart=restart)
+            self._checkpoint = checkpoint
+            settle(checkpoint, self.destination, row_facts())
             with writing(name):
-                state.enter(self._plan.name, incremental.stamp(self._clock.time()))
+                checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
-                self._readers.append(self._reader(state, facts))
+                self._readers.append(self._reader(checkpoint, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
+    def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer, detail_writer = self._plan.open_writers(state, self.destination, facts)
+        writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
         detail_fetcher = None
         if detail_writer is not None:
             folder = self._plan.folder
