@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import aiohttp
 import msgspec
@@ -22,16 +22,16 @@ from msgspec import UNSET, UnsetType
 from zoho_async.auth import Credentials, TokenStore
 from zoho_async.auth.credentials import names_credentials
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError, OrganizationError, Request
+from zoho_async.errors import ConfigurationError, OrganizationError
 from zoho_async.events import Event, Observer, guarded
 from zoho_async.http.body import body_of
-from zoho_async.http.call import JSON, Budget, Call, Options, path_of
+from zoho_async.http.call import Budget, Call
+from zoho_async.http.call_settings import CallSettings
 from zoho_async.http.client import Client
 from zoho_async.http.download import Document, Download, Downloads
 from zoho_async.http.reply import Reply, record_answer, with_reply
 from zoho_async.http.retry import Policy
-from zoho_async.http.target import checked_headers, checked_path, checked_query
-from zoho_async.http.transport import Answer, Body
+from zoho_async.http.transport import Answer
 from zoho_async.http.upload import Upload
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import (
@@ -45,7 +45,6 @@ from zoho_async.operation import (
 )
 from zoho_async.organizations import KnownOrganization, Organizations, organization_id
 from zoho_async.wire import Decoder, encode
-from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
 if TYPE_CHECKING:
@@ -57,15 +56,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
-
 
 class _Core(msgspec.Struct, frozen=True):
     """What a session shares with its views."""
 
     client: Client
     decoder: Decoder
-    products: Mapping[str, Product]
     organizations: Organizations
 
 
@@ -134,12 +130,10 @@ class Session:
         self._core = _Core(
             client=client,
             decoder=Decoder(strict=strict, observer=observer),
-            products=known,
             organizations=Organizations(client, known["books"]),
         )
-        self._organization = organization_id(organization)
-        self._options = Options()
-        client.expect(self._organization)
+        self._settings = CallSettings(products=known, organization=organization_id(organization))
+        client.expect(self._settings.organization)
 
     @classmethod
     def from_env(
@@ -172,7 +166,7 @@ class Session:
 
         Raises `ConfigurationError` that names what is missing or wrong.
         """
-        env = _settings(os.environ if environ is None else environ, profile)
+        env = _account(os.environ if environ is None else environ, profile)
         return cls(
             Credentials.from_env(env),
             organization=organization or env.get("ZOHO_ORGANIZATION_ID") or None,
@@ -191,7 +185,7 @@ class Session:
         )
 
     def __repr__(self) -> str:
-        return f"<Session organization={self._organization!r} api_url={self.api_url!r}>"
+        return f"<Session organization={self.organization!r} api_url={self.api_url!r}>"
 
     async def __aenter__(self) -> Session:
         return self
@@ -215,7 +209,8 @@ class Session:
 
     def for_organization(self, organization: str | int) -> Session:
         """Return a view that calls for another organization, under that organization's limits."""
-        return _View(self._core, organization_id(organization), self._options)
+        named = organization_id(organization)
+        return _View(self._core, msgspec.structs.replace(self._settings, organization=named))
 
     def with_options(
         self,
@@ -248,8 +243,8 @@ class Session:
             value = changes.get(name)
             if isinstance(value, int | float) and value < 0:
                 raise ConfigurationError(f"{name} must not be negative, got {value}")
-        options = msgspec.structs.replace(self._options, **changes)
-        return _View(self._core, self._organization, options)
+        options = msgspec.structs.replace(self._settings.options, **changes)
+        return _View(self._core, msgspec.structs.replace(self._settings, options=options))
 
     # -- products -----------------------------------------------------------------------------
 
@@ -286,7 +281,7 @@ class Session:
     @property
     def organization(self) -> str | None:
         """The organization that calls name, or None for the account's default."""
-        return self._organization
+        return self._settings.organization
 
     @property
     def api_url(self) -> str:
@@ -316,11 +311,11 @@ class Session:
     @property
     def rate(self) -> float:
         """The steady rate of this organization's bulk calls, in calls per second."""
-        return self._core.client.scheduler(self._organization).rate
+        return self._core.client.scheduler(self.organization).rate
 
     async def snapshot(self) -> Snapshot:
         """Return the current usage of this organization's limits. Makes no API call."""
-        return await self._core.client.scheduler(self._organization).snapshot()
+        return await self._core.client.scheduler(self.organization).snapshot()
 
     def observe(self, event: Event) -> None:
         """Pass ``event`` to the observer, if there is one."""
@@ -355,7 +350,15 @@ class Session:
         """
         check_id_count(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
-        call = self._call(operation, ids, query, headers, content, content_type)
+        call = self._settings.for_operation(
+            operation,
+            self,
+            ids=ids,
+            query=query,
+            headers=headers,
+            body=content,
+            content_type=content_type,
+        )
         answer, value = await self._send(
             call, partial(self._core.decoder.value, operation, ids=ids)
         )
@@ -371,7 +374,7 @@ class Session:
         headers: Mapping[str, object] | None = None,
     ) -> Download:
         """Return the document of ``operation``. No call is made until it is read."""
-        call = self._call(operation, ids, query, headers)
+        call = self._settings.for_operation(operation, self, ids=ids, query=query, headers=headers)
 
         async def carry(use: Callable[[Document], Awaitable[T]]) -> T:
             try:
@@ -418,17 +421,7 @@ class Session:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         """Fetch one page of a list, and return the answer and what ``read`` made of its body."""
-        product = self._core.products.get(operation.product.name, operation.product)
-        call = Call(
-            request=self._request("GET", path_of(operation.path, ids), operation.per_user),
-            product=product,
-            options=self._options,
-            caller=self,
-            query=_query(product, query),
-            scope=operation.scope,
-            codes=operation.codes,
-            per_user=operation.per_user,
-        )
+        call = self._settings.for_page(operation, self, ids=ids, query=query)
         answer, page = await self._send(call, read)
         record_answer(operation, answer)
         return answer, page
@@ -450,24 +443,13 @@ class Session:
         for an invalid method, path, header or product. A path contains no query, fragment, space or
         ``..``. Neither headers nor ``query`` may name the organization.
         """
-        verb = method.upper()
-        if verb not in _METHODS:
-            raise ConfigurationError(
-                f"unknown method {method!r}; choose one of {', '.join(sorted(_METHODS))}"
-            )
-        checked_path(path)
-        if product not in self._core.products:
-            raise ConfigurationError(
-                f"unknown product {product!r}; choose one of {', '.join(self._core.products)}"
-            )
-        called = self._core.products[product]
-        call = Call(
-            request=self._request(verb, path, False),
-            product=called,
-            options=self._options,
-            caller=self,
-            query=_query(called, query),
-            headers=self._headers(headers),
+        call = self._settings.for_path(
+            method,
+            path,
+            self,
+            product=product,
+            query=query,
+            headers=headers,
             body=None if body is UNSET else encode(body),
         )
         answer, value = await self._send(call, untyped)
@@ -479,7 +461,7 @@ class Session:
 
         Needs the scope ``ZohoBooks.settings.READ``. Raises as `call` does.
         """
-        answer, found = await self._core.organizations.fetch(self._options, self)
+        answer, found = await self._core.organizations.fetch(self._settings.options, self)
         record_answer(None, answer)
         return found
 
@@ -490,65 +472,21 @@ class Session:
             raise await self._with_choices(error) from None
 
     async def _with_choices(self, wrong: OrganizationError) -> OrganizationError:
-        return await self._core.organizations.with_choices(wrong, self._options, self)
-
-    def _call(
-        self,
-        operation: Operation[Any],
-        ids: Sequence[str | int],
-        query: Mapping[str, object] | None,
-        headers: Mapping[str, object] | None,
-        body: Body = None,
-        content_type: str = JSON,
-    ) -> Call:
-        product = self._core.products.get(operation.product.name, operation.product)
-        return Call(
-            request=self._request(
-                operation.method, path_of(operation.path, ids), operation.per_user
-            ),
-            product=product,
-            options=self._options,
-            caller=self,
-            query=_query(product, query),
-            headers=self._headers(headers),
-            body=body,
-            content_type=content_type,
-            scope=operation.scope,
-            codes=operation.codes,
-            accept=operation.accept,
-            repeatable=operation.repeatable,
-            per_user=operation.per_user,
-        )
-
-    def _headers(self, headers: Mapping[str, object] | None) -> Mapping[str, str]:
-        """Headers as they are sent. Raises `ConfigurationError` for invalid ones."""
-        if not headers:
-            return {}
-        named = [product.organization_header for product in self._core.products.values()]
-        return checked_headers(query_of(headers), named)
-
-    def _request(self, method: str, path: str, per_user: bool) -> Request:
-        return Request(method, path, None if per_user else self._organization)
-
-
-def _query(product: Product, query: Mapping[str, object] | None) -> Mapping[str, str]:
-    """A query as it is sent. Raises `ConfigurationError` if it names an organization."""
-    return checked_query(query_of(query), product.organization_query) if query else {}
+        return await self._core.organizations.with_choices(wrong, self._settings.options, self)
 
 
 class _View(Session):
     """The account of a session with another organization or other options."""
 
-    def __init__(self, core: _Core, organization: str | None, options: Options) -> None:
+    def __init__(self, core: _Core, settings: CallSettings) -> None:
         self._core = core
-        self._organization = organization
-        self._options = options
+        self._settings = settings
 
     async def aclose(self) -> None:
         """Do nothing: the connections belong to the session."""
 
 
-def _settings(environ: Mapping[str, str], profile: str | None) -> Mapping[str, str]:
+def _account(environ: Mapping[str, str], profile: str | None) -> Mapping[str, str]:
     """The environment on top of the stored profile. The environment's credentials win."""
     if names_credentials(environ):
         return environ

@@ -31,7 +31,7 @@ from zoho_async.description import load
 from zoho_async.export.columns.schema import shape_of
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Origin, Table
-from zoho_async.export.destinations.engine import listed
+from zoho_async.export.destinations.engine import quote_all
 
 PLACE: Final = Origin("10234695", "www.zohoapis.com")
 TABLE: Final = Table(
@@ -148,8 +148,8 @@ def _held(name: str, folder: Path) -> list[list[Any]]:
     with closing(_connected(name, folder)) as connection:
         return [
             connection.execute(
-                f"SELECT {listed([column.name for column in table.columns])} FROM {table.name}"
-                f" ORDER BY {listed(table.key)}"
+                f"SELECT {quote_all([column.name for column in table.columns])} FROM {table.name}"
+                f" ORDER BY {quote_all(table.key)}"
             ).fetchall()
             for table in LAYOUT.tables
         ]

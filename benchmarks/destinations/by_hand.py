@@ -25,7 +25,7 @@ from benchmarks.destinations.engines import postgresql_tables
 from zoho_async.export.columns.schema import EXTRA, ColumnKind, ColumnShape
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.duckdb import DuckDbEngine
-from zoho_async.export.destinations.engine import definitions, listed
+from zoho_async.export.destinations.engine import definitions, quote_all
 
 _MANY: Final = 1_000  # rows that go to an engine at once
 _BLANKS: Final = (None, "", " ")
@@ -162,9 +162,9 @@ def _sqlite(spool: Path, folder: Path, clock: Clock) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         inserts = []
         for table in LAYOUT.tables:
-            names = listed([column.name for column in table.columns])
+            names = quote_all([column.name for column in table.columns])
             connection.execute(
-                f"CREATE TABLE {table.name} ({names}, PRIMARY KEY ({listed(table.key)}))"
+                f"CREATE TABLE {table.name} ({names}, PRIMARY KEY ({quote_all(table.key)}))"
             )
             marks = ", ".join("?" * len(table.columns))
             inserts.append(f"INSERT INTO {table.name} VALUES ({marks})")

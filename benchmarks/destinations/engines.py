@@ -30,7 +30,7 @@ from zoho_async.export.destinations import duckdb as our_duckdb
 from zoho_async.export.destinations import postgresql as our_postgresql
 from zoho_async.export.destinations.directory import portions
 from zoho_async.export.destinations.duckdb import DuckDbEngine
-from zoho_async.export.destinations.engine import definitions, listed
+from zoho_async.export.destinations.engine import definitions, quote_all
 from zoho_async.export.destinations.formats.parquet import GROUP
 from zoho_async.export.destinations.sqlite import rows_of
 
@@ -138,9 +138,9 @@ def _sqlite(spool: Path, folder: Path, clock: Clock) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         inserts = []
         for table in LAYOUT.tables:
-            names = listed([column.name for column in table.columns])
+            names = quote_all([column.name for column in table.columns])
             connection.execute(
-                f"CREATE TABLE {table.name} ({names}, PRIMARY KEY ({listed(table.key)}))"
+                f"CREATE TABLE {table.name} ({names}, PRIMARY KEY ({quote_all(table.key)}))"
             )
             marks = ", ".join("?" * len(table.columns))
             inserts.append(f"INSERT INTO {table.name} VALUES ({marks})")
@@ -186,7 +186,7 @@ def _postgresql(spool: Path, folder: Path, clock: Clock) -> None:
     with postgresql_tables() as connection:
         for portion in _columns(spool, SHAPE, LAYOUT):
             texts = [
-                our_postgresql.copied(table, values)
+                our_postgresql.copy_text(table, values)
                 for table, values in zip(LAYOUT.tables, portion, strict=True)
             ]
             with clock:
@@ -210,7 +210,7 @@ def postgresql_tables() -> Any:
 
 def _created(table: FlatTable) -> str:
     defined = definitions(table, our_postgresql.PostgreSqlEngine.types)
-    return f"CREATE TABLE {table.name} ({defined}, PRIMARY KEY ({listed(table.key)}))"
+    return f"CREATE TABLE {table.name} ({defined}, PRIMARY KEY ({quote_all(table.key)}))"
 
 
 def _pyarrow() -> Any:
@@ -233,7 +233,7 @@ WORKS: Final[dict[str, Work]] = {
 
 # -- DuckDB's JSON reader --------------------------------------------------------------------------
 
-_NAMES: Final = listed([column.name for column in SHAPE.columns])
+_NAMES: Final = quote_all([column.name for column in SHAPE.columns])
 
 
 def _select(spool: Path) -> str:

@@ -65,7 +65,10 @@ def land(to: str, spool: Path, folder: Path) -> None:
     from zoho_async.description import load
     from zoho_async.export.catalog import list_operation
     from zoho_async.export.checkpoint.store import Checkpoint
-    from zoho_async.export.writer import ResourceWriter, RunOptions
+    from zoho_async.export.part_begin import open_store
+    from zoho_async.export.part_end import complete_part
+    from zoho_async.export.resource_store import RunOptions
+    from zoho_async.export.writer import ResourceWriter
     from zoho_async.wire import Page, row_id
 
     facts = load("books").named("books.invoices.list")
@@ -74,14 +77,15 @@ def land(to: str, spool: Path, folder: Path) -> None:
     with closing(destination):
         state = Checkpoint.open(destination.open(PLACE), PLACE, name=destination.name)
         state.enter("benchmark", "20261123T020000Z")
-        writer = ResourceWriter(state, destination, facts, "all", RunOptions(restart=True))
-        writer.open()
+        writer = ResourceWriter(
+            open_store(state, destination, facts, "all", RunOptions(restart=True))
+        )
         for number, rows in enumerate(_pages(spool), 1):
             page = Page(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
             with state.database.transaction():
                 writer.write_pages([page])
-        writer.complete("2026-11-23T02:00:00+0000")
-        writer.close()
+        complete_part(writer.store, "2026-11-23T02:00:00+0000")
+        writer.store.close()
 
 
 def _pages(spool: Path) -> Iterator[list[bytes]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -95,8 +96,12 @@ class Correction:
 
 
 def corrected(struct: str, field: str) -> bool:
-    """Whether a correction added a field of a struct or changed its type."""
-    return field in _tables()[1].get(struct, frozenset())
+    """Whether a correction added a field of a struct or changed its type.
+
+    The corrections of ``InvoiceInput`` apply to ``InvoiceCreate`` too.
+    """
+    named = re.sub("Create$", "Input", struct)
+    return field in _tables()[1].get(named, frozenset())
 
 
 def _matches(of: str | list[str], product: str, name: str) -> bool:

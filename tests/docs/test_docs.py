@@ -20,7 +20,7 @@ from tests.support.doc_examples import DOCS, ROOT, blocks, compiled
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items
-from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput
+from zoho_async.books.invoices import InvoiceCreate, InvoiceLineItemInput
 from zoho_async.description import operations
 from zoho_async.errors import AmbiguousWrite
 from zoho_async.limits import MemoryLedger
@@ -89,7 +89,7 @@ async def given(zoho: Session) -> dict[str, Any]:
         "item": (await items.list(zoho, per_page=1)).rows[0].item_id,
         "invoice_id": (await invoices.list(zoho, per_page=1)).rows[0].invoice_id,
     }
-    names["new"] = InvoiceInput(
+    names["new"] = InvoiceCreate(
         customer_id=names["customer"],
         reference_number="R-1",
         line_items=[InvoiceLineItemInput(item_id=names["item"], quantity=1)],

@@ -161,11 +161,11 @@ class MortalSink:
         self._inner.settle()
         self._fuse.burn()
 
-    def held(self) -> dict[str, int]:
-        return self._inner.held()
+    def sizes(self) -> dict[str, int]:
+        return self._inner.sizes()
 
-    def missing(self, recorded: RecordedContents) -> str:
-        return self._inner.missing(recorded)
+    def find_missing(self, recorded: RecordedContents) -> str:
+        return self._inner.find_missing(recorded)
 
     def close(self) -> None:
         self._inner.close()

@@ -1,10 +1,14 @@
-"""Databases to export into. Their own clients read what is in them."""
+"""Databases to export into. Their own clients read what is in them.
+
+A test module takes the fixtures by name: ``target = export_databases.target``, with ``postgresql``.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +16,9 @@ from typing import Any
 
 import duckdb
 import psycopg
+import pytest
 
+from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.export import Destination, Export, ExportOptions
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
@@ -75,6 +81,30 @@ def postgresql_target(address: str) -> Target:
             return connection.execute(sql.encode()).fetchall()
 
     return Target("postgresql", lambda: PostgreSql(address), ask, address)
+
+
+_numbers = itertools.count()
+
+
+def make_target(request: pytest.FixtureRequest, folder: Path) -> Target:
+    """A new database of the kind ``request.param``."""
+    if request.param == "sqlite":
+        return sqlite_target(folder)
+    if request.param == "duckdb":
+        return duckdb_target(folder)
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return postgresql_target(server.create(f"export_{next(_numbers)}"))
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    return make_target(request, tmp_path)
 
 
 def write(engine: Engine, sink: Any, rows: list[bytes], page: int = 200) -> None:

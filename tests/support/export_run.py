@@ -11,7 +11,10 @@ from zoho_async.export.checkpoint.file import StateFile
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory, Format, line
-from zoho_async.export.writer import ResourceWriter, RunOptions, settle, writing
+from zoho_async.export.part_begin import open_store
+from zoho_async.export.part_end import settle
+from zoho_async.export.resource_store import RunOptions, writing
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.wire import Page
 
 PLACE = Origin("10234695", "www.zohoapis.com")
@@ -54,9 +57,8 @@ class Run:
         facts = LISTS["books.invoices"]
         if not identified:
             facts = msgspec.structs.replace(facts, row_id="")
-        writer = ResourceWriter(self.state, self.directory, facts, request, asked or RunOptions())
-        writer.open()
-        return writer
+        options = asked or RunOptions()
+        return ResourceWriter(open_store(self.state, self.directory, facts, request, options))
 
     def write_pages(
         self, writer: ResourceWriter, page: int, rows: list[bytes], ids: list[str]

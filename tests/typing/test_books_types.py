@@ -15,7 +15,13 @@ import pytest
 
 from zoho_async.books import contacts, invoices, items, projects
 from zoho_async.books.contacts import Contact, ContactInput, ContactPerson
-from zoho_async.books.invoices import Invoice, InvoiceInput, InvoiceLineItem, InvoiceLineItemInput
+from zoho_async.books.invoices import (
+    Invoice,
+    InvoiceCreate,
+    InvoiceInput,
+    InvoiceLineItem,
+    InvoiceLineItemInput,
+)
 from zoho_async.books.items import Item
 from zoho_async.books.projects import ProjectUser, ProjectUsers
 from zoho_async.books.types.shared import Address, CustomField
@@ -69,7 +75,7 @@ async def own_shapes(zoho: Session) -> None:
 async def writes(zoho: Session) -> None:
     line = InvoiceLineItemInput(item_id=1, quantity=2, rate=Decimal("120.50"))
     assert_type(
-        await invoices.create(zoho, InvoiceInput(customer_id="1", line_items=[line])), Invoice
+        await invoices.create(zoho, InvoiceCreate(customer_id="1", line_items=[line])), Invoice
     )
     assert_type(await invoices.mark_as_sent(zoho, "1"), Done)
     assert_type(await invoices.bulk_delete(zoho, ["1", 2]), Done)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -27,23 +25,7 @@ from zoho_async.export.errors import DestinationError, ExportRunning
 SHAPE = shape_of(export_rows.FIELDS)
 LAYOUT = Layout("books_invoices", "invoice_id", SHAPE)
 TABLE = export_rows.TABLE
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with PostgresqlServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "sqlite":
-        return export_databases.sqlite_target(tmp_path)
-    if request.param == "duckdb":
-        return export_databases.duckdb_target(tmp_path)
-    server: PostgresqlServer = request.getfixturevalue("server")
-    return export_databases.postgresql_target(server.create(f"export_{next(_numbers)}"))
+target, postgresql = export_databases.target, export_databases.postgresql
 
 
 def row(identity: str, **fields: str) -> bytes:
@@ -300,10 +282,10 @@ def test_a_destination_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
             target.make().open(PLACE)
 
 
-def test_psql_reads_the_tables(server: PostgresqlServer) -> None:
+def test_psql_reads_the_tables(postgresql: PostgresqlServer) -> None:
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed")
-    target = export_databases.postgresql_target(server.create("read_by_psql"))
+    target = export_databases.postgresql_target(postgresql.create("read_by_psql"))
     load(target, TABLE, [row("1", total="0.10"), row("2", total="0.20", date='"2026-06-09"')])
     told = subprocess.run(
         ["psql", target.to, "-At", "-c", "SELECT sum(total), max(date) FROM books_invoices"],
@@ -312,8 +294,8 @@ def test_psql_reads_the_tables(server: PostgresqlServer) -> None:
     assert told.stdout.strip() == "0.30|2026-06-09"
 
 
-def test_a_server_that_goes_away_ends_the_run_with_advice(server: PostgresqlServer) -> None:
-    target = export_databases.postgresql_target(server.create("goes_away"))
+def test_a_server_that_goes_away_ends_the_run_with_advice(postgresql: PostgresqlServer) -> None:
+    target = export_databases.postgresql_target(postgresql.create("goes_away"))
     destination = target.make()
     with closing(destination):
         engine = destination.open(PLACE)

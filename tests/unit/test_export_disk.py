@@ -17,7 +17,8 @@ from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
-from zoho_async.export.writer import RunOptions
+from zoho_async.export.part_end import complete_part
+from zoho_async.export.resource_store import RunOptions
 
 
 @pytest.fixture
@@ -45,19 +46,19 @@ def test_an_uncommitted_tail_is_cut_off(run: Run) -> None:
     resumed = following.writer()
     assert resumed.state.part.page == 1
     assert run.part.read_bytes() == text(10, 11)
-    resumed.close()
+    resumed.store.close()
     following.close()
 
 
 def test_a_file_that_lost_committed_rows_is_read_again(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10, 11))
-    writer.close()
+    writer.store.close()
     run.part.write_bytes(b"{}")
     resumed = run.writer()
     assert (resumed.state.part.page, resumed.state.part.rows) == (0, 0)
     assert run.write_pages(resumed, 1, *rows(10, 11)) == 2
-    resumed.close()
+    resumed.store.close()
 
 
 def test_a_row_that_comes_again_is_not_written_again(run: Run) -> None:
@@ -67,7 +68,7 @@ def test_a_row_that_comes_again_is_not_written_again(run: Run) -> None:
     following = again(run)
     resumed = following.writer()
     assert following.write_pages(resumed, 2, *rows(11, 12, 9)) == 1
-    resumed.complete(WHEN)
+    complete_part(resumed.store, WHEN)
     assert run.file.read_bytes() == text(10, 11, 12, 9)
     following.close()
 
@@ -76,13 +77,13 @@ def test_pages_above_everything_known_are_not_looked_up(run: Run) -> None:
     writer = run.writer()
     for page in range(1, 20):
         run.write_pages(writer, page, *rows(*range(page * 200, page * 200 + 200)))
-    assert writer.records.lookups == 0
+    assert writer.store.records.lookups == 0
     run.write_pages(writer, 20, *rows(205, 10**17))
-    assert writer.records.lookups == 1
+    assert writer.store.records.lookups == 1
     following = again(run)
     resumed = following.writer()
     following.write_pages(resumed, 21, *rows(10**17 + 1, 10**18))
-    assert resumed.records.lookups == 0
+    assert resumed.store.records.lookups == 0
     following.close()
 
 
@@ -90,7 +91,7 @@ def test_rows_without_an_id_are_identified_by_their_bytes(run: Run) -> None:
     writer = run.writer()
     assert run.write_pages(writer, 1, [b'{"a":1}', b'{"a":2}'], ["", ""]) == 2
     assert run.write_pages(writer, 2, [b'{"a":2}', b'{"a":3}'], ["", ""]) == 1
-    writer.close()
+    writer.store.close()
 
 
 def test_ids_that_are_not_numbers_or_too_large_are_identified(run: Run) -> None:
@@ -99,28 +100,28 @@ def test_ids_that_are_not_numbers_or_too_large_are_identified(run: Run) -> None:
     writer = run.writer()
     assert run.write_pages(writer, 1, data, ids) == len(ids)
     assert run.write_pages(writer, 2, data, ids) == 0
-    writer.close()
+    writer.store.close()
 
 
 def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_starts_again(run: Run) -> None:
     writer = run.writer(identified=False)
     assert run.write_pages(writer, 1, [b"{}", b"{}"], ["", ""]) == 2
-    writer.close()
+    writer.store.close()
     resumed = run.writer(identified=False)
     assert resumed.state.part.rows == 0
-    resumed.close()
+    resumed.store.close()
 
 
 def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     run.state.finish(["books.invoices"])
     second = run.writer(asked=RunOptions(full=True))
     run.write_pages(second, 1, *rows(20))
     assert run.file.read_bytes() == text(10)
     second.finish_passes("proven")
-    second.complete(WHEN)
+    complete_part(second.store, WHEN)
     assert run.file.read_bytes() == text(20)
     assert not run.part.exists()
 
@@ -128,16 +129,16 @@ def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None
 def test_a_full_read_replaces_earlier_changes(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer()
     following.write_pages(second, 1, *rows(11))
-    second.complete(WHEN)
+    complete_part(second.store, WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(11)]
     third = again(following, "third")
     full = third.writer(asked=RunOptions(full=True))
     third.write_pages(full, 1, *rows(10, 11))
-    full.complete(WHEN)
+    complete_part(full.store, WHEN)
     assert run.file.read_bytes() == text(10, 11)
     assert run.changes == []
     third.close()
@@ -146,11 +147,11 @@ def test_a_full_read_replaces_earlier_changes(run: Run) -> None:
 def test_a_run_that_finds_nothing_leaves_no_file(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer()
     following.write_pages(second, 1, *rows(10))
-    second.complete(WHEN)
+    complete_part(second.store, WHEN)
     assert run.changes == []
     assert run.file.read_bytes() == text(10)
     following.close()
@@ -162,8 +163,8 @@ def test_an_end_before_the_file_is_renamed_is_repaired(
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
     with monkeypatch.context() as end:
-        end.setattr(type(writer.sink), "settle", lambda _: None)  # and here the process ends
-        writer.complete(WHEN)
+        end.setattr(type(writer.store.sink), "settle", lambda _: None)  # and here the process ends
+        complete_part(writer.store, WHEN)
     assert not run.file.exists()
     following = again(run, "another run")
     assert run.file.read_bytes() == text(10)
@@ -173,12 +174,12 @@ def test_an_end_before_the_file_is_renamed_is_repaired(
 def test_an_end_before_old_changes_are_removed_is_repaired(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer(asked=RunOptions(full=True))
     following.write_pages(second, 1, *rows(20))
     second.finish_passes("proven")
-    second.complete(WHEN)
+    complete_part(second.store, WHEN)
     run.file.rename(run.part)  # as it was right before the name was given
     run.file.write_bytes(text(10))
     shutil.rmtree(run.path / "books/invoices.changes", ignore_errors=True)
@@ -190,7 +191,7 @@ def test_an_end_before_old_changes_are_removed_is_repaired(run: Run) -> None:
 def test_a_completed_resource_is_done_in_that_run_only(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     same = again(run)
     assert same.writer().state.status == "complete"
     other = again(same, "another run")
@@ -202,26 +203,26 @@ def test_a_completed_resource_is_done_in_that_run_only(run: Run) -> None:
 def test_any_run_continues_an_unfinished_resource(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
-    writer.close()
+    writer.store.close()
     other = again(run, "another run")
     resumed = other.writer()
     assert resumed.state.part.rows == 1
-    resumed.close()
+    resumed.store.close()
     other.close()
 
 
 def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer()
     following.write_pages(second, 1, *rows(11))
-    second.close()
+    second.store.close()
     fresh = following.writer(asked=RunOptions(restart=True))
     assert fresh.state.part.mode == "full"
     assert following.write_pages(fresh, 1, *rows(10, 11)) == 2
-    fresh.complete(WHEN)
+    complete_part(fresh.store, WHEN)
     assert run.file.read_bytes() == text(10, 11)
     following.close()
 
@@ -229,27 +230,27 @@ def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
 def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     writer = run.writer()
     run.write_pages(writer, 1, *rows(10))
-    writer.close()
+    writer.store.close()
     anew = run.writer("other filters", asked=RunOptions(restart=True))
     assert anew.state.part.rows == 0
-    anew.close()
+    anew.store.close()
 
 
 def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10, 11))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer()
     following.write_pages(second, 1, *rows(10, 11, 12))
-    second.complete(WHEN)  # and here the run is interrupted, before other lists are
+    complete_part(second.store, WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
     assert same.writer().state.status == "complete"
     sweep = same.writer(asked=RunOptions(detect_deletions=True))
     assert (sweep.state.status, sweep.state.part.mode) == ("reading", "compared")
     same.write_pages(sweep, 1, *rows(10, 11, 12, 13))
     sweep.finish_passes("proven")
-    sweep.complete(WHEN)
+    complete_part(sweep.store, WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
     assert same.writer(asked=RunOptions(detect_deletions=True)).state.status == "complete"
     assert same.writer(asked=RunOptions(full=True)).state.part.mode == "full"
@@ -261,7 +262,7 @@ def test_other_filters_are_refused(run: Run) -> None:
     run.write_pages(writer, 1, *rows(10))
     with pytest.raises(CheckpointRefused, match=r"unfinished.*other filters.*--restart"):
         run.writer("overdue ones")
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     following = again(run, "another run")
     with pytest.raises(CheckpointRefused, match=r"other filters.*--restart"):
         following.writer("overdue ones")
@@ -278,31 +279,31 @@ def test_a_failed_transaction_writes_nothing(run: Run) -> None:
     with pytest.raises(DestinationError, match="disk full"):
         run.write_pages(writer, 2, *rows(11))
     run.database.execute("DROP TRIGGER full")
-    writer.close()
+    writer.store.close()
     resumed = run.writer()
     assert run.write_pages(resumed, 2, *rows(11, 12)) == 2
     assert resumed.state.part.rows == 3
     assert run.part.read_bytes() == text(10, 11, 12)
-    resumed.close()
+    resumed.store.close()
 
 
 def test_deleted_records_become_rows_that_say_so(run: Run) -> None:
     first = run.writer()
     run.write_pages(first, 1, *rows(10, 11, 12))
-    first.complete(WHEN)
+    complete_part(first.store, WHEN)
     following = again(run, "second")
     second = following.writer(asked=RunOptions(detect_deletions=True))
     following.write_pages(second, 1, *rows(11))
-    assert second.unseen() == ["10", "12"]
+    assert second.store.find_unseen() == ["10", "12"]
     second.mark_checked("10", ["10"], WHEN)
-    assert second.unseen() == ["12"]
+    assert second.store.find_unseen() == ["12"]
     second.mark_checked("12", [], WHEN)
-    assert second.unseen() == []
-    second.complete(WHEN)
+    assert second.store.find_unseen() == []
+    complete_part(second.store, WHEN)
     (path,) = run.changes
     assert path.read_bytes() == b'{"invoice_id":"10","_deleted_time":"%s"}\n' % WHEN.encode()
     third = again(following, "third")
-    assert third.writer(asked=RunOptions(detect_deletions=True)).unseen() == ["11", "12"]
+    assert third.writer(asked=RunOptions(detect_deletions=True)).store.find_unseen() == ["11", "12"]
     third.close()
 
 
@@ -313,7 +314,7 @@ def test_a_checkpoint_of_another_place_is_refused(run: Run, place: Origin) -> No
 
 
 def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> None:
-    run.writer().close()
+    run.writer().store.close()
     run.database.execute("UPDATE _zoho_place SET form = 99")
     with pytest.raises(CheckpointRefused, match=r"another version.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
@@ -322,10 +323,10 @@ def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> No
 
 
 def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_tables(run: Run) -> None:
-    run.writer().close()
+    run.writer().store.close()
     run.database.execute("ALTER TABLE _zoho_resource RENAME COLUMN state TO position")
     run.database.execute("UPDATE _zoho_place SET form = 4")
-    with pytest.raises(CheckpointRefused, match=r"form 4, this version has 5.*--restart"):
+    with pytest.raises(CheckpointRefused, match=r"format 4, this version has 5.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
     again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     begun = again.begin(ResourceState(name="books.invoices", status="reading"))
@@ -341,7 +342,7 @@ def test_a_stored_state_is_json_with_one_object_per_subject(run: Run) -> None:
     assert stored["bookmark"] == {"request": "all", "largest": "10"}
     assert stored["part"]["rows"] == 1
     assert stored["passes"]["current"] == 1
-    writer.close()
+    writer.store.close()
 
 
 def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:

@@ -12,7 +12,10 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.writer import ResourceWriter, RunOptions
+from zoho_async.export.part_begin import open_store
+from zoho_async.export.part_end import complete_part
+from zoho_async.export.resource_store import RunOptions
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging.completeness import Completeness
 from zoho_async.wire import Page
 
@@ -48,15 +51,14 @@ def run(
     state = Checkpoint.open(database, PLACE, name=str(path))
     state.enter("run", "20261123T020000Z")
     asked = RunOptions(full=full, since=since, narrowed=narrowed)
-    writer = ResourceWriter(state, destination, ITEMS, "all", asked)
-    writer.open()
+    writer = ResourceWriter(open_store(state, destination, ITEMS, "all", asked))
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
         writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
     writer.finish_passes(completeness)
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     state.finish(["books.items"])
-    writer.close()
+    writer.store.close()
     destination.close()
 
 

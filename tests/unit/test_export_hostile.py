@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,13 @@ from hypothesis import strategies as st
 
 from tests.support import export_databases, hostile
 from tests.support.export_databases import PLACE, Target, load
-from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
 from zoho_async.export import Directory
 from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import EXTRA, LONGEST_NAME, shape_of, short_name
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.engine import literal, quoted
+from zoho_async.export.destinations.engine import literal, quote
 from zoho_async.export.destinations.formats import Csv, Parquet
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.destinations.postgresql import PostgreSql
@@ -31,27 +28,11 @@ from zoho_async.export.errors import DestinationError
 from zoho_async.http.file_names import component
 
 _NO_FIELD = {*map(chr, range(32)), '"', "\\"}
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with PostgresqlServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "sqlite":
-        return export_databases.sqlite_target(tmp_path)
-    if request.param == "duckdb":
-        return export_databases.duckdb_target(tmp_path)
-    server: PostgresqlServer = request.getfixturevalue("server")
-    return export_databases.postgresql_target(server.create(f"hostile_{next(_numbers)}"))
+target, postgresql = export_databases.target, export_databases.postgresql
 
 
 def rows_of(target: Target, table: str) -> list[dict[str, Any]]:
-    return target.ask(f"SELECT * FROM {quoted(table)}")
+    return target.ask(f"SELECT * FROM {quote(table)}")
 
 
 # -- names of tables and columns ------------------------------------------------------------------
@@ -62,7 +43,7 @@ def test_a_name_becomes_one_that_each_database_holds(name: str) -> None:
     short = short_name(name)
     assert 0 < len(short.encode()) <= LONGEST_NAME
     assert short.isprintable()
-    assert quoted(short)
+    assert quote(short)
 
 
 def test_fields_with_hostile_names_are_columns_that_hold_their_values(target: Target) -> None:
@@ -89,7 +70,7 @@ def test_fields_with_hostile_names_are_columns_that_hold_their_values(target: Ta
 def test_quoted_refuses_what_no_database_holds() -> None:
     for name in ("", "a\0b", "a\ud800b"):
         with pytest.raises(ValueError, match="cannot be the name"):
-            quoted(name)
+            quote(name)
 
 
 @pytest.mark.parametrize("text", hostile.STORABLE)
@@ -221,7 +202,7 @@ def test_no_resource_and_no_part_leads_out_of_a_directory(name: str, tmp_path: P
         directory.files(name)
     if name:
         with pytest.raises(DestinationError, match="is not a valid file name"):
-            directory.files("books.invoices").of(name)
+            directory.files("books.invoices").file(name)
 
 
 def test_nothing_is_written_through_a_link_in_a_directory(tmp_path: Path) -> None:

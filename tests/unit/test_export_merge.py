@@ -11,7 +11,8 @@ from tests.support.export_run import WHEN, Run
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.merge import merge
 from zoho_async.export.errors import CheckpointRefused, ExportRunning
-from zoho_async.export.writer import RunOptions
+from zoho_async.export.part_end import complete_part
+from zoho_async.export.resource_store import RunOptions
 
 
 def row(identity: int, version: int) -> bytes:
@@ -24,9 +25,9 @@ def exported(run: Run, versions: dict[int, int], *, asked: RunOptions | None = N
     rows = [row(identity, version) for identity, version in versions.items()]
     run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
     if asked is not None and asked.detect_deletions:
-        gone = writer.unseen()
+        gone = writer.store.find_unseen()
         writer.mark_checked(gone[-1], gone, WHEN)
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     run.close()
 
 
@@ -112,8 +113,8 @@ def test_what_was_completed_right_before_the_end_is_merged_too(
     writer = run.writer()
     run.write_pages(writer, 1, [row(2, 1)], ["2"])
     with monkeypatch.context() as end:
-        end.setattr(type(writer.sink), "settle", lambda _: None)
-        writer.complete(WHEN)
+        end.setattr(type(writer.store.sink), "settle", lambda _: None)
+        complete_part(writer.store, WHEN)
     run.close()
     merge(Directory(tmp_path))
     assert [json.loads(one)["invoice_id"] for one in text_of(tmp_path)] == ["1", "2"]
@@ -178,7 +179,7 @@ def test_two_rows_without_an_id_are_both_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, "b")
     writer = run.writer()
     run.write_pages(writer, 1, [b'{"version":1}', b'{"version":2}'], ["", ""])
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     run.close()
     merge(Directory(tmp_path))
     assert [json.loads(one)["version"] for one in text_of(tmp_path)] == [1, 1, 2]

@@ -24,7 +24,8 @@ from zoho_async.export.destinations.directory import Directory, Format
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
 from zoho_async.export.destinations.merge import merge
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.writer import RunOptions, table_of
+from zoho_async.export.part_end import complete_part
+from zoho_async.export.resource_store import RunOptions, table_of
 
 FACTS = exportable()["books.invoices"]
 FORMS: dict[str, Callable[[], Format]] = {
@@ -71,9 +72,9 @@ def exported(run: Run, versions: dict[int, int], *, detect_deletions: bool = Fal
     rows = [row(identity, version) for identity, version in versions.items()]
     run.write_pages(writer, 1, rows, [str(identity) for identity in versions])
     if detect_deletions:
-        gone = writer.unseen()
+        gone = writer.store.find_unseen()
         writer.mark_checked(gone[-1], gone, WHEN)
-    writer.complete(WHEN)
+    complete_part(writer.store, WHEN)
     run.close()
 
 

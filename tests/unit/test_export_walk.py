@@ -14,8 +14,10 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory
+from zoho_async.export.part_begin import open_store
 from zoho_async.export.pass_reader import pages_from
-from zoho_async.export.writer import ResourceWriter, RunOptions
+from zoho_async.export.resource_store import RunOptions
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.wire import Page
 
 PER_PAGE = 3
@@ -52,8 +54,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     facts = OperationFacts(
         name="books.invoices.list", method="GET", path="/x", answer="list", row_id="invoice_id"
     )
-    writer = ResourceWriter(state, destination, facts, "all", RunOptions())
-    writer.open()
+    writer = ResourceWriter(open_store(state, destination, facts, "all", RunOptions()))
 
     async def known(page: Page[bytes]) -> bool:
         return writer.is_in_pass(page.ids[0], b"")
@@ -66,7 +67,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
             writer.write_pages([page])
         pages = None if pages is None else pages - 1
     await walk.aclose()
-    writer.close()
+    writer.store.close()
     destination.close()
     return (directory / "books/invoices.jsonl.part").read_bytes()
 

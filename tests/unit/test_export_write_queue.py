@@ -13,7 +13,7 @@ import pytest
 from tests.support.export_run import Run, rows, text
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.events import ExportEvent, Progress
-from zoho_async.export.writer import MOST, WriteQueue
+from zoho_async.export.write_queue import MOST, WriteQueue
 from zoho_async.wire import Page
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ async def test_pages_that_wait_are_written_in_one_transaction(tmp_path: Path) ->
     assert [event.rows for event in events if isinstance(event, Progress)] == [
         10 * page for page in range(1, MOST + 2)
     ]
-    writer.close()
+    writer.store.close()
     run.close()
 
 
@@ -82,5 +82,5 @@ async def test_a_failing_write_ends_the_queue_and_says_why(tmp_path: Path) -> No
     with pytest.raises(DestinationError, match="disk full"):
         await write_queue.run()
     write_queue.close()
-    writer.close()
+    writer.store.close()
     run.close()

@@ -393,7 +393,7 @@ async def test_each_page_read_is_observed() -> None:
     zoho.rows[210] = zoho.rows[5]
     await names(aiter(Pager(zoho, COUNTED)))
     told = [event for event in zoho.events if isinstance(event, Paged)]
-    assert [(event.page, event.rows, event.fresh) for event in told[:3]] == [
+    assert [(event.page, event.rows, event.new) for event in told[:3]] == [
         (1, 200, 200),
         (2, 200, 199),
         (3, 50, 50),

@@ -490,7 +490,7 @@ async def test_a_create_whose_record_cannot_be_identified_is_ambiguous(
     token(mocked)
     answered(mocked, "POST", customer={"contact_id": CONTACT})
     with pytest.raises(AmbiguousWrite, match="not known whether it took effect") as caught:
-        await contacts.create(zoho, contacts.ContactInput(contact_name="Kim"))
+        await contacts.create(zoho, contacts.ContactCreate(contact_name="Kim"))
     assert isinstance(caught.value.__cause__, UnreadableReply)
     assert len(sent(mocked, "POST")) == 1
 

@@ -273,3 +273,34 @@ def test_a_change_that_the_input_has_no_field_for_is_refused_by_name() -> None:
         InvoiceInput.of(received(), total=3)
     with pytest.raises(TypeError, match="float"):
         InvoiceInput.of(received(), discount=0.5)
+
+
+# -- creates ----------------------------------------------------------------------------------
+
+
+class NewThing(Input, kw_only=True):
+    note: str | UnsetType | None = UNSET
+    name: str
+    lines: list[str] = msgspec.field(name="line_items")
+
+
+def test_a_create_without_a_required_field_is_refused() -> None:
+    with pytest.raises(TypeError, match="Missing required argument 'lines'"):
+        NewThing(name="a")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("nothing", [None, UNSET])
+def test_nothing_is_no_value_for_a_required_field(nothing: Any) -> None:
+    with pytest.raises(TypeError, match=r"NewThing\.name is required"):
+        NewThing(name=nothing, lines=[])
+    assert NewThing(name="", lines=[], note=None).note is None
+
+
+def test_a_create_copies_a_record_that_has_its_required_fields() -> None:
+    class Thing(msgspec.Struct):
+        name: str | None = None
+        line_items: list[str] | None = None
+
+    assert NewThing.of(Thing("a", ["x"]), note="n") == NewThing(name="a", lines=["x"], note="n")
+    with pytest.raises(TypeError, match="Missing required argument 'name'"):
+        NewThing.of(Thing(None, ["x"]))

@@ -21,7 +21,7 @@ import msgspec
 
 from zoho_async import Credentials, Limits, Session, Upload
 from zoho_async.books import contacts, invoices
-from zoho_async.books.contacts import ContactInput
+from zoho_async.books.contacts import ContactCreate
 from zoho_async.errors import AmbiguousWrite, ZohoError
 from zoho_async.export import Export, ResourceFailed
 from zoho_async.http import transport
@@ -176,7 +176,7 @@ class Cell:
         assert sorted(map(str, got)) == sorted(self.ids("contacts", "contact_id")), "a row is lost"
 
     async def write(self) -> str:
-        made = await contacts.create(self.zoho, ContactInput(contact_name="Only Once"))
+        made = await contacts.create(self.zoho, ContactCreate(contact_name="Only Once"))
         if made.contact_name is None:
             assert not made.contact_id
             assert made.extra or self.box.faults[0].kind == "no_content"

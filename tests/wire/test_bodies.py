@@ -16,9 +16,9 @@ from tests.support.answering_server import AnsweringServer, done
 from zoho_async import Credentials, Session, Upload
 from zoho_async.billing import plans
 from zoho_async.books import bills, contacts, invoices
-from zoho_async.books.bills import BillInput
+from zoho_async.books.bills import BillCreate
 from zoho_async.books.contacts import ContactEmailStatementInput
-from zoho_async.books.invoices import Invoice, InvoiceInput
+from zoho_async.books.invoices import Invoice, InvoiceCreate
 from zoho_async.errors import NotFound, ReplyTooLong
 from zoho_async.http import transport
 from zoho_async.invoice import items
@@ -48,12 +48,13 @@ async def test_undocumented_fields_can_be_sent(server: AnsweringServer, zoho: Se
     server.answers = [done(invoice={"invoice_id": "1"})]
     await invoices.create(
         zoho,
-        InvoiceInput(customer_id="7"),
+        InvoiceCreate(customer_id="7", line_items=[]),
         extra_body={"new_field": True, "nested": {"rate": 2}, "nothing": None},
         extra_query={"new_parameter": "x"},
     )
     assert json.loads(server.last.body) == {
         "customer_id": "7",
+        "line_items": [],
         "new_field": True,
         "nested": {"rate": 2},
         "nothing": None,
@@ -62,7 +63,7 @@ async def test_undocumented_fields_can_be_sent(server: AnsweringServer, zoho: Se
 
 
 async def test_a_field_cannot_be_given_twice(server: AnsweringServer, zoho: Session) -> None:
-    invoice = InvoiceInput(customer_id="7", notes="a")
+    invoice = InvoiceCreate(customer_id="7", line_items=[], notes="a")
     with pytest.raises(ValueError, match="customer_id, notes, which the body already has"):
         await invoices.create(zoho, invoice, extra_body={"customer_id": 8, "notes": "b"})
     with pytest.raises(TypeError, match="float"):
@@ -73,9 +74,13 @@ async def test_a_field_cannot_be_given_twice(server: AnsweringServer, zoho: Sess
 async def test_extra_fields_are_sent_with_a_file(server: AnsweringServer, zoho: Session) -> None:
     server.answers = [done(bill={"bill_id": "1"})]
     await bills.create(
-        zoho, BillInput(vendor_id="1"), attachment=Upload("a.pdf", b"%PDF"), extra_body={"x": 1}
+        zoho,
+        BillCreate(vendor_id="1", bill_number="B-1"),
+        attachment=Upload("a.pdf", b"%PDF"),
+        extra_body={"x": 1},
     )
-    assert json.loads(server.last.parts["JSONString"].content) == {"vendor_id": "1", "x": 1}
+    sent = {"vendor_id": "1", "bill_number": "B-1", "x": 1}
+    assert json.loads(server.last.parts["JSONString"].content) == sent
 
 
 # -- JSON in a form -----------------------------------------------------------------------------
@@ -119,7 +124,9 @@ async def test_a_reply_holds_the_rest_of_the_answer(server: AnsweringServer, zoh
         )
     ]
     reply = await zoho.reply(
-        zoho.books.invoices.create(InvoiceInput(customer_id="7"), extra_query={"a": 1})
+        zoho.books.invoices.create(
+            InvoiceCreate(customer_id="7", line_items=[]), extra_query={"a": 1}
+        )
     )
     assert isinstance(reply.value, Invoice)
     assert reply.value.invoice_id == "1"

@@ -10,7 +10,7 @@ import pytest
 from zoho_async import Session
 from zoho_async.books import contacts, invoices, items, organizations, projects
 from zoho_async.books.contacts import ContactInput
-from zoho_async.books.invoices import InvoiceInput, InvoiceLineItemInput
+from zoho_async.books.invoices import InvoiceCreate, InvoiceInput, InvoiceLineItemInput
 from zoho_async.books.items import ItemInput
 from zoho_async.books.projects import ProjectInput
 from zoho_async.errors import NotFound
@@ -37,7 +37,7 @@ async def test_an_invoice_lives_from_draft_to_gone(zoho: Session) -> None:
     item = (await items.list(zoho)).rows[0]
     line = InvoiceLineItemInput(item_id=item.item_id, quantity=2, rate=Decimal("12.10"))
     new = await invoices.create(
-        zoho, InvoiceInput(customer_id=contact.contact_id, line_items=[line])
+        zoho, InvoiceCreate(customer_id=contact.contact_id, line_items=[line])
     )
     assert new.total == Decimal("24.20")
     assert (await invoices.mark_as_sent(zoho, new.invoice_id)).message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shlex
@@ -17,11 +16,10 @@ import pytest
 from tests.support import export_databases
 from tests.support.command import Command, serving
 from tests.support.export_databases import Target
-from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.sandbox import Fault, Sandbox
 
 SIZES = {"books.contacts": 305, "books.invoices": 230}
-_numbers = itertools.count()
+target, postgresql = export_databases.target, export_databases.postgresql
 
 
 @pytest.fixture
@@ -40,33 +38,13 @@ def command(
     return Command(server.environment(), tmp_path, monkeypatch, capsys)
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Generator[PostgresqlServer]:
-    with PostgresqlServer() as made:
-        yield made
-
-
 #: Each engine runs through each test. For two of them, most tests are too slow for a plain run.
 SLOW = [pytest.param(kind, marks=pytest.mark.long) for kind in ("duckdb", "postgresql")]
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    return made_target(request, tmp_path)
-
-
 @pytest.fixture(params=["sqlite", *SLOW])
 def one_target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    return made_target(request, tmp_path)
-
-
-def made_target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "sqlite":
-        return export_databases.sqlite_target(tmp_path)
-    if request.param == "duckdb":
-        return export_databases.duckdb_target(tmp_path)
-    running = request.getfixturevalue("postgresql")
-    return export_databases.postgresql_target(running.create(f"by_hand_{next(_numbers)}"))
+    return export_databases.make_target(request, tmp_path)
 
 
 def sql(target: Target, *statements: str) -> None:

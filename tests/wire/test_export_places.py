@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,7 +20,6 @@ from tests.support.export_databases import (
     session,
     table,
 )
-from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
@@ -37,23 +34,7 @@ from zoho_async.export import (
 from zoho_async.export.capabilities import probe, save_capabilities
 from zoho_async.export.catalog import exportable
 
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with PostgresqlServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "sqlite":
-        return export_databases.sqlite_target(tmp_path)
-    if request.param == "duckdb":
-        return export_databases.duckdb_target(tmp_path)
-    running: PostgresqlServer = request.getfixturevalue("server")
-    return export_databases.postgresql_target(running.create(f"places_{next(_numbers)}"))
+target, postgresql = export_databases.target, export_databases.postgresql
 
 
 def gone(target: Target) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -46,7 +46,7 @@ class PageWatch:
         elif event == "return":
             self._look(returned)
 
-    def _look(self, value: object) -> None:
+    def _look(self, value: Any) -> None:
         if isinstance(value, tuple | list):
             for one in value[:20]:
                 self._look_at_one(one)
@@ -64,7 +64,7 @@ class PageWatch:
             return False
         return any(self._is_page(one) or self.holds_page(one, depth - 1) for one in parts(value))
 
-    def _is_page(self, value: object) -> bool:
+    def _is_page(self, value: Any) -> bool:
         if isinstance(value, bytes):
             return all(row in value for row in self._rows)
         if isinstance(value, list | tuple) and len(value) >= len(self._rows):
@@ -94,7 +94,7 @@ def parts(value: object) -> list[Any]:
 
 
 @contextmanager
-def watched(watch: PageWatch) -> Iterator[None]:
+def watched(watch: PageWatch) -> Generator[None]:
     """Watch the calls of this thread and of the threads that begin now."""
     sys.setprofile(watch)
     threading.setprofile(watch)

@@ -12,7 +12,7 @@ import pytest
 
 from zoho_async import Credentials, Limits, Session
 from zoho_async.books import projects
-from zoho_async.books.projects import ProjectInput
+from zoho_async.books.projects import ProjectCreate
 from zoho_async.errors import AmbiguousWrite, TooManyInFlight, ZohoError
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
@@ -44,7 +44,7 @@ async def written(zoho: Session, customer: str, names: Iterable[str]) -> dict[st
 
     async def worker() -> None:
         for name in left:
-            project = ProjectInput(
+            project = ProjectCreate(
                 project_name=name,
                 customer_id=customer,
                 billing_type="fixed_cost_for_project",

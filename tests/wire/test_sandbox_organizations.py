@@ -12,9 +12,9 @@ import pytest
 
 from zoho_async import Session
 from zoho_async.books import contacts, currencies, invoices, organizations, users
-from zoho_async.books.types.contacts import ContactInput, ContactPersonInput
-from zoho_async.books.types.invoices import InvoiceInput, InvoiceLineItemInput
-from zoho_async.books.types.organizations import OrganizationInput
+from zoho_async.books.types.contacts import ContactCreate, ContactPersonInput
+from zoho_async.books.types.invoices import InvoiceCreate, InvoiceLineItemInput
+from zoho_async.books.types.organizations import OrganizationCreate, OrganizationInput
 from zoho_async.errors import InvalidRequest, NotFound, OrganizationError, ZohoError
 from zoho_async.inventory import organizations as inventory_organizations
 from zoho_async.inventory.types import organizations as inventory_types
@@ -25,7 +25,7 @@ from zoho_async.sandbox.api import organizations as made
 from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 
-NEW: Final = OrganizationInput(
+NEW: Final = OrganizationCreate(
     name="Zillium Inc",
     currency_code="EUR",
     time_zone="Europe/Berlin",
@@ -70,11 +70,11 @@ async def test_a_created_organization_is_listed_read_changed_and_used(
         assert (await contacts.list(theirs)).rows == []
         customer = await contacts.create(
             theirs,
-            ContactInput(contact_name="A", contact_persons=[ContactPersonInput(first_name="Ana")]),
+            ContactCreate(contact_name="A", contact_persons=[ContactPersonInput(first_name="Ana")]),
         )
         assert customer.currency_code == "EUR"
         line = InvoiceLineItemInput(name="Work", rate=Decimal(10), quantity=2)
-        invoice = InvoiceInput(customer_id=customer.contact_id, line_items=[line])
+        invoice = InvoiceCreate(customer_id=customer.contact_id, line_items=[line])
         bill = await invoices.create(theirs, invoice)
         assert (bill.total, bill.currency_code) == (Decimal(20), "EUR")
         assert len([row async for row in contacts.list(theirs)]) == 1
@@ -93,7 +93,7 @@ async def test_a_new_organization_has_its_creator_and_base_currency(box: Sandbox
         (currency,) = (await currencies.list(theirs)).rows
         assert (currency.currency_code, currency.is_base_currency) == ("EUR", True)
         assert (await organizations.list(zoho)).rows[1].currency_id == currency.currency_id
-        contact = await contacts.create(theirs, ContactInput(contact_name="A"))
+        contact = await contacts.create(theirs, ContactCreate(contact_name="A"))
         assert contact.currency_id == currency.currency_id
 
 
@@ -111,7 +111,7 @@ async def test_it_has_separate_limits() -> None:
 
 async def test_one_created_by_inventory_works_in_every_product(box: Sandbox) -> None:
     async with session(box) as zoho:
-        body = inventory_types.OrganizationInput(
+        body = inventory_types.OrganizationCreate(
             name="Stock", currency_code="JPY", time_zone="Asia/Tokyo", portal_name="stock1"
         )
         new = await inventory_organizations.create(zoho, body)
@@ -135,7 +135,9 @@ async def test_an_invalid_body_creates_no_organization(
     box: Sandbox, changes: dict[str, Any], code: int
 ) -> None:
     async with session(box) as zoho:
-        body = OrganizationInput.of(NEW, **changes)
+        body = OrganizationCreate.of(NEW)
+        for name, value in changes.items():
+            setattr(body, name, value)  # after its own check
         with pytest.raises(InvalidRequest) as refused:
             await organizations.create(zoho, body)
         assert refused.value.code == code
@@ -167,7 +169,7 @@ async def test_it_is_restored_from_the_file(tmp_path: Path) -> None:
     async with Sandbox(file=file, sizes={"contacts": 3}) as box, session(box) as zoho:
         new = await organizations.create(zoho, NEW)
         theirs = zoho.for_organization(new.organization_id)
-        contact = await contacts.create(theirs, ContactInput(contact_name="A"))
+        contact = await contacts.create(theirs, ContactCreate(contact_name="A"))
         before = await users.get_current(theirs)
         await organizations.update(zoho, new.organization_id, OrganizationInput(name="Later"))
         listed = box.truth("books.organizations")
@@ -199,7 +201,7 @@ async def test_a_new_organization_has_empty_lists_and_does_not_change_the_others
         held = {name for name, rows in lists(box.store(new.organization_id)).items() if rows}
         assert {name.partition(".")[2] for name in held} == {"users", "currencies"}
         theirs = zoho.for_organization(new.organization_id)
-        await contacts.create(theirs, ContactInput(contact_name="A"))
+        await contacts.create(theirs, ContactCreate(contact_name="A"))
     assert lists(box.store()) == before
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from zoho_async import Credentials, Session
 from zoho_async.books import contacts
-from zoho_async.books.contacts import ContactInput
+from zoho_async.books.contacts import ContactCreate
 from zoho_async.errors import AmbiguousWrite, CallTimeout, ConnectionBroken, NotConnected
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
@@ -82,7 +82,7 @@ async def test_a_write_whose_reply_is_cut_off_is_ambiguous_and_happened_once(
     await zoho.request("GET", "/contacts")
     line.cut_down = 10
     with pytest.raises(AmbiguousWrite):
-        await contacts.create(zoho, ContactInput(contact_name="Only Once"))
+        await contacts.create(zoho, ContactCreate(contact_name="Only Once"))
     assert len(box.truth("contacts")) == 41
 
 
@@ -91,7 +91,7 @@ async def test_a_write_whose_request_is_cut_off_did_not_happen(
 ) -> None:
     line.cut_up = 30
     with pytest.raises(AmbiguousWrite):
-        await contacts.create(zoho, ContactInput(contact_name="Never"))
+        await contacts.create(zoho, ContactCreate(contact_name="Never"))
     assert len(box.truth("contacts")) == 40
 
 

@@ -48,12 +48,12 @@ async def zoho() -> AsyncIterator[Session]:
 
 
 async def party(zoho: Session, kind: Literal["customer", "vendor"] = "customer") -> str:
-    body = contacts.ContactInput(contact_name=f"A {kind}", contact_type=kind)
+    body = contacts.ContactCreate(contact_name=f"A {kind}", contact_type=kind)
     return (await contacts.create(zoho, body)).contact_id
 
 
 async def item(zoho: Session) -> str:
-    return (await items.create(zoho, items.ItemInput(name="Bolt", rate=10))).item_id
+    return (await items.create(zoho, items.ItemCreate(name="Bolt", rate=10))).item_id
 
 
 async def order_status(zoho: Session, number: str) -> str | None:
@@ -65,7 +65,7 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
     customer, bolt = await party(zoho), await item(zoho)
     offered = await estimates.create(
         zoho,
-        estimates.EstimateInput(
+        estimates.EstimateCreate(
             customer_id=customer,
             date=DAY,
             accept_retainer=True,
@@ -84,7 +84,7 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
     line = sales_orders.SalesOrderLineItemInput(item_id=bolt, rate=10, quantity=5)
     await sales_orders.create(
         zoho,
-        sales_orders.SalesOrderInput(
+        sales_orders.SalesOrderCreate(
             customer_id=customer, salesorder_number="SO-1", line_items=[line]
         ),
         ignore_auto_number_generation=True,
@@ -101,7 +101,7 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
         await sales_orders.delete(zoho, number)
 
     await invoices.mark_as_sent(zoho, made.invoice_id)
-    paying = customer_payments.CustomerPaymentInput(
+    paying = customer_payments.CustomerPaymentCreate(
         customer_id=customer, payment_mode="cash", date=DAY, amount=10
     )
     paying.retainerinvoice_id = retainer.retainerinvoice_id
@@ -116,7 +116,7 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
     )
     note = await credit_notes.create(
         zoho,
-        credit_notes.CreditNoteInput(
+        credit_notes.CreditNoteCreate(
             customer_id=customer,
             date=DAY,
             creditnote_number="CN-1",
@@ -134,7 +134,7 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
     )
     await customer_payments.create(
         zoho,
-        customer_payments.CustomerPaymentInput(
+        customer_payments.CustomerPaymentCreate(
             customer_id=customer, payment_mode="cash", date=DAY, amount=25, invoices=[paid]
         ),
     )
@@ -155,7 +155,7 @@ async def test_a_purchase_order_is_billed_and_paid(zoho: Session) -> None:
     vendor, bolt = await party(zoho, "vendor"), await item(zoho)
     bought = await purchase_orders.create(
         zoho,
-        purchase_orders.PurchaseOrderInput(
+        purchase_orders.PurchaseOrderCreate(
             vendor_id=vendor,
             line_items=[
                 purchase_orders.PurchaseOrderLineItemInput(item_id=bolt, rate=4, quantity=6)
@@ -179,7 +179,7 @@ async def test_a_purchase_order_is_billed_and_paid(zoho: Session) -> None:
     ]
     made = await bills.create(
         zoho,
-        bills.BillInput(
+        bills.BillCreate(
             vendor_id=vendor,
             bill_number="B-1",
             date=DAY,
@@ -194,7 +194,7 @@ async def test_a_purchase_order_is_billed_and_paid(zoho: Session) -> None:
         await bills.convert_purchase_order(zoho, [bought.purchaseorder_id])
     paid = vendor_payments.VendorPaymentBillInput(bill_id=made.bill_id, amount_applied=24)
     await vendor_payments.create(
-        zoho, vendor_payments.VendorPaymentInput(vendor_id=vendor, amount=24, bills=[paid])
+        zoho, vendor_payments.VendorPaymentCreate(vendor_id=vendor, amount=24, bills=[paid])
     )
     settled = await bills.get(zoho, made.bill_id)
     assert settled.status == "paid"
@@ -205,7 +205,7 @@ async def test_hours_of_a_project_are_billed_once(zoho: Session) -> None:
     customer, user = await party(zoho), (await anext(aiter(users.list(zoho)))).user_id
     project = await projects.create(
         zoho,
-        projects.ProjectInput(
+        projects.ProjectCreate(
             project_name="Dig",
             customer_id=customer,
             billing_type="based_on_task_hours",
@@ -219,7 +219,7 @@ async def test_hours_of_a_project_are_billed_once(zoho: Session) -> None:
     )
     entry = await time_entries.create(
         zoho,
-        time_entries.TimeEntryInput(
+        time_entries.TimeEntryCreate(
             project_id=number,
             task_id=task.task_id,
             user_id=user,
@@ -241,8 +241,8 @@ async def test_hours_of_a_project_are_billed_once(zoho: Session) -> None:
 
 
 async def test_a_subscription_is_charged_invoiced_and_collected(zoho: Session) -> None:
-    made = await products.create(zoho, products.ProductInput(name="Mail"))
-    plan = plans.PlanInput(
+    made = await products.create(zoho, products.ProductCreate(name="Mail"))
+    plan = plans.PlanCreate(
         plan_code="gold",
         name="Gold",
         product_id=made.product_id,
@@ -251,11 +251,11 @@ async def test_a_subscription_is_charged_invoiced_and_collected(zoho: Session) -
         interval_unit="months",
     )
     await plans.create(zoho, plan)
-    body = customers.CustomerInput(display_name="Ada", email="ada@example.com")
+    body = customers.CustomerCreate(display_name="Ada", email="ada@example.com")
     customer = (await customers.create(zoho, body)).customer_id
     live = await subscriptions.create(
         zoho,
-        subscriptions.SubscriptionInput(
+        subscriptions.SubscriptionCreate(
             customer_id=customer,
             card_id="1",
             account_id="1",

@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.support.answering_server import AnsweringServer, done, refused
 from zoho_async import Session, Upload
 from zoho_async.books import bills, expenses, invoices
-from zoho_async.books.bills import BillInput
+from zoho_async.books.bills import BillCreate
 from zoho_async.errors import (
     AmbiguousWrite,
     ConnectionBroken,
@@ -98,7 +98,7 @@ async def test_a_record_and_its_file_are_sent_together(
     server: AnsweringServer, zoho: Session
 ) -> None:
     server.answers = [done(bill={"bill_id": "5"})]
-    bill = BillInput(vendor_id="1", bill_number="B-1")
+    bill = BillCreate(vendor_id="1", bill_number="B-1")
     created = await bills.create(zoho, bill, attachment=Upload("a.pdf", b"%PDF"))
     assert created.bill_id == "5"
     assert server.last.parts["JSONString"].content == b'{"vendor_id":"1","bill_number":"B-1"}'

@@ -11,7 +11,7 @@ import pytest
 
 from zoho_async import Credentials, Session
 from zoho_async.books import contacts
-from zoho_async.books.contacts import ContactInput
+from zoho_async.books.contacts import ContactCreate
 from zoho_async.errors import (
     AmbiguousWrite,
     ConnectionBroken,
@@ -27,7 +27,7 @@ from zoho_async.http.transport import Answer
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 
-NEW = ContactInput(contact_name="Only Once")
+NEW = ContactCreate(contact_name="Only Once")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from zoho_async.billing.types.coupons import (
     Coupon,
     CouponAddon,
     CouponAddonInput,
+    CouponCreate,
     CouponInput,
     CouponPlan,
     CouponPlanInput,
@@ -25,6 +26,7 @@ __all__ = [
     "Coupon",
     "CouponAddon",
     "CouponAddonInput",
+    "CouponCreate",
     "CouponInput",
     "CouponPlan",
     "CouponPlanInput",
@@ -61,15 +63,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    coupon: CouponInput,
+    coupon: CouponCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Coupon:
     """Create a coupon.
 
-    Requires ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by``, ``product_id``,
-    ``plans`` and ``addons``.
+    Requires ``coupon_code``, ``name``, ``type``, ``duration``, ``discount_by`` and ``product_id``.
 
     Scope: ZohoSubscriptions.coupons.CREATE.
 

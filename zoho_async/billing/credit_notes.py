@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from zoho_async.billing.types.credit_notes import (
     CreditNote,
+    CreditNoteCreate,
     CreditNoteEmailInput,
-    CreditNoteInput,
     CreditNoteInvoice,
     CreditNoteInvoices,
     CreditNoteInvoicesInvoice,
@@ -28,8 +28,8 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CreditNote",
+    "CreditNoteCreate",
     "CreditNoteEmailInput",
-    "CreditNoteInput",
     "CreditNoteInvoice",
     "CreditNoteInvoices",
     "CreditNoteInvoicesInvoice",
@@ -72,14 +72,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    credit_note: CreditNoteInput,
+    credit_note: CreditNoteCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CreditNote:
     """Create a credit note.
 
-    Requires ``customer_id``, ``date``, ``creditnote_items`` and ``creditnote_number``.
+    Requires ``customer_id``, ``date`` and ``creditnote_items``.
 
     Scope: ZohoSubscriptions.creditnotes.CREATE.
 

@@ -10,10 +10,12 @@ from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.customers import (
     ContactPerson,
+    ContactPersonCreate,
     ContactPersonInput,
     Customer,
     CustomerBillingAddress,
     CustomerBillingAddressInput,
+    CustomerCreate,
     CustomerDefaultTemplates,
     CustomerDefaultTemplatesInput,
     CustomerDocument,
@@ -30,10 +32,12 @@ from zoho_async.wire import Done
 
 __all__ = [
     "ContactPerson",
+    "ContactPersonCreate",
     "ContactPersonInput",
     "Customer",
     "CustomerBillingAddress",
     "CustomerBillingAddressInput",
+    "CustomerCreate",
     "CustomerDefaultTemplates",
     "CustomerDefaultTemplatesInput",
     "CustomerDocument",
@@ -85,14 +89,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    customer: CustomerInput,
+    customer: CustomerCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Customer:
     """Create a customer.
 
-    Requires ``display_name``, ``email``, ``tax_authority_id`` and ``tax_authority_name``.
+    Requires ``display_name`` and ``email``.
 
     Scope: ZohoSubscriptions.customers.CREATE.
 
@@ -382,7 +386,7 @@ _CREATE_CONTACT_PERSON = Operation(
 async def create_contact_person(
     zoho: Session,
     customer_id: str | int,
-    contact_person: ContactPersonInput,
+    contact_person: ContactPersonCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -97,7 +97,7 @@ async def create(
 ) -> Expense:
     """Create an expense.
 
-    Requires ``account_id`` and ``amount``. ``receipt``: gif png jpeg jpg bmp pdf, at most 10 MB.
+    ``receipt``: gif png jpeg jpg bmp pdf, at most 10 MB.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
 

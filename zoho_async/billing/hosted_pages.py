@@ -42,6 +42,7 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageSubscriptionAddonInput,
     HostedPageSubscriptionBillingAddressInput,
     HostedPageSubscriptionContactPersonInput,
+    HostedPageSubscriptionCreate,
     HostedPageSubscriptionCustomerInput,
     HostedPageSubscriptionDefaultTemplatesInput,
     HostedPageSubscriptionInput,
@@ -90,6 +91,7 @@ __all__ = [
     "HostedPageSubscriptionAddonInput",
     "HostedPageSubscriptionBillingAddressInput",
     "HostedPageSubscriptionContactPersonInput",
+    "HostedPageSubscriptionCreate",
     "HostedPageSubscriptionCustomerInput",
     "HostedPageSubscriptionDefaultTemplatesInput",
     "HostedPageSubscriptionInput",
@@ -191,14 +193,14 @@ _CREATE_SUBSCRIPTION = Operation(
 
 async def create_subscription(
     zoho: Session,
-    subscription: HostedPageSubscriptionInput,
+    subscription: HostedPageSubscriptionCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HostedPage:
     """Create a hosted page on which a customer subscribes.
 
-    Requires ``customer_id``, ``customer`` and ``plan``.
+    Requires ``plan``.
 
     Scope: ZohoSubscriptions.hostedpages.CREATE.
 

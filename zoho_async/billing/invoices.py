@@ -24,6 +24,7 @@ from zoho_async.billing.types.invoices import (
     InvoiceContactPerson,
     InvoiceContactPersonInput,
     InvoiceCoupon,
+    InvoiceCreate,
     InvoiceCredit,
     InvoiceCustomFields,
     InvoiceCustomFieldsInput,
@@ -71,6 +72,7 @@ __all__ = [
     "InvoiceContactPerson",
     "InvoiceContactPersonInput",
     "InvoiceCoupon",
+    "InvoiceCreate",
     "InvoiceCredit",
     "InvoiceCustomFields",
     "InvoiceCustomFieldsInput",
@@ -137,7 +139,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    invoice: InvoiceInput,
+    invoice: InvoiceCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

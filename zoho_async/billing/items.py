@@ -11,6 +11,7 @@ from typing import Literal
 
 from zoho_async.billing.types.items import (
     Item,
+    ItemCreate,
     ItemInput,
     ItemTaxPreference,
     ItemTaxPreferenceInput,
@@ -23,6 +24,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
+    "ItemCreate",
     "ItemInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
@@ -59,7 +61,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    item: ItemInput,
+    item: ItemCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from zoho_async.billing.types.payments import (
     Payment,
     PaymentAutotransaction,
+    PaymentCreate,
     PaymentInput,
     PaymentInvoice,
     PaymentInvoiceInput,
@@ -22,6 +23,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Payment",
     "PaymentAutotransaction",
+    "PaymentCreate",
     "PaymentInput",
     "PaymentInvoice",
     "PaymentInvoiceInput",
@@ -55,7 +57,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    payment: PaymentInput,
+    payment: PaymentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

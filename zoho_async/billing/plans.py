@@ -11,6 +11,7 @@ from zoho_async.billing.types.plans import (
     Plan,
     PlanAddon,
     PlanAddonInput,
+    PlanCreate,
     PlanInput,
     PlanItemTaxPreference,
     PlanItemTaxPreferenceInput,
@@ -26,6 +27,7 @@ __all__ = [
     "Plan",
     "PlanAddon",
     "PlanAddonInput",
+    "PlanCreate",
     "PlanInput",
     "PlanItemTaxPreference",
     "PlanItemTaxPreferenceInput",
@@ -63,7 +65,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    plan: PlanInput,
+    plan: PlanCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

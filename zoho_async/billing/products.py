@@ -7,7 +7,7 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 
 from collections.abc import Mapping
 
-from zoho_async.billing.types.products import Product, ProductInput
+from zoho_async.billing.types.products import Product, ProductCreate, ProductInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -16,6 +16,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Product",
+    "ProductCreate",
     "ProductInput",
     "ProductsResource",
     "create",
@@ -50,7 +51,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    product: ProductInput,
+    product: ProductCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -14,6 +14,7 @@ from zoho_async.billing.types.projects import (
     ProjectComment,
     ProjectCommentInput,
     ProjectComments,
+    ProjectCreate,
     ProjectInput,
     ProjectInviteUserInput,
     ProjectInvoice,
@@ -36,6 +37,7 @@ __all__ = [
     "ProjectComment",
     "ProjectCommentInput",
     "ProjectComments",
+    "ProjectCreate",
     "ProjectInput",
     "ProjectInviteUserInput",
     "ProjectInvoice",
@@ -95,7 +97,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    project: ProjectInput,
+    project: ProjectCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -11,6 +11,7 @@ from zoho_async.billing.types.quotes import (
     Quote,
     QuoteComment,
     QuoteCommentInput,
+    QuoteCreate,
     QuoteEmailContentResult,
     QuoteEmailInput,
     QuoteEmailtemplate,
@@ -34,6 +35,7 @@ __all__ = [
     "Quote",
     "QuoteComment",
     "QuoteCommentInput",
+    "QuoteCreate",
     "QuoteEmailContentResult",
     "QuoteEmailInput",
     "QuoteEmailtemplate",
@@ -92,7 +94,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    quote: QuoteInput,
+    quote: QuoteCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -14,6 +14,7 @@ from zoho_async.billing.types.recurring_expenses import (
     RecurringExpense,
     RecurringExpenseAcquisitionVatSummary,
     RecurringExpenseComment,
+    RecurringExpenseCreate,
     RecurringExpenseExpensehistory,
     RecurringExpenseInput,
     RecurringExpenseLineItem,
@@ -30,6 +31,7 @@ __all__ = [
     "RecurringExpense",
     "RecurringExpenseAcquisitionVatSummary",
     "RecurringExpenseComment",
+    "RecurringExpenseCreate",
     "RecurringExpenseExpensehistory",
     "RecurringExpenseInput",
     "RecurringExpenseLineItem",
@@ -84,15 +86,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    recurring_expense: RecurringExpenseInput,
+    recurring_expense: RecurringExpenseCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Create a recurring expense.
 
-    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``.
+    Requires ``recurrence_name``, ``start_date``, ``recurrence_frequency`` and ``repeat_every``.
 
     Scope: ZohoSubscriptions.expenses.CREATE.
 

@@ -27,6 +27,7 @@ from zoho_async.billing.types.subscriptions import (
     SubscriptionContactPerson,
     SubscriptionContactPersonInput,
     SubscriptionCoupon,
+    SubscriptionCreate,
     SubscriptionCustomer,
     SubscriptionCustomerInput,
     SubscriptionCustomFields,
@@ -84,6 +85,7 @@ __all__ = [
     "SubscriptionContactPerson",
     "SubscriptionContactPersonInput",
     "SubscriptionCoupon",
+    "SubscriptionCreate",
     "SubscriptionCustomFields",
     "SubscriptionCustomFieldsInput",
     "SubscriptionCustomer",
@@ -164,14 +166,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    subscription: SubscriptionInput,
+    subscription: SubscriptionCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Subscription:
     """Create a subscription.
 
-    Requires ``customer``, ``customer_id``, ``card_id``, ``plan`` and ``account_id``.
+    Requires ``plan``.
 
     Scope: ZohoSubscriptions.subscriptions.CREATE.
 

@@ -7,7 +7,7 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 
 from collections.abc import Mapping
 
-from zoho_async.billing.types.tasks import Task, TaskInput
+from zoho_async.billing.types.tasks import Task, TaskCreate, TaskInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -16,6 +16,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Task",
+    "TaskCreate",
     "TaskInput",
     "TasksResource",
     "create",
@@ -49,7 +50,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session,
     project_id: str | int,
-    task: TaskInput,
+    task: TaskCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -8,6 +8,7 @@ from zoho_async.books.types.bank_accounts import (
     BankAccount,
     BankAccountBankReconciliationInput,
     BankAccountBankReconciliationTransactionsToBeReconciledInput,
+    BankAccountCreate,
     BankAccountImportBankStatementsInput,
     BankAccountImportBankStatementsTransactionInput,
     BankAccountInput,
@@ -28,6 +29,7 @@ __all__ = [
     "BankAccount",
     "BankAccountBankReconciliationInput",
     "BankAccountBankReconciliationTransactionsToBeReconciledInput",
+    "BankAccountCreate",
     "BankAccountImportBankStatementsInput",
     "BankAccountImportBankStatementsTransactionInput",
     "BankAccountInput",
@@ -86,7 +88,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    bank_account: BankAccountInput,
+    bank_account: BankAccountCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

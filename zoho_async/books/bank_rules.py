@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from zoho_async.books.types.bank_rules import (
     BankRule,
     BankRuleAccount,
+    BankRuleCreate,
     BankRuleCriterion,
     BankRuleCriterionInput,
     BankRuleGetResult,
@@ -22,6 +23,7 @@ from zoho_async.wire import Done
 __all__ = [
     "BankRule",
     "BankRuleAccount",
+    "BankRuleCreate",
     "BankRuleCriterion",
     "BankRuleCriterionInput",
     "BankRuleGetResult",
@@ -92,7 +94,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    bank_rule: BankRuleInput,
+    bank_rule: BankRuleCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

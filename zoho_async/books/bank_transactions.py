@@ -21,6 +21,7 @@ from zoho_async.books.types.bank_transactions import (
     BankTransactionCategorizeAsVendorPaymentCheckDetailsInput,
     BankTransactionCategorizeAsVendorPaymentInput,
     BankTransactionCategorizeAsVendorPaymentRefundInput,
+    BankTransactionCreate,
     BankTransactionDocument,
     BankTransactionDocumentInput,
     BankTransactionFromAccountTagInput,
@@ -54,6 +55,7 @@ __all__ = [
     "BankTransactionCategorizeAsVendorPaymentCheckDetailsInput",
     "BankTransactionCategorizeAsVendorPaymentInput",
     "BankTransactionCategorizeAsVendorPaymentRefundInput",
+    "BankTransactionCreate",
     "BankTransactionDocument",
     "BankTransactionDocumentInput",
     "BankTransactionFromAccountTagInput",
@@ -122,7 +124,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    bank_transaction: BankTransactionInput,
+    bank_transaction: BankTransactionCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

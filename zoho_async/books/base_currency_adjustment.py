@@ -12,7 +12,7 @@ from zoho_async.books.types.base_currency_adjustment import (
     BaseCurrencyAdjustmentAccounts,
     BaseCurrencyAdjustmentAccountsAccount,
     BaseCurrencyAdjustmentContact,
-    BaseCurrencyAdjustmentInput,
+    BaseCurrencyAdjustmentCreate,
     BaseCurrencyAdjustmentReevaluate,
     BaseCurrencyAdjustmentReevaluateAccount,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "BaseCurrencyAdjustmentAccounts",
     "BaseCurrencyAdjustmentAccountsAccount",
     "BaseCurrencyAdjustmentContact",
-    "BaseCurrencyAdjustmentInput",
+    "BaseCurrencyAdjustmentCreate",
     "BaseCurrencyAdjustmentReevaluate",
     "BaseCurrencyAdjustmentReevaluateAccount",
     "BaseCurrencyAdjustmentResource",
@@ -67,7 +67,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session,
     account_ids: Sequence[str | int],
-    base_currency_adjustment: BaseCurrencyAdjustmentInput,
+    base_currency_adjustment: BaseCurrencyAdjustmentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -18,6 +18,7 @@ from zoho_async.books.types.bills import (
     BillCommentInput,
     BillConvertPurchaseOrderResult,
     BillConvertPurchaseOrderResultBill,
+    BillCreate,
     BillCreditsApplyVendorCreditInput,
     BillCreditsBillPaymentInput,
     BillCreditsInput,
@@ -51,6 +52,7 @@ __all__ = [
     "BillCommentInput",
     "BillConvertPurchaseOrderResult",
     "BillConvertPurchaseOrderResultBill",
+    "BillCreate",
     "BillCreditsApplyVendorCreditInput",
     "BillCreditsBillPaymentInput",
     "BillCreditsInput",
@@ -181,7 +183,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    bill: BillInput,
+    bill: BillCreate,
     *,
     attachment: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,

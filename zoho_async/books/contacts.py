@@ -17,6 +17,7 @@ from zoho_async.books.types.contacts import (
     ContactCardInput,
     ContactComment,
     ContactCommentInput,
+    ContactCreate,
     ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactDefaultTemplates,
@@ -53,6 +54,7 @@ __all__ = [
     "ContactCardInput",
     "ContactComment",
     "ContactCommentInput",
+    "ContactCreate",
     "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactDefaultTemplates",
@@ -221,7 +223,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    contact: ContactInput,
+    contact: ContactCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

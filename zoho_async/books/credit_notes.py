@@ -19,6 +19,7 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
+    CreditNoteCreate,
     CreditNoteCustomFields,
     CreditNoteCustomFieldsInput,
     CreditNoteEmail,
@@ -56,6 +57,7 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
+    "CreditNoteCreate",
     "CreditNoteCustomFields",
     "CreditNoteCustomFieldsInput",
     "CreditNoteEmail",
@@ -249,7 +251,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    credit_note: CreditNoteInput,
+    credit_note: CreditNoteCreate,
     *,
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
@@ -258,7 +260,7 @@ async def create(
 ) -> CreditNote:
     """Create a credit note.
 
-    Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
+    Requires ``customer_id``, ``date`` and ``line_items``.
 
     Scope: ZohoBooks.creditnotes.CREATE.
 

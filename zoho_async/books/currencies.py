@@ -7,6 +7,7 @@ from typing import Literal
 
 from zoho_async.books.types.currencies import (
     Currency,
+    CurrencyCreate,
     CurrencyExchangeRate,
     CurrencyExchangeRateInput,
     CurrencyInput,
@@ -20,6 +21,7 @@ from zoho_async.wire import Done
 __all__ = [
     "CurrenciesResource",
     "Currency",
+    "CurrencyCreate",
     "CurrencyExchangeRate",
     "CurrencyExchangeRateInput",
     "CurrencyInput",
@@ -50,7 +52,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    currency: CurrencyInput,
+    currency: CurrencyCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

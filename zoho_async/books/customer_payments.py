@@ -13,11 +13,13 @@ from typing import Literal, TypeAlias
 
 from zoho_async.books.types.customer_payments import (
     CustomerPayment,
+    CustomerPaymentCreate,
     CustomerPaymentInput,
     CustomerPaymentInvoice,
     CustomerPaymentInvoiceInput,
     CustomerPaymentPaymentRefund,
     CustomerPaymentPaymentRefunds,
+    CustomerPaymentRefundCreate,
     CustomerPaymentRefundInput,
 )
 from zoho_async.books.types.shared import CustomFieldInput
@@ -30,11 +32,13 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CustomerPayment",
+    "CustomerPaymentCreate",
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
     "CustomerPaymentPaymentRefund",
     "CustomerPaymentPaymentRefunds",
+    "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
     "CustomerPaymentsResource",
     "bulk_delete",
@@ -95,15 +99,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    customer_payment: CustomerPaymentInput,
+    customer_payment: CustomerPaymentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment.
 
-    Requires ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoices``, ``invoice_id``
-    and ``amount_applied``.
+    Requires ``customer_id``, ``payment_mode``, ``amount`` and ``date``.
 
     Scope: ZohoBooks.customerpayments.CREATE.
 
@@ -498,7 +501,7 @@ _CREATE_REFUND = Operation(
 async def create_refund(
     zoho: Session,
     customer_payment_id: str | int,
-    refund: CustomerPaymentRefundInput,
+    refund: CustomerPaymentRefundCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

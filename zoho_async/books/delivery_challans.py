@@ -8,6 +8,7 @@ from zoho_async.books.types.delivery_challans import (
     DeliveryChallan,
     DeliveryChallanBulkReturnInput,
     DeliveryChallanBulkReturnLineItemInput,
+    DeliveryChallanCreate,
     DeliveryChallanInput,
     DeliveryChallanLineItem,
     DeliveryChallanLineItemInput,
@@ -27,6 +28,7 @@ __all__ = [
     "DeliveryChallan",
     "DeliveryChallanBulkReturnInput",
     "DeliveryChallanBulkReturnLineItemInput",
+    "DeliveryChallanCreate",
     "DeliveryChallanInput",
     "DeliveryChallanLineItem",
     "DeliveryChallanLineItemInput",
@@ -151,7 +153,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    delivery_challan: DeliveryChallanInput,
+    delivery_challan: DeliveryChallanCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

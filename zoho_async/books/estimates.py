@@ -19,6 +19,7 @@ from zoho_async.books.types.estimates import (
     EstimateCommunicationPreferenceInput,
     EstimateContactPersonsAssociated,
     EstimateContactPersonsAssociatedInput,
+    EstimateCreate,
     EstimateEmailInput,
     EstimateEmailResult,
     EstimateEmailtemplate,
@@ -47,6 +48,7 @@ __all__ = [
     "EstimateCommunicationPreferenceInput",
     "EstimateContactPersonsAssociated",
     "EstimateContactPersonsAssociatedInput",
+    "EstimateCreate",
     "EstimateEmailInput",
     "EstimateEmailResult",
     "EstimateEmailtemplate",
@@ -153,7 +155,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    estimate: EstimateInput,
+    estimate: EstimateCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -15,10 +15,11 @@ from zoho_async.books.types.expenses import (
     Expense,
     ExpenseAcquisitionVatSummary,
     ExpenseComment,
+    ExpenseCreate,
     ExpenseDocument,
     ExpenseDocuments,
     ExpenseEmployee,
-    ExpenseEmployeeInput,
+    ExpenseEmployeeCreate,
     ExpenseInnerTax,
     ExpenseInput,
     ExpenseLineItem,
@@ -39,10 +40,11 @@ __all__ = [
     "Expense",
     "ExpenseAcquisitionVatSummary",
     "ExpenseComment",
+    "ExpenseCreate",
     "ExpenseDocument",
     "ExpenseDocuments",
     "ExpenseEmployee",
-    "ExpenseEmployeeInput",
+    "ExpenseEmployeeCreate",
     "ExpenseInnerTax",
     "ExpenseInput",
     "ExpenseLineItem",
@@ -114,7 +116,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    expense: ExpenseInput,
+    expense: ExpenseCreate,
     *,
     receipt: Upload | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -122,8 +124,8 @@ async def create(
 ) -> Expense:
     """Create an expense.
 
-    Requires ``account_id``, ``date``, ``amount`` and ``paid_through_account_id``. ``receipt``: gif
-    png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
+    Requires ``date`` and ``paid_through_account_id``. ``receipt``: gif png jpeg jpg bmp pdf xls
+    xlsx doc docx, at most 10 MB.
 
     Scope: ZohoBooks.expenses.CREATE.
 
@@ -540,7 +542,7 @@ _CREATE_EMPLOYEE = Operation(
 
 async def create_employee(
     zoho: Session,
-    employee: ExpenseEmployeeInput,
+    employee: ExpenseEmployeeCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

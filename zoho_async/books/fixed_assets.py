@@ -9,10 +9,12 @@ from zoho_async.books.types.fixed_assets import (
     FixedAssetAssetHistory,
     FixedAssetComment,
     FixedAssetCommentInput,
+    FixedAssetCreate,
     FixedAssetForecast,
     FixedAssetInput,
     FixedAssetSellInput,
     FixedAssetType,
+    FixedAssetTypeCreate,
     FixedAssetTypeInput,
     FixedAssetWriteOffInput,
 )
@@ -27,10 +29,12 @@ __all__ = [
     "FixedAssetAssetHistory",
     "FixedAssetComment",
     "FixedAssetCommentInput",
+    "FixedAssetCreate",
     "FixedAssetForecast",
     "FixedAssetInput",
     "FixedAssetSellInput",
     "FixedAssetType",
+    "FixedAssetTypeCreate",
     "FixedAssetTypeInput",
     "FixedAssetWriteOffInput",
     "FixedAssetsResource",
@@ -83,7 +87,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    fixed_asset: FixedAssetInput,
+    fixed_asset: FixedAssetCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -558,7 +562,7 @@ _CREATE_TYPE = Operation(
 
 async def create_type(
     zoho: Session,
-    type: FixedAssetTypeInput,
+    type: FixedAssetTypeCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -27,6 +27,7 @@ from zoho_async.books.types.invoices import (
     InvoiceCommunicationPreferenceInput,
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
+    InvoiceCreate,
     InvoiceCredit,
     InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
@@ -82,6 +83,7 @@ __all__ = [
     "InvoiceCommunicationPreferenceInput",
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
+    "InvoiceCreate",
     "InvoiceCredit",
     "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
@@ -263,7 +265,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    invoice: InvoiceInput,
+    invoice: InvoiceCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -13,6 +13,7 @@ from typing import Literal
 
 from zoho_async.books.types.items import (
     Item,
+    ItemCreate,
     ItemInput,
     ItemLocation,
     ItemLocationInput,
@@ -28,6 +29,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
+    "ItemCreate",
     "ItemInput",
     "ItemLocation",
     "ItemLocationInput",
@@ -72,7 +74,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    item: ItemInput,
+    item: ItemCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

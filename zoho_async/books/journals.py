@@ -10,6 +10,7 @@ from zoho_async.books.types.journals import (
     Journal,
     JournalComment,
     JournalCommentInput,
+    JournalCreate,
     JournalCredit,
     JournalCreditsToBillsInput,
     JournalCreditsToBillsInvoiceInput,
@@ -32,6 +33,7 @@ __all__ = [
     "Journal",
     "JournalComment",
     "JournalCommentInput",
+    "JournalCreate",
     "JournalCredit",
     "JournalCreditsToBillsInput",
     "JournalCreditsToBillsInvoiceInput",
@@ -130,7 +132,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    journal: JournalInput,
+    journal: JournalCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -991,7 +993,7 @@ _CREATE_RECURRING_JOURNAL = Operation(
 
 async def create_recurring_journal(
     zoho: Session,
-    journal: JournalInput,
+    journal: JournalCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

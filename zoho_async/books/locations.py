@@ -8,6 +8,7 @@ from zoho_async.books.types.locations import (
     LocationAddress,
     LocationAddressInput,
     LocationAssociatedUser,
+    LocationCreate,
     LocationInput,
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -21,6 +22,7 @@ __all__ = [
     "LocationAddress",
     "LocationAddressInput",
     "LocationAssociatedUser",
+    "LocationCreate",
     "LocationInput",
     "LocationsResource",
     "create",
@@ -71,7 +73,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    location: LocationInput,
+    location: LocationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -8,6 +8,7 @@ from zoho_async.books.types.opening_balances import (
     OpeningBalance,
     OpeningBalanceAccount,
     OpeningBalanceAccountInput,
+    OpeningBalanceCreate,
     OpeningBalanceInput,
     OpeningBalanceTransaction,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "OpeningBalance",
     "OpeningBalanceAccount",
     "OpeningBalanceAccountInput",
+    "OpeningBalanceCreate",
     "OpeningBalanceInput",
     "OpeningBalanceTransaction",
     "OpeningBalancesResource",
@@ -49,7 +51,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    opening_balance: OpeningBalanceInput,
+    opening_balance: OpeningBalanceCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

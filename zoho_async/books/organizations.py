@@ -7,6 +7,7 @@ from zoho_async.books.types.organizations import (
     Organization,
     OrganizationAddress,
     OrganizationAddressInput,
+    OrganizationCreate,
     OrganizationInput,
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -19,6 +20,7 @@ __all__ = [
     "Organization",
     "OrganizationAddress",
     "OrganizationAddressInput",
+    "OrganizationCreate",
     "OrganizationInput",
     "OrganizationsResource",
     "copy_settings",
@@ -52,7 +54,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    organization: OrganizationInput,
+    organization: OrganizationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

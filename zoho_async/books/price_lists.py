@@ -8,6 +8,7 @@ from typing import Literal
 
 from zoho_async.books.types.price_lists import (
     PriceList,
+    PriceListCreate,
     PriceListInput,
     PriceListPriceBookItem,
     PriceListPriceBookItemInput,
@@ -22,6 +23,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "PriceList",
+    "PriceListCreate",
     "PriceListInput",
     "PriceListPriceBookItem",
     "PriceListPriceBookItemInput",
@@ -54,7 +56,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    price_list: PriceListInput,
+    price_list: PriceListCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

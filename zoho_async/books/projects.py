@@ -12,6 +12,7 @@ from zoho_async.books.types.projects import (
     ProjectComment,
     ProjectCommentInput,
     ProjectComments,
+    ProjectCreate,
     ProjectInput,
     ProjectInviteUserInput,
     ProjectInvoice,
@@ -35,6 +36,7 @@ __all__ = [
     "ProjectComment",
     "ProjectCommentInput",
     "ProjectComments",
+    "ProjectCreate",
     "ProjectInput",
     "ProjectInviteUserInput",
     "ProjectInvoice",
@@ -91,14 +93,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    project: ProjectInput,
+    project: ProjectCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> Project:
     """Create a project.
 
-    Requires ``project_name``, ``customer_id``, ``billing_type`` and ``user_id``.
+    Requires ``project_name``, ``customer_id`` and ``billing_type``.
 
     Scope: ZohoBooks.projects.CREATE.
 

@@ -15,6 +15,7 @@ from zoho_async.books.types.purchase_orders import (
     PurchaseOrderCommunicationPreferenceInput,
     PurchaseOrderContactPersonsAssociated,
     PurchaseOrderContactPersonsAssociatedInput,
+    PurchaseOrderCreate,
     PurchaseOrderDeliveryAddress,
     PurchaseOrderDocument,
     PurchaseOrderDocumentInput,
@@ -46,6 +47,7 @@ __all__ = [
     "PurchaseOrderCommunicationPreferenceInput",
     "PurchaseOrderContactPersonsAssociated",
     "PurchaseOrderContactPersonsAssociatedInput",
+    "PurchaseOrderCreate",
     "PurchaseOrderDeliveryAddress",
     "PurchaseOrderDocument",
     "PurchaseOrderDocumentInput",
@@ -169,7 +171,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    purchase_order: PurchaseOrderInput,
+    purchase_order: PurchaseOrderCreate,
     *,
     attachment: Upload | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from zoho_async.books.types.recurring_bills import (
     RecurringBill,
     RecurringBillAcquisitionVatSummary,
+    RecurringBillCreate,
     RecurringBillInput,
     RecurringBillItemCustomField,
     RecurringBillItemCustomFieldInput,
@@ -25,6 +26,7 @@ from zoho_async.wire import Done
 __all__ = [
     "RecurringBill",
     "RecurringBillAcquisitionVatSummary",
+    "RecurringBillCreate",
     "RecurringBillInput",
     "RecurringBillItemCustomField",
     "RecurringBillItemCustomFieldInput",
@@ -60,7 +62,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    recurring_bill: RecurringBillInput,
+    recurring_bill: RecurringBillCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -10,6 +10,7 @@ from zoho_async.books.types.recurring_expenses import (
     RecurringExpense,
     RecurringExpenseAcquisitionVatSummary,
     RecurringExpenseComment,
+    RecurringExpenseCreate,
     RecurringExpenseExpensehistory,
     RecurringExpenseInput,
     RecurringExpenseLineItem,
@@ -26,6 +27,7 @@ __all__ = [
     "RecurringExpense",
     "RecurringExpenseAcquisitionVatSummary",
     "RecurringExpenseComment",
+    "RecurringExpenseCreate",
     "RecurringExpenseExpensehistory",
     "RecurringExpenseInput",
     "RecurringExpenseLineItem",
@@ -73,15 +75,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    recurring_expense: RecurringExpenseInput,
+    recurring_expense: RecurringExpenseCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> RecurringExpense:
     """Create a recurring expense.
 
-    Requires ``account_id``, ``recurrence_name``, ``start_date``, ``recurrence_frequency``,
-    ``repeat_every`` and ``amount``.
+    Requires ``recurrence_name``, ``start_date``, ``recurrence_frequency`` and ``repeat_every``.
 
     Scope: ZohoBooks.expenses.CREATE.
 

@@ -15,6 +15,7 @@ from zoho_async.books.types.recurring_invoices import (
     RecurringInvoiceCommunicationPreferenceInput,
     RecurringInvoiceContactPersonsAssociated,
     RecurringInvoiceContactPersonsAssociatedInput,
+    RecurringInvoiceCreate,
     RecurringInvoiceInput,
     RecurringInvoiceInvoiceHistory,
     RecurringInvoiceLineItem,
@@ -40,6 +41,7 @@ __all__ = [
     "RecurringInvoiceCommunicationPreferenceInput",
     "RecurringInvoiceContactPersonsAssociated",
     "RecurringInvoiceContactPersonsAssociatedInput",
+    "RecurringInvoiceCreate",
     "RecurringInvoiceInput",
     "RecurringInvoiceInvoiceHistory",
     "RecurringInvoiceLineItem",
@@ -97,7 +99,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    recurring_invoice: RecurringInvoiceInput,
+    recurring_invoice: RecurringInvoiceCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

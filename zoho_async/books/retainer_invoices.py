@@ -16,6 +16,7 @@ from zoho_async.books.types.retainer_invoices import (
     RetainerInvoiceCommunicationPreferenceInput,
     RetainerInvoiceContactPersonsAssociated,
     RetainerInvoiceContactPersonsAssociatedInput,
+    RetainerInvoiceCreate,
     RetainerInvoiceEmailInput,
     RetainerInvoiceEmailResult,
     RetainerInvoiceFromEmail,
@@ -48,6 +49,7 @@ __all__ = [
     "RetainerInvoiceCommunicationPreferenceInput",
     "RetainerInvoiceContactPersonsAssociated",
     "RetainerInvoiceContactPersonsAssociatedInput",
+    "RetainerInvoiceCreate",
     "RetainerInvoiceEmailInput",
     "RetainerInvoiceEmailResult",
     "RetainerInvoiceFromEmail",
@@ -134,7 +136,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    retainer_invoice: RetainerInvoiceInput,
+    retainer_invoice: RetainerInvoiceCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

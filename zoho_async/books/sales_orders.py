@@ -15,6 +15,7 @@ from zoho_async.books.types.sales_orders import (
     SalesOrderCommunicationPreferenceInput,
     SalesOrderContactPersonsAssociated,
     SalesOrderContactPersonsAssociatedInput,
+    SalesOrderCreate,
     SalesOrderEmail,
     SalesOrderEmailEmailtemplate,
     SalesOrderEmailFromEmail,
@@ -47,6 +48,7 @@ __all__ = [
     "SalesOrderCommunicationPreferenceInput",
     "SalesOrderContactPersonsAssociated",
     "SalesOrderContactPersonsAssociatedInput",
+    "SalesOrderCreate",
     "SalesOrderEmail",
     "SalesOrderEmailEmailtemplate",
     "SalesOrderEmailFromEmail",
@@ -200,7 +202,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    sales_order: SalesOrderInput,
+    sales_order: SalesOrderCreate,
     *,
     doc: Upload | None = None,
     ignore_auto_number_generation: bool | None = None,

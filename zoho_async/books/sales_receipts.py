@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from zoho_async.books.types.sales_receipts import (
     SalesReceipt,
+    SalesReceiptCreate,
     SalesReceiptEmailInput,
     SalesReceiptInput,
     SalesReceiptLineItem,
@@ -22,6 +23,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "SalesReceipt",
+    "SalesReceiptCreate",
     "SalesReceiptEmailInput",
     "SalesReceiptInput",
     "SalesReceiptLineItem",
@@ -67,7 +69,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    sales_receipt: SalesReceiptInput,
+    sales_receipt: SalesReceiptCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     can_send_in_mail: bool | None = None,

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from zoho_async.books.types.taxes import (
     Tax,
     TaxAuthority,
+    TaxAuthorityCreate,
     TaxAuthorityInput,
     TaxExemption,
+    TaxExemptionCreate,
     TaxExemptionInput,
     TaxGroup,
     TaxGroupInput,
@@ -23,8 +25,10 @@ from zoho_async.wire import Done
 __all__ = [
     "Tax",
     "TaxAuthority",
+    "TaxAuthorityCreate",
     "TaxAuthorityInput",
     "TaxExemption",
+    "TaxExemptionCreate",
     "TaxExemptionInput",
     "TaxGroup",
     "TaxGroupInput",
@@ -339,7 +343,7 @@ _CREATE_AUTHORITY = Operation(
 
 async def create_authority(
     zoho: Session,
-    authority: TaxAuthorityInput,
+    authority: TaxAuthorityCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -501,7 +505,7 @@ _CREATE_EXEMPTION = Operation(
 
 async def create_exemption(
     zoho: Session,
-    exemption: TaxExemptionInput,
+    exemption: TaxExemptionCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -13,6 +13,7 @@ from zoho_async.books.types.vendor_credits import (
     VendorCreditBillsCredited,
     VendorCreditComment,
     VendorCreditCommentInput,
+    VendorCreditCreate,
     VendorCreditDocument,
     VendorCreditDocumentInput,
     VendorCreditInput,
@@ -42,6 +43,7 @@ __all__ = [
     "VendorCreditBillsCredited",
     "VendorCreditComment",
     "VendorCreditCommentInput",
+    "VendorCreditCreate",
     "VendorCreditDocument",
     "VendorCreditDocumentInput",
     "VendorCreditInput",
@@ -156,7 +158,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    vendor_credit: VendorCreditInput,
+    vendor_credit: VendorCreditCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     bill_id: str | int | None = None,

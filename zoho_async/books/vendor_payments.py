@@ -12,6 +12,7 @@ from zoho_async.books.types.vendor_payments import (
     VendorPaymentBillInput,
     VendorPaymentCheckDetails,
     VendorPaymentComment,
+    VendorPaymentCreate,
     VendorPaymentEmailContentResult,
     VendorPaymentEmailInput,
     VendorPaymentFromEmail,
@@ -34,6 +35,7 @@ __all__ = [
     "VendorPaymentBillInput",
     "VendorPaymentCheckDetails",
     "VendorPaymentComment",
+    "VendorPaymentCreate",
     "VendorPaymentEmailContentResult",
     "VendorPaymentEmailInput",
     "VendorPaymentFromEmail",
@@ -91,7 +93,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    vendor_payment: VendorPaymentInput,
+    vendor_payment: VendorPaymentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -99,7 +99,7 @@ def of_body(function: Function) -> str:
 
 def _notes(function: Function) -> list[str]:
     """Facts that a caller needs, apart from the purpose."""
-    required = [node.name for node in function.body_nodes if node.required]
+    required = function.required
     notes: list[str] = []
     if required and function.body != "raw" and not function.body_many:
         notes.append(f"Requires {_listed(required)}.")

@@ -100,6 +100,7 @@ class Function:
     per_page: int = 200
     details: str = ""
     note: str = ""
+    optional: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
@@ -107,6 +108,18 @@ class Function:
     @property
     def full_name(self) -> str:
         return f"{self.product}.{self.resource}.{self.name}"
+
+    @property
+    def required(self) -> list[str]:
+        """The fields that the body must have."""
+        needed = [node.name for node in self.body_nodes if node.required and not node.read_only]
+        return [name for name in needed if name not in self.optional]
+
+    @property
+    def creates(self) -> bool:
+        """Whether it creates one record from a described body."""
+        is_create = self.call.method == "POST" and self.name.partition("_")[0] == "create"
+        return is_create and self.body not in {"", "raw"} and not self.body_many
 
     @property
     def limited(self) -> list[Parameter]:

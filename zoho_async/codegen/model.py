@@ -81,6 +81,7 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
             _correct(fix, replies, inputs, overrides, inherited=not fix.names(product))
     merged = _merge(resources)
     _prune(resources, replies, inputs)
+    _split_creates(resources, inputs)
     _name_rows(resources, replies)
     _name_records(resources, replies)
     _order(product, resources, replies, overrides)
@@ -179,6 +180,40 @@ def _order(
         shape = replies.shapes.get(name) if fix.order and fix.concerns(product) else None
         if shape is not None and shape.home == home and follow_recorded(fix, shape):
             overrides.use(f"fields: {fix.of}.order")
+
+
+def _split_creates(resources: Sequence[ResourceModel], inputs: Family) -> None:
+    """Give each create a struct in which the required fields are required.
+
+    A struct that other functions take as well stays for them, as a sibling: type checkers would
+    accept a subclass with required fields wherever its base is.
+    """
+    takers: dict[str, list[Function]] = {}
+    for resource in resources:
+        for function in resource.functions:
+            takers.setdefault(function.body, []).append(function)
+    held = {member.struct for shape in inputs.shapes.values() for member in shape.members.values()}
+    shapes = inputs.shapes
+    inputs.shapes = {}
+    for name, shape in shapes.items():
+        functions = takers.get(name, [])
+        creates = [each for each in functions if each.creates]
+        required = tuple(
+            field
+            for field in (creates[0].required if creates else ())
+            if field in shape.members and all(field in each.required for each in creates)
+        )
+        if not required:
+            inputs.shapes[name] = shape
+            continue
+        create = dataclasses.replace(shape, name=f"{shape.stem}Create", required=required)
+        inputs.shapes[create.name] = create
+        if len(creates) < len(functions) or name in held:
+            create.fields = shape.fields = f"{shape.stem}Fields"
+            shape.required = required
+            inputs.shapes[name] = shape
+        for each in creates:
+            each.body = create.name
 
 
 def _compare_lists(

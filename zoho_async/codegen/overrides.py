@@ -77,8 +77,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     removes query parameters and ``query`` adds some; ``fixed`` are parameters that are always sent.
     ``upload`` names the multipart field of a file. ``form``, ``file_types`` and ``file_size`` are
     those of `operation.Operation`. ``totals`` applies to top-level lists. ``details`` is the call
-    of the same file that reads records in full. ``note`` is a sentence for the docstring. All other
-    keys are those of `description.OperationFacts`.
+    of the same file that reads records in full. ``optional`` are fields of a create that it can
+    leave out, though they are described as required. ``note`` is a sentence for the docstring. All
+    other keys are those of `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -106,6 +107,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per_page: int | None = None
     details: str | None = None
     note: str | None = None
+    optional: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()

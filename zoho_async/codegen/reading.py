@@ -100,6 +100,7 @@ def _apply(function: Function, fix: CallFix) -> None:
         value = getattr(fix, name)
         if value is not None:
             setattr(function, name, value)
+    function.optional += fix.optional
     function.ignored += fix.ignored
     function.alternatives += fix.alternatives
     function.fixed.update(fix.fixed)

@@ -16,6 +16,7 @@ Replies and inputs are two families. Inputs have fewer fields and none of the re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -75,7 +76,11 @@ class Member:
 
 @dataclass
 class StructShape:
-    """A struct to be: ``home`` is the module of its types, ``called`` what names its records."""
+    """A struct to be: ``home`` is the module of its types, ``called`` what names its records.
+
+    ``required`` are the fields that a create must have. A create and an input of the same record
+    share their other fields in the base class ``fields``.
+    """
 
     name: str
     home: str
@@ -83,7 +88,15 @@ class StructShape:
     row_id: str = ""
     called: tuple[str, ...] = ()
     members: dict[str, Member] = field(default_factory=dict[str, Member])
-    needed: dict[str, None] = field(default_factory=dict[str, None])
+    required: tuple[str, ...] = ()
+    fields: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The name without what says that it is sent."""
+        if self.name == self.fields:
+            return self.name.removesuffix("Fields")
+        return self.name if self.base != "Input" else re.sub("(Input|Create)$", "", self.name)
 
 
 class Family:
@@ -168,8 +181,6 @@ class Family:
             known = shape.members.setdefault(node.name, member)
             if known is not member:
                 known.join(member)
-            if node.required:
-                shape.needed[node.name] = None
         return shape
 
     def _member(

@@ -6,6 +6,7 @@ types and docstrings.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -301,7 +302,7 @@ class _Module:
     def _body_name(self, function: Function) -> str:
         if function.body == "raw":
             return "body"
-        noun = words.snake(function.body.removesuffix("Input"))
+        noun = words.snake(re.sub("(Input|Create)$", "", function.body))
         main = f"{self.resource.noun}_"
         short = noun.removeprefix(main) or noun
         others = (*function.ids, *function.batches, *function.query, *function.fields)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Collection
 from typing import Final
 
 from zoho_async.codegen import words
@@ -48,21 +50,38 @@ class _Module:
         self.defined: set[str] = set()
 
     def struct(self, shape: StructShape) -> list[str]:
-        options = "kw_only=True" if shape.base == "Input" else "frozen=True, kw_only=True"
-        head = f"class {shape.name}({shape.base}, {options}):"
-        lines = [head, *docstring(self._about(shape), "    ")]
+        """The class of a struct, after the base class of its fields if that is not written yet."""
+        self.used.add(shape.base)
+        self.defined.add(shape.name)
+        if not shape.fields:
+            options = "kw_only=True" if shape.base == "Input" else "frozen=True, kw_only=True"
+            return self._class(shape, f"{shape.name}({shape.base}, {options})", shape.members)
+        lines: list[str] = []
+        if shape.fields not in self.defined:
+            self.defined.add(shape.fields)
+            others = {name for name in shape.members if name not in shape.required}
+            base = dataclasses.replace(shape, name=shape.fields)
+            lines = [*self._class(base, f"{shape.fields}(Input, kw_only=True)", others), "", ""]
+        head = f"{shape.name}({shape.fields}, kw_only=True)"
+        return [*lines, *self._class(shape, head, shape.required)]
+
+    def _class(self, shape: StructShape, head: str, names: Collection[str]) -> list[str]:
+        """A class with the fields ``names`` of a struct."""
+        lines = [f"class {head}:", *docstring(self._about(shape), "    ")]
         body: list[str] = []
         noun = self._noun(shape)
         for member in shape.members.values():
-            body += self._field(shape, member)
-            body += docstring(self.facts.of_field(member, noun), "    ")
-        self.used.add(shape.base)
-        self.defined.add(shape.name)
+            if member.name in names:
+                body += self._field(shape, member)
+                body += docstring(self.facts.of_field(member, noun), "    ")
         return [*lines, "", *body] if body else lines
 
     def _about(self, shape: StructShape) -> str:
         """One line about a struct: its record, or the field that holds it."""
         is_input = shape.base == "Input"
+        if shape.name == shape.fields:
+            siblings = f"`{shape.stem}Create` and `{shape.stem}Input`"
+            return f"The fields that {siblings} share."
         holders = self._holders(shape)
         if holders and not shape.row_id:
             field = min(member.name for member in holders)
@@ -72,7 +91,9 @@ class _Module:
             whole = f"{thing} of {_one(owner)}" if owner else thing
             thing = whole if len(whole) <= _LONGEST else thing
             return f"{thing}, to send." if is_input else f"{thing}."
-        noun = _one(words.phrase(words.snake(shape.name.removesuffix("Input"))))
+        noun = _one(words.phrase(words.snake(shape.stem)))
+        if shape.name.endswith("Create") and shape.required:
+            return f"The fields of {noun} to create."
         if is_input:
             return f"The fields of {noun} that can be sent."
         id_field = f"; ``{shape.row_id}`` is its id" if shape.row_id else ""
@@ -89,9 +110,9 @@ class _Module:
 
     def _owner(self, shape: StructShape) -> str:
         """The struct that another one is named after: ``Invoice`` for ``InvoiceLineItem``."""
-        name = shape.name.removesuffix("Input")
+        name = shape.stem
         others = [
-            each.name.removesuffix("Input")
+            each.stem
             for each in self._family(shape).values()
             if each.home == shape.home and each.name != shape.name
         ]
@@ -100,8 +121,7 @@ class _Module:
 
     def _noun(self, shape: StructShape) -> str:
         """What a struct is, without the struct that it is named after: ``line_item``."""
-        name = shape.name.removesuffix("Input")
-        return words.snake(name.removeprefix(self._owner(shape)))
+        return words.snake(shape.stem.removeprefix(self._owner(shape)))
 
     def _field(self, shape: StructShape, member: Member) -> list[str]:
         name = words.attribute(member.name)
@@ -109,16 +129,18 @@ class _Module:
         type_ = self._input(shape, member) if is_input else self._reply(member)
         if not is_input and member.name == shape.row_id:
             declared, value = "str", '""'
+        elif member.name in shape.required and shape.name.endswith("Create"):
+            declared, value = type_, ""
         elif is_input:
-            declared, value = f"{type_} | UnsetType | None", "UNSET"
+            declared = "Any | UnsetType" if type_ == "Any" else f"{type_} | UnsetType | None"
+            value = "UNSET"
             self.used |= {"UNSET", "UnsetType"}
         else:
             declared, value = ("Any", "None") if type_ == "Any" else (f"{type_} | None", "None")
-        if is_input and type_ == "Any":
-            declared = "Any | UnsetType"
         if name != member.name:
             self.used.add("msgspec")
-            value = f"msgspec.field(default={value}, name={quoted(member.name)})"
+            default = f"default={value}, " if value else ""
+            value = f"msgspec.field({default}name={quoted(member.name)})"
         return _laid_out(name, declared, value)
 
     def _reply(self, member: Member) -> str:
@@ -152,7 +174,7 @@ class _Module:
         short = literal(member.allowed)
         if len(short) <= 48:
             return short
-        name = words.camel(f"{shape.name.removesuffix('Input')}_{member.name}")
+        name = words.camel(f"{shape.stem}_{member.name}")
         known = self.aliases.setdefault(member.allowed, name)
         self.used.add("TypeAlias")
         return known
@@ -207,6 +229,8 @@ def _share(member: Member) -> str:
 
 def _laid_out(name: str, declared: str, value: str) -> list[str]:
     """A field in the formatter's layout, broken if it does not fit a line."""
+    if not value:
+        return [f"    {name}: {declared}"]
     if len(f"    {name}: {declared} = {value}") <= WIDTH:
         return [f"    {name}: {declared} = {value}"]
     if len(f"    {name}: {declared} = (") <= WIDTH:

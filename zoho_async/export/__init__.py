@@ -27,7 +27,12 @@ Reading:
     deletions     find records that were deleted
 
 Writing:
-    writer        write the pages of one list to its destination
+    resource_store
+                  the rows, the record index and the state of one resource
+    part_begin    begin or continue the part of a resource
+    writer        write the pages of one list
+    write_queue   write the waiting pages of all lists together
+    part_end      complete the part of a resource
     bookmark      continue an export whose rows were moved to another place
     checkpoint/   the progress of a job, on disk
     details/      full records, children and documents

@@ -29,7 +29,7 @@ from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.fetch import page_of
 from zoho_async.export.incremental import Capabilities, Mode
-from zoho_async.export.writer import writing
+from zoho_async.export.resource_store import writing
 from zoho_async.paging import PageSource
 from zoho_async.wire.page import MODIFIED
 

@@ -26,7 +26,8 @@ from zoho_async.errors import (
 from zoho_async.export import incremental
 from zoho_async.export.events import DetectingDeletions, ExportEvent
 from zoho_async.export.fetch import is_gone
-from zoho_async.export.writer import Blocking, ResourceWriter
+from zoho_async.export.write_queue import Blocking
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import PageSource
 
 #: Records that are checked before the results are written.
@@ -67,7 +68,7 @@ class DeletionDetector:
         read = self._reads.get(resource)
         if read is None:
             return
-        while some := await self._blocking(writer.unseen):
+        while some := await self._blocking(writer.store.find_unseen):
             for start in range(0, len(some), _AT_ONCE):
                 batch = some[start : start + _AT_ONCE]
                 if self._left is not None:

@@ -57,7 +57,6 @@ from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
-from zoho_async.export.details.writer import DetailWriter
 from zoho_async.export.events import (
     ExportEvent,
     ResourceFailed,
@@ -67,11 +66,13 @@ from zoho_async.export.events import (
 )
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions, midnight
+from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
+from zoho_async.export.resource_store import writing
 from zoho_async.export.summary import SummaryBuilder
-from zoho_async.export.writer import WriteQueue, settle, writing
+from zoho_async.export.write_queue import WriteQueue
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
@@ -146,7 +147,7 @@ class Export:
             self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
-        self._state: Checkpoint | None = None
+        self._checkpoint: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
         self._scope: Final = anyio.CancelScope()
@@ -256,8 +257,8 @@ class Export:
                 self._summary = await self._summary_builder.summary(self.destination.name)
 
     async def _read_all(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        assert self._state is not None
-        write_queue = WriteQueue(self._state, self._blocking, send.send)
+        assert self._checkpoint is not None
+        write_queue = WriteQueue(self._checkpoint, self._blocking, send.send)
         async with anyio.create_task_group() as writes:
             writes.start_soon(write_queue.run)
             try:
@@ -314,11 +315,11 @@ class Export:
 
     async def _finish(self) -> None:
         """End the run: each list is complete, refused or failed."""
-        state = self._state
-        assert state is not None
+        checkpoint = self._checkpoint
+        assert checkpoint is not None
         done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
-        await self._blocking(lambda: state.finish(names))
+        await self._blocking(lambda: checkpoint.finish(names))
 
     # -- the destination ------------------------------------------------------------------------
 
@@ -328,31 +329,30 @@ class Export:
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = Checkpoint.open(database, place, name=name, restart=restart)
-            self._state = state
-            settle(state, self.destination, row_facts())
+                checkpoint = Checkpoint.open(database, place, name=name, restart=restart)
+            self._checkpoint = checkpoint
+            settle(checkpoint, self.destination, row_facts())
             with writing(name):
-                state.enter(self._plan.name, incremental.stamp(self._clock.time()))
+                checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
-                self._readers.append(self._reader(state, facts))
+                self._readers.append(self._reader(checkpoint, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
+    def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer = self._plan.writer(state, self.destination, facts)
+        writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
         detail_fetcher = None
-        if isinstance(writer, DetailWriter):
+        if detail_writer is not None:
             folder = self._plan.folder
             detail_fetcher = DetailFetcher(
                 zoho,
-                writer,
+                detail_writer,
                 blocking=self._blocking,
                 clock=self._clock,
                 folder=folder and folder_of(folder, facts.resource),
             )
-        writer.open()
         return ListReader(
             zoho,
             writer,
@@ -369,7 +369,7 @@ class Export:
 
     def _close(self) -> None:
         for reader in self._readers:
-            reader.writer.close()
+            reader.writer.store.close()
         self.destination.close()
 
     async def _day(self) -> int | None:

@@ -19,7 +19,8 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest
 from zoho_async.export import fetch, incremental
 from zoho_async.export.tries import OrderEvidence
-from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
+from zoho_async.export.write_queue import Blocking, WriteQueue
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Borders, Completeness
 

@@ -45,7 +45,9 @@ class Counting:
         self._repeated = 0
         self._without_id = 0
 
-    def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
+    def count_row(
+        self, key: str, before: IndexedRecord | None, content: int, times: RowTimes
+    ) -> None:
         """Count a row that is new in this pass; ``before`` is its entry in the record index."""
         passes = self._passes
         last = before.pass_number if before is not None else 0
@@ -67,14 +69,14 @@ class Counting:
                 one, time=time, seen_before=known, on_its_page=on_its_page
             )
 
-    def plain(self, rows: int) -> None:
+    def count_plain(self, rows: int) -> None:
         """Count ``rows`` rows of a list whose rows have no ids."""
         self._seen += rows
         self._in_pass += rows
         if self._first and self._certain:
             self._certain[-1] += rows
 
-    def after(self) -> PassHistory:
+    def result(self) -> PassHistory:
         """Return the passes with this page counted."""
         counts = [
             replace(one, certain=one.certain + certain)

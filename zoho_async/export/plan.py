@@ -26,10 +26,12 @@ from zoho_async.export.destinations.base import Destination
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.details.operations import details_of, document_sources
-from zoho_async.export.details.writer import DetailPlan, DetailWriter
+from zoho_async.export.details.writer import DetailPlan, DetailWriter, QueuedRecords
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.writer import ResourceWriter, RunOptions
+from zoho_async.export.part_begin import open_store
+from zoho_async.export.resource_store import RunOptions
+from zoho_async.export.writer import ResourceWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,10 @@ class JobPlan:
         request = {"resources": resources, "filters": self._filters()}
         return msgspec.json.encode(request).decode()
 
-    def writer(
-        self, state: Checkpoint, destination: Destination, facts: OperationFacts
-    ) -> ResourceWriter | DetailWriter:
-        """Return the writer of one list, not yet open."""
-        request = self._request_of(facts)
+    def open_writers(
+        self, checkpoint: Checkpoint, destination: Destination, facts: OperationFacts
+    ) -> tuple[ResourceWriter, DetailWriter | None]:
+        """Return the open writer of one list, and that of its details if it has any. Blocks."""
         options = RunOptions(
             full=self.options.full,
             restart=self.options.restart,
@@ -92,10 +93,11 @@ class JobPlan:
             narrowed=bool(self.options.filter),
             margin=self.margin,
         )
-        details = self._details_of(facts.resource, state.state_of(facts.resource))
-        if details is None:
-            return ResourceWriter(state, destination, facts, request, options)
-        return DetailWriter(state, destination, facts, request, options, details)
+        details = self._details_of(facts.resource, checkpoint.state_of(facts.resource))
+        policy = None if details is None else QueuedRecords(details)
+        request = self._request_of(facts)
+        store = open_store(checkpoint, destination, facts, request, options, policy)
+        return ResourceWriter(store), None if details is None else DetailWriter(store, details)
 
     def _details_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:
         """Return what is fetched per record in addition to its row, if anything.

@@ -23,7 +23,7 @@ from zoho_async.export.incremental import BOUND
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.passes import are_steady, completeness_of, missing_of
 from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
-from zoho_async.export.writer import WriteQueue
+from zoho_async.export.write_queue import WriteQueue
 
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
@@ -153,7 +153,7 @@ class Prover:
         """Fetch by id the few records that an earlier pass saw and the last one did not."""
         facts, last = self._writer.facts, self._writer.state.passes.counts[-1]
         read = single_reads().get(facts.resource)
-        ids = await self._pass_reader.blocking(lambda: self._writer.absent(FEW + 1))
+        ids = await self._pass_reader.blocking(lambda: self._writer.find_absent(FEW + 1))
         wanted = (last.total or 0) - last.certain
         named = [one for one in ids if not one.startswith("#")]
         if read is None or len(ids) > FEW or not 0 < wanted <= len(named):
@@ -210,7 +210,7 @@ class Prover:
         """
         writer = self._writer
         completeness = completeness_of(writer.state)
-        if completeness in ("proven", "short") or writer.accepts_shorter:
+        if completeness in ("proven", "short") or writer.store.options.accept_shorter:
             return False
         if not writer.state.passes.records_seen or not await self._pass_reader.blocking(
             writer.lacks_records

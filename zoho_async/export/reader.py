@@ -26,9 +26,11 @@ from zoho_async.export.events import (
     Status,
 )
 from zoho_async.export.outcomes import ListState, code_of, complete_state
+from zoho_async.export.part_end import complete_part
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.prover import Allowance, Prover, Report
-from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
+from zoho_async.export.write_queue import Blocking, WriteQueue
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
@@ -119,7 +121,7 @@ class ListReader:
         if self._deletions is not None and state.part.mode == "compared":
             await self._deletions.run(self.writer, self._zoho, report)
         when = incremental.zoho_time(self._clock.time())
-        await self._blocking(lambda: self.writer.complete(when))
+        await self._blocking(lambda: complete_part(self.writer.store, when))
         await report(self._done())
 
     async def fail(self, error: ZohoError) -> None:
@@ -157,7 +159,7 @@ class ListReader:
     def _plan_without_calls(self, *, rows: int, finished: bool = False) -> PlannedResource:
         return PlannedResource(
             resource=self.facts.resource,
-            file=self.writer.sink.name,
+            file=self.writer.store.sink.name,
             rows=rows,
             calls=self.pages,
             mode=self.writer.state.part.mode,
@@ -186,7 +188,7 @@ class ListReader:
             self.exact = self.exact and exact and rows_known and sure
         self.planned = PlannedResource(
             resource=self.facts.resource,
-            file=self.writer.sink.name,
+            file=self.writer.store.sink.name,
             rows=rows,
             calls=calls + detail_calls,
             mode=self.writer.state.part.mode,
@@ -198,7 +200,7 @@ class ListReader:
         part, passes = self.writer.state.part, self.writer.state.passes
         return ResourceDone(
             resource=self.facts.resource,
-            file=self.writer.sink.name,
+            file=self.writer.store.sink.name,
             rows=part.rows,
             total=self._pass_reader.total,
             bytes=part.size,
@@ -220,7 +222,7 @@ class ListReader:
         state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
-            file=self.writer.sink.name,
+            file=self.writer.store.sink.name,
             status=self._status(),
             rows=part.rows,
             rows_new=part.rows - self._rows_before,
@@ -266,7 +268,7 @@ class ListReader:
         return "refused_before" if self.refused_before and not unscoped else "refused"
 
     def _note(self) -> str | None:
-        missing = self.writer.missing
+        missing = self.writer.store.missing
         return f"{missing}: read in full again" if missing else None
 
     @property

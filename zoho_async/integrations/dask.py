@@ -67,7 +67,7 @@ from zoho_async.export.errors import library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.incremental import Mode, choose, stamp
 from zoho_async.export.job import Export
-from zoho_async.export.writer import table_of
+from zoho_async.export.resource_store import table_of
 from zoho_async.http.file_names import component
 from zoho_async.runtime import Account, unattended
 from zoho_async.session import Session

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from zoho_async.inventory.types.batches import (
     Batch,
     BatchAssociatedLocation,
+    BatchCreate,
     BatchCustomField,
     BatchCustomFieldInput,
     BatchInput,
@@ -20,6 +21,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Batch",
     "BatchAssociatedLocation",
+    "BatchCreate",
     "BatchCustomField",
     "BatchCustomFieldInput",
     "BatchInput",
@@ -61,7 +63,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    batch: BatchInput,
+    batch: BatchCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -10,6 +10,7 @@ from zoho_async.inventory.types.bills import (
     Bill,
     BillBatch,
     BillBatchInput,
+    BillCreate,
     BillInput,
     BillItemCustomField,
     BillItemCustomFieldInput,
@@ -32,6 +33,7 @@ __all__ = [
     "Bill",
     "BillBatch",
     "BillBatchInput",
+    "BillCreate",
     "BillInput",
     "BillItemCustomField",
     "BillItemCustomFieldInput",
@@ -79,7 +81,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    bill: BillInput,
+    bill: BillCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -9,10 +9,10 @@ from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.composite_items import (
     CompositeItem,
     CompositeItemAssembliesBatchInput,
+    CompositeItemAssembliesCreate,
     CompositeItemAssembliesFinishedProductBatchInput,
     CompositeItemAssembliesFinishedProductBatchStorageInput,
     CompositeItemAssembliesFinishedProductStorageInput,
-    CompositeItemAssembliesInput,
     CompositeItemAssembliesLineItemInput,
     CompositeItemAssembliesStorageInput,
     CompositeItemAssemblyBatchInput,
@@ -24,6 +24,7 @@ from zoho_async.inventory.types.composite_items import (
     CompositeItemAssemblyStorageInput,
     CompositeItemBundle,
     CompositeItemBundleLineItem,
+    CompositeItemCreate,
     CompositeItemInput,
     CompositeItemItemTaxPreference,
     CompositeItemItemTaxPreferenceInput,
@@ -41,10 +42,10 @@ from zoho_async.wire import Done
 __all__ = [
     "CompositeItem",
     "CompositeItemAssembliesBatchInput",
+    "CompositeItemAssembliesCreate",
     "CompositeItemAssembliesFinishedProductBatchInput",
     "CompositeItemAssembliesFinishedProductBatchStorageInput",
     "CompositeItemAssembliesFinishedProductStorageInput",
-    "CompositeItemAssembliesInput",
     "CompositeItemAssembliesLineItemInput",
     "CompositeItemAssembliesStorageInput",
     "CompositeItemAssemblyBatchInput",
@@ -56,6 +57,7 @@ __all__ = [
     "CompositeItemAssemblyStorageInput",
     "CompositeItemBundle",
     "CompositeItemBundleLineItem",
+    "CompositeItemCreate",
     "CompositeItemInput",
     "CompositeItemItemTaxPreference",
     "CompositeItemItemTaxPreferenceInput",
@@ -136,7 +138,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    composite_item: CompositeItemInput,
+    composite_item: CompositeItemCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -482,7 +484,7 @@ _CREATE_ASSEMBLIES = Operation(
 
 async def create_assemblies(
     zoho: Session,
-    assemblies: CompositeItemAssembliesInput,
+    assemblies: CompositeItemAssembliesCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from zoho_async.inventory.types.contacts import (
     Contact,
     ContactComment,
+    ContactCreate,
     ContactDefaultTemplates,
     ContactDefaultTemplatesInput,
     ContactEmailInput,
@@ -24,6 +25,7 @@ from zoho_async.inventory.types.contacts import (
     ContactPerson,
     ContactPersonCommunicationPreference,
     ContactPersonCommunicationPreferenceInput,
+    ContactPersonCreate,
     ContactPersonInput,
     ContactStatementMailContentResult,
     ContactToContact,
@@ -38,6 +40,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Contact",
     "ContactComment",
+    "ContactCreate",
     "ContactDefaultTemplates",
     "ContactDefaultTemplatesInput",
     "ContactEmailInput",
@@ -49,6 +52,7 @@ __all__ = [
     "ContactPerson",
     "ContactPersonCommunicationPreference",
     "ContactPersonCommunicationPreferenceInput",
+    "ContactPersonCreate",
     "ContactPersonInput",
     "ContactStatementMailContentResult",
     "ContactToContact",
@@ -112,7 +116,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    contact: ContactInput,
+    contact: ContactCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -628,7 +632,7 @@ _CREATE_CONTACT_PERSON = Operation(
 
 async def create_contact_person(
     zoho: Session,
-    person: ContactPersonInput,
+    person: ContactPersonCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

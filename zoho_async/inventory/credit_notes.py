@@ -23,6 +23,7 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
+    CreditNoteCreate,
     CreditNoteEmailContent,
     CreditNoteEmailContentEmailtemplate,
     CreditNoteEmailContentFromEmail,
@@ -65,6 +66,7 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
+    "CreditNoteCreate",
     "CreditNoteEmailContent",
     "CreditNoteEmailContentEmailtemplate",
     "CreditNoteEmailContentFromEmail",
@@ -168,7 +170,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    credit_note: CreditNoteInput,
+    credit_note: CreditNoteCreate,
     *,
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
@@ -177,7 +179,7 @@ async def create(
 ) -> CreditNote:
     """Create a credit note.
 
-    Requires ``customer_id``, ``date``, ``line_items`` and ``creditnote_number``.
+    Requires ``customer_id``, ``date`` and ``line_items``.
 
     Scope: ZohoInventory.creditnotes.CREATE.
 

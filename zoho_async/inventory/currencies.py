@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from zoho_async.inventory.types.currencies import Currency, CurrencyInput
+from zoho_async.inventory.types.currencies import Currency, CurrencyCreate, CurrencyInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -13,6 +13,7 @@ from zoho_async.wire import Done
 __all__ = [
     "CurrenciesResource",
     "Currency",
+    "CurrencyCreate",
     "CurrencyInput",
     "create",
     "delete",
@@ -36,7 +37,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    currency: CurrencyInput,
+    currency: CurrencyCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

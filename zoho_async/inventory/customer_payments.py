@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.customer_payments import (
     CustomerPayment,
+    CustomerPaymentCreate,
     CustomerPaymentInput,
     CustomerPaymentInvoice,
     CustomerPaymentInvoiceInput,
@@ -26,6 +27,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CustomerPayment",
+    "CustomerPaymentCreate",
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
@@ -80,14 +82,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    customer_payment: CustomerPaymentInput,
+    customer_payment: CustomerPaymentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment.
 
-    Requires ``customer_id``, ``payment_mode``, ``amount`` and ``invoices``.
+    Requires ``customer_id``, ``payment_mode`` and ``amount``.
 
     Scope: ZohoInventory.customerpayments.CREATE.
 

@@ -10,6 +10,7 @@ from zoho_async.inventory.types.delivery_challans import (
     DeliveryChallan,
     DeliveryChallanBulkReturnInput,
     DeliveryChallanBulkReturnLineItemInput,
+    DeliveryChallanCreate,
     DeliveryChallanInput,
     DeliveryChallanItemCustomField,
     DeliveryChallanItemCustomFieldInput,
@@ -31,6 +32,7 @@ __all__ = [
     "DeliveryChallan",
     "DeliveryChallanBulkReturnInput",
     "DeliveryChallanBulkReturnLineItemInput",
+    "DeliveryChallanCreate",
     "DeliveryChallanInput",
     "DeliveryChallanItemCustomField",
     "DeliveryChallanItemCustomFieldInput",
@@ -159,7 +161,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    delivery_challan: DeliveryChallanInput,
+    delivery_challan: DeliveryChallanCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -7,6 +7,7 @@ from zoho_async.inventory.types.inventory_adjustments import (
     InventoryAdjustment,
     InventoryAdjustmentBatch,
     InventoryAdjustmentBatchInput,
+    InventoryAdjustmentCreate,
     InventoryAdjustmentInput,
     InventoryAdjustmentLineItem,
     InventoryAdjustmentLineItemInput,
@@ -24,6 +25,7 @@ __all__ = [
     "InventoryAdjustment",
     "InventoryAdjustmentBatch",
     "InventoryAdjustmentBatchInput",
+    "InventoryAdjustmentCreate",
     "InventoryAdjustmentInput",
     "InventoryAdjustmentLineItem",
     "InventoryAdjustmentLineItemInput",
@@ -57,7 +59,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    inventory_adjustment: InventoryAdjustmentInput,
+    inventory_adjustment: InventoryAdjustmentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -25,6 +25,7 @@ from zoho_async.inventory.types.invoices import (
     InvoiceCommunicationPreferenceInput,
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
+    InvoiceCreate,
     InvoiceCredit,
     InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
@@ -72,6 +73,7 @@ __all__ = [
     "InvoiceCommunicationPreferenceInput",
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
+    "InvoiceCreate",
     "InvoiceCredit",
     "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
@@ -193,7 +195,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    invoice: InvoiceInput,
+    invoice: InvoiceCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -7,6 +7,7 @@ from zoho_async.inventory.types.item_groups import (
     ItemGroup,
     ItemGroupAttributeInput,
     ItemGroupAttributes,
+    ItemGroupCreate,
     ItemGroupInput,
     ItemGroupItemInput,
     ItemGroupItems,
@@ -23,6 +24,7 @@ __all__ = [
     "ItemGroup",
     "ItemGroupAttributeInput",
     "ItemGroupAttributes",
+    "ItemGroupCreate",
     "ItemGroupInput",
     "ItemGroupItemInput",
     "ItemGroupItems",
@@ -54,7 +56,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    item_group: ItemGroupInput,
+    item_group: ItemGroupCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -15,6 +15,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.inventory.types.items import (
     Item,
+    ItemCreate,
     ItemDeliveryChallan,
     ItemInput,
     ItemInvoice,
@@ -50,6 +51,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
+    "ItemCreate",
     "ItemDeliveryChallan",
     "ItemInput",
     "ItemInvoice",
@@ -221,7 +223,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    item: ItemInput,
+    item: ItemCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

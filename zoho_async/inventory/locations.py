@@ -9,6 +9,7 @@ from zoho_async.inventory.types.locations import (
     LocationAddress,
     LocationAddressInput,
     LocationAssociatedUser,
+    LocationCreate,
     LocationInput,
     LocationUser,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "LocationAddress",
     "LocationAddressInput",
     "LocationAssociatedUser",
+    "LocationCreate",
     "LocationInput",
     "LocationUser",
     "LocationsResource",
@@ -76,7 +78,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    location: LocationInput,
+    location: LocationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

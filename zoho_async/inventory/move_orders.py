@@ -12,6 +12,7 @@ from zoho_async.inventory.types.move_orders import (
     MoveOrderBatch,
     MoveOrderBatchInput,
     MoveOrderComment,
+    MoveOrderCreate,
     MoveOrderDocument,
     MoveOrderFromStorage,
     MoveOrderFromStorageInput,
@@ -34,6 +35,7 @@ __all__ = [
     "MoveOrderBatch",
     "MoveOrderBatchInput",
     "MoveOrderComment",
+    "MoveOrderCreate",
     "MoveOrderDocument",
     "MoveOrderFromStorage",
     "MoveOrderFromStorageInput",
@@ -80,7 +82,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    move_order: MoveOrderInput,
+    move_order: MoveOrderCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

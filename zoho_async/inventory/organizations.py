@@ -7,6 +7,7 @@ from zoho_async.inventory.types.organizations import (
     Organization,
     OrganizationAddress,
     OrganizationAddressInput,
+    OrganizationCreate,
     OrganizationInput,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
@@ -18,6 +19,7 @@ __all__ = [
     "Organization",
     "OrganizationAddress",
     "OrganizationAddressInput",
+    "OrganizationCreate",
     "OrganizationInput",
     "OrganizationsResource",
     "create",
@@ -41,7 +43,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    organization: OrganizationInput,
+    organization: OrganizationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -11,6 +11,7 @@ from zoho_async.inventory.types.packages import (
     PackageBatch,
     PackageBatchInput,
     PackageContactPerson,
+    PackageCreate,
     PackageInput,
     PackageItemCustomField,
     PackageLineItem,
@@ -34,6 +35,7 @@ __all__ = [
     "PackageBatch",
     "PackageBatchInput",
     "PackageContactPerson",
+    "PackageCreate",
     "PackageInput",
     "PackageItemCustomField",
     "PackageLineItem",
@@ -69,7 +71,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    package: PackageInput,
+    package: PackageCreate,
     *,
     salesorder_id: str | int,
     extra_query: Mapping[str, object] | None = None,

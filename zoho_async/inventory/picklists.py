@@ -14,6 +14,7 @@ from zoho_async.inventory.types.picklists import (
     PicklistBatchInput,
     PicklistComment,
     PicklistCommentInput,
+    PicklistCreate,
     PicklistInput,
     PicklistItemCustomField,
     PicklistItemCustomFieldInput,
@@ -47,6 +48,7 @@ __all__ = [
     "PicklistBatchInput",
     "PicklistComment",
     "PicklistCommentInput",
+    "PicklistCreate",
     "PicklistInput",
     "PicklistItemCustomField",
     "PicklistItemCustomFieldInput",
@@ -218,7 +220,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    picklist: PicklistInput,
+    picklist: PicklistCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

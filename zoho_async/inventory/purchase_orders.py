@@ -11,6 +11,7 @@ from zoho_async.inventory.types.purchase_orders import (
     PurchaseOrderCommunicationPreferenceInput,
     PurchaseOrderContactPersonsAssociated,
     PurchaseOrderContactPersonsAssociatedInput,
+    PurchaseOrderCreate,
     PurchaseOrderDeliveryAddress,
     PurchaseOrderDocument,
     PurchaseOrderDocumentInput,
@@ -37,6 +38,7 @@ __all__ = [
     "PurchaseOrderCommunicationPreferenceInput",
     "PurchaseOrderContactPersonsAssociated",
     "PurchaseOrderContactPersonsAssociatedInput",
+    "PurchaseOrderCreate",
     "PurchaseOrderDeliveryAddress",
     "PurchaseOrderDocument",
     "PurchaseOrderDocumentInput",
@@ -79,7 +81,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    purchase_order: PurchaseOrderInput,
+    purchase_order: PurchaseOrderCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -87,7 +89,7 @@ async def create(
 ) -> PurchaseOrder:
     """Create a purchase order.
 
-    Requires ``purchaseorder_number``, ``vendor_id`` and ``line_items``.
+    Requires ``vendor_id`` and ``line_items``.
 
     Scope: ZohoInventory.purchaseorders.CREATE.
 

@@ -8,6 +8,7 @@ from zoho_async.inventory.types.purchase_receives import (
     PurchaseReceiveBatch,
     PurchaseReceiveBatchInput,
     PurchaseReceiveContactPerson,
+    PurchaseReceiveCreate,
     PurchaseReceiveInput,
     PurchaseReceiveItemCustomField,
     PurchaseReceiveLineItem,
@@ -26,6 +27,7 @@ __all__ = [
     "PurchaseReceiveBatch",
     "PurchaseReceiveBatchInput",
     "PurchaseReceiveContactPerson",
+    "PurchaseReceiveCreate",
     "PurchaseReceiveInput",
     "PurchaseReceiveItemCustomField",
     "PurchaseReceiveLineItem",
@@ -59,7 +61,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    purchase_receive: PurchaseReceiveInput,
+    purchase_receive: PurchaseReceiveCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

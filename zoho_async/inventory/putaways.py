@@ -12,6 +12,7 @@ from zoho_async.inventory.types.putaways import (
     PutawayBatch,
     PutawayBatchInput,
     PutawayComment,
+    PutawayCreate,
     PutawayDocument,
     PutawayInput,
     PutawayLineItem,
@@ -33,6 +34,7 @@ __all__ = [
     "PutawayBatch",
     "PutawayBatchInput",
     "PutawayComment",
+    "PutawayCreate",
     "PutawayDocument",
     "PutawayInput",
     "PutawayLineItem",
@@ -70,7 +72,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    putaway: PutawayInput,
+    putaway: PutawayCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

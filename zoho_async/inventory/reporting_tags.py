@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from zoho_async.inventory.types.reporting_tags import (
     ReportingTag,
+    ReportingTagCreate,
     ReportingTagCriteriaCriteriaOptionInput,
     ReportingTagCriteriaCriteriaTagInput,
     ReportingTagCriteriaInput,
@@ -33,6 +34,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "ReportingTag",
+    "ReportingTagCreate",
     "ReportingTagCriteriaCriteriaOptionInput",
     "ReportingTagCriteriaCriteriaTagInput",
     "ReportingTagCriteriaInput",
@@ -116,7 +118,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    reporting_tag: ReportingTagInput,
+    reporting_tag: ReportingTagCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

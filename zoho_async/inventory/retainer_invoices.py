@@ -18,6 +18,7 @@ from zoho_async.inventory.types.retainer_invoices import (
     RetainerInvoiceCommunicationPreferenceInput,
     RetainerInvoiceContactPersonsAssociated,
     RetainerInvoiceContactPersonsAssociatedInput,
+    RetainerInvoiceCreate,
     RetainerInvoiceEmailContentResult,
     RetainerInvoiceEmailInput,
     RetainerInvoiceFromEmail,
@@ -46,6 +47,7 @@ __all__ = [
     "RetainerInvoiceCommunicationPreferenceInput",
     "RetainerInvoiceContactPersonsAssociated",
     "RetainerInvoiceContactPersonsAssociatedInput",
+    "RetainerInvoiceCreate",
     "RetainerInvoiceEmailContentResult",
     "RetainerInvoiceEmailInput",
     "RetainerInvoiceFromEmail",
@@ -127,7 +129,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    retainer_invoice: RetainerInvoiceInput,
+    retainer_invoice: RetainerInvoiceCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -11,6 +11,7 @@ from zoho_async.inventory.types.sales_orders import (
     SalesOrderCommunicationPreferenceInput,
     SalesOrderContactPersonsAssociated,
     SalesOrderContactPersonsAssociatedInput,
+    SalesOrderCreate,
     SalesOrderDocument,
     SalesOrderDocumentInput,
     SalesOrderInput,
@@ -40,6 +41,7 @@ __all__ = [
     "SalesOrderCommunicationPreferenceInput",
     "SalesOrderContactPersonsAssociated",
     "SalesOrderContactPersonsAssociatedInput",
+    "SalesOrderCreate",
     "SalesOrderDocument",
     "SalesOrderDocumentInput",
     "SalesOrderInput",
@@ -87,7 +89,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    sales_order: SalesOrderInput,
+    sales_order: SalesOrderCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -95,7 +97,7 @@ async def create(
 ) -> SalesOrder:
     """Create a sales order.
 
-    Requires ``customer_id``, ``salesorder_number`` and ``line_items``.
+    Requires ``customer_id`` and ``line_items``.
 
     Scope: ZohoInventory.salesorders.CREATE.
 

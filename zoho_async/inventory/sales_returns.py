@@ -7,6 +7,7 @@ from zoho_async.inventory.types.sales_returns import (
     SalesReturn,
     SalesReturnBatch,
     SalesReturnComment,
+    SalesReturnCreate,
     SalesReturnCreditNote,
     SalesReturnInput,
     SalesReturnLineItem,
@@ -17,7 +18,7 @@ from zoho_async.inventory.types.sales_returns import (
     SalesReturnMappedItemMappedItemInput,
     SalesReturnReceive,
     SalesReturnReceiveBatchInput,
-    SalesReturnReceiveInput,
+    SalesReturnReceiveCreate,
     SalesReturnReceiveLineItemInput,
     SalesReturnReceiveMappedItemInput,
     SalesReturnReceiveMappedItemMappedItemInput,
@@ -34,6 +35,7 @@ __all__ = [
     "SalesReturn",
     "SalesReturnBatch",
     "SalesReturnComment",
+    "SalesReturnCreate",
     "SalesReturnCreditNote",
     "SalesReturnInput",
     "SalesReturnLineItem",
@@ -44,7 +46,7 @@ __all__ = [
     "SalesReturnMappedItemMappedItemInput",
     "SalesReturnReceive",
     "SalesReturnReceiveBatchInput",
-    "SalesReturnReceiveInput",
+    "SalesReturnReceiveCreate",
     "SalesReturnReceiveLineItemInput",
     "SalesReturnReceiveMappedItemInput",
     "SalesReturnReceiveMappedItemMappedItemInput",
@@ -75,7 +77,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    sales_return: SalesReturnInput,
+    sales_return: SalesReturnCreate,
     *,
     salesorder_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -246,7 +248,7 @@ _CREATE_RECEIVE = Operation(
 
 async def create_receive(
     zoho: Session,
-    receive: SalesReturnReceiveInput,
+    receive: SalesReturnReceiveCreate,
     *,
     salesreturn_id: str | int | None = None,
     extra_query: Mapping[str, object] | None = None,

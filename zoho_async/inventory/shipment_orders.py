@@ -7,6 +7,7 @@ from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrder,
     ShipmentOrderContactPerson,
     ShipmentOrderContactPersonInput,
+    ShipmentOrderCreate,
     ShipmentOrderCustomField,
     ShipmentOrderCustomFieldInput,
     ShipmentOrderInput,
@@ -21,6 +22,7 @@ __all__ = [
     "ShipmentOrder",
     "ShipmentOrderContactPerson",
     "ShipmentOrderContactPersonInput",
+    "ShipmentOrderCreate",
     "ShipmentOrderCustomField",
     "ShipmentOrderCustomFieldInput",
     "ShipmentOrderInput",
@@ -47,7 +49,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    shipment_order: ShipmentOrderInput,
+    shipment_order: ShipmentOrderCreate,
     *,
     package_ids: Sequence[str | int] | None = None,
     salesorder_id: str | int | None = None,

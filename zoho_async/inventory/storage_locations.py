@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from zoho_async.inventory.types.storage_locations import (
     StorageLocation,
     StorageLocationBatch,
+    StorageLocationCreate,
     StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput,
     StorageLocationDefaultOfCompositeItemInput,
     StorageLocationDefaultOfItemDefaultStorageLocationMappingInput,
@@ -16,6 +17,7 @@ from zoho_async.inventory.types.storage_locations import (
     StorageLocationMappingsOfItemStorageLocationsProductMappingInput,
     StorageLocationsProductMapping,
     StorageLocationStorageZone,
+    StorageLocationStorageZoneCreate,
     StorageLocationStorageZoneInput,
     StorageLocationStorageZoneLocationStructure,
     StorageLocationStorageZoneLocationStructureInput,
@@ -29,6 +31,7 @@ from zoho_async.wire import Done
 __all__ = [
     "StorageLocation",
     "StorageLocationBatch",
+    "StorageLocationCreate",
     "StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput",
     "StorageLocationDefaultOfCompositeItemInput",
     "StorageLocationDefaultOfItemDefaultStorageLocationMappingInput",
@@ -38,6 +41,7 @@ __all__ = [
     "StorageLocationMappingsOfItemInput",
     "StorageLocationMappingsOfItemStorageLocationsProductMappingInput",
     "StorageLocationStorageZone",
+    "StorageLocationStorageZoneCreate",
     "StorageLocationStorageZoneInput",
     "StorageLocationStorageZoneLocationStructure",
     "StorageLocationStorageZoneLocationStructureInput",
@@ -185,7 +189,7 @@ _CREATE_STORAGE_ZONE = Operation(
 
 async def create_storage_zone(
     zoho: Session,
-    storage_zone: StorageLocationStorageZoneInput,
+    storage_zone: StorageLocationStorageZoneCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -423,7 +427,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    storage_location: StorageLocationInput,
+    storage_location: StorageLocationCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from zoho_async.inventory.types.transfer_orders import (
     TransferOrder,
     TransferOrderBatchInput,
+    TransferOrderCreate,
     TransferOrderFromStorageInput,
     TransferOrderGetResult,
     TransferOrderGetResultTransferOrder,
@@ -26,6 +27,7 @@ from zoho_async.wire import Done
 __all__ = [
     "TransferOrder",
     "TransferOrderBatchInput",
+    "TransferOrderCreate",
     "TransferOrderFromStorageInput",
     "TransferOrderGetResult",
     "TransferOrderGetResultTransferOrder",
@@ -74,7 +76,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    transfer_order: TransferOrderInput,
+    transfer_order: TransferOrderCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -82,8 +84,7 @@ async def create(
 ) -> TransferOrder:
     """Create a transfer order.
 
-    Requires ``transfer_order_number``, ``date``, ``from_location_id``, ``to_location_id`` and
-    ``line_items``.
+    Requires ``date``, ``from_location_id``, ``to_location_id`` and ``line_items``.
 
     Scope: ZohoInventory.transferorders.CREATE.
 

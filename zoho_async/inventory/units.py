@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from zoho_async.inventory.types.units import (
     Unit,
     UnitConversion,
+    UnitConversionCreate,
     UnitConversionInput,
+    UnitCreate,
     UnitGroup,
+    UnitGroupCreate,
     UnitGroupInput,
     UnitGroupUnitConversion,
     UnitGroupUnitConversionInput,
@@ -22,8 +25,11 @@ from zoho_async.wire import Done
 __all__ = [
     "Unit",
     "UnitConversion",
+    "UnitConversionCreate",
     "UnitConversionInput",
+    "UnitCreate",
     "UnitGroup",
+    "UnitGroupCreate",
     "UnitGroupInput",
     "UnitGroupUnitConversion",
     "UnitGroupUnitConversionInput",
@@ -59,7 +65,7 @@ _CREATE_GROUP = Operation(
 
 async def create_group(
     zoho: Session,
-    group: UnitGroupInput,
+    group: UnitGroupCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -217,7 +223,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    unit: UnitInput,
+    unit: UnitCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -356,7 +362,7 @@ _CREATE_CONVERSION = Operation(
 async def create_conversion(
     zoho: Session,
     unit_id: str | int,
-    conversion: UnitConversionInput,
+    conversion: UnitConversionCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from zoho_async.inventory.types.users import User, UserEmailId, UserInput
+from zoho_async.inventory.types.users import User, UserCreate, UserEmailId, UserInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -13,6 +13,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "User",
+    "UserCreate",
     "UserEmailId",
     "UserInput",
     "UsersResource",
@@ -40,7 +41,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    user: UserInput,
+    user: UserCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

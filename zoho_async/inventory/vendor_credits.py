@@ -15,6 +15,7 @@ from zoho_async.inventory.types.vendor_credits import (
     VendorCreditBillsCredited,
     VendorCreditComment,
     VendorCreditCommentInput,
+    VendorCreditCreate,
     VendorCreditDocument,
     VendorCreditDocumentInput,
     VendorCreditInput,
@@ -45,6 +46,7 @@ __all__ = [
     "VendorCreditBillsCredited",
     "VendorCreditComment",
     "VendorCreditCommentInput",
+    "VendorCreditCreate",
     "VendorCreditDocument",
     "VendorCreditDocumentInput",
     "VendorCreditInput",
@@ -116,7 +118,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    vendor_credit: VendorCreditInput,
+    vendor_credit: VendorCreditCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     bill_id: str | int | None = None,

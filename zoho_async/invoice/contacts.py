@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.contacts import (
     Contact,
     ContactComment,
+    ContactCreate,
     ContactCreditNoteRefund,
     ContactCurrencySummary,
     ContactData,
@@ -29,6 +30,7 @@ from zoho_async.invoice.types.contacts import (
     ContactPerson,
     ContactPersonCommunicationPreference,
     ContactPersonCommunicationPreferenceInput,
+    ContactPersonCreate,
     ContactPersonInput,
     ContactReplyToClientReviewInput,
     ContactReview,
@@ -46,6 +48,7 @@ from zoho_async.wire import Done
 __all__ = [
     "Contact",
     "ContactComment",
+    "ContactCreate",
     "ContactCreditNoteRefund",
     "ContactCurrencySummary",
     "ContactData",
@@ -62,6 +65,7 @@ __all__ = [
     "ContactPerson",
     "ContactPersonCommunicationPreference",
     "ContactPersonCommunicationPreferenceInput",
+    "ContactPersonCreate",
     "ContactPersonInput",
     "ContactReplyToClientReviewInput",
     "ContactReview",
@@ -147,7 +151,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    contact: ContactInput,
+    contact: ContactCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -1020,7 +1024,7 @@ _CREATE_CONTACT_PERSON = Operation(
 
 async def create_contact_person(
     zoho: Session,
-    person: ContactPersonInput,
+    person: ContactPersonCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -21,6 +21,7 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteCommunicationPreferenceInput,
     CreditNoteContactPersonsAssociated,
     CreditNoteContactPersonsAssociatedInput,
+    CreditNoteCreate,
     CreditNoteEmailHistory,
     CreditNoteEmailInput,
     CreditNoteInput,
@@ -49,6 +50,7 @@ __all__ = [
     "CreditNoteCommunicationPreferenceInput",
     "CreditNoteContactPersonsAssociated",
     "CreditNoteContactPersonsAssociatedInput",
+    "CreditNoteCreate",
     "CreditNoteEmailHistory",
     "CreditNoteEmailInput",
     "CreditNoteInput",
@@ -197,7 +199,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    credit_note: CreditNoteInput,
+    credit_note: CreditNoteCreate,
     *,
     invoice_id: str | int | None = None,
     ignore_auto_number_generation: bool | None = None,
@@ -206,7 +208,7 @@ async def create(
 ) -> CreditNote:
     """Create a credit note.
 
-    Requires ``customer_id``, ``date`` and ``creditnote_number``.
+    Requires ``customer_id`` and ``date``.
 
     Scope: ZohoInvoice.creditnotes.CREATE.
 

@@ -13,11 +13,13 @@ from typing import Literal, TypeAlias
 
 from zoho_async.invoice.types.customer_payments import (
     CustomerPayment,
+    CustomerPaymentCreate,
     CustomerPaymentInput,
     CustomerPaymentInvoice,
     CustomerPaymentInvoiceInput,
     CustomerPaymentPaymentRefund,
     CustomerPaymentPaymentRefunds,
+    CustomerPaymentRefundCreate,
     CustomerPaymentRefundInput,
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
@@ -28,11 +30,13 @@ from zoho_async.wire import Done
 
 __all__ = [
     "CustomerPayment",
+    "CustomerPaymentCreate",
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
     "CustomerPaymentPaymentRefund",
     "CustomerPaymentPaymentRefunds",
+    "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
     "CustomerPaymentsResource",
     "create",
@@ -89,15 +93,14 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    customer_payment: CustomerPaymentInput,
+    customer_payment: CustomerPaymentCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> CustomerPayment:
     """Create a customer payment.
 
-    Requires ``customer_id``, ``payment_mode``, ``amount``, ``date``, ``invoice_id`` and
-    ``amount_applied``.
+    Requires ``customer_id``, ``payment_mode``, ``amount`` and ``date``.
 
     Scope: ZohoInvoice.customerpayments.CREATE.
 
@@ -335,7 +338,7 @@ _CREATE_REFUND = Operation(
 async def create_refund(
     zoho: Session,
     customer_payment_id: str | int,
-    refund: CustomerPaymentRefundInput,
+    refund: CustomerPaymentRefundCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -18,6 +18,7 @@ from zoho_async.invoice.types.estimates import (
     EstimateCommunicationPreferenceInput,
     EstimateContactPersonsAssociated,
     EstimateContactPersonsAssociatedInput,
+    EstimateCreate,
     EstimateEmailInput,
     EstimateEmailResult,
     EstimateEmailtemplate,
@@ -44,6 +45,7 @@ __all__ = [
     "EstimateCommunicationPreferenceInput",
     "EstimateContactPersonsAssociated",
     "EstimateContactPersonsAssociatedInput",
+    "EstimateCreate",
     "EstimateEmailInput",
     "EstimateEmailResult",
     "EstimateEmailtemplate",
@@ -104,7 +106,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    estimate: EstimateInput,
+    estimate: EstimateCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,
@@ -113,7 +115,7 @@ async def create(
 ) -> Estimate:
     """Create an estimate.
 
-    Requires ``customer_id``, ``item_id``, ``rate`` and ``quantity``.
+    Requires ``customer_id``.
 
     Scope: ZohoInvoice.estimates.CREATE.
 

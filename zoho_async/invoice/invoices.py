@@ -29,6 +29,7 @@ from zoho_async.invoice.types.invoices import (
     InvoiceCommunicationPreferenceInput,
     InvoiceContactPersonsAssociated,
     InvoiceContactPersonsAssociatedInput,
+    InvoiceCreate,
     InvoiceCredit,
     InvoiceCreditsApplyCreditNoteInput,
     InvoiceCreditsInput,
@@ -72,6 +73,7 @@ __all__ = [
     "InvoiceCommunicationPreferenceInput",
     "InvoiceContactPersonsAssociated",
     "InvoiceContactPersonsAssociatedInput",
+    "InvoiceCreate",
     "InvoiceCredit",
     "InvoiceCreditsApplyCreditNoteInput",
     "InvoiceCreditsInput",
@@ -168,7 +170,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    invoice: InvoiceInput,
+    invoice: InvoiceCreate,
     *,
     send: bool | None = None,
     ignore_auto_number_generation: bool | None = None,

@@ -13,6 +13,7 @@ from typing import Literal
 
 from zoho_async.invoice.types.items import (
     Item,
+    ItemCreate,
     ItemInput,
     ItemLocation,
     ItemLocationInput,
@@ -27,6 +28,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Item",
+    "ItemCreate",
     "ItemInput",
     "ItemLocation",
     "ItemLocationInput",
@@ -65,7 +67,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    item: ItemInput,
+    item: ItemCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from zoho_async.invoice.types.price_lists import (
     PriceList,
+    PriceListCreate,
     PriceListInput,
     PriceListPriceBookItem,
     PriceListPriceBookItemInput,
@@ -19,6 +20,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "PriceList",
+    "PriceListCreate",
     "PriceListInput",
     "PriceListPriceBookItem",
     "PriceListPriceBookItemInput",
@@ -48,7 +50,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    price_list: PriceListInput,
+    price_list: PriceListCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

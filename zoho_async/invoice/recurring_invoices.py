@@ -14,6 +14,7 @@ from zoho_async.invoice.types.recurring_invoices import (
     RecurringInvoiceCommunicationPreferenceInput,
     RecurringInvoiceContactPersonsAssociated,
     RecurringInvoiceContactPersonsAssociatedInput,
+    RecurringInvoiceCreate,
     RecurringInvoiceInput,
     RecurringInvoiceLineItem,
     RecurringInvoiceLineItemInput,
@@ -38,6 +39,7 @@ __all__ = [
     "RecurringInvoiceCommunicationPreferenceInput",
     "RecurringInvoiceContactPersonsAssociated",
     "RecurringInvoiceContactPersonsAssociatedInput",
+    "RecurringInvoiceCreate",
     "RecurringInvoiceInput",
     "RecurringInvoiceLineItem",
     "RecurringInvoiceLineItemInput",
@@ -83,7 +85,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    recurring_invoice: RecurringInvoiceInput,
+    recurring_invoice: RecurringInvoiceCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

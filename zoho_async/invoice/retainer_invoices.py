@@ -18,6 +18,7 @@ from zoho_async.invoice.types.retainer_invoices import (
     RetainerInvoiceCommunicationPreferenceInput,
     RetainerInvoiceContactPersonsAssociated,
     RetainerInvoiceContactPersonsAssociatedInput,
+    RetainerInvoiceCreate,
     RetainerInvoiceEmailInput,
     RetainerInvoiceEmailResult,
     RetainerInvoiceFromEmail,
@@ -46,6 +47,7 @@ __all__ = [
     "RetainerInvoiceCommunicationPreferenceInput",
     "RetainerInvoiceContactPersonsAssociated",
     "RetainerInvoiceContactPersonsAssociatedInput",
+    "RetainerInvoiceCreate",
     "RetainerInvoiceEmailInput",
     "RetainerInvoiceEmailResult",
     "RetainerInvoiceFromEmail",
@@ -125,7 +127,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    retainer_invoice: RetainerInvoiceInput,
+    retainer_invoice: RetainerInvoiceCreate,
     *,
     ignore_auto_number_generation: bool | None = None,
     extra_query: Mapping[str, object] | None = None,

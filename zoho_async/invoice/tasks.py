@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from zoho_async.invoice.types.tasks import Task, TaskInput
+from zoho_async.invoice.types.tasks import Task, TaskCreate, TaskInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -12,6 +12,7 @@ from zoho_async.wire import Done
 
 __all__ = [
     "Task",
+    "TaskCreate",
     "TaskInput",
     "TasksResource",
     "create",
@@ -37,7 +38,7 @@ _CREATE = Operation(
 async def create(
     zoho: Session,
     project_id: str | int,
-    task: TaskInput,
+    task: TaskCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from zoho_async.invoice.types.time_entries import TimeEntry, TimeEntryInput
+from zoho_async.invoice.types.time_entries import TimeEntry, TimeEntryCreate, TimeEntryInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -15,6 +15,7 @@ from zoho_async.wire import Done
 __all__ = [
     "TimeEntriesResource",
     "TimeEntry",
+    "TimeEntryCreate",
     "TimeEntryInput",
     "bulk_delete",
     "create",
@@ -63,7 +64,7 @@ _CREATE = Operation(
 
 async def create(
     zoho: Session,
-    time_entry: TimeEntryInput,
+    time_entry: TimeEntryCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

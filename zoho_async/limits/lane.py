@@ -167,11 +167,14 @@ class LaneQueue:
         now = self._clock.monotonic()
         limits = arbiter.current_limits()
         if not arbiter.has_waiters() and (self.pace is None or not self.pace.is_active):
-            asked = (self._key, self._account, self.name, limits, self._clock)
             if self._immediate is not None:
-                answer = self._immediate.take_now(*asked)
+                answer = self._immediate.take_now(
+                    self._key, self._account, self.name, limits, self._clock
+                )
             else:
-                answer = await self._ledger.take(*asked)
+                answer = await self._ledger.take(
+                    self._key, self._account, self.name, limits, self._clock
+                )
             if not isinstance(answer, Denial):
                 return arbiter.admit_call(self, answer, now, 0.0)
         deadline = math.inf if max_wait is None else now + max_wait
@@ -228,7 +231,8 @@ class LaneQueue:
                     self._key, self._account, self.name, limits, self._clock
                 )
                 if not isinstance(answer, Denial):
-                    return arbiter.admit_call(self, answer, asked_at, self._waited(waiter))
+                    waited = self._clock.monotonic() - waiter.since if waiter.waited else 0.0
+                    return arbiter.admit_call(self, answer, asked_at, waited)
                 self._deny(waiter, answer)
                 if answer.wait is None or self._ledger.poll is None:
                     if forget is None:
@@ -370,11 +374,7 @@ class LaneQueue:
             if isinstance(answer, Denial):
                 return  # the next head asks again
             self.waiters.pop()
-            waiter.resolve(arbiter.admit_call(self, answer, asked_at, self._waited(waiter)))
-
-    def _waited(self, waiter: Waiter) -> float:
-        """Return the seconds that ``waiter`` has waited; 0 if it was admitted at once."""
-        return self._clock.monotonic() - waiter.since if waiter.waited else 0.0
+            waiter.resolve(arbiter.admit_call(self, answer, asked_at, asked_at - waiter.since))
 
     def _expire(self, waiter: Waiter) -> None:
         """Reject a ``waiter`` whose deadline has passed."""

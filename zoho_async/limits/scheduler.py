@@ -156,12 +156,15 @@ class Scheduler:
     async def settle(self, place: int, ending: Ending) -> None:
         """Note how a call ended. For `Slot`."""
         blocked_for = 0.0
-        ended = (self.key, self.account, place, ending, self._limits, self.clock)
         try:
             if self._immediate is not None:
-                blocked_for = self._immediate.settle_now(*ended)
+                blocked_for = self._immediate.settle_now(
+                    self.key, self.account, place, ending, self._limits, self.clock
+                )
             else:
-                blocked_for = await self.ledger.settle(*ended)
+                blocked_for = await self.ledger.settle(
+                    self.key, self.account, place, ending, self._limits, self.clock
+                )
         finally:
             if self._interactive.head is not None or self._bulk.head is not None:
                 self._wake()
@@ -183,11 +186,12 @@ class Scheduler:
     def current_limits(self) -> Limits:
         """Return the limits that apply now. If they changed, here or in a thread, wake waiters."""
         limits = self._shared_limits.limits
-        if limits is not self._limits and limits is not None and limits != self._limits:
-            self._limits = limits
-            self._pace.change_limits(limits)
-            self._wake()
-        return self._limits
+        if limits is self._limits or limits is None or limits == self._limits:
+            return self._limits
+        self._limits = limits
+        self._pace.change_limits(limits)
+        self._wake()
+        return limits
 
     def has_waiters(self) -> bool:
         """Return whether a call waits in any lane."""

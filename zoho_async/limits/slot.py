@@ -52,21 +52,18 @@ class Slot:
         """End the slot with a reply. The place is free a ``window`` from now."""
         if not self._settled:
             self._settled = True
-            ending = Ending("replied", self._since_sent(), quota, refusal)
-            await self._settler.settle(self._place, ending)
+            since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
+            await self._settler.settle(self._place, Ending("replied", since, quota, refusal))
 
     async def lost(self) -> None:
         """End the slot without a reply. The place is kept ``linger`` longer."""
         if not self._settled:
             self._settled = True
-            await self._settler.settle(self._place, Ending("lost", self._since_sent()))
+            since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
+            await self._settler.settle(self._place, Ending("lost", since))
 
     async def unsent(self) -> None:
         """End the slot without a request. The place is free at once."""
         if not self._settled:
             self._settled = True
             await self._settler.settle(self._place, Ending("unsent"))
-
-    def _since_sent(self) -> float:
-        """Return the seconds since `sent`, or 0 if `sent` was not called."""
-        return 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent

@@ -197,7 +197,7 @@ class Walk(Generic[R]):
                 organization=self._zoho.organization,
                 page=page.number,
                 rows=len(page.rows),
-                fresh=sum(new),
+                new=sum(new),
                 has_more_page=bool(page.has_more),
             )
         )

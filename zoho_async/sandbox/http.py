@@ -33,14 +33,15 @@ _STRAY: Final = (
 def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body or of its form field ``JSONString``; {} if it is empty.
 
-    The fields of a form without it are returned as they are. A body that is a list is returned
+    A form without that field may have ids (``invoice_ids=1,2``). A body that is a list is returned
     under the key ``[]``.
     """
     if request.content_type == "application/x-www-form-urlencoded":
         fields = dict(parse_qsl(body.decode(errors="replace")))
         text = fields.get("JSONString")
-        if text is None and fields:
-            return fields
+        ids: dict[str, Any] = {name: each for name, each in fields.items() if name.endswith("_ids")}
+        if text is None and ids:
+            return ids
         if text is None and request.method in ("POST", "PUT"):
             raise invalid_field("JSONString")
         body = (text or "").encode()

@@ -1,12 +1,14 @@
 """Inputs for writes: structs that send only the fields that were set.
 
-Every field is optional and `msgspec.UNSET` by default, because Zoho keeps fields that a request
-does not contain and clears fields that are null. Amounts are `Decimal` or ``int``. A float is
-refused when the input is created, where the mistake is, not when it is sent.
+Fields are optional and `msgspec.UNSET` by default, because Zoho keeps fields that a request does
+not contain and clears fields that are null. The input of a create (``InvoiceCreate``) requires the
+fields without which Zoho refuses it. Amounts are `Decimal` or ``int``. A float or a missing field
+raises `TypeError` when the input is created, where the mistake is, not when it is sent.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Self, cast
 
@@ -25,6 +27,9 @@ class Input(msgspec.Struct, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             _refuse_floats(getattr(self, name), f"{type(self).__name__}.{name}")
+        for name in _required(type(self)):
+            if getattr(self, name) is msgspec.UNSET or getattr(self, name) is None:
+                raise TypeError(f"{type(self).__name__}.{name} is required")
 
     @classmethod
     def of(cls, record: msgspec.Struct, *, skip: Collection[str] = (), **changes: Any) -> Self:
@@ -37,7 +42,7 @@ class Input(msgspec.Struct, kw_only=True):
         Changed fields are not copied.
 
         Raises `CopyError` with the names of fields that cannot be copied, and `TypeError` for a
-        change that is not a field of this input.
+        change that is not a field of this input or for a required field that neither has.
         """
         unknown = changes.keys() - set(cls.__struct_fields__)
         if unknown:
@@ -69,6 +74,15 @@ class CopyError(TypeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name, self.fields), self.__dict__
+
+
+@functools.cache
+def _required(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields of a struct that have no default."""
+    names, defaults = struct.__struct_fields__, struct.__struct_defaults__
+    first = len(names) - len(defaults)
+    late = zip(names[first:], defaults, strict=True)
+    return (*names[:first], *(name for name, default in late if default is msgspec.NODEFAULT))
 
 
 def _refuse_floats(value: Any, where: str) -> None:

@@ -84,25 +84,13 @@ class CouponAddonInput(Input, kw_only=True):
     """Code of the add-on."""
 
 
-class CouponInput(Input, kw_only=True):
-    """The fields of a coupon that can be sent."""
+class CouponFields(Input, kw_only=True):
+    """The fields that `CouponCreate` and `CouponInput` share."""
 
-    coupon_code: str | UnsetType | None = UNSET
-    """Code of the coupon."""
-    name: str | UnsetType | None = UNSET
-    """Name of the coupon."""
     description: str | UnsetType | None = UNSET
     """Description of the coupon."""
-    type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
-    """Type of the coupon."""
-    duration: int | UnsetType | None = UNSET
-    """Number of billing cycles for which the coupon applies."""
-    discount_by: str | UnsetType | None = UNSET
-    """Whether the discount is a fixed amount or a percentage."""
     discount_value: Decimal | int | UnsetType | None = UNSET
     """Discount, as an amount or in percent."""
-    product_id: str | int | UnsetType | None = UNSET
-    """Id of the product."""
     max_redemption: int | UnsetType | None = UNSET
     """Number of times that the coupon can be used."""
     expiry_at: str | UnsetType | None = UNSET
@@ -115,3 +103,37 @@ class CouponInput(Input, kw_only=True):
     """Add-ons that the coupon applies to."""
     addons: Sequence[CouponAddonInput] | UnsetType | None = UNSET
     """Add-ons of the coupon."""
+
+
+class CouponCreate(CouponFields, kw_only=True):
+    """The fields of a coupon to create."""
+
+    coupon_code: str
+    """Code of the coupon."""
+    name: str
+    """Name of the coupon."""
+    type_: str = msgspec.field(name="type")
+    """Type of the coupon."""
+    duration: int
+    """Number of billing cycles for which the coupon applies."""
+    discount_by: str
+    """Whether the discount is a fixed amount or a percentage."""
+    product_id: str | int
+    """Id of the product."""
+
+
+class CouponInput(CouponFields, kw_only=True):
+    """The fields of a coupon that can be sent."""
+
+    coupon_code: str | UnsetType | None = UNSET
+    """Code of the coupon."""
+    name: str | UnsetType | None = UNSET
+    """Name of the coupon."""
+    type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
+    """Type of the coupon."""
+    duration: int | UnsetType | None = UNSET
+    """Number of billing cycles for which the coupon applies."""
+    discount_by: str | UnsetType | None = UNSET
+    """Whether the discount is a fixed amount or a percentage."""
+    product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""

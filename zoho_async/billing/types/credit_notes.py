@@ -214,18 +214,18 @@ class CreditNoteItemInput(Input, kw_only=True):
     """SAT code of the unit (Mexico). Editions: Mexico."""
 
 
-class CreditNoteInput(Input, kw_only=True):
-    """The fields of a credit note that can be sent."""
+class CreditNoteCreate(Input, kw_only=True):
+    """The fields of a credit note to create."""
 
-    customer_id: str | int | UnsetType | None = UNSET
+    customer_id: str | int
     """Id of the customer."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     """Contact persons who get the credit note."""
-    date: dt.date | UnsetType | None = UNSET
+    date: dt.date
     """Date of the credit note."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
-    creditnote_items: Sequence[CreditNoteItemInput] | UnsetType | None = UNSET
+    creditnote_items: Sequence[CreditNoteItemInput]
     """Credit note items of the credit note."""
     creditnote_number: str | UnsetType | None = UNSET
     """Number of the credit note."""

@@ -326,19 +326,15 @@ class CustomerDefaultTemplatesInput(Input, kw_only=True):
     """Id of the credit note template."""
 
 
-class CustomerInput(Input, kw_only=True):
-    """The fields of a customer that can be sent."""
+class CustomerFields(Input, kw_only=True):
+    """The fields that `CustomerCreate` and `CustomerInput` share."""
 
-    display_name: str | UnsetType | None = UNSET
-    """Name of the display."""
     salutation: str | UnsetType | None = UNSET
     """Salutation of the person, such as Mr."""
     first_name: str | UnsetType | None = UNSET
     """First name of the person."""
     last_name: str | UnsetType | None = UNSET
     """Last name of the person."""
-    email: str | UnsetType | None = UNSET
-    """Email address."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
     company_name: str | UnsetType | None = UNSET
@@ -429,15 +425,31 @@ class CustomerInput(Input, kw_only=True):
     """Fax number."""
 
 
-class ContactPersonInput(Input, kw_only=True):
-    """The fields of a contact person that can be sent."""
+class CustomerCreate(CustomerFields, kw_only=True):
+    """The fields of a customer to create."""
+
+    display_name: str
+    """Name of the display."""
+    email: str
+    """Email address."""
+
+
+class CustomerInput(CustomerFields, kw_only=True):
+    """The fields of a customer that can be sent."""
+
+    display_name: str | UnsetType | None = UNSET
+    """Name of the display."""
+    email: str | UnsetType | None = UNSET
+    """Email address."""
+
+
+class ContactPersonFields(Input, kw_only=True):
+    """The fields that `ContactPersonCreate` and `ContactPersonInput` share."""
 
     first_name: str | UnsetType | None = UNSET
     """First name of the person."""
     last_name: str | UnsetType | None = UNSET
     """Last name of the person."""
-    email: str | UnsetType | None = UNSET
-    """Email address."""
     mobile: str | UnsetType | None = UNSET
     """Mobile phone number."""
     phone: str | UnsetType | None = UNSET
@@ -448,3 +460,17 @@ class ContactPersonInput(Input, kw_only=True):
     """Time of creation."""
     updated_time: dt.datetime | UnsetType | None = UNSET
     """Time of the last change."""
+
+
+class ContactPersonCreate(ContactPersonFields, kw_only=True):
+    """The fields of a contact person to create."""
+
+    email: str
+    """Email address."""
+
+
+class ContactPersonInput(ContactPersonFields, kw_only=True):
+    """The fields of a contact person that can be sent."""
+
+    email: str | UnsetType | None = UNSET
+    """Email address."""

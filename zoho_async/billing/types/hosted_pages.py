@@ -698,8 +698,8 @@ class HostedPageSubscriptionPaymentGatewayInput(Input, kw_only=True):
     """Payment gateway."""
 
 
-class HostedPageSubscriptionInput(Input, kw_only=True):
-    """The fields of a hosted page subscription that can be sent."""
+class HostedPageSubscriptionFields(Input, kw_only=True):
+    """The fields that `HostedPageSubscriptionCreate` and `HostedPageSubscriptionInput` share."""
 
     customer_id: str | int | UnsetType | None = UNSET
     """Id of the customer."""
@@ -709,8 +709,6 @@ class HostedPageSubscriptionInput(Input, kw_only=True):
     """Customer of the hosted page subscription."""
     contactpersons: Sequence[HostedPageSubscriptionContactPersonInput] | UnsetType | None = UNSET
     """Contact persons of the hosted page subscription."""
-    plan: HostedPageSubscriptionPlanInput | UnsetType | None = UNSET
-    """Plan of the hosted page subscription."""
     addons: Sequence[HostedPageSubscriptionAddonInput] | UnsetType | None = UNSET
     """Add-ons of the hosted page subscription."""
     reference_id: str | UnsetType | None = UNSET
@@ -761,6 +759,20 @@ class HostedPageSubscriptionInput(Input, kw_only=True):
     """Id of the branch."""
     subscription_id: str | int | UnsetType | None = UNSET
     """Id of the subscription."""
+
+
+class HostedPageSubscriptionCreate(HostedPageSubscriptionFields, kw_only=True):
+    """The fields of a hosted page subscription to create."""
+
+    plan: HostedPageSubscriptionPlanInput
+    """Plan of the hosted page subscription."""
+
+
+class HostedPageSubscriptionInput(HostedPageSubscriptionFields, kw_only=True):
+    """The fields of a hosted page subscription that can be sent."""
+
+    plan: HostedPageSubscriptionPlanInput | UnsetType | None = UNSET
+    """Plan of the hosted page subscription."""
 
 
 class HostedPageCardForSubscriptionPaymentGatewayInput(Input, kw_only=True):

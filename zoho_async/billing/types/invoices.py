@@ -662,11 +662,9 @@ class InvoicePaymentOptionsInput(Input, kw_only=True):
     """Payment gateways that the customer can use."""
 
 
-class InvoiceInput(Input, kw_only=True):
-    """The fields of an invoice that can be sent."""
+class InvoiceFields(Input, kw_only=True):
+    """The fields that `InvoiceCreate` and `InvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     contact_persons: Sequence[InvoiceContactPersonInput] | UnsetType | None = UNSET
     """Contact persons who get the invoice."""
     invoice_number: str | UnsetType | None = UNSET
@@ -699,8 +697,6 @@ class InvoiceInput(Input, kw_only=True):
     """GST number (India). Editions: India."""
     template_id: str | int | UnsetType | None = UNSET
     """Id of the PDF template."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the invoice."""
     payment_terms: int | UnsetType | None = UNSET
     """Days from the date until payment is due. At most 100 characters."""
     payment_terms_label: str | UnsetType | None = UNSET
@@ -727,8 +723,6 @@ class InvoiceInput(Input, kw_only=True):
     """Custom fields of the invoice."""
     project_id: str | int | UnsetType | None = UNSET
     """Id of the project."""
-    invoice_items: Sequence[InvoiceItemInput] | UnsetType | None = UNSET
-    """Invoice items of the invoice."""
     payment_options: InvoicePaymentOptionsInput | UnsetType | None = UNSET
     """Ways in which the customer can pay online."""
     allow_partial_payments: bool | UnsetType | None = UNSET
@@ -761,6 +755,28 @@ class InvoiceInput(Input, kw_only=True):
     """Avalara tax code of the item. At most 25 characters. Editions: Avalara Integration."""
     avatax_exempt_no: str | UnsetType | None = UNSET
     """Exemption number for Avalara tax. At most 25 characters. Editions: Avalara Integration."""
+
+
+class InvoiceCreate(InvoiceFields, kw_only=True):
+    """The fields of an invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    date: dt.date
+    """Date of the invoice."""
+    invoice_items: Sequence[InvoiceItemInput]
+    """Invoice items of the invoice."""
+
+
+class InvoiceInput(InvoiceFields, kw_only=True):
+    """The fields of an invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the invoice."""
+    invoice_items: Sequence[InvoiceItemInput] | UnsetType | None = UNSET
+    """Invoice items of the invoice."""
 
 
 class InvoiceEmailInput(Input, kw_only=True):

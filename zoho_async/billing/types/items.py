@@ -69,13 +69,9 @@ class ItemTaxPreferenceInput(Input, kw_only=True):
     """Whether the tax is within a state or between states (India). Editions: India."""
 
 
-class ItemInput(Input, kw_only=True):
-    """The fields of an item that can be sent."""
+class ItemFields(Input, kw_only=True):
+    """The fields that `ItemCreate` and `ItemInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the item."""
-    rate: Decimal | int | UnsetType | None = UNSET
-    """Price per unit, in the document's currency."""
     description: str | UnsetType | None = UNSET
     """Description of the item."""
     tax_id: str | int | UnsetType | None = UNSET
@@ -98,3 +94,21 @@ class ItemInput(Input, kw_only=True):
     """Taxes of the item by region."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the item."""
+
+
+class ItemCreate(ItemFields, kw_only=True):
+    """The fields of an item to create."""
+
+    name: str
+    """Name of the item."""
+    rate: Decimal | int
+    """Price per unit, in the document's currency."""
+
+
+class ItemInput(ItemFields, kw_only=True):
+    """The fields of an item that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the item."""
+    rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""

@@ -98,15 +98,9 @@ class PaymentInvoiceInput(Input, kw_only=True):
     """Amount applied, in the document's currency."""
 
 
-class PaymentInput(Input, kw_only=True):
-    """The fields of a payment that can be sent."""
+class PaymentFields(Input, kw_only=True):
+    """The fields that `PaymentCreate` and `PaymentInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
-    payment_mode: str | UnsetType | None = UNSET
-    """How the payment was made, such as cash or banktransfer."""
-    amount: Decimal | int | UnsetType | None = UNSET
-    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the payment."""
     reference_number: str | UnsetType | None = UNSET
@@ -125,3 +119,25 @@ class PaymentInput(Input, kw_only=True):
     """Id of the account in the chart of accounts."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the payment."""
+
+
+class PaymentCreate(PaymentFields, kw_only=True):
+    """The fields of a payment to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    payment_mode: str
+    """How the payment was made, such as cash or banktransfer."""
+    amount: Decimal | int
+    """Amount, in the document's currency."""
+
+
+class PaymentInput(PaymentFields, kw_only=True):
+    """The fields of a payment that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
+    amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""

@@ -139,19 +139,11 @@ class PlanAddonInput(Input, kw_only=True):
     """Name of the add-on."""
 
 
-class PlanInput(Input, kw_only=True):
-    """The fields of a plan that can be sent."""
+class PlanFields(Input, kw_only=True):
+    """The fields that `PlanCreate` and `PlanInput` share."""
 
-    plan_code: str | UnsetType | None = UNSET
-    """Code of the plan."""
-    name: str | UnsetType | None = UNSET
-    """Name of the plan."""
-    recurring_price: Decimal | int | UnsetType | None = UNSET
-    """Price per billing cycle."""
     unit: str | UnsetType | None = UNSET
     """Unit of quantity, such as kg."""
-    interval: int | UnsetType | None = UNSET
-    """Number of interval units per billing cycle."""
     interval_unit: str | UnsetType | None = UNSET
     """Unit of the billing interval."""
     billing_cycles: int | UnsetType | None = UNSET
@@ -166,8 +158,6 @@ class PlanInput(Input, kw_only=True):
     """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the plan."""
-    product_id: str | int | UnsetType | None = UNSET
-    """Id of the product."""
     product_type: str | UnsetType | None = UNSET
     """Kind of product: goods or service. Editions: VAT, India GST."""
     hsn_or_sac: str | UnsetType | None = UNSET
@@ -194,3 +184,33 @@ class PlanInput(Input, kw_only=True):
     """Whether the setup fee is charged at once."""
     addons: Sequence[PlanAddonInput] | UnsetType | None = UNSET
     """Add-ons of the plan."""
+
+
+class PlanCreate(PlanFields, kw_only=True):
+    """The fields of a plan to create."""
+
+    plan_code: str
+    """Code of the plan."""
+    name: str
+    """Name of the plan."""
+    recurring_price: Decimal | int
+    """Price per billing cycle."""
+    interval: int
+    """Number of interval units per billing cycle."""
+    product_id: str | int
+    """Id of the product."""
+
+
+class PlanInput(PlanFields, kw_only=True):
+    """The fields of a plan that can be sent."""
+
+    plan_code: str | UnsetType | None = UNSET
+    """Code of the plan."""
+    name: str | UnsetType | None = UNSET
+    """Name of the plan."""
+    recurring_price: Decimal | int | UnsetType | None = UNSET
+    """Price per billing cycle."""
+    interval: int | UnsetType | None = UNSET
+    """Number of interval units per billing cycle."""
+    product_id: str | int | UnsetType | None = UNSET
+    """Id of the product."""

@@ -27,14 +27,26 @@ class Product(Record, frozen=True, kw_only=True):
     """Time of the last change."""
 
 
-class ProductInput(Input, kw_only=True):
-    """The fields of a product that can be sent."""
+class ProductFields(Input, kw_only=True):
+    """The fields that `ProductCreate` and `ProductInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the product."""
     description: str | UnsetType | None = UNSET
     """Description of the product."""
     email_ids: str | UnsetType | None = UNSET
     """Ids of the emails."""
     redirect_url: str | UnsetType | None = UNSET
     """URL to which the customer returns."""
+
+
+class ProductCreate(ProductFields, kw_only=True):
+    """The fields of a product to create."""
+
+    name: str
+    """Name of the product."""
+
+
+class ProductInput(ProductFields, kw_only=True):
+    """The fields of a product that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the product."""

@@ -325,11 +325,9 @@ class QuoteLineItemInput(Input, kw_only=True):
     """Total of the line, in the document's currency."""
 
 
-class QuoteInput(Input, kw_only=True):
-    """The fields of a quote that can be sent."""
+class QuoteFields(Input, kw_only=True):
+    """The fields that `QuoteCreate` and `QuoteInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     contact_persons: Sequence[str] | UnsetType | None = UNSET
     """Contact persons who get the quote."""
     template_id: str | int | UnsetType | None = UNSET
@@ -372,8 +370,6 @@ class QuoteInput(Input, kw_only=True):
     """Name of the salesperson."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the quote."""
-    line_items: Sequence[QuoteLineItemInput] | UnsetType | None = UNSET
-    """Lines of the quote."""
     notes: str | UnsetType | None = UNSET
     """Notes on the quote."""
     terms: str | UnsetType | None = UNSET
@@ -400,6 +396,24 @@ class QuoteInput(Input, kw_only=True):
     """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     project_id: str | int | UnsetType | None = UNSET
     """Id of the project."""
+
+
+class QuoteCreate(QuoteFields, kw_only=True):
+    """The fields of a quote to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[QuoteLineItemInput]
+    """Lines of the quote."""
+
+
+class QuoteInput(QuoteFields, kw_only=True):
+    """The fields of a quote that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[QuoteLineItemInput] | UnsetType | None = UNSET
+    """Lines of the quote."""
 
 
 class QuoteEmailInput(Input, kw_only=True):

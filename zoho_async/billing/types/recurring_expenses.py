@@ -276,15 +276,11 @@ class RecurringExpenseLineItemInput(Input, kw_only=True):
     """Id of the reason for tax exemption. Editions: India."""
 
 
-class RecurringExpenseInput(Input, kw_only=True):
-    """The fields of a recurring expense that can be sent."""
+class RecurringExpenseFields(Input, kw_only=True):
+    """The fields that `RecurringExpenseCreate` and `RecurringExpenseInput` share."""
 
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
-    recurrence_name: str | UnsetType | None = UNSET
-    """Name of the recurrence. At most 100 characters."""
-    start_date: dt.date | UnsetType | None = UNSET
-    """First day."""
     gst_no: str | UnsetType | None = UNSET
     """GST number (India). Editions: India."""
     source_of_supply: str | UnsetType | None = UNSET
@@ -299,10 +295,6 @@ class RecurringExpenseInput(Input, kw_only=True):
     """Lines of the recurring expense."""
     end_date: dt.date | UnsetType | None = UNSET
     """Last day."""
-    recurrence_frequency: str | UnsetType | None = UNSET
-    """Unit of the interval between two documents."""
-    repeat_every: str | UnsetType | None = UNSET
-    """Number of frequency units between two documents."""
     amount: Decimal | int | UnsetType | None = UNSET
     """Amount, in the document's currency."""
     vat_treatment: str | UnsetType | None = UNSET
@@ -329,3 +321,29 @@ class RecurringExpenseInput(Input, kw_only=True):
     """Id of the currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
+
+
+class RecurringExpenseCreate(RecurringExpenseFields, kw_only=True):
+    """The fields of a recurring expense to create."""
+
+    recurrence_name: str
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date
+    """First day."""
+    recurrence_frequency: str
+    """Unit of the interval between two documents."""
+    repeat_every: str
+    """Number of frequency units between two documents."""
+
+
+class RecurringExpenseInput(RecurringExpenseFields, kw_only=True):
+    """The fields of a recurring expense that can be sent."""
+
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
+    recurrence_frequency: str | UnsetType | None = UNSET
+    """Unit of the interval between two documents."""
+    repeat_every: str | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""

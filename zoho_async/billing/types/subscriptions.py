@@ -780,8 +780,8 @@ class SubscriptionPaymentGatewayInput(Input, kw_only=True):
     """Payment gateway."""
 
 
-class SubscriptionInput(Input, kw_only=True):
-    """The fields of a subscription that can be sent."""
+class SubscriptionFields(Input, kw_only=True):
+    """The fields that `SubscriptionCreate` and `SubscriptionInput` share."""
 
     add_to_unbilled_charges: bool | UnsetType | None = UNSET
     """Whether to add the charge to the unbilled charges instead of invoicing it."""
@@ -805,8 +805,6 @@ class SubscriptionInput(Input, kw_only=True):
     """Units of base currency for one unit of the document's currency."""
     place_of_supply: str | UnsetType | None = UNSET
     """State or country in which tax is due. Editions: India GST."""
-    plan: SubscriptionPlanInput | UnsetType | None = UNSET
-    """Plan of the subscription."""
     addons: Sequence[SubscriptionAddonInput] | UnsetType | None = UNSET
     """Add-ons of the subscription."""
     coupon_code: str | UnsetType | None = UNSET
@@ -845,6 +843,20 @@ class SubscriptionInput(Input, kw_only=True):
     """Id of the salesperson."""
     end_of_term: bool | UnsetType | None = UNSET
     """Whether the change takes effect at the end of the term."""
+
+
+class SubscriptionCreate(SubscriptionFields, kw_only=True):
+    """The fields of a subscription to create."""
+
+    plan: SubscriptionPlanInput
+    """Plan of the subscription."""
+
+
+class SubscriptionInput(SubscriptionFields, kw_only=True):
+    """The fields of a subscription that can be sent."""
+
+    plan: SubscriptionPlanInput | UnsetType | None = UNSET
+    """Plan of the subscription."""
 
 
 class SubscriptionBuyOneTimeAddonItemCustomFieldInput(Input, kw_only=True):

@@ -61,17 +61,9 @@ class TimeEntry(Record, frozen=True, kw_only=True):
     """Custom fields of the timesheet. Described for single records only."""
 
 
-class TimeEntryInput(Input, kw_only=True):
-    """The fields of a time entry that can be sent."""
+class TimeEntryFields(Input, kw_only=True):
+    """The fields that `TimeEntryCreate` and `TimeEntryInput` share."""
 
-    project_id: str | UnsetType | None = UNSET
-    """Id of the project."""
-    task_id: str | int | UnsetType | None = UNSET
-    """Id of the task."""
-    user_id: str | int | UnsetType | None = UNSET
-    """Id of the user."""
-    log_date: dt.date | UnsetType | None = UNSET
-    """Day on which the time was spent."""
     log_time: str | UnsetType | None = UNSET
     """Time spent (HH:mm)."""
     begin_time: str | UnsetType | None = UNSET
@@ -84,3 +76,29 @@ class TimeEntryInput(Input, kw_only=True):
     """Notes on the time entry. At most 500 characters."""
     start_timer: str | UnsetType | None = UNSET
     """Whether to start the timer now."""
+
+
+class TimeEntryCreate(TimeEntryFields, kw_only=True):
+    """The fields of a time entry to create."""
+
+    project_id: str
+    """Id of the project."""
+    task_id: str | int
+    """Id of the task."""
+    user_id: str | int
+    """Id of the user."""
+    log_date: dt.date
+    """Day on which the time was spent."""
+
+
+class TimeEntryInput(TimeEntryFields, kw_only=True):
+    """The fields of a time entry that can be sent."""
+
+    project_id: str | UnsetType | None = UNSET
+    """Id of the project."""
+    task_id: str | int | UnsetType | None = UNSET
+    """Id of the task."""
+    user_id: str | int | UnsetType | None = UNSET
+    """Id of the user."""
+    log_date: dt.date | UnsetType | None = UNSET
+    """Day on which the time was spent."""

@@ -108,13 +108,9 @@ class BankAccountStatement(Record, frozen=True, kw_only=True):
     """Transactions of the statement."""
 
 
-class BankAccountInput(Input, kw_only=True):
-    """The fields of a bank account that can be sent."""
+class BankAccountFields(Input, kw_only=True):
+    """The fields that `BankAccountCreate` and `BankAccountInput` share."""
 
-    account_name: str | UnsetType | None = UNSET
-    """Name of the account in the chart of accounts."""
-    account_type: str | UnsetType | None = UNSET
-    """Type of the account."""
     account_number: str | UnsetType | None = UNSET
     """Number of the bank account."""
     account_code: str | UnsetType | None = UNSET
@@ -137,6 +133,24 @@ class BankAccountInput(Input, kw_only=True):
     """Type of the PayPal account. Values: ``standard``, ``adaptive``."""
     paypal_email_address: str | UnsetType | None = UNSET
     """Email address of the PayPal account."""
+
+
+class BankAccountCreate(BankAccountFields, kw_only=True):
+    """The fields of a bank account to create."""
+
+    account_name: str
+    """Name of the account in the chart of accounts."""
+    account_type: str
+    """Type of the account."""
+
+
+class BankAccountInput(BankAccountFields, kw_only=True):
+    """The fields of a bank account that can be sent."""
+
+    account_name: str | UnsetType | None = UNSET
+    """Name of the account in the chart of accounts."""
+    account_type: str | UnsetType | None = UNSET
+    """Type of the account."""
 
 
 class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):

@@ -197,32 +197,13 @@ class BankRuleCriterionInput(Input, kw_only=True):
     """Id of the criteria."""
 
 
-class BankRuleInput(Input, kw_only=True):
-    """The fields of a bank rule that can be sent."""
+class BankRuleFields(Input, kw_only=True):
+    """The fields that `BankRuleCreate` and `BankRuleInput` share."""
 
-    rule_name: str | UnsetType | None = UNSET
-    """Name of the rule."""
-    rule_category: BankRuleRuleCategory | UnsetType | None = UNSET
-    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
-    ``all_credit_cards``.
-    """
     account_ids: str | UnsetType | None = UNSET
     """Ids of the accounts."""
-    apply_to: Literal["deposits", "withdrawals"] | UnsetType | None = UNSET
-    """Whether the rule applies to deposits, withdrawals or both. Values: ``deposits``,
-    ``withdrawals``.
-    """
-    criteria_type: Literal["and", "or"] | UnsetType | None = UNSET
-    """Type of the criteria. Values: ``and``, ``or``."""
     auto_categorize: Literal["autocategorize", "recognize"] | UnsetType | None = UNSET
     """Whether to categorize automatically. Values: ``autocategorize``, ``recognize``."""
-    criterion: Sequence[BankRuleCriterionInput] | UnsetType | None = UNSET
-    """Conditions of the rule."""
-    record_as: BankRuleRecordAs | UnsetType | None = UNSET
-    """Kind of transaction that the rule creates. Values: ``expense``, ``deposit``, ``refund``,
-    ``transfer_fund``, ``card_payment``, ``sales_without_invoices``, ``expense_refund``,
-    ``interest_income``, ``other_income``, ``owner_drawings``.
-    """
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
     customer_id: str | int | UnsetType | None = UNSET
@@ -245,6 +226,54 @@ class BankRuleInput(Input, kw_only=True):
     """Id of the reason for tax exemption. Editions: India, USA."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
+
+
+class BankRuleCreate(BankRuleFields, kw_only=True):
+    """The fields of a bank rule to create."""
+
+    rule_name: str
+    """Name of the rule."""
+    rule_category: BankRuleRuleCategory
+    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
+    ``all_credit_cards``.
+    """
+    apply_to: Literal["deposits", "withdrawals"]
+    """Whether the rule applies to deposits, withdrawals or both. Values: ``deposits``,
+    ``withdrawals``.
+    """
+    criteria_type: Literal["and", "or"]
+    """Type of the criteria. Values: ``and``, ``or``."""
+    criterion: Sequence[BankRuleCriterionInput]
+    """Conditions of the rule."""
+    record_as: BankRuleRecordAs
+    """Kind of transaction that the rule creates. Values: ``expense``, ``deposit``, ``refund``,
+    ``transfer_fund``, ``card_payment``, ``sales_without_invoices``, ``expense_refund``,
+    ``interest_income``, ``other_income``, ``owner_drawings``.
+    """
+
+
+class BankRuleInput(BankRuleFields, kw_only=True):
+    """The fields of a bank rule that can be sent."""
+
+    rule_name: str | UnsetType | None = UNSET
+    """Name of the rule."""
+    rule_category: BankRuleRuleCategory | UnsetType | None = UNSET
+    """Category of the rule. Values: ``selected_accounts``, ``all_accounts``, ``all_banks``,
+    ``all_credit_cards``.
+    """
+    apply_to: Literal["deposits", "withdrawals"] | UnsetType | None = UNSET
+    """Whether the rule applies to deposits, withdrawals or both. Values: ``deposits``,
+    ``withdrawals``.
+    """
+    criteria_type: Literal["and", "or"] | UnsetType | None = UNSET
+    """Type of the criteria. Values: ``and``, ``or``."""
+    criterion: Sequence[BankRuleCriterionInput] | UnsetType | None = UNSET
+    """Conditions of the rule."""
+    record_as: BankRuleRecordAs | UnsetType | None = UNSET
+    """Kind of transaction that the rule creates. Values: ``expense``, ``deposit``, ``refund``,
+    ``transfer_fund``, ``card_payment``, ``sales_without_invoices``, ``expense_refund``,
+    ``interest_income``, ``other_income``, ``owner_drawings``.
+    """
 
 
 class BankRuleMatchFilterInput(Input, kw_only=True):

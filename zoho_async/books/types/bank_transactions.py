@@ -338,15 +338,13 @@ class BankTransactionLineItemInput(Input, kw_only=True):
     """Reporting tags."""
 
 
-class BankTransactionInput(Input, kw_only=True):
-    """The fields of a bank transaction that can be sent."""
+class BankTransactionFields(Input, kw_only=True):
+    """The fields that `BankTransactionCreate` and `BankTransactionInput` share."""
 
     from_account_id: str | int | UnsetType | None = UNSET
     """Id of the from account."""
     to_account_id: str | int | UnsetType | None = UNSET
     """Id of the to account."""
-    transaction_type: str | UnsetType | None = UNSET
-    """Type of the transaction."""
     amount: Decimal | int | UnsetType | None = UNSET
     """Amount, in the document's currency."""
     payment_mode: str | UnsetType | None = UNSET
@@ -387,6 +385,20 @@ class BankTransactionInput(Input, kw_only=True):
     """Custom fields of the bank transaction."""
     line_items: Sequence[BankTransactionLineItemInput] | UnsetType | None = UNSET
     """Lines of the bank transaction."""
+
+
+class BankTransactionCreate(BankTransactionFields, kw_only=True):
+    """The fields of a bank transaction to create."""
+
+    transaction_type: str
+    """Type of the transaction."""
+
+
+class BankTransactionInput(BankTransactionFields, kw_only=True):
+    """The fields of a bank transaction that can be sent."""
+
+    transaction_type: str | UnsetType | None = UNSET
+    """Type of the transaction."""
 
 
 class BankTransactionMatchTransactionsToBeMatchedInput(Input, kw_only=True):

@@ -4,8 +4,6 @@
 import datetime as dt
 from decimal import Decimal
 
-from msgspec import UNSET, UnsetType
-
 from zoho_async.wire import Input, Part, Record
 
 
@@ -140,14 +138,14 @@ class BaseCurrencyAdjustmentContact(Record, frozen=True, kw_only=True):
     """Gain or loss, negative for a loss."""
 
 
-class BaseCurrencyAdjustmentInput(Input, kw_only=True):
-    """The fields of a base currency adjustment that can be sent."""
+class BaseCurrencyAdjustmentCreate(Input, kw_only=True):
+    """The fields of a base currency adjustment to create."""
 
-    currency_id: str | int | UnsetType | None = UNSET
+    currency_id: str | int
     """Id of the currency."""
-    adjustment_date: dt.date | UnsetType | None = UNSET
+    adjustment_date: dt.date
     """Adjustment date."""
-    exchange_rate: Decimal | int | UnsetType | None = UNSET
+    exchange_rate: Decimal | int
     """Units of base currency for one unit of the document's currency."""
-    notes: str | UnsetType | None = UNSET
+    notes: str
     """Notes on the base currency adjustment."""

@@ -736,11 +736,9 @@ class BillApproverInput(Input, kw_only=True):
     """Position, from 1."""
 
 
-class BillInput(Input, kw_only=True):
-    """The fields of a bill that can be sent."""
+class BillFields(Input, kw_only=True):
+    """The fields that `BillCreate` and `BillInput` share."""
 
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     vat_treatment: str | UnsetType | None = UNSET
@@ -749,8 +747,6 @@ class BillInput(Input, kw_only=True):
     """Whether to save the address with the customer."""
     purchaseorder_ids: Sequence[str | int] | UnsetType | None = UNSET
     """Ids of the purchase orders."""
-    bill_number: str | UnsetType | None = UNSET
-    """Number of the bill."""
     documents: Sequence[BillDocumentInput] | UnsetType | None = UNSET
     """Attached documents."""
     source_of_supply: str | UnsetType | None = UNSET
@@ -809,6 +805,24 @@ class BillInput(Input, kw_only=True):
     """Terms and conditions."""
     approvers: Sequence[BillApproverInput] | UnsetType | None = UNSET
     """Approvers of the bill."""
+
+
+class BillCreate(BillFields, kw_only=True):
+    """The fields of a bill to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+    bill_number: str
+    """Number of the bill."""
+
+
+class BillInput(BillFields, kw_only=True):
+    """The fields of a bill that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
+    bill_number: str | UnsetType | None = UNSET
+    """Number of the bill."""
 
 
 class BillCreditsBillPaymentInput(Input, kw_only=True):

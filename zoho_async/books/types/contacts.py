@@ -729,11 +729,9 @@ class ContactOpeningBalanceInput(Input, kw_only=True):
     """Opening balance, in the document's currency."""
 
 
-class ContactInput(Input, kw_only=True):
-    """The fields of a contact that can be sent."""
+class ContactFields(Input, kw_only=True):
+    """The fields that `ContactCreate` and `ContactInput` share."""
 
-    contact_name: str | UnsetType | None = UNSET
-    """Display name of the contact."""
     company_name: str | UnsetType | None = UNSET
     """Name of the company. At most 200 characters."""
     website: str | UnsetType | None = UNSET
@@ -852,6 +850,20 @@ class ContactInput(Input, kw_only=True):
     """Type of the tax id. Editions: USA."""
     tax_id_value: str | UnsetType | None = UNSET
     """Tax id of the contact. Editions: USA."""
+
+
+class ContactCreate(ContactFields, kw_only=True):
+    """The fields of a contact to create."""
+
+    contact_name: str
+    """Display name of the contact."""
+
+
+class ContactInput(ContactFields, kw_only=True):
+    """The fields of a contact that can be sent."""
+
+    contact_name: str | UnsetType | None = UNSET
+    """Display name of the contact."""
 
 
 class ContactEnablePortalContactPersonInput(Input, kw_only=True):

@@ -556,25 +556,19 @@ class CreditNoteLineItemInput(Input, kw_only=True):
     """Name of the location (branch or warehouse)."""
 
 
-class CreditNoteInput(Input, kw_only=True):
-    """The fields of a credit note that can be sent."""
+class CreditNoteFields(Input, kw_only=True):
+    """The fields that `CreditNoteCreate` and `CreditNoteInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
         Sequence[CreditNoteContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
     """Contact persons who get the credit note, with their channels."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the credit note."""
     is_draft: bool | UnsetType | None = UNSET
     """Whether the credit note is a draft."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
-    line_items: Sequence[CreditNoteLineItemInput] | UnsetType | None = UNSET
-    """Lines of the credit note."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     creditnote_number: str | UnsetType | None = UNSET
@@ -655,6 +649,28 @@ class CreditNoteInput(Input, kw_only=True):
     """Price per unit, in the document's currency."""
     quantity: Decimal | int | UnsetType | None = UNSET
     """Quantity, in units of the item."""
+
+
+class CreditNoteCreate(CreditNoteFields, kw_only=True):
+    """The fields of a credit note to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    date: dt.date
+    """Date of the credit note."""
+    line_items: Sequence[CreditNoteLineItemInput]
+    """Lines of the credit note."""
+
+
+class CreditNoteInput(CreditNoteFields, kw_only=True):
+    """The fields of a credit note that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the credit note."""
+    line_items: Sequence[CreditNoteLineItemInput] | UnsetType | None = UNSET
+    """Lines of the credit note."""
 
 
 class CreditNoteEmailInput(Input, kw_only=True):

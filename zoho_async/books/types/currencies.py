@@ -49,15 +49,29 @@ class CurrencyExchangeRate(Record, frozen=True, kw_only=True):
     """Units of base currency for one unit of the document's currency."""
 
 
-class CurrencyInput(Input, kw_only=True):
-    """The fields of a currency that can be sent."""
+class CurrencyFields(Input, kw_only=True):
+    """The fields that `CurrencyCreate` and `CurrencyInput` share."""
 
-    currency_code: str | UnsetType | None = UNSET
-    """Code of the currency (ISO 4217), such as USD."""
     currency_symbol: str | UnsetType | None = UNSET
     """Symbol of the currency."""
     price_precision: int | UnsetType | None = UNSET
     """Number of decimal places of prices."""
+
+
+class CurrencyCreate(CurrencyFields, kw_only=True):
+    """The fields of a currency to create."""
+
+    currency_code: str
+    """Code of the currency (ISO 4217), such as USD."""
+    currency_format: str
+    """How amounts are written, such as 1,234,567.89."""
+
+
+class CurrencyInput(CurrencyFields, kw_only=True):
+    """The fields of a currency that can be sent."""
+
+    currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
     currency_format: str | UnsetType | None = UNSET
     """How amounts are written, such as 1,234,567.89."""
 

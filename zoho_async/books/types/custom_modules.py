@@ -233,13 +233,9 @@ class CustomModuleModuleVisibilityInput(Input, kw_only=True):
     """Whether the module is hidden."""
 
 
-class CustomModuleInput(Input, kw_only=True):
-    """The fields of a custom module that can be sent."""
+class CustomModuleFields(Input, kw_only=True):
+    """The fields that `CustomModuleCreate` and `CustomModuleInput` share."""
 
-    module_name: str | UnsetType | None = UNSET
-    """Name of the module. At most 25 characters."""
-    plural_name: str | UnsetType | None = UNSET
-    """Name of the plural. At most 30 characters."""
     parent_module_id: str | int | UnsetType | None = UNSET
     """Id of the parent module."""
     record_name: str | UnsetType | None = UNSET
@@ -290,6 +286,24 @@ class CustomModuleInput(Input, kw_only=True):
     """API name of the default view."""
 
 
+class CustomModuleCreate(CustomModuleFields, kw_only=True):
+    """The fields of a custom module to create."""
+
+    module_name: str
+    """Name of the module. At most 25 characters."""
+    plural_name: str
+    """Name of the plural. At most 30 characters."""
+
+
+class CustomModuleInput(CustomModuleFields, kw_only=True):
+    """The fields of a custom module that can be sent."""
+
+    module_name: str | UnsetType | None = UNSET
+    """Name of the module. At most 25 characters."""
+    plural_name: str | UnsetType | None = UNSET
+    """Name of the plural. At most 30 characters."""
+
+
 class CustomModuleBulkRecordsInput(Input, kw_only=True):
     """The fields of custom module bulk records that can be sent."""
 
@@ -301,10 +315,22 @@ class CustomModuleBulkRecordsInput(Input, kw_only=True):
     """Name of the record."""
 
 
-class CustomModuleRecordInput(Input, kw_only=True):
+class CustomModuleRecordFields(Input, kw_only=True):
+    """The fields that `CustomModuleRecordCreate` and `CustomModuleRecordInput` share."""
+
+    cf_debt_amount: Decimal | int | UnsetType | None = UNSET
+    """Value of the custom field for debt."""
+
+
+class CustomModuleRecordCreate(CustomModuleRecordFields, kw_only=True):
+    """The fields of a custom module record to create."""
+
+    record_name: str
+    """Name of the record."""
+
+
+class CustomModuleRecordInput(CustomModuleRecordFields, kw_only=True):
     """The fields of a custom module record that can be sent."""
 
     record_name: str | UnsetType | None = UNSET
     """Name of the record."""
-    cf_debt_amount: Decimal | int | UnsetType | None = UNSET
-    """Value of the custom field for debt."""

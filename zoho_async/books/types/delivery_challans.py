@@ -220,11 +220,9 @@ class DeliveryChallanLineItemInput(Input, kw_only=True):
     """Id of the location (branch or warehouse)."""
 
 
-class DeliveryChallanInput(Input, kw_only=True):
-    """The fields of a delivery challan that can be sent."""
+class DeliveryChallanFields(Input, kw_only=True):
+    """The fields that `DeliveryChallanCreate` and `DeliveryChallanInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     deliverychallan_number: str | UnsetType | None = UNSET
@@ -279,6 +277,20 @@ class DeliveryChallanInput(Input, kw_only=True):
     """Id of the branch."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
+
+
+class DeliveryChallanCreate(DeliveryChallanFields, kw_only=True):
+    """The fields of a delivery challan to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+
+
+class DeliveryChallanInput(DeliveryChallanFields, kw_only=True):
+    """The fields of a delivery challan that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):

@@ -424,11 +424,9 @@ class EstimateLineItemInput(Input, kw_only=True):
     """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
-class EstimateInput(Input, kw_only=True):
-    """The fields of an estimate that can be sent."""
+class EstimateFields(Input, kw_only=True):
+    """The fields that `EstimateCreate` and `EstimateInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
@@ -473,8 +471,6 @@ class EstimateInput(Input, kw_only=True):
     """Name of the salesperson."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the estimate."""
-    line_items: Sequence[EstimateLineItemInput] | UnsetType | None = UNSET
-    """Lines of the estimate."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     notes: str | UnsetType | None = UNSET
@@ -525,6 +521,24 @@ class EstimateInput(Input, kw_only=True):
     """Percentage of the retainer."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class EstimateCreate(EstimateFields, kw_only=True):
+    """The fields of an estimate to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[EstimateLineItemInput]
+    """Lines of the estimate."""
+
+
+class EstimateInput(EstimateFields, kw_only=True):
+    """The fields of an estimate that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[EstimateLineItemInput] | UnsetType | None = UNSET
+    """Lines of the estimate."""
 
 
 class EstimateEmailInput(Input, kw_only=True):

@@ -172,15 +172,9 @@ class FixedAssetType(Record, frozen=True, kw_only=True):
     """How the first year is depreciated."""
 
 
-class FixedAssetInput(Input, kw_only=True):
-    """The fields of a fixed asset that can be sent."""
+class FixedAssetFields(Input, kw_only=True):
+    """The fields that `FixedAssetCreate` and `FixedAssetInput` share."""
 
-    asset_name: str | UnsetType | None = UNSET
-    """Name of the asset."""
-    fixed_asset_type_id: str | int | UnsetType | None = UNSET
-    """Id of the fixed asset type."""
-    asset_account_id: str | int | UnsetType | None = UNSET
-    """Id of the asset account."""
     expense_account_id: str | int | UnsetType | None = UNSET
     """Id of the expense account."""
     depreciation_account_id: str | int | UnsetType | None = UNSET
@@ -199,14 +193,10 @@ class FixedAssetInput(Input, kw_only=True):
     """Depreciation start date."""
     description: str | UnsetType | None = UNSET
     """Description of the fixed asset."""
-    asset_cost: Decimal | int | UnsetType | None = UNSET
-    """Purchase cost of the asset."""
     computation_type: str | UnsetType | None = UNSET
     """How the first year is depreciated."""
     warranty_expiry_date: dt.date | UnsetType | None = UNSET
     """Warranty expiry date."""
-    asset_purchase_date: dt.date | UnsetType | None = UNSET
-    """Asset purchase date."""
     serial_no: str | UnsetType | None = UNSET
     """Serial number of the fixed asset."""
     dep_start_value: Decimal | int | UnsetType | None = UNSET
@@ -217,6 +207,36 @@ class FixedAssetInput(Input, kw_only=True):
     """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the fixed asset."""
+
+
+class FixedAssetCreate(FixedAssetFields, kw_only=True):
+    """The fields of a fixed asset to create."""
+
+    asset_name: str
+    """Name of the asset."""
+    fixed_asset_type_id: str | int
+    """Id of the fixed asset type."""
+    asset_account_id: str | int
+    """Id of the asset account."""
+    asset_cost: Decimal | int
+    """Purchase cost of the asset."""
+    asset_purchase_date: dt.date
+    """Asset purchase date."""
+
+
+class FixedAssetInput(FixedAssetFields, kw_only=True):
+    """The fields of a fixed asset that can be sent."""
+
+    asset_name: str | UnsetType | None = UNSET
+    """Name of the asset."""
+    fixed_asset_type_id: str | int | UnsetType | None = UNSET
+    """Id of the fixed asset type."""
+    asset_account_id: str | int | UnsetType | None = UNSET
+    """Id of the asset account."""
+    asset_cost: Decimal | int | UnsetType | None = UNSET
+    """Purchase cost of the asset."""
+    asset_purchase_date: dt.date | UnsetType | None = UNSET
+    """Asset purchase date."""
 
 
 class FixedAssetWriteOffInput(Input, kw_only=True):
@@ -250,7 +270,32 @@ class FixedAssetCommentInput(Input, kw_only=True):
     """Description of the comment."""
 
 
-class FixedAssetTypeInput(Input, kw_only=True):
+class FixedAssetTypeFields(Input, kw_only=True):
+    """The fields that `FixedAssetTypeCreate` and `FixedAssetTypeInput` share."""
+
+
+class FixedAssetTypeCreate(FixedAssetTypeFields, kw_only=True):
+    """The fields of a fixed asset type to create."""
+
+    fixed_asset_type_name: str
+    """Name of the fixed asset type."""
+    expense_account_id: str | int
+    """Id of the expense account."""
+    depreciation_account_id: str | int
+    """Id of the depreciation account."""
+    depreciation_method: str
+    """Method of depreciation."""
+    depreciation_frequency: str
+    """How often the asset is depreciated."""
+    depreciation_percentage: Decimal | int
+    """Depreciation per year, in percent."""
+    total_life: Decimal | int
+    """Useful life of the asset, in months."""
+    computation_type: str
+    """How the first year is depreciated."""
+
+
+class FixedAssetTypeInput(FixedAssetTypeFields, kw_only=True):
     """The fields of a fixed asset type that can be sent."""
 
     fixed_asset_type_name: str | UnsetType | None = UNSET

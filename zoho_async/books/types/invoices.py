@@ -818,11 +818,9 @@ class InvoiceBatchPaymentInput(Input, kw_only=True):
     """Id of the account in the chart of accounts."""
 
 
-class InvoiceInput(Input, kw_only=True):
-    """The fields of an invoice that can be sent."""
+class InvoiceFields(Input, kw_only=True):
+    """The fields that `InvoiceCreate` and `InvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons: Sequence[str | int] | UnsetType | None = UNSET
@@ -895,8 +893,6 @@ class InvoiceInput(Input, kw_only=True):
     """Reporting tags."""
     send: bool | UnsetType | None = UNSET
     """Whether to send the invoice by email."""
-    line_items: Sequence[InvoiceLineItemInput] | UnsetType | None = UNSET
-    """Lines of the invoice."""
     payment_options: InvoicePaymentOptionsInput | UnsetType | None = UNSET
     """Ways in which the customer can pay online."""
     allow_partial_payments: bool | UnsetType | None = UNSET
@@ -956,6 +952,24 @@ class InvoiceInput(Input, kw_only=True):
     """Type of the invoice. Values: ``debit_note``."""
     reference_invoice_type: str | UnsetType | None = UNSET
     """Type of the reference invoice."""
+
+
+class InvoiceCreate(InvoiceFields, kw_only=True):
+    """The fields of an invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[InvoiceLineItemInput]
+    """Lines of the invoice."""
+
+
+class InvoiceInput(InvoiceFields, kw_only=True):
+    """The fields of an invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[InvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the invoice."""
 
 
 class InvoiceBulkEmailContactInput(Input, kw_only=True):

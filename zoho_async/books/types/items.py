@@ -120,13 +120,9 @@ class ItemTaxPreferenceInput(Input, kw_only=True):
     """Whether the tax is within a state or between states (India). Editions: India."""
 
 
-class ItemInput(Input, kw_only=True):
-    """The fields of an item that can be sent."""
+class ItemFields(Input, kw_only=True):
+    """The fields that `ItemCreate` and `ItemInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the item. At most 100 characters."""
-    rate: Decimal | int | UnsetType | None = UNSET
-    """Price per unit, in the document's currency."""
     description: str | UnsetType | None = UNSET
     """Description of the item. At most 2000 characters."""
     tax_id: str | int | UnsetType | None = UNSET
@@ -187,3 +183,21 @@ class ItemInput(Input, kw_only=True):
     """Unit of quantity, such as kg."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class ItemCreate(ItemFields, kw_only=True):
+    """The fields of an item to create."""
+
+    name: str
+    """Name of the item. At most 100 characters."""
+    rate: Decimal | int
+    """Price per unit, in the document's currency."""
+
+
+class ItemInput(ItemFields, kw_only=True):
+    """The fields of an item that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the item. At most 100 characters."""
+    rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""

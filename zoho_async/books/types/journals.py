@@ -361,11 +361,9 @@ class JournalLineItemInput(Input, kw_only=True):
     """Id of the project."""
 
 
-class JournalInput(Input, kw_only=True):
-    """The fields of a journal that can be sent."""
+class JournalFields(Input, kw_only=True):
+    """The fields that `JournalCreate` and `JournalInput` share."""
 
-    journal_date: dt.date | UnsetType | None = UNSET
-    """Journal date."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the journal."""
     notes: str | UnsetType | None = UNSET
@@ -404,6 +402,20 @@ class JournalInput(Input, kw_only=True):
     """Custom fields of the journal."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class JournalCreate(JournalFields, kw_only=True):
+    """The fields of a journal to create."""
+
+    journal_date: dt.date
+    """Journal date."""
+
+
+class JournalInput(JournalFields, kw_only=True):
+    """The fields of a journal that can be sent."""
+
+    journal_date: dt.date | UnsetType | None = UNSET
+    """Journal date."""
 
 
 class JournalCommentInput(Input, kw_only=True):

@@ -95,12 +95,24 @@ class OpeningBalanceAccountInput(Input, kw_only=True):
     """Name of the location (branch or warehouse)."""
 
 
-class OpeningBalanceInput(Input, kw_only=True):
-    """The fields of an opening balance that can be sent."""
+class OpeningBalanceFields(Input, kw_only=True):
+    """The fields that `OpeningBalanceCreate` and `OpeningBalanceInput` share."""
 
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the opening balance."""
     accounts: Sequence[OpeningBalanceAccountInput] | UnsetType | None = UNSET
     """Accounts of the opening balance."""
     opening_balance_id: str | int | UnsetType | None = UNSET
     """Id of the opening balance."""
+
+
+class OpeningBalanceCreate(OpeningBalanceFields, kw_only=True):
+    """The fields of an opening balance to create."""
+
+    date: dt.date
+    """Date of the opening balance."""
+
+
+class OpeningBalanceInput(OpeningBalanceFields, kw_only=True):
+    """The fields of an opening balance that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the opening balance."""

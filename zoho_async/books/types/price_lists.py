@@ -123,19 +123,13 @@ class PriceListPriceBookItemInput(Input, kw_only=True):
     """Id of the price list item."""
 
 
-class PriceListInput(Input, kw_only=True):
-    """The fields of a price list that can be sent."""
+class PriceListFields(Input, kw_only=True):
+    """The fields that `PriceListCreate` and `PriceListInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the price list."""
     description: str | UnsetType | None = UNSET
     """Description of the price list."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
-    pricebook_type: Literal["per_item", "fixed_percentage"] | UnsetType | None = UNSET
-    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
-    ``fixed_percentage``.
-    """
     percentage: Decimal | int | UnsetType | None = UNSET
     """Share, in percent."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
@@ -152,5 +146,29 @@ class PriceListInput(Input, kw_only=True):
     """Number of decimal places."""
     pricebook_items: Sequence[PriceListPriceBookItemInput] | UnsetType | None = UNSET
     """Items with their rates in the price list."""
+
+
+class PriceListCreate(PriceListFields, kw_only=True):
+    """The fields of a price list to create."""
+
+    name: str
+    """Name of the price list."""
+    pricebook_type: Literal["per_item", "fixed_percentage"]
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
+    sales_or_purchase_type: Literal["sales", "purchases"]
+    """Whether the price list is for sales or purchases. Values: ``sales``, ``purchases``."""
+
+
+class PriceListInput(PriceListFields, kw_only=True):
+    """The fields of a price list that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the price list."""
+    pricebook_type: Literal["per_item", "fixed_percentage"] | UnsetType | None = UNSET
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
     sales_or_purchase_type: Literal["sales", "purchases"] | UnsetType | None = UNSET
     """Whether the price list is for sales or purchases. Values: ``sales``, ``purchases``."""

@@ -507,11 +507,9 @@ class PurchaseOrderDocumentInput(Input, kw_only=True):
     """Name of the file."""
 
 
-class PurchaseOrderInput(Input, kw_only=True):
-    """The fields of a purchase order that can be sent."""
+class PurchaseOrderFields(Input, kw_only=True):
+    """The fields that `PurchaseOrderCreate` and `PurchaseOrderInput` share."""
 
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
@@ -586,14 +584,30 @@ class PurchaseOrderInput(Input, kw_only=True):
     """Id of the sales order."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
-    line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
-    """Lines of the purchase order."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the purchase order."""
     documents: Sequence[PurchaseOrderDocumentInput] | UnsetType | None = UNSET
     """Attached documents."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class PurchaseOrderCreate(PurchaseOrderFields, kw_only=True):
+    """The fields of a purchase order to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+    line_items: Sequence[PurchaseOrderLineItemInput]
+    """Lines of the purchase order."""
+
+
+class PurchaseOrderInput(PurchaseOrderFields, kw_only=True):
+    """The fields of a purchase order that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
+    line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the purchase order."""
 
 
 class PurchaseOrderEmailMailDocumentInput(Input, kw_only=True):

@@ -317,17 +317,11 @@ class RecurringBillLineItemInput(Input, kw_only=True):
     """Serial numbers of the item."""
 
 
-class RecurringBillInput(Input, kw_only=True):
-    """The fields of a recurring bill that can be sent."""
+class RecurringBillFields(Input, kw_only=True):
+    """The fields that `RecurringBillCreate` and `RecurringBillInput` share."""
 
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
-    recurrence_name: str | UnsetType | None = UNSET
-    """Name of the recurrence. At most 100 characters."""
-    start_date: dt.date | UnsetType | None = UNSET
-    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
     """Last day."""
     source_of_supply: str | UnsetType | None = UNSET
@@ -380,10 +374,6 @@ class RecurringBillInput(Input, kw_only=True):
     """Id of the discount account."""
     is_discount_before_tax: bool | UnsetType | None = UNSET
     """Whether the discount applies before tax."""
-    repeat_every: str | UnsetType | None = UNSET
-    """Number of frequency units between two documents."""
-    recurrence_frequency: str | UnsetType | None = UNSET
-    """Unit of the interval between two documents."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
     recurring_bill_id: str | int | UnsetType | None = UNSET
@@ -392,3 +382,33 @@ class RecurringBillInput(Input, kw_only=True):
     """Status of the recurring bill."""
     pricebook_name: str | UnsetType | None = UNSET
     """Name of the price list."""
+
+
+class RecurringBillCreate(RecurringBillFields, kw_only=True):
+    """The fields of a recurring bill to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+    recurrence_name: str
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date
+    """First day."""
+    repeat_every: str
+    """Number of frequency units between two documents."""
+    recurrence_frequency: str
+    """Unit of the interval between two documents."""
+
+
+class RecurringBillInput(RecurringBillFields, kw_only=True):
+    """The fields of a recurring bill that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
+    repeat_every: str | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""
+    recurrence_frequency: str | UnsetType | None = UNSET
+    """Unit of the interval between two documents."""

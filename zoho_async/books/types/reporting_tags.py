@@ -168,15 +168,31 @@ class ReportingTagMultiPreferenceEntitiesInput(Input, kw_only=True):
     """Records that the multi preference entities applies to."""
 
 
-class ReportingTagInput(Input, kw_only=True):
-    """The fields of a reporting tag that can be sent."""
+class ReportingTagFields(Input, kw_only=True):
+    """The fields that `ReportingTagCreate` and `ReportingTagInput` share."""
 
-    tag_name: str | UnsetType | None = UNSET
-    """Name of the tag."""
     description: str | UnsetType | None = UNSET
     """Description of the reporting tag."""
     is_mandatory: bool | UnsetType | None = UNSET
     """Whether a value is required."""
+
+
+class ReportingTagCreate(ReportingTagFields, kw_only=True):
+    """The fields of a reporting tag to create."""
+
+    tag_name: str
+    """Name of the tag."""
+    entities: Sequence[ReportingTagEntityInput]
+    """Records that the reporting tag applies to."""
+    multi_preference_entities: ReportingTagMultiPreferenceEntitiesInput
+    """Records that the reporting tag applies to, by setting."""
+
+
+class ReportingTagInput(ReportingTagFields, kw_only=True):
+    """The fields of a reporting tag that can be sent."""
+
+    tag_name: str | UnsetType | None = UNSET
+    """Name of the tag."""
     entities: Sequence[ReportingTagEntityInput] | UnsetType | None = UNSET
     """Records that the reporting tag applies to."""
     multi_preference_entities: ReportingTagMultiPreferenceEntitiesInput | UnsetType | None = UNSET

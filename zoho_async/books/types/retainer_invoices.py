@@ -377,11 +377,9 @@ class RetainerInvoicePaymentOptionsInput(Input, kw_only=True):
     """Payment gateways that the customer can use."""
 
 
-class RetainerInvoiceInput(Input, kw_only=True):
-    """The fields of a retainer invoice that can be sent."""
+class RetainerInvoiceFields(Input, kw_only=True):
+    """The fields that `RetainerInvoiceCreate` and `RetainerInvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the retainer invoice. At most 100 characters."""
     date: dt.date | UnsetType | None = UNSET
@@ -398,8 +396,6 @@ class RetainerInvoiceInput(Input, kw_only=True):
     """Terms and conditions."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
-    line_items: Sequence[RetainerInvoiceLineItemInput] | UnsetType | None = UNSET
-    """Lines of the retainer invoice."""
     payment_options: RetainerInvoicePaymentOptionsInput | UnsetType | None = UNSET
     """Ways in which the customer can pay online."""
     template_id: str | int | UnsetType | None = UNSET
@@ -410,6 +406,24 @@ class RetainerInvoiceInput(Input, kw_only=True):
     """Reporting tags."""
     project_id: str | int | UnsetType | None = UNSET
     """Id of the project."""
+
+
+class RetainerInvoiceCreate(RetainerInvoiceFields, kw_only=True):
+    """The fields of a retainer invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[RetainerInvoiceLineItemInput]
+    """Lines of the retainer invoice."""
+
+
+class RetainerInvoiceInput(RetainerInvoiceFields, kw_only=True):
+    """The fields of a retainer invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[RetainerInvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the retainer invoice."""
 
 
 class RetainerInvoiceEmailInput(Input, kw_only=True):

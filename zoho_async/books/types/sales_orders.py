@@ -601,11 +601,9 @@ class SalesOrderLineItemInput(Input, kw_only=True):
     """Id of the line item."""
 
 
-class SalesOrderInput(Input, kw_only=True):
-    """The fields of a sales order that can be sent."""
+class SalesOrderFields(Input, kw_only=True):
+    """The fields that `SalesOrderCreate` and `SalesOrderInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
@@ -710,6 +708,20 @@ class SalesOrderInput(Input, kw_only=True):
     """Id of the Zoho CRM potential."""
     zcrm_potential_name: str | UnsetType | None = UNSET
     """Name of the Zoho CRM potential."""
+
+
+class SalesOrderCreate(SalesOrderFields, kw_only=True):
+    """The fields of a sales order to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+
+
+class SalesOrderInput(SalesOrderFields, kw_only=True):
+    """The fields of a sales order that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
 
 
 class SalesOrderVoidInput(Input, kw_only=True):

@@ -103,17 +103,13 @@ class SalesReceiptLineItemInput(Input, kw_only=True):
     """Category of the line. Values: ``line_item``, ``header``, ``subtotal``."""
 
 
-class SalesReceiptInput(Input, kw_only=True):
-    """The fields of a sales receipt that can be sent."""
+class SalesReceiptFields(Input, kw_only=True):
+    """The fields that `SalesReceiptCreate` and `SalesReceiptInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     receipt_number: str | UnsetType | None = UNSET
     """Number of the receipt."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the sales receipt."""
-    payment_mode: str | UnsetType | None = UNSET
-    """How the payment was made, such as cash or banktransfer."""
     line_items: Sequence[SalesReceiptLineItemInput] | UnsetType | None = UNSET
     """Lines of the sales receipt."""
     notes: str | UnsetType | None = UNSET
@@ -122,6 +118,24 @@ class SalesReceiptInput(Input, kw_only=True):
     """Terms and conditions."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class SalesReceiptCreate(SalesReceiptFields, kw_only=True):
+    """The fields of a sales receipt to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    payment_mode: str
+    """How the payment was made, such as cash or banktransfer."""
+
+
+class SalesReceiptInput(SalesReceiptFields, kw_only=True):
+    """The fields of a sales receipt that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer."""
 
 
 class SalesReceiptEmailInput(Input, kw_only=True):

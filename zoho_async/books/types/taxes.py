@@ -189,11 +189,9 @@ class TaxGroupInput(Input, kw_only=True):
     """Taxes of the group."""
 
 
-class TaxAuthorityInput(Input, kw_only=True):
-    """The fields of a tax authority that can be sent."""
+class TaxAuthorityFields(Input, kw_only=True):
+    """The fields that `TaxAuthorityCreate` and `TaxAuthorityInput` share."""
 
-    tax_authority_name: str | UnsetType | None = UNSET
-    """Name of the tax authority."""
     description: str | UnsetType | None = UNSET
     """Description of the authority."""
     registration_number: str | UnsetType | None = UNSET
@@ -202,12 +200,40 @@ class TaxAuthorityInput(Input, kw_only=True):
     """Label of the registration number. Editions: Canada."""
 
 
-class TaxExemptionInput(Input, kw_only=True):
+class TaxAuthorityCreate(TaxAuthorityFields, kw_only=True):
+    """The fields of a tax authority to create."""
+
+    tax_authority_name: str
+    """Name of the tax authority."""
+
+
+class TaxAuthorityInput(TaxAuthorityFields, kw_only=True):
+    """The fields of a tax authority that can be sent."""
+
+    tax_authority_name: str | UnsetType | None = UNSET
+    """Name of the tax authority."""
+
+
+class TaxExemptionFields(Input, kw_only=True):
+    """The fields that `TaxExemptionCreate` and `TaxExemptionInput` share."""
+
+    description: str | UnsetType | None = UNSET
+    """Description of the exemption."""
+
+
+class TaxExemptionCreate(TaxExemptionFields, kw_only=True):
+    """The fields of a tax exemption to create."""
+
+    tax_exemption_code: str
+    """Code of the reason for tax exemption. Editions: India."""
+    type_: str = msgspec.field(name="type")
+    """Type of the exemption."""
+
+
+class TaxExemptionInput(TaxExemptionFields, kw_only=True):
     """The fields of a tax exemption that can be sent."""
 
     tax_exemption_code: str | UnsetType | None = UNSET
     """Code of the reason for tax exemption. Editions: India."""
-    description: str | UnsetType | None = UNSET
-    """Description of the exemption."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
     """Type of the exemption."""

@@ -470,11 +470,9 @@ class VendorCreditDocumentInput(Input, kw_only=True):
     """Name of the file."""
 
 
-class VendorCreditInput(Input, kw_only=True):
-    """The fields of a vendor credit that can be sent."""
+class VendorCreditFields(Input, kw_only=True):
+    """The fields that `VendorCreditCreate` and `VendorCreditInput` share."""
 
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     vat_treatment: str | UnsetType | None = UNSET
@@ -519,6 +517,20 @@ class VendorCreditInput(Input, kw_only=True):
     """Custom fields of the vendor credit."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class VendorCreditCreate(VendorCreditFields, kw_only=True):
+    """The fields of a vendor credit to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+
+
+class VendorCreditInput(VendorCreditFields, kw_only=True):
+    """The fields of a vendor credit that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
 
 
 class VendorCreditToBillsBillInput(Input, kw_only=True):

@@ -267,8 +267,8 @@ class VendorPaymentBillInput(Input, kw_only=True):
     """Tax withheld at payment, in the document's currency. Editions: global, India, Australia."""
 
 
-class VendorPaymentInput(Input, kw_only=True):
-    """The fields of a vendor payment that can be sent."""
+class VendorPaymentFields(Input, kw_only=True):
+    """The fields that `VendorPaymentCreate` and `VendorPaymentInput` share."""
 
     vendor_id: str | int | UnsetType | None = UNSET
     """Id of the vendor."""
@@ -278,8 +278,6 @@ class VendorPaymentInput(Input, kw_only=True):
     """Date of the vendor payment."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
-    amount: Decimal | int | UnsetType | None = UNSET
-    """Amount, in the document's currency."""
     paid_through_account_id: str | int | UnsetType | None = UNSET
     """Id of the paid through account."""
     payment_mode: str | UnsetType | None = UNSET
@@ -298,6 +296,20 @@ class VendorPaymentInput(Input, kw_only=True):
     """Reporting tags."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the vendor payment."""
+
+
+class VendorPaymentCreate(VendorPaymentFields, kw_only=True):
+    """The fields of a vendor payment to create."""
+
+    amount: Decimal | int
+    """Amount, in the document's currency."""
+
+
+class VendorPaymentInput(VendorPaymentFields, kw_only=True):
+    """The fields of a vendor payment that can be sent."""
+
+    amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
 
 
 class VendorPaymentRefundExcessInput(Input, kw_only=True):

@@ -29,7 +29,7 @@ class ChildIndex:
         self._database: Final = database
         self._resource: Final = resource
 
-    def of(self, parent: str, keys: Collection[str]) -> dict[str, IndexedRecord]:
+    def find(self, parent: str, keys: Collection[str]) -> dict[str, IndexedRecord]:
         """Return the indexed children of ``parent`` among ``keys``."""
         found: dict[str, IndexedRecord] = {}
         for some in _slices(list(keys)):
@@ -59,7 +59,7 @@ class ChildIndex:
         if rows:
             self._database.upsert(TABLE, _COLUMNS[:3], _COLUMNS, rows)
 
-    def unseen(self, parent: str, since: int | None = None) -> list[str]:
+    def find_unseen(self, parent: str, since: int | None = None) -> list[str]:
         """Return some children of ``parent`` that no pass from ``since`` on saw, or any of them."""
         unseen = "" if since is None else f" AND pass_number < {since:d}"
         rows = self._database.execute(

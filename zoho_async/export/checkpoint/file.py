@@ -17,7 +17,7 @@ from zoho_async.export.errors import CheckpointRefused, DestinationError, Export
 
 #: Marks the file as ours ("Zexp"), and the version of its tables.
 _APPLICATION: Final = 0x5A657870
-_FORM: Final = 2
+_VERSION: Final = 2
 
 
 class StateFile:
@@ -51,7 +51,7 @@ class StateFile:
             self.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.connection.execute("PRAGMA synchronous = FULL")
             self.connection.execute("BEGIN EXCLUSIVE")
-            self._check_form()
+            self._check_version()
             self.connection.execute("COMMIT")
         except sqlite3.OperationalError as problem:
             if problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
@@ -63,20 +63,20 @@ class StateFile:
                 f"delete {self.path.parent} and start again with --restart, or choose another place"
             ) from problem
 
-    def _check_form(self) -> None:
+    def _check_version(self) -> None:
         (application,) = self.connection.execute("PRAGMA application_id").fetchone()
-        (form,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if (application, form) == (_APPLICATION, _FORM):
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if (application, version) == (_APPLICATION, _VERSION):
             return
         if self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise CheckpointRefused(
                 f"the checkpoint in {self.path.parent.parent} was written by another version "
-                f"of zoho-async (form {form}, this version has {_FORM}); "
+                f"of zoho-async (format {version}, this version has {_VERSION}); "
                 "finish it with that version, "
                 f"delete {self.path.parent} and start again with --restart, or choose another place"
             )
         self.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        self.connection.execute(f"PRAGMA user_version = {_FORM}")
+        self.connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, values).fetchall()

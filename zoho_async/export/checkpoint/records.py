@@ -68,7 +68,7 @@ class RecordIndex:
         self.largest = largest
         self.lookups = 0
 
-    def of(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
+    def find(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
         """Return the indexed records among ``keys``."""
         asked = list(keys)
         if all(_number(one) > _number(self.largest) for one in asked):
@@ -103,7 +103,7 @@ class RecordIndex:
             self._database.upsert(TABLE, _COLUMNS[:2], _COLUMNS, rows)
         self.largest = max([self.largest, *records], key=_number)
 
-    def unseen(self, since: int, after: str = "") -> list[str]:
+    def find_unseen(self, since: int, after: str = "") -> list[str]:
         """Return some keys after ``after``, sorted, that no pass from ``since`` on saw."""
         rows = self._database.execute(
             f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number < ? AND id > ?"
@@ -112,7 +112,7 @@ class RecordIndex:
         )
         return [one for (one,) in rows]
 
-    def absent(self, since: int, before: int, most: int) -> list[str]:
+    def find_absent(self, since: int, before: int, most: int) -> list[str]:
         """Return some keys that a pass from ``since`` on saw, and none from ``before`` on."""
         rows = self._database.execute(
             f"SELECT id FROM {TABLE} WHERE resource = ? AND pass_number >= ? AND pass_number < ?"

@@ -40,7 +40,7 @@ from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of these tables.
-FORM: Final = 5
+VERSION: Final = 5
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -158,7 +158,7 @@ class RunHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``changed`` is the number of runs in a row in which the list changed during the read.
     ``refusal`` is the status and code with which Zoho refused the list in the last run, "" for
     none. ``sizes`` is what the destination held after the last complete part, None if not recorded
-    (`zoho_async.export.destinations.base.Sink.held`).
+    (`zoho_async.export.destinations.base.Sink.sizes`).
     """
 
     changed: int = 0
@@ -195,30 +195,30 @@ class Checkpoint:
 
     @classmethod
     def open(
-        cls, database: Database, place: Origin | None, *, name: str, restart: bool = False
+        cls, database: Database, origin: Origin | None, *, name: str, restart: bool = False
     ) -> Checkpoint:
         """Open the checkpoint in ``database``, or create it. ``name`` is the destination's.
 
-        ``restart`` discards a checkpoint of another version. Without ``place``, the origin is not
+        ``restart`` discards a checkpoint of another version. Without ``origin``, it is not
         checked. Raises `CheckpointRefused`.
         """
         checkpoint = cls(database, name)
         with database.transaction():
             for table in _TABLES:
                 database.execute(table)
-            checkpoint._check_form(restart=restart)
-            if place is not None:
-                checkpoint._check_place(place)
+            checkpoint._check_version(restart=restart)
+            if origin is not None:
+                checkpoint._check_origin(origin)
         return checkpoint
 
-    def _check_form(self, *, restart: bool) -> None:
-        held = [form for (form,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
-        if all(form == FORM for form in held):
+    def _check_version(self, *, restart: bool) -> None:
+        held = [version for (version,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
+        if all(version == VERSION for version in held):
             return
         if not restart:
             raise CheckpointRefused(
                 f"the checkpoint in {self.name} was written by another version of zoho-async "
-                f"(form {held[0]}, this version has {FORM}); finish it with that version, "
+                f"(format {held[0]}, this version has {VERSION}); finish it with that version, "
                 "start again with --restart, or choose another place"
             )
         for table in (_PLACE, _RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
@@ -226,17 +226,17 @@ class Checkpoint:
         for statement in _TABLES:
             self.database.execute(statement)
 
-    def _check_place(self, place: Origin) -> None:
+    def _check_origin(self, origin: Origin) -> None:
         rows = self.database.execute(f"SELECT organization, host FROM {_PLACE}")
         if not rows:
             self.database.insert(
                 _PLACE,
                 ("form", "organization", "host", "run", "stamp"),
-                [(FORM, place.organization, place.host, "", "")],
+                [(VERSION, origin.organization, origin.host, "", "")],
             )
-        elif (held := Origin(*rows[0])) != place:
+        elif (held := Origin(*rows[0])) != origin:
             raise CheckpointRefused(
-                f"{self.name} holds an export of {held}, and this run exports {place}; "
+                f"{self.name} holds an export of {held}, and this run exports {origin}; "
                 "choose another place"
             )
 

@@ -61,7 +61,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of one resource that the checkpoint expects in the destination.
 
-    ``sizes`` is the result of `Sink.held` after the last complete part, None if it was not
+    ``sizes`` is the result of `Sink.sizes` after the last complete part, None if it was not
     recorded. ``records`` is the number of records written. ``begun`` is true if the checkpoint
     has rows of the resource, ``reading`` if a part is incomplete, ``whole`` if this run replaces
     everything.
@@ -152,11 +152,11 @@ class Sink(Protocol):
         """Close open files and cursors."""
         ...
 
-    def held(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """The current sizes of all parts, by name: rows per table, or bytes per file."""
         ...
 
-    def missing(self, recorded: RecordedContents) -> str:
+    def find_missing(self, recorded: RecordedContents) -> str:
         """Describe what is missing compared with ``recorded``; "" if nothing is.
 
         Called before `resume`. Raises `DestinationChanged` if a full read would overwrite
@@ -173,7 +173,7 @@ class Destination(Protocol):
         """The name to show to people. It never contains a password."""
         ...
 
-    def open(self, place: Origin) -> Database:
+    def open(self, origin: Origin) -> Database:
         """Open and lock the destination for one run.
 
         Raises `ExportRunning` if another run holds it, and `DestinationError` if it cannot be

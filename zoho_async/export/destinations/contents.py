@@ -32,13 +32,13 @@ from typing import Final
 from zoho_async.export.columns.schema import DELETED, ROW
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations.base import RecordedContents
-from zoho_async.export.destinations.engine import Engine, quoted
+from zoho_async.export.destinations.engine import Engine, quote
 from zoho_async.export.errors import DestinationChanged, DestinationError
 
 _COLUMNS: Final = "columns of "
 
 
-def held(engine: Engine, layout: Layout) -> dict[str, int]:
+def table_sizes(engine: Engine, layout: Layout) -> dict[str, int]:
     """The number of rows and of described columns of each existing table."""
     sizes: dict[str, int] = {}
     for table in layout.tables:
@@ -49,8 +49,8 @@ def held(engine: Engine, layout: Layout) -> dict[str, int]:
     return sizes
 
 
-def missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedContents) -> str:
-    """Implement `zoho_async.export.destinations.base.Sink.missing`."""
+def find_missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedContents) -> str:
+    """Implement `zoho_async.export.destinations.base.Sink.find_missing`."""
     for table in layout.tables:
         if engine.is_view(table.name):
             raise DestinationError(
@@ -61,7 +61,7 @@ def missing(engine: Engine, layout: Layout, resource: str, recorded: RecordedCon
     if recorded.whole:
         return ""
     root = layout.tables[0]
-    now = held(engine, layout)
+    now = table_sizes(engine, layout)
     if not recorded.begun:
         if now.get(root.name):
             cause = f"{root.name} in {engine.name} has rows, but no checkpoint"
@@ -83,13 +83,13 @@ def remove_orphans(engine: Engine, layout: Layout) -> None:
     The parent comes again as a new id and is appended with its children, so none may exist.
     """
     root, *children = layout.tables
-    key = quoted(root.key[0])
+    key = quote(root.key[0])
     there = root.key[0] in engine.columns(root.name)
     for child in children:
         if ROW in engine.columns(child.name):
-            name = quoted(child.name)
-            same = f"{quoted(root.name)}.{key} = {name}.{quoted(ROW)}"
-            rows = f" WHERE NOT EXISTS (SELECT 1 FROM {quoted(root.name)} WHERE {same})"
+            name = quote(child.name)
+            same = f"{quote(root.name)}.{key} = {name}.{quote(ROW)}"
+            rows = f" WHERE NOT EXISTS (SELECT 1 FROM {quote(root.name)} WHERE {same})"
             engine.execute(f"DELETE FROM {name}{rows if there else ''}")
 
 
@@ -112,6 +112,6 @@ def _shortfall(name: str, now: int | None, before: int) -> str:
 
 
 def _rows(engine: Engine, table: FlatTable, *, live: bool) -> int:
-    where = f" WHERE {quoted(DELETED)} IS NULL" if live else ""
-    ((number,),) = engine.execute(f"SELECT count(*) FROM {quoted(table.name)}{where}")
+    where = f" WHERE {quote(DELETED)} IS NULL" if live else ""
+    ((number,),) = engine.execute(f"SELECT count(*) FROM {quote(table.name)}{where}")
     return int(number)

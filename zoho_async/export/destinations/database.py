@@ -21,9 +21,9 @@ from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations.base import RecordedContents, Table
-from zoho_async.export.destinations.contents import held, missing, remove_orphans
+from zoho_async.export.destinations.contents import find_missing, remove_orphans, table_sizes
 from zoho_async.export.destinations.directory import line
-from zoho_async.export.destinations.engine import Engine, quoted
+from zoho_async.export.destinations.engine import Engine, quote
 from zoho_async.export.errors import DestinationError
 
 
@@ -107,13 +107,13 @@ class DatabaseSink:
     def close(self) -> None:
         """Do nothing: the destination owns the connection."""
 
-    def held(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         with self._engine.translate_errors():
-            return held(self._engine, self._layout)
+            return table_sizes(self._engine, self._layout)
 
-    def missing(self, recorded: RecordedContents) -> str:
+    def find_missing(self, recorded: RecordedContents) -> str:
         with self._engine.translate_errors():
-            found = missing(self._engine, self._layout, self._resource, recorded)
+            found = find_missing(self._engine, self._layout, self._resource, recorded)
             if found:
                 with self._engine.transaction():
                     remove_orphans(self._engine, self._layout)
@@ -142,7 +142,7 @@ class DatabaseSink:
             wanted = types[column.kind]
             if column.name not in held:
                 self._engine.execute(
-                    f"ALTER TABLE {quoted(table.name)} ADD COLUMN {quoted(column.name)} {wanted}"
+                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {wanted}"
                 )
             elif held[column.name] != wanted:
                 raise DestinationError(
@@ -157,6 +157,6 @@ class DatabaseSink:
         self._count = 0
         for table in self._layout.tables:
             self._engine.execute(
-                f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.key[0])} LIKE ?",
+                f"DELETE FROM {quote(table.name)} WHERE {quote(table.key[0])} LIKE ?",
                 [f"{self._part}/%" if self._part else "%"],
             )

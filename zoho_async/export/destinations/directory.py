@@ -193,7 +193,7 @@ class Files:
         self.changes: Final = directory / product / f"{name}.changes"
         self._suffix: Final = suffix
 
-    def of(self, part: str) -> Path:
+    def file(self, part: str) -> Path:
         """The file of ``part``."""
         if not part:
             return self.full
@@ -201,7 +201,7 @@ class Files:
 
     def spool(self, part: str) -> Path:
         """The spool file of ``part``."""
-        path = self.of(part)
+        path = self.file(part)
         return path.with_name(path.name.removesuffix(self._suffix) + _SPOOL)
 
     def parts(self) -> list[Path]:
@@ -233,7 +233,7 @@ class Files:
             if path.is_file()
         }
 
-    def of_any_form(self) -> list[Path]:
+    def full_files(self) -> list[Path]:
         """The existing full files, in any format."""
         stem = self.full.name.removesuffix(self._suffix)
         return [path for end in SUFFIXES if (path := self.full.with_name(stem + end)).is_file()]
@@ -267,7 +267,7 @@ class Directory:
         """The paths of the files of ``resource``."""
         return Files(self.path, resource, self.format.suffix if self.format else ".jsonl")
 
-    def open(self, place: Origin | None) -> Database:
+    def open(self, origin: Origin | None) -> Database:
         try:
             make_directory(self.path / FOLDER)
         except OSError as problem:
@@ -322,7 +322,7 @@ class DirectorySink:
     def name(self) -> str:
         """The file that holds the rows: the spool file until the part is complete."""
         spool = self._spool.path
-        return str(spool if self._mark and spool.exists() else self._files.of(self._part))
+        return str(spool if self._mark and spool.exists() else self._files.file(self._part))
 
     def resume(self, mark: int) -> bool:
         self._mark = mark
@@ -365,7 +365,7 @@ class DirectorySink:
         spool = self._spool.path
         if not spool.exists():
             return
-        target = self._files.of(self._part)
+        target = self._files.file(self._part)
         if not self._part and self._files.changes.exists():
             shutil.rmtree(self._files.changes)
             sync_directory(target.parent)
@@ -375,14 +375,14 @@ class DirectorySink:
         self._spool.close()
         self._open = False
 
-    def held(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         return self._files.sizes()
 
-    def missing(self, recorded: RecordedContents) -> str:
+    def find_missing(self, recorded: RecordedContents) -> str:
         if recorded.whole:
             return ""
         if not recorded.begun:
-            if found := self._files.of_any_form():
+            if found := self._files.full_files():
                 cause = f"{found[0]} exists, but its checkpoint is missing"
                 raise DestinationChanged(self._table.name, cause, "--restart")
             return ""

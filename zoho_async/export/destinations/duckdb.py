@@ -24,7 +24,7 @@ from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Origin, Table, Value
 from zoho_async.export.destinations.database import DatabaseSink
-from zoho_async.export.destinations.engine import definitions, listed, literal, quoted
+from zoho_async.export.destinations.engine import definitions, literal, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
 
 _BATCH: Final = "_zoho_batch"  # the view of the rows being loaded
@@ -74,7 +74,7 @@ class DuckDb:
         self._pyarrow: Final = library("pyarrow", "duckdb", "writing to DuckDB")
         self._engine: DuckDbEngine | None = None
 
-    def open(self, place: Origin) -> DuckDbEngine:
+    def open(self, origin: Origin) -> DuckDbEngine:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         self._engine = DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow))
         return self._engine
@@ -144,10 +144,10 @@ class DuckDbEngine:
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         if rows:
-            names = listed(columns)
+            names = quote_all(columns)
             self._run_with_batch(
                 self._batch(columns, rows),
-                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {_BATCH}",
+                f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {_BATCH}",
             )
 
     def upsert(
@@ -189,14 +189,14 @@ class DuckDbEngine:
         return bool(rows)
 
     def create(self, table: FlatTable) -> None:
-        self.execute(f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)})")
+        self.execute(f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)})")
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         if not all(map(_is_number, ids)):
             return True
         if table.name not in self._largest:
             ((largest,),) = self.execute(
-                f"SELECT max(TRY_CAST({quoted(table.key[0])} AS HUGEINT)) FROM {quoted(table.name)}"
+                f"SELECT max(TRY_CAST({quote(table.key[0])} AS HUGEINT)) FROM {quote(table.name)}"
             )
             self._largest[table.name] = -1 if largest is None else largest
         return min(map(int, ids)) <= self._largest[table.name]
@@ -204,10 +204,10 @@ class DuckDbEngine:
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         self._note_largest_id(table, values)
         self._raise_memory_limit(table)
-        names = listed([column.name for column in table.columns])
+        names = quote_all([column.name for column in table.columns])
         self._run_with_batch(
             self._arrow.flat(table.columns, values),
-            f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_BATCH}",
+            f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {_BATCH}",
         )
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
@@ -219,8 +219,8 @@ class DuckDbEngine:
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
         self._run_with_batch(
             self._arrow.pa.table({"id": list(ids)}),
-            f"DELETE FROM {quoted(table.name)}"
-            f" WHERE {quoted(table.key[0])} IN (SELECT id FROM {_BATCH})",
+            f"DELETE FROM {quote(table.name)}"
+            f" WHERE {quote(table.key[0])} IN (SELECT id FROM {_BATCH})",
         )
 
     def close(self) -> None:
@@ -251,14 +251,14 @@ class DuckDbEngine:
             self.execute(f"SET memory_limit = '{_CACHE + 4 * block * self._widest}B'")
 
     def _merge(self, table: str, key: Sequence[str], names: Sequence[str], batch: Any) -> None:
-        same = " AND ".join(f"here.{quoted(name)} = {_BATCH}.{quoted(name)}" for name in key)
+        same = " AND ".join(f"here.{quote(name)} = {_BATCH}.{quote(name)}" for name in key)
         rest = _assignments([name for name in names if name not in key], _BATCH)
-        inserted = ", ".join(f"{_BATCH}.{quoted(name)}" for name in names)
+        inserted = ", ".join(f"{_BATCH}.{quote(name)}" for name in names)
         self._run_with_batch(
             batch,
-            f"MERGE INTO {quoted(table)} AS here USING {_BATCH} ON {same}"
+            f"MERGE INTO {quote(table)} AS here USING {_BATCH} ON {same}"
             + (f" WHEN MATCHED THEN UPDATE SET {rest}" if rest else "")
-            + f" WHEN NOT MATCHED THEN INSERT ({listed(names)}) VALUES ({inserted})",
+            + f" WHEN NOT MATCHED THEN INSERT ({quote_all(names)}) VALUES ({inserted})",
         )
 
     def _batch(self, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> Any:
@@ -280,4 +280,4 @@ def _is_number(identity: str) -> bool:
 
 
 def _assignments(names: Sequence[str], source: str) -> str:
-    return ", ".join(f"{quoted(name)} = {source}.{quoted(name)}" for name in names)
+    return ", ".join(f"{quote(name)} = {source}.{quote(name)}" for name in names)

@@ -57,30 +57,30 @@ class Engine(Database, Protocol):
         ...
 
 
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier. Raises `ValueError` if no database can store it."""
+def quote(name: str) -> str:
+    """Return ``name`` as an SQL identifier. Raises `ValueError` if no database can store it."""
     if not name or "\0" in name or name.encode("utf-8", "ignore").decode() != name:
         raise ValueError(f"{name!r} cannot be the name of a table or column")
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """``text`` as an SQL string, for statements that take no parameters."""
+    """Return ``text`` as an SQL string, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def listed(names: Sequence[str]) -> str:
+def quote_all(names: Sequence[str]) -> str:
     """The quoted names, separated by commas."""
-    return ", ".join(map(quoted, names))
+    return ", ".join(map(quote, names))
 
 
 def definitions(table: FlatTable, types: Mapping[ColumnKind, str]) -> str:
     """The column definitions of ``table`` for CREATE TABLE."""
-    return ", ".join(f"{quoted(column.name)} {types[column.kind]}" for column in table.columns)
+    return ", ".join(f"{quote(column.name)} {types[column.kind]}" for column in table.columns)
 
 
-def replacing(key: Sequence[str], columns: Sequence[str]) -> str:
+def on_conflict(key: Sequence[str], columns: Sequence[str]) -> str:
     """The ON CONFLICT clause that replaces rows with the same key."""
-    names = [quoted(name) for name in columns if name not in key]
+    names = [quote(name) for name in columns if name not in key]
     sets = ", ".join(f"{name} = excluded.{name}" for name in names)
-    return f"ON CONFLICT ({listed(key)}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
+    return f"ON CONFLICT ({quote_all(key)}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")

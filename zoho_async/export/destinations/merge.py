@@ -52,7 +52,8 @@ from zoho_async.export.destinations.directory import (
     sync_directory,
 )
 from zoho_async.export.errors import CheckpointRefused
-from zoho_async.export.writer import record_sizes, settle, table_of, writing
+from zoho_async.export.part_end import record_sizes, settle
+from zoho_async.export.resource_store import table_of, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -123,7 +124,7 @@ def _merge_recorded(
         return _merge_one(directory, state.name, details=state.details.full_records)
     table = table_of(state.name, row_facts().get(state.name))
     sink = directory.sink(table, "")
-    if gone := sorted(state.runs.sizes.keys() - sink.held().keys()):
+    if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
             "run the export again, which reads the list in full, and then merge"
@@ -162,7 +163,7 @@ def _merge_files(
     with _latest(directory.path / FOLDER / "merge.sqlite") as latest:
         for part in parts:
             latest.take(_rows_of(directory, part), facts)
-        rows = _write(spool, latest.applied(_rows_of(directory, files.full), facts))
+        rows = _write(spool, latest.apply_to(_rows_of(directory, files.full), facts))
     finish_file(spool, files.full, table, directory.format)
     return rows
 
@@ -231,8 +232,8 @@ class _Latest:
                 (identity, None if _is_tombstone(row) else row, self._number),
             )
 
-    def applied(self, rows: Iterable[bytes], facts: OperationFacts) -> Iterator[bytes]:
-        """The rows of the full file in their last version, followed by new rows."""
+    def apply_to(self, rows: Iterable[bytes], facts: OperationFacts) -> Iterator[bytes]:
+        """Yield the rows of the full file in their last version, then the new rows."""
         operation = list_operation(facts)
         for row in rows:
             identity = key(row_id(operation, row), row)
@@ -293,8 +294,8 @@ class NewestSources:
             ((one, source, is_gone) for one, is_gone in zip(ids, gone, strict=True)),
         )
 
-    def kept(self, source: int, ids: Sequence[str]) -> list[bool]:
-        """For each row of ``source``, by its id, whether the merged file keeps it."""
+    def select(self, source: int, ids: Sequence[str]) -> list[bool]:
+        """Return for each row of ``source``, by its id, whether the merged file keeps it."""
         found: dict[str, tuple[int, int]] = {}
         distinct = list(dict.fromkeys(ids))
         for start in range(0, len(distinct), _LOOKUP):

@@ -23,7 +23,7 @@ from zoho_async.export.columns.schema import ColumnKind, short_name
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Origin, Table, Value
 from zoho_async.export.destinations.database import DatabaseSink
-from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
+from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
 
 _TYPES: Final[dict[ColumnKind, str]] = {
@@ -72,7 +72,7 @@ class PostgreSql:
         """Whether the address contains a password."""
         return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
 
-    def open(self, place: Origin) -> PostgreSqlEngine:
+    def open(self, origin: Origin) -> PostgreSqlEngine:
         """Connect and lock the schema. Raises `ExportRunning` or `DestinationError`."""
         connection = self._connect()
         if isinstance(connection, str):
@@ -130,12 +130,12 @@ class PostgreSqlEngine:
         self.name: Final = name
         self._psycopg: Final = psycopg
         self._connection: Final = connection
-        self._staged: Final[set[str]] = set()
+        self._staging_tables: Final[set[str]] = set()
         try:
             if schema is not None:
                 if not self.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [schema]):
-                    self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-                self.execute(f"SET search_path TO {quoted(schema)}")
+                    self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+                self.execute(f"SET search_path TO {quote(schema)}")
             self._lock()
         except BaseException:
             connection.close()
@@ -180,7 +180,7 @@ class PostgreSqlEngine:
         rows: Sequence[Sequence[Value]],
     ) -> None:
         if rows:
-            self._unnest(table, columns, rows, replacing(key, columns))
+            self._unnest(table, columns, rows, on_conflict(key, columns))
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -189,7 +189,7 @@ class PostgreSqlEngine:
                 with self._connection.transaction():
                     yield
             except BaseException:
-                self._staged.clear()  # a rollback drops the tables made in the transaction
+                self._staging_tables.clear()  # a rollback drops the tables made in the transaction
                 raise
 
     def columns(self, table: str) -> dict[str, str]:
@@ -211,37 +211,37 @@ class PostgreSqlEngine:
 
     def create(self, table: FlatTable) -> None:
         self.execute(
-            f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"
-            f" PRIMARY KEY ({listed(table.key)}))"
+            f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)},"
+            f" PRIMARY KEY ({quote_all(table.key)}))"
         )
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
-        key, name = quoted(table.key[0]), quoted(table.name)
+        key, name = quote(table.key[0]), quote(table.name)
         return bool(self._query_ids(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
 
     def append(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        self._copy(quoted(table.name), table, values)
+        self._copy(quote(table.name), table, values)
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        stage = quoted(short_name(f"_zoho_{len(table.columns)}_of_{table.name}"))
+        staging = quote(short_name(f"_zoho_staging_{len(table.columns)}_{table.name}"))
         columns = [column.name for column in table.columns]
-        names = listed(columns)
-        if stage not in self._staged:
+        names = quote_all(columns)
+        if staging not in self._staging_tables:
             self.execute(
-                f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({definitions(table, _TYPES)})"
+                f"CREATE TEMP TABLE IF NOT EXISTS {staging} ({definitions(table, _TYPES)})"
                 " ON COMMIT DELETE ROWS"
             )
-            self._staged.add(stage)
-        self._copy(stage, table, values)
+            self._staging_tables.add(staging)
+        self._copy(staging, table, values)
         self.execute(
-            f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {stage}"
-            f" {replacing(table.key, columns)}"
+            f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {staging}"
+            f" {on_conflict(table.key, columns)}"
         )
-        self.execute(f"DELETE FROM {stage}")
+        self.execute(f"DELETE FROM {staging}")
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
-        key = quoted(table.key[0])
-        self._query_ids(f"DELETE FROM {quoted(table.name)} WHERE {key} = ANY(?)", ids)
+        key = quote(table.key[0])
+        self._query_ids(f"DELETE FROM {quote(table.name)} WHERE {key} = ANY(?)", ids)
 
     def close(self) -> None:
         """Release the lock and disconnect."""
@@ -256,7 +256,7 @@ class PostgreSqlEngine:
             return rows
 
     def _copy(self, target: str, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        names = listed([column.name for column in table.columns])
+        names = quote_all([column.name for column in table.columns])
         rows = copy_text(table, values)
         with (
             self.translate_errors(),
@@ -273,7 +273,7 @@ class PostgreSqlEngine:
         with self.translate_errors():
             self._connection.execute(
                 _escape_percent(
-                    f"INSERT INTO {quoted(table)} ({listed(columns)}) SELECT * FROM unnest("
+                    f"INSERT INTO {quote(table)} ({quote_all(columns)}) SELECT * FROM unnest("
                 )
                 + arrays
                 + _escape_percent(f") {tail}"),
@@ -301,11 +301,11 @@ def _copy_cells(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
     if kind in ("text", "json"):
         whole = "".join(filter(None, cells))
         if any(special in whole for special in _ESCAPES):
-            return [_NULL if cell is None else _escaped(cell) for cell in cells]
+            return [_NULL if cell is None else _escape(cell) for cell in cells]
     return [_NULL if cell is None else cell for cell in cells]
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     for special, escape in _ESCAPES.items():
         text = text.replace(special, escape)  # the backslash first
     return text

@@ -24,7 +24,7 @@ from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Origin, Table, Value
 from zoho_async.export.destinations.database import DatabaseSink
-from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
+from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning
 
 _LOOKUP: Final = 500  # ids per query, within the limit on variables of old SQLite versions
@@ -49,7 +49,7 @@ class Sqlite:
         self.name: Final = str(self.path)
         self._engine: SqliteEngine | None = None
 
-    def open(self, place: Origin) -> SqliteEngine:
+    def open(self, origin: Origin) -> SqliteEngine:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         self._engine = SqliteEngine(self.path)
         return self._engine
@@ -117,7 +117,7 @@ class SqliteEngine:
         columns: Sequence[str],
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        self._many(f"{_insert(table, columns)} {replacing(key, columns)}", rows)
+        self._many(f"{_insert(table, columns)} {on_conflict(key, columns)}", rows)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -132,7 +132,7 @@ class SqliteEngine:
                 raise
 
     def columns(self, table: str) -> dict[str, str]:
-        return {row[1]: row[2] for row in self.execute(f"PRAGMA table_info({quoted(table)})")}
+        return {row[1]: row[2] for row in self.execute(f"PRAGMA table_info({quote(table)})")}
 
     def is_view(self, name: str) -> bool:
         # SQLite ignores case in table names.
@@ -142,17 +142,17 @@ class SqliteEngine:
     def create(self, table: FlatTable) -> None:
         child = len(table.key) > 1  # stored in key order, next to its siblings
         self.execute(
-            f"CREATE TABLE {quoted(table.name)} ({definitions(table, _TYPES)},"
-            f" PRIMARY KEY ({listed(table.key)})){' WITHOUT ROWID' if child else ''}"
+            f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)},"
+            f" PRIMARY KEY ({quote_all(table.key)})){' WITHOUT ROWID' if child else ''}"
         )
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         for start in range(0, len(ids), _LOOKUP):
             some = ids[start : start + _LOOKUP]
             marks = ",".join("?" * len(some))
-            key = quoted(table.key[0])
+            key = quote(table.key[0])
             if self.execute(
-                f"SELECT 1 FROM {quoted(table.name)} WHERE {key} IN ({marks}) LIMIT 1", some
+                f"SELECT 1 FROM {quote(table.name)} WHERE {key} IN ({marks}) LIMIT 1", some
             ):
                 return True
         return False
@@ -162,11 +162,11 @@ class SqliteEngine:
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         names = _names(table)
-        insert = f"{_insert(table.name, names)} {replacing(table.key, names)}"
+        insert = f"{_insert(table.name, names)} {on_conflict(table.key, names)}"
         self._many(insert, rows_of(table, values))
 
     def delete(self, table: FlatTable, ids: Sequence[str]) -> None:
-        sql = f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.key[0])} = ?"
+        sql = f"DELETE FROM {quote(table.name)} WHERE {quote(table.key[0])} = ?"
         self._many(sql, [(one,) for one in ids])
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class SqliteEngine:
 
 def _insert(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {quoted(table)} ({listed(columns)}) VALUES ({marks})"
+    return f"INSERT INTO {quote(table)} ({quote_all(columns)}) VALUES ({marks})"
 
 
 def _names(table: FlatTable) -> list[str]:

@@ -75,7 +75,7 @@ _PDF_TYPE: Final = "application/pdf"
 _BY_ID: Final = "/documents/{document_id}"
 
 
-class Listed(msgspec.Struct, frozen=True):
+class ListedDocument(msgspec.Struct, frozen=True):
     """A document as its record lists it."""
 
     id: str
@@ -89,7 +89,7 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Saved(msgspec.Struct, frozen=True):
+class SaveResult(msgspec.Struct, frozen=True):
     """The result for one record: how many files were saved, and what failed."""
 
     files: int
@@ -134,112 +134,120 @@ class Documents:
             else:
                 draft.unlink(missing_ok=True)
 
-    async def save(self, record: PendingRecord) -> Saved:
+    async def save(self, record: PendingRecord) -> SaveResult:
         """Save what ``record`` asks for and is not there yet. Raises what ends the run."""
         wanted = record.argument.split()
         result = _RecordResult(await anyio.to_thread.run_sync(_holder_in, self._folder))
         try:
             if ATTACHMENT in wanted:
-                await self._each(result, ATTACHMENT, self._attachments(result, record))
+                await self._attempt(result, ATTACHMENT, self._save_attachments(result, record))
             for name, facts in self._sources.attachments.items():
                 if name in wanted and name != ATTACHMENT:
-                    await self._each(result, name, self._without_id(result, record, facts))
+                    await self._attempt(result, name, self._save_without_id(result, record, facts))
             if (
                 PDF in wanted and self._sources.printed is not None
             ):  # last, because it is not kept if cut off
-                await self._each(result, PDF, self._print(result, record))
+                await self._attempt(result, PDF, self._save_print(result, record))
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, result.holder)
-        return Saved(result.files, tuple(result.failures))
+        return SaveResult(result.files, tuple(result.failures))
 
-    async def _each(
+    async def _attempt(
         self, result: _RecordResult, what: str, work: Coroutine[Any, Any, None]
     ) -> None:
         """Do ``work``; keep its failure if it concerns only the document."""
         try:
             await work
         except _ONE_DOCUMENT as error:
-            result.failures.append(Failure(what, str(_own(error))))
+            result.failures.append(Failure(what, str(_raise_if_fatal(error))))
 
     # -- the kinds of documents --------------------------------------------------------------------
 
-    async def _print(self, result: _RecordResult, record: PendingRecord) -> None:
+    async def _save_print(self, result: _RecordResult, record: PendingRecord) -> None:
         assert self._sources.printed is not None
         operation = _file_at(self._sources.printed, accept=_PDF_TYPE)
-        path = await self._present(operation, (record.id,), result)
+        path = await self._download_if_present(operation, (record.id,), result)
         if path is not None:
-            await self._take(result, path, self._folder / f"{component(record.id)}.pdf")
+            await self._move_to(result, path, self._folder / f"{component(record.id)}.pdf")
 
-    async def _attachments(self, result: _RecordResult, record: PendingRecord) -> None:
+    async def _save_attachments(self, result: _RecordResult, record: PendingRecord) -> None:
         last = self._sources.attachments.get(ATTACHMENT)
-        listed = await self._listed(record.id)
+        listed = await self._list_documents(record.id)
         if listed is None and last is not None:
             try:
-                await self._without_id(result, record, last)
+                await self._save_without_id(result, record, last)
             except UnreadableReply:
-                listed = await self._named_instead(last, record.id)
+                listed = await self._list_from_attachment(last, record.id)
         place = self._folder / component(record.id)
         there = await anyio.to_thread.run_sync(_ids_in, place)
         for one in listed or ():
             if component(one.id) not in there:
                 only = last if len(listed or ()) == 1 else None
-                await self._each(result, one.id, self._one(result, record, one, place, only))
+                await self._attempt(
+                    result, one.id, self._save_attachment(result, record, one, place, only)
+                )
 
-    async def _one(
+    async def _save_attachment(
         self,
         result: _RecordResult,
         record: PendingRecord,
-        one: Listed,
+        one: ListedDocument,
         place: Path,
         last: OperationFacts | None,
     ) -> None:
         """Save the document ``one``; ``last`` is another way to it if it is the only one."""
         try:
-            path = await self._by_id(result, record.id, one.id)
+            path = await self._download_by_id(result, record.id, one.id)
         except _ONE_DOCUMENT as error:
-            _own(error)
-            found = await self._present(_file_at(last), (record.id,), result) if last else None
+            _raise_if_fatal(error)
+            found = (
+                await self._download_if_present(_file_at(last), (record.id,), result)
+                if last
+                else None
+            )
             if found is None:
                 raise
             path = found
         front = f"{component(one.id)}_"
         name = file_name(one.name, path.name, LONGEST)
-        await self._take(result, path, place / f"{front}{name}")
+        await self._move_to(result, path, place / f"{front}{name}")
 
-    async def _without_id(
+    async def _save_without_id(
         self, result: _RecordResult, record: PendingRecord, facts: OperationFacts
     ) -> None:
-        path = await self._present(_file_at(facts), (record.id,), result)
+        path = await self._download_if_present(_file_at(facts), (record.id,), result)
         if path is not None:
             place = self._folder / component(record.id)
             result.files += await anyio.to_thread.run_sync(_add, path, place)
 
-    async def _take(self, result: _RecordResult, path: Path, target: Path) -> None:
+    async def _move_to(self, result: _RecordResult, path: Path, target: Path) -> None:
         await anyio.to_thread.run_sync(_move, path, target)
         result.files += 1
 
     # -- questions ---------------------------------------------------------------------------------
 
-    async def _listed(self, identity: str) -> list[Listed] | None:
+    async def _list_documents(self, identity: str) -> list[ListedDocument] | None:
         """Return the documents that the read of a record lists; None if it lists none."""
         read = self._sources.read
         if read is None:
             return None
 
-        def documents(body: bytes) -> list[Listed] | None:
+        def documents(body: bytes) -> list[ListedDocument] | None:
             with suppress(msgspec.DecodeError):
                 if row := record_in(read, body, self._sources.row_id):
-                    return listed_in(untyped(row))
+                    return documents_in(untyped(row))
             raise Unreadable(f"the reply holds no record {identity}")
 
         return await self._request(read, identity, documents)
 
-    async def _named_instead(self, facts: OperationFacts, identity: str) -> list[Listed]:
+    async def _list_from_attachment(
+        self, facts: OperationFacts, identity: str
+    ) -> list[ListedDocument]:
         """Return the documents that ``/attachment`` names in JSON instead of a file."""
 
-        def documents(body: bytes) -> list[Listed]:
-            if found := listed_in(untyped(body)):
+        def documents(body: bytes) -> list[ListedDocument]:
+            if found := documents_in(untyped(body)):
                 return found
             raise Unreadable("the reply is no document and names none")
 
@@ -249,8 +257,8 @@ class Documents:
         self,
         facts: OperationFacts,
         identity: str,
-        read: Callable[[bytes], list[Listed] | None],
-    ) -> list[Listed] | None:
+        read: Callable[[bytes], list[ListedDocument] | None],
+    ) -> list[ListedDocument] | None:
         self.calls += 1
         try:
             _, found = await self._zoho.fetch_page(list_operation(facts), read, ids=(identity,))
@@ -260,10 +268,10 @@ class Documents:
             raise
         return found
 
-    async def _by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
+    async def _download_by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
         """Download one document by its id, by the first way that works."""
         ways: list[tuple[Operation[bytes], Sequence[str]]] = []
-        ways.append((_inbox(self._sources.product), (document,)))
+        ways.append((_document_by_id(self._sources.product), (document,)))
         ways += [(_file_at(facts), (identity, document)) for facts in self._sources.by_id]
         failure: Exception = _Refused("the scopes allow no access to documents by their ids")
         for operation, ids in ways:
@@ -272,12 +280,12 @@ class Documents:
             try:
                 return await self._download(operation, ids, result)
             except _ONE_DOCUMENT as error:
-                failure = _own(error)
+                failure = _raise_if_fatal(error)
                 if isinstance(error, NotAuthorized):  # it is the same for all documents
                     self._closed.add(operation.path)
         raise failure
 
-    async def _present(
+    async def _download_if_present(
         self, operation: Operation[bytes], ids: Sequence[str], result: _RecordResult
     ) -> Path | None:
         """Download a document; None if Zoho says that it does not exist."""
@@ -297,22 +305,22 @@ class Documents:
         return await download.save(f"{result.holder}/")
 
 
-def listed_in(record: object) -> list[Listed] | None:
+def documents_in(record: object) -> list[ListedDocument] | None:
     """Return the documents that ``record`` lists; None if the list cannot be relied on."""
     rows: object = record.get("documents") if is_object(record) else None
     if not is_object(record) or not is_array(rows):
         return None
-    found: dict[str, Listed] = {}
+    found: dict[str, ListedDocument] = {}
     for row in rows:
         identity = str(row.get("document_id") or "").strip() if is_object(row) else ""
         if identity:
-            found[identity] = Listed(identity, str(row.get("file_name") or ""))
+            found[identity] = ListedDocument(identity, str(row.get("file_name") or ""))
     if not found and (rows or record.get("has_attachment") in (True, "true")):
         return None
     return list(found.values())
 
 
-def _own(error: Exception) -> Exception:
+def _raise_if_fatal(error: Exception) -> Exception:
     """Return ``error`` if it concerns one document; raise it if it ends the run."""
     if isinstance(error, _ENDS_RUN):
         raise error
@@ -331,7 +339,7 @@ def _file_at(facts: OperationFacts, accept: str = "*/*") -> Operation[bytes]:
     )
 
 
-def _inbox(product: str) -> Operation[bytes]:
+def _document_by_id(product: str) -> Operation[bytes]:
     return Operation(
         name=f"{product}.documents.get",
         product=PRODUCTS[product],

@@ -31,7 +31,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest, ReplyError
 from zoho_async.export import incremental
 from zoho_async.export.catalog import list_operation
-from zoho_async.export.details.documents import Documents, Saved
+from zoho_async.export.details.documents import Documents, SaveResult
 from zoho_async.export.details.operations import Batches, record_in, with_fields
 from zoho_async.export.details.ordered import WIDTH, in_order
 from zoho_async.export.details.queue import PendingRecord, Work
@@ -45,7 +45,7 @@ from zoho_async.export.events import (
     ExportEvent,
 )
 from zoho_async.export.fetch import is_repeated, page_below, says_gone
-from zoho_async.export.writer import Blocking
+from zoho_async.export.write_queue import Blocking
 from zoho_async.paging import Page
 from zoho_async.session import Session
 from zoho_async.wire import Unreadable, raw_page
@@ -169,7 +169,7 @@ class DetailFetcher:
             )
 
         taken, place = max(_TAKEN, most * WIDTH), 0
-        while batch := await self._blocking(partial(self._writer.pending, work, taken, place)):
+        while batch := await self._blocking(partial(self._writer.find_pending, work, taken, place)):
             place = batch[-1].place  # failed records stay in the queue for the next run
             groups = [batch[start : start + most] for start in range(0, len(batch), most)]
             await in_order(groups, ask, write_and_report)
@@ -194,7 +194,7 @@ class DetailFetcher:
 
     async def _try(self, batches: Batches) -> None:
         """Check that batches return full records; if not, records are read one by one."""
-        batch = await self._blocking(lambda: self._writer.pending("rows", batches.most))
+        batch = await self._blocking(lambda: self._writer.find_pending("rows", batches.most))
         if batch:
             rows = await self._batch(batches, [record.id for record in batch])
             if not batches.tells_all(rows.values()):
@@ -264,7 +264,7 @@ class DetailFetcher:
         for (record,), first in answers:
             if isinstance(first, InvalidRequest):
                 self.passed_over += 1
-                await self._blocking(partial(self._writer.passed_over, record))
+                await self._blocking(partial(self._writer.skip, record))
                 continue
             page, place = first, 1
             while page is not None and page.rows and page.has_more:
@@ -287,7 +287,7 @@ class DetailFetcher:
 
     # -- documents ------------------------------------------------------------------------------
 
-    async def _save(self, batch: Sequence[PendingRecord]) -> Saved:
+    async def _save(self, batch: Sequence[PendingRecord]) -> SaveResult:
         assert self._documents is not None
         before = self._documents.calls
         try:
@@ -296,12 +296,12 @@ class DetailFetcher:
             self.calls += self._documents.calls - before
 
     async def _note(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], Saved]], report: Report
+        self, answers: Sequence[tuple[Sequence[PendingRecord], SaveResult]], report: Report
     ) -> None:
         """Finish records whose documents are all saved. The others stay in the queue."""
         done = [record for (record,), saved in answers if not saved.failures]
         files = sum(saved.files for _, saved in answers)
-        await self._blocking(lambda: self._writer.saved(done, files))
+        await self._blocking(lambda: self._writer.finish_files(done, files))
         self.saved += files
         for (record,), saved in answers:
             self.passed_over += len(saved.failures)

@@ -95,14 +95,14 @@ class DocumentSources(msgspec.Struct, frozen=True, kw_only=True):
     by_id: tuple[OperationFacts, ...] = ()
     many_attachments: bool = False
 
-    def wanted(self, row: bytes) -> str:
+    def choose(self, row: bytes) -> str:
         """Return which documents to fetch, as far as the row shows: ``pdf image``."""
         values = untyped(row)
-        wanted = [PDF] if self.printed else []
+        chosen = [PDF] if self.printed else []
         names = [ATTACHMENT] if self.many_attachments else []
         names += [name for name in self.attachments if name not in names]
-        wanted += [name for name in names if values.get(_ATTACHED[name], True)]
-        return " ".join(wanted)
+        chosen += [name for name in names if values.get(_ATTACHED[name], True)]
+        return " ".join(chosen)
 
 
 def record_in(read: OperationFacts, body: bytes, row_id: str) -> bytes | None:

@@ -77,7 +77,7 @@ class Queue:
         )
         return int(number)
 
-    def done(self, work: Work, places: Sequence[int]) -> None:
+    def remove(self, work: Work, places: Sequence[int]) -> None:
         """Remove records."""
         if not places:
             return

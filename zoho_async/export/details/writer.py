@@ -2,9 +2,9 @@
 
 Model. The list is read as in any export, and its rows are compared with the record index. New and
 changed records go into the queue (`zoho_async.export.details.queue`) in the transaction that writes
-their page: instead of their rows (details, children), or in addition to them (files). When the list
-is read and its completeness is stored, the queue is fetched. Each record leaves the queue in the
-transaction that writes what was fetched.
+their page: instead of their rows (details, children), or in addition to them (files). This is the
+task of `QueuedRecords`. When the list is read and its completeness is stored, the queue is fetched.
+Each record leaves the queue in the transaction in which `DetailWriter` writes what was fetched.
 
 Why it holds.
 
@@ -34,12 +34,12 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import KEY, Child, row_facts
 from zoho_async.export.checkpoint.children import ChildIndex
 from zoho_async.export.checkpoint.records import digest
-from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
-from zoho_async.export.destinations.base import Destination
+from zoho_async.export.checkpoint.store import DetailState, ResourceState
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.details.operations import Details, DocumentSources, with_fields
 from zoho_async.export.details.queue import PendingRecord, Work
 from zoho_async.export.incremental import Mode
-from zoho_async.export.writer import ChangedRow, ResourceWriter, RunOptions, table_of, writing
+from zoho_async.export.resource_store import ChangedRow, ListRows, ResourceStore, table_of
 from zoho_async.wire.text import untyped
 
 #: Ids that would change the path of a request; `zoho_async.http.call` refuses them.
@@ -57,117 +57,124 @@ class DetailPlan(msgspec.Struct, frozen=True, kw_only=True):
     documents: DocumentSources | None = None
 
 
-class DetailWriter(ResourceWriter):
-    """Writes a resource whose records have details, by ``detail_plan``."""
+class QueuedRecords:
+    """The `zoho_async.export.resource_store.RowPolicy` of a resource with a ``detail_plan``."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        destination: Destination,
-        facts: OperationFacts,
-        request: str,
-        options: RunOptions,
-        detail_plan: DetailPlan,
-    ) -> None:
-        rows = facts if detail_plan.child is None else row_facts()[facts.resource]
-        table = table_of(facts.resource, rows, details=detail_plan.details is not None)
-        super().__init__(checkpoint, destination, facts, request, options, table)
-        self.detail_plan: Final = detail_plan
+    def __init__(self, detail_plan: DetailPlan) -> None:
+        self._plan: Final = detail_plan
+        self._list_rows: Final = ListRows()
 
-    def _first(self, before: ResourceState, mode: Mode) -> ResourceState:
-        details = DetailState(
-            full_records=self.detail_plan.details is not None,
-            documents=self.detail_plan.documents is not None,
-            all_attachments=self.detail_plan.documents is not None,
-            queued=0 if mode == "full" else before.details.queued,
+    def table(self, facts: OperationFacts) -> Table:
+        rows = facts if self._plan.child is None else row_facts()[facts.resource]
+        return table_of(facts.resource, rows, details=self._plan.details is not None)
+
+    def wants_more(self, before: DetailState) -> bool:
+        plan = self._plan
+        more = plan.details is not None and not before.full_records
+        saved = before.documents and before.all_attachments
+        return more or (plan.documents is not None and not saved)
+
+    def begin(self, before: DetailState, mode: Mode) -> DetailState:
+        return DetailState(
+            full_records=self._plan.details is not None,
+            documents=self._plan.documents is not None,
+            all_attachments=self._plan.documents is not None,
+            queued=0 if mode == "full" else before.queued,
         )
-        return replace(super()._first(before, mode), details=details)
 
-    def _wants_more(self, before: ResourceState) -> bool:
-        plan, had = self.detail_plan, before.details
-        more = plan.details is not None and not had.full_records
-        return more or (plan.documents is not None and not (had.documents and had.all_attachments))
-
-    # -- into the queue -------------------------------------------------------------------------
-
-    def _rows_to_write_now(self, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
-        now: list[ChangedRow] = []
+    def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+        """Queue the records of ``rows``. Return the rows that are not replaced by details."""
+        plan = self._plan
+        selected: list[ChangedRow] = []
         pending: list[PendingRecord] = []
         files: list[PendingRecord] = []
-        place = self.state.details.queued
+        place = store.state.details.queued
         for one in rows:
             if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no usable id
-                now.extend([one] if self.detail_plan.child is None else [])
+                selected.extend([one] if plan.child is None else [])
                 continue
             place += 1
-            if self.detail_plan.child is not None:
-                if argument := self._argument(self.detail_plan.child, one):
+            if plan.child is not None:
+                if argument := _argument(plan.child, one):
                     pending.append(PendingRecord(place, one.key, argument, one.changed))
-            elif self.detail_plan.details is not None:
+            elif plan.details is not None:
                 pending.append(PendingRecord(place, one.key, one.key, one.changed))
             else:
-                now.append(one)
-            if self.detail_plan.documents is not None:
-                files.append(
-                    PendingRecord(
-                        place, one.key, self.detail_plan.documents.wanted(one.row), one.changed
-                    )
-                )
-        queue = self._checkpoint.queue(self.state)
-        queue.add("rows", pending)
-        queue.add("files", files)
-        details = replace(self.state.details, queued=place)
-        self._state = replace(self.state, details=details)
-        return now
+                selected.append(one)
+            if plan.documents is not None:
+                chosen = plan.documents.choose(one.row)
+                files.append(PendingRecord(place, one.key, chosen, one.changed))
+        store.queue.add("rows", pending)
+        store.queue.add("files", files)
+        store.state = replace(store.state, details=replace(store.state.details, queued=place))
+        return selected
 
-    @staticmethod
-    def _argument(child: Child, one: ChangedRow) -> str:
-        if child.value == child.parents.row_id:
-            return one.key
-        return str(untyped(one.row).get(child.value) or "")
+    def count_written(self, store: ResourceStore) -> int:
+        if self._plan.child is None:
+            return self._list_rows.count_written(store)
+        return _children(store).count()
 
-    # -- out of the queue -----------------------------------------------------------------------
+    def mark_deleted(self, store: ResourceStore, ids: Sequence[str], when: str) -> int:
+        """Mark records as deleted, or the children of parents."""
+        if self._plan.child is None:
+            return self._list_rows.mark_deleted(store, ids, when)
+        deleted = sum(_mark_children_deleted(store, parent, when) for parent in ids)
+        store.records.forget(ids)
+        return deleted
 
-    def pending(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
+
+class DetailWriter:
+    """Writes what ``detail_plan`` fetches for the queued records of ``store``."""
+
+    def __init__(self, store: ResourceStore, detail_plan: DetailPlan) -> None:
+        self.store: Final = store
+        self.facts: Final[OperationFacts] = store.facts
+        self.detail_plan: Final = detail_plan
+
+    @property
+    def state(self) -> ResourceState:
+        return self.store.state
+
+    # -- the queue --------------------------------------------------------------------------------
+
+    def find_pending(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
         """Return the next pending records, after place ``after`` of the queue."""
-        with writing(self._destination.name):
-            return self._checkpoint.queue(self.state).next(work, most, after)
+        with self.store.translate_errors():
+            return self.store.queue.next(work, most, after)
 
     def keep_newest(self, work: Work) -> None:
         """Keep only the newest entry of each record."""
-        with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.state).keep_newest(work)
+        with self.store.transaction():
+            self.store.queue.keep_newest(work)
 
     def count(self, work: Work) -> int:
         """Return the number of pending records."""
-        with writing(self._destination.name):
-            return self._checkpoint.queue(self.state).count(work)
+        with self.store.translate_errors():
+            return self.store.queue.count(work)
+
+    # -- details ----------------------------------------------------------------------------------
 
     def write_details(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
         """Write the details of some records, in their order; None marks a deleted one."""
+        store = self.store
         rows = [row for _, row in found if row is not None]
         gone = [record for record, row in found if row is None]
-        places = [record.place for record, _ in found]
-        queue = self._checkpoint.queue(self.state)
-        with writing(self._destination.name), self._checkpoint.database.transaction():
-            offset = self.sink.write(rows)
-            queue.done("rows", places)
-            known = sum(record.known for record, row in found if row is not None)
-            details = self.state.details
-            self._put(
-                part=replace(self.state.part.with_rows(rows, known), offset=offset),
+        changed = sum(record.known for record, row in found if row is not None)
+        with store.transaction():
+            offset = store.sink.write(rows)
+            store.queue.remove("rows", [record.place for record, _ in found])
+            details = store.state.details
+            store.put(
+                part=replace(store.state.part.with_rows(rows, changed), offset=offset),
                 details=replace(details, read=details.read + len(rows)),
             )
             if gone:
-                queue.done("files", [record.place for record in gone])
-                self._lost(gone, when)
+                store.queue.remove("files", [record.place for record in gone])
+                # Only rows that were written can be marked.
+                store.mark_deleted([record.id for record in gone if record.known], when)
+                store.records.forget([record.id for record in gone])
 
-    def _lost(self, gone: Sequence[PendingRecord], when: str) -> None:
-        """Mark records as deleted that are gone by now, if rows of them were written."""
-        deleted = self._mark_deleted([record.id for record in gone if record.known], when)
-        self.records.forget([record.id for record in gone])
-        part = self.state.part
-        self._put(part=replace(part, deleted=part.deleted + deleted))
+    # -- children ---------------------------------------------------------------------------------
 
     def write_children(
         self,
@@ -188,70 +195,76 @@ class DetailWriter(ResourceWriter):
         for place, (own, row) in enumerate(rows, first):
             key = f"{record.id}/{own or place}"
             keyed.setdefault(key, with_fields(row, {KEY: key, child.name: record.argument}))
-        with writing(self._destination.name), self._checkpoint.database.transaction():
+        store = self.store
+        with store.transaction():
             self._add_children(record, keyed)
             if last:
-                self._delete_children(record.id, when, since=self.state.passes.first)
-                self._checkpoint.queue(self.state).done("rows", [record.place])
-                details = self.state.details
-                self._put(details=replace(details, read=details.read + 1))
+                since = store.state.passes.first
+                deleted = _mark_children_deleted(store, record.id, when, since)
+                store.queue.remove("rows", [record.place])
+                part, details = store.state.part, store.state.details
+                store.put(
+                    part=replace(part, deleted=part.deleted + deleted),
+                    details=replace(details, read=details.read + 1),
+                )
 
-    def passed_over(self, record: PendingRecord) -> None:
+    def skip(self, record: PendingRecord) -> None:
         """Skip a parent whose children Zoho refused to list."""
-        with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.state).done("rows", [record.place])
+        with self.store.transaction():
+            self.store.queue.remove("rows", [record.place])
 
     def _add_children(self, record: PendingRecord, keyed: dict[str, bytes]) -> None:
-        state = self.state
-        known = self._children.of(record.id, keyed)
+        store = self.store
+        part, passes = store.state.part, store.state.passes
+        children = _children(store)
+        known = children.find(record.id, keyed)
         records: dict[str, int] = {}
         fresh: list[bytes] = []
         changed = 0
         for key, row in keyed.items():
             content, before = digest(row), known.get(key)
-            if before is not None and before.pass_number >= state.passes.first:
+            if before is not None and before.pass_number >= passes.first:
                 continue  # written in this run
             records[key] = content
-            if state.part.mode == "full" or before is None or before.digest != content:
+            if part.mode == "full" or before is None or before.digest != content:
                 fresh.append(row)
                 changed += before is not None
-        self._children.add(record.id, records, state.passes.current)
-        offset = self.sink.write(fresh)
-        self._put(part=replace(state.part.with_rows(fresh, changed), offset=offset))
+        children.add(record.id, records, passes.current)
+        offset = store.sink.write(fresh)
+        store.put(part=replace(part.with_rows(fresh, changed), offset=offset))
 
-    def saved(self, records: Sequence[PendingRecord], files: int) -> None:
+    # -- documents --------------------------------------------------------------------------------
+
+    def finish_files(self, records: Sequence[PendingRecord], files: int) -> None:
         """Finish records whose documents are all durable; ``files`` of them are new."""
-        with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.state).done("files", [record.place for record in records])
-            details = self.state.details
-            self._put(details=replace(details, files=details.files + files))
+        details = self.state.details
+        with self.store.transaction():
+            self.store.queue.remove("files", [record.place for record in records])
+            self.store.put(details=replace(details, files=details.files + files))
 
-    def _count_written(self, state: ResourceState) -> int:
-        if self.detail_plan.child is None:
-            return super()._count_written(state)
-        return ChildIndex(self._checkpoint.database, state.number).count()
 
-    # -- deleted records ------------------------------------------------------------------------
+def _argument(child: Child, one: ChangedRow) -> str:
+    """Return the argument of the request for the children of a row's record."""
+    if child.value == child.parents.row_id:
+        return one.key
+    return str(untyped(one.row).get(child.value) or "")
 
-    @property
-    def _children(self) -> ChildIndex:
-        return ChildIndex(self._checkpoint.database, self.state.number)
 
-    def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
-        if self.detail_plan.child is None:
-            return super()._mark_deleted(gone, when)
-        before = self.state.part.deleted
-        for parent in gone:
-            self._delete_children(parent, when)
-        self.records.forget(gone)
-        deleted = self.state.part.deleted - before
-        self._put(part=replace(self.state.part, deleted=before))
-        return deleted
+def _children(store: ResourceStore) -> ChildIndex:
+    return ChildIndex(store.checkpoint.database, store.state.number)
 
-    def _delete_children(self, parent: str, when: str, since: int | None = None) -> None:
-        """Mark the children of ``parent`` that no pass from ``since`` on saw as deleted."""
-        while gone := self._children.unseen(parent, since):
-            offset = self.sink.mark_deleted(gone, when)
-            self._children.forget(parent, gone)
-            part = self.state.part
-            self._put(part=replace(part, offset=offset, deleted=part.deleted + len(gone)))
+
+def _mark_children_deleted(
+    store: ResourceStore, parent: str, when: str, since: int | None = None
+) -> int:
+    """Mark the children of ``parent`` that no pass from ``since`` on saw as deleted.
+
+    Return how many rows that were.
+    """
+    deleted, children = 0, _children(store)
+    while gone := children.find_unseen(parent, since):
+        offset = store.sink.mark_deleted(gone, when)
+        children.forget(parent, gone)
+        store.put(part=replace(store.state.part, offset=offset))
+        deleted += len(gone)
+    return deleted

@@ -82,13 +82,9 @@ class BatchCustomFieldInput(Input, kw_only=True):
     """Value of the custom field."""
 
 
-class BatchInput(Input, kw_only=True):
-    """The fields of a batch that can be sent."""
+class BatchFields(Input, kw_only=True):
+    """The fields that `BatchCreate` and `BatchInput` share."""
 
-    item_id: str | int | UnsetType | None = UNSET
-    """Id of the item."""
-    batch_number: str | UnsetType | None = UNSET
-    """Number of the batch."""
     manufacturer_batch_number: str | UnsetType | None = UNSET
     """Number of the manufacturer batch."""
     manufactured_date: dt.date | UnsetType | None = UNSET
@@ -101,3 +97,21 @@ class BatchInput(Input, kw_only=True):
     """Maximum retail price of the item (India). Editions: Batch Price enabled."""
     batch_custom_fields: Sequence[BatchCustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the batch."""
+
+
+class BatchCreate(BatchFields, kw_only=True):
+    """The fields of a batch to create."""
+
+    item_id: str | int
+    """Id of the item."""
+    batch_number: str
+    """Number of the batch."""
+
+
+class BatchInput(BatchFields, kw_only=True):
+    """The fields of a batch that can be sent."""
+
+    item_id: str | int | UnsetType | None = UNSET
+    """Id of the item."""
+    batch_number: str | UnsetType | None = UNSET
+    """Number of the batch."""

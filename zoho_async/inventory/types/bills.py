@@ -386,19 +386,11 @@ class BillLineItemInput(Input, kw_only=True):
     """Custom fields of the item."""
 
 
-class BillInput(Input, kw_only=True):
-    """The fields of a bill that can be sent."""
+class BillFields(Input, kw_only=True):
+    """The fields that `BillCreate` and `BillInput` share."""
 
     purchaseorder_id: str | int | UnsetType | None = UNSET
     """Id of the purchase order."""
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
-    bill_number: str | UnsetType | None = UNSET
-    """Number of the bill."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the bill."""
-    due_date: dt.date | UnsetType | None = UNSET
-    """Date on which payment is due."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the bill."""
     currency_id: str | int | UnsetType | None = UNSET
@@ -415,8 +407,6 @@ class BillInput(Input, kw_only=True):
     """Whether rates include tax."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the bill."""
-    line_items: Sequence[BillLineItemInput] | UnsetType | None = UNSET
-    """Lines of the bill."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     gst_treatment: BillGstTreatment | UnsetType | None = UNSET
@@ -435,6 +425,36 @@ class BillInput(Input, kw_only=True):
     """Whether the document dates from before GST (India). Editions: India."""
     is_reverse_charge_applied: bool | UnsetType | None = UNSET
     """Whether the customer pays the tax (reverse charge). Editions: India."""
+
+
+class BillCreate(BillFields, kw_only=True):
+    """The fields of a bill to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+    bill_number: str
+    """Number of the bill."""
+    date: dt.date
+    """Date of the bill."""
+    due_date: dt.date
+    """Date on which payment is due."""
+    line_items: Sequence[BillLineItemInput]
+    """Lines of the bill."""
+
+
+class BillInput(BillFields, kw_only=True):
+    """The fields of a bill that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
+    bill_number: str | UnsetType | None = UNSET
+    """Number of the bill."""
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the bill."""
+    due_date: dt.date | UnsetType | None = UNSET
+    """Date on which payment is due."""
+    line_items: Sequence[BillLineItemInput] | UnsetType | None = UNSET
+    """Lines of the bill."""
 
 
 class BillRejectInput(Input, kw_only=True):

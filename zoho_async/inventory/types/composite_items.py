@@ -375,13 +375,9 @@ class CompositeItemItemTaxPreferenceInput(Input, kw_only=True):
     """Whether the tax is within a state or between states (India). Editions: India."""
 
 
-class CompositeItemInput(Input, kw_only=True):
-    """The fields of a composite item that can be sent."""
+class CompositeItemFields(Input, kw_only=True):
+    """The fields that `CompositeItemCreate` and `CompositeItemInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the composite item."""
-    mapped_items: Sequence[CompositeItemMappedItemInput] | UnsetType | None = UNSET
-    """Items that make up the composite item."""
     description: str | UnsetType | None = UNSET
     """Description of the composite item."""
     is_combo_product: bool | UnsetType | None = UNSET
@@ -398,8 +394,6 @@ class CompositeItemInput(Input, kw_only=True):
     """Value per unit of the stock at the start."""
     tax_id: str | int | UnsetType | None = UNSET
     """Id of the tax."""
-    sku: str | UnsetType | None = UNSET
-    """Stock keeping unit (SKU) of the item."""
     isbn: str | UnsetType | None = UNSET
     """International standard book number (ISBN)."""
     ean: str | UnsetType | None = UNSET
@@ -412,10 +406,6 @@ class CompositeItemInput(Input, kw_only=True):
     """Unit of quantity, such as kg."""
     upc: str | UnsetType | None = UNSET
     """Universal product code (UPC)."""
-    item_type: str | UnsetType | None = UNSET
-    """Kind of item: for sales, purchases, both, or inventory."""
-    rate: Decimal | int | UnsetType | None = UNSET
-    """Price per unit, in the document's currency."""
     label_rate: Decimal | int | UnsetType | None = UNSET
     """Maximum retail price of the item (India)."""
     is_taxable: bool | UnsetType | None = UNSET
@@ -460,8 +450,6 @@ class CompositeItemInput(Input, kw_only=True):
     """Taxes of the item by region. Editions: India."""
     hsn_or_sac: str | UnsetType | None = UNSET
     """HSN code of goods or SAC of services (India). Editions: India."""
-    product_type: str | UnsetType | None = UNSET
-    """Kind of product: goods or service."""
     combo_type: Literal["assembly", "kit"] | UnsetType | None = UNSET
     """Kind of composite item. Values: ``assembly``, ``kit``."""
     composite_item_id: str | int | UnsetType | None = UNSET
@@ -498,6 +486,40 @@ class CompositeItemInput(Input, kw_only=True):
     """Id of the image."""
     image_name: str | UnsetType | None = UNSET
     """Name of the image."""
+
+
+class CompositeItemCreate(CompositeItemFields, kw_only=True):
+    """The fields of a composite item to create."""
+
+    name: str
+    """Name of the composite item."""
+    mapped_items: Sequence[CompositeItemMappedItemInput]
+    """Items that make up the composite item."""
+    sku: str
+    """Stock keeping unit (SKU) of the item."""
+    item_type: str
+    """Kind of item: for sales, purchases, both, or inventory."""
+    rate: Decimal | int
+    """Price per unit, in the document's currency."""
+    product_type: str
+    """Kind of product: goods or service."""
+
+
+class CompositeItemInput(CompositeItemFields, kw_only=True):
+    """The fields of a composite item that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the composite item."""
+    mapped_items: Sequence[CompositeItemMappedItemInput] | UnsetType | None = UNSET
+    """Items that make up the composite item."""
+    sku: str | UnsetType | None = UNSET
+    """Stock keeping unit (SKU) of the item."""
+    item_type: str | UnsetType | None = UNSET
+    """Kind of item: for sales, purchases, both, or inventory."""
+    rate: Decimal | int | UnsetType | None = UNSET
+    """Price per unit, in the document's currency."""
+    product_type: str | UnsetType | None = UNSET
+    """Kind of product: goods or service."""
 
 
 class CompositeItemAssembliesStorageInput(Input, kw_only=True):
@@ -600,22 +622,22 @@ class CompositeItemAssembliesFinishedProductStorageInput(Input, kw_only=True):
     """Serial numbers of the item. Editions: Serial with Bin tracked items."""
 
 
-class CompositeItemAssembliesInput(Input, kw_only=True):
-    """The fields of composite item assemblies that can be sent."""
+class CompositeItemAssembliesCreate(Input, kw_only=True):
+    """The fields of composite item assemblies to create."""
 
-    reference_number: str | UnsetType | None = UNSET
+    reference_number: str
     """Reference number of the assemblies."""
-    date: dt.date | UnsetType | None = UNSET
+    date: dt.date
     """Date of the assemblies."""
     description: str | UnsetType | None = UNSET
     """Description of the assemblies."""
-    composite_item_id: str | int | UnsetType | None = UNSET
+    composite_item_id: str | int
     """Id of the composite item."""
-    composite_item_name: str | UnsetType | None = UNSET
+    composite_item_name: str
     """Name of the composite item."""
     composite_item_sku: str | UnsetType | None = UNSET
     """Composite item SKU of the assemblies."""
-    quantity_to_bundle: Decimal | int | UnsetType | None = UNSET
+    quantity_to_bundle: Decimal | int
     """Quantity to bundle, in units."""
     status: Literal["draft", "confirmed", "bundled"] | UnsetType | None = UNSET
     """Status of the assemblies. Values: ``draft``, ``confirmed``, ``bundled``."""
@@ -623,7 +645,7 @@ class CompositeItemAssembliesInput(Input, kw_only=True):
     """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
-    line_items: Sequence[CompositeItemAssembliesLineItemInput] | UnsetType | None = UNSET
+    line_items: Sequence[CompositeItemAssembliesLineItemInput]
     """Lines of the assemblies."""
     finished_product_serial_numbers: Sequence[str] | UnsetType | None = UNSET
     """Numbers of the finished product serials."""
@@ -635,7 +657,7 @@ class CompositeItemAssembliesInput(Input, kw_only=True):
         Sequence[CompositeItemAssembliesFinishedProductStorageInput] | UnsetType | None
     ) = UNSET
     """Finished product storages of the assemblies."""
-    is_completed: bool | UnsetType | None = UNSET
+    is_completed: bool
     """Whether the assemblies is complete."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the assemblies."""

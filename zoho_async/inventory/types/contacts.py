@@ -372,13 +372,11 @@ class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
     """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
-class ContactPersonInput(Input, kw_only=True):
-    """An item of ``contact_persons`` of a contact, to send."""
+class ContactPersonFields(Input, kw_only=True):
+    """The fields that `ContactPersonCreate` and `ContactPersonInput` share."""
 
     salutation: str | UnsetType | None = UNSET
     """Salutation of the person, such as Mr. At most 25 characters."""
-    first_name: str | UnsetType | None = UNSET
-    """First name of the person. At most 100 characters."""
     last_name: str | UnsetType | None = UNSET
     """Last name of the person. At most 100 characters."""
     email: str | UnsetType | None = UNSET
@@ -401,6 +399,13 @@ class ContactPersonInput(Input, kw_only=True):
     """Department of the person. At most 50 characters."""
     enable_portal: bool | UnsetType | None = UNSET
     """Whether to open the customer portal for the contact."""
+
+
+class ContactPersonInput(ContactPersonFields, kw_only=True):
+    """An item of ``contact_persons`` of a contact, to send."""
+
+    first_name: str | UnsetType | None = UNSET
+    """First name of the person. At most 100 characters."""
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
@@ -432,11 +437,9 @@ class ContactDefaultTemplatesInput(Input, kw_only=True):
     """Name of the credit note email template."""
 
 
-class ContactInput(Input, kw_only=True):
-    """The fields of a contact that can be sent."""
+class ContactFields(Input, kw_only=True):
+    """The fields that `ContactCreate` and `ContactInput` share."""
 
-    contact_name: str | UnsetType | None = UNSET
-    """Display name of the contact. At most 200 characters."""
     company_name: str | UnsetType | None = UNSET
     """Name of the company. At most 200 characters."""
     payment_terms: int | UnsetType | None = UNSET
@@ -523,6 +526,27 @@ class ContactInput(Input, kw_only=True):
     """Name of the tax authority."""
     tax_exemption_code: str | UnsetType | None = UNSET
     """Code of the reason for tax exemption. Editions: USA, Canada, Australia, India."""
+
+
+class ContactCreate(ContactFields, kw_only=True):
+    """The fields of a contact to create."""
+
+    contact_name: str
+    """Display name of the contact. At most 200 characters."""
+
+
+class ContactInput(ContactFields, kw_only=True):
+    """The fields of a contact that can be sent."""
+
+    contact_name: str | UnsetType | None = UNSET
+    """Display name of the contact. At most 200 characters."""
+
+
+class ContactPersonCreate(ContactPersonFields, kw_only=True):
+    """The fields of a contact person to create."""
+
+    first_name: str
+    """First name of the person. At most 100 characters."""
 
 
 class ContactEmailStatementInput(Input, kw_only=True):

@@ -32,14 +32,28 @@ class Currency(Record, frozen=True, kw_only=True):
     """First day on which the currency applies. Described for lists only."""
 
 
-class CurrencyInput(Input, kw_only=True):
+class CurrencyFields(Input, kw_only=True):
+    """The fields that `CurrencyCreate` and `CurrencyInput` share."""
+
+    price_precision: int | UnsetType | None = UNSET
+    """Number of decimal places of prices."""
+    currency_format: str | UnsetType | None = UNSET
+    """How amounts are written, such as 1,234,567.89. At most 100 characters."""
+
+
+class CurrencyCreate(CurrencyFields, kw_only=True):
+    """The fields of a currency to create."""
+
+    currency_code: str
+    """Code of the currency (ISO 4217), such as USD. At most 100 characters."""
+    currency_symbol: str
+    """Symbol of the currency. At most 4 characters."""
+
+
+class CurrencyInput(CurrencyFields, kw_only=True):
     """The fields of a currency that can be sent."""
 
     currency_code: str | UnsetType | None = UNSET
     """Code of the currency (ISO 4217), such as USD. At most 100 characters."""
     currency_symbol: str | UnsetType | None = UNSET
     """Symbol of the currency. At most 4 characters."""
-    price_precision: int | UnsetType | None = UNSET
-    """Number of decimal places of prices."""
-    currency_format: str | UnsetType | None = UNSET
-    """How amounts are written, such as 1,234,567.89. At most 100 characters."""

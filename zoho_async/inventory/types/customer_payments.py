@@ -107,15 +107,9 @@ class CustomerPaymentInvoiceInput(Input, kw_only=True):
     """Tax withheld at payment, in the document's currency."""
 
 
-class CustomerPaymentInput(Input, kw_only=True):
-    """The fields of a customer payment that can be sent."""
+class CustomerPaymentFields(Input, kw_only=True):
+    """The fields that `CustomerPaymentCreate` and `CustomerPaymentInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
-    payment_mode: str | UnsetType | None = UNSET
-    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
-    amount: Decimal | int | UnsetType | None = UNSET
-    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the customer payment."""
     reference_number: str | UnsetType | None = UNSET
@@ -138,3 +132,25 @@ class CustomerPaymentInput(Input, kw_only=True):
     """Id of the location (branch or warehouse)."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the customer payment."""
+
+
+class CustomerPaymentCreate(CustomerPaymentFields, kw_only=True):
+    """The fields of a customer payment to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    payment_mode: str
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
+    amount: Decimal | int
+    """Amount, in the document's currency."""
+
+
+class CustomerPaymentInput(CustomerPaymentFields, kw_only=True):
+    """The fields of a customer payment that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
+    amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""

@@ -315,11 +315,9 @@ class DeliveryChallanLineItemInput(Input, kw_only=True):
     """Custom fields of the item."""
 
 
-class DeliveryChallanInput(Input, kw_only=True):
-    """The fields of a delivery challan that can be sent."""
+class DeliveryChallanFields(Input, kw_only=True):
+    """The fields that `DeliveryChallanCreate` and `DeliveryChallanInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     deliverychallan_number: str | UnsetType | None = UNSET
@@ -376,6 +374,20 @@ class DeliveryChallanInput(Input, kw_only=True):
     """Id of the location (branch or warehouse)."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the delivery challan."""
+
+
+class DeliveryChallanCreate(DeliveryChallanFields, kw_only=True):
+    """The fields of a delivery challan to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+
+
+class DeliveryChallanInput(DeliveryChallanFields, kw_only=True):
+    """The fields of a delivery challan that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
 
 
 class DeliveryChallanBulkReturnLineItemInput(Input, kw_only=True):

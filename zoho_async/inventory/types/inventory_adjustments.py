@@ -191,23 +191,41 @@ class InventoryAdjustmentLineItemInput(Input, kw_only=True):
     """Id of the line item."""
 
 
-class InventoryAdjustmentInput(Input, kw_only=True):
+class InventoryAdjustmentFields(Input, kw_only=True):
+    """The fields that `InventoryAdjustmentCreate` and `InventoryAdjustmentInput` share."""
+
+    description: str | UnsetType | None = UNSET
+    """Description of the inventory adjustment."""
+    reference_number: str | UnsetType | None = UNSET
+    """Reference number of the inventory adjustment."""
+    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the inventory adjustment."""
+    location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
+
+
+class InventoryAdjustmentCreate(InventoryAdjustmentFields, kw_only=True):
+    """The fields of an inventory adjustment to create."""
+
+    date: dt.date
+    """Date of the inventory adjustment."""
+    reason: str
+    """Reason for the inventory adjustment."""
+    adjustment_type: Literal["quantity"]
+    """Whether quantities or values are adjusted. Values: ``quantity``."""
+    line_items: Sequence[InventoryAdjustmentLineItemInput]
+    """Lines of the inventory adjustment."""
+
+
+class InventoryAdjustmentInput(InventoryAdjustmentFields, kw_only=True):
     """The fields of an inventory adjustment that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
     """Date of the inventory adjustment."""
     reason: str | UnsetType | None = UNSET
     """Reason for the inventory adjustment."""
-    description: str | UnsetType | None = UNSET
-    """Description of the inventory adjustment."""
-    reference_number: str | UnsetType | None = UNSET
-    """Reference number of the inventory adjustment."""
     adjustment_type: Literal["quantity"] | UnsetType | None = UNSET
     """Whether quantities or values are adjusted. Values: ``quantity``."""
-    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    """Custom fields of the inventory adjustment."""
-    location_id: str | int | UnsetType | None = UNSET
-    """Id of the location (branch or warehouse)."""
     line_items: Sequence[InventoryAdjustmentLineItemInput] | UnsetType | None = UNSET
     """Lines of the inventory adjustment."""
 

@@ -859,11 +859,9 @@ class InvoicePaymentOptionsInput(Input, kw_only=True):
     """Payment gateways that the customer can use."""
 
 
-class InvoiceInput(Input, kw_only=True):
-    """The fields of an invoice that can be sent."""
+class InvoiceFields(Input, kw_only=True):
+    """The fields that `InvoiceCreate` and `InvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     contact_persons_associated: (
         Sequence[InvoiceContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
@@ -904,8 +902,6 @@ class InvoiceInput(Input, kw_only=True):
     """Custom fields of the invoice."""
     project_id: str | int | UnsetType | None = UNSET
     """Id of the project."""
-    line_items: Sequence[InvoiceLineItemInput] | UnsetType | None = UNSET
-    """Lines of the invoice."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     payment_options: InvoicePaymentOptionsInput | UnsetType | None = UNSET
@@ -973,6 +969,24 @@ class InvoiceInput(Input, kw_only=True):
     """
     reference_invoice_id: str | int | UnsetType | None = UNSET
     """Id of the reference invoice. Editions: Mexico."""
+
+
+class InvoiceCreate(InvoiceFields, kw_only=True):
+    """The fields of an invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[InvoiceLineItemInput]
+    """Lines of the invoice."""
+
+
+class InvoiceInput(InvoiceFields, kw_only=True):
+    """The fields of an invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[InvoiceLineItemInput] | UnsetType | None = UNSET
+    """Lines of the invoice."""
 
 
 class InvoiceEmailInput(Input, kw_only=True):

@@ -208,17 +208,13 @@ class ItemGroupAttributeInput(Input, kw_only=True):
     """Options of the attribute."""
 
 
-class ItemGroupInput(Input, kw_only=True):
-    """The fields of an item group that can be sent."""
+class ItemGroupFields(Input, kw_only=True):
+    """The fields that `ItemGroupCreate` and `ItemGroupInput` share."""
 
-    group_name: str | UnsetType | None = UNSET
-    """Name of the group."""
     brand: str | UnsetType | None = UNSET
     """Brand of the item."""
     manufacturer: str | UnsetType | None = UNSET
     """Manufacturer of the item."""
-    unit: str | UnsetType | None = UNSET
-    """Unit of quantity, such as kg."""
     description: str | UnsetType | None = UNSET
     """Description of the item group."""
     tax_id: str | int | UnsetType | None = UNSET
@@ -239,3 +235,21 @@ class ItemGroupInput(Input, kw_only=True):
     """Purchase price per unit."""
     sku: str | UnsetType | None = UNSET
     """Stock keeping unit (SKU) of the item."""
+
+
+class ItemGroupCreate(ItemGroupFields, kw_only=True):
+    """The fields of an item group to create."""
+
+    group_name: str
+    """Name of the group."""
+    unit: str
+    """Unit of quantity, such as kg."""
+
+
+class ItemGroupInput(ItemGroupFields, kw_only=True):
+    """The fields of an item group that can be sent."""
+
+    group_name: str | UnsetType | None = UNSET
+    """Name of the group."""
+    unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""

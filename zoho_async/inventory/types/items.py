@@ -411,8 +411,8 @@ class ItemTaxPreferenceInput(Input, kw_only=True):
     """Whether the tax is within a state or between states (India). Editions: India."""
 
 
-class ItemInput(Input, kw_only=True):
-    """The fields of an item that can be sent."""
+class ItemFields(Input, kw_only=True):
+    """The fields that `ItemCreate` and `ItemInput` share."""
 
     group_id: str | int | UnsetType | None = UNSET
     """Id of the group."""
@@ -452,8 +452,6 @@ class ItemInput(Input, kw_only=True):
     """Id of the inventory account."""
     attribute_name1: str | UnsetType | None = UNSET
     """Name of the first attribute, such as color."""
-    name: str | UnsetType | None = UNSET
-    """Name of the item."""
     rate: Decimal | int | UnsetType | None = UNSET
     """Price per unit, in the document's currency."""
     purchase_rate: Decimal | int | UnsetType | None = UNSET
@@ -516,6 +514,20 @@ class ItemInput(Input, kw_only=True):
     """Name of the image."""
     image_type: str | UnsetType | None = UNSET
     """Type of the image file."""
+
+
+class ItemCreate(ItemFields, kw_only=True):
+    """The fields of an item to create."""
+
+    name: str
+    """Name of the item."""
+
+
+class ItemInput(ItemFields, kw_only=True):
+    """The fields of an item that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the item."""
 
 
 class ItemVariantOpeningStockStorageInput(Input, kw_only=True):

@@ -193,8 +193,8 @@ class LandedCostForBillCostAllocationInput(Input, kw_only=True):
     """Maximum retail price of the item (India)."""
 
 
-class LandedCostForBillInput(Input, kw_only=True):
-    """The fields of a landed cost for bill that can be sent."""
+class LandedCostForBillFields(Input, kw_only=True):
+    """The fields that `LandedCostForBillCreate` and `LandedCostForBillInput` share."""
 
     vendor_id: str | int | UnsetType | None = UNSET
     """Id of the vendor."""
@@ -214,6 +214,18 @@ class LandedCostForBillInput(Input, kw_only=True):
     """Allocation method of the for bill. Values: ``quantity``, ``amount``, ``dimension``,
     ``weight``.
     """
+
+
+class LandedCostForBillCreate(LandedCostForBillFields, kw_only=True):
+    """The fields of a landed cost for bill to create."""
+
+    cost_allocations: Sequence[LandedCostForBillCostAllocationInput]
+    """Cost allocations of the for bill."""
+
+
+class LandedCostForBillInput(LandedCostForBillFields, kw_only=True):
+    """The fields of a landed cost for bill that can be sent."""
+
     cost_allocations: Sequence[LandedCostForBillCostAllocationInput] | UnsetType | None = UNSET
     """Cost allocations of the for bill."""
 

@@ -135,8 +135,8 @@ class LocationAddressInput(Input, kw_only=True):
     """Second line of the street address."""
 
 
-class LocationInput(Input, kw_only=True):
-    """The fields of a location that can be sent."""
+class LocationFields(Input, kw_only=True):
+    """The fields that `LocationCreate` and `LocationInput` share."""
 
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
     """Type of the location."""
@@ -146,10 +146,6 @@ class LocationInput(Input, kw_only=True):
     """Phone number."""
     address: LocationAddressInput | UnsetType | None = UNSET
     """First line of the address."""
-    location_name: str | UnsetType | None = UNSET
-    """Name of the location (branch or warehouse)."""
-    tax_settings_id: str | int | UnsetType | None = UNSET
-    """Id of the tax settings. Editions: India."""
     parent_location_id: str | int | UnsetType | None = UNSET
     """Id of the parent location."""
     associated_series_ids: Sequence[str | int] | UnsetType | None = UNSET
@@ -160,3 +156,21 @@ class LocationInput(Input, kw_only=True):
     """Whether all users have access to the location."""
     user_ids: str | UnsetType | None = UNSET
     """Ids of the users."""
+
+
+class LocationCreate(LocationFields, kw_only=True):
+    """The fields of a location to create."""
+
+    location_name: str
+    """Name of the location (branch or warehouse)."""
+    tax_settings_id: str | int
+    """Id of the tax settings. Editions: India."""
+
+
+class LocationInput(LocationFields, kw_only=True):
+    """The fields of a location that can be sent."""
+
+    location_name: str | UnsetType | None = UNSET
+    """Name of the location (branch or warehouse)."""
+    tax_settings_id: str | int | UnsetType | None = UNSET
+    """Id of the tax settings. Editions: India."""

@@ -263,13 +263,11 @@ class MoveOrderLineItemInput(Input, kw_only=True):
     """Storage locations that the goods go to."""
 
 
-class MoveOrderInput(Input, kw_only=True):
-    """The fields of a move order that can be sent."""
+class MoveOrderFields(Input, kw_only=True):
+    """The fields that `MoveOrderCreate` and `MoveOrderInput` share."""
 
     moveorder_number: str | UnsetType | None = UNSET
     """Number of the move order."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the move order."""
     completed_date: dt.date | UnsetType | None = UNSET
     """Completed date."""
     assignee_id: str | int | UnsetType | None = UNSET
@@ -282,5 +280,21 @@ class MoveOrderInput(Input, kw_only=True):
     """Notes on the move order."""
     status: str | UnsetType | None = UNSET
     """Status of the move order."""
+
+
+class MoveOrderCreate(MoveOrderFields, kw_only=True):
+    """The fields of a move order to create."""
+
+    date: dt.date
+    """Date of the move order."""
+    line_items: Sequence[MoveOrderLineItemInput]
+    """Lines of the move order."""
+
+
+class MoveOrderInput(MoveOrderFields, kw_only=True):
+    """The fields of a move order that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the move order."""
     line_items: Sequence[MoveOrderLineItemInput] | UnsetType | None = UNSET
     """Lines of the move order."""

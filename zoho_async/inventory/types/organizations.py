@@ -143,20 +143,14 @@ class OrganizationAddressInput(Input, kw_only=True):
     """Postal code."""
 
 
-class OrganizationInput(Input, kw_only=True):
-    """The fields of an organization that can be sent."""
+class OrganizationFields(Input, kw_only=True):
+    """The fields that `OrganizationCreate` and `OrganizationInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the organization."""
     fiscal_year_start_month: OrganizationFiscalYearStartMonth | UnsetType | None = UNSET
     """First month of the fiscal year. Values: ``january``, ``february``, ``march``, ``april``,
     ``may``, ``june``, ``july``, ``august``, ``september``, ``october``, ``november``,
     ``december``.
     """
-    currency_code: str | UnsetType | None = UNSET
-    """Code of the currency (ISO 4217), such as USD."""
-    time_zone: str | UnsetType | None = UNSET
-    """Time zone, such as America/New_York."""
     date_format: str | UnsetType | None = UNSET
     """How dates are written."""
     field_separator: str | UnsetType | None = UNSET
@@ -167,8 +161,6 @@ class OrganizationInput(Input, kw_only=True):
     """Industry of the organization."""
     industry_size: str | UnsetType | None = UNSET
     """Size of the organization."""
-    portal_name: str | UnsetType | None = UNSET
-    """Name of the portal."""
     org_address: str | UnsetType | None = UNSET
     """Address of the organization."""
     remit_to_address: str | UnsetType | None = UNSET
@@ -199,3 +191,29 @@ class OrganizationInput(Input, kw_only=True):
     """Tax id value of the organization."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the organization."""
+
+
+class OrganizationCreate(OrganizationFields, kw_only=True):
+    """The fields of an organization to create."""
+
+    name: str
+    """Name of the organization."""
+    currency_code: str
+    """Code of the currency (ISO 4217), such as USD."""
+    time_zone: str
+    """Time zone, such as America/New_York."""
+    portal_name: str
+    """Name of the portal."""
+
+
+class OrganizationInput(OrganizationFields, kw_only=True):
+    """The fields of an organization that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the organization."""
+    currency_code: str | UnsetType | None = UNSET
+    """Code of the currency (ISO 4217), such as USD."""
+    time_zone: str | UnsetType | None = UNSET
+    """Time zone, such as America/New_York."""
+    portal_name: str | UnsetType | None = UNSET
+    """Name of the portal."""

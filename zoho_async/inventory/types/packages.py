@@ -310,16 +310,30 @@ class PackageLineItemInput(Input, kw_only=True):
     """Id of the line item."""
 
 
-class PackageInput(Input, kw_only=True):
-    """The fields of a package that can be sent."""
+class PackageFields(Input, kw_only=True):
+    """The fields that `PackageCreate` and `PackageInput` share."""
 
     package_number: str | UnsetType | None = UNSET
     """Number of the package."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the package."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the package."""
-    line_items: Sequence[PackageLineItemInput] | UnsetType | None = UNSET
-    """Lines of the package."""
     notes: str | UnsetType | None = UNSET
     """Notes on the package."""
+
+
+class PackageCreate(PackageFields, kw_only=True):
+    """The fields of a package to create."""
+
+    date: dt.date
+    """Date of the package."""
+    line_items: Sequence[PackageLineItemInput]
+    """Lines of the package."""
+
+
+class PackageInput(PackageFields, kw_only=True):
+    """The fields of a package that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the package."""
+    line_items: Sequence[PackageLineItemInput] | UnsetType | None = UNSET
+    """Lines of the package."""

@@ -618,15 +618,13 @@ class PicklistLineItemInput(Input, kw_only=True):
     """Mapping entity details of the line item. At most 1000 values."""
 
 
-class PicklistInput(Input, kw_only=True):
-    """The fields of a picklist that can be sent."""
+class PicklistFields(Input, kw_only=True):
+    """The fields that `PicklistCreate` and `PicklistInput` share."""
 
     picklist_number: str | UnsetType | None = UNSET
     """Number of the picklist. At most 50 characters."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the picklist."""
-    location_id: str | int | UnsetType | None = UNSET
-    """Id of the location (branch or warehouse)."""
     parent_entity: Literal["salesorder", "purchase_return"] | UnsetType | None = UNSET
     """Parent entity of the picklist. Values: ``salesorder``, ``purchase_return``."""
     group_by: Literal["none", "item", "sales_order"] | UnsetType | None = UNSET
@@ -635,10 +633,26 @@ class PicklistInput(Input, kw_only=True):
     """Id of the assignee."""
     notes: str | UnsetType | None = UNSET
     """Notes on the picklist. At most 2000 characters."""
-    line_items: Sequence[PicklistLineItemInput] | UnsetType | None = UNSET
-    """Lines of the picklist. At most 1000 values."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the picklist. At most 250 values."""
+
+
+class PicklistCreate(PicklistFields, kw_only=True):
+    """The fields of a picklist to create."""
+
+    location_id: str | int
+    """Id of the location (branch or warehouse)."""
+    line_items: Sequence[PicklistLineItemInput]
+    """Lines of the picklist. At most 1000 values."""
+
+
+class PicklistInput(PicklistFields, kw_only=True):
+    """The fields of a picklist that can be sent."""
+
+    location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
+    line_items: Sequence[PicklistLineItemInput] | UnsetType | None = UNSET
+    """Lines of the picklist. At most 1000 values."""
 
 
 class PicklistCommentInput(Input, kw_only=True):

@@ -477,8 +477,8 @@ class PurchaseOrderDocumentInput(Input, kw_only=True):
     """Size of the file in bytes."""
 
 
-class PurchaseOrderInput(Input, kw_only=True):
-    """The fields of a purchase order that can be sent."""
+class PurchaseOrderFields(Input, kw_only=True):
+    """The fields that `PurchaseOrderCreate` and `PurchaseOrderInput` share."""
 
     purchaseorder_number: str | UnsetType | None = UNSET
     """Number of the purchase order."""
@@ -490,8 +490,6 @@ class PurchaseOrderInput(Input, kw_only=True):
     """Reference number of the purchase order."""
     ship_via: str | UnsetType | None = UNSET
     """Carrier or way of shipping."""
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     salesorder_id: str | int | UnsetType | None = UNSET
     """Id of the sales order."""
     is_drop_shipment: bool | UnsetType | None = UNSET
@@ -520,8 +518,6 @@ class PurchaseOrderInput(Input, kw_only=True):
     """Units of base currency for one unit of the document's currency."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the purchase order."""
-    line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
-    """Lines of the purchase order."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     documents: Sequence[PurchaseOrderDocumentInput] | UnsetType | None = UNSET
@@ -540,6 +536,24 @@ class PurchaseOrderInput(Input, kw_only=True):
     """State or country that the goods are supplied to. Editions: India."""
     expected_delivery_date: dt.date | UnsetType | None = UNSET
     """Expected delivery date."""
+
+
+class PurchaseOrderCreate(PurchaseOrderFields, kw_only=True):
+    """The fields of a purchase order to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+    line_items: Sequence[PurchaseOrderLineItemInput]
+    """Lines of the purchase order."""
+
+
+class PurchaseOrderInput(PurchaseOrderFields, kw_only=True):
+    """The fields of a purchase order that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
+    line_items: Sequence[PurchaseOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the purchase order."""
 
 
 class PurchaseOrderRejectInput(Input, kw_only=True):

@@ -184,17 +184,31 @@ class PurchaseReceiveLineItemInput(Input, kw_only=True):
     """Storage locations of the item."""
 
 
-class PurchaseReceiveInput(Input, kw_only=True):
-    """The fields of a purchase receive that can be sent."""
+class PurchaseReceiveFields(Input, kw_only=True):
+    """The fields that `PurchaseReceiveCreate` and `PurchaseReceiveInput` share."""
 
-    receive_number: str | UnsetType | None = UNSET
-    """Number of the receive."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the purchase receive."""
     notes: str | UnsetType | None = UNSET
     """Notes on the purchase receive."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the purchase receive."""
+
+
+class PurchaseReceiveCreate(PurchaseReceiveFields, kw_only=True):
+    """The fields of a purchase receive to create."""
+
+    receive_number: str
+    """Number of the receive."""
+    line_items: Sequence[PurchaseReceiveLineItemInput]
+    """Lines of the purchase receive."""
+
+
+class PurchaseReceiveInput(PurchaseReceiveFields, kw_only=True):
+    """The fields of a purchase receive that can be sent."""
+
+    receive_number: str | UnsetType | None = UNSET
+    """Number of the receive."""
     line_items: Sequence[PurchaseReceiveLineItemInput] | UnsetType | None = UNSET
     """Lines of the purchase receive."""
 

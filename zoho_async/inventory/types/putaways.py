@@ -244,18 +244,32 @@ class PutawayLineItemInput(Input, kw_only=True):
     """Storage locations of the item."""
 
 
-class PutawayInput(Input, kw_only=True):
-    """The fields of a putaway that can be sent."""
+class PutawayFields(Input, kw_only=True):
+    """The fields that `PutawayCreate` and `PutawayInput` share."""
 
     putaway_number: str | UnsetType | None = UNSET
     """Number of the putaway."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the putaway."""
     warehouse_id: str | int | UnsetType | None = UNSET
     """Id of the warehouse."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     notes: str | UnsetType | None = UNSET
     """Notes on the putaway."""
+
+
+class PutawayCreate(PutawayFields, kw_only=True):
+    """The fields of a putaway to create."""
+
+    date: dt.date
+    """Date of the putaway."""
+    line_items: Sequence[PutawayLineItemInput]
+    """Lines of the putaway."""
+
+
+class PutawayInput(PutawayFields, kw_only=True):
+    """The fields of a putaway that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the putaway."""
     line_items: Sequence[PutawayLineItemInput] | UnsetType | None = UNSET
     """Lines of the putaway."""

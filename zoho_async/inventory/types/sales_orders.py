@@ -560,11 +560,9 @@ class SalesOrderDocumentInput(Input, kw_only=True):
     """Size of the file in bytes."""
 
 
-class SalesOrderInput(Input, kw_only=True):
-    """The fields of a sales order that can be sent."""
+class SalesOrderFields(Input, kw_only=True):
+    """The fields that `SalesOrderCreate` and `SalesOrderInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     salesorder_number: str | UnsetType | None = UNSET
     """Number of the sales order."""
     date: dt.date | UnsetType | None = UNSET
@@ -577,8 +575,6 @@ class SalesOrderInput(Input, kw_only=True):
     """Reference number of the sales order."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
-    line_items: Sequence[SalesOrderLineItemInput] | UnsetType | None = UNSET
-    """Lines of the sales order."""
     contact_persons_associated: (
         Sequence[SalesOrderContactPersonsAssociatedInput] | UnsetType | None
     ) = UNSET
@@ -629,6 +625,24 @@ class SalesOrderInput(Input, kw_only=True):
     """GST number (India). Editions: India."""
     salesperson_name: str | UnsetType | None = UNSET
     """Name of the salesperson."""
+
+
+class SalesOrderCreate(SalesOrderFields, kw_only=True):
+    """The fields of a sales order to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    line_items: Sequence[SalesOrderLineItemInput]
+    """Lines of the sales order."""
+
+
+class SalesOrderInput(SalesOrderFields, kw_only=True):
+    """The fields of a sales order that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    line_items: Sequence[SalesOrderLineItemInput] | UnsetType | None = UNSET
+    """Lines of the sales order."""
 
 
 class SalesOrderRejectInput(Input, kw_only=True):

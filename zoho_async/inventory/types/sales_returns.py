@@ -303,8 +303,8 @@ class SalesReturnLineItemInput(Input, kw_only=True):
     """Id of the line item."""
 
 
-class SalesReturnInput(Input, kw_only=True):
-    """The fields of a sales return that can be sent."""
+class SalesReturnFields(Input, kw_only=True):
+    """The fields that `SalesReturnCreate` and `SalesReturnInput` share."""
 
     salesreturn_number: str | UnsetType | None = UNSET
     """Number of the sales return."""
@@ -316,6 +316,18 @@ class SalesReturnInput(Input, kw_only=True):
     """Custom fields of the sales return."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
+
+
+class SalesReturnCreate(SalesReturnFields, kw_only=True):
+    """The fields of a sales return to create."""
+
+    line_items: Sequence[SalesReturnLineItemInput]
+    """Lines of the sales return."""
+
+
+class SalesReturnInput(SalesReturnFields, kw_only=True):
+    """The fields of a sales return that can be sent."""
+
     line_items: Sequence[SalesReturnLineItemInput] | UnsetType | None = UNSET
     """Lines of the sales return."""
 
@@ -387,12 +399,12 @@ class SalesReturnReceiveLineItemInput(Input, kw_only=True):
     """Storage locations of the item."""
 
 
-class SalesReturnReceiveInput(Input, kw_only=True):
-    """The fields of a sales return receive that can be sent."""
+class SalesReturnReceiveCreate(Input, kw_only=True):
+    """The fields of a sales return receive to create."""
 
     date: dt.date | UnsetType | None = UNSET
     """Date of the receive."""
-    line_items: Sequence[SalesReturnReceiveLineItemInput] | UnsetType | None = UNSET
+    line_items: Sequence[SalesReturnReceiveLineItemInput]
     """Lines of the receive."""
     notes: str | UnsetType | None = UNSET
     """Notes on the receive."""

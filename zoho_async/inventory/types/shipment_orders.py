@@ -175,21 +175,13 @@ class ShipmentOrderCustomFieldInput(Input, kw_only=True):
     """Value of the custom field."""
 
 
-class ShipmentOrderInput(Input, kw_only=True):
-    """The fields of a shipment order that can be sent."""
+class ShipmentOrderFields(Input, kw_only=True):
+    """The fields that `ShipmentOrderCreate` and `ShipmentOrderInput` share."""
 
-    shipment_number: str | UnsetType | None = UNSET
-    """Number of the shipment."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the shipment order."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the shipment order."""
     contact_persons: Sequence[ShipmentOrderContactPersonInput] | UnsetType | None = UNSET
     """Contact persons who get the shipment order."""
-    delivery_method: str | UnsetType | None = UNSET
-    """How the goods are delivered."""
-    tracking_number: str | UnsetType | None = UNSET
-    """Tracking number of the shipment."""
     shipping_charge: Decimal | int | UnsetType | None = UNSET
     """Shipping cost, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
@@ -200,3 +192,29 @@ class ShipmentOrderInput(Input, kw_only=True):
     """Notes on the shipment order."""
     shipmentorder_custom_fields: Sequence[ShipmentOrderCustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the shipment order."""
+
+
+class ShipmentOrderCreate(ShipmentOrderFields, kw_only=True):
+    """The fields of a shipment order to create."""
+
+    shipment_number: str
+    """Number of the shipment."""
+    date: dt.date
+    """Date of the shipment order."""
+    delivery_method: str
+    """How the goods are delivered."""
+    tracking_number: str
+    """Tracking number of the shipment."""
+
+
+class ShipmentOrderInput(ShipmentOrderFields, kw_only=True):
+    """The fields of a shipment order that can be sent."""
+
+    shipment_number: str | UnsetType | None = UNSET
+    """Number of the shipment."""
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the shipment order."""
+    delivery_method: str | UnsetType | None = UNSET
+    """How the goods are delivered."""
+    tracking_number: str | UnsetType | None = UNSET
+    """Tracking number of the shipment."""

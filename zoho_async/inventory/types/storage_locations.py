@@ -112,11 +112,11 @@ class StorageLocationStorageZoneLocationStructureInput(Input, kw_only=True):
     """Id of the location structure."""
 
 
-class StorageLocationStorageZoneInput(Input, kw_only=True):
-    """The fields of a storage location storage zone that can be sent."""
+class StorageLocationStorageZoneFields(Input, kw_only=True):
+    """The fields that `StorageLocationStorageZoneCreate` and `StorageLocationStorageZoneInput`
+    share.
+    """
 
-    zone_name: str | UnsetType | None = UNSET
-    """Name of the zone."""
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     location_structures: (
@@ -125,17 +125,45 @@ class StorageLocationStorageZoneInput(Input, kw_only=True):
     """Location structures of the storage zone. At most 50 values."""
 
 
-class StorageLocationInput(Input, kw_only=True):
+class StorageLocationStorageZoneCreate(StorageLocationStorageZoneFields, kw_only=True):
+    """The fields of a storage location storage zone to create."""
+
+    zone_name: str
+    """Name of the zone."""
+
+
+class StorageLocationStorageZoneInput(StorageLocationStorageZoneFields, kw_only=True):
+    """The fields of a storage location storage zone that can be sent."""
+
+    zone_name: str | UnsetType | None = UNSET
+    """Name of the zone."""
+
+
+class StorageLocationFields(Input, kw_only=True):
+    """The fields that `StorageLocationCreate` and `StorageLocationInput` share."""
+
+    location_id: str | int | UnsetType | None = UNSET
+    """Id of the location (branch or warehouse)."""
+    description: str | UnsetType | None = UNSET
+    """Description of the storage location. At most 1000 characters."""
+
+
+class StorageLocationCreate(StorageLocationFields, kw_only=True):
+    """The fields of a storage location to create."""
+
+    storage_zone_id: str | int
+    """Id of the storage zone."""
+    name: str
+    """Name of the storage location. At most 50 characters."""
+
+
+class StorageLocationInput(StorageLocationFields, kw_only=True):
     """The fields of a storage location that can be sent."""
 
     storage_zone_id: str | int | UnsetType | None = UNSET
     """Id of the storage zone."""
-    location_id: str | int | UnsetType | None = UNSET
-    """Id of the location (branch or warehouse)."""
     name: str | UnsetType | None = UNSET
     """Name of the storage location. At most 50 characters."""
-    description: str | UnsetType | None = UNSET
-    """Description of the storage location. At most 1000 characters."""
 
 
 class StorageLocationMappingsOfItemStorageLocationsProductMappingInput(Input, kw_only=True):

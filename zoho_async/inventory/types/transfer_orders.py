@@ -162,29 +162,47 @@ class TransferOrderLineItemInput(Input, kw_only=True):
     """Id of the line item."""
 
 
-class TransferOrderInput(Input, kw_only=True):
-    """The fields of a transfer order that can be sent."""
+class TransferOrderFields(Input, kw_only=True):
+    """The fields that `TransferOrderCreate` and `TransferOrderInput` share."""
 
     transfer_order_number: str | UnsetType | None = UNSET
     """Number of the transfer order."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the transfer order."""
     description: str | UnsetType | None = UNSET
     """Description of the transfer order. At most 500 characters."""
     from_warehouse_id: str | int | UnsetType | None = UNSET
     """Id of the from warehouse."""
     to_warehouse_id: str | int | UnsetType | None = UNSET
     """Id of the to warehouse."""
+    is_intransit_order: bool | UnsetType | None = UNSET
+    """Whether the goods are in transit."""
+    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
+    """Custom fields of the transfer order."""
+
+
+class TransferOrderCreate(TransferOrderFields, kw_only=True):
+    """The fields of a transfer order to create."""
+
+    date: dt.date
+    """Date of the transfer order."""
+    from_location_id: str | int
+    """Id of the from location."""
+    to_location_id: str | int
+    """Id of the to location."""
+    line_items: Sequence[TransferOrderLineItemInput]
+    """Lines of the transfer order."""
+
+
+class TransferOrderInput(TransferOrderFields, kw_only=True):
+    """The fields of a transfer order that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the transfer order."""
     from_location_id: str | int | UnsetType | None = UNSET
     """Id of the from location."""
     to_location_id: str | int | UnsetType | None = UNSET
     """Id of the to location."""
     line_items: Sequence[TransferOrderLineItemInput] | UnsetType | None = UNSET
     """Lines of the transfer order."""
-    is_intransit_order: bool | UnsetType | None = UNSET
-    """Whether the goods are in transit."""
-    custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
-    """Custom fields of the transfer order."""
 
 
 class TransferOrderRejectInput(Input, kw_only=True):

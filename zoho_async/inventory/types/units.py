@@ -90,38 +90,80 @@ class UnitGroupUnitConversionInput(Input, kw_only=True):
     """Id of the unit conversion."""
 
 
-class UnitGroupInput(Input, kw_only=True):
+class UnitGroupFields(Input, kw_only=True):
+    """The fields that `UnitGroupCreate` and `UnitGroupInput` share."""
+
+    unit_conversions: Sequence[UnitGroupUnitConversionInput] | UnsetType | None = UNSET
+    """Unit conversions of the group."""
+
+
+class UnitGroupCreate(UnitGroupFields, kw_only=True):
+    """The fields of a unit group to create."""
+
+    unit_group_name: str
+    """Name of the unit group."""
+    base_unit_id: str | int
+    """Id of the base unit."""
+
+
+class UnitGroupInput(UnitGroupFields, kw_only=True):
     """The fields of a unit group that can be sent."""
 
     unit_group_name: str | UnsetType | None = UNSET
     """Name of the unit group."""
     base_unit_id: str | int | UnsetType | None = UNSET
     """Id of the base unit."""
-    unit_conversions: Sequence[UnitGroupUnitConversionInput] | UnsetType | None = UNSET
-    """Unit conversions of the group."""
 
 
-class UnitConversionInput(Input, kw_only=True):
+class UnitConversionFields(Input, kw_only=True):
+    """The fields that `UnitConversionCreate` and `UnitConversionInput` share."""
+
+    unit_conversion_id: str | int | UnsetType | None = UNSET
+    """Id of the unit conversion."""
+
+
+class UnitConversionInput(UnitConversionFields, kw_only=True):
     """An item of ``unit_conversions`` of a unit, to send."""
 
     target_unit_id: str | int | UnsetType | None = UNSET
     """Id of the target unit."""
     conversion_rate: Decimal | int | UnsetType | None = UNSET
     """Base units per unit."""
-    unit_conversion_id: str | int | UnsetType | None = UNSET
-    """Id of the unit conversion."""
 
 
-class UnitInput(Input, kw_only=True):
-    """The fields of a unit that can be sent."""
+class UnitFields(Input, kw_only=True):
+    """The fields that `UnitCreate` and `UnitInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the unit."""
-    unit: str | UnsetType | None = UNSET
-    """Unit of quantity, such as kg."""
     uqc: str | UnsetType | None = UNSET
     """Unit quantity code of the unit."""
     quantity_decimal_place: int | UnsetType | None = UNSET
     """Number of decimal places of quantities."""
     unit_conversions: Sequence[UnitConversionInput] | UnsetType | None = UNSET
     """Unit conversions of the unit."""
+
+
+class UnitCreate(UnitFields, kw_only=True):
+    """The fields of a unit to create."""
+
+    name: str
+    """Name of the unit."""
+    unit: str
+    """Unit of quantity, such as kg."""
+
+
+class UnitInput(UnitFields, kw_only=True):
+    """The fields of a unit that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the unit."""
+    unit: str | UnsetType | None = UNSET
+    """Unit of quantity, such as kg."""
+
+
+class UnitConversionCreate(UnitConversionFields, kw_only=True):
+    """The fields of a unit conversion to create."""
+
+    target_unit_id: str | int
+    """Id of the target unit."""
+    conversion_rate: Decimal | int
+    """Base units per unit."""

@@ -492,11 +492,9 @@ class VendorCreditDocumentInput(Input, kw_only=True):
     """Name of the file."""
 
 
-class VendorCreditInput(Input, kw_only=True):
-    """The fields of a vendor credit that can be sent."""
+class VendorCreditFields(Input, kw_only=True):
+    """The fields that `VendorCreditCreate` and `VendorCreditInput` share."""
 
-    vendor_id: str | int | UnsetType | None = UNSET
-    """Id of the vendor."""
     vat_treatment: str | UnsetType | None = UNSET
     """How the contact is registered for VAT (United Kingdom). Editions: United Kingdom."""
     vendor_credit_number: str | UnsetType | None = UNSET
@@ -537,6 +535,20 @@ class VendorCreditInput(Input, kw_only=True):
     """Attached documents."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the vendor credit."""
+
+
+class VendorCreditCreate(VendorCreditFields, kw_only=True):
+    """The fields of a vendor credit to create."""
+
+    vendor_id: str | int
+    """Id of the vendor."""
+
+
+class VendorCreditInput(VendorCreditFields, kw_only=True):
+    """The fields of a vendor credit that can be sent."""
+
+    vendor_id: str | int | UnsetType | None = UNSET
+    """Id of the vendor."""
 
 
 class VendorCreditToBillsBillInput(Input, kw_only=True):

@@ -649,13 +649,11 @@ class ContactPersonCommunicationPreferenceInput(Input, kw_only=True):
     """Whether messages go by WhatsApp. Editions: WhatsApp integration."""
 
 
-class ContactPersonInput(Input, kw_only=True):
-    """An item of ``contact_persons`` of a contact, to send."""
+class ContactPersonFields(Input, kw_only=True):
+    """The fields that `ContactPersonCreate` and `ContactPersonInput` share."""
 
     salutation: str | UnsetType | None = UNSET
     """Salutation of the person, such as Mr. At most 25 characters."""
-    first_name: str | UnsetType | None = UNSET
-    """First name of the person. At most 100 characters."""
     last_name: str | UnsetType | None = UNSET
     """Last name of the person. At most 100 characters."""
     email: str | UnsetType | None = UNSET
@@ -680,6 +678,13 @@ class ContactPersonInput(Input, kw_only=True):
     """Id of the contact person."""
     contact_id: str | int | UnsetType | None = UNSET
     """Id of the contact."""
+
+
+class ContactPersonInput(ContactPersonFields, kw_only=True):
+    """An item of ``contact_persons`` of a contact, to send."""
+
+    first_name: str | UnsetType | None = UNSET
+    """First name of the person. At most 100 characters."""
 
 
 class ContactDefaultTemplatesInput(Input, kw_only=True):
@@ -748,11 +753,9 @@ class ContactOpeningBalanceInput(Input, kw_only=True):
     """Opening balance, in the document's currency."""
 
 
-class ContactInput(Input, kw_only=True):
-    """The fields of a contact that can be sent."""
+class ContactFields(Input, kw_only=True):
+    """The fields that `ContactCreate` and `ContactInput` share."""
 
-    contact_name: str | UnsetType | None = UNSET
-    """Display name of the contact."""
     company_name: str | UnsetType | None = UNSET
     """Name of the company. At most 200 characters."""
     website: str | UnsetType | None = UNSET
@@ -871,6 +874,27 @@ class ContactInput(Input, kw_only=True):
     """Type of the tax id. Editions: USA."""
     tax_id_value: str | UnsetType | None = UNSET
     """Tax id of the contact. Editions: USA."""
+
+
+class ContactCreate(ContactFields, kw_only=True):
+    """The fields of a contact to create."""
+
+    contact_name: str
+    """Display name of the contact."""
+
+
+class ContactInput(ContactFields, kw_only=True):
+    """The fields of a contact that can be sent."""
+
+    contact_name: str | UnsetType | None = UNSET
+    """Display name of the contact."""
+
+
+class ContactPersonCreate(ContactPersonFields, kw_only=True):
+    """The fields of a contact person to create."""
+
+    first_name: str
+    """First name of the person. At most 100 characters."""
 
 
 class ContactEnablePortalContactPersonInput(Input, kw_only=True):

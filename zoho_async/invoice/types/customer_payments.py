@@ -156,17 +156,9 @@ class CustomerPaymentInvoiceInput(Input, kw_only=True):
     """Id of the invoice payment."""
 
 
-class CustomerPaymentInput(Input, kw_only=True):
-    """The fields of a customer payment that can be sent."""
+class CustomerPaymentFields(Input, kw_only=True):
+    """The fields that `CustomerPaymentCreate` and `CustomerPaymentInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
-    payment_mode: str | UnsetType | None = UNSET
-    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
-    amount: Decimal | int | UnsetType | None = UNSET
-    """Amount, in the document's currency."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the customer payment."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the customer payment. At most 100 characters."""
     description: str | UnsetType | None = UNSET
@@ -199,17 +191,39 @@ class CustomerPaymentInput(Input, kw_only=True):
     """Tax withheld at payment, in the document's currency."""
 
 
-class CustomerPaymentRefundInput(Input, kw_only=True):
-    """The fields of a customer payment refund that can be sent."""
+class CustomerPaymentCreate(CustomerPaymentFields, kw_only=True):
+    """The fields of a customer payment to create."""
 
+    customer_id: str | int
+    """Id of the customer."""
+    payment_mode: str
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
+    amount: Decimal | int
+    """Amount, in the document's currency."""
+    date: dt.date
+    """Date of the customer payment."""
+
+
+class CustomerPaymentInput(CustomerPaymentFields, kw_only=True):
+    """The fields of a customer payment that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    payment_mode: str | UnsetType | None = UNSET
+    """How the payment was made, such as cash or banktransfer. At most 100 characters."""
+    amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""
     date: dt.date | UnsetType | None = UNSET
-    """Date of the refund."""
+    """Date of the customer payment."""
+
+
+class CustomerPaymentRefundFields(Input, kw_only=True):
+    """The fields that `CustomerPaymentRefundCreate` and `CustomerPaymentRefundInput` share."""
+
     refund_mode: str | UnsetType | None = UNSET
     """How the refund is made, such as cash or banktransfer. At most 50 characters."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the refund. At most 100 characters."""
-    amount: Decimal | int | UnsetType | None = UNSET
-    """Amount, in the document's currency."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
     payment_form: str | UnsetType | None = UNSET
@@ -218,3 +232,21 @@ class CustomerPaymentRefundInput(Input, kw_only=True):
     """Id of the from account."""
     description: str | UnsetType | None = UNSET
     """Description of the refund."""
+
+
+class CustomerPaymentRefundCreate(CustomerPaymentRefundFields, kw_only=True):
+    """The fields of a customer payment refund to create."""
+
+    date: dt.date
+    """Date of the refund."""
+    amount: Decimal | int
+    """Amount, in the document's currency."""
+
+
+class CustomerPaymentRefundInput(CustomerPaymentRefundFields, kw_only=True):
+    """The fields of a customer payment refund that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the refund."""
+    amount: Decimal | int | UnsetType | None = UNSET
+    """Amount, in the document's currency."""

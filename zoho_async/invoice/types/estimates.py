@@ -432,11 +432,9 @@ class EstimateLineItemInput(Input, kw_only=True):
     """Avalara code for the kind of exempt customer."""
 
 
-class EstimateInput(Input, kw_only=True):
-    """The fields of an estimate that can be sent."""
+class EstimateFields(Input, kw_only=True):
+    """The fields that `EstimateCreate` and `EstimateInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
@@ -537,6 +535,20 @@ class EstimateInput(Input, kw_only=True):
     """Contact persons who get the estimate."""
     avatax_tax_code: str | UnsetType | None = UNSET
     """Avalara tax code of the item."""
+
+
+class EstimateCreate(EstimateFields, kw_only=True):
+    """The fields of an estimate to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+
+
+class EstimateInput(EstimateFields, kw_only=True):
+    """The fields of an estimate that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
 
 
 class EstimateEmailInput(Input, kw_only=True):

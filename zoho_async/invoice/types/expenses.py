@@ -363,13 +363,11 @@ class ExpenseTaxInput(Input, kw_only=True):
     """Amount of the tax."""
 
 
-class ExpenseInput(Input, kw_only=True):
-    """The fields of an expense that can be sent."""
+class ExpenseFields(Input, kw_only=True):
+    """The fields that `ExpenseCreate` and `ExpenseInput` share."""
 
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the expense."""
     amount: Decimal | int | UnsetType | None = UNSET
     """Amount, in the document's currency."""
     tax_id: str | int | UnsetType | None = UNSET
@@ -447,8 +445,6 @@ class ExpenseInput(Input, kw_only=True):
     ``between_1400cc_and_1600cc``, ``between_1600cc_and_2000cc``, ``more_than_2000cc``.
     Editions: United Kingdom.
     """
-    paid_through_account_id: str | int | UnsetType | None = UNSET
-    """Id of the paid through account."""
     vendor_id: str | int | UnsetType | None = UNSET
     """Id of the vendor."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
@@ -457,10 +453,28 @@ class ExpenseInput(Input, kw_only=True):
     """Reporting tags."""
 
 
-class ExpenseEmployeeInput(Input, kw_only=True):
-    """The fields of an expense employee that can be sent."""
+class ExpenseCreate(ExpenseFields, kw_only=True):
+    """The fields of an expense to create."""
 
-    name: str | UnsetType | None = UNSET
+    date: dt.date
+    """Date of the expense."""
+    paid_through_account_id: str | int
+    """Id of the paid through account."""
+
+
+class ExpenseInput(ExpenseFields, kw_only=True):
+    """The fields of an expense that can be sent."""
+
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the expense."""
+    paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
+
+
+class ExpenseEmployeeCreate(Input, kw_only=True):
+    """The fields of an expense employee to create."""
+
+    name: str
     """Name of the employee."""
-    email: str | UnsetType | None = UNSET
+    email: str
     """Email address."""

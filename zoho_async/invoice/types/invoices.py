@@ -753,11 +753,9 @@ class InvoiceBatchPaymentInput(Input, kw_only=True):
     """Id of the account in the chart of accounts."""
 
 
-class InvoiceInput(Input, kw_only=True):
-    """The fields of an invoice that can be sent."""
+class InvoiceFields(Input, kw_only=True):
+    """The fields that `InvoiceCreate` and `InvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons: Sequence[str | int] | UnsetType | None = UNSET
@@ -798,8 +796,6 @@ class InvoiceInput(Input, kw_only=True):
     """Reference number of the invoice."""
     template_id: str | int | UnsetType | None = UNSET
     """Id of the PDF template."""
-    date: dt.date | UnsetType | None = UNSET
-    """Date of the invoice."""
     payment_terms: int | UnsetType | None = UNSET
     """Days from the date until payment is due."""
     payment_terms_label: str | UnsetType | None = UNSET
@@ -889,6 +885,24 @@ class InvoiceInput(Input, kw_only=True):
     """Id of the reference invoice. Editions: Mexico."""
     line_item_id: str | int | UnsetType | None = UNSET
     """Id of the line item."""
+
+
+class InvoiceCreate(InvoiceFields, kw_only=True):
+    """The fields of an invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+    date: dt.date
+    """Date of the invoice."""
+
+
+class InvoiceInput(InvoiceFields, kw_only=True):
+    """The fields of an invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    date: dt.date | UnsetType | None = UNSET
+    """Date of the invoice."""
 
 
 class InvoiceEmailInput(Input, kw_only=True):

@@ -125,34 +125,56 @@ class PriceListPriceBookItemInput(Input, kw_only=True):
     """Id of the price list item."""
 
 
-class PriceListInput(Input, kw_only=True):
-    """The fields of a price list that can be sent."""
+class PriceListFields(Input, kw_only=True):
+    """The fields that `PriceListCreate` and `PriceListInput` share."""
 
-    name: str | UnsetType | None = UNSET
-    """Name of the price list."""
     description: str | UnsetType | None = UNSET
     """Description of the price list."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
-    pricebook_type: Literal["per_item", "fixed_percentage"] | UnsetType | None = UNSET
-    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
-    ``fixed_percentage``.
-    """
     percentage: Decimal | int | UnsetType | None = UNSET
     """Share, in percent."""
     pricebook_rate: Decimal | int | UnsetType | None = UNSET
     """Rate from the price list."""
     pricing_scheme: Literal["unit", "volume"] | UnsetType | None = UNSET
     """How the price depends on the quantity. Values: ``unit``, ``volume``."""
-    is_increase: bool | UnsetType | None = UNSET
-    """Whether the price list raises rates; false if it lowers them."""
-    rounding_type: PriceListRoundingType | UnsetType | None = UNSET
-    """How rates are rounded. Values: ``no_rounding``, ``round_to_dollor``,
-    ``round_to_dollar_minus_01``, ``round_to_half_dollar``, ``round_to_half_dollar_minus_01``.
-    """
     decimal_place: int | UnsetType | None = UNSET
     """Number of decimal places."""
     pricebook_items: Sequence[PriceListPriceBookItemInput] | UnsetType | None = UNSET
     """Items with their rates in the price list."""
     sales_or_purchase_type: Literal["sales", "purchases"] | UnsetType | None = UNSET
     """Whether the price list is for sales or purchases. Values: ``sales``, ``purchases``."""
+
+
+class PriceListCreate(PriceListFields, kw_only=True):
+    """The fields of a price list to create."""
+
+    name: str
+    """Name of the price list."""
+    pricebook_type: Literal["per_item", "fixed_percentage"]
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
+    is_increase: bool
+    """Whether the price list raises rates; false if it lowers them."""
+    rounding_type: PriceListRoundingType
+    """How rates are rounded. Values: ``no_rounding``, ``round_to_dollor``,
+    ``round_to_dollar_minus_01``, ``round_to_half_dollar``, ``round_to_half_dollar_minus_01``.
+    """
+
+
+class PriceListInput(PriceListFields, kw_only=True):
+    """The fields of a price list that can be sent."""
+
+    name: str | UnsetType | None = UNSET
+    """Name of the price list."""
+    pricebook_type: Literal["per_item", "fixed_percentage"] | UnsetType | None = UNSET
+    """Whether the price list has one percentage or a rate per item. Values: ``per_item``,
+    ``fixed_percentage``.
+    """
+    is_increase: bool | UnsetType | None = UNSET
+    """Whether the price list raises rates; false if it lowers them."""
+    rounding_type: PriceListRoundingType | UnsetType | None = UNSET
+    """How rates are rounded. Values: ``no_rounding``, ``round_to_dollor``,
+    ``round_to_dollar_minus_01``, ``round_to_half_dollar``, ``round_to_half_dollar_minus_01``.
+    """

@@ -11,14 +11,14 @@ from msgspec import UNSET, UnsetType
 from zoho_async.invoice.types.shared import CustomField
 from zoho_async.wire import Input, Moment, Part, Record
 
+ProjectBudgetType: TypeAlias = Literal[
+    "total_project_cost", "total_project_hours", "hours_per_task", "hours_per_staff"
+]
 ProjectBillingType: TypeAlias = Literal[
     "fixed_cost_for_project",
     "based_on_project_hours",
     "based_on_staff_hours",
     "based_on_task_hours",
-]
-ProjectBudgetType: TypeAlias = Literal[
-    "total_project_cost", "total_project_hours", "hours_per_task", "hours_per_staff"
 ]
 
 
@@ -315,21 +315,13 @@ class ProjectUserInput(Input, kw_only=True):
     """Cost per hour."""
 
 
-class ProjectInput(Input, kw_only=True):
-    """The fields of a project that can be sent."""
+class ProjectFields(Input, kw_only=True):
+    """The fields that `ProjectCreate` and `ProjectInput` share."""
 
-    project_name: str | UnsetType | None = UNSET
-    """Name of the project. At most 100 characters."""
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     description: str | UnsetType | None = UNSET
     """Description of the project. At most 500 characters."""
-    billing_type: ProjectBillingType | UnsetType | None = UNSET
-    """How the project is billed. Values: ``fixed_cost_for_project``, ``based_on_project_hours``,
-    ``based_on_staff_hours``, ``based_on_task_hours``.
-    """
     rate: Decimal | int | UnsetType | None = UNSET
     """Price per unit, in the document's currency."""
     budget_type: ProjectBudgetType | UnsetType | None = UNSET
@@ -348,6 +340,32 @@ class ProjectInput(Input, kw_only=True):
     """Tasks of the project."""
     users: Sequence[ProjectUserInput] | UnsetType | None = UNSET
     """Users of the project."""
+
+
+class ProjectCreate(ProjectFields, kw_only=True):
+    """The fields of a project to create."""
+
+    project_name: str
+    """Name of the project. At most 100 characters."""
+    customer_id: str | int
+    """Id of the customer."""
+    billing_type: ProjectBillingType
+    """How the project is billed. Values: ``fixed_cost_for_project``, ``based_on_project_hours``,
+    ``based_on_staff_hours``, ``based_on_task_hours``.
+    """
+
+
+class ProjectInput(ProjectFields, kw_only=True):
+    """The fields of a project that can be sent."""
+
+    project_name: str | UnsetType | None = UNSET
+    """Name of the project. At most 100 characters."""
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    billing_type: ProjectBillingType | UnsetType | None = UNSET
+    """How the project is billed. Values: ``fixed_cost_for_project``, ``based_on_project_hours``,
+    ``based_on_staff_hours``, ``based_on_task_hours``.
+    """
 
 
 class ProjectCloneInput(Input, kw_only=True):

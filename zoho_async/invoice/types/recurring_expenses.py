@@ -289,21 +289,13 @@ class RecurringExpenseLineItemInput(Input, kw_only=True):
     """Reporting tags."""
 
 
-class RecurringExpenseInput(Input, kw_only=True):
-    """The fields of a recurring expense that can be sent."""
+class RecurringExpenseFields(Input, kw_only=True):
+    """The fields that `RecurringExpenseCreate` and `RecurringExpenseInput` share."""
 
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
-    recurrence_name: str | UnsetType | None = UNSET
-    """Name of the recurrence. At most 100 characters."""
-    start_date: dt.date | UnsetType | None = UNSET
-    """First day."""
     end_date: dt.date | UnsetType | None = UNSET
     """Last day."""
-    recurrence_frequency: str | UnsetType | None = UNSET
-    """Unit of the interval between two documents."""
-    repeat_every: str | UnsetType | None = UNSET
-    """Number of frequency units between two documents."""
     gst_no: str | UnsetType | None = UNSET
     """GST number (India). Editions: India."""
     source_of_supply: str | UnsetType | None = UNSET
@@ -348,3 +340,29 @@ class RecurringExpenseInput(Input, kw_only=True):
     """Custom fields of the recurring expense."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
+
+
+class RecurringExpenseCreate(RecurringExpenseFields, kw_only=True):
+    """The fields of a recurring expense to create."""
+
+    recurrence_name: str
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date
+    """First day."""
+    recurrence_frequency: str
+    """Unit of the interval between two documents."""
+    repeat_every: str
+    """Number of frequency units between two documents."""
+
+
+class RecurringExpenseInput(RecurringExpenseFields, kw_only=True):
+    """The fields of a recurring expense that can be sent."""
+
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
+    start_date: dt.date | UnsetType | None = UNSET
+    """First day."""
+    recurrence_frequency: str | UnsetType | None = UNSET
+    """Unit of the interval between two documents."""
+    repeat_every: str | UnsetType | None = UNSET
+    """Number of frequency units between two documents."""

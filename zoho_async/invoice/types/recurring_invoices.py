@@ -368,15 +368,11 @@ class RecurringInvoicePaymentOptionsInput(Input, kw_only=True):
     """Payment gateways that the customer can use."""
 
 
-class RecurringInvoiceInput(Input, kw_only=True):
-    """The fields of a recurring invoice that can be sent."""
+class RecurringInvoiceFields(Input, kw_only=True):
+    """The fields that `RecurringInvoiceCreate` and `RecurringInvoiceInput` share."""
 
-    recurrence_name: str | UnsetType | None = UNSET
-    """Name of the recurrence. At most 100 characters."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the recurring invoice."""
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     currency_id: str | int | UnsetType | None = UNSET
     """Id of the currency."""
     contact_persons_associated: (
@@ -415,8 +411,6 @@ class RecurringInvoiceInput(Input, kw_only=True):
     """First day."""
     end_date: dt.date | UnsetType | None = UNSET
     """Last day."""
-    recurrence_frequency: Literal["weeks"] | UnsetType | None = UNSET
-    """Unit of the interval between two documents. Values: ``weeks``."""
     repeat_every: int | UnsetType | None = UNSET
     """Number of frequency units between two documents."""
     location_id: str | int | UnsetType | None = UNSET
@@ -491,6 +485,28 @@ class RecurringInvoiceInput(Input, kw_only=True):
     """Contact persons who get the recurring invoice."""
     payment_gateways: Sequence[RecurringInvoicePaymentGatewayInput] | UnsetType | None = UNSET
     """Payment gateways that the customer can use."""
+
+
+class RecurringInvoiceCreate(RecurringInvoiceFields, kw_only=True):
+    """The fields of a recurring invoice to create."""
+
+    recurrence_name: str
+    """Name of the recurrence. At most 100 characters."""
+    customer_id: str | int
+    """Id of the customer."""
+    recurrence_frequency: Literal["weeks"]
+    """Unit of the interval between two documents. Values: ``weeks``."""
+
+
+class RecurringInvoiceInput(RecurringInvoiceFields, kw_only=True):
+    """The fields of a recurring invoice that can be sent."""
+
+    recurrence_name: str | UnsetType | None = UNSET
+    """Name of the recurrence. At most 100 characters."""
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
+    recurrence_frequency: Literal["weeks"] | UnsetType | None = UNSET
+    """Unit of the interval between two documents. Values: ``weeks``."""
 
 
 class RecurringInvoiceStopInput(Input, kw_only=True):

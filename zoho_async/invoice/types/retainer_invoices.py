@@ -379,11 +379,9 @@ class RetainerInvoicePaymentOptionsInput(Input, kw_only=True):
     """Payment gateways that the customer can use."""
 
 
-class RetainerInvoiceInput(Input, kw_only=True):
-    """The fields of a retainer invoice that can be sent."""
+class RetainerInvoiceFields(Input, kw_only=True):
+    """The fields that `RetainerInvoiceCreate` and `RetainerInvoiceInput` share."""
 
-    customer_id: str | int | UnsetType | None = UNSET
-    """Id of the customer."""
     reference_number: str | UnsetType | None = UNSET
     """Reference number of the retainer invoice. At most 100 characters."""
     date: dt.date | UnsetType | None = UNSET
@@ -414,6 +412,20 @@ class RetainerInvoiceInput(Input, kw_only=True):
     """Contact persons who get the retainer invoice."""
     project_id: str | int | UnsetType | None = UNSET
     """Id of the project."""
+
+
+class RetainerInvoiceCreate(RetainerInvoiceFields, kw_only=True):
+    """The fields of a retainer invoice to create."""
+
+    customer_id: str | int
+    """Id of the customer."""
+
+
+class RetainerInvoiceInput(RetainerInvoiceFields, kw_only=True):
+    """The fields of a retainer invoice that can be sent."""
+
+    customer_id: str | int | UnsetType | None = UNSET
+    """Id of the customer."""
 
 
 class RetainerInvoiceEmailInput(Input, kw_only=True):

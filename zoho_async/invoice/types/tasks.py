@@ -41,14 +41,26 @@ class Task(Record, frozen=True, kw_only=True):
     """Whether the task can be invoiced to a customer. Described for single records only."""
 
 
-class TaskInput(Input, kw_only=True):
-    """The fields of a task that can be sent."""
+class TaskFields(Input, kw_only=True):
+    """The fields that `TaskCreate` and `TaskInput` share."""
 
-    task_name: str | UnsetType | None = UNSET
-    """Name of the task."""
     description: str | UnsetType | None = UNSET
     """Description of the task."""
     rate: Decimal | int | UnsetType | None = UNSET
     """Price per unit, in the document's currency."""
     budget_hours: str | UnsetType | None = UNSET
     """Budgeted hours (HH:mm)."""
+
+
+class TaskCreate(TaskFields, kw_only=True):
+    """The fields of a task to create."""
+
+    task_name: str
+    """Name of the task."""
+
+
+class TaskInput(TaskFields, kw_only=True):
+    """The fields of a task that can be sent."""
+
+    task_name: str | UnsetType | None = UNSET
+    """Name of the task."""

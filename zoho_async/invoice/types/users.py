@@ -55,14 +55,28 @@ class User(Record, frozen=True, kw_only=True):
     """Custom fields of the user. Described for single records only."""
 
 
-class UserInput(Input, kw_only=True):
+class UserFields(Input, kw_only=True):
+    """The fields that `UserCreate` and `UserInput` share."""
+
+    role_id: str | int | UnsetType | None = UNSET
+    """Id of the role."""
+    cost_rate: Decimal | int | UnsetType | None = UNSET
+    """Cost per hour."""
+
+
+class UserCreate(UserFields, kw_only=True):
+    """The fields of a user to create."""
+
+    name: str
+    """Name of the user."""
+    email: str
+    """Email address."""
+
+
+class UserInput(UserFields, kw_only=True):
     """The fields of a user that can be sent."""
 
     name: str | UnsetType | None = UNSET
     """Name of the user."""
     email: str | UnsetType | None = UNSET
     """Email address."""
-    role_id: str | int | UnsetType | None = UNSET
-    """Id of the role."""
-    cost_rate: Decimal | int | UnsetType | None = UNSET
-    """Cost per hour."""

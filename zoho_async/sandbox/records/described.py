@@ -128,6 +128,9 @@ class Described(ResourceRules):
         self.detail_fields: Final = _detail_fields(schema) or self.row_fields
         whole = {field.name: field for field in (*self.row_fields, *self.detail_fields)}
         self.fields: Final[Mapping[str, Field]] = whole
+        described = {f.name for f in schema.listed.reply} if schema.listed is not None else set()
+        #: Fields that no description has, so that no reply leaves them out.
+        self._live: Final = {f.name for f in self.row_fields} - described
         self.statuses: Final = _statuses(schema, whole)
         self.number_field: Final = next(
             (name for name in (f"{self.single}_number", "number") if name in whole), ""
@@ -253,9 +256,8 @@ class Described(ResourceRules):
         """Render a record's state in the form of one reply."""
         known = {field.name for field in fields}
         blanks = {field.name: blank(field) for field in fields if field.name not in state}
-        shown = {
-            name: value for name, value in state.items() if name in known or name not in self.fields
-        }
+        hidden = self.fields.keys() - known - self._live
+        shown = {name: value for name, value in state.items() if name not in hidden}
         return blanks | render_fields(fields, shown)
 
     def knows(self, field: str) -> bool:

@@ -61,7 +61,7 @@ class Csv:
                 writer.writerow(names)
                 for number, path in enumerate(sources):
                     for rows in _portions(path, names):
-                        kept = list(compress(rows, last.kept(number, _ids(rows, names, table))))
+                        kept = list(compress(rows, last.select(number, _ids(rows, names, table))))
                         writer.writerows(kept)
                         count += len(kept)
         rename_durably(made, full)
@@ -75,16 +75,16 @@ def fields(kind: ColumnKind, cells: Sequence[Any]) -> list[str]:
     if kind == "integer":
         return ["" if cell is None else str(cell) for cell in cells]
     texts = [cell or "" for cell in cells]
-    if kind in ("text", "json") and _must_be_quoted("".join(texts)):
-        return [_quoted(text) if _must_be_quoted(text) else text for text in texts]
+    if kind in ("text", "json") and _needs_quotes("".join(texts)):
+        return [_quote(text) if _needs_quotes(text) else text for text in texts]
     return texts
 
 
-def _must_be_quoted(text: str) -> bool:
+def _needs_quotes(text: str) -> bool:
     return '"' in text or "," in text or "\n" in text or "\r" in text
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 

@@ -125,7 +125,7 @@ class Parquet:
         with _Groups(self._parquet, self._arrow, made, schema) as groups:
             for number, path in there:
                 for batch in self._batches(path):
-                    kept = batch.filter(self._arrow.pa.array(last.kept(number, _ids(batch, key))))
+                    kept = batch.filter(self._arrow.pa.array(last.select(number, _ids(batch, key))))
                     groups.add(self._arrow.with_columns(kept, schema))
                     count += kept.num_rows
         rename_durably(made, sources[0])

@@ -1,4 +1,4 @@
-"""Words of this project's first dialect. Add a word only if its replacement is clear."""
+"""The banned words. A word goes in with the sentence that replaced it in mind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ BANNED = re.compile(
     | hangs\ below | what\ hangs | one\ file\ a\ list | calls\ nobody | which\ are\ \d+\ else
     | comes?\ down | brought\ down | that\ is\ none | is\ none\b(?!\ of)
     | no\ matter\ who | what\ is\ asked | that\ there\ is\ none
-    | landing | landed\b(?!\ cost) | lander | offspring | crowd | papers | desk
+    | landing | landed | lander | offspring | crowd | papers | desk
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
 
 def banned_in(text: str) -> list[str]:
+    """The banned words of a text."""
     return [match[0].lower() for match in BANNED.finditer(" ".join(text.split()))]

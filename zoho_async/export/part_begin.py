@@ -1,0 +1,164 @@
+"""Begin or continue the part of one resource.
+
+A part continues where the checkpoint says if its rows are still there. Otherwise it is read again:
+its rows are written again, in full.
+
+If rows have no ids, a repeated row cannot be distinguished from an equal one. Then every row is
+kept, an interrupted list is read again from its start, and every read is a full one.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    CurrentPart,
+    PassHistory,
+    PreviousPart,
+    ResourceState,
+)
+from zoho_async.export.destinations.base import Destination, RecordedContents
+from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.incremental import Mode, choose
+from zoho_async.export.resource_store import (
+    ListRows,
+    ResourceStore,
+    RowPolicy,
+    RunOptions,
+    writing,
+)
+
+
+def open_store(
+    checkpoint: Checkpoint,
+    destination: Destination,
+    facts: OperationFacts,
+    request: str,
+    options: RunOptions,
+    policy: RowPolicy | None = None,
+) -> ResourceStore:
+    """Return the store of a resource, with its part continued or begun. Blocks.
+
+    ``request`` is the request for its list, as comparable text. Without a ``policy``, rows are
+    stored as the list has them. Raises `CheckpointRefused` if the checkpoint belongs to another
+    request for this list, `DestinationChanged` if a full read would replace what a person changed,
+    and `DestinationError`.
+    """
+    with writing(destination.name):
+        before = checkpoint.state_of(facts.resource) or ResourceState(name=facts.resource)
+        policy = policy or ListRows()
+        store = ResourceStore(checkpoint, destination, facts, options, policy, before)
+        _check_request(store, request)
+        store.missing = store.sink.find_missing(_expected_contents(store))
+        if store.missing or not _can_continue(store, request):
+            _begin(store, request)
+        return store
+
+
+def _check_request(store: ResourceStore, request: str) -> None:
+    before, options = store.state, store.options
+    if before.bookmark.request in ("", request) or options.full or options.restart:
+        return
+    unfinished = "an unfinished" if before.status == "reading" else "an"
+    raise CheckpointRefused(
+        f"{store.place} holds {unfinished} export of {store.facts.resource} "
+        "that was asked for differently (other filters, or another version); run the same "
+        "command as before, start again with --restart, or choose another place"
+    )
+
+
+def _expected_contents(store: ResourceStore) -> RecordedContents:
+    """Return what the checkpoint says that the destination has."""
+    before, whole = store.state, store.options.full or store.options.restart
+    if not before.bookmark.finished and before.status == "resting":
+        return RecordedContents(whole=whole)
+    reading = before.status == "reading"
+    replaces = reading and before.part.mode == "full"
+    return RecordedContents(
+        sizes={} if replaces else before.runs.sizes,
+        records=store.policy.count_written(store),
+        begun=True,
+        reading=reading,
+        whole=whole,
+    )
+
+
+def _can_continue(store: ResourceStore, request: str) -> bool:
+    """Continue a part that was begun. Return False if the next part must begin."""
+    before, options = store.state, store.options
+    if before.status == "resting" or store.policy.wants_more(before.details):
+        return False
+    full = before.part.mode == "full"
+    if before.status == "complete":
+        checked = full or before.passes.done or not options.detect_deletions
+        return checked and not options.restart and (full or not options.full)
+    given_up = options.restart or (options.full and not full)
+    if given_up or before.bookmark.request != request or not store.facts.row_id:
+        return False
+    return store.sink.resume(before.part.offset)
+
+
+def _begin(store: ResourceStore, request: str) -> None:
+    before, options = store.state, store.options
+    whole = options.full or options.restart or store.policy.wants_more(before.details)
+    mode = choose(
+        store.facts,
+        known=before.bookmark.finished and before.status != "reading",
+        watermark=before.bookmark.watermark,
+        capabilities=before.bookmark.capabilities,
+        full=whole or bool(store.missing),
+        detect_deletions=options.detect_deletions,
+    )
+    if _is_in_doubt(before, mode):
+        mode = "compared"
+    store.use(store.checkpoint.begin(_first_state(store, request, mode)))
+    store.sink.resume(0)
+
+
+def _first_state(store: ResourceStore, request: str, mode: Mode) -> ResourceState:
+    before = store.state
+    full, number, bookmark = mode == "full", before.passes.current + 1, before.bookmark
+    since = store.options.since if mode in ("full", "compared") else bookmark.watermark
+    return ResourceState(
+        name=before.name,
+        number=before.number,
+        status="reading",
+        bookmark=replace(
+            bookmark,
+            request=request,
+            finished=not full,
+            watermark=None if full else bookmark.watermark,
+        ),
+        part=CurrentPart(
+            name="" if full else store.checkpoint.stamp_after(before.part.name),
+            mode=mode,
+            since=since,
+            previous=_previous_part(before) if full else None,
+        ),
+        passes=PassHistory(first=number, current=number),
+        details=store.policy.begin(before.details, mode),
+        runs=before.runs,
+    )
+
+
+def _previous_part(before: ResourceState) -> PreviousPart | None:
+    """Return what a full read that follows ``before`` replaces."""
+    if not before.bookmark.finished:  # what the interrupted full read would have replaced
+        return before.part.previous
+    return PreviousPart(name=before.part.name, watermark=before.bookmark.watermark)
+
+
+def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
+    """Whether another read by ``mode`` would leave the same doubt. Then the whole list is counted.
+
+    If a list is read from its newest row, ties at page borders stay where they are. If a filter's
+    total is larger than its rows, the list is counted without the filter.
+    """
+    if mode != before.part.mode:
+        return False
+    completeness = before.passes.completeness
+    if mode == "newest":
+        return completeness in ("changed", "short")
+    return mode == "changed" and completeness == "short"

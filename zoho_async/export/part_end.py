@@ -1,0 +1,141 @@
+"""Complete the part of one resource.
+
+Order. The checkpoint first says that all rows are durable; then the sink is settled. If the process
+ends between the two, the next run settles the sink.
+
+Replacing. A full read replaces the earlier rows only if no record is lost by that, or if the read
+is believed: it is proven, or two passes some time apart saw the same records (and the list's count
+does not contradict them), or the caller accepts a shorter one. Otherwise the earlier rows stay, and
+the new ones are kept as changes, so nothing is lost. If the process ends in between, the rows are
+not where the checkpoint says, and the part is read again.
+
+Every function blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    CurrentPart,
+    PreviousPart,
+    ResourceState,
+    RunHistory,
+)
+from zoho_async.export.destinations.base import Destination, Sink
+from zoho_async.export.incremental import watermark_after
+from zoho_async.export.resource_store import ResourceStore, table_of, writing
+
+#: Stored as a try if two passes some time apart saw the same records.
+STEADY: Final = "steady"
+
+
+def complete_part(store: ResourceStore, when: str) -> None:
+    """Give the part its final form, after its last pass.
+
+    Records that a whole list that is believed did not show are marked deleted, at the moment
+    ``when``. Records that were not asked for stay as they are.
+
+    A full part that lacks records and is not believed replaces nothing: the earlier rows stay, and
+    the part is kept as changes.
+    """
+    with store.translate_errors():
+        part, believed = store.state.part, _is_believed(store)
+        full = part.mode == "full"
+        whole = believed and part.since is None and not store.options.narrowed
+        lost = full and not believed and bool(store.find_unseen())
+        while full and whole and (gone := store.find_unseen()):
+            with store.transaction():
+                store.policy.mark_deleted(store, gone, when)
+        if lost and part.previous is not None:
+            _keep_both(store, part.previous)
+        else:
+            _replace(store, doubted=full and not whole)
+        store.sink.settle()
+        store.state = record_sizes(store.checkpoint, store.sink, store.state)
+
+
+def _is_believed(store: ResourceStore) -> bool:
+    """Whether records that this full read did not see may be dropped."""
+    if store.options.accept_shorter:
+        return True
+    passes = store.state.passes
+    counted = any(one.total is not None for one in passes.counts)
+    if passes.completeness == "proven":
+        return counted or passes.records_seen > 0
+    return STEADY in passes.tried and passes.completeness != "short"
+
+
+def _replace(store: ResourceStore, *, doubted: bool) -> None:
+    with store.transaction():
+        if doubted:
+            store.records.doubt(store.state.passes.first)
+        _put_complete(store, store.state.part, _next_watermark(store))
+
+
+def _keep_both(store: ResourceStore, previous: PreviousPart) -> None:
+    """Keep the new rows as changes. The earlier rows stay, with their watermark."""
+    name = store.checkpoint.stamp_after(previous.name)
+    store.sink.keep_as_part(name)
+    with store.transaction():
+        store.records.doubt(store.state.passes.first)
+        _put_complete(store, replace(store.state.part, name=name), previous.watermark)
+    store.use(store.state)
+
+
+def _put_complete(store: ResourceStore, part: CurrentPart, watermark: float | None) -> None:
+    """Store that ``part`` is complete, and what it leaves for the next run."""
+    runs = store.state.runs
+    changed = store.state.passes.completeness == "changed"
+    unchanged = part.mode != "full" and part.rows == part.deleted == 0
+    store.put(
+        status="complete",
+        bookmark=replace(store.state.bookmark, finished=True, watermark=watermark),
+        part=part,
+        runs=RunHistory(
+            changed=runs.changed + 1 if changed else 0,
+            sizes=runs.sizes if unchanged else None,
+        ),
+    )
+
+
+def _next_watermark(store: ResourceStore) -> float | None:
+    part, watermark = store.state.part, store.state.bookmark.watermark
+    proven = store.state.passes.completeness in ("proven", "uncheckable")
+    if not proven or part.begun is None:
+        return watermark
+    return watermark_after(
+        watermark,
+        begun=part.begun,
+        newest=part.newest,
+        margin=store.options.margin,
+    )
+
+
+def settle(
+    checkpoint: Checkpoint, destination: Destination, lists: Mapping[str, OperationFacts]
+) -> None:
+    """Settle parts that were completed right before the last run ended."""
+    with writing(destination.name):
+        for state in checkpoint.states():
+            if state.status == "complete":
+                full_records = state.details.full_records
+                table = table_of(state.name, lists.get(state.name), details=full_records)
+                sink = destination.sink(table, state.part.name)
+                sink.settle()
+                record_sizes(checkpoint, sink, state)
+
+
+def record_sizes(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> ResourceState:
+    """Store what the destination holds, unless it is stored. Return the new state."""
+    if state.runs.sizes is not None:
+        return state
+    state = replace(state, runs=replace(state.runs, sizes=sink.sizes()))
+    with checkpoint.database.transaction():
+        checkpoint.put(state)
+    return state

@@ -1,0 +1,212 @@
+"""Hold what a run writes for one resource: its rows, its record index and its state.
+
+Model. A write changes three things: the sink (the rows), the record index and the `ResourceState`.
+A `ResourceStore` holds the three. The modules on top of it have one task each:
+`zoho_async.export.part_begin` begins or continues a part, `zoho_async.export.writer` writes the
+list's pages, `zoho_async.export.details.writer` writes what is fetched per record, and
+`zoho_async.export.part_end` completes the part.
+
+Invariant. All three change in one transaction of the destination's database. So after any end they
+agree, and the next run continues from there.
+
+Every method blocks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from zoho_async.description import OperationFacts
+from zoho_async.export.checkpoint.records import RecordIndex
+from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
+from zoho_async.export.destinations.base import Destination, Sink, Table
+from zoho_async.export.details.operations import details_of, together
+from zoho_async.export.details.queue import Queue
+from zoho_async.export.errors import DestinationError
+from zoho_async.export.incremental import Margin, Mode
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a run that apply to every resource.
+
+    ``full`` reads everything again; ``restart`` also gives up what an interrupted run left.
+    ``detect_deletions`` detects deleted records. ``since`` is the moment before which nothing is
+    wanted, and ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a
+    full read replace a fuller one without proof.
+    """
+
+    full: bool = False
+    restart: bool = False
+    detect_deletions: bool = False
+    accept_shorter: bool = False
+    since: float | None = None
+    narrowed: bool = False
+    margin: Margin = Margin()
+
+
+class ChangedRow(msgspec.Struct, frozen=True):
+    """A new or ``changed`` row, with its key in the record index."""
+
+    key: str
+    row: bytes
+    changed: bool
+
+
+class RowPolicy(Protocol):
+    """Decides what a resource stores of its list's rows.
+
+    `ListRows` stores them as they come. `zoho_async.export.details.writer.QueuedRecords` queues
+    their records, whose details are fetched after the list.
+    """
+
+    def table(self, facts: OperationFacts) -> Table:
+        """Return the table that holds the rows of the list ``facts``."""
+        ...
+
+    def wants_more(self, before: DetailState) -> bool:
+        """Whether more is fetched per record than in the part before; then all are read again."""
+        ...
+
+    def begin(self, before: DetailState, mode: Mode) -> DetailState:
+        """Return the details of a part that begins, and is read in ``mode``."""
+        ...
+
+    def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+        """Return the rows to write as the list has them. Called inside a transaction."""
+        ...
+
+    def count_written(self, store: ResourceStore) -> int:
+        """Return how many records the destination must have at least."""
+        ...
+
+    def mark_deleted(self, store: ResourceStore, ids: Sequence[str], when: str) -> int:
+        """Mark records as deleted and unindex them. Return how many rows that were.
+
+        Called inside a transaction.
+        """
+        ...
+
+
+class ListRows:
+    """The `RowPolicy` of a resource whose rows are stored as the list has them."""
+
+    def table(self, facts: OperationFacts) -> Table:
+        return table_of(facts.resource, facts)
+
+    def wants_more(self, before: DetailState) -> bool:
+        return False
+
+    def begin(self, before: DetailState, mode: Mode) -> DetailState:
+        return DetailState()
+
+    def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
+        return rows
+
+    def count_written(self, store: ResourceStore) -> int:
+        return store.records.count() - store.queue.count("rows")
+
+    def mark_deleted(self, store: ResourceStore, ids: Sequence[str], when: str) -> int:
+        if ids:
+            offset = store.sink.mark_deleted(ids, when)
+            store.records.forget(ids)
+            store.put(part=replace(store.state.part, offset=offset))
+        return len(ids)
+
+
+class ResourceStore:
+    """The state, the sink and the record index of the list ``facts`` in an open destination.
+
+    `zoho_async.export.part_begin.open_store` opens one. ``missing`` is what a person removed from
+    the destination, "" for nothing. If any, the list is read in full.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        destination: Destination,
+        facts: OperationFacts,
+        options: RunOptions,
+        policy: RowPolicy,
+        state: ResourceState,
+    ) -> None:
+        self.checkpoint: Final = checkpoint
+        self.place: Final = destination.name
+        self.facts: Final = facts
+        self.options: Final = options
+        self.policy: Final = policy
+        self.missing = ""
+        self._destination: Final = destination
+        self._table: Final = policy.table(facts)
+        self.use(state)
+
+    def use(self, state: ResourceState) -> None:
+        """Use ``state``, with the sink of its part."""
+        self.state: ResourceState = state
+        self.records: RecordIndex = self.checkpoint.record_index(state)
+        self.sink: Sink = self._destination.sink(self._table, state.part.name)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of the resource's pending records."""
+        return self.checkpoint.queue(self.state)
+
+    @contextmanager
+    def translate_errors(self) -> Generator[None]:
+        """Raise errors of the disk or the database as `DestinationError`."""
+        with writing(self.place):
+            yield
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Make the enclosed writes atomic and durable. Raises `DestinationError`."""
+        with writing(self.place), self.checkpoint.database.transaction():
+            yield
+
+    def put(self, **changes: object) -> None:
+        """Store the state with these fields replaced, within the caller's transaction."""
+        self.state = replace(self.state, **changes)
+        self.checkpoint.put(self.state)
+
+    def mark_deleted(self, ids: Sequence[str], when: str) -> None:
+        """Mark records as deleted and count them, within the caller's transaction."""
+        deleted = self.policy.mark_deleted(self, ids, when)
+        part = self.state.part
+        self.put(part=replace(part, deleted=part.deleted + deleted))
+
+    def find_unseen(self) -> list[str]:
+        """Return some records that this part did not see and that were not checked yet."""
+        passes = self.state.passes
+        with self.translate_errors():
+            return self.records.find_unseen(passes.first, passes.checked_up_to)
+
+    def close(self) -> None:
+        self.sink.close()
+
+
+def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
+    """Return the table of a resource. No ``facts``: it is no longer described.
+
+    ``details`` says that its rows are full records. They have the columns of the list's rows too:
+    earlier rows may have filled those, and their values must not outlast them.
+    """
+    full = details_of(name) if details else None
+    if facts is None:
+        return Table(name=name, row_id="", fields=())
+    fields = facts.reply if full is None else together(full.fields, facts.reply)
+    return Table(name=name, row_id=facts.row_id, fields=fields)
+
+
+@contextmanager
+def writing(place: str) -> Generator[None]:
+    """Raise errors of the disk or the database as `DestinationError`."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as problem:
+        cause = problem.strerror if isinstance(problem, OSError) else None
+        raise DestinationError(place, cause or str(problem)) from problem
