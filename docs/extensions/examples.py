@@ -268,7 +268,7 @@ def _any(resource: Resource) -> list[str]:
     function = (reads or simple or list(resource.functions.values()))[0]
     given = [f'{each.name}="{ID}"' for each in function.positional]
     kind = ast.unparse(function.returns)
-    reads = _found(given, resource)
+    before = _found(given, resource)
     lines = _call("result = await", function, resource, given)
     if kind.startswith("Pager"):
         bound = f"zoho.{resource.product}.{resource.name}.{function.name}"
@@ -278,7 +278,7 @@ def _any(resource: Resource) -> list[str]:
     if any(ID in each for each in given):
         lines = ["try:", *(f"    {line}" for line in lines), "except NotFound as error:"]
         lines.append("    print(error)")
-    return [*reads, *lines]
+    return [*before, *lines]
 
 
 def _is_id(annotation: ast.expr) -> bool:
