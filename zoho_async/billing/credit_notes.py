@@ -21,6 +21,13 @@ from zoho_async.billing.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
+from zoho_async.billing.types.shared import (
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import BILLING, Operation
 from zoho_async.session import Session
 from zoho_async.wire import Done
@@ -38,6 +45,11 @@ __all__ = [
     "CreditNoteItemInput",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "Tag",
+    "TagInput",
     "apply_to_invoices",
     "convert_to_open",
     "create",

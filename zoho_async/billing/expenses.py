@@ -20,6 +20,7 @@ from zoho_async.billing.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -27,6 +28,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Expense",
     "ExpenseAcquisitionVatSummary",
     "ExpenseInput",
@@ -35,6 +38,9 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "create",
     "delete",
     "get",

@@ -51,11 +51,14 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageSubscriptionPlanInput,
     HostedPageSubscriptionShippingAddressInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "HostedPage",
     "HostedPageAddon",
     "HostedPageAssociatePaymentMethodForCustomerInput",
@@ -98,6 +101,8 @@ __all__ = [
     "HostedPageSubscriptionPaymentGatewayInput",
     "HostedPageSubscriptionPlanInput",
     "HostedPageSubscriptionShippingAddressInput",
+    "Tag",
+    "TagInput",
     "associate_payment_method_for_customer",
     "buy_one_time_addon_for_subscription",
     "create_subscription",

@@ -16,12 +16,15 @@ from zoho_async.billing.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",

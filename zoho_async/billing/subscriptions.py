@@ -6,7 +6,15 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
+from zoho_async.billing.types.shared import (
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.billing.types.subscriptions import (
     Subscription,
     SubscriptionActivity,
@@ -65,6 +73,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
     "Subscription",
     "SubscriptionActivity",
     "SubscriptionAddContactPersonContactPersonInput",
@@ -115,6 +127,8 @@ __all__ = [
     "SubscriptionSalesPersonInput",
     "SubscriptionShippingAddress",
     "SubscriptionShippingAddressInput",
+    "Tag",
+    "TagInput",
     "add_charge",
     "add_contact_person",
     "add_note",
@@ -139,6 +153,25 @@ __all__ = [
     "update_line_item_description",
     "update_reference",
     "update_sales_person",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "SubscriptionStatus.All",
+    "SubscriptionStatus.ACTIVE",
+    "SubscriptionStatus.LIVE",
+    "SubscriptionStatus.FUTURE",
+    "SubscriptionStatus.TRIAL",
+    "SubscriptionStatus.PAST_DUE",
+    "SubscriptionStatus.UNPAID",
+    "SubscriptionStatus.NON_RENEWING",
+    "SubscriptionStatus.CANCELLED_FROM_DUNNING",
+    "SubscriptionStatus.CANCELLED",
+    "SubscriptionStatus.EXPIRED",
+    "SubscriptionStatus.TRIAL_EXPIRED",
+    "SubscriptionStatus.CANCELLED_LAST_MONTH",
+    "SubscriptionStatus.CANCELLED_THIS_MONTH",
+    "SubscriptionMode.ONLINE",
+    "SubscriptionMode.OFFLINE",
 ]
 
 _CODES = {
@@ -199,7 +232,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -210,7 +243,15 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``SubscriptionStatus.All``,
+            ``SubscriptionStatus.ACTIVE``, ``SubscriptionStatus.LIVE``,
+            ``SubscriptionStatus.FUTURE``, ``SubscriptionStatus.TRIAL``,
+            ``SubscriptionStatus.PAST_DUE``, ``SubscriptionStatus.UNPAID``,
+            ``SubscriptionStatus.NON_RENEWING``, ``SubscriptionStatus.CANCELLED_FROM_DUNNING``,
+            ``SubscriptionStatus.CANCELLED``, ``SubscriptionStatus.EXPIRED``,
+            ``SubscriptionStatus.TRIAL_EXPIRED``, ``SubscriptionStatus.CANCELLED_LAST_MONTH``,
+            ``SubscriptionStatus.CANCELLED_THIS_MONTH``, ``SubscriptionMode.ONLINE``,
+            ``SubscriptionMode.OFFLINE``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.

@@ -34,6 +34,7 @@ from zoho_async.books.types.bank_transactions import (
     BankTransactionMatchTransactionsToBeMatchedInput,
     BankTransactionToAccountTagInput,
 )
+from zoho_async.books.types.shared import CustomFieldInput, DocumentTaxInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -66,6 +67,13 @@ __all__ = [
     "BankTransactionMatchTransactionsToBeMatchedInput",
     "BankTransactionMatchingTransaction",
     "BankTransactionToAccountTagInput",
+    "CustomFieldInput",
+    "DocumentTaxInput",
+    "ListFilterBy",
+    "ListStatus",
+    "ListTransactionType",
+    "Tag",
+    "TagInput",
     "categorize",
     "categorize_as_credit_note_refunds",
     "categorize_as_customer_payment",
@@ -96,6 +104,10 @@ ListTransactionType: TypeAlias = Literal[
     "other_income",
     "expense",
     "deposit",
+]
+
+ListStatus: TypeAlias = Literal[
+    "All", "uncategorized", "manually_added", "matched", "excluded", "categorized"
 ]
 
 ListFilterBy: TypeAlias = Literal[
@@ -165,12 +177,12 @@ def list(
     amount: Decimal | int | None = None,
     amount_start: Decimal | int | None = None,
     amount_end: Decimal | int | None = None,
-    status: str | None = None,
+    status: ListStatus | None = None,
     reference_number: str | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["date"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    transaction_status: str | None = None,
+    transaction_status: ListStatus | None = None,
     search_text: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -192,14 +204,16 @@ def list(
         amount: Filter: amount, in the document's currency.
         amount_start: Filter: ``amount`` is at least this.
         amount_end: Filter: ``amount`` is at most this.
-        status: Filter: status of the bank transaction.
+        status: Filter: status of the bank transaction. Values: ``All``, ``uncategorized``,
+            ``manually_added``, ``matched``, ``excluded``, ``categorized``.
         reference_number: Filter: reference number of the bank transaction.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
             ``Status.Uncategorized``, ``Status.Categorized``, ``Status.ManuallyAdded``,
             ``Status.Excluded``, ``Status.Matched``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``date``.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        transaction_status: Filter: status of the transaction.
+        transaction_status: Filter: status of the transaction. Values: ``All``, ``uncategorized``,
+            ``manually_added``, ``matched``, ``excluded``, ``categorized``.
         search_text: Filter: text that is searched in several fields.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

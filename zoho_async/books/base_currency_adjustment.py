@@ -30,6 +30,8 @@ __all__ = [
     "BaseCurrencyAdjustmentCreate",
     "BaseCurrencyAdjustmentReevaluate",
     "BaseCurrencyAdjustmentReevaluateAccount",
+    "ListFilterBy",
+    "ListSortColumn",
     "bulk_delete",
     "create",
     "delete",

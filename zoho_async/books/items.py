@@ -20,13 +20,15 @@ from zoho_async.books.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
-from zoho_async.books.types.shared import CustomFieldInput
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",
@@ -34,6 +36,8 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "Tag",
+    "TagInput",
     "add_to_portal",
     "bulk_add_to_portal",
     "create",

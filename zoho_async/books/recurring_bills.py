@@ -17,12 +17,16 @@ from zoho_async.books.types.recurring_bills import (
     RecurringBillLineItemInput,
     RecurringBillReverseChargeVatSummary,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListGstTreatment",
     "RecurringBill",
     "RecurringBillAcquisitionVatSummary",
     "RecurringBillCreate",
@@ -32,6 +36,8 @@ __all__ = [
     "RecurringBillLineItem",
     "RecurringBillLineItemInput",
     "RecurringBillReverseChargeVatSummary",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

@@ -32,7 +32,15 @@ from zoho_async.books.types.retainer_invoices import (
     RetainerInvoiceTemplate,
     RetainerInvoiceToContact,
 )
-from zoho_async.books.types.shared import AddressInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -41,6 +49,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
     "RetainerInvoice",
     "RetainerInvoiceComment",
     "RetainerInvoiceCommentInput",
@@ -63,6 +78,8 @@ __all__ = [
     "RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_retainer_payments_to_invoices",
@@ -184,7 +201,7 @@ def list(
     *,
     sort_column: ListSortColumn | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -30,7 +30,15 @@ from zoho_async.books.types.sales_orders import (
     SalesOrderTemplate,
     SalesOrderVoidInput,
 )
-from zoho_async.books.types.shared import AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -39,6 +47,14 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "SalesOrder",
     "SalesOrderComment",
     "SalesOrderCommentInput",
@@ -61,6 +77,8 @@ __all__ = [
     "SalesOrderSubStatus",
     "SalesOrderTemplate",
     "SalesOrderVoidInput",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "approve",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -57,6 +57,19 @@ class Model:
     def shapes(self, home: str) -> list[StructShape]:
         """The structs of a types module, ordered so that inner structs come first."""
         return [*self.replies.in_order(home), *self.inputs.in_order(home)]
+
+    def held(self, names: Iterable[str]) -> set[str]:
+        """Some structs, and those that their fields hold."""
+        shapes = {**self.replies.shapes, **self.inputs.shapes}
+        found: set[str] = set()
+        waiting = [name for name in names if name in shapes]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                members = shapes[name].members.values()
+                waiting += [member.struct for member in members if member.struct]
+        return found
 
     def functions(self) -> list[Function]:
         return [function for resource in self.resources for function in resource.functions]

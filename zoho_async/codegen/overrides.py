@@ -74,7 +74,8 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed reply its envelope key and its struct. ``bare`` says
     that the description has the fields of the record under ``key`` without their envelope. ``drop``
-    removes query parameters and ``query`` adds some; ``fixed`` are parameters that are always sent.
+    removes query parameters and ``query`` adds some; ``values`` gives the allowed values of those
+    that are described without; ``fixed`` are parameters that are always sent.
     ``upload`` names the multipart field of a file. ``form``, ``file_types`` and ``file_size`` are
     those of `operation.Operation`. ``totals`` applies to top-level lists. ``details`` is the call
     of the same file that reads records in full. ``optional`` are fields of a create that it can
@@ -112,6 +113,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     query: tuple[Extra, ...] = ()
+    values: dict[str, tuple[str, ...]] = {}
     fixed: dict[str, str] = {}
     twins: tuple[Twin, ...] = ()
 

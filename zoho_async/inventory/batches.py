@@ -24,6 +24,7 @@ __all__ = [
     "BatchCustomField",
     "BatchCustomFieldInput",
     "BatchInput",
+    "ListSortColumn",
     "bulk_delete",
     "bulk_mark_as_active",
     "bulk_mark_as_inactive",

@@ -22,13 +22,14 @@ from zoho_async.inventory.types.bills import (
     BillStorageInput,
     BillVendorCredit,
 )
-from zoho_async.inventory.types.shared import CustomFieldInput
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
     "Bill",
     "BillBatch",
     "BillBatchInput",
@@ -43,6 +44,9 @@ __all__ = [
     "BillStorage",
     "BillStorageInput",
     "BillVendorCredit",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "approve",
     "approve_finally",
     "bulk_approve",

@@ -33,6 +33,7 @@ from zoho_async.inventory.types.composite_items import (
     CompositeItemPackageDetails,
     CompositeItemPackageDetailsInput,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
@@ -64,6 +65,14 @@ __all__ = [
     "CompositeItemMappedItemInput",
     "CompositeItemPackageDetails",
     "CompositeItemPackageDetailsInput",
+    "CustomField",
+    "CustomFieldInput",
+    "ListAssembliesFilterBy",
+    "ListAssembliesSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "create",
     "create_assemblies",
     "delete",
@@ -173,7 +182,7 @@ def list(
     zoho: Session,
     *,
     sort_column: ListSortColumn | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     filter_by: ListFilterBy | None = None,
     usestate: bool | None = None,
     response_option: int | None = None,

@@ -30,13 +30,15 @@ from zoho_async.inventory.types.contacts import (
     ContactStatementMailContentResult,
     ContactToContact,
 )
-from zoho_async.inventory.types.shared import Address
+from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Contact",
     "ContactComment",
     "ContactCreate",
@@ -55,6 +57,10 @@ __all__ = [
     "ContactPersonInput",
     "ContactStatementMailContentResult",
     "ContactToContact",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "create",
     "create_contact_person",
     "delete",

@@ -49,13 +49,21 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
-from zoho_async.inventory.types.shared import AddressInput
+from zoho_async.inventory.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+)
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "CreditNote",
     "CreditNoteBatch",
     "CreditNoteBatchInput",
@@ -90,6 +98,12 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListAllRefundsSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
     "apply_to_invoices",
     "approve",
     "create",
@@ -221,7 +235,7 @@ def list(
     *,
     creditnote_number: str | None = None,
     date: dt.date | None = None,
-    status: str | None = None,
+    status: Literal["draft", "open", "closed", "void"] | None = None,
     total: Decimal | int | None = None,
     reference_number: str | None = None,
     customer_name: str | None = None,
@@ -252,7 +266,8 @@ def list(
         zoho: The session that sends the call.
         creditnote_number: Filter: number of the credit note. At most 100 characters.
         date: Filter: date of the credit note.
-        status: Filter: status of the credit note.
+        status: Filter: status of the credit note. Values: ``draft``, ``open``, ``closed``,
+            ``void``.
         total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the credit note. At most 100 characters.
         customer_name: Filter: name of the customer. At most 100 characters.

@@ -21,13 +21,17 @@ from zoho_async.inventory.types.delivery_challans import (
     DeliveryChallanMappedItemMappedItem,
     DeliveryChallanTemplate,
 )
-from zoho_async.inventory.types.shared import AddressInput
+from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
     "DeliveryChallan",
     "DeliveryChallanBulkReturnInput",
     "DeliveryChallanBulkReturnLineItemInput",
@@ -41,6 +45,9 @@ __all__ = [
     "DeliveryChallanMappedItem",
     "DeliveryChallanMappedItemMappedItem",
     "DeliveryChallanTemplate",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "add_attachment",
     "bulk_return",
     "bulk_undo_return",

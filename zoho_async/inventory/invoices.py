@@ -55,13 +55,24 @@ from zoho_async.inventory.types.invoices import (
     InvoiceStorageInput,
     InvoiceTemplate,
 )
-from zoho_async.inventory.types.shared import AddressInput, CustomFieldInput
+from zoho_async.inventory.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+)
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceBatch",
     "InvoiceBatchInput",
@@ -101,6 +112,9 @@ __all__ = [
     "InvoiceStorage",
     "InvoiceStorageInput",
     "InvoiceTemplate",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "add_attachment",
     "apply_credits",
     "approve",

@@ -33,12 +33,17 @@ from zoho_async.inventory.types.picklists import (
     PicklistTransactionBatch,
     PicklistTransactionLineItem,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "Picklist",
     "PicklistAdvancedTrackingDetailsBatchInput",
     "PicklistAdvancedTrackingDetailsInput",
@@ -91,6 +96,15 @@ ListSortColumn: TypeAlias = Literal[
     "purchase_return_number",
 ]
 
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.YetToStart",
+    "Status.InProgress",
+    "Status.OnHold",
+    "Status.Completed",
+    "MissingAdvancedTrackingDetails",
+]
+
 
 _LIST = ListOperation(
     name="inventory.picklists.list",
@@ -111,7 +125,7 @@ def list(
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     search_text: str | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     salesorder_number: str | None = None,
     salesorder_number_startswith: str | None = None,
     salesorder_number_contains: str | None = None,
@@ -147,7 +161,9 @@ def list(
             ``date``, ``created_time``, ``last_modified_time``, ``purchase_return_number``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         search_text: Filter: text that is searched in several fields.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.YetToStart``, ``Status.InProgress``, ``Status.OnHold``, ``Status.Completed``,
+            ``MissingAdvancedTrackingDetails``.
         salesorder_number: Filter: number of the sales order.
         salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
         salesorder_number_contains: Filter: ``salesorder_number`` contains this text.

@@ -26,6 +26,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListTasksFilterBy",
+    "ListTasksReportFilterBy",
+    "ListTasksReportSortColumn",
     "ReplenishmentConfiguration",
     "ReplenishmentConfigurationInnerReplenishmentConfigurationInput",
     "ReplenishmentConfigurationInput",
@@ -76,6 +79,16 @@ ListTasksReportFilterBy: TypeAlias = Literal[
     "TaskDate.PreviousQuarter",
     "TaskDate.PreviousYear",
     "TaskDate.CustomDate",
+]
+
+ListTasksReportSortColumn: TypeAlias = Literal[
+    "item_name",
+    "sku",
+    "entry_number",
+    "warehouse",
+    "location",
+    "created_time",
+    "last_modified_time",
 ]
 
 
@@ -320,7 +333,7 @@ def list_tasks(
     from_location_ids: Sequence[str | int] | None = None,
     order_type: str | None = None,
     filter_by: ListTasksFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["item_name", "sku", "entry_number", "created_time"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -339,7 +352,8 @@ def list_tasks(
         order_type: Filter: kind of order.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
             ``Status.Pending``, ``Status.Replenished``, ``Status.Completed``, ``Status.Dismissed``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``item_name``, ``sku``, ``entry_number``,
+            ``created_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
@@ -728,7 +742,7 @@ def list_tasks_report(
     zoho: Session,
     *,
     filter_by: ListTasksReportFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: ListTasksReportSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -745,7 +759,8 @@ def list_tasks_report(
             ``TaskDate.ThisYear``, ``TaskDate.PreviousDay``, ``TaskDate.PreviousWeek``,
             ``TaskDate.PreviousMonth``, ``TaskDate.PreviousQuarter``, ``TaskDate.PreviousYear``,
             ``TaskDate.CustomDate``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``item_name``, ``sku``, ``entry_number``,
+            ``warehouse``, ``location``, ``created_time``, ``last_modified_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

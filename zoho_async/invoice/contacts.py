@@ -38,13 +38,22 @@ from zoho_async.invoice.types.contacts import (
     ContactStatementEmailResult,
     ContactToContact,
 )
-from zoho_async.invoice.types.shared import Address, AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Contact",
     "ContactComment",
     "ContactCreate",
@@ -71,6 +80,12 @@ __all__ = [
     "ContactReviews",
     "ContactStatementEmailResult",
     "ContactToContact",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "add_address",
     "create",
     "create_contact_person",

@@ -22,12 +22,15 @@ from zoho_async.invoice.types.customer_payments import (
     CustomerPaymentRefundCreate,
     CustomerPaymentRefundInput,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "CustomerPayment",
     "CustomerPaymentCreate",
     "CustomerPaymentInput",
@@ -37,6 +40,9 @@ __all__ = [
     "CustomerPaymentPaymentRefunds",
     "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
+    "ListFilterBy",
+    "Tag",
+    "TagInput",
     "create",
     "create_refund",
     "delete",

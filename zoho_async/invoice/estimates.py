@@ -30,13 +30,26 @@ from zoho_async.invoice.types.estimates import (
     EstimateTemplate,
     EstimateToContact,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Estimate",
     "EstimateComment",
     "EstimateCommentInput",
@@ -55,6 +68,8 @@ __all__ = [
     "EstimateProject",
     "EstimateTemplate",
     "EstimateToContact",
+    "Tag",
+    "TagInput",
     "bulk_email",
     "create",
     "create_comment",

@@ -51,13 +51,26 @@ from zoho_async.invoice.types.invoices import (
     InvoicePaymentReminderInput,
     InvoiceTemplate,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceBatchPaymentInput",
     "InvoiceBulkEmailContactInput",
@@ -93,6 +106,11 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoicePaymentReminderInput",
     "InvoiceTemplate",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_credits",
@@ -137,6 +155,20 @@ __all__ = [
 
 ListStatus: TypeAlias = Literal[
     "sent", "draft", "overdue", "paid", "void", "unpaid", "partially_paid", "viewed"
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.Sent",
+    "Status.Draft",
+    "Status.OverDue",
+    "Status.Paid",
+    "Status.Void",
+    "Status.Unpaid",
+    "Status.PartiallyPaid",
+    "Status.Viewed",
+    "Date.PaymentExpectedDate",
+    "Type.DebitNote",
 ]
 
 ListSortColumn: TypeAlias = Literal[
@@ -246,7 +278,7 @@ def list(
     due_date_after: dt.date | None = None,
     status: ListStatus | None = None,
     customer_id: str | int | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
@@ -295,7 +327,10 @@ def list(
         status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
             ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
         customer_id: Filter: id of the customer.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``, ``Type.DebitNote``.
         search_text: Filter: text that is searched in several fields. At most 100 characters.
         sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
             ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.

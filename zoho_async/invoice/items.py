@@ -20,12 +20,15 @@ from zoho_async.invoice.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",
@@ -33,6 +36,8 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

@@ -22,12 +22,16 @@ from zoho_async.invoice.types.projects import (
     ProjectUserInput,
     ProjectUsers,
 )
+from zoho_async.invoice.types.shared import CustomField
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "ListInvoicesSortColumn",
+    "ListSortColumn",
     "Project",
     "ProjectAddUserInput",
     "ProjectAddUserUserInput",

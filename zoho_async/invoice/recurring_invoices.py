@@ -26,12 +26,25 @@ from zoho_async.invoice.types.recurring_invoices import (
     RecurringInvoiceStopInput,
     RecurringInvoiceTemplateInput,
 )
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
     "RecurringInvoice",
     "RecurringInvoiceComment",
     "RecurringInvoiceCommunicationPreference",
@@ -49,6 +62,8 @@ __all__ = [
     "RecurringInvoiceResumeInput",
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",
