@@ -223,3 +223,14 @@ def test_each_module_exports_the_types_of_its_signatures(product: str) -> None:
             waiting += held.get(name, ())
         lacking += [f"{path.stem}.{name}" for name in sorted(needed - exported)]
     assert [name for name in lacking if not name.endswith("Fields")] == []
+
+
+def test_no_struct_has_a_very_long_name() -> None:
+    names = {
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert "InvoiceBulkReminderErrorsInfo" in names
+    assert [name for name in names if len(name) > 50] == []

@@ -18,15 +18,14 @@ from zoho_async.billing.types.shared import (
 from zoho_async.billing.types.subscriptions import (
     Subscription,
     SubscriptionActivity,
-    SubscriptionAddContactPersonContactPersonInput,
     SubscriptionAddContactPersonInput,
     SubscriptionAddon,
     SubscriptionAddonInput,
     SubscriptionBillingAddress,
     SubscriptionBillingAddressInput,
-    SubscriptionBuyOneTimeAddonAddonInput,
-    SubscriptionBuyOneTimeAddonInput,
-    SubscriptionBuyOneTimeAddonItemCustomFieldInput,
+    SubscriptionBuyAddonAddonInput,
+    SubscriptionBuyAddonInput,
+    SubscriptionBuyAddonItemCustomFieldInput,
     SubscriptionCard,
     SubscriptionCardInput,
     SubscriptionChargeInput,
@@ -55,6 +54,7 @@ from zoho_async.billing.types.subscriptions import (
     SubscriptionItemCustomField,
     SubscriptionItemCustomFieldInput,
     SubscriptionLineItemDescriptionInput,
+    SubscriptionNewContactPersonInput,
     SubscriptionNote,
     SubscriptionNoteInput,
     SubscriptionPaymentGateway,
@@ -79,15 +79,14 @@ __all__ = [
     "ListFilterBy",
     "Subscription",
     "SubscriptionActivity",
-    "SubscriptionAddContactPersonContactPersonInput",
     "SubscriptionAddContactPersonInput",
     "SubscriptionAddon",
     "SubscriptionAddonInput",
     "SubscriptionBillingAddress",
     "SubscriptionBillingAddressInput",
-    "SubscriptionBuyOneTimeAddonAddonInput",
-    "SubscriptionBuyOneTimeAddonInput",
-    "SubscriptionBuyOneTimeAddonItemCustomFieldInput",
+    "SubscriptionBuyAddonAddonInput",
+    "SubscriptionBuyAddonInput",
+    "SubscriptionBuyAddonItemCustomFieldInput",
     "SubscriptionCard",
     "SubscriptionCardInput",
     "SubscriptionChargeInput",
@@ -116,6 +115,7 @@ __all__ = [
     "SubscriptionItemCustomField",
     "SubscriptionItemCustomFieldInput",
     "SubscriptionLineItemDescriptionInput",
+    "SubscriptionNewContactPersonInput",
     "SubscriptionNote",
     "SubscriptionNoteInput",
     "SubscriptionPaymentGateway",
@@ -504,7 +504,7 @@ _BUY_ONE_TIME_ADDON = Operation(
 async def buy_one_time_addon(
     zoho: Session,
     subscription_id: str | int,
-    buy_one_time_addon: SubscriptionBuyOneTimeAddonInput,
+    buy_addon: SubscriptionBuyAddonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -518,7 +518,7 @@ async def buy_one_time_addon(
     Args:
         zoho: The session that sends the call.
         subscription_id: Id of the subscription.
-        buy_one_time_addon: The fields to send.
+        buy_addon: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -526,7 +526,7 @@ async def buy_one_time_addon(
         _BUY_ONE_TIME_ADDON,
         ids=(subscription_id,),
         query=extra_query,
-        body=buy_one_time_addon,
+        body=buy_addon,
         extra_body=extra_body,
     )
 

@@ -4,15 +4,15 @@
 from collections.abc import Mapping
 
 from zoho_async.books.types.integrations import (
-    IntegrationImportCustomerUsingCrmAccountId,
-    IntegrationImportItemUsingCrmProductId,
+    IntegrationImportCustomerByCrmAccount,
+    IntegrationImportItemByCrmProduct,
 )
 from zoho_async.operation import BOOKS, Operation
 from zoho_async.session import Session
 
 __all__ = [
-    "IntegrationImportCustomerUsingCrmAccountId",
-    "IntegrationImportItemUsingCrmProductId",
+    "IntegrationImportCustomerByCrmAccount",
+    "IntegrationImportItemByCrmProduct",
     "import_customer_using_crm_account_id",
     "import_customer_using_crm_contact_id",
     "import_item_using_crm_product_id",
@@ -25,7 +25,7 @@ _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/account/{crm_account_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -33,7 +33,7 @@ _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID = Operation(
 
 async def import_customer_using_crm_account_id(
     zoho: Session, crm_account_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a customer from a Zoho CRM account.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -53,7 +53,7 @@ _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/contact/{crm_contact_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -61,7 +61,7 @@ _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID = Operation(
 
 async def import_customer_using_crm_contact_id(
     zoho: Session, crm_contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a customer from a Zoho CRM contact.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -81,7 +81,7 @@ _IMPORT_VENDOR_USING_CRM_VENDOR_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/vendor/{crm_vendor_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -89,7 +89,7 @@ _IMPORT_VENDOR_USING_CRM_VENDOR_ID = Operation(
 
 async def import_vendor_using_crm_vendor_id(
     zoho: Session, crm_vendor_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a vendor from a Zoho CRM vendor.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -109,7 +109,7 @@ _IMPORT_ITEM_USING_CRM_PRODUCT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/item/{crm_product_id}/import",
-    result=IntegrationImportItemUsingCrmProductId,
+    result=IntegrationImportItemByCrmProduct,
     scope="ZohoBooks.settings.CREATE",
     key="data",
 )
@@ -117,7 +117,7 @@ _IMPORT_ITEM_USING_CRM_PRODUCT_ID = Operation(
 
 async def import_item_using_crm_product_id(
     zoho: Session, crm_product_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportItemUsingCrmProductId:
+) -> IntegrationImportItemByCrmProduct:
     """Import an item from a Zoho CRM product.
 
     Scope: ZohoBooks.settings.CREATE.

@@ -18,9 +18,9 @@ from zoho_async.books.types.invoices import (
     InvoiceBatchPaymentInput,
     InvoiceBulkEmailContactInput,
     InvoiceBulkEmailInput,
-    InvoiceBulkPaymentReminder,
-    InvoiceBulkPaymentReminderEmailErrorsInfo,
-    InvoiceBulkPaymentReminderEmailSuccessInfo,
+    InvoiceBulkReminder,
+    InvoiceBulkReminderErrorsInfo,
+    InvoiceBulkReminderSuccessInfo,
     InvoiceComment,
     InvoiceCommentInput,
     InvoiceCommunicationPreference,
@@ -86,9 +86,9 @@ __all__ = [
     "InvoiceBatchPaymentInput",
     "InvoiceBulkEmailContactInput",
     "InvoiceBulkEmailInput",
-    "InvoiceBulkPaymentReminder",
-    "InvoiceBulkPaymentReminderEmailErrorsInfo",
-    "InvoiceBulkPaymentReminderEmailSuccessInfo",
+    "InvoiceBulkReminder",
+    "InvoiceBulkReminderErrorsInfo",
+    "InvoiceBulkReminderSuccessInfo",
     "InvoiceComment",
     "InvoiceCommentInput",
     "InvoiceCommunicationPreference",
@@ -1157,7 +1157,7 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     product=BOOKS,
     method="POST",
     path="/invoices/paymentreminder",
-    result=InvoiceBulkPaymentReminder,
+    result=InvoiceBulkReminder,
     scope="ZohoBooks.invoices.CREATE",
     key="info",
     batches=(Batch("invoice_ids", 10),),
@@ -1170,7 +1170,7 @@ async def bulk_send_payment_reminder(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> InvoiceBulkPaymentReminder:
+) -> InvoiceBulkReminder:
     """Send payment reminders for several invoices.
 
     Takes at most 10 ids per call; raises `TooManyIds` for more.

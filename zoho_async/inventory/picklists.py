@@ -7,9 +7,6 @@ from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.picklists import (
     Picklist,
-    PicklistAdvancedTrackingDetailsBatchInput,
-    PicklistAdvancedTrackingDetailsInput,
-    PicklistAdvancedTrackingDetailsLineItemInput,
     PicklistBatch,
     PicklistBatchInput,
     PicklistComment,
@@ -29,6 +26,9 @@ from zoho_async.inventory.types.picklists import (
     PicklistSoLineItemItemCustomField,
     PicklistStorage,
     PicklistStorageInput,
+    PicklistTrackingBatchInput,
+    PicklistTrackingInput,
+    PicklistTrackingLineItemInput,
     PicklistTransaction,
     PicklistTransactionBatch,
     PicklistTransactionLineItem,
@@ -45,9 +45,6 @@ __all__ = [
     "ListFilterBy",
     "ListSortColumn",
     "Picklist",
-    "PicklistAdvancedTrackingDetailsBatchInput",
-    "PicklistAdvancedTrackingDetailsInput",
-    "PicklistAdvancedTrackingDetailsLineItemInput",
     "PicklistBatch",
     "PicklistBatchInput",
     "PicklistComment",
@@ -67,6 +64,9 @@ __all__ = [
     "PicklistSoLineItemItemCustomField",
     "PicklistStorage",
     "PicklistStorageInput",
+    "PicklistTrackingBatchInput",
+    "PicklistTrackingInput",
+    "PicklistTrackingLineItemInput",
     "PicklistTransaction",
     "PicklistTransactionBatch",
     "PicklistTransactionLineItem",
@@ -586,7 +586,7 @@ _UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
 async def update_advanced_tracking_details(
     zoho: Session,
     picklist_id: str | int,
-    advanced_tracking_details: PicklistAdvancedTrackingDetailsInput,
+    tracking: PicklistTrackingInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -598,7 +598,7 @@ async def update_advanced_tracking_details(
     Args:
         zoho: The session that sends the call.
         picklist_id: Id of the picklist.
-        advanced_tracking_details: The fields to send.
+        tracking: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -606,7 +606,7 @@ async def update_advanced_tracking_details(
         _UPDATE_ADVANCED_TRACKING_DETAILS,
         ids=(picklist_id,),
         query=extra_query,
-        body=advanced_tracking_details,
+        body=tracking,
         extra_body=extra_body,
     )
 

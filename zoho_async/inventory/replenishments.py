@@ -7,18 +7,18 @@ from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.replenishments import (
     ReplenishmentConfiguration,
-    ReplenishmentConfigurationInnerReplenishmentConfigurationInput,
+    ReplenishmentConfigurationInnerInput,
     ReplenishmentConfigurationInput,
     ReplenishmentConfigurationLocation,
-    ReplenishmentConfigurationLocationReplenishmentConfiguration,
-    ReplenishmentConfigurationReplenishmentOrderDetails,
-    ReplenishmentConfigurationReplenishmentTask,
     ReplenishmentConfigurations,
-    ReplenishmentConfigurationsReplenishmentConfiguration,
-    ReplenishmentConfigurationTaskDetails,
-    ReplenishmentConfigurationTaskDetailsComment,
-    ReplenishmentConfigurationTaskDetailsPurchaseOrder,
-    ReplenishmentConfigurationTaskDetailsTransferOrder,
+    ReplenishmentLocationSettings,
+    ReplenishmentOrderDetails,
+    ReplenishmentSettings,
+    ReplenishmentTask,
+    ReplenishmentTaskDetails,
+    ReplenishmentTaskDetailsComment,
+    ReplenishmentTaskDetailsPurchaseOrder,
+    ReplenishmentTaskDetailsTransferOrder,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -30,18 +30,18 @@ __all__ = [
     "ListTasksReportFilterBy",
     "ListTasksReportSortColumn",
     "ReplenishmentConfiguration",
-    "ReplenishmentConfigurationInnerReplenishmentConfigurationInput",
+    "ReplenishmentConfigurationInnerInput",
     "ReplenishmentConfigurationInput",
     "ReplenishmentConfigurationLocation",
-    "ReplenishmentConfigurationLocationReplenishmentConfiguration",
-    "ReplenishmentConfigurationReplenishmentOrderDetails",
-    "ReplenishmentConfigurationReplenishmentTask",
-    "ReplenishmentConfigurationTaskDetails",
-    "ReplenishmentConfigurationTaskDetailsComment",
-    "ReplenishmentConfigurationTaskDetailsPurchaseOrder",
-    "ReplenishmentConfigurationTaskDetailsTransferOrder",
     "ReplenishmentConfigurations",
-    "ReplenishmentConfigurationsReplenishmentConfiguration",
+    "ReplenishmentLocationSettings",
+    "ReplenishmentOrderDetails",
+    "ReplenishmentSettings",
+    "ReplenishmentTask",
+    "ReplenishmentTaskDetails",
+    "ReplenishmentTaskDetailsComment",
+    "ReplenishmentTaskDetailsPurchaseOrder",
+    "ReplenishmentTaskDetailsTransferOrder",
     "bulk_dismiss_tasks",
     "bulk_generate_tasks",
     "bulk_pause",
@@ -316,7 +316,7 @@ _LIST_TASKS = ListOperation(
     name="inventory.replenishments.list_tasks",
     product=INVENTORY,
     path="/replenishments/tasks",
-    row=ReplenishmentConfigurationReplenishmentTask,
+    row=ReplenishmentTask,
     key="replenishment_tasks",
     row_id="replenishment_task_id",
     scope="ZohoInventory.items.READ",
@@ -338,7 +338,7 @@ def list_tasks(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
+) -> Pager[ReplenishmentTask]:
     """List replenishment tasks.
 
     Scope: ZohoInventory.items.READ.
@@ -383,7 +383,7 @@ _GET_TASK = Operation(
     product=INVENTORY,
     method="GET",
     path="/replenishments/tasks/{task_id}",
-    result=ReplenishmentConfigurationTaskDetails,
+    result=ReplenishmentTaskDetails,
     scope="ZohoInventory.items.READ",
     key="task_details",
 )
@@ -391,7 +391,7 @@ _GET_TASK = Operation(
 
 async def get_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> ReplenishmentConfigurationTaskDetails:
+) -> ReplenishmentTaskDetails:
     """Get a replenishment task.
 
     Scope: ZohoInventory.items.READ.
@@ -434,7 +434,7 @@ _GET_TASK_FOR_ITEM = Operation(
     product=INVENTORY,
     method="GET",
     path="/replenishments/tasks/details",
-    result=ReplenishmentConfigurationTaskDetails,
+    result=ReplenishmentTaskDetails,
     scope="ZohoInventory.items.READ",
     key="task_details",
 )
@@ -442,7 +442,7 @@ _GET_TASK_FOR_ITEM = Operation(
 
 async def get_task_for_item(
     zoho: Session, *, item_id: str | int, extra_query: Mapping[str, object] | None = None
-) -> ReplenishmentConfigurationTaskDetails:
+) -> ReplenishmentTaskDetails:
     """Get the replenishment task of an item.
 
     Scope: ZohoInventory.items.READ.
@@ -459,7 +459,7 @@ _LIST_ORDER_DETAILS = ListOperation(
     name="inventory.replenishments.list_order_details",
     product=INVENTORY,
     path="/replenishments/orders",
-    row=ReplenishmentConfigurationReplenishmentOrderDetails,
+    row=ReplenishmentOrderDetails,
     key="replenishment_order_details",
     row_id="",
     scope="ZohoInventory.items.READ",
@@ -474,7 +474,7 @@ def list_order_details(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
+) -> Pager[ReplenishmentOrderDetails]:
     """List the order details of a replenishment configuration.
 
     Scope: ZohoInventory.items.READ.
@@ -731,7 +731,7 @@ _LIST_TASKS_REPORT = ListOperation(
     name="inventory.replenishments.list_tasks_report",
     product=INVENTORY,
     path="/reports/replenishments/tasks",
-    row=ReplenishmentConfigurationReplenishmentTask,
+    row=ReplenishmentTask,
     key="replenishment_tasks",
     row_id="replenishment_task_id",
     scope="ZohoInventory.reports.READ",
@@ -747,7 +747,7 @@ def list_tasks_report(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
+) -> Pager[ReplenishmentTask]:
     """List the rows of the tasks report.
 
     Scope: ZohoInventory.reports.READ.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from zoho_async.inventory.types.sales_orders import (
     SalesOrder,
     SalesOrderBulkConfirm,
-    SalesOrderBulkConfirmEmailSuccessInfo,
+    SalesOrderBulkConfirmSuccessInfo,
     SalesOrderCommunicationPreference,
     SalesOrderCommunicationPreferenceInput,
     SalesOrderContactPersonsAssociated,
@@ -40,7 +40,7 @@ __all__ = [
     "DocumentTax",
     "SalesOrder",
     "SalesOrderBulkConfirm",
-    "SalesOrderBulkConfirmEmailSuccessInfo",
+    "SalesOrderBulkConfirmSuccessInfo",
     "SalesOrderCommunicationPreference",
     "SalesOrderCommunicationPreferenceInput",
     "SalesOrderContactPersonsAssociated",

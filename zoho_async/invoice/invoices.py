@@ -19,9 +19,9 @@ from zoho_async.invoice.types.invoices import (
     InvoiceBatchPaymentInput,
     InvoiceBulkEmailContactInput,
     InvoiceBulkEmailInput,
-    InvoiceBulkPaymentReminder,
-    InvoiceBulkPaymentReminderEmailErrorsInfo,
-    InvoiceBulkPaymentReminderEmailSuccessInfo,
+    InvoiceBulkReminder,
+    InvoiceBulkReminderErrorsInfo,
+    InvoiceBulkReminderSuccessInfo,
     InvoiceComment,
     InvoiceCommentInput,
     InvoiceCommentResult,
@@ -75,9 +75,9 @@ __all__ = [
     "InvoiceBatchPaymentInput",
     "InvoiceBulkEmailContactInput",
     "InvoiceBulkEmailInput",
-    "InvoiceBulkPaymentReminder",
-    "InvoiceBulkPaymentReminderEmailErrorsInfo",
-    "InvoiceBulkPaymentReminderEmailSuccessInfo",
+    "InvoiceBulkReminder",
+    "InvoiceBulkReminderErrorsInfo",
+    "InvoiceBulkReminderSuccessInfo",
     "InvoiceComment",
     "InvoiceCommentInput",
     "InvoiceCommentResult",
@@ -827,7 +827,7 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     product=INVOICE,
     method="POST",
     path="/invoices/paymentreminder",
-    result=InvoiceBulkPaymentReminder,
+    result=InvoiceBulkReminder,
     scope="ZohoInvoice.invoices.CREATE",
     key="info",
     batches=(Batch("invoice_ids", 10),),
@@ -840,7 +840,7 @@ async def bulk_send_payment_reminder(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> InvoiceBulkPaymentReminder:
+) -> InvoiceBulkReminder:
     """Send payment reminders for several invoices.
 
     Takes at most 10 ids per call; raises `TooManyIds` for more.
