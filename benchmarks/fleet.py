@@ -128,7 +128,7 @@ class _Fleet:
             self.calls += 1
 
     async def end(self, ledger: RedisLedger) -> None:
-        self.scripts += ledger._connection().scripts_run
+        self.scripts += ledger._worker().connection.scripts_run
         await ledger.close()
 
 

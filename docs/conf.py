@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(1, str(Path(__file__).parent / "extensions"))
 
 from zoho_async import __version__
 
@@ -19,8 +18,10 @@ extensions = [
     "sphinx.ext.napoleon",  # before `indented`, which reads what it makes of Args and Attributes
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
-    "indented",
-    "products",
+    "docs.extensions.indented",
+    "docs.extensions.products",
+    "docs.extensions.llms",
+    "docs.extensions.sidebar",
 ]
 exclude_patterns = ["examples", "extensions", "images", "static"]
 html_theme = "furo"

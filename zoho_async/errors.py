@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
@@ -26,7 +26,18 @@ from zoho_async.http.verdict import BodyStatus, body_status
 
 
 class ZohoError(Exception):
-    """Base class of everything that this package raises on purpose."""
+    """Base class of everything that this package raises on purpose.
+
+    It can be copied and pickled, with all its attributes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with its message, but most classes take other arguments.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[ZohoError], args: tuple[object, ...]) -> ZohoError:
+    return kind.__new__(kind, *args)
 
 
 class ConfigurationError(ZohoError):
@@ -87,22 +98,34 @@ class CallError(ZohoError):
     hint: ClassVar[str] = ""
 
     def __init__(self, request: Request, problem: str) -> None:
-        self.request: Final = request
+        self._request: Final = request
         text = f"{request}: {problem}"
         super().__init__(f"{text} - {self.hint}" if self.hint else text)
+
+    @property
+    def request(self) -> Request:
+        """The call."""
+        return self._request
 
 
 # -- limits -------------------------------------------------------------------------------------
 
 
 class LimitError(ZohoError):
-    """The organization's limits do not allow the call now. ``asked`` names the call, if known."""
+    """The organization's limits do not allow the call now. ``request`` names the call, if known."""
 
-    asked: Request | None = None
+    _call: Request | None = None
 
-    def __str__(self) -> str:
-        text = super().__str__()
-        return text if self.asked is None else f"{self.asked}: {text}"
+    @property
+    def request(self) -> Request | None:
+        """The call, if it is known."""
+        return self._call
+
+    def with_request(self, request: Request) -> Self:
+        """Name the call that was not admitted, and return the error."""
+        self._call = request
+        self.args = (f"{request}: {self.args[0]}",)
+        return self
 
 
 class WaitTooLong(LimitError):
@@ -171,6 +194,12 @@ class UnreadableReply(TransportError):
         super().__init__(request, problem)
 
 
+class ReplyTooLong(UnreadableReply):
+    """The answer is larger than the client accepts. Another try would give the same."""
+
+    hint = "ask for less, for example with a smaller per_page or a filter"
+
+
 class AmbiguousWrite(CallError):
     """A write was sent and its outcome is not known. The client never repeats it by itself.
 
@@ -219,6 +248,45 @@ def ambiguous(request: Request, error: ZohoError) -> AmbiguousWrite:
     )
 
 
+# -- authentication -----------------------------------------------------------------------------
+
+
+class AuthError(ZohoError):
+    """The credentials do not give access; the message says what to do."""
+
+
+class InvalidClient(AuthError):
+    """The client id or secret is wrong, or belongs to another data center."""
+
+
+class InvalidGrant(AuthError):
+    """The refresh token or code is wrong, revoked, used already, or from another data center."""
+
+
+class TokenThrottled(AuthError):
+    """Too many token requests within ten minutes. The refresh token is still valid: wait."""
+
+
+class AccountsUnavailable(AuthError):
+    """The accounts server could not be reached, or its answer is unreadable."""
+
+
+class InvalidScope(AuthError):
+    """A requested scope does not exist, or this client may not use it."""
+
+
+class InvalidRedirect(AuthError):
+    """The redirect address is not registered for the client."""
+
+
+class ConsentRefused(AuthError):
+    """The user did not agree, or the authorization page's answer cannot be trusted."""
+
+
+class TokenStoreError(AuthError):
+    """The store that shares tokens cannot be used."""
+
+
 # -- Zoho refused the call ----------------------------------------------------------------------
 
 
@@ -264,7 +332,7 @@ class NotAuthorized(ReplyError):
     """Zoho refused a fresh token for this operation."""
 
 
-class InvalidToken(NotAuthorized):
+class InvalidToken(NotAuthorized, AuthError):
     """Zoho refused even a newly refreshed access token (code 14)."""
 
     hint = "check that ZOHO_REGION is the account's data center and that the token is not revoked"
@@ -308,8 +376,10 @@ class OrganizationError(ReplyError):
             self.args = (f"{self}; choose one of {', '.join(choices)}",)
 
     def with_choices(self, choices: tuple[str, ...]) -> OrganizationError:
-        """Return the same error with the organizations to choose from."""
-        return OrganizationError(self.request, self.status, self.code, self.message, choices)
+        """Return a copy of the error that names the organizations to choose from."""
+        named = OrganizationError(self.request, self.status, self.code, self.message, choices)
+        named.status_in_body, named.retry_after = self.status_in_body, self.retry_after
+        return named.with_explanation(self.explanation) if self.explanation else named
 
 
 class RateLimited(ReplyError, LimitError):
@@ -336,50 +406,22 @@ class ServerError(ReplyError):
     hint = "try again later"
 
 
-# -- authentication -----------------------------------------------------------------------------
-
-
-class AuthError(ZohoError):
-    """The accounts server gave no access token; the message says what to do."""
-
-
-class InvalidClient(AuthError):
-    """The client id or secret is wrong, or belongs to another data center."""
-
-
-class InvalidGrant(AuthError):
-    """The refresh token or code is wrong, revoked, used already, or from another data center."""
-
-
-class TokenThrottled(AuthError):
-    """Too many token requests within ten minutes. The refresh token is still valid: wait."""
-
-
-class AccountsUnavailable(AuthError):
-    """The accounts server could not be reached, or its answer is unreadable."""
-
-
-class InvalidScope(AuthError):
-    """A requested scope does not exist, or this client may not use it."""
-
-
-class InvalidRedirect(AuthError):
-    """The redirect address is not registered for the client."""
-
-
-class ConsentRefused(AuthError):
-    """The user did not agree, or the authorization page's answer cannot be trusted."""
-
-
-class TokenStoreError(AuthError):
-    """The store that shares tokens cannot be used."""
-
-
 # -- unexpected content -------------------------------------------------------------------------
 
 
 class DecodeError(ZohoError):
     """A value in a reply does not fit its described type. Raised only with ``strict=True``."""
+
+
+class ShapeError(DecodeError):
+    """A row does not fit the struct or dataclass that was given to `Pager.into`.
+
+    ``field`` is the path of the field, such as ``MyInvoice.line_items[].rate``.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field: Final = field
+        super().__init__(problem)
 
 
 class IncompleteList(ZohoError):

@@ -99,13 +99,13 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paged(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a list was read: ``rows`` in the reply, of which ``fresh`` are new."""
+    """A page of a list was read: ``rows`` in the reply, of which ``new`` were not read before."""
 
     path: str
     organization: str | None
     page: int
     rows: int
-    fresh: int
+    new: int
     has_more_page: bool
 
 

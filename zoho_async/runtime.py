@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
-from zoho_async.auth import FileStore, KeyringStore, RedisStore, TokenStore, profile_settings
+from zoho_async.auth import FileStore, KeyringStore, RedisStore, TokenStore
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import Ledger, Limits, RedisLedger, SqliteLedger
@@ -62,9 +62,8 @@ async def unattended(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(ledger.close)
         stack.push_async_callback(tokens.close)
-        settings = profile_settings(None, env)
         yield await stack.enter_async_context(
-            Session.from_env(settings, limits=limits, ledger=ledger, tokens=tokens)
+            Session.from_env(env, limits=limits, ledger=ledger, tokens=tokens)
         )
 
 

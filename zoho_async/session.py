@@ -1,6 +1,7 @@
 """A session: one Zoho account, its connections and its organizations.
 
-Open one `Session` and share it among all tasks of an event loop. It turns an `Operation` and its
+Open one `Session` and share it among all tasks of an event loop. ``zoho.books``, ``zoho.invoice``,
+``zoho.billing`` and ``zoho.inventory`` have the calls. The session turns an `Operation` and its
 arguments into a call and a value. ``for_organization`` and ``with_options`` return views: the same
 account, token and connections, with another organization or other options.
 """
@@ -10,34 +11,27 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import aiohttp
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zoho_async._msgspec import decoder_of
 from zoho_async.auth import Credentials, TokenStore
+from zoho_async.auth.credentials import names_credentials
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import (
-    ConfigurationError,
-    OrganizationError,
-    Request,
-    UnreadableReply,
-    ZohoError,
-)
+from zoho_async.errors import ConfigurationError, OrganizationError
 from zoho_async.events import Event, Observer, guarded
 from zoho_async.http.body import body_of
-from zoho_async.http.call import JSON, Budget, Call, Options, path_of
+from zoho_async.http.call import Budget, Call
+from zoho_async.http.call_settings import CallSettings
 from zoho_async.http.client import Client
 from zoho_async.http.download import Document, Download, Downloads
-from zoho_async.http.reply import Reply, ReplyCapture, reply_of
+from zoho_async.http.reply import Reply, record_answer, with_reply
 from zoho_async.http.retry import Policy
-from zoho_async.http.target import checked_headers, checked_path, checked_query
-from zoho_async.http.transport import Answer, Body
+from zoho_async.http.transport import Answer
 from zoho_async.http.upload import Upload
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
 from zoho_async.operation import (
@@ -49,57 +43,34 @@ from zoho_async.operation import (
     max_ids,
     split_ids,
 )
-from zoho_async.wire import Decoder, encode, read_envelope
-from zoho_async.wire import query as query_of
-from zoho_async.wire.text import UNDECODABLE, untyped
+from zoho_async.organizations import KnownOrganization, Organizations, organization_id
+from zoho_async.wire import Decoder, encode
+from zoho_async.wire.text import untyped
 
-
-class KnownOrganization(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the user's organizations. Calls that name none go to the one with ``is_default``."""
-
-    id: str
-    name: str = ""
-    is_default: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.id} ({self.name})" if self.name else self.id
-
-
-class _Row(msgspec.Struct):
-    organization_id: str | int
-    name: str = ""
-    is_default_org: bool | str = False
-
-
-class _Rows(msgspec.Struct):
-    organizations: list[_Row] = []
-
-
-_ROWS: Final = decoder_of(_Rows)
-
-
-def read_organizations(body: bytes) -> list[KnownOrganization]:
-    """Read a reply of ``GET /organizations``. Raises one of `UNDECODABLE`."""
-    rows = _ROWS.decode(body).organizations
-    return [
-        KnownOrganization(
-            id=str(row.organization_id), name=row.name, is_default=row.is_default_org is True
-        )
-        for row in rows
-    ]
+if TYPE_CHECKING:
+    from zoho_async.billing import ZohoBilling
+    from zoho_async.books import ZohoBooks
+    from zoho_async.inventory import ZohoInventory
+    from zoho_async.invoice import ZohoInvoice
 
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
-_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
+
+class _Core(msgspec.Struct, frozen=True):
+    """What a session shares with its views."""
+
+    client: Client
+    decoder: Decoder
+    organizations: Organizations
 
 
 class Session:
     """A Zoho account and its connections. ``async with`` closes it.
 
         async with Session.from_env() as zoho:
-            invoice = await invoices.get(zoho, "982000000567114")
+            async for invoice in zoho.books.invoices.list(status="overdue"):
+                print(invoice.invoice_number, invoice.balance)
 
     - ``credentials``: client id, client secret and refresh token.
     - ``organization``: the id that calls name. None means the account's default organization, which
@@ -142,15 +113,7 @@ class Session:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         observer = guarded(observer)
-        self._organization = _organization_id(organization)
-        self._options = Options()
-        self._is_owner = True
-        self._choices_lock = asyncio.Lock()
-        self._choices: list[str] = []
-        self._products = {**PRODUCTS, **{product.name: product for product in products}}
-        self._captured: list[ReplyCapture] | None = None
-        self._decoder = Decoder(strict=strict, observer=observer)
-        self._client = Client(
+        client = Client(
             credentials,
             region_name=region,
             api_url=api_url,
@@ -163,14 +126,25 @@ class Session:
             retry=retry or Policy(),
             tokens=tokens,
         )
-        self._client.expect(self._organization)
+        known = {**PRODUCTS, **{product.name: product for product in products}}
+        self._core = _Core(
+            client=client,
+            decoder=Decoder(strict=strict, observer=observer),
+            organizations=Organizations(client, known["books"]),
+        )
+        self._settings = CallSettings(products=known, organization=organization_id(organization))
+        client.expect(self._settings.organization)
 
     @classmethod
     def from_env(
         cls,
         environ: Mapping[str, str] | None = None,
         *,
+        profile: str | None = None,
         organization: str | int | None = None,
+        region: str | None = None,
+        api_url: str | None = None,
+        accounts_url: str | None = None,
         limits: Limits | None = None,
         ledger: Ledger | None = None,
         tokens: TokenStore | None = None,
@@ -178,20 +152,27 @@ class Session:
         strict: bool = False,
         http: aiohttp.BaseConnector | None = None,
         products: Iterable[Product] = (),
+        retry: Policy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> Session:
-        """Create a session from ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET``, ``ZOHO_REFRESH_TOKEN``.
+        """Create a session from the environment, or from what ``zoho-async login`` stored.
 
-        ``ZOHO_ORGANIZATION_ID`` and ``ZOHO_REGION`` (default us) name the organization and data
-        center; ``ZOHO_BASE_URL`` and ``ZOHO_ACCOUNTS_URL`` override the region's hosts. Arguments
-        win over variables. Raises `ConfigurationError` that names what is missing or wrong.
+        ``ZOHO_CLIENT_ID``, ``ZOHO_CLIENT_SECRET`` and ``ZOHO_REFRESH_TOKEN`` are the credentials.
+        If the environment sets none of them, they come from the profile ``profile``, else the one
+        that ``ZOHO_PROFILE`` names, else ``default``. ``ZOHO_ORGANIZATION_ID`` and ``ZOHO_REGION``
+        (default us) name the organization and data center; ``ZOHO_BASE_URL`` and
+        ``ZOHO_ACCOUNTS_URL`` override the region's hosts. Arguments win over variables, variables
+        over the profile. The other options are those of `Session`.
+
+        Raises `ConfigurationError` that names what is missing or wrong.
         """
-        env = os.environ if environ is None else environ
+        env = _account(os.environ if environ is None else environ, profile)
         return cls(
             Credentials.from_env(env),
             organization=organization or env.get("ZOHO_ORGANIZATION_ID") or None,
-            region=env.get("ZOHO_REGION") or "us",
-            api_url=env.get("ZOHO_BASE_URL") or None,
-            accounts_url=env.get("ZOHO_ACCOUNTS_URL") or None,
+            region=region or env.get("ZOHO_REGION") or "us",
+            api_url=api_url or env.get("ZOHO_BASE_URL") or None,
+            accounts_url=accounts_url or env.get("ZOHO_ACCOUNTS_URL") or None,
             limits=limits,
             ledger=ledger,
             tokens=tokens,
@@ -199,10 +180,12 @@ class Session:
             strict=strict,
             http=http,
             products=products,
+            retry=retry,
+            clock=clock,
         )
 
     def __repr__(self) -> str:
-        return f"<Session organization={self._organization!r} api_url={self.api_url!r}>"
+        return f"<Session organization={self.organization!r} api_url={self.api_url!r}>"
 
     async def __aenter__(self) -> Session:
         return self
@@ -216,20 +199,18 @@ class Session:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End background work and waiting calls, and close the connections. Not for views.
+        """End background work and waiting calls, and close the connections.
 
         Calls that wait for a slot raise `SessionClosed`. On a view it does nothing.
         """
-        if self._is_owner:
-            await self._client.aclose()
+        await self._core.client.aclose()
 
     # -- views ------------------------------------------------------------------------------
 
     def for_organization(self, organization: str | int) -> Session:
         """Return a view that calls for another organization, under that organization's limits."""
-        view = self._view()
-        view._organization = _organization_id(organization)
-        return view
+        named = organization_id(organization)
+        return _View(self._core, msgspec.structs.replace(self._settings, organization=named))
 
     def with_options(
         self,
@@ -262,64 +243,87 @@ class Session:
             value = changes.get(name)
             if isinstance(value, int | float) and value < 0:
                 raise ConfigurationError(f"{name} must not be negative, got {value}")
-        view = self._view()
-        view._options = msgspec.structs.replace(self._options, **changes)
-        return view
+        options = msgspec.structs.replace(self._settings.options, **changes)
+        return _View(self._core, msgspec.structs.replace(self._settings, options=options))
 
-    def _view(self) -> Session:
-        view = object.__new__(Session)
-        view.__dict__.update(self.__dict__)
-        view._is_owner = False
-        return view
+    # -- products -----------------------------------------------------------------------------
+
+    @cached_property
+    def books(self) -> ZohoBooks:
+        """Zoho Books: ``zoho.books.invoices.get("1")``."""
+        from zoho_async.books import ZohoBooks
+
+        return ZohoBooks(self)
+
+    @cached_property
+    def invoice(self) -> ZohoInvoice:
+        """Zoho Invoice: ``zoho.invoice.estimates.get("1")``."""
+        from zoho_async.invoice import ZohoInvoice
+
+        return ZohoInvoice(self)
+
+    @cached_property
+    def billing(self) -> ZohoBilling:
+        """Zoho Billing: ``zoho.billing.subscriptions.get("1")``."""
+        from zoho_async.billing import ZohoBilling
+
+        return ZohoBilling(self)
+
+    @cached_property
+    def inventory(self) -> ZohoInventory:
+        """Zoho Inventory: ``zoho.inventory.items.get("1")``."""
+        from zoho_async.inventory import ZohoInventory
+
+        return ZohoInventory(self)
 
     # -- properties ---------------------------------------------------------------------------
 
     @property
     def organization(self) -> str | None:
         """The organization that calls name, or None for the account's default."""
-        return self._organization
+        return self._settings.organization
 
     @property
     def api_url(self) -> str:
         """The API host's URL."""
-        return self._client.api_url
+        return self._core.client.api_url
 
     @property
     def token_age(self) -> float | None:
         """Seconds since the current access token was issued, or None before the first call."""
-        return self._client.token_age
+        return self._core.client.token_age
 
     @property
     def accounts_url(self) -> str:
         """The accounts server's URL."""
-        return self._client.accounts_url
+        return self._core.client.accounts_url
 
     @property
     def decoder(self) -> Decoder:
         """Turns replies into values. Its ``drift`` counts the values that did not fit."""
-        return self._decoder
+        return self._core.decoder
 
     @property
     def limits(self) -> Limits:
         """The share of each organization's limits that this client may use."""
-        return self._client.limits
+        return self._core.client.limits
 
     @property
     def rate(self) -> float:
         """The steady rate of this organization's bulk calls, in calls per second."""
-        return self._client.scheduler(self._organization).rate
+        return self._core.client.scheduler(self.organization).rate
 
     async def snapshot(self) -> Snapshot:
         """Return the current usage of this organization's limits. Makes no API call."""
-        return await self._client.scheduler(self._organization).snapshot()
+        return await self._core.client.scheduler(self.organization).snapshot()
 
     def observe(self, event: Event) -> None:
         """Pass ``event`` to the observer, if there is one."""
-        self._client.observe(event)
+        self._core.client.observe(event)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run ``work`` as a task that ends no later than this session."""
-        return self._client.start(work, name=name)
+        return self._core.client.start(work, name=name)
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -346,9 +350,19 @@ class Session:
         """
         check_id_count(operation.batches, query)
         content, content_type = await body_of(operation, body, extra_body, fields, files)
-        call = self._call(operation, ids, query, headers, content, content_type)
-        answer, value = await self._send(call, partial(self._decoder.value, operation, ids=ids))
-        self._capture(operation, answer)
+        call = self._settings.for_operation(
+            operation,
+            self,
+            ids=ids,
+            query=query,
+            headers=headers,
+            body=content,
+            content_type=content_type,
+        )
+        answer, value = await self._send(
+            call, partial(self._core.decoder.value, operation, ids=ids)
+        )
+        record_answer(operation, answer)
         return value
 
     def download(
@@ -360,11 +374,11 @@ class Session:
         headers: Mapping[str, object] | None = None,
     ) -> Download:
         """Return the document of ``operation``. No call is made until it is read."""
-        call = self._call(operation, ids, query, headers)
+        call = self._settings.for_operation(operation, self, ids=ids, query=query, headers=headers)
 
         async def carry(use: Callable[[Document], Awaitable[T]]) -> T:
             try:
-                return await self._client.receive(call, operation.name, use)
+                return await self._core.client.receive(call, operation.name, use)
             except OrganizationError as error:
                 raise await self._with_choices(error) from None
 
@@ -386,24 +400,17 @@ class Session:
             ]
         )
 
-    async def reply(
-        self,
-        function: Callable[Concatenate[Session, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Reply[T]:
-        """Call ``function``, and return its value with the rest of the answer.
+    def reply(self, call: Awaitable[T]) -> Coroutine[Any, Any, Reply[T]]:
+        """Await ``call``, and return its value with the rest of the answer.
 
-        ``await zoho.reply(invoices.get, invoice_id)`` calls ``invoices.get(zoho, invoice_id)``. A
-        list gives one page. If the function makes several calls, the answer is the last one's.
-        Raises what ``function`` raises, and `TypeError` if it makes no call.
+            reply = await zoho.reply(zoho.books.invoices.get("1"))
+            print(reply.status, reply.message, reply.value.total)
+
+        A list gives one page. If several calls are made, the answer is the last one's. The
+        organization and the options are those of ``call``. Raises what ``call`` raises, and
+        `TypeError` if it makes no call.
         """
-        view = self._view()
-        view._captured = []
-        value = await function(view, *args, **kwargs)
-        if not view._captured:
-            raise TypeError(f"{getattr(function, '__name__', function)} made no API call")
-        return reply_of(value, view._captured[-1])
+        return with_reply(call)
 
     async def fetch_page(
         self,
@@ -414,19 +421,9 @@ class Session:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         """Fetch one page of a list, and return the answer and what ``read`` made of its body."""
-        product = self._products.get(operation.product.name, operation.product)
-        call = Call(
-            request=self._request("GET", path_of(operation.path, ids), operation.per_user),
-            product=product,
-            options=self._options,
-            caller=self,
-            query=checked_query(query_of(query), product.organization_query) if query else {},
-            scope=operation.scope,
-            codes=operation.codes,
-            per_user=operation.per_user,
-        )
+        call = self._settings.for_page(operation, self, ids=ids, query=query)
         answer, page = await self._send(call, read)
-        self._capture(operation, answer)
+        record_answer(operation, answer)
         return answer, page
 
     async def request(
@@ -446,115 +443,59 @@ class Session:
         for an invalid method, path, header or product. A path contains no query, fragment, space or
         ``..``. Neither headers nor ``query`` may name the organization.
         """
-        verb = method.upper()
-        if verb not in _METHODS:
-            raise ConfigurationError(
-                f"unknown method {method!r}; choose one of {', '.join(sorted(_METHODS))}"
-            )
-        checked_path(path)
-        if product not in self._products:
-            raise ConfigurationError(
-                f"unknown product {product!r}; choose one of {', '.join(self._products)}"
-            )
-        called = self._products[product]
-        call = Call(
-            request=self._request(verb, path, False),
-            product=called,
-            options=self._options,
-            caller=self,
-            query=checked_query(query_of(query), called.organization_query) if query else {},
-            headers=self._headers(headers),
+        call = self._settings.for_path(
+            method,
+            path,
+            self,
+            product=product,
+            query=query,
+            headers=headers,
             body=None if body is UNSET else encode(body),
         )
-        return (await self._send(call, untyped))[1]
+        answer, value = await self._send(call, untyped)
+        record_answer(None, answer)
+        return value
 
     async def organizations(self) -> list[KnownOrganization]:
         """Return the user's organizations. Makes one call, which names no organization.
 
         Needs the scope ``ZohoBooks.settings.READ``. Raises as `call` does.
         """
-        call = Call(
-            request=self._request("GET", "/organizations", True),
-            product=self._products["books"],
-            options=self._options,
-            caller=self,
-            scope="ZohoBooks.settings.READ",
-            per_user=True,
-        )
-        answer, _ = await self._client.send(call, read_envelope)
-        try:
-            return read_organizations(answer.body)
-        except UNDECODABLE:
-            problem = "the reply lists no organizations"
-            raise UnreadableReply(call.request, problem, answer.status) from None
+        answer, found = await self._core.organizations.fetch(self._settings.options, self)
+        record_answer(None, answer)
+        return found
 
     async def _send(self, call: Call, read: Callable[[bytes], T]) -> tuple[Answer, T]:
         try:
-            return await self._client.send(call, read)
+            return await self._core.client.send(call, read)
         except OrganizationError as error:
             raise await self._with_choices(error) from None
 
     async def _with_choices(self, wrong: OrganizationError) -> OrganizationError:
-        """Add the organizations to choose from, which are fetched once."""
-        if wrong.choices:
-            return wrong
-        async with self._choices_lock:
-            if not self._choices:
-                with suppress(ZohoError):
-                    self._choices.extend(map(str, await self.organizations()))
-        return wrong.with_choices(tuple(self._choices))
-
-    def _capture(self, operation: Operation[Any] | ListOperation[Any], answer: Answer) -> None:
-        if self._captured is not None:
-            self._captured.append((operation, answer))
-
-    def _call(
-        self,
-        operation: Operation[Any],
-        ids: Sequence[str | int],
-        query: Mapping[str, object] | None,
-        headers: Mapping[str, object] | None,
-        body: Body = None,
-        content_type: str = JSON,
-    ) -> Call:
-        product = self._products.get(operation.product.name, operation.product)
-        return Call(
-            request=self._request(
-                operation.method, path_of(operation.path, ids), operation.per_user
-            ),
-            product=product,
-            options=self._options,
-            caller=self,
-            query=checked_query(query_of(query), product.organization_query) if query else {},
-            headers=self._headers(headers),
-            body=body,
-            content_type=content_type,
-            scope=operation.scope,
-            codes=operation.codes,
-            accept=operation.accept,
-            repeatable=operation.repeatable,
-            per_user=operation.per_user,
-        )
-
-    def _headers(self, headers: Mapping[str, object] | None) -> Mapping[str, str]:
-        """Headers as they are sent. Raises `ConfigurationError` for invalid ones."""
-        if not headers:
-            return {}
-        named = [product.organization_header for product in self._products.values()]
-        return checked_headers(query_of(headers), named)
-
-    def _request(self, method: str, path: str, per_user: bool) -> Request:
-        return Request(method, path, None if per_user else self._organization)
+        return await self._core.organizations.with_choices(wrong, self._settings.options, self)
 
 
-def _organization_id(value: str | int | None) -> str | None:
-    """An organization's id as text. Raises `ConfigurationError` if it is not an id."""
-    if value is None:
-        return None
-    text = str(value).strip()
-    if not text.isdecimal():
+class _View(Session):
+    """The account of a session with another organization or other options."""
+
+    def __init__(self, core: _Core, settings: CallSettings) -> None:
+        self._core = core
+        self._settings = settings
+
+    async def aclose(self) -> None:
+        """Do nothing: the connections belong to the session."""
+
+
+def _account(environ: Mapping[str, str], profile: str | None) -> Mapping[str, str]:
+    """The environment on top of the stored profile. The environment's credentials win."""
+    if names_credentials(environ):
+        return environ
+    from zoho_async.auth.profiles import profile_settings
+
+    settings = profile_settings(profile, environ)
+    if not names_credentials(settings):
         raise ConfigurationError(
-            f"organization must be a number such as 10234695, got {text!r}; "
-            "Zoho's web app shows it under the organization's name"
+            "no account is configured: run `zoho-async login`, or set the environment variables "
+            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
         )
-    return text
+    return settings

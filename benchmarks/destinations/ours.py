@@ -65,8 +65,8 @@ def land(to: str, spool: Path, folder: Path) -> None:
     from zoho_async.description import load
     from zoho_async.export.catalog import list_operation
     from zoho_async.export.checkpoint.store import Checkpoint
-    from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
-    from zoho_async.wire import row_id
+    from zoho_async.export.writer import ResourceWriter, RunOptions
+    from zoho_async.wire import Page, row_id
 
     facts = load("books").named("books.invoices.list")
     operation = list_operation(facts)
@@ -77,9 +77,7 @@ def land(to: str, spool: Path, folder: Path) -> None:
         writer = ResourceWriter(state, destination, facts, "all", RunOptions(restart=True))
         writer.open()
         for number, rows in enumerate(_pages(spool), 1):
-            page = PageToWrite(
-                number=number, rows=rows, ids=[row_id(operation, row) for row in rows]
-            )
+            page = Page(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
             with state.database.transaction():
                 writer.write_pages([page])
         writer.complete("2026-11-23T02:00:00+0000")

@@ -209,7 +209,7 @@ async def _measured(organizations: int, each: int) -> dict[str, float]:
     limits = Limits(in_flight=1)
     credentials = Credentials("client", "secret", "refresh")
     async with Session(credentials, limits=limits, ledger=MemoryLedger()) as zoho:
-        account = zoho._client
+        account = zoho._core.client
         ids = [str(10_000_000 + number) for number in range(organizations)]
         gc.collect()
         empty = memory("VmRSS")

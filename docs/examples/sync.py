@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from zoho_async import Session
-from zoho_async.export import Export, Summary
+from zoho_async.export import Export, ExportOptions, Summary
 from zoho_async.export.destinations import DuckDb
 from zoho_async.limits import SqliteLedger
 
@@ -45,13 +45,12 @@ REPORTS = {
 
 async def sync(file: Path, *, detect_deletions: bool = False) -> Summary:
     """Bring ``file`` up to date. Raises what the export raises; run it again to continue."""
+    options = ExportOptions(detect_deletions=detect_deletions)
     ledger = SqliteLedger(file.with_suffix(".limits"))  # a restart forgets no call of the minute
     try:
         async with (
             Session.from_env(ledger=ledger) as zoho,
-            Export(
-                zoho, ["invoices", "contacts"], to=DuckDb(file), detect_deletions=detect_deletions
-            ) as job,
+            Export(zoho, ["invoices", "contacts"], to=DuckDb(file), options=options) as job,
         ):
             return await job.wait()
     finally:

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from zoho_async import Session
-from zoho_async.books import invoices
 from zoho_async.books.invoices import Invoice
 from zoho_async.errors import LimitError, NotFound
 
@@ -34,7 +33,7 @@ async def hook(request: web.Request) -> web.Response:
     try:
         # Sent by a machine that tries again: it may wait behind people, as a bulk call.
         patient = request.app[SESSION].with_options(lane="bulk", max_wait=30.0)
-        await changed(await invoices.get(patient, invoice_id))
+        await changed(await patient.books.invoices.get(invoice_id))
     except NotFound:
         return web.Response(text="gone")  # deleted since, or made up: nothing to do either way
     except LimitError:

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -42,6 +43,7 @@ ROOMS = (
     "zoho_async.paging",
     "zoho_async.pytest_plugin",
     "zoho_async.regions",
+    "zoho_async.resource",
     "zoho_async.http.reply",
     "zoho_async.http.retry",
     "zoho_async.sandbox",
@@ -92,7 +94,7 @@ def _members(owner: type) -> Iterator[str]:
         if name.startswith("_") or name in vars(object):
             continue
         found = inspect.getattr_static(owner, name)
-        if isinstance(found, property):
+        if isinstance(found, property | cached_property):
             yield name
         elif isinstance(found, classmethod | staticmethod) or inspect.isfunction(found):
             yield name + _signature(getattr(owner, name))

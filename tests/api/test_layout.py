@@ -20,10 +20,10 @@ PRODUCTS = ("books", "invoice", "billing", "inventory")
 #: generated modules of the products.
 FLOORS = (
     ("_msgspec", "clock", "errors", "events", "fork", "regions"),
-    ("description", "operation", "wire"),
+    ("description", "operation", "resource", "wire"),
     ("types",),
     ("auth", "http", "limits"),
-    ("session",),
+    ("organizations", "session"),
     ("paging",),
     ("functions",),
     ("runtime",),
@@ -35,6 +35,10 @@ FLOORS = (
 #: Imports that go upwards on purpose, with the reason.
 EXEMPT = {
     ("zoho_async.errors", "zoho_async.http.verdict"): "a pure table that imports nothing of ours",
+    **{
+        ("zoho_async.session", f"zoho_async.{product}"): f"Session.{product} loads on its first use"
+        for product in PRODUCTS
+    },
 }
 #: What the sandbox may know of the package that it judges.
 KNOWN_TO_SANDBOX = {"_msgspec", "description", "errors", "operation", "types", "sandbox"}
@@ -92,6 +96,10 @@ def floor_of(part: str) -> int:
     return next(number for number, parts in enumerate(FLOORS) if part in parts)
 
 
+def is_exempt(module: str, other: str) -> bool:
+    return any(module == a and f"{other}.".startswith(f"{b}.") for a, b in EXEMPT)
+
+
 def test_every_module_has_a_floor() -> None:
     parts = {part_of(module) for module in modules()} - {""}
     assert parts == {part for floor in FLOORS for part in floor}
@@ -104,7 +112,7 @@ def test_no_module_imports_from_a_higher_floor() -> None:
         if part_of(module)
         for other in imports(module)
         if part_of(other) and floor_of(part_of(other)) > floor_of(part_of(module))
-        if not any(module == a and f"{other}.".startswith(f"{b}.") for a, b in EXEMPT)
+        if not is_exempt(module, other)
     ]
     assert upwards == []
 
@@ -129,7 +137,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
             circles.append(" > ".join((*path[path.index(module) :], module)))
         elif module not in done:
             for other in sorted(imports(module)):
-                visit(other, (*path, module))
+                if not is_exempt(module, other):
+                    visit(other, (*path, module))
             done.add(module)
 
     for module in modules():

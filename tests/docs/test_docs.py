@@ -34,7 +34,12 @@ REDIS = "redis://redis.internal/0"
 ARCHIVE = "https://archive.example"
 #: Blocks that only pytest can run.
 FOR_PYTEST = "pytest.mark"
-PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+#: Without the pages of resources, which a build writes to ``products/<product>/``.
+PAGES = sorted(
+    name
+    for name in (page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+    if name.count("/") < 2
+)
 #: Pages that `test_schedulers` runs.
 ELSEWHERE = {"howto/schedulers.md", "howto/warehouse.md"}
 

@@ -36,7 +36,7 @@ from tests.judges.list_server import (
 )
 from zoho_async import Credentials, Limits, Session, ZohoError
 from zoho_async.books import contacts, invoices, items
-from zoho_async.export import Directory, Export, ResourceSummary, merge
+from zoho_async.export import Directory, Export, ExportOptions, ResourceSummary, merge
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 
@@ -211,7 +211,9 @@ def held(directory: Path, resource: str) -> set[str]:
 async def export(server: ListServer, to: Path, **options: Any) -> ResourceSummary | None:
     async with session(server) as zoho:
         clock = ServerClock(server)
-        job = Export(zoho, [EXPORTED[server.resource]], to=to, clock=clock, **options)
+        job = Export(
+            zoho, [EXPORTED[server.resource]], to=to, clock=clock, options=ExportOptions(**options)
+        )
         try:
             async with job:
                 summary = await job.wait()

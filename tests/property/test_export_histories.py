@@ -36,7 +36,16 @@ from hypothesis.stateful import (
 )
 
 from tests.support.list_in_memory import PER_PAGE, FakeZoho
-from zoho_async.export import Database, Directory, Export, Margin, Origin, Sink, Table
+from zoho_async.export import (
+    Database,
+    Directory,
+    Export,
+    ExportOptions,
+    Margin,
+    Origin,
+    Sink,
+    Table,
+)
 from zoho_async.export.catalog import exportable
 from zoho_async.export.destinations.base import RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
@@ -258,6 +267,7 @@ class Histories(RuleBasedStateMachine):
         detect_deletions: bool,
     ) -> None:
         steps = iter(meanwhile)
+        detect_deletions = detect_deletions and not full  # they exclude each other
 
         def before_call() -> None:
             edits, seconds = next(steps, ((), 0))
@@ -286,8 +296,7 @@ class Histories(RuleBasedStateMachine):
             cast("Session", self.zoho),
             [self.kind],
             to=Mortal(self.folder, fuse),
-            full=full,
-            detect_deletions=detect_deletions,
+            options=ExportOptions(full=full, detect_deletions=detect_deletions),
             margin=MARGIN,
             clock=self.zoho,
         )

@@ -186,6 +186,7 @@ steps = st.tuples(
         (Machine.admit_and_send, 1, 0.0),
     ]
 )
+@pytest.mark.long
 def test_no_window_exceeds_the_limit_if_processes_are_killed(
     story: list[tuple[Callable[[Machine, Process, float], None], int, float]],
 ) -> None:
@@ -261,7 +262,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
 
     def connection(self) -> RedisConnection:
         async def connection() -> RedisConnection:
-            return self.redis._connection()
+            return self.redis._worker().connection
 
         found = self.run(connection())
         found.cache.clear()  # so that it reads the server's time

@@ -206,11 +206,13 @@ class OnRedis(Worker):
         self.ledger = RedisLedger(url, lease=1e9)
         self.ledger._time = clock.time
 
-        async def connection() -> Any:
-            return self.ledger._connection()
+        async def worker() -> Any:
+            return self.ledger._worker()
 
-        self.connection = self.run(connection())
-        self.ledger._lease = STANDS_STILL  # type: ignore[misc] # by the test's clock
+        found = self.run(worker())
+        self.connection = found.connection
+        found._lease = STANDS_STILL  # by the test's clock
+        self.ledger._lease = STANDS_STILL  # type: ignore[misc]
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)

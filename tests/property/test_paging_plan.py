@@ -64,16 +64,16 @@ def walk(
     outcome = Outcome()
     seen: set[int] = set()
     while not plan.done:
-        alone = plan.turn == first
+        alone = plan.next_page == first
         horizon = first if alone else plan.horizon(draw(st.integers(1, most)))
-        assert horizon >= plan.turn
-        outcome.asked |= set(range(plan.turn, horizon + 1))
+        assert horizon >= plan.next_page
+        outcome.asked |= set(range(plan.next_page, horizon + 1))
         # A total that is too high is believed to its end; then three repeats end it.
         promised = math.ceil((server.total or 0) / server.per_page)
         assert len(outcome.asked) < max(server.pages, promised) + 40, "the walk does not end"
         on_their_way = sorted(outcome.asked - outcome.arrived)
-        assert len([page for page in outcome.asked if page >= plan.turn]) <= most
-        while on_their_way and (plan.turn not in outcome.arrived or draw(st.booleans())):
+        assert len([page for page in outcome.asked if page >= plan.next_page]) <= most
+        while on_their_way and (plan.next_page not in outcome.arrived or draw(st.booleans())):
             page = draw(st.sampled_from(on_their_way))
             on_their_way.remove(page)
             outcome.arrived.add(page)
@@ -81,12 +81,12 @@ def walk(
             if alone and server.total is not None:
                 plan.counted(server.total)
             plan.arrived(page, rows=len(rows), has_more=more)
-        if plan.turn in outcome.arrived:
-            rows, more = server.page(plan.turn)
+        if plan.next_page in outcome.arrived:
+            rows, more = server.page(plan.next_page)
             fresh = set(rows) - seen
             seen |= fresh
             outcome.rows += sorted(fresh)
-            plan.read(rows=len(rows), fresh=len(fresh), has_more=more)
+            plan.read(rows=len(rows), new=len(fresh), has_more=more)
     return outcome
 
 

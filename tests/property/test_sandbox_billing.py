@@ -358,7 +358,7 @@ class Billing(Machine):
 
 
 def test_amounts_of_billing_balance() -> None:
-    prove(Billing, 100, 30)
+    prove(Billing, 50, 30)
 
 
 @pytest.mark.long

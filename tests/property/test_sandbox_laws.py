@@ -1,6 +1,6 @@
 """Laws that hold for every kind of record in the sandbox, whichever fields are sent.
 
-The homes are those whose described operations create, read and list records; most also update and
+The schemas are those whose described operations create, read and list records; most also update and
 remove them. Bodies are drawn from the description.
 """
 
@@ -15,12 +15,13 @@ import msgspec
 import pytest
 
 from tests.support.open_documents import open_documents
+from tests.support.sandbox_api import route_of, status_of_missing
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.data.resources import Home, homes, shape_of
+from zoho_async.sandbox.data.schemas import CollectionSchema, schemas, shape_of
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
@@ -34,17 +35,17 @@ _APART: Final = frozenset({"organizations"})
 
 
 class Place:
-    """A home below seeded parents, and its operations."""
+    """A schema below seeded parents, and its operations."""
 
-    def __init__(self, store: Store, home: Home) -> None:
+    def __init__(self, store: Store, schema: CollectionSchema) -> None:
         self.store: Final = store
-        self.home: Final = home
+        self.schema: Final = schema
         self.path: Final = self._path()
-        self.collection: Final = store.at(home, self._above())
-        item = (*home.path, "{}")
+        self.collection: Final = store.at(schema, self._above())
+        item = (*schema.path, "{}")
         own = {
             each.method: each
-            for each in operations(home.product).values()
+            for each in operations(schema.product).values()
             if shape_of(each.path) == item
         }
         self.update: Final[OperationFacts | None] = own.get("PUT")
@@ -53,26 +54,26 @@ class Place:
 
     def _above(self) -> tuple[str, ...]:
         ids: list[str] = []
-        facts = self.home.listed or self.home.made
+        facts = self.schema.listed or self.schema.made
         assert facts is not None
-        for each in homes(self.home.product).along(facts.path)[: self.home.parents]:
+        for each in schemas(self.schema.product).along(facts.path)[: self.schema.parents]:
             ids.append("cm_x" if each is None else self.store.at(each, tuple(ids)).id(0))
         return tuple(ids)
 
     def _path(self) -> str:
         above = iter(self._above())
-        return "/" + "/".join(next(above) if p == "{}" else p for p in self.home.path)
+        return "/" + "/".join(next(above) if p == "{}" else p for p in self.schema.path)
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiReply:
         sent = _BODY.decode(ENCODER.encode(body or {}))
         parts = tuple(path.strip("/").split("/"))
-        made = self.home.made
+        made = self.schema.made
         asked: dict[str, str] = {}
         if method == "POST" and made is not None:
             required = [field for field in made.query if field.required]
             asked = {each.name: str(_made(self.store, made, each, _CHANCE)) for each in required}
-        call = ApiCall(method, parts, asked, {}, sent, self.home.product)
-        return await answer(call, self.store, [self.store])
+        call = ApiCall(method, parts, asked, {}, sent, self.schema.product)
+        return await answer(call, route_of(call), self.store, [self.store])
 
     async def row_ids(self) -> list[str]:
         """Every id in the list."""
@@ -80,39 +81,41 @@ class Place:
         ids: list[str] = []
         for page in range(1, 10):
             params = {"page": str(page), "sort_order": "A", **self._asked()}
-            call = ApiCall("GET", parts, params, {}, {}, self.home.product)
-            reply = _BODY.decode((await answer(call, self.store, [self.store])).content())
-            assert self.home.listed is not None
-            ids += [row[self.home.id_field] for row in reply[self.home.listed.key]]
+            call = ApiCall("GET", parts, params, {}, {}, self.schema.product)
+            reply = _BODY.decode(
+                (await answer(call, route_of(call), self.store, [self.store])).content()
+            )
+            assert self.schema.listed is not None
+            ids += [row[self.schema.id_field] for row in reply[self.schema.listed.key]]
             if not reply.get("page_context", {}).get("has_more_page"):
                 return sorted(ids)
         raise AssertionError("a list without an end")
 
     def _asked(self) -> dict[str, str]:
-        """The required query of the list, with values that every row of this home passes."""
-        assert self.home.listed is not None
-        required = [field for field in self.home.listed.query if field.required]
+        """The required query of the list, with values that every row of this schema passes."""
+        assert self.schema.listed is not None
+        required = [field for field in self.schema.listed.query if field.required]
         row = self.collection.state(0)
         return {field.name: str(row.get(field.name, "")) for field in required}
 
 
 def places() -> Iterator[Any]:
     for product in PRODUCTS:
-        for home in homes(product).by_path.values():
-            made, listed = home.made, home.listed
-            if made is None or listed is None or not home.id_field or home.path[0] in _APART:
+        for schema in schemas(product).by_path.values():
+            made, listed = schema.made, schema.listed
+            if made is None or listed is None or not schema.id_field or schema.path[0] in _APART:
                 continue
             if made.answer == "record" and not any(field.required for field in listed.query):
-                yield pytest.param(home, id=f"{product}:/{'/'.join(home.path)}")
+                yield pytest.param(schema, id=f"{product}:/{'/'.join(schema.path)}")
 
 
-@pytest.mark.parametrize("home", list(places()))
-async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
+@pytest.mark.parametrize("schema", list(places()))
+async def test_a_created_record_exists_until_it_is_removed(schema: CollectionSchema) -> None:
     store = Store(SampleData(3, "10234695", SIZES))
-    open_documents(store, home.product, party=1)
-    place = Place(store, home)
-    chance = random.Random(home.name)
-    made = home.made
+    open_documents(store, schema.product, party=1)
+    place = Place(store, schema)
+    chance = random.Random(schema.name)
+    made = schema.made
     assert made is not None
     before = await place.row_ids()
     for _ in range(3):
@@ -121,8 +124,8 @@ async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
         shown = _record(reply, made)
         record_id = place.collection.id(place.collection.indexes()[-1])
         assert reply.code == 0
-        if home.id_field in shown:
-            assert shown[home.id_field] == record_id
+        if schema.id_field in shown:
+            assert shown[schema.id_field] == record_id
         assert _lost(body, shown, made, place) == []
         assert await place.row_ids() == sorted([*before, record_id])
         path = f"{place.path}/{record_id}"
@@ -131,7 +134,7 @@ async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
             assert _lost(body, read, place.get, place) == []
         if place.update is not None and place.update.body and place.get is not None:
             changes = _body(store, place.update, chance, whole=False)
-            changes.pop(home.id_field, None)
+            changes.pop(schema.id_field, None)
             await place.call("PUT", path, changes)
             read = _record(await place.call("GET", path), place.get)
             assert _lost({**body, **changes}, read, place.get, place) == []
@@ -143,7 +146,7 @@ async def test_a_created_record_exists_until_it_is_removed(home: Home) -> None:
         if place.get is not None:
             with pytest.raises(ApiRefusal) as gone:
                 await place.call("GET", path)
-            assert gone.value.status == 404
+            assert gone.value.status == status_of_missing(schema.product)
         with pytest.raises(ApiRefusal):
             await place.call("DELETE", path)
 
@@ -167,7 +170,7 @@ def _lost(
         for name, value in sent.items()
         if name in fields
         and fields[name].kind in ("text", "decimal", "id", "boolean", "date")
-        and name not in (place.home.id_field, *_WORKED_OUT)
+        and name not in (place.schema.id_field, *_WORKED_OUT)
         and _plain(value) != _plain(shown.get(name))
     ]
 
@@ -230,5 +233,5 @@ def _element(field: Field) -> Field:
 
 
 def _id(store: Store, facts: OperationFacts, name: str) -> str:
-    known = homes(facts.product).for_name(name.removeprefix("invoiced_"))
+    known = schemas(facts.product).for_name(name.removeprefix("invoiced_"))
     return store.at(known[0], ()).id(1) if known else "460000000026049"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.sandbox_api import Api
+from tests.support.sandbox_api import Api, status_of_missing
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.data.nested import nested
 from zoho_async.sandbox.data.persistence import Persistence
-from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, schemas
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
@@ -238,7 +238,7 @@ class Persons:
                 body = {"first_name": "x", "email": "x@example.com", self.id_name: contact_id}
                 with pytest.raises(ApiRefusal) as refusal:
                     self.api.call(method, self.person(contact_id, person_id), body)
-                assert refusal.value.status == 404
+                assert refusal.value.status == status_of_missing(self.api.product)
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
@@ -293,17 +293,19 @@ def test_persons_survive_reopening_the_file(tmp_path: Path) -> None:
 
 def _nests() -> Iterator[Any]:
     for product in PRODUCTS:
-        for home in homes(product).by_path.values():
-            for inner, field in nested(home):
+        for schema in schemas(product).by_path.values():
+            for inner, field in nested(schema):
                 if field is not None:
                     name = f"{product}:{'/'.join(inner.path)}"
-                    yield pytest.param(home, inner, field.name, id=name)
+                    yield pytest.param(schema, inner, field.name, id=name)
 
 
-@pytest.mark.parametrize(("home", "inner", "name"), list(_nests()))
-def test_a_nested_list_matches_its_collection(home: Home, inner: Home, name: str) -> None:
+@pytest.mark.parametrize(("schema", "inner", "name"), list(_nests()))
+def test_a_nested_list_matches_its_collection(
+    schema: CollectionSchema, inner: CollectionSchema, name: str
+) -> None:
     store = Store(SampleData(3, "10234695", {"contacts": 4}))
-    outer = store.at(home, ())
+    outer = store.at(schema, ())
 
     def agree(index: int) -> list[str]:
         inside = store.at(inner, (outer.id(index),))

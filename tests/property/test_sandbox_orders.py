@@ -394,12 +394,12 @@ ORDERS = (Orders, PurchaseOrders, InventoryOrders, InventoryPurchaseOrders)
 
 @pytest.mark.parametrize("machine", ESTIMATES)
 def test_an_estimate_shows_its_last_verb_until_it_is_invoiced(machine: type[Machine]) -> None:
-    prove(machine, 80)
+    prove(machine, 40)
 
 
 @pytest.mark.parametrize("machine", ORDERS)
 def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) -> None:
-    prove(machine, 80)
+    prove(machine, 40)
 
 
 @pytest.mark.long

@@ -11,12 +11,13 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.support.sandbox_api import route_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
@@ -40,7 +41,7 @@ async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> 
         for _ in range(3):
             call = _call(store, facts, chance)
             try:
-                reply = await answer(call, store, [store])
+                reply = await answer(call, route_of(call), store, [store])
             except ApiRefusal as refusal:
                 outcomes[f"refused {refusal.status // 100}xx"] += 1
                 continue
@@ -50,9 +51,9 @@ async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> 
     assert outcomes["answered"] > (100 if seeded else 30)
     assert outcomes["refused 4xx"] > 100
     assert outcomes.keys() == {"answered", "refused 4xx"}
-    for home in homes(product).by_path.values():
-        if not home.parents and home.listed is not None:
-            rows = store.shown(home)
+    for schema in schemas(product).by_path.values():
+        if not schema.parents and schema.listed is not None:
+            rows = store.shown(schema)
             for index in rows.indexes():
                 msgspec.json.decode(rows.encoded_row(index))
 
@@ -60,10 +61,10 @@ async def test_no_request_makes_the_sandbox_fail(product: str, seeded: bool) -> 
 def _call(store: Store, facts: OperationFacts, chance: random.Random) -> ApiCall:
     path = facts.path
     ids: list[str] = []
-    for home in homes(facts.product).along(facts.path):
+    for schema in schemas(facts.product).along(facts.path):
         record_id = "cm_x" if path.startswith("/{module_name}") and not ids else "460000000026049"
-        if home is not None and home.parents <= len(ids) and chance.random() < 0.9:
-            inside = store.at(home, tuple(ids[: home.parents]))
+        if schema is not None and schema.parents <= len(ids) and chance.random() < 0.9:
+            inside = store.at(schema, tuple(ids[: schema.parents]))
             if inside.indexes():
                 record_id = inside.id(chance.choice(inside.indexes()))
         ids.append(record_id)

@@ -175,7 +175,7 @@ class Books(Machine):
         one = picked(ids, source)
         left = exact(self.state(word, one), "unused_amount" if paying else "balance")
         amount = (left * part / 100).quantize(Decimal("0.01"))
-        known = self.api.homes.for_name("account_id")
+        known = self.api.schemas.for_name("account_id")
         account = self.api.store.at(known[0], ()).id(0) if known else "1"
         body = {"date": "2024-01-03", "refund_mode": "cash", "amount": amount}
         body |= dict.fromkeys(("from_account_id", "account_id", "to_account_id"), account)

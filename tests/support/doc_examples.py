@@ -16,6 +16,10 @@ def blocks(page: Path, language: str = "python") -> list[str]:
 
 
 def compiled(block: str, name: str) -> CodeType:
-    """Compile a block, in which ``await`` may occur at the top level."""
-    code: CodeType = compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    """Compile a block, in which ``await`` may occur at the top level.
+
+    The block does not inherit the future imports of this module.
+    """
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: CodeType = compile(block, name, "exec", flags=flags, dont_inherit=True)
     return code

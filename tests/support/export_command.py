@@ -16,10 +16,10 @@ import psycopg
 import pyarrow.parquet  # loaded once, for all children
 import zstandard
 
-from zoho_async.cli import app, export, merge
+from zoho_async.cli import app, export
 from zoho_async.export import destinations
 
-__all__ = ["destinations", "duckdb", "export", "merge", "psycopg", "pyarrow", "zstandard"]
+__all__ = ["destinations", "duckdb", "export", "psycopg", "pyarrow", "zstandard"]
 
 
 def tell(words: str) -> None:

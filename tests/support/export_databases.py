@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import psycopg
 
-from zoho_async.export import Destination, Export
+from zoho_async.export import Destination, Export, ExportOptions
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Origin, Table
@@ -116,7 +116,7 @@ def sandbox(**rules: object) -> Sandbox:
 
 
 async def export(zoho: Session, to: str | Destination, **asked: Any) -> int:
-    async with Export(zoho, NAMES, to=to, **asked) as job:
+    async with Export(zoho, NAMES, to=to, options=ExportOptions(**asked)) as job:
         return (await job.wait()).rows
 
 

@@ -11,7 +11,8 @@ from zoho_async.export.checkpoint.file import StateFile
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory, Format, line
-from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions, settle, writing
+from zoho_async.export.writer import ResourceWriter, RunOptions, settle, writing
+from zoho_async.wire import Page
 
 PLACE = Origin("10234695", "www.zohoapis.com")
 LISTS = {
@@ -61,10 +62,10 @@ class Run:
         self, writer: ResourceWriter, page: int, rows: list[bytes], ids: list[str]
     ) -> int:
         """Land a page; how many rows it brought."""
-        before = writer.position.rows
+        before = writer.state.part.rows
         with writing(str(self.path)), self.state.database.transaction():
-            writer.write_pages([PageToWrite(number=page, rows=rows, ids=ids)])
-        return writer.position.rows - before
+            writer.write_pages([Page(number=page, rows=rows, ids=ids)])
+        return writer.state.part.rows - before
 
     def close(self) -> None:
         self.directory.close()

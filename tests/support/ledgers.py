@@ -18,6 +18,7 @@ import redis
 
 from zoho_async.clock import Clock
 from zoho_async.limits import Ledger, MemoryLedger, RedisLedger, SqliteLedger
+from zoho_async.limits.redis.worker import RedisWorker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,10 +68,10 @@ class BlockingRedis(RedisLedger):
         epoch["run_id"] = self.client.ordinary.info("server")["run_id"]
         self.client.ordinary.hset("zoho_async:1:epoch", mapping=epoch)
 
-    def _connection(self, clock: Clock | None = None) -> Any:
-        connection = super()._connection(clock)
-        connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
-        return connection
+    def _worker(self, clock: Clock | None = None) -> RedisWorker:
+        worker = super()._worker(clock)
+        worker.connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
+        return worker
 
     def watch(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         return _nothing

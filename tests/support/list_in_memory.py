@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from zoho_async.errors import NotFound, Request
-from zoho_async.export import Export, Summary
+from zoho_async.export import Export, ExportOptions, Summary
 from zoho_async.export.catalog import exportable
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Snapshot
@@ -161,7 +161,8 @@ class FakeZoho:
 
 def export(zoho: FakeZoho, to: Path, resource: str, **asked: Any) -> Summary:
     async def run() -> Summary:
-        job = Export(cast("Session", zoho), [resource], to=to, clock=zoho, **asked)
+        options = ExportOptions(**asked)
+        job = Export(cast("Session", zoho), [resource], to=to, options=options, clock=zoho)
         async with job:
             return await job.wait()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.rules.documents import KINDS, SETTLING
 
@@ -15,10 +15,10 @@ def open_documents(store: Store, product: str, party: int = 0) -> None:
     """Open the first two and the last document of every family, for one contact."""
     parties = store.collection(store.world_of(product).parties)
     for kind in KINDS.values():
-        home = homes(product).by_path.get((kind.word,))
-        if home is None or kind.role == "order":
+        schema = schemas(product).by_path.get((kind.word,))
+        if schema is None or kind.role == "order":
             continue
-        documents = store.at(home, ())
+        documents = store.at(schema, ())
         for index in {0, 1, documents.indexes()[-1]}:
             state = documents.state(index)
             lines = "creditnote_items" if "creditnote_items" in state else "line_items"

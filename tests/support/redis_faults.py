@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 
 from zoho_async.errors import LedgerError
 from zoho_async.limits import Limits, RedisLedger
-from zoho_async.limits.redis.connection import RedisConnection, Unreachable
+from zoho_async.limits.redis.connection import Unreachable
+from zoho_async.limits.redis.worker import RedisWorker
 from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
@@ -90,15 +91,16 @@ class Worker:
         self.share = share
         self.ledger = RedisLedger(url, share=share, lease=LEASE, max_offline=ALONE)
         self.ledger._time = lambda: world.clock.now + world.offset + 1_790_000_000
-        self.ledger._start_renewal = lambda connection: None  # type: ignore[method-assign] # the test calls it
         self.client = Client(url)
         self.unsent: list[tuple[int, float]] = []
         self.sent: list[Sent] = []
 
-        async def connection() -> RedisConnection:
-            return self.ledger._connection(self.clock)
+        async def worker() -> RedisWorker:
+            return self.ledger._worker(self.clock)
 
-        self.connection = self.run(connection())
+        self.worker = self.run(worker())
+        self.worker.start_renewal = lambda: None  # type: ignore[method-assign] # the test calls it
+        self.connection = self.worker.connection
         self.connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
 
     def run(self, work: Awaitable[T]) -> T:
@@ -112,7 +114,7 @@ class Worker:
 
     def beat(self) -> None:
         with suppress(Unreachable, LedgerError):
-            self.run(self.ledger._heartbeat(self.connection))
+            self.run(self.worker.heartbeat())
 
 
 class Faults(RuleBasedStateMachine):

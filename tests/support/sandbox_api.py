@@ -11,7 +11,8 @@ import msgspec
 
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.api.router import Route, route
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ENCODER
@@ -28,6 +29,16 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a write waited")
 
 
+def status_of_missing(product: str) -> int:
+    """The HTTP status for a record that does not exist."""
+    return 400 if product == "billing" else 404
+
+
+def route_of(call: ApiCall) -> Route | None:
+    """The operation of a call, as the server finds it."""
+    return route(call.product, call.method, call.parts)
+
+
 class Api:
     """Calls to one product on a new store."""
 
@@ -35,7 +46,7 @@ class Api:
         sizes = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
         self.store: Final = Store(SampleData(11, "10234695", sizes))
         self.product: Final = product
-        self.homes: Final = homes(product)
+        self.schemas: Final = schemas(product)
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, **params: str
@@ -44,12 +55,12 @@ class Api:
         sent = _BODY.decode(ENCODER.encode(body or {}))
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall(method, parts, params, {}, sent, self.product)
-        return _BODY.decode(run(answer(call, self.store, [self.store])).content())
+        return _BODY.decode(run(answer(call, route_of(call), self.store, [self.store])).content())
 
     def rows(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
         """A whole list. The list handler yields to the event loop between rows."""
         parts = tuple(path.strip("/").split("/"))
         call = ApiCall("GET", parts, params, {}, {}, self.product)
-        reply = asyncio.run(answer(call, self.store, [self.store]))
+        reply = asyncio.run(answer(call, route_of(call), self.store, [self.store]))
         found: list[dict[str, Any]] = _BODY.decode(reply.content())[key]
         return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.support.sandbox_api import Api
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.replies import ApiRefusal
 
 NOTHING: Final = Decimal(0)
@@ -54,14 +54,14 @@ class Machine(RuleBasedStateMachine):
 
     def state(self, word: str, record_id: str) -> dict[str, Any]:
         """A record as the sandbox returns it."""
-        collection = self.api.store.at(homes(self.product).by_path[word,], ())
+        collection = self.api.store.at(schemas(self.product).by_path[word,], ())
         index = collection.find(record_id)
         assert index is not None
         return collection.state(index)
 
     def states(self, word: str) -> list[dict[str, Any]]:
         """The created records; excludes seeded ones if the machine starts empty."""
-        collection = self.api.store.at(homes(self.product).by_path[word,], ())
+        collection = self.api.store.at(schemas(self.product).by_path[word,], ())
         return list(collection.written())
 
     def numbered(self, word: str) -> str:

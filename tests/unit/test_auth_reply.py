@@ -66,3 +66,10 @@ def test_each_error_of_the_token_endpoint_says_what_to_do(
 
 def test_a_token_is_not_in_its_repr() -> None:
     assert "1000.t" not in repr(access_token(200, b'{"access_token":"1000.t"}'))
+
+
+@pytest.mark.parametrize("token", ["1000.a\\nX-Other: 1", "1000.a\\r\\n", "1000.ü", " 1000.a"])
+def test_a_token_that_no_header_can_carry_is_an_error_without_it(token: str) -> None:
+    with pytest.raises(AccountsUnavailable, match="no header can carry") as error:
+        access_token(200, f'{{"access_token":"{token}"}}'.encode())
+    assert "1000" not in str(error.value)

@@ -17,6 +17,7 @@ from zoho_async.errors import (
     ReplyError,
     Request,
     ServerError,
+    TooManyInFlight,
     UnreadableReply,
 )
 from zoho_async.http.call import Call, Options, error_of, path_of, quota_of, retry_after
@@ -76,6 +77,10 @@ def test_an_empty_id_does_not_become_another_operation(empty: str) -> None:
         (_json(b'{"code":9004,"message":"no"}'), ReplyError),
         (_json(b'{"code":44,"message":"no"}'), Blocked),
         (_json(b'{"code":"43","message":"no"}', 429), Blocked),
+        (_json(b'{"code":44.0,"message":"no"}'), Blocked),
+        (_json(b'{"code":"44.0","message":"no"}'), Blocked),
+        (_json(b'{"code":1070.0,"message":"no"}', 400), TooManyInFlight),
+        (_json(b'{"code":99999,"message":"no"}', 429), RateLimited),
         (_json(b"{}", 429), RateLimited),
         (_json(b'{"code":57}', 401), MissingScope),
         (_json(b'{"code":14}', 401), InvalidToken),
@@ -116,6 +121,22 @@ def test_a_document_answer_is_a_document_or_an_error(
 ) -> None:
     error = error_of(_call(accept="application/pdf"), answer)
     assert error is None if kind is None else type(error) is kind
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", '"latin1"', "windows-1252; x=1"])
+def test_a_body_that_is_not_utf_8_is_decoded_by_its_charset(charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    body = '{"code":0,"message":"Müller"}'
+    answer = _call().understood(Answer(200, headers, body.encode("latin-1")))
+    assert answer.body == body.encode()
+    assert error_of(_call(), answer) is None
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8", "unknown", ""])
+def test_a_body_that_is_utf_8_stays_whatever_its_charset_says(charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    answer = Answer(200, headers, '{"code":0,"message":"Müller"}'.encode())
+    assert _call().understood(answer) is answer
 
 
 def test_an_error_names_the_call_and_the_scope_it_needs() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from zoho_async import __version__
 from zoho_async.cli.app import run
-from zoho_async.cli.export import parse_moment
+from zoho_async.cli.options import parse_since
 from zoho_async.errors import ConfigurationError
 
 ACCOUNT = {
@@ -139,7 +139,7 @@ def test_help_shows_examples(command: Command, arguments: list[str]) -> None:
 def test_the_first_screen_of_the_export_help_shows_the_common_options(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = command("export", "--help")
     screen = "\n".join(out.splitlines()[:40])
     for word in ("--to", "--details", "--files", "--since", "--filter", "--full", "--json"):
@@ -147,11 +147,12 @@ def test_the_first_screen_of_the_export_help_shows_the_common_options(
     assert "zoho-async export --to backup" in screen
 
 
-def test_a_date_is_midnight_in_this_computers_time_zone() -> None:
-    assert parse_moment("2026-01-31") == datetime(2026, 1, 31).astimezone()
-    assert parse_moment("2026-01-31T00:00:00+0100") != parse_moment("2026-01-31T00:00:00Z")
-    with pytest.raises(ConfigurationError, match="got '2026-01-31T10:00'"):
-        parse_moment("2026-01-31T10:00")
+def test_since_is_a_date_or_a_time_with_its_offset() -> None:
+    assert parse_since("2026-01-31") == date(2026, 1, 31)
+    assert parse_since("2026-01-31T00:00:00+0100") != parse_since("2026-01-31T00:00:00Z")
+    for wrong in ("2026-01-31T10:00", "yesterday"):
+        with pytest.raises(ConfigurationError, match=f"got '{wrong}'"):
+            parse_since(wrong)
 
 
 def test_help_lists_the_exit_codes(command: Command) -> None:

@@ -15,9 +15,9 @@ from tests.support.export_summaries import FILE, summary
 from zoho_async.cli import outcome, report
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
+from zoho_async.cli.output import count, seconds, size
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.terminal import Terminal
-from zoho_async.cli.wording import count, seconds, size
 from zoho_async.errors import (
     ConfigurationError,
     DailyQuotaExceeded,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.adversary import Adversary, Manners
 from zoho_async.errors import IncompleteList
-from zoho_async.export import Export, Margin, Summary
+from zoho_async.export import Export, ExportOptions, Margin, Summary
 from zoho_async.export.catalog import exportable, list_operation
 from zoho_async.export.events import ResourceSummary
 from zoho_async.operation import ListOperation
@@ -33,8 +33,11 @@ THINGS = ListOperation(
 
 
 async def _export(zoho: Adversary, to: Path, resource: str, **asked: Any) -> Summary:
-    asked = dict[str, Any](margin=Margin(start=2, row=1), clock=zoho) | asked
-    async with Export(cast("Session", zoho), [resource], to=to, **asked) as job:
+    margin = asked.pop("margin", Margin(start=2, row=1))
+    options = ExportOptions(**asked)
+    async with Export(
+        cast("Session", zoho), [resource], to=to, options=options, margin=margin, clock=zoho
+    ) as job:
         return await job.wait()
 
 
@@ -66,13 +69,13 @@ def test_a_record_is_certain_only_with_evidence_before_the_count_and_after_it() 
     assert is_certain(one, time=99.0)
     assert not is_certain(one, time=100.0)
     assert not is_certain(one, time=None)
-    assert is_certain(one, time=None, met_before=True)
+    assert is_certain(one, time=None, seen_before=True)
     assert is_certain(one, time=200.0, on_its_page=True)
     assert not is_certain(Pass(total=3), time=1.0)  # the reply had no date
 
 
 @pytest.mark.parametrize(
-    ("passes", "met", "said", "lacking"),
+    ("passes", "records", "said", "lacking"),
     [
         ([Pass(total=3, certain=3)], 3, "proven", 0),
         ([Pass(total=3, certain=2)], 2, "short", 1),
@@ -81,16 +84,16 @@ def test_a_record_is_certain_only_with_evidence_before_the_count_and_after_it() 
         ([Pass(total=3, certain=4), Pass(total=4, certain=4)], 4, "changed", 0),
         ([Pass(total=3, certain=2), Pass(total=3, certain=3)], 3, "proven", 0),
         ([Pass()], 3, "uncheckable", 0),
-        ([Pass(total=3, certain=2, nameless=1)], 3, "uncheckable", 0),
+        ([Pass(total=3, certain=2, without_id=1)], 3, "uncheckable", 0),
         ([Pass(closed=True)], 3, "proven", 0),
         ([Pass(total=9, certain=3, closed=True)], 3, "short", 6),
         ([], 0, "uncheckable", 0),
     ],
 )
 def test_a_list_is_proven_by_exactly_as_many_certain_records_as_it_counted(
-    passes: list[Pass], met: int, said: str, lacking: int
+    passes: list[Pass], records: int, said: str, lacking: int
 ) -> None:
-    assert (verdict(passes, met), missing(passes, met)) == (said, lacking)
+    assert (verdict(passes, records), missing(passes, records)) == (said, lacking)
 
 
 @pytest.mark.parametrize(

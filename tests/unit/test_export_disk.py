@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.export_run import PLACE, WHEN, Run, rows, text
-from zoho_async.export.checkpoint.store import Checkpoint
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
@@ -42,7 +43,7 @@ def test_an_uncommitted_tail_is_cut_off(run: Run) -> None:
         file.write(b'{"invoice_id":"12"}\n{"invoi')
     following = again(run)
     resumed = following.writer()
-    assert resumed.position.page == 1
+    assert resumed.state.part.page == 1
     assert run.part.read_bytes() == text(10, 11)
     resumed.close()
     following.close()
@@ -54,7 +55,7 @@ def test_a_file_that_lost_committed_rows_is_read_again(run: Run) -> None:
     writer.close()
     run.part.write_bytes(b"{}")
     resumed = run.writer()
-    assert (resumed.position.page, resumed.position.rows) == (0, 0)
+    assert (resumed.state.part.page, resumed.state.part.rows) == (0, 0)
     assert run.write_pages(resumed, 1, *rows(10, 11)) == 2
     resumed.close()
 
@@ -106,7 +107,7 @@ def test_a_list_whose_rows_have_no_ids_keeps_equal_rows_and_starts_again(run: Ru
     assert run.write_pages(writer, 1, [b"{}", b"{}"], ["", ""]) == 2
     writer.close()
     resumed = run.writer(identified=False)
-    assert resumed.position.rows == 0
+    assert resumed.state.part.rows == 0
     resumed.close()
 
 
@@ -191,10 +192,10 @@ def test_a_completed_resource_is_done_in_that_run_only(run: Run) -> None:
     run.write_pages(writer, 1, *rows(10))
     writer.complete(WHEN)
     same = again(run)
-    assert same.writer().position.status == "complete"
+    assert same.writer().state.status == "complete"
     other = again(same, "another run")
-    position = other.writer().position
-    assert (position.status, position.rows, position.mode) == ("reading", 0, "compared")
+    state = other.writer().state
+    assert (state.status, state.part.rows, state.part.mode) == ("reading", 0, "compared")
     other.close()
 
 
@@ -204,7 +205,7 @@ def test_any_run_continues_an_unfinished_resource(run: Run) -> None:
     writer.close()
     other = again(run, "another run")
     resumed = other.writer()
-    assert resumed.position.rows == 1
+    assert resumed.state.part.rows == 1
     resumed.close()
     other.close()
 
@@ -218,7 +219,7 @@ def test_discarded_changes_are_read_again_in_full(run: Run) -> None:
     following.write_pages(second, 1, *rows(11))
     second.close()
     fresh = following.writer(asked=RunOptions(restart=True))
-    assert fresh.position.mode == "full"
+    assert fresh.state.part.mode == "full"
     assert following.write_pages(fresh, 1, *rows(10, 11)) == 2
     fresh.complete(WHEN)
     assert run.file.read_bytes() == text(10, 11)
@@ -230,7 +231,7 @@ def test_fresh_gives_up_what_an_interrupted_run_left(run: Run) -> None:
     run.write_pages(writer, 1, *rows(10))
     writer.close()
     anew = run.writer("other filters", asked=RunOptions(restart=True))
-    assert anew.position.rows == 0
+    assert anew.state.part.rows == 0
     anew.close()
 
 
@@ -243,15 +244,15 @@ def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run
     following.write_pages(second, 1, *rows(10, 11, 12))
     second.complete(WHEN)  # and here the run is interrupted, before other lists are
     same = again(following, "second")
-    assert same.writer().position.status == "complete"
+    assert same.writer().state.status == "complete"
     sweep = same.writer(asked=RunOptions(detect_deletions=True))
-    assert (sweep.position.status, sweep.position.mode) == ("reading", "compared")
+    assert (sweep.state.status, sweep.state.part.mode) == ("reading", "compared")
     same.write_pages(sweep, 1, *rows(10, 11, 12, 13))
     sweep.finish_passes("proven")
     sweep.complete(WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
-    assert same.writer(asked=RunOptions(detect_deletions=True)).position.status == "complete"
-    assert same.writer(asked=RunOptions(full=True)).position.mode == "full"
+    assert same.writer(asked=RunOptions(detect_deletions=True)).state.status == "complete"
+    assert same.writer(asked=RunOptions(full=True)).state.part.mode == "full"
     same.close()
 
 
@@ -280,7 +281,7 @@ def test_a_failed_transaction_writes_nothing(run: Run) -> None:
     writer.close()
     resumed = run.writer()
     assert run.write_pages(resumed, 2, *rows(11, 12)) == 2
-    assert resumed.position.rows == 3
+    assert resumed.state.part.rows == 3
     assert run.part.read_bytes() == text(10, 11, 12)
     resumed.close()
 
@@ -317,7 +318,30 @@ def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> No
     with pytest.raises(CheckpointRefused, match=r"another version.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
     anew = Checkpoint.open(run.database, PLACE, name="here", restart=True)
-    assert anew.positions() == []
+    assert anew.states() == []
+
+
+def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_tables(run: Run) -> None:
+    run.writer().close()
+    run.database.execute("ALTER TABLE _zoho_resource RENAME COLUMN state TO position")
+    run.database.execute("UPDATE _zoho_place SET form = 4")
+    with pytest.raises(CheckpointRefused, match=r"form 4, this version has 5.*--restart"):
+        Checkpoint.open(run.database, PLACE, name="here")
+    again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
+    begun = again.begin(ResourceState(name="books.invoices", status="reading"))
+    assert again.state_of("books.invoices") == begun
+
+
+def test_a_stored_state_is_json_with_one_object_per_subject(run: Run) -> None:
+    writer = run.writer()
+    run.write_pages(writer, 1, *rows(10))
+    ((text,),) = run.database.execute("SELECT state FROM _zoho_resource")
+    stored = msgspec.json.decode(text)
+    assert stored["status"] == "reading"
+    assert stored["bookmark"] == {"request": "all", "largest": "10"}
+    assert stored["part"]["rows"] == 1
+    assert stored["passes"]["current"] == 1
+    writer.close()
 
 
 def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:

@@ -12,8 +12,9 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
+from zoho_async.export.writer import ResourceWriter, RunOptions
 from zoho_async.paging.completeness import Completeness
+from zoho_async.wire import Page
 
 ITEMS = OperationFacts(
     name="books.items.list",
@@ -51,7 +52,7 @@ def run(
     writer.open()
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
-        writer.write_pages([PageToWrite(number=1, rows=rows, ids=list(ids))])
+        writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
     writer.finish_passes(completeness)
     writer.complete(WHEN)
     state.finish(["books.items"])

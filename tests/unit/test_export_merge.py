@@ -169,7 +169,7 @@ def test_an_interrupted_run_is_left_as_it_is_and_not_in_the_way_of_a_merge(tmp_p
     run.close()
     assert merge(Directory(tmp_path)) == []
     again = Run(tmp_path, "b")
-    assert again.writer().position.page == 1
+    assert again.writer().state.part.page == 1
     again.close()
 
 

@@ -18,7 +18,7 @@ from zoho_async.export.incremental import (
     watermark_after,
     zoho_time,
 )
-from zoho_async.paging.times import moment, times_of
+from zoho_async.wire.page import moment, times_of
 
 NOTHING = Capabilities()
 

@@ -11,8 +11,7 @@ from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
-from zoho_async.export.errors import DestinationError
-from zoho_async.export.optional import MissingExtra
+from zoho_async.export.errors import DestinationError, MissingExtra
 
 PLACE = Origin("10234695", "www.zohoapis.com")
 

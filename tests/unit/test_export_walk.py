@@ -15,18 +15,13 @@ from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.pass_reader import pages_from
-from zoho_async.export.writer import PageToWrite, ResourceWriter, RunOptions
+from zoho_async.export.writer import ResourceWriter, RunOptions
+from zoho_async.wire import Page
 
 PER_PAGE = 3
 
 #: Where there is one, a disk that is no disk: hundreds of histories wait for it otherwise.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-class FakePage:
-    def __init__(self, number: int, ids: list[int]) -> None:
-        self.number = number
-        self.rows = ids
 
 
 class FakeList:
@@ -36,12 +31,13 @@ class FakeList:
         self.ids = ids
         self.asked: list[int] = []
 
-    async def pages(self, first: int) -> AsyncGenerator[FakePage]:
+    async def pages(self, first: int) -> AsyncGenerator[Page[bytes]]:
         number = first
         while True:
             self.asked.append(number)
             ids = self.ids[(number - 1) * PER_PAGE : number * PER_PAGE]
-            yield FakePage(number, ids)
+            rows = [b"%d" % one for one in ids]
+            yield Page(number=number, rows=rows, ids=[str(one) for one in ids])
             if number * PER_PAGE >= len(self.ids):
                 return
             number += 1
@@ -59,16 +55,15 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     writer = ResourceWriter(state, destination, facts, "all", RunOptions())
     writer.open()
 
-    async def known(page: FakePage) -> bool:
-        return writer.is_in_pass(str(page.rows[0]), b"")
+    async def known(page: Page[bytes]) -> bool:
+        return writer.is_in_pass(page.ids[0], b"")
 
-    walk = pages_from(writer.position.page, listing.pages, known)
+    walk = pages_from(writer.state.part.page, listing.pages, known)
     async for page in walk:
         if pages == 0:
             break
-        rows, ids = [b"%d" % one for one in page.rows], [str(one) for one in page.rows]
         with state.database.transaction():
-            writer.write_pages([PageToWrite(number=page.number, rows=rows, ids=ids)])
+            writer.write_pages([page])
         pages = None if pages is None else pages - 1
     await walk.aclose()
     writer.close()

@@ -13,7 +13,8 @@ import pytest
 from tests.support.export_run import Run, rows, text
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.events import ExportEvent, Progress
-from zoho_async.export.writer import MOST, PageToWrite, WriteQueue
+from zoho_async.export.writer import MOST, WriteQueue
+from zoho_async.wire import Page
 
 T = TypeVar("T")
 
@@ -31,9 +32,9 @@ class SlowDisk:
         return await anyio.to_thread.run_sync(work)
 
 
-def page_of(number: int) -> PageToWrite:
+def page_of(number: int) -> Page[bytes]:
     data, ids = rows(*range(number * 10, number * 10 + 10))
-    return PageToWrite(number=number, rows=data, ids=ids)
+    return Page(number=number, rows=data, ids=ids)
 
 
 async def test_pages_that_wait_are_written_in_one_transaction(tmp_path: Path) -> None:

@@ -78,6 +78,22 @@ def test_a_resource_loads_itself_and_its_dependencies_only() -> None:
     assert among(loaded, rest) == set()
 
 
+def test_a_product_loads_on_its_first_use_and_no_resource_before_it_is_touched() -> None:
+    opened = (
+        "import asyncio\nfrom zoho_async import *\nasync def use():\n"
+        "    async with Session(Credentials('a', 'b', 'c'), organization=1) as zoho:\n        "
+    )
+    books = {"zoho_async.books", "zoho_async.description"}
+    for use, loaded in [
+        ("pass", set()),
+        ("zoho.books", books),
+        ("zoho.for_organization(2).books", books),
+        ("zoho.books.taxes.get", {*books, "zoho_async.books.taxes"}),
+    ]:
+        found = among(loaded_by(f"{opened}{use}\nasyncio.run(use())"), HEAVY)
+        assert {name for name in found if ".types" not in name and ".paging" not in name} == loaded
+
+
 @pytest.mark.parametrize(
     ("package", "name", "module"),
     [

@@ -19,8 +19,7 @@ from zoho_async.limits import (
     Scheduler,
     scheduler,
 )
-from zoho_async.limits import daily_quota as days
-from zoho_async.limits.daily_quota import Day
+from zoho_async.limits.daily_quota import DailyQuota
 
 pytestmark = pytest.mark.looptime
 
@@ -85,8 +84,8 @@ async def test_an_even_pace_does_not_hold_up_interactive_calls() -> None:
 
 
 def test_an_even_pace_needs_a_known_day() -> None:
-    assert days.spacing(Day(), Limits(pace="even"), 0.0) == 0
-    assert days.spacing(Day(), Limits(pace="even", day=1000, reserve=0), 0.0) == 86.4
+    assert DailyQuota().spacing(Limits(pace="even"), 0.0) == 0
+    assert DailyQuota().spacing(Limits(pace="even", day=1000, reserve=0), 0.0) == 86.4
 
 
 def test_an_unknown_pace_is_refused() -> None:

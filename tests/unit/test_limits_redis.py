@@ -48,7 +48,7 @@ async def test_redis_7_and_8_are_both_tried(
     server: RedisServer, request: pytest.FixtureRequest
 ) -> None:
     ledger = RedisLedger(server.url)
-    version = (await ledger._connection().client.info("server"))["redis_version"]
+    version = (await ledger._worker().connection.client.info("server"))["redis_version"]
     await ledger.close()
     major = int(version.partition(".")[0])
     assert major == 8 if "[8]" in request.node.name else major >= 7
@@ -96,7 +96,7 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
     other = RedisLedger(server.url, lease=0.05)
     for _ in range(4):
         await taken(other)
-    connection = other._connection()
+    connection = other._worker().connection
     assert connection.renewal is not None
     connection.renewal.cancel()  # killed: its lease is not renewed
     await asyncio.sleep(0.1)
@@ -129,8 +129,8 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        while ledger._connection().tasks:
-            await asyncio.gather(*ledger._connection().tasks)
+        while ledger._worker().connection.tasks:
+            await asyncio.gather(*ledger._worker().connection.tasks)
         seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
         if not task.cancelled():
             await settled(ledger, task.result(), Ending("unsent"))
@@ -140,7 +140,7 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
 
 async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) -> None:
     place = await taken(ledger)
-    ledger._connection().open_places.clear()  # as if the answer of the script was lost
+    ledger._worker().connection.open_places.clear()  # as if the answer of the script was lost
     again = await taken(ledger)
     assert again != place
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
@@ -148,8 +148,8 @@ async def test_a_place_whose_answer_was_lost_is_given_back(ledger: RedisLedger) 
 
 
 async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
-    connection = ledger._connection()
-    limits = Limits()
+    connection = ledger._worker().connection
+    limits = Limits(window=600.0)  # so that the time of an answer does not matter
     place = await taken(ledger, limits)  # the first call reads the usage
     await ledger.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
     before = connection.scripts_run
@@ -160,7 +160,7 @@ async def test_one_script_admits_and_one_settles(ledger: RedisLedger) -> None:
 
 
 async def test_a_denial_costs_one_script_and_writes_nothing(ledger: RedisLedger) -> None:
-    connection = ledger._connection()
+    connection = ledger._worker().connection
     for _ in range(4):
         await settled(ledger, await taken(ledger), Ending("replied", 0.0))
     connection.cache.clear()
@@ -186,10 +186,10 @@ async def test_a_call_is_not_denied_on_old_usage(server: RedisServer, ledger: Re
     other, limits = RedisLedger(server.url), Limits(in_flight=2)
     place = await taken(other, limits)
     await taken(ledger, limits)
-    assert KEY in ledger._connection().cache
+    assert KEY in ledger._worker().connection.cache
     await other.settle(KEY, ACCOUNT, place, Ending("replied", 0.0), limits, SYSTEM_CLOCK)
     await taken(ledger, limits)
-    ledger._connection().open_places.clear()
+    ledger._worker().connection.open_places.clear()
     await other.close()
 
 
@@ -198,7 +198,7 @@ async def test_a_block_of_the_account_is_seen_after_writing_own_usage(
 ) -> None:
     other, limits = RedisLedger(server.url), Limits()
     await settled(ledger, await taken(ledger, limits), Ending("replied", 0.0))
-    assert KEY in ledger._connection().cache
+    assert KEY in ledger._worker().connection.cache
     place = await other.take("api/2", ACCOUNT, "bulk", limits, SYSTEM_CLOCK)
     assert not isinstance(place, Denial)
     ending = Ending("replied", 0.0, None, Refusal(43, 100.0))
@@ -217,7 +217,7 @@ async def test_a_reply_to_another_workers_call_wakes_a_waiter(
     place = await taken(other, limits)
     ledger.poll = 3600.0  # so that only the message wakes it
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
-    client = other._connection().client
+    client = other._worker().connection.client
     async with asyncio.timeout(10):
         while True:
             listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
@@ -235,7 +235,7 @@ async def test_the_late_ending_of_a_stopped_worker_frees_no_place(
     still = RedisLedger(server.url)
     place = await taken(still)
     server.flush()
-    ledger._connection().memories.clear()
+    ledger._worker().connection.memories.clear()
     open_places = await taken(ledger)
     assert open_places != place
     await settled(still, place, Ending("replied", 20.0))
@@ -275,7 +275,7 @@ async def test_a_block_of_the_account_closes_all_its_organizations(ledger: Redis
 async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> None:
     ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
     await settled(ledger, await taken(ledger), ending)
-    await ledger._connection().client.flushall()
+    await ledger._worker().connection.client.flushall()
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.day_used, seen.day_remaining) == (1, 500)
     assert seen.starts_in > 0
@@ -283,7 +283,7 @@ async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> 
 
 async def test_keys_name_the_organization_and_expire(ledger: RedisLedger) -> None:
     await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    client = ledger._connection().client
+    client = ledger._worker().connection.client
     keys = [key async for key in client.scan_iter()]
     names = ("epoch", "usage:api/1", "workers", "written")
     assert sorted(keys) == [f"zoho_async:1:{each}".encode() for each in names]
@@ -306,11 +306,27 @@ async def test_calls_wait_while_redis_is_unreachable_and_continue_after_it() -> 
         async with asyncio.timeout(10):
             slot = await limiter.admit(max_wait=None)
             await slot.unsent()
-            renewal = ledger._connection().renewal
+            renewal = ledger._worker().connection.renewal
             assert renewal is not None
             await renewal  # it ends when nothing is pending and no call is open
         assert (await limiter.snapshot()).minute_used == 1
         await ledger.close()
+
+
+async def test_a_refusal_that_is_written_late_blocks_no_longer(ledger: RedisLedger) -> None:
+    """``Retry-After`` and the reset count from the reply, not from its writing."""
+    clock, limits = HeldClock(), Limits()
+    place = await ledger.take(KEY, ACCOUNT, "bulk", limits, clock)
+    assert not isinstance(place, Denial)
+    worker = ledger._worker()
+    worker.connection.unreachable_since = clock.now
+    ending = Ending("replied", 0.1, Quota(1000, 400, 3600.0), Refusal(44, 100.0))
+    await ledger.settle(KEY, ACCOUNT, place, ending, limits, clock)
+    clock.now += 40.0
+    await worker.heartbeat()
+    seen = await ledger.snapshot(KEY, ACCOUNT, limits, clock)
+    assert seen.blocked_for == pytest.approx(60.0, abs=5.0)
+    assert seen.day_reset_in == pytest.approx(3560.0, abs=5.0)
 
 
 async def test_an_offline_worker_sends_its_share_and_enters_it_afterwards() -> None:

@@ -180,7 +180,7 @@ def test_a_call_that_was_open_at_the_data_loss_is_open_in_the_new_epoch(world: F
 async def test_the_wait_of_a_new_ledger_is_reported_once(server: RedisServer) -> None:
     events: list[Event] = []
     ledger = RedisLedger(server.url)
-    await ledger._connection().client.flushall()
+    await ledger._worker().connection.client.flushall()
     limiter = scheduler(
         KEY,
         account=ACCOUNT,
@@ -202,7 +202,7 @@ async def test_the_wait_of_a_new_ledger_is_reported_once(server: RedisServer) ->
 
 async def test_a_server_that_may_evict_usage_is_refused_or_warned_of(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = control._connection().client
+    client = control._worker().connection.client
     await client.config_set("maxmemory", "100mb")
     try:
         await client.config_set("maxmemory-policy", "allkeys-lru")
@@ -223,7 +223,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
     server: RedisServer,
 ) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._connection().client)
+    client = cast(Any, control._worker().connection.client)
     await client.execute_command(
         "ACL", "SETUSER", "plain", "on", ">pw", "~*", "&*", "+@all", "-info"
     )
@@ -243,7 +243,7 @@ async def test_without_info_a_restart_cannot_be_noticed_so_it_is_refused(
 
 async def test_every_kind_of_outage_is_a_ledger_error(server: RedisServer) -> None:
     control = RedisLedger(server.url)
-    client = cast(Any, control._connection().client)
+    client = cast(Any, control._worker().connection.client)
     ledger = RedisLedger(server.url)
     await client.execute_command("REPLICAOF", "127.0.0.1", "1")  # like a master that was replaced
     try:

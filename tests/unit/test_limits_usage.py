@@ -7,6 +7,7 @@ import math
 import pytest
 
 from zoho_async.limits import Lane, Limits, Quota, Refusal
+from zoho_async.limits.block import Block
 from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
 
 LIMITS = Limits()
@@ -293,3 +294,11 @@ def test_usage_survives_encoding_and_decoding() -> None:
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(org.usage), type=Usage)
     assert again == org.usage
     assert again.block.opens == -math.inf
+
+
+def test_the_slow_start_admits_nothing_before_the_block_opens() -> None:
+    """The spacing is defined at every moment, even a window before the end of the block."""
+    block = Block(closed=0.0, opens=900.0, strikes=1)
+    assert [block.spacing(now, 80, 60.0) for now in (0.0, 840.0, 899.9)] == [math.inf] * 3
+    assert block.spacing(900.0, 80, 60.0) == 6.0
+    assert block.spacing(960.0, 80, 60.0) == 3.0

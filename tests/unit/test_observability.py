@@ -51,7 +51,7 @@ CALLED = Called(
     ("event", "level"),
     [
         (CALLED, logging.DEBUG),
-        (Paged(path="/x", organization=None, page=1, rows=2, fresh=2, has_more_page=False), 10),
+        (Paged(path="/x", organization=None, page=1, rows=2, new=2, has_more_page=False), 10),
         (Waited(organization="1", lane="bulk", seconds=0.6), logging.DEBUG),
         (Waited(organization="1", lane="bulk", seconds=30.0), logging.INFO),
         (Refreshed(expires_in=3600.0), logging.INFO),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import pytest
 
-from zoho_async.errors import InvalidRequest, Request, SessionClosed
+from zoho_async.errors import InvalidRequest, Request, SessionClosed, ShapeError
 from zoho_async.events import Event, Paged
 from zoho_async.http.transport import Answer
 from zoho_async.operation import BOOKS, ListOperation
@@ -79,6 +80,7 @@ class Zoho:
         self.context = True
         self.origin = self
         self.free_at = 0.0
+        self.headers: dict[str, str] = {}
 
     @property
     def pages(self) -> list[int]:
@@ -110,7 +112,7 @@ class Zoho:
         if number in self.errors:
             raise self.errors[number]
         body = self.body(number, asked)
-        return Answer(200, {}, body, self.latency), read(body)
+        return Answer(200, self.headers, body, self.latency), read(body)
 
     def body(self, number: int, asked: Mapping[str, object]) -> bytes:
         per_page = int(str(asked.get("per_page", 200)))
@@ -391,7 +393,7 @@ async def test_each_page_read_is_observed() -> None:
     zoho.rows[210] = zoho.rows[5]
     await names(aiter(Pager(zoho, COUNTED)))
     told = [event for event in zoho.events if isinstance(event, Paged)]
-    assert [(event.page, event.rows, event.fresh) for event in told[:3]] == [
+    assert [(event.page, event.rows, event.new) for event in told[:3]] == [
         (1, 200, 200),
         (2, 200, 199),
         (3, 50, 50),
@@ -667,6 +669,53 @@ async def test_a_session_that_is_closed_meanwhile_is_no_cancellation_of_the_read
     await zoho.aclose()
     with pytest.raises(SessionClosed):
         await reader
+
+
+# -- your own shapes ----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Named:
+    name: str
+
+
+async def test_rows_of_an_own_shape_come_once_though_it_has_no_id() -> None:
+    zoho = Zoho(450)
+    zoho.rows[200:200] = zoho.rows[190:200]
+    named = things(zoho).into(Named)
+    assert [row.name async for row in named] == [f"row {n}" for n in range(450)]
+    pages = [page async for page in named.pages()]
+    assert sum(map(len, pages)) == 450
+    assert [page.ids[0] for page in pages] == [str(10**17), str(10**17 + 200), str(10**17 + 390)]
+
+
+async def test_an_awaited_list_of_an_own_shape_is_one_page_with_the_callers_parameters() -> None:
+    zoho = Zoho(450)
+    page = await things(zoho, page=2, status="active").into(Named)
+    assert page.rows[0] == Named("row 200")
+    assert zoho.log == [(2, "interactive", {"page": 2, "status": "active"})]
+
+
+async def test_a_wrong_shape_is_raised_with_its_page_and_the_rows_before_it_come() -> None:
+    zoho = Zoho(450)
+    zoho.rows[300]["name"] = {"first": 1}  # type: ignore[assignment]  # Zoho sends anything
+    rows = aiter(things(zoho).into(Named))
+    assert [(await anext(rows)).name for _ in range(200)] == all_names(zoho)[:200]
+    with pytest.raises(ShapeError, match=r"Named\.name should be text"):
+        await anext(rows)
+
+
+async def test_completeness_does_not_depend_on_the_shape() -> None:
+    zoho = Zoho(450)
+    for row in zoho.rows:
+        row["created_time"] = "2020-01-01T00:00:00+0000"
+    zoho.headers = {"date": "Fri, 27 Nov 2026 12:00:00 GMT"}
+    pager = Pager(zoho, COUNTED)
+    named = pager.into(Named)
+    assert len([row async for row in named]) == 450
+    assert named.completeness == "proven"
+    assert len([row async for row in pager]) == 450
+    assert pager.completeness == "proven"
 
 
 # -- bytes --------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import keyring
 import keyring.errors
+import msgspec
 import pytest
 
 from tests.support.keyring_in_memory import Ring
@@ -102,9 +104,34 @@ def environ(path: Path, **more: str) -> dict[str, str]:
 
 async def test_a_session_is_created_from_a_profile(path: Path) -> None:
     Profiles(path).put("default", PROFILE)
-    async with Session.from_env(profile_settings(environ=environ(path))) as zoho:
+    async with Session.from_env(environ(path)) as zoho:
         assert zoho.organization == "10234695"
         assert zoho.api_url == "https://www.zohoapis.eu"
+    async with Session.from_env(environ(path), organization=7, region="in") as zoho:
+        assert (zoho.organization, zoho.api_url) == ("7", "https://www.zohoapis.in")
+
+
+async def test_a_session_is_created_from_the_profile_that_is_named(path: Path) -> None:
+    Profiles(path).put("default", PROFILE)
+    Profiles(path).put("firm", msgspec.structs.replace(PROFILE, organization="2"))
+    async with Session.from_env(environ(path), profile="firm") as zoho:
+        assert zoho.organization == "2"
+    async with Session.from_env(environ(path, ZOHO_PROFILE="firm")) as zoho:
+        assert zoho.organization == "2"
+    own = environ(path, ZOHO_CLIENT_ID="a", ZOHO_CLIENT_SECRET="b", ZOHO_REFRESH_TOKEN="c")
+    async with Session.from_env(own, profile="firm") as zoho:
+        assert zoho.organization is None
+
+
+def test_without_an_account_the_error_names_both_ways(path: Path) -> None:
+    both = "run `zoho-async login`, or set the environment variables ZOHO_CLIENT_ID"
+    with pytest.raises(ConfigurationError, match=both):
+        Session.from_env(environ(path))
+
+
+def test_from_env_takes_every_option_of_a_session() -> None:
+    options = {name for name in inspect.signature(Session).parameters if name != "credentials"}
+    assert set(inspect.signature(Session.from_env).parameters) == {*options, "environ", "profile"}
 
 
 def test_single_variables_win_over_the_profile(path: Path) -> None:

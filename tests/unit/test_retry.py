@@ -15,7 +15,7 @@ from zoho_async.errors import (
     UnreadableReply,
     reply_error,
 )
-from zoho_async.http.retry import Policy, RetryBudget, requested_wait, verdict
+from zoho_async.http.retry import Policy, RetryBudget, retry_after, verdict
 from zoho_async.http.verdict import Again, Verdict
 
 _CALL = Request("GET", "/invoices")
@@ -48,12 +48,12 @@ def test_an_error_that_blocks_nothing_is_not_repeated_after_a_block(code: int) -
 
 def test_the_wait_that_a_server_asks_for_is_kept_and_never_beyond_a_day() -> None:
     error = reply_error(_CALL, 503, None, "")
-    assert requested_wait(error) == 0.0
+    assert retry_after(error) == 0.0
     error.retry_after = 7.0
-    assert requested_wait(error) == 7.0
+    assert retry_after(error) == 7.0
     error.retry_after = 1e8
-    assert requested_wait(error) == 86_400.0
-    assert requested_wait(ConnectionBroken(_CALL, "")) == 0.0
+    assert retry_after(error) == 86_400.0
+    assert retry_after(ConnectionBroken(_CALL, "")) == 0.0
 
 
 def test_codes_of_a_module_do_not_overrule_the_status() -> None:
@@ -88,8 +88,8 @@ def test_an_outage_is_never_amplified_beyond_a_tenth() -> None:
     budget = RetryBudget(clock)
     retries = 0
     for _ in range(1000):
-        budget.called()
-        while budget.spend() == 0.0:
+        budget.deposit()
+        while budget.withdraw() == 0.0:
             retries += 1
     assert retries <= 10 + 1000 / 10
 
@@ -97,9 +97,9 @@ def test_an_outage_is_never_amplified_beyond_a_tenth() -> None:
 def test_an_empty_budget_returns_the_wait_for_the_next_retry() -> None:
     clock = _Clock()
     budget = RetryBudget(clock)
-    while budget.spend() == 0.0:
+    while budget.withdraw() == 0.0:
         pass
-    wait = budget.spend()
+    wait = budget.withdraw()
     assert 0 < wait <= 6.0
     clock.now += wait + 1e-9
-    assert budget.spend() == 0.0
+    assert budget.withdraw() == 0.0

@@ -121,7 +121,7 @@ def test_estimates_are_invoiced_once_and_a_refusal_affects_one_only(books: Api) 
 
 
 def test_an_invoiced_expense_keeps_its_contact_and_stays_billable(books: Api) -> None:
-    account = books.store.at(books.homes.by_path["chartofaccounts",], ()).id(0)
+    account = books.store.at(books.schemas.by_path["chartofaccounts",], ()).id(0)
     body = {"account_id": account, "date": "2026-01-01", "amount": 7, "is_billable": True}
     body |= {"customer_id": customer(books), "paid_through_account_id": account}
     expense = books.call("POST", "/expenses", body)["expense"]
@@ -144,7 +144,7 @@ def test_an_invoiced_expense_keeps_its_contact_and_stays_billable(books: Api) ->
 
 def test_a_seeded_charge_is_invoiced_in_full_and_once() -> None:
     billing = Api("billing")
-    charges = billing.store.at(billing.homes.by_path["unbilledcharges",], ())
+    charges = billing.store.at(billing.schemas.by_path["unbilledcharges",], ())
     path = f"/unbilledcharges/{charges.id(0)}"
     total = charges.state(0)["total"]
     made = billing.call("POST", f"{path}/createinvoice")["invoice"]
@@ -155,6 +155,6 @@ def test_a_seeded_charge_is_invoiced_in_full_and_once() -> None:
 
 def test_an_unknown_addon_is_refused() -> None:
     billing = Api("billing")
-    number = billing.store.at(billing.homes.by_path["subscriptions",], ()).id(0)
+    number = billing.store.at(billing.schemas.by_path["subscriptions",], ()).id(0)
     body = {"addons": [{"addon_code": "no such addon"}]}
     assert refusal(billing, "POST", f"/subscriptions/{number}/buyonetimeaddon", body) == 102001

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.support.sandbox_api import route_of
 from zoho_async import description
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.dispatch import answer
@@ -108,7 +109,7 @@ async def test_no_body_makes_the_sandbox_fail(store: Store) -> None:
         method = "POST" if verb == "create" else "PUT"
         call = ApiCall(method=method, parts=parts, params={}, headers={}, body=body)
         with contextlib.suppress(ApiRefusal):
-            msgspec.json.decode((await answer(call, store, [store])).content())
+            msgspec.json.decode((await answer(call, route_of(call), store, [store])).content())
             outcomes["accepted"] += 1
         outcomes["asked"] += 1
     for resource in RESOURCES:

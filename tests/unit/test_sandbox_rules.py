@@ -271,8 +271,8 @@ def test_seeded_documents_are_consistent(product: str) -> None:
     api = Api(product)
     words = {"debt": ("paid",), "credit": ("closed",)}
     seen = 0
-    for home in api.homes.by_path.values():
-        collection = api.store.at(home, ()) if not home.parents else None
+    for schema in api.schemas.by_path.values():
+        collection = api.store.at(schema, ()) if not schema.parents else None
         kind = getattr(collection and collection.resource, "kind", None)
         if collection is None or kind is None or kind.role not in words:
             continue

@@ -360,6 +360,10 @@ async def test_cancelled_calls_block_no_other_call_and_are_counted_once(
 class _FullDisk(MemoryLedger):
     """A ledger that can be read but no longer written."""
 
+    @property
+    def immediate(self) -> None:
+        """None: it waits, as a file does."""
+
     async def settle(self, *_: object, **__: object) -> float:
         raise ConfigurationError("the disk is full")
 
@@ -489,3 +493,19 @@ async def test_a_create_whose_record_cannot_be_identified_is_ambiguous(
         await contacts.create(zoho, contacts.ContactCreate(contact_name="Kim"))
     assert isinstance(caught.value.__cause__, UnreadableReply)
     assert len(sent(mocked, "POST")) == 1
+
+
+def test_a_second_event_loop_gets_a_clear_error(credentials: Credentials) -> None:
+    made: list[Session] = []
+
+    async def first() -> None:
+        made.append(Session(credentials, organization=1, ledger=MemoryLedger()))
+        await made[0].snapshot()
+
+    async def second() -> None:
+        for call in (made[0].snapshot(), made[0].request("GET", "/x")):
+            with pytest.raises(ConfigurationError, match="belongs to another event loop"):
+                await call
+
+    asyncio.run(first())
+    asyncio.run(second())

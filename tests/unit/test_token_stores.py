@@ -168,6 +168,18 @@ async def test_a_file_that_others_can_read_is_closed_to_them(tmp_path: Path) -> 
     await store.close()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes")
+async def test_a_file_behind_a_symbolic_link_keeps_its_mode(tmp_path: Path) -> None:
+    target, link = tmp_path / "shared.json", tmp_path / "tokens.json"
+    target.write_text('{"version":1,"tokens":{}}')
+    target.chmod(0o644)
+    link.symlink_to(target)
+    store = FileStore(link)
+    await store.change("key", lambda state, now: None)
+    await store.close()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
 async def test_a_store_that_cannot_be_used_says_which_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     store = FileStore(tmp_path / "file" / "tokens.json")

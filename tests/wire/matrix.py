@@ -28,7 +28,7 @@ from zoho_async.http import transport
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import FAULTS, Fault, Sandbox
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 PDF: Final = b"%PDF-1.4\n" + bytes(range(256)) * 4 + b"\n%%EOF"
@@ -217,9 +217,9 @@ class Cell:
     def _uploaded(self) -> int:
         """How many of the invoice's documents equal the uploaded file."""
         store, above = self.box.store(), f"/invoices/{self.invoice_id}/documents"
-        home = homes("books").at("/invoices/{invoice_id}/documents")
-        assert home is not None
-        documents = store.at(home, (self.invoice_id,))
+        schema = schemas("books").at("/invoices/{invoice_id}/documents")
+        assert schema is not None
+        documents = store.at(schema, (self.invoice_id,))
         ids = [documents.id(index) for index in documents.indexes()]
         files = [store.file("books", f"{above}/{each}") for each in ids]
         return sum(file is not None and file.content == PDF for file in files)

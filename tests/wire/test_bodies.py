@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
@@ -17,7 +19,8 @@ from zoho_async.books import bills, contacts, invoices
 from zoho_async.books.bills import BillCreate
 from zoho_async.books.contacts import ContactEmailStatementInput
 from zoho_async.books.invoices import Invoice, InvoiceCreate
-from zoho_async.errors import NotFound
+from zoho_async.errors import NotFound, ReplyTooLong
+from zoho_async.http import transport
 from zoho_async.invoice import items
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import (
@@ -121,7 +124,9 @@ async def test_a_reply_holds_the_rest_of_the_answer(server: AnsweringServer, zoh
         )
     ]
     reply = await zoho.reply(
-        invoices.create, InvoiceCreate(customer_id="7", line_items=[]), extra_query={"a": 1}
+        zoho.books.invoices.create(
+            InvoiceCreate(customer_id="7", line_items=[]), extra_query={"a": 1}
+        )
     )
     assert isinstance(reply.value, Invoice)
     assert reply.value.invoice_id == "1"
@@ -135,27 +140,99 @@ async def test_a_reply_holds_the_rest_of_the_answer(server: AnsweringServer, zoh
 
 async def test_a_page_has_a_reply_too(server: AnsweringServer, zoho: Session) -> None:
     server.answers = [done(invoices=[{"invoice_id": "1"}], page_context={"page": 1}, server="x")]
-    reply = await zoho.reply(invoices.list, status="sent")
+    reply = await zoho.reply(zoho.books.invoices.list(status="sent"))
     assert isinstance(reply.value, Page)
     assert reply.value.rows[0].invoice_id == "1"
     assert reply.extra == {"server": "x"}
 
 
-async def test_a_reply_leaves_errors_and_the_session_as_they_are(
+async def test_a_call_that_is_not_bound_has_a_reply_too(
+    server: AnsweringServer, zoho: Session
+) -> None:
+    server.answers = [done(invoice={"invoice_id": "1"}), done(settings={"a": 1})]
+    assert (await zoho.reply(invoices.get(zoho, "1"))).value.invoice_id == "1"
+    reply = await zoho.reply(zoho.request("GET", "/settings"))
+    assert (reply.status, reply.message, reply.value["settings"]) == (200, "done", {"a": 1})
+    assert reply.extra == {}
+
+
+async def test_a_reply_leaves_errors_and_options_as_they_are(
     server: AnsweringServer, zoho: Session
 ) -> None:
     server.answers = [web.json_response({"code": 1002, "message": "gone"}, status=404)]
     with pytest.raises(NotFound):
-        await zoho.reply(invoices.get, "1")
+        await zoho.reply(zoho.books.invoices.get("1"))
     server.answers = [done()]
-    reply = await zoho.with_options(lane="bulk").reply(invoices.mark_as_sent, "1")
+    other = zoho.for_organization("20345678").with_options(lane="bulk")
+    reply = await zoho.reply(other.books.invoices.mark_as_sent("1"))
     assert reply.value.message == "done"
+    assert server.last.query["organization_id"] == "20345678"
 
-    async def idle(zoho: Session) -> None:
+
+async def test_replies_of_calls_at_the_same_time_do_not_mix(
+    server: AnsweringServer, zoho: Session
+) -> None:
+    ids = [str(number) for number in range(20)]
+
+    async def answer(request: web.Request) -> web.Response:
+        one = request.path.rpartition("/")[2]
+        return web.json_response({"code": 0, "message": one, "invoice": {"invoice_id": one}})
+
+    server.answers = [answer]
+    replies = await asyncio.gather(*(zoho.reply(zoho.books.invoices.get(one)) for one in ids))
+    assert [reply.message for reply in replies] == ids
+    assert [reply.value.invoice_id for reply in replies] == ids
+
+
+async def test_a_reply_is_that_of_the_last_call(server: AnsweringServer, zoho: Session) -> None:
+    server.answers = [
+        web.json_response({"code": 0, "message": name, "invoice": {"invoice_id": "1"}})
+        for name in ("first", "second", "third")
+    ]
+
+    async def three() -> str:
+        await zoho.books.invoices.get("1")
+        inner = await zoho.reply(zoho.books.invoices.get("1"))
+        assert inner.message == "second"
+        await asyncio.create_task(zoho.books.invoices.get("1"))
+        return "all"
+
+    reply = await zoho.reply(three())
+    assert (reply.value, reply.message) == ("all", "third")
+
+
+async def test_a_reply_within_a_reply_counts_for_both(
+    server: AnsweringServer, zoho: Session
+) -> None:
+    server.answers = [done(invoice={"invoice_id": "1"})]
+    reply = await zoho.reply(zoho.reply(zoho.books.invoices.get("1")))
+    assert reply.message == reply.value.message == "done"
+
+
+async def test_a_reply_without_a_call_is_a_type_error(
+    server: AnsweringServer, zoho: Session
+) -> None:
+    async def idle() -> None:
         return None
 
-    with pytest.raises(TypeError, match="idle made no API call"):
-        await zoho.reply(idle)
+    with pytest.raises(TypeError, match="no API call was made"):
+        await zoho.reply(idle())
+    server.answers = [done(invoice={"invoice_id": "1"})]
+    with pytest.raises(TypeError, match="no API call was made"):
+        await zoho.reply(asyncio.create_task(zoho.books.invoices.get("1")))
+    with pytest.raises(TypeError, match="takes a call such as"):
+        await zoho.reply(invoices.get)  # type: ignore[arg-type]  # the function, not its call
+
+
+async def test_a_reply_that_never_starts_closes_its_call(zoho: Session) -> None:
+    """Otherwise Python warns that the call was never awaited, and warnings are errors."""
+    call = zoho.books.invoices.get("1")
+    zoho.reply(call).close()
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
+    task = asyncio.create_task(zoho.reply(zoho.books.invoices.get("1")))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 # -- other ways to the same products ------------------------------------------------------------
@@ -200,3 +277,16 @@ async def test_older_paths_versions_and_both_ways_to_name_the_organization(
         await plans.list(zoho)
         assert (server.last.path, server.last.query["org"]) == ("/billing/v2/plans", "7")
         assert server.last.headers["X-com-zoho-subscriptions-organizationid"] == "7"
+
+
+# -- large answers ------------------------------------------------------------------------------
+
+
+async def test_an_answer_over_the_size_limit_is_fetched_once(
+    server: AnsweringServer, zoho: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 1000)
+    server.answers = [done(text="x" * 400_000)]
+    with pytest.raises(ReplyTooLong, match="longer than 1,000 bytes"):
+        await zoho.request("GET", "/large")
+    assert len(server.taken) == 1

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from asyncio.subprocess import PIPE
@@ -168,16 +169,50 @@ async def test_wrong_usage_is_one_sentence(
     assert words in err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("list", "contacts"), ("list", "contacts", "--output", "table"), ("resources",)]
+)
+async def test_a_reader_that_leaves_early_is_no_failure(
+    sandbox: Sandbox, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    reader, pipe = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "zoho_async.cli", *arguments),
+        env={**os.environ, **sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)},
+        stdout=pipe,
+        stderr=PIPE,
+    )
+    os.close(pipe)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> None:
     code, script, err = await command("completion", "bash")
     assert (code, err) == (0, "")
     (tmp_path / "script").write_text(script)
-    asked = f"source {tmp_path / 'script'}; complete -p zoho-async"
-    process = await asyncio.create_subprocess_exec("bash", "-c", asked, stdout=PIPE)
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    assert b"zoho-async" in out
+    program = tmp_path / "zoho-async"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m zoho_async.cli "$@"\n')
+    program.chmod(0o755)
+
+    async def offered(*words: str) -> list[str]:
+        typed = shlex.join(["zoho-async", *words])
+        keys = f"COMP_WORDS=({typed}) COMP_CWORD={len(words)}; _zoho_async"
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", f'source "$0"; {keys}; printf "%s\\n" "${{COMPREPLY[@]}}"'),
+            str(tmp_path / "script"),
+            env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+            stdout=PIPE,
+        )
+        return (await process.communicate())[0].decode().split()
+
+    assert await offered("exp") == ["export"]
+    assert {"contacts", "contacts.comments"} <= set(await offered("export", "con"))
+    assert "books.contacts" in await offered("export", "invoices", "books.con")
+    assert await offered("list", "--rows", "3", "contact") == ["contacts"]
+    assert await offered("export", "--detect") == ["--detect-deletions"]
 
 
 def test_columns_without_values_are_left_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -31,12 +32,12 @@ async def session(box: Sandbox, connections: int) -> AsyncIterator[Session]:
         aiohttp.TCPConnector(limit=connections) as connector,
         Session.from_env(box.environment(), http=connector, ledger=MemoryLedger()) as zoho,
     ):
-        zoho._client._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
+        zoho._core.client._retry = Policy(tries=1)  # type: ignore[misc]  # what fails fails at once
         yield zoho
 
 
 def free(zoho: Session) -> int:
-    open_now = zoho._client._transport
+    open_now = zoho._core.client._transport
     assert open_now is not None
     return open_now._free.value
 
@@ -44,8 +45,8 @@ def free(zoho: Session) -> int:
 async def test_waiting_for_a_connection_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def hasty(total: float | None, silence: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total, connect=0.05, sock_read=silence)
+    def hasty(total: float | None, read: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, connect=0.05, sock_read=read)
 
     async with Sandbox(organizations=ORGANIZATIONS, latency=0.1) as box, session(box, 2) as zoho:
         await zoho.for_organization(ORGANIZATIONS[0]).request("GET", "/contacts")
@@ -94,4 +95,29 @@ async def test_a_call_without_a_connection_releases_its_slot_and_raises(
             async for _ in document:
                 pass
         assert (await later).invoice_id == row.invoice_id
+        assert free(zoho) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [((5, 2), 2), ((2, 5), 2), ((0, 3), 3), ((4, 0), 4), ((0, 0), sys.maxsize)]
+)
+async def test_a_connectors_limit_per_host_counts(limits: tuple[int, int], most: int) -> None:
+    """A call that holds a slot must not wait within aiohttp, whichever limit is smaller."""
+    both, per_host = limits
+    async with aiohttp.TCPConnector(limit=both, limit_per_host=per_host) as connector:
+        one = transport.Transport(connector, user_agent="test")
+        assert one.connections == most
+        await one.close()
+
+
+async def test_calls_beyond_the_limit_per_host_wait_without_a_failure() -> None:
+    async with (
+        Sandbox(organizations=ORGANIZATIONS, latency=0.05) as box,
+        aiohttp.TCPConnector(limit=50, limit_per_host=1) as connector,
+        Session.from_env(box.environment(), http=connector, ledger=MemoryLedger()) as zoho,
+    ):
+        await asyncio.gather(
+            *(zoho.for_organization(one).request("GET", "/contacts") for one in ORGANIZATIONS)
+        )
+        assert box.calls == len(ORGANIZATIONS)
         assert free(zoho) == 1

@@ -15,8 +15,7 @@ from tests.support import export_databases
 from tests.support.export_databases import assert_current, export, sandbox, session
 from tests.support.killed_exports import Place, Server
 from tests.support.postgresql_server import PostgresqlServer
-from zoho_async.cli.export import parse_destination
-from zoho_async.cli.merge import merge_files
+from zoho_async.cli.export import merge_files, parse_destination
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import DestinationError, Export, ExportRunning, open_destination
 

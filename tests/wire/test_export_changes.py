@@ -5,28 +5,33 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.support.export_databases import session
+from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
-    Destination,
     Directory,
     Export,
+    ExportOptions,
     Exports,
     NextPass,
     Origin,
     ResourceSummary,
+    SinceMidnight,
     Summary,
     merge,
 )
 from zoho_async.export.capabilities import probe, save_capabilities
 from zoho_async.export.catalog import exportable
+from zoho_async.export.summary import SummaryBuilder
+from zoho_async.http.call import Budget
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
 
@@ -39,7 +44,7 @@ def sandbox(**rules: object) -> Sandbox:
 
 
 async def export(zoho: Session, to: Path, *names: str, **asked: Any) -> Summary:
-    async with Export(zoho, names or tuple(SIZES), to=to, **asked) as job:
+    async with Export(zoho, names or tuple(SIZES), to=to, options=ExportOptions(**asked)) as job:
         return await job.wait()
 
 
@@ -183,9 +188,69 @@ async def test_what_changed_before_since_is_never_asked_for(tmp_path: Path) -> N
         with pytest.raises(CheckpointRefused, match="asked for differently"):
             await export(zoho, tmp_path, "invoices")
         with pytest.raises(ConfigurationError, match="projects cannot be filtered"):
-            Export(zoho, ["projects"], to=tmp_path, since=since)
+            Export(zoho, ["projects"], to=tmp_path, options=ExportOptions(since=since))
         with pytest.raises(ConfigurationError, match="offset"):
-            Export(zoho, ["invoices"], to=tmp_path, since=datetime(2026, 1, 1))
+            ExportOptions(since=datetime(2026, 1, 1))
+
+
+async def since_day(zoho: Session, to: Path, day: date) -> tuple[SinceMidnight, Summary]:
+    async with Export(zoho, ["invoices"], to=to, options=ExportOptions(since=day)) as job:
+        events = [event async for event in job]
+    assert isinstance(events[0], SinceMidnight)
+    return events[0], job.summary
+
+
+async def test_a_date_is_midnight_in_the_time_zone_of_the_organization(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        times = sorted(
+            datetime.fromisoformat(json.loads(row)["last_modified_time"])
+            for row in server.truth("books.invoices")
+        )
+        day = times[len(times) // 2].astimezone(ZoneInfo("America/Sao_Paulo")).date()
+        start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("America/Sao_Paulo"))
+        event, summary = await since_day(zoho, tmp_path, day)
+        assert (event.since, event.time_zone) == (start, "America/Sao_Paulo")
+        assert summary.rows == sum(time >= start for time in times)
+        assert summary.calls == server.calls == 1 + -(-summary.rows // 200)
+
+
+async def test_a_date_is_midnight_here_if_the_time_zone_cannot_be_read(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        server.faults.append(
+            Fault(
+                kind="code", path="*/organizations", status=401, code=57, message="No.", times=None
+            )
+        )
+        event, summary = await since_day(zoho, tmp_path, date(2026, 1, 31))
+        assert (event.since, event.time_zone) == (datetime(2026, 1, 31).astimezone(), None)
+        assert summary.done
+
+
+async def test_the_calls_of_several_organizations_add_up(tmp_path: Path) -> None:
+    async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
+        every = await zoho.organizations()
+        own = server.calls
+        options = ExportOptions(since=date(2026, 1, 31))
+        async with Exports(zoho, every, ["invoices"], to=tmp_path, options=options) as jobs:
+            await jobs.follow(lambda _: None)
+        assert own + jobs.summary.calls == server.calls
+        names = ["contacts", "invoices", "organizations"]
+        before = server.calls
+        async with Exports(zoho, every, names, to=tmp_path / "more") as jobs:
+            await jobs.follow(lambda _: None)
+        assert jobs.summary.calls == server.calls - before
+        assert sum(one.calls for one in jobs.summary.resources) == server.calls - before
+
+
+async def test_no_call_is_forgotten_if_another_organization_starts_meanwhile() -> None:
+    async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
+        budget = Budget(100)
+        view = zoho.with_options(budget=budget)
+        builder = SummaryBuilder(view, "10234695", [], budget=budget, clock=SYSTEM_CLOCK)
+        await builder.begin()
+        await view.request("GET", "/contacts")
+        await zoho.for_organization("20345678").snapshot()  # idle schedulers are dropped here
+        assert (await builder.summary("out")).calls == 1
 
 
 async def test_a_filter_that_does_nothing_is_noticed_and_not_used_again(tmp_path: Path) -> None:
@@ -253,12 +318,8 @@ async def test_organizations_export_side_by_side_each_into_its_own_directory(
 ) -> None:
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         ids = [each.id for each in await zoho.organizations()]
-
-        def one(own: Session, directory: Destination) -> Export:
-            return Export(own, ["invoices", "projects"], to=directory)
-
         events: list[object] = []
-        async with Exports(zoho, ids, to=tmp_path, make=one) as jobs:
+        async with Exports(zoho, ids, ["invoices", "projects"], to=tmp_path) as jobs:
             await jobs.follow(events.append)
         assert (jobs.summary.done, jobs.summary.rows) == (True, 2 * 630)
         assert len(jobs.summary.resources) == 4

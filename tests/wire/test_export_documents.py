@@ -16,7 +16,7 @@ from tests.support import hostile
 from tests.support.answering_server import AnsweringServer
 from zoho_async.books import bills, invoices
 from zoho_async.errors import BudgetSpent
-from zoho_async.export import DocumentFailed, Export, ExportEvent, Summary
+from zoho_async.export import DocumentFailed, Export, ExportEvent, ExportOptions, Summary
 from zoho_async.http.file_names import component
 from zoho_async.http.retry import Policy
 from zoho_async.http.target import quoted_id
@@ -41,7 +41,7 @@ async def opened(**rules: Any) -> AsyncGenerator[tuple[Sandbox, Session]]:
 async def export(
     zoho: Session, to: Path, *names: str, **asked: Any
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, names, to=to, files=True, **asked) as job:
+    async with Export(zoho, names, to=to, options=ExportOptions(files=True, **asked)) as job:
         events = [event async for event in job]
     return events, job.summary
 
@@ -264,7 +264,7 @@ async def test_a_place_that_an_earlier_version_filled_gets_the_other_attachments
         (place / f"{ids[1]}_b.png").rename(place / "b.png")
         with closing(sqlite3.connect(tmp_path / ".zoho-export/checkpoint.sqlite")) as state:
             state.execute(
-                "UPDATE _zoho_resource SET position = json_remove(position, '$.all_attachments')"
+                "UPDATE _zoho_resource SET state = json_remove(state, '$.details.all_attachments')"
             )
             state.commit()
         await export(zoho, tmp_path, "invoices")

@@ -137,6 +137,7 @@ def fleet(count: int) -> list[str]:
     return [str(20_000_000 + number) for number in range(count)]
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_costs_no_row_and_a_run_that_is_repeated_no_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

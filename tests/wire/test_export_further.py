@@ -23,6 +23,7 @@ from zoho_async.export import (
     Directory,
     Export,
     ExportEvent,
+    ExportOptions,
     Planned,
     Summary,
     WaitingForReset,
@@ -63,7 +64,7 @@ async def session(server: Sandbox) -> AsyncGenerator[Session]:
 async def export(
     zoho: Session, to: Path | Directory, *names: str, **asked: Any
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, names, to=to, **asked) as job:
+    async with Export(zoho, names, to=to, options=ExportOptions(**asked)) as job:
         events = [event async for event in job]
     return events, job.summary
 
@@ -149,7 +150,9 @@ async def test_only_new_and_changed_records_are_asked_for_again(tmp_path: Path) 
 async def test_a_record_deleted_before_its_details_were_read_is_not_there(tmp_path: Path) -> None:
     async with sandbox() as server, session(server) as zoho:
         invoices = server.store().collection("books.invoices")
-        async with Export(zoho, ["invoices"], to=tmp_path, details=True) as job:
+        async with Export(
+            zoho, ["invoices"], to=tmp_path, options=ExportOptions(details=True)
+        ) as job:
             async for event in job:
                 if isinstance(event, DetailsPlanned):
                     invoices.remove(list(invoices.indexes())[-1])
@@ -166,7 +169,7 @@ async def test_a_record_deleted_between_two_runs_of_a_batch_is_confirmed_gone(
     async with sandbox() as server, session(server) as zoho:
         items = server.store().collection("books.items")
         gone = list(items.indexes())[100]
-        async with Export(zoho, ["items"], to=tmp_path, details=True) as job:
+        async with Export(zoho, ["items"], to=tmp_path, options=ExportOptions(details=True)) as job:
             async for event in job:
                 if isinstance(event, DetailsPlanned):
                     name = items.id(gone)
@@ -422,8 +425,9 @@ def test_a_database_takes_no_files_unless_a_directory_is_named(tmp_path: Path) -
         async with sandbox() as server, session(server) as zoho:
             place = Sqlite(tmp_path / "all.sqlite")
             with pytest.raises(ConfigurationError, match="name a directory"):
-                Export(zoho, ["invoices"], to=place, files=True)
-            async with Export(zoho, ["invoices"], to=place, files=tmp_path / "files") as job:
+                Export(zoho, ["invoices"], to=place, options=ExportOptions(files=True))
+            options = ExportOptions(files_to=tmp_path / "files")
+            async with Export(zoho, ["invoices"], to=place, options=options) as job:
                 await job.wait()
             assert len(list((tmp_path / "files").rglob("*.pdf"))) == 30
 
@@ -496,7 +500,8 @@ async def test_a_database_holds_the_same_after_many_ends_as_after_one_run(
             for touched in range(2):  # a first run, and one that brings changes
                 while True:
                     to = make(tmp_path / f"{place}.{kind}")
-                    job = Export(zoho, names, to=to, details=True, max_calls=max_calls)
+                    options = ExportOptions(details=True, max_calls=max_calls)
+                    job = Export(zoho, names, to=to, options=options)
                     try:
                         async with job:
                             await job.wait()

@@ -91,12 +91,6 @@ async def kill_until_done(home: Path, seed: int, kills: int, minute: float) -> N
                 return
 
 
-async def test_killed_while_it_reads_single_records_it_ends_with_the_same_files(
-    tmp_path: Path,
-) -> None:
-    await kill_until_done(tmp_path, 5, 2, 0.6)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_killed_many_times_while_it_reads_single_records_it_ends_with_the_same_files(

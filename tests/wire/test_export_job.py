@@ -23,6 +23,7 @@ from zoho_async.export import (
     DestinationError,
     Export,
     ExportEvent,
+    ExportOptions,
     ExportRunning,
     Planned,
     Progress,
@@ -62,7 +63,7 @@ async def session(zoho: Sandbox, ledger: MemoryLedger | None = None) -> AsyncGen
 async def export(
     zoho: Session, to: Path, resources: Sequence[str] = (), *, restart: bool = False
 ) -> tuple[list[ExportEvent], Summary]:
-    async with Export(zoho, resources, to=to, restart=restart) as job:
+    async with Export(zoho, resources, to=to, options=ExportOptions(restart=restart)) as job:
         events = [event async for event in job]
     return events, job.summary
 
@@ -180,6 +181,8 @@ async def test_rows_deleted_between_two_runs_cost_no_other_row(tmp_path: Path) -
                 if isinstance(event, Progress) and event.page == 3:
                     break
         written = lines_of_part(tmp_path, "books.invoices")
+        (stopped,) = job.summary.resources
+        assert stopped.file == str(tmp_path / "books" / "invoices.jsonl.part")
         invoices = server.store().collection("books.invoices")
         for index in list(invoices.indexes())[50:350]:
             invoices.remove(index)
@@ -204,7 +207,7 @@ async def test_a_full_export_again_keeps_the_old_files_until_the_new_are_complet
         old = lines(tmp_path, "books.invoices")
         invoices = server.store().collection("books.invoices")
         invoices.remove(next(iter(invoices.indexes())))
-        async with Export(zoho, ["invoices"], to=tmp_path, full=True) as job:
+        async with Export(zoho, ["invoices"], to=tmp_path, options=ExportOptions(full=True)) as job:
             async for event in job:
                 if isinstance(event, Progress):
                     assert lines(tmp_path, "books.invoices") == old
@@ -365,7 +368,7 @@ async def test_what_cannot_work_is_refused_before_anything_is_sent(tmp_path: Pat
         with pytest.raises(UnknownResource, match="did you mean invoices"):
             Export(zoho, ["invoces"], to=tmp_path)
         with pytest.raises(ConfigurationError, match="no filter"):
-            Export(zoho, ["items"], to=tmp_path, filters={"colour": "red"})
+            Export(zoho, ["items"], to=tmp_path, options=ExportOptions(filter={"colour": "red"}))
         with pytest.raises(DestinationError, match="choose another place"):
             await export(zoho, tmp_path / "file", ["items"])
         nobody = Session.from_env(server.environment() | {"ZOHO_ORGANIZATION_ID": ""})
@@ -390,14 +393,14 @@ async def test_closing_the_session_ends_the_job_and_says_so(tmp_path: Path) -> N
 
 async def test_filters_go_to_the_list_and_a_change_of_them_is_refused(tmp_path: Path) -> None:
     async with sandbox() as server, session(server) as zoho:
-        paid = {"status": "paid"}
-        async with Export(zoho, ["invoices"], to=tmp_path, filters=paid) as job:
+        paid = ExportOptions(filter={"status": "paid"})
+        async with Export(zoho, ["invoices"], to=tmp_path, options=paid) as job:
             async for event in job:
                 if isinstance(event, Progress):
                     break
         with pytest.raises(CheckpointRefused, match="other filters"):
             await export(zoho, tmp_path, ["invoices"])
-        async with Export(zoho, ["invoices"], to=tmp_path, filters=paid) as job:
+        async with Export(zoho, ["invoices"], to=tmp_path, options=paid) as job:
             await job.wait()
         wanted = [
             row for row in server.truth("books.invoices") if json.loads(row)["status"] == "paid"

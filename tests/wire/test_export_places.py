@@ -26,7 +26,6 @@ from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
-    Destination,
     Directory,
     Export,
     ExportRunning,
@@ -36,7 +35,7 @@ from zoho_async.export import (
     open_destination,
 )
 from zoho_async.export.capabilities import probe, save_capabilities
-from zoho_async.session import Session
+from zoho_async.export.catalog import exportable
 
 _numbers = itertools.count()
 
@@ -116,7 +115,7 @@ async def test_a_sweep_marks_what_was_deleted(target: Target) -> None:
 async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
     async with sandbox() as zoho, session(zoho) as one:
         async with Export(one, NAMES, to=target.to) as job:
-            facts = job._lists[0]
+            facts = exportable()[job.resources[0]]
             await job.wait()
         found = await probe(one, facts)
         wrong = msgspec.structs.replace(
@@ -146,12 +145,8 @@ async def test_each_organization_has_a_separate_database(target: Target, tmp_pat
     async with sandbox(organizations=["20345678"]) as zoho, session(zoho) as one:
         ids = [each.id for each in await one.organizations()]
         assert len(ids) == 2
-
-        def make(own: Session, place: Destination) -> Export:
-            return Export(own, NAMES, to=place)
-
         for _ in range(2):
-            async with Exports(one, ids, to=target.to, make=make) as jobs:
+            async with Exports(one, ids, NAMES, to=target.to) as jobs:
                 await jobs.follow(lambda _: None)
         assert jobs.summary.done
     for each in ids:

@@ -192,6 +192,20 @@ def test_resources_says_what_each_list_offers_as_evidence(command: Command) -> N
     assert any('"resource":"books.fixed_assets.types"' in line for line in unknown)
 
 
+def test_a_date_is_explained_with_its_time_zone(
+    server: Sandbox, command: Command, tmp_path: Path
+) -> None:
+    job = ("export", "invoices", "--since", "2020-01-31", "--minute", "1", "--to")
+    code, out, err = command(*job, str(tmp_path / "out"))
+    assert code == 0
+    assert "--since is 2020-01-31T00:00:00-03:00 (America/Sao_Paulo)" in err
+    assert "2 calls made" in out
+    server.faults.append(refusing("organizations"))
+    code, _, err = command(*job, str(tmp_path / "other"))
+    assert code == 0
+    assert "(this computer's time zone, because the organization's could not be read)" in err
+
+
 @pytest.fixture
 def two_organizations() -> Generator[Sandbox]:
     sizes = {"books.contacts": 30, "books.invoices": 12, "books.items": 9}
@@ -210,6 +224,10 @@ def test_an_organization_whose_place_is_refused_keeps_no_other_from_being_export
     to = tmp_path / "out"
     job = ("export", *LISTS, "--to", str(to), "--minute", "1", "--all-organizations")
     assert command(*job)[0] == 0
+    calls = two_organizations.calls
+    told = command.json(*job, "--details", "--full")
+    assert told["calls"] == two_organizations.calls - calls
+    assert told["calls"] == 1 + sum(one["calls"] for one in told["resources"])
     with (to / "111/books/items.jsonl").open("ab") as file:
         file.write(b"mine\n")
     two_organizations.store("222").collection("contacts").change(3, {"contact_name": "New"})

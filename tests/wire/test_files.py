@@ -283,7 +283,7 @@ async def test_documents_have_no_total_timeout(
     send = Transport.open
 
     async def watched(self: Transport, *args: Any, **named: Any) -> OpenResponse:
-        given.append((named["total"], named["silence"]))
+        given.append((named["total_timeout"], named["read_timeout"]))
         return await send(self, *args, **named)
 
     monkeypatch.setattr(Transport, "open", watched)

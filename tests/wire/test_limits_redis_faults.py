@@ -213,7 +213,7 @@ async def test_an_offline_worker_with_a_share_and_the_others_keep_the_limit() ->
             proxy.break_off()
             await asyncio.sleep(QUIET + 1)
             await made.go_on(2 * LIMITS.limit)
-            connection = alone._connection()
+            connection = alone._worker().connection
             assert connection.unreachable_since is not None
             assert any(connection.offline.senders())  # it sent offline
             proxy.cut = False

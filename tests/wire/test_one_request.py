@@ -78,7 +78,9 @@ async def test_a_silent_server_is_a_timeout_and_counts_one_arrival() -> None:
     transport = Transport(None, user_agent="test")
     async with serving(silent) as server:
         with pytest.raises(CallTimeout):
-            await transport.send(Request("GET", "/x"), f"{server.url}/x", headers={}, silence=0.05)
+            await transport.send(
+                Request("GET", "/x"), f"{server.url}/x", headers={}, read_timeout=0.05
+            )
         hold.set()
         await transport.close()
         assert len(server.requests) == 1

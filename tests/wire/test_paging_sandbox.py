@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from zoho_async.operation import ListOperation
 from zoho_async.paging import Pager
 from zoho_async.paging.plan import MOST_AHEAD
 from zoho_async.sandbox import Fault, Sandbox
-from zoho_async.wire import Record
+from zoho_async.wire import Moment, Record
 
 SIZES = [0, 1, 199, 200, 201, 1000]
 
@@ -121,6 +122,26 @@ async def test_an_export_can_begin_at_any_page() -> None:
         rows = [bytes(row) for page in pages for row in page.rows]
         assert rows == sandbox.truth("books.contacts")[600:]
         assert all(page_id for page in pages for page_id in page.ids)
+
+
+class Owner(msgspec.Struct):
+    """A contact as a user's own struct, without its id."""
+
+    contact_name: str
+    created_time: Moment | None = None
+    balance: Decimal | None = msgspec.field(name="outstanding_receivable_amount", default=None)
+
+
+async def test_a_list_of_an_own_shape_is_whole_and_proven() -> None:
+    async with opened(450) as (sandbox, zoho):
+        pager = contacts.list(zoho).into(Owner)
+        found = [owner async for owner in pager]
+        assert pager.completeness == "proven"
+        assert sandbox.calls == 3
+        truth = [msgspec.json.decode(row) for row in sandbox.truth("books.contacts")]
+    assert [one.contact_name for one in found] == [row["contact_name"] for row in truth]
+    assert all(isinstance(one.balance, Decimal) for one in found)
+    assert all(one.created_time is not None for one in found)
 
 
 async def test_lists_read_side_by_side_are_each_whole() -> None:

@@ -32,9 +32,9 @@ from zoho_async.paging import Page
 from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.api import dispatch
 from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.api.router import Route, operations
 from zoho_async.sandbox.data.files import File
-from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, schemas
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiReply, success
@@ -109,8 +109,10 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
     answers: list[ApiReply] = []
     answer = dispatch.answer
 
-    async def noted(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
-        answers.append(await answer(call, store, every))
+    async def noted(
+        call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
+    ) -> ApiReply:
+        answers.append(await answer(call, found, store, every))
         return answers[-1]
 
     monkeypatch.setattr(dispatch, "answer", noted)
@@ -283,10 +285,10 @@ class Played:
 
     def _of_a_row(self, given: dict[str, Any]) -> dict[str, Any]:
         """Add the ids of the list's first row, so that a row is found."""
-        home = homes(self.product).at(self.function.operation.path)
-        if home is None or home.parents:
+        schema = schemas(self.product).at(self.function.operation.path)
+        if schema is None or schema.parents:
             return given
-        row = self.store.shown(home).state(0)
+        row = self.store.shown(schema).state(0)
         places = self.function.places
         return {name: row.get(places[name].name) or each for name, each in given.items()}
 
@@ -301,15 +303,15 @@ class Played:
         subscriptions.change(last, {"status": "non_renewing", "next_billing_at": "2010-01-01"})
 
     def _unpay(self) -> None:
-        home = homes(self.product).by_path["retainerinvoices",]
-        retainers = self.store.at(home, ())
+        schema = schemas(self.product).by_path["retainerinvoices",]
+        retainers = self.store.at(schema, ())
         retainers.change(retainers.indexes()[-1], {"payment_made": 0})
 
     def _id_of(self, name: str) -> str | None:
         word = _MEANT.get((self.function.name, name))
         if word is not None:
-            return self.store.at(homes(self.product).by_path[word,], ()).id(0)
-        found = homes(self.product).for_name(name)
+            return self.store.at(schemas(self.product).by_path[word,], ()).id(0)
+        found = schemas(self.product).for_name(name)
         return self.store.at(found[0], ()).id(0) if found else None
 
     def _ids_in_path(self) -> list[str]:
@@ -319,19 +321,19 @@ class Played:
             return [ORGANIZATION]
         ids: list[str] = []
         names = _PATH_NAME.findall(path)
-        for name, home in zip(names, homes(self.product).along(path), strict=True):
-            if home is not None:
-                ids.append(self._id_at(home, ids))
+        for name, schema in zip(names, schemas(self.product).along(path), strict=True):
+            if schema is not None:
+                ids.append(self._id_at(schema, ids))
             else:
                 ids.append("cm_debtor" if name == "module_name" else FOREIGN)
         return ids
 
-    def _id_at(self, home: Home, above: Sequence[str]) -> str:
-        if home.parents > len(above):
-            first = homes(home.product).along(self.store.template(home))[0]
+    def _id_at(self, schema: CollectionSchema, above: Sequence[str]) -> str:
+        if schema.parents > len(above):
+            first = schemas(schema.product).along(self.store.template(schema))[0]
             assert first is not None
             above = [self.store.at(first, ()).id(0)]
-        collection = self.store.at(home, tuple(above[: home.parents]))
+        collection = self.store.at(schema, tuple(above[: schema.parents]))
         return collection.id(collection.indexes()[-1])
 
     def _arrange(self, given: dict[str, Any]) -> None:
@@ -344,9 +346,9 @@ class Played:
             self.store.keep_file(self.product, path, file)
         if "{reference_id}" in self.function.operation.path:
             for name in ("customers", "contacts"):
-                home = homes(self.product).by_path.get((name,))
-                if home is not None:
-                    self.store.at(home, ()).change(0, {"zcrm_account_id": FOREIGN})
+                schema = schemas(self.product).by_path.get((name,))
+                if schema is not None:
+                    self.store.at(schema, ()).change(0, {"zcrm_account_id": FOREIGN})
         if self.function.operation.name.startswith("billing.subscriptions."):
             self._arrange_subscription()
         for name, value in _NOT_IN_EXAMPLES.get(self.function.name, {}).items():

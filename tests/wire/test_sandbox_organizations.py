@@ -22,7 +22,7 @@ from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox import Sandbox
 from zoho_async.sandbox.api import organizations as made
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 
 NEW: Final = OrganizationCreate(
@@ -188,11 +188,11 @@ async def test_a_new_organization_has_empty_lists_and_does_not_change_the_others
 ) -> None:
     def lists(store: Store) -> dict[str, list[bytes]]:
         return {
-            home.name: [rows.encoded_row(index) for index in rows.indexes()]
+            schema.name: [rows.encoded_row(index) for index in rows.indexes()]
             for product in PRODUCTS
-            for home in homes(product).by_path.values()
-            if not home.parents and home.path[0] != "organizations"
-            for rows in [store.shown(home)]
+            for schema in schemas(product).by_path.values()
+            if not schema.parents and schema.path[0] != "organizations"
+            for rows in [store.shown(schema)]
         }
 
     before = lists(box.store())

@@ -1,6 +1,7 @@
 """The sandbox has the same keys, types, statuses and messages as recorded traffic.
 
-The recordings lie outside the repository; where they are not, these tests are skipped.
+``recorded_exchanges.json`` has what was recorded of Books in 2024, reduced to that: names and ids
+are made up, texts and numbers stand for their type, and a list has its first element.
 """
 
 from __future__ import annotations
@@ -19,19 +20,14 @@ import pytest
 
 from tests.support.plain_client import Answer, PlainClient, raw
 from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox.api.router import resolve
+from zoho_async.sandbox.coverage import RECORDED
 
-_RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "recorded" / "books"
-
-pytestmark = pytest.mark.skipif(
-    not _RECORDED.is_dir(), reason=f"the recorded exchanges are not at {_RECORDED}"
-)
+_FILE = Path(__file__).parents[1] / "support" / "recorded_exchanges.json"
+_RECORDED: dict[str, Any] = {each["name"]: each for each in json.loads(_FILE.read_text("utf-8"))}
 
 #: Keys that the sandbox adds to recorded ones: this made-up firm has custom fields.
 _OWN = ("cf_",)
-
-
-def recorded(name: str) -> Any:
-    return json.loads((_RECORDED / f"{name}.json").read_text())
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def ids(zoho: PlainClient, resource: str, single: str) -> list[str]:
 async def test_lists_are_as_recorded(
     zoho: PlainClient, resource: str, column: str, name: str
 ) -> None:
-    recording = recorded(name)
+    recording = _RECORDED[name]
     answer = await zoho.get(
         f"/{resource}", page=1, per_page=100, sort_column=column, sort_order="A"
     )
@@ -105,7 +101,7 @@ async def test_records_are_as_recorded(
 ) -> None:
     for record_id in ids(zoho, resource, single):
         answer = await zoho.get(f"/{resource}/{record_id}", page=1, per_page=100)
-        found = differences(answer.json, recorded(name)["response"])
+        found = differences(answer.json, _RECORDED[name]["response"])
         assert found == []
 
 
@@ -125,7 +121,7 @@ _KNOWN = (
     }
     | dict.fromkeys((f"header {name}: missing" for name in _HEADERS_LEFT_OUT), 43)
 )
-_STORIES = sorted({path.stem.rpartition("-")[0] for path in _RECORDED.glob("*.json")})
+_STORIES = sorted({name.rpartition("-")[0] for name in _RECORDED})
 _ID = re.compile(r"\b(\d{9}|\d{19})\b")
 
 
@@ -155,7 +151,7 @@ class Replay:
         self._headers = {"Content-Type": "application/json"}
         #: What was there before the story began: any contact will do.
         self._other = msgspec.json.decode(sandbox.truth("contacts")[0])["contact_id"]
-        self._ids = {"867929970": sandbox.organization}
+        self._ids = {"100000001": sandbox.organization}
 
     def _ours(self, text: str) -> str:
         return _ID.sub(lambda found: self._ids.get(found[1], self._other), text)
@@ -185,24 +181,35 @@ class Replay:
             assert value["message"] == theirs["message"]
         for single in {"contact", "project"} & theirs.keys() & value.keys():
             self._ids[theirs[single][f"{single}_id"]] = value[single][f"{single}_id"]
-        told = {name.lower(): text for name, text in answer.headers.items()}
+        sent = {name.lower(): text for name, text in answer.headers.items()}
         for name, text in recording["headers"].items():
             if name in ("content-type", "location"):
-                assert told.get(name) == self._ours(text)
-        missing = recording["headers"].keys() - told.keys()
+                assert sent.get(name) == self._ours(text)
+        missing = recording["headers"].keys() - sent.keys()
         return [*strict(value, theirs, ""), *(f"header {name}: missing" for name in missing)]
 
 
 async def test_every_recorded_request_gets_the_recorded_reply() -> None:
     found = Counter[str]()
-    told = 0
+    count = 0
     for story in _STORIES:
         async with Sandbox(sizes={"contacts": 3, "projects": 2}) as box:
             async with aiohttp.ClientSession() as http:
                 replay = Replay(box, http)
-                for path in sorted(_RECORDED.glob(f"{story}-*.json")):
-                    told += 1
-                    found.update(await replay.differences(json.loads(path.read_text())))
+                for name, recording in _RECORDED.items():
+                    if name.rpartition("-")[0] == story:
+                        count += 1
+                        found.update(await replay.differences(recording))
             assert box.unknown == []
-    assert told == len(list(_RECORDED.glob("*.json"))) == 60
+    assert count == len(_RECORDED) == 60
     assert found == _KNOWN
+
+
+def test_the_operations_marked_as_recorded_are_those_of_the_recordings() -> None:
+    found: set[str] = set()
+    for each in _RECORDED.values():
+        target = resolve(each["method"], urlsplit(each["uri"]).path)
+        if target is not None:
+            assert target.route is not None
+            found.add(target.route.facts.name)
+    assert found == RECORDED

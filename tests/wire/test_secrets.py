@@ -136,7 +136,7 @@ async def failing(
         env, ledger=ledger, tokens=store, observer=captured.event
     ) as session:
         quick = session.with_options(timeout=2.0, max_wait=1.0)
-        account: Any = session._client
+        account: Any = session._core.client
         account._retry = Policy(base=0.001)
         account._tokens._retry = Policy(base=0.001)
         captured.add(session, quick, store, ledger, account, account._tokens, account._credentials)

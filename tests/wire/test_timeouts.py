@@ -33,7 +33,7 @@ async def test_a_body_that_stops_is_a_timeout(transport: Transport) -> None:
 
     async with serving(stopping) as server:
         with pytest.raises(CallTimeout):
-            await transport.send(_GET, f"{server.url}/x", headers={}, silence=0.05)
+            await transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=0.05)
         hold.set()
 
 
@@ -49,7 +49,9 @@ async def test_an_answer_that_drips_forever_is_a_timeout(transport: Transport) -
 
     async with serving(dripping) as server:
         with pytest.raises(CallTimeout):
-            await transport.send(_GET, f"{server.url}/x", headers={}, silence=5.0, total=0.1)
+            await transport.send(
+                _GET, f"{server.url}/x", headers={}, read_timeout=5.0, total_timeout=0.1
+            )
         given_up.set()
 
 
@@ -68,11 +70,11 @@ async def test_one_timeout_fails_no_other_call(transport: Transport) -> None:
 
     async with serving(first_silent) as server:
         hasty = asyncio.create_task(
-            transport.send(_GET, f"{server.url}/x", headers={}, silence=0.05)
+            transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=0.05)
         )
         await asked.wait()
         others = [
-            transport.send(_GET, f"{server.url}/x", headers={}, silence=5.0) for _ in range(3)
+            transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=5.0) for _ in range(3)
         ]
         bodies = [answer.body for answer in await asyncio.gather(*others)]
         assert bodies == [b"{    }"] * 3

@@ -71,6 +71,7 @@ def give_the_word(fleet: list[Process]) -> None:
         process.stdin.write(b"\n")
 
 
+@pytest.mark.long
 async def test_a_fleet_with_an_expired_token_asks_for_one(place: str) -> None:
     async with sandbox() as zoho:
         await expire(zoho, place)
@@ -81,6 +82,7 @@ async def test_a_fleet_with_an_expired_token_asks_for_one(place: str) -> None:
         assert zoho.token_requests == 1
 
 
+@pytest.mark.long
 async def test_a_refresher_that_is_killed_costs_one_more_request(place: str) -> None:
     async with sandbox() as zoho:
         await expire(zoho, place)

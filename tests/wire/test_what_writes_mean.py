@@ -178,7 +178,7 @@ async def test_a_reply_after_a_byte_order_mark_is_read_and_read_again(
     box: Sandbox, zoho: Session
 ) -> None:
     box.faults.append(Fault(kind="byte_order_mark", times=None))
-    reply = await zoho.reply(contacts.create, NEW)
+    reply = await zoho.reply(zoho.books.contacts.create(NEW))
     assert reply.value.contact_name == "Only Once"
     assert reply.code == 0
     assert isinstance(reply.value.extra, dict)
@@ -246,7 +246,7 @@ class Broken:
 
 
 async def test_a_refusal_is_heard_whatever_becomes_of_its_text(zoho: Session) -> None:
-    read: Any = zoho._client._read
+    read: Any = zoho._core.client._sender._read
     assert (await read(Broken(429))).status == 429
     with pytest.raises(ConnectionBroken):
         await read(Broken(200))

@@ -74,6 +74,11 @@ class Credentials(msgspec.Struct, frozen=True):
         return cls(**values)
 
 
+def names_credentials(environ: Mapping[str, str]) -> bool:
+    """Whether the environment sets any credential, so that no profile is read."""
+    return any(environ.get(name, "").strip() for name in _VARIABLES.values())
+
+
 def _strip(fields: msgspec.Struct) -> None:
     for name in fields.__struct_fields__:
         value = str(getattr(fields, name)).strip()

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.auth.credentials import Credentials
+from zoho_async.auth.credentials import Credentials, names_credentials
 from zoho_async.auth.stores.keyring import KeyringVault
 from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
@@ -30,7 +30,6 @@ DEFAULT: Final = "default"
 
 _SERVICE: Final = "zoho-async"
 _VERSION: Final = 1
-_CREDENTIALS: Final = ("ZOHO_CLIENT_ID", "ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,11 +177,6 @@ def profiles_path(environ: Mapping[str, str], platform: str = sys.platform) -> P
     else:
         folder = home / ".config"
     return folder / "zoho-async" / "profiles.json"
-
-
-def names_credentials(environ: Mapping[str, str]) -> bool:
-    """Whether the environment sets any credential, so that no profile is read."""
-    return any(environ.get(name, "").strip() for name in _CREDENTIALS)
 
 
 def chosen_profile(

@@ -9,6 +9,7 @@ tokens, so the advice depends on the grant type.
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from typing import Final, Literal, TypeAlias
 
@@ -71,6 +72,8 @@ class _Answer(msgspec.Struct):
 
 #: A gateway between us and the accounts server gave up waiting.
 _IMPATIENT: Final = frozenset({408, 499})
+#: The characters that a header can carry.
+_TOKEN: Final = re.compile("[!-~]+")
 _ANSWER: Final = decoder_of(_Answer, strict=False)
 
 
@@ -132,6 +135,10 @@ def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
     """Return all that an answer of HTTP ``status`` granted. Raises an `AuthError` with advice."""
     answer = _read(status, body)
     if answer.access_token:
+        if not _TOKEN.fullmatch(answer.access_token):
+            raise AccountsUnavailable(
+                "the accounts server sent an access token that no header can carry; try again later"
+            )
         return Grant(
             access=AccessToken(answer.access_token, max(answer.expires_in, 1.0), answer.api_domain),
             refresh_token=answer.refresh_token,

@@ -66,8 +66,8 @@ class AccountsServer:
                 url,
                 headers=_FORM,
                 body=urlencode(form).encode(),
-                silence=LONGEST,
-                total=LONGEST,
+                read_timeout=LONGEST,
+                total_timeout=LONGEST,
                 proxy=proxy_for(url),
             )
         except TransportError as error:

@@ -6,8 +6,206 @@ hosted_pages, invoices, items, payments, plans, products, projects, quotes, recu
 refunds, settings, subscriptions, tasks, time_entries, unbilled_charges.
 """
 
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from zoho_async import description
 from zoho_async.description import Endpoint
+from zoho_async.resource import Resource
+
+if TYPE_CHECKING:
+    from zoho_async.billing.addons import AddonsResource
+    from zoho_async.billing.bank_accounts import BankAccountsResource
+    from zoho_async.billing.cards import CardsResource
+    from zoho_async.billing.coupons import CouponsResource
+    from zoho_async.billing.credit_notes import CreditNotesResource
+    from zoho_async.billing.customers import CustomersResource
+    from zoho_async.billing.events import EventsResource
+    from zoho_async.billing.expenses import ExpensesResource
+    from zoho_async.billing.hosted_pages import HostedPagesResource
+    from zoho_async.billing.invoices import InvoicesResource
+    from zoho_async.billing.items import ItemsResource
+    from zoho_async.billing.payments import PaymentsResource
+    from zoho_async.billing.plans import PlansResource
+    from zoho_async.billing.products import ProductsResource
+    from zoho_async.billing.projects import ProjectsResource
+    from zoho_async.billing.quotes import QuotesResource
+    from zoho_async.billing.recurring_expenses import RecurringExpensesResource
+    from zoho_async.billing.refunds import RefundsResource
+    from zoho_async.billing.settings import SettingsResource
+    from zoho_async.billing.subscriptions import SubscriptionsResource
+    from zoho_async.billing.tasks import TasksResource
+    from zoho_async.billing.time_entries import TimeEntriesResource
+    from zoho_async.billing.unbilled_charges import UnbilledChargesResource
+
+__all__ = ["ZohoBilling", "operations"]
+
+
+class ZohoBilling(Resource):
+    """The resources of Zoho Billing: ``zoho.billing``."""
+
+    @cached_property
+    def addons(self) -> AddonsResource:
+        """Addons."""
+        from zoho_async.billing.addons import AddonsResource
+
+        return AddonsResource(self._session)
+
+    @cached_property
+    def bank_accounts(self) -> BankAccountsResource:
+        """Bank accounts."""
+        from zoho_async.billing.bank_accounts import BankAccountsResource
+
+        return BankAccountsResource(self._session)
+
+    @cached_property
+    def cards(self) -> CardsResource:
+        """Cards."""
+        from zoho_async.billing.cards import CardsResource
+
+        return CardsResource(self._session)
+
+    @cached_property
+    def coupons(self) -> CouponsResource:
+        """Coupons."""
+        from zoho_async.billing.coupons import CouponsResource
+
+        return CouponsResource(self._session)
+
+    @cached_property
+    def credit_notes(self) -> CreditNotesResource:
+        """Credit notes."""
+        from zoho_async.billing.credit_notes import CreditNotesResource
+
+        return CreditNotesResource(self._session)
+
+    @cached_property
+    def customers(self) -> CustomersResource:
+        """Customers."""
+        from zoho_async.billing.customers import CustomersResource
+
+        return CustomersResource(self._session)
+
+    @cached_property
+    def events(self) -> EventsResource:
+        """Events."""
+        from zoho_async.billing.events import EventsResource
+
+        return EventsResource(self._session)
+
+    @cached_property
+    def expenses(self) -> ExpensesResource:
+        """Expenses."""
+        from zoho_async.billing.expenses import ExpensesResource
+
+        return ExpensesResource(self._session)
+
+    @cached_property
+    def hosted_pages(self) -> HostedPagesResource:
+        """Hosted pages."""
+        from zoho_async.billing.hosted_pages import HostedPagesResource
+
+        return HostedPagesResource(self._session)
+
+    @cached_property
+    def invoices(self) -> InvoicesResource:
+        """Invoices."""
+        from zoho_async.billing.invoices import InvoicesResource
+
+        return InvoicesResource(self._session)
+
+    @cached_property
+    def items(self) -> ItemsResource:
+        """Items."""
+        from zoho_async.billing.items import ItemsResource
+
+        return ItemsResource(self._session)
+
+    @cached_property
+    def payments(self) -> PaymentsResource:
+        """Payments."""
+        from zoho_async.billing.payments import PaymentsResource
+
+        return PaymentsResource(self._session)
+
+    @cached_property
+    def plans(self) -> PlansResource:
+        """Plans."""
+        from zoho_async.billing.plans import PlansResource
+
+        return PlansResource(self._session)
+
+    @cached_property
+    def products(self) -> ProductsResource:
+        """Products."""
+        from zoho_async.billing.products import ProductsResource
+
+        return ProductsResource(self._session)
+
+    @cached_property
+    def projects(self) -> ProjectsResource:
+        """Projects."""
+        from zoho_async.billing.projects import ProjectsResource
+
+        return ProjectsResource(self._session)
+
+    @cached_property
+    def quotes(self) -> QuotesResource:
+        """Quotes."""
+        from zoho_async.billing.quotes import QuotesResource
+
+        return QuotesResource(self._session)
+
+    @cached_property
+    def recurring_expenses(self) -> RecurringExpensesResource:
+        """Recurring expenses."""
+        from zoho_async.billing.recurring_expenses import RecurringExpensesResource
+
+        return RecurringExpensesResource(self._session)
+
+    @cached_property
+    def refunds(self) -> RefundsResource:
+        """Refunds."""
+        from zoho_async.billing.refunds import RefundsResource
+
+        return RefundsResource(self._session)
+
+    @cached_property
+    def settings(self) -> SettingsResource:
+        """Settings."""
+        from zoho_async.billing.settings import SettingsResource
+
+        return SettingsResource(self._session)
+
+    @cached_property
+    def subscriptions(self) -> SubscriptionsResource:
+        """Subscriptions."""
+        from zoho_async.billing.subscriptions import SubscriptionsResource
+
+        return SubscriptionsResource(self._session)
+
+    @cached_property
+    def tasks(self) -> TasksResource:
+        """Tasks."""
+        from zoho_async.billing.tasks import TasksResource
+
+        return TasksResource(self._session)
+
+    @cached_property
+    def time_entries(self) -> TimeEntriesResource:
+        """Time entries."""
+        from zoho_async.billing.time_entries import TimeEntriesResource
+
+        return TimeEntriesResource(self._session)
+
+    @cached_property
+    def unbilled_charges(self) -> UnbilledChargesResource:
+        """Unbilled charges."""
+        from zoho_async.billing.unbilled_charges import UnbilledChargesResource
+
+        return UnbilledChargesResource(self._session)
 
 
 def operations() -> tuple[Endpoint, ...]:

@@ -21,6 +21,7 @@ from zoho_async.billing.types.addons import (
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "AddonPlanInput",
     "AddonPriceBracket",
     "AddonPriceBracketInput",
+    "AddonsResource",
     "CustomField",
     "CustomFieldInput",
     "ListFilterBy",
@@ -288,3 +290,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(addon_code,), query=extra_query)
+
+
+class AddonsResource(Resource):
+    """Addons of Zoho Billing: ``zoho.billing.addons``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

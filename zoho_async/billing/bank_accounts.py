@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 from zoho_async.billing.types.bank_accounts import BankAccount
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "BankAccount",
+    "BankAccountsResource",
     "get",
 ]
 
@@ -55,3 +57,9 @@ async def get(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(customer_id, account_id), query=extra_query)
+
+
+class BankAccountsResource(Resource):
+    """Bank accounts of Zoho Billing: ``zoho.billing.bank_accounts``."""
+
+    get = bound(get)

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from zoho_async.billing.types.cards import Card
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "Card",
+    "CardsResource",
     "delete",
     "get",
     "list",
@@ -129,3 +131,11 @@ def list(
         ids=(customer_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class CardsResource(Resource):
+    """Cards of Zoho Billing: ``zoho.billing.cards``."""
+
+    get = bound(get)
+    delete = bound(delete)
+    list = bound(list)

@@ -19,6 +19,7 @@ from zoho_async.billing.types.coupons import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "CouponInput",
     "CouponPlan",
     "CouponPlanInput",
+    "CouponsResource",
     "ListFilterBy",
     "create",
     "delete",
@@ -277,3 +279,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(coupon_code,), query=extra_query)
+
+
+class CouponsResource(Resource):
+    """Coupons of Zoho Billing: ``zoho.billing.coupons``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -29,6 +29,7 @@ from zoho_async.billing.types.shared import (
     TagInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -45,6 +46,7 @@ __all__ = [
     "CreditNoteItemInput",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -284,3 +286,15 @@ async def apply_to_invoices(
         body=to_invoices,
         extra_body=extra_body,
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Billing: ``zoho.billing.credit_notes``."""
+
+    create = bound(create)
+    get = bound(get)
+    delete = bound(delete)
+    email = bound(email)
+    void = bound(void)
+    convert_to_open = bound(convert_to_open)
+    apply_to_invoices = bound(apply_to_invoices)

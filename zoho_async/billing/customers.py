@@ -27,6 +27,7 @@ from zoho_async.billing.types.customers import (
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -47,6 +48,7 @@ __all__ = [
     "CustomerShippingAddress",
     "CustomerShippingAddressInput",
     "CustomerTransaction",
+    "CustomersResource",
     "GetByCrmReferenceReferenceIdType",
     "ListTransactionsFilterBy",
     "Tag",
@@ -578,3 +580,22 @@ async def delete_contact_person(
     return await zoho.call(
         _DELETE_CONTACT_PERSON, ids=(customer_id, contactperson_id), query=extra_query
     )
+
+
+class CustomersResource(Resource):
+    """Customers of Zoho Billing: ``zoho.billing.customers``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    get_by_crm_reference = bound(get_by_crm_reference)
+    list_transactions = bound(list_transactions)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    create_contact_person = bound(create_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)

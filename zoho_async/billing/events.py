@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from zoho_async.billing.types.events import Event, EventWebhook
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "Event",
     "EventWebhook",
+    "EventsResource",
     "get",
     "list",
 ]
@@ -85,3 +87,10 @@ def list(
         extra_query: Further query parameters, by Zoho's names.
     """
     return Pager(zoho, _LIST, query={"page": page, "per_page": per_page, **(extra_query or {})})
+
+
+class EventsResource(Resource):
+    """Events of Zoho Billing: ``zoho.billing.events``."""
+
+    get = bound(get)
+    list = bound(list)

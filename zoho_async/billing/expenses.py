@@ -24,6 +24,7 @@ from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -38,6 +39,7 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ExpensesResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -350,3 +352,13 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(expense_id,), query=extra_query)
+
+
+class ExpensesResource(Resource):
+    """Expenses of Zoho Billing: ``zoho.billing.expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -54,6 +54,7 @@ from zoho_async.billing.types.hosted_pages import (
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "HostedPageSubscriptionPaymentGatewayInput",
     "HostedPageSubscriptionPlanInput",
     "HostedPageSubscriptionShippingAddressInput",
+    "HostedPagesResource",
     "Tag",
     "TagInput",
     "associate_payment_method_for_customer",
@@ -453,3 +455,17 @@ async def update_customer_payment_details(
         body=customer_payment_details,
         extra_body=extra_body,
     )
+
+
+class HostedPagesResource(Resource):
+    """Hosted pages of Zoho Billing: ``zoho.billing.hosted_pages``."""
+
+    get = bound(get)
+    list = bound(list)
+    create_subscription = bound(create_subscription)
+    update_subscription = bound(update_subscription)
+    update_card_for_subscription = bound(update_card_for_subscription)
+    buy_one_time_addon_for_subscription = bound(buy_one_time_addon_for_subscription)
+    associate_payment_method_for_customer = bound(associate_payment_method_for_customer)
+    record_invoice_payment = bound(record_invoice_payment)
+    update_customer_payment_details = bound(update_customer_payment_details)

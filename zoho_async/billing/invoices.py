@@ -52,6 +52,7 @@ from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Docum
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -97,6 +98,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoiceShippingAddress",
     "InvoiceWriteOffInput",
+    "InvoicesResource",
     "ListFilterBy",
     "Tag",
     "add_attachment",
@@ -788,3 +790,26 @@ async def cancel_write_off(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITE_OFF, ids=(invoice_id,), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Billing: ``zoho.billing.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    convert_to_open = bound(convert_to_open)
+    void = bound(void)
+    email = bound(email)
+    collect_charge = bound(collect_charge)
+    write_off = bound(write_off)
+    update_address = bound(update_address)
+    add_custom_fields = bound(add_custom_fields)
+    apply_multiple_credits = bound(apply_multiple_credits)
+    add_items_to_pending = bound(add_items_to_pending)
+    delete_items_from_pending = bound(delete_items_from_pending)
+    add_attachment = bound(add_attachment)
+    cancel_write_off = bound(cancel_write_off)

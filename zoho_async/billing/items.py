@@ -19,6 +19,7 @@ from zoho_async.billing.types.items import (
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "ItemInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "create",
     "delete",
     "get",
@@ -315,3 +317,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Billing: ``zoho.billing.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

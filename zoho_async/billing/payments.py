@@ -17,6 +17,7 @@ from zoho_async.billing.types.payments import (
 )
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "PaymentInput",
     "PaymentInvoice",
     "PaymentInvoiceInput",
+    "PaymentsResource",
     "create",
     "delete",
     "get",
@@ -169,3 +171,12 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
+
+
+class PaymentsResource(Resource):
+    """Payments of Zoho Billing: ``zoho.billing.payments``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)

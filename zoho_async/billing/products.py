@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from zoho_async.billing.types.products import Product, ProductCreate, ProductInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -17,6 +18,7 @@ __all__ = [
     "Product",
     "ProductCreate",
     "ProductInput",
+    "ProductsResource",
     "create",
     "delete",
     "get",
@@ -244,3 +246,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(product_id,), query=extra_query)
+
+
+class ProductsResource(Resource):
+    """Products of Zoho Billing: ``zoho.billing.products``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

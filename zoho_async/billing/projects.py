@@ -27,6 +27,7 @@ from zoho_async.billing.types.projects import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -48,6 +49,7 @@ __all__ = [
     "ProjectUserInput",
     "ProjectUsers",
     "ProjectUsersInput",
+    "ProjectsResource",
     "activate",
     "add_comment",
     "add_users",
@@ -732,3 +734,26 @@ def list_invoices(
             **(extra_query or {}),
         },
     )
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Billing: ``zoho.billing.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    activate = bound(activate)
+    deactivate = bound(deactivate)
+    clone = bound(clone)
+    add_users = bound(add_users)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)

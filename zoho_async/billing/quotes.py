@@ -28,6 +28,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -50,6 +51,7 @@ __all__ = [
     "QuoteProject",
     "QuoteTemplate",
     "QuoteToContact",
+    "QuotesResource",
     "add_comment",
     "bulk_email",
     "create",
@@ -806,3 +808,29 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(estimate_id, comment_id), query=extra_query)
+
+
+class QuotesResource(Resource):
+    """Quotes of Zoho Billing: ``zoho.billing.quotes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    mark_as_accepted = bound(mark_as_accepted)
+    mark_as_declined = bound(mark_as_declined)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    bulk_email = bound(bulk_email)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

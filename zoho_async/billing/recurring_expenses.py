@@ -24,6 +24,7 @@ from zoho_async.billing.types.recurring_expenses import (
 from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "RecurringExpenseLineItem",
     "RecurringExpenseLineItemInput",
     "RecurringExpenseReverseChargeVatSummary",
+    "RecurringExpensesResource",
     "create",
     "delete",
     "get",
@@ -511,3 +513,17 @@ def list_history(
         ids=(recurring_expense_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class RecurringExpensesResource(Resource):
+    """Recurring expenses of Zoho Billing: ``zoho.billing.recurring_expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    list_child_expenses = bound(list_child_expenses)
+    list_history = bound(list_history)

@@ -15,6 +15,7 @@ from zoho_async.billing.types.refunds import (
     RefundPaymentInput,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RefundCreditNote",
     "RefundCreditNoteInput",
     "RefundPaymentInput",
+    "RefundsResource",
     "get_details",
     "refund_credit_note",
     "refund_payment",
@@ -144,3 +146,11 @@ async def get_details(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_DETAILS, ids=(refund_id,), query=extra_query)
+
+
+class RefundsResource(Resource):
+    """Refunds of Zoho Billing: ``zoho.billing.refunds``."""
+
+    refund_credit_note = bound(refund_credit_note)
+    refund_payment = bound(refund_payment)
+    get_details = bound(get_details)

@@ -16,6 +16,7 @@ from zoho_async.billing.types.settings import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SettingTax",
     "SettingTaxAuthority",
     "SettingTaxExemption",
+    "SettingsResource",
     "get_churn_message_preferences",
     "list_tax_authorities",
     "list_tax_exemptions",
@@ -168,3 +170,12 @@ async def get_churn_message_preferences(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_CHURN_MESSAGE_PREFERENCES, query=extra_query)
+
+
+class SettingsResource(Resource):
+    """Settings of Zoho Billing: ``zoho.billing.settings``."""
+
+    list_taxes = bound(list_taxes)
+    list_tax_exemptions = bound(list_tax_exemptions)
+    list_tax_authorities = bound(list_tax_authorities)
+    get_churn_message_preferences = bound(get_churn_message_preferences)

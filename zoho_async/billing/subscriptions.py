@@ -69,6 +69,7 @@ from zoho_async.billing.types.subscriptions import (
 )
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -127,6 +128,7 @@ __all__ = [
     "SubscriptionSalesPersonInput",
     "SubscriptionShippingAddress",
     "SubscriptionShippingAddressInput",
+    "SubscriptionsResource",
     "Tag",
     "TagInput",
     "add_charge",
@@ -1057,3 +1059,32 @@ async def delete_note(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_NOTE, ids=(subscription_id, note_id), query=extra_query)
+
+
+class SubscriptionsResource(Resource):
+    """Subscriptions of Zoho Billing: ``zoho.billing.subscriptions``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    cancel = bound(cancel)
+    reactivate = bound(reactivate)
+    get_scheduled_changes = bound(get_scheduled_changes)
+    list_activities = bound(list_activities)
+    buy_one_time_addon = bound(buy_one_time_addon)
+    associate_coupon = bound(associate_coupon)
+    remove_coupon = bound(remove_coupon)
+    update_card = bound(update_card)
+    remove_card = bound(remove_card)
+    add_charge = bound(add_charge)
+    add_contact_person = bound(add_contact_person)
+    postpone_renewal = bound(postpone_renewal)
+    update_line_item_description = bound(update_line_item_description)
+    update_collection_mode = bound(update_collection_mode)
+    update_reference = bound(update_reference)
+    update_sales_person = bound(update_sales_person)
+    update_custom_fields = bound(update_custom_fields)
+    add_note = bound(add_note)
+    delete_note = bound(delete_note)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from zoho_async.billing.types.tasks import Task, TaskCreate, TaskInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -17,6 +18,7 @@ __all__ = [
     "Task",
     "TaskCreate",
     "TaskInput",
+    "TasksResource",
     "create",
     "delete",
     "get",
@@ -213,3 +215,13 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Billing: ``zoho.billing.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

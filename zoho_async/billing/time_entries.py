@@ -12,12 +12,14 @@ from typing import Literal, TypeAlias
 from zoho_async.billing.types.time_entries import TimeEntry, TimeEntryCreate, TimeEntryInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "ListFilterBy",
     "ListSortColumn",
+    "TimeEntriesResource",
     "TimeEntry",
     "TimeEntryCreate",
     "TimeEntryInput",
@@ -356,3 +358,17 @@ async def get_timer(zoho: Session, *, extra_query: Mapping[str, object] | None =
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_TIMER, query=extra_query)
+
+
+class TimeEntriesResource(Resource):
+    """Time entries of Zoho Billing: ``zoho.billing.time_entries``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    start_timer = bound(start_timer)
+    stop_timer = bound(stop_timer)
+    get_timer = bound(get_timer)

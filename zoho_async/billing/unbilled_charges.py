@@ -22,6 +22,7 @@ from zoho_async.billing.types.unbilled_charges import (
     UnbilledChargeShippingAddress,
 )
 from zoho_async.operation import BILLING, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -38,6 +39,7 @@ __all__ = [
     "UnbilledChargeInvoiceShippingAddress",
     "UnbilledChargeItem",
     "UnbilledChargeShippingAddress",
+    "UnbilledChargesResource",
     "convert_to_invoice",
     "delete",
     "get",
@@ -131,3 +133,11 @@ async def convert_to_invoice(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CONVERT_TO_INVOICE, ids=(unbilled_charge_id,), query=extra_query)
+
+
+class UnbilledChargesResource(Resource):
+    """Unbilled charges of Zoho Billing: ``zoho.billing.unbilled_charges``."""
+
+    get = bound(get)
+    delete = bound(delete)
+    convert_to_invoice = bound(convert_to_invoice)

@@ -10,8 +10,342 @@ sales_receipts, tasks, taxes, time_entries, transaction_locking, users, vendor_c
 vendor_payments.
 """
 
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from zoho_async import description
 from zoho_async.description import Endpoint
+from zoho_async.resource import Resource
+
+if TYPE_CHECKING:
+    from zoho_async.books.bank_accounts import BankAccountsResource
+    from zoho_async.books.bank_rules import BankRulesResource
+    from zoho_async.books.bank_transactions import BankTransactionsResource
+    from zoho_async.books.base_currency_adjustment import BaseCurrencyAdjustmentResource
+    from zoho_async.books.bills import BillsResource
+    from zoho_async.books.chart_of_accounts import ChartOfAccountsResource
+    from zoho_async.books.contacts import ContactsResource
+    from zoho_async.books.credit_notes import CreditNotesResource
+    from zoho_async.books.currencies import CurrenciesResource
+    from zoho_async.books.custom_modules import CustomModulesResource
+    from zoho_async.books.customer_payments import CustomerPaymentsResource
+    from zoho_async.books.delivery_challans import DeliveryChallansResource
+    from zoho_async.books.estimates import EstimatesResource
+    from zoho_async.books.expenses import ExpensesResource
+    from zoho_async.books.fixed_assets import FixedAssetsResource
+    from zoho_async.books.integrations import IntegrationsResource
+    from zoho_async.books.invoices import InvoicesResource
+    from zoho_async.books.items import ItemsResource
+    from zoho_async.books.journals import JournalsResource
+    from zoho_async.books.locations import LocationsResource
+    from zoho_async.books.opening_balances import OpeningBalancesResource
+    from zoho_async.books.organizations import OrganizationsResource
+    from zoho_async.books.price_lists import PriceListsResource
+    from zoho_async.books.projects import ProjectsResource
+    from zoho_async.books.purchase_orders import PurchaseOrdersResource
+    from zoho_async.books.recurring_bills import RecurringBillsResource
+    from zoho_async.books.recurring_expenses import RecurringExpensesResource
+    from zoho_async.books.recurring_invoices import RecurringInvoicesResource
+    from zoho_async.books.registers import RegistersResource
+    from zoho_async.books.reporting_tags import ReportingTagsResource
+    from zoho_async.books.retainer_invoices import RetainerInvoicesResource
+    from zoho_async.books.sales_orders import SalesOrdersResource
+    from zoho_async.books.sales_receipts import SalesReceiptsResource
+    from zoho_async.books.tasks import TasksResource
+    from zoho_async.books.taxes import TaxesResource
+    from zoho_async.books.time_entries import TimeEntriesResource
+    from zoho_async.books.transaction_locking import TransactionLockingResource
+    from zoho_async.books.users import UsersResource
+    from zoho_async.books.vendor_credits import VendorCreditsResource
+    from zoho_async.books.vendor_payments import VendorPaymentsResource
+
+__all__ = ["ZohoBooks", "operations"]
+
+
+class ZohoBooks(Resource):
+    """The resources of Zoho Books: ``zoho.books``."""
+
+    @cached_property
+    def bank_accounts(self) -> BankAccountsResource:
+        """Bank accounts."""
+        from zoho_async.books.bank_accounts import BankAccountsResource
+
+        return BankAccountsResource(self._session)
+
+    @cached_property
+    def bank_rules(self) -> BankRulesResource:
+        """Bank rules."""
+        from zoho_async.books.bank_rules import BankRulesResource
+
+        return BankRulesResource(self._session)
+
+    @cached_property
+    def bank_transactions(self) -> BankTransactionsResource:
+        """Bank transactions."""
+        from zoho_async.books.bank_transactions import BankTransactionsResource
+
+        return BankTransactionsResource(self._session)
+
+    @cached_property
+    def base_currency_adjustment(self) -> BaseCurrencyAdjustmentResource:
+        """Base currency adjustments."""
+        from zoho_async.books.base_currency_adjustment import BaseCurrencyAdjustmentResource
+
+        return BaseCurrencyAdjustmentResource(self._session)
+
+    @cached_property
+    def bills(self) -> BillsResource:
+        """Bills."""
+        from zoho_async.books.bills import BillsResource
+
+        return BillsResource(self._session)
+
+    @cached_property
+    def chart_of_accounts(self) -> ChartOfAccountsResource:
+        """Chart of accounts."""
+        from zoho_async.books.chart_of_accounts import ChartOfAccountsResource
+
+        return ChartOfAccountsResource(self._session)
+
+    @cached_property
+    def contacts(self) -> ContactsResource:
+        """Contacts."""
+        from zoho_async.books.contacts import ContactsResource
+
+        return ContactsResource(self._session)
+
+    @cached_property
+    def credit_notes(self) -> CreditNotesResource:
+        """Credit notes."""
+        from zoho_async.books.credit_notes import CreditNotesResource
+
+        return CreditNotesResource(self._session)
+
+    @cached_property
+    def currencies(self) -> CurrenciesResource:
+        """Currencies."""
+        from zoho_async.books.currencies import CurrenciesResource
+
+        return CurrenciesResource(self._session)
+
+    @cached_property
+    def custom_modules(self) -> CustomModulesResource:
+        """Custom modules."""
+        from zoho_async.books.custom_modules import CustomModulesResource
+
+        return CustomModulesResource(self._session)
+
+    @cached_property
+    def customer_payments(self) -> CustomerPaymentsResource:
+        """Customer payments."""
+        from zoho_async.books.customer_payments import CustomerPaymentsResource
+
+        return CustomerPaymentsResource(self._session)
+
+    @cached_property
+    def delivery_challans(self) -> DeliveryChallansResource:
+        """Delivery challans."""
+        from zoho_async.books.delivery_challans import DeliveryChallansResource
+
+        return DeliveryChallansResource(self._session)
+
+    @cached_property
+    def estimates(self) -> EstimatesResource:
+        """Estimates."""
+        from zoho_async.books.estimates import EstimatesResource
+
+        return EstimatesResource(self._session)
+
+    @cached_property
+    def expenses(self) -> ExpensesResource:
+        """Expenses."""
+        from zoho_async.books.expenses import ExpensesResource
+
+        return ExpensesResource(self._session)
+
+    @cached_property
+    def fixed_assets(self) -> FixedAssetsResource:
+        """Fixed assets."""
+        from zoho_async.books.fixed_assets import FixedAssetsResource
+
+        return FixedAssetsResource(self._session)
+
+    @cached_property
+    def integrations(self) -> IntegrationsResource:
+        """Integrations."""
+        from zoho_async.books.integrations import IntegrationsResource
+
+        return IntegrationsResource(self._session)
+
+    @cached_property
+    def invoices(self) -> InvoicesResource:
+        """Invoices."""
+        from zoho_async.books.invoices import InvoicesResource
+
+        return InvoicesResource(self._session)
+
+    @cached_property
+    def items(self) -> ItemsResource:
+        """Items."""
+        from zoho_async.books.items import ItemsResource
+
+        return ItemsResource(self._session)
+
+    @cached_property
+    def journals(self) -> JournalsResource:
+        """Journals."""
+        from zoho_async.books.journals import JournalsResource
+
+        return JournalsResource(self._session)
+
+    @cached_property
+    def locations(self) -> LocationsResource:
+        """Locations."""
+        from zoho_async.books.locations import LocationsResource
+
+        return LocationsResource(self._session)
+
+    @cached_property
+    def opening_balances(self) -> OpeningBalancesResource:
+        """Opening balances."""
+        from zoho_async.books.opening_balances import OpeningBalancesResource
+
+        return OpeningBalancesResource(self._session)
+
+    @cached_property
+    def organizations(self) -> OrganizationsResource:
+        """Organizations."""
+        from zoho_async.books.organizations import OrganizationsResource
+
+        return OrganizationsResource(self._session)
+
+    @cached_property
+    def price_lists(self) -> PriceListsResource:
+        """Price lists."""
+        from zoho_async.books.price_lists import PriceListsResource
+
+        return PriceListsResource(self._session)
+
+    @cached_property
+    def projects(self) -> ProjectsResource:
+        """Projects."""
+        from zoho_async.books.projects import ProjectsResource
+
+        return ProjectsResource(self._session)
+
+    @cached_property
+    def purchase_orders(self) -> PurchaseOrdersResource:
+        """Purchase orders."""
+        from zoho_async.books.purchase_orders import PurchaseOrdersResource
+
+        return PurchaseOrdersResource(self._session)
+
+    @cached_property
+    def recurring_bills(self) -> RecurringBillsResource:
+        """Recurring bills."""
+        from zoho_async.books.recurring_bills import RecurringBillsResource
+
+        return RecurringBillsResource(self._session)
+
+    @cached_property
+    def recurring_expenses(self) -> RecurringExpensesResource:
+        """Recurring expenses."""
+        from zoho_async.books.recurring_expenses import RecurringExpensesResource
+
+        return RecurringExpensesResource(self._session)
+
+    @cached_property
+    def recurring_invoices(self) -> RecurringInvoicesResource:
+        """Recurring invoices."""
+        from zoho_async.books.recurring_invoices import RecurringInvoicesResource
+
+        return RecurringInvoicesResource(self._session)
+
+    @cached_property
+    def registers(self) -> RegistersResource:
+        """Registers."""
+        from zoho_async.books.registers import RegistersResource
+
+        return RegistersResource(self._session)
+
+    @cached_property
+    def reporting_tags(self) -> ReportingTagsResource:
+        """Reporting tags."""
+        from zoho_async.books.reporting_tags import ReportingTagsResource
+
+        return ReportingTagsResource(self._session)
+
+    @cached_property
+    def retainer_invoices(self) -> RetainerInvoicesResource:
+        """Retainer invoices."""
+        from zoho_async.books.retainer_invoices import RetainerInvoicesResource
+
+        return RetainerInvoicesResource(self._session)
+
+    @cached_property
+    def sales_orders(self) -> SalesOrdersResource:
+        """Sales orders."""
+        from zoho_async.books.sales_orders import SalesOrdersResource
+
+        return SalesOrdersResource(self._session)
+
+    @cached_property
+    def sales_receipts(self) -> SalesReceiptsResource:
+        """Sales receipts."""
+        from zoho_async.books.sales_receipts import SalesReceiptsResource
+
+        return SalesReceiptsResource(self._session)
+
+    @cached_property
+    def tasks(self) -> TasksResource:
+        """Tasks."""
+        from zoho_async.books.tasks import TasksResource
+
+        return TasksResource(self._session)
+
+    @cached_property
+    def taxes(self) -> TaxesResource:
+        """Taxes."""
+        from zoho_async.books.taxes import TaxesResource
+
+        return TaxesResource(self._session)
+
+    @cached_property
+    def time_entries(self) -> TimeEntriesResource:
+        """Time entries."""
+        from zoho_async.books.time_entries import TimeEntriesResource
+
+        return TimeEntriesResource(self._session)
+
+    @cached_property
+    def transaction_locking(self) -> TransactionLockingResource:
+        """Transaction locks."""
+        from zoho_async.books.transaction_locking import TransactionLockingResource
+
+        return TransactionLockingResource(self._session)
+
+    @cached_property
+    def users(self) -> UsersResource:
+        """Users."""
+        from zoho_async.books.users import UsersResource
+
+        return UsersResource(self._session)
+
+    @cached_property
+    def vendor_credits(self) -> VendorCreditsResource:
+        """Vendor credits."""
+        from zoho_async.books.vendor_credits import VendorCreditsResource
+
+        return VendorCreditsResource(self._session)
+
+    @cached_property
+    def vendor_payments(self) -> VendorPaymentsResource:
+        """Vendor payments."""
+        from zoho_async.books.vendor_payments import VendorPaymentsResource
+
+        return VendorPaymentsResource(self._session)
 
 
 def operations() -> tuple[Endpoint, ...]:

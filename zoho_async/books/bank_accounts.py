@@ -21,6 +21,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "BankAccountInput",
     "BankAccountStatement",
     "BankAccountStatementTransaction",
+    "BankAccountsResource",
     "BankReconciliationDraftInput",
     "BankReconciliationDraftTransactionInput",
     "BankReconciliationInput",
@@ -1086,3 +1088,41 @@ async def get_bank_statement_import_encryption_key(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_BANK_STATEMENT_IMPORT_ENCRYPTION_KEY, query=extra_query)
+
+
+class BankAccountsResource(Resource):
+    """Bank accounts of Zoho Books: ``zoho.books.bank_accounts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_active = bound(mark_as_active)
+    import_bank_statements = bound(import_bank_statements)
+    get_last_imported_bank_statement = bound(get_last_imported_bank_statement)
+    delete_last_imported_bank_statement = bound(delete_last_imported_bank_statement)
+    get_bank_reconciliations = bound(get_bank_reconciliations)
+    create_bank_reconciliation = bound(create_bank_reconciliation)
+    get_bank_reconciliation = bound(get_bank_reconciliation)
+    update_bank_reconciliation = bound(update_bank_reconciliation)
+    delete_bank_reconciliation = bound(delete_bank_reconciliation)
+    save_bank_reconciliation_draft = bound(save_bank_reconciliation_draft)
+    add_bank_reconciliation_attachment = bound(add_bank_reconciliation_attachment)
+    get_bank_reconciliation_document = bound(get_bank_reconciliation_document)
+    delete_bank_reconciliation_document = bound(delete_bank_reconciliation_document)
+    get_all_balances = bound(get_all_balances)
+    bulk_get_overview = bound(bulk_get_overview)
+    get_balance = bound(get_balance)
+    get_balances = bound(get_balances)
+    get_insights = bound(get_insights)
+    get_overview = bound(get_overview)
+    get_statement_summary = bound(get_statement_summary)
+    get_subaccounts = bound(get_subaccounts)
+    get_statements = bound(get_statements)
+    get_unreviewed_bank_statements = bound(get_unreviewed_bank_statements)
+    get_transactions = bound(get_transactions)
+    get_preferences = bound(get_preferences)
+    update_preferences = bound(update_preferences)
+    get_bank_statement_import_encryption_key = bound(get_bank_statement_import_encryption_key)

@@ -16,6 +16,7 @@ from zoho_async.books.types.bank_rules import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "BankRuleInput",
     "BankRuleMatchFilterInput",
     "BankRuleTargetAccount",
+    "BankRulesResource",
     "bulk_delete",
     "bulk_update",
     "create",
@@ -413,3 +415,21 @@ async def delete_match_filter(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_MATCH_FILTER, ids=(match_filter_id,), query=extra_query)
+
+
+class BankRulesResource(Resource):
+    """Bank rules of Zoho Books: ``zoho.books.bank_rules``."""
+
+    list = bound(list)
+    create = bound(create)
+    bulk_update = bound(bulk_update)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    reorder = bound(reorder)
+    skip_suggested = bound(skip_suggested)
+    get_match_filters = bound(get_match_filters)
+    create_match_filter = bound(create_match_filter)
+    update_match_filter = bound(update_match_filter)
+    delete_match_filter = bound(delete_match_filter)

@@ -37,6 +37,7 @@ from zoho_async.books.types.bank_transactions import (
 from zoho_async.books.types.shared import CustomFieldInput, DocumentTaxInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -54,6 +55,7 @@ __all__ = [
     "BankTransactionMatchingTransaction",
     "BankTransactionToAccountTagInput",
     "BankTransactionToMatchInput",
+    "BankTransactionsResource",
     "CategorizeAsCreditNoteRefundsInput",
     "CategorizeAsCustomerPaymentDocumentInput",
     "CategorizeAsCustomerPaymentInput",
@@ -904,3 +906,27 @@ async def categorize_as_vendor_payment_refund(
         body=categorize_as_vendor_payment_refund,
         extra_body=extra_body,
     )
+
+
+class BankTransactionsResource(Resource):
+    """Bank transactions of Zoho Books: ``zoho.books.bank_transactions``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_matching = bound(list_matching)
+    match = bound(match)
+    unmatch = bound(unmatch)
+    exclude = bound(exclude)
+    restore = bound(restore)
+    categorize = bound(categorize)
+    categorize_as_expense = bound(categorize_as_expense)
+    uncategorize = bound(uncategorize)
+    categorize_as_vendor_payment = bound(categorize_as_vendor_payment)
+    categorize_as_customer_payment = bound(categorize_as_customer_payment)
+    categorize_as_credit_note_refunds = bound(categorize_as_credit_note_refunds)
+    categorize_as_vendor_credit_refunds = bound(categorize_as_vendor_credit_refunds)
+    categorize_as_payment_refund = bound(categorize_as_payment_refund)
+    categorize_as_vendor_payment_refund = bound(categorize_as_vendor_payment_refund)

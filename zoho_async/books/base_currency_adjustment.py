@@ -18,6 +18,7 @@ from zoho_async.books.types.base_currency_adjustment import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "BaseCurrencyAdjustmentCreate",
     "BaseCurrencyAdjustmentReevaluate",
     "BaseCurrencyAdjustmentReevaluateAccount",
+    "BaseCurrencyAdjustmentResource",
     "ListFilterBy",
     "ListSortColumn",
     "bulk_delete",
@@ -361,3 +363,16 @@ def list_contacts(
             **(extra_query or {}),
         },
     )
+
+
+class BaseCurrencyAdjustmentResource(Resource):
+    """Base currency adjustments of Zoho Books: ``zoho.books.base_currency_adjustment``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    delete = bound(delete)
+    bulk_delete = bound(bulk_delete)
+    reevaluate = bound(reevaluate)
+    get_accounts = bound(get_accounts)
+    list_contacts = bound(list_contacts)

@@ -48,6 +48,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -77,6 +78,7 @@ __all__ = [
     "BillPurchaseOrder",
     "BillReverseChargeVatSummary",
     "BillVendorCredit",
+    "BillsResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -1099,3 +1101,30 @@ async def convert_purchase_order(
         _CONVERT_PURCHASE_ORDER,
         query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})},
     )
+
+
+class BillsResource(Resource):
+    """Bills of Zoho Books: ``zoho.books.bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    void = bound(void)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    update_billing_address = bound(update_billing_address)
+    list_payments = bound(list_payments)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    convert_purchase_order = bound(convert_purchase_order)

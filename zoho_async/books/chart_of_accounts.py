@@ -14,6 +14,7 @@ from zoho_async.books.types.chart_of_accounts import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -21,6 +22,7 @@ __all__ = [
     "ChartOfAccount",
     "ChartOfAccountInput",
     "ChartOfAccountTransaction",
+    "ChartOfAccountsResource",
     "CustomField",
     "CustomFieldInput",
     "ListFilterBy",
@@ -547,3 +549,20 @@ async def delete_transaction(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TRANSACTION, ids=(transaction_id,), query=extra_query)
+
+
+class ChartOfAccountsResource(Resource):
+    """Chart of accounts of Zoho Books: ``zoho.books.chart_of_accounts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)
+    bulk_delete = bound(bulk_delete)
+    list_transactions = bound(list_transactions)
+    delete_transaction = bound(delete_transaction)

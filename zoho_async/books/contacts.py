@@ -51,6 +51,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -83,6 +84,7 @@ __all__ = [
     "ContactStatementEmailFromEmail",
     "ContactStatementEmailToContact",
     "ContactUnusedCreditsReceivable",
+    "ContactsResource",
     "CustomField",
     "CustomFieldInput",
     "ListFilterBy",
@@ -3416,3 +3418,105 @@ async def send_vendor_statement_email(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_SEND_VENDOR_STATEMENT_EMAIL, ids=(contact_id,), query=extra_query)
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Books: ``zoho.books.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    bulk_delete = bound(bulk_delete)
+    assign_owner = bound(assign_owner)
+    bulk_assign_owner = bound(bulk_assign_owner)
+    bulk_track_for_tax_form = bound(bulk_track_for_tax_form)
+    verify_bank_account = bound(verify_bank_account)
+    verify_address = bound(verify_address)
+    list_autobill_recurring_invoices = bound(list_autobill_recurring_invoices)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    enable_portal = bound(enable_portal)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    email_statement = bound(email_statement)
+    get_statement_email = bound(get_statement_email)
+    get_email = bound(get_email)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    list_addresses = bound(list_addresses)
+    add_address = bound(add_address)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    list_refunds = bound(list_refunds)
+    track_for_tax_form = bound(track_for_tax_form)
+    untrack_for_tax_form = bound(untrack_for_tax_form)
+    list_unused_retainer_payments = bound(list_unused_retainer_payments)
+    add_bank_account = bound(add_bank_account)
+    get_bank_account = bound(get_bank_account)
+    update_bank_account = bound(update_bank_account)
+    delete_bank_account = bound(delete_bank_account)
+    approve_bank_account = bound(approve_bank_account)
+    decline_bank_account = bound(decline_bank_account)
+    get_bank_accounts = bound(get_bank_accounts)
+    get_all_bank_accounts = bound(get_all_bank_accounts)
+    add_card = bound(add_card)
+    get_card = bound(get_card)
+    update_card = bound(update_card)
+    delete_card = bound(delete_card)
+    get_cards = bound(get_cards)
+    get_card_count = bound(get_card_count)
+    get_all_contact_persons = bound(get_all_contact_persons)
+    create_contact_person = bound(create_contact_person)
+    get_contact_person = bound(get_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person_of_contact = bound(get_contact_person_of_contact)
+    mark_contact_person_as_primary = bound(mark_contact_person_as_primary)
+    invite_contact_person_to_portal = bound(invite_contact_person_to_portal)
+    resend_contact_person_portal_invite = bound(resend_contact_person_portal_invite)
+    enable_contact_person_sms = bound(enable_contact_person_sms)
+    disable_contact_person_sms = bound(disable_contact_person_sms)
+    delete_comment = bound(delete_comment)
+    get_document = bound(get_document)
+    update_document = bound(update_document)
+    delete_document = bound(delete_document)
+    restore_documents = bound(restore_documents)
+    update_tags = bound(update_tags)
+    delete_tag = bound(delete_tag)
+    get_tax_info = bound(get_tax_info)
+    add_tax_info = bound(add_tax_info)
+    update_tax_info = bound(update_tax_info)
+    delete_tax_info = bound(delete_tax_info)
+    get_all_addresses = bound(get_all_addresses)
+    mark_address_as_billing = bound(mark_address_as_billing)
+    mark_address_as_shipping = bound(mark_address_as_shipping)
+    verify_saved_address = bound(verify_saved_address)
+    add_attachment = bound(add_attachment)
+    merge = bound(merge)
+    verify_einvoice = bound(verify_einvoice)
+    disable_portal = bound(disable_portal)
+    bulk_get_sms = bound(bulk_get_sms)
+    bulk_send_sms = bound(bulk_send_sms)
+    get_sms = bound(get_sms)
+    send_sms = bound(send_sms)
+    get_by_reference = bound(get_by_reference)
+    get_statement = bound(get_statement)
+    get_unpaid_invoices = bound(get_unpaid_invoices)
+    get_unused_credits = bound(get_unused_credits)
+    get_payment_refunds = bound(get_payment_refunds)
+    get_income_and_expense = bound(get_income_and_expense)
+    get_profit_and_loss = bound(get_profit_and_loss)
+    get_inventory_summary = bound(get_inventory_summary)
+    get_opening_balances = bound(get_opening_balances)
+    update_trn_status = bound(update_trn_status)
+    get_client_review_email = bound(get_client_review_email)
+    send_client_review_email = bound(send_client_review_email)
+    get_payment_method_email = bound(get_payment_method_email)
+    send_payment_method_email = bound(send_payment_method_email)
+    get_vendor_statement_email = bound(get_vendor_statement_email)
+    send_vendor_statement_email = bound(send_vendor_statement_email)

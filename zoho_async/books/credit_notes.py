@@ -53,6 +53,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -86,6 +87,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -2479,3 +2481,73 @@ async def cancel_einvoice_and_credit_note(
     return await zoho.call(
         _CANCEL_EINVOICE_AND_CREDIT_NOTE, ids=(creditnote_id,), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Books: ``zoho.books.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    get_email = bound(get_email)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_invoices = bound(list_invoices)
+    apply_to_invoices = bound(apply_to_invoices)
+    delete_invoice = bound(delete_invoice)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)
+    bulk_approve = bound(bulk_approve)
+    bulk_submit = bound(bulk_submit)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    get_signature_template = bound(get_signature_template)
+    print_pdf = bound(print_pdf)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    update_document = bound(update_document)
+    delete_document = bound(delete_document)
+    get_custom_fields = bound(get_custom_fields)
+    update_custom_fields = bound(update_custom_fields)
+    get_mail_content = bound(get_mail_content)
+    add_digital_signature = bound(add_digital_signature)
+    upload_digital_signature = bound(upload_digital_signature)
+    get_refund_by_id = bound(get_refund_by_id)
+    apply_substatus = bound(apply_substatus)
+    delete_substatus = bound(delete_substatus)
+    get_einvoices = bound(get_einvoices)
+    bulk_push_einvoice = bound(bulk_push_einvoice)
+    bulk_cancel_einvoice = bound(bulk_cancel_einvoice)
+    get_einvoice = bound(get_einvoice)
+    push_einvoice = bound(push_einvoice)
+    cancel_einvoice = bound(cancel_einvoice)
+    fetch_einvoice = bound(fetch_einvoice)
+    delete_einvoice_status = bound(delete_einvoice_status)
+    mark_einvoice_as_pushed = bound(mark_einvoice_as_pushed)
+    mark_einvoice_as_cancelled = bound(mark_einvoice_as_cancelled)
+    recall_einvoice = bound(recall_einvoice)
+    push_refund_einvoice = bound(push_refund_einvoice)
+    mark_as_ready_to_push = bound(mark_as_ready_to_push)
+    update_cfdi_status = bound(update_cfdi_status)
+    cancel_einvoice_and_credit_note = bound(cancel_einvoice_and_credit_note)

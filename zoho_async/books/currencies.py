@@ -14,10 +14,12 @@ from zoho_async.books.types.currencies import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyCreate",
     "CurrencyExchangeRate",
@@ -396,3 +398,18 @@ async def delete_exchange_rate(
     return await zoho.call(
         _DELETE_EXCHANGE_RATE, ids=(currency_id, exchange_rate_id), query=extra_query
     )
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Books: ``zoho.books.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_exchange_rates = bound(list_exchange_rates)
+    create_exchange_rate = bound(create_exchange_rate)
+    get_exchange_rate = bound(get_exchange_rate)
+    update_exchange_rate = bound(update_exchange_rate)
+    delete_exchange_rate = bound(delete_exchange_rate)

@@ -24,6 +24,7 @@ from zoho_async.books.types.custom_modules import (
 )
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -44,6 +45,7 @@ __all__ = [
     "CustomModuleRecordResultModuleRecord",
     "CustomModuleShowCustommoduleInInput",
     "CustomModuleUser",
+    "CustomModulesResource",
     "bulk_update_records",
     "create",
     "create_record",
@@ -521,3 +523,20 @@ async def delete_record(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECORD, ids=(module_name, module_id), query=extra_query)
+
+
+class CustomModulesResource(Resource):
+    """Custom modules of Zoho Books: ``zoho.books.custom_modules``."""
+
+    list = bound(list)
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_records = bound(list_records)
+    bulk_update_records = bound(bulk_update_records)
+    create_record = bound(create_record)
+    delete_records = bound(delete_records)
+    get_record = bound(get_record)
+    update_record = bound(update_record)
+    delete_record = bound(delete_record)

@@ -26,6 +26,7 @@ from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, Ta
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "CustomerPaymentPaymentRefunds",
     "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
+    "CustomerPaymentsResource",
     "ListFilterBy",
     "Tag",
     "TagInput",
@@ -669,3 +671,22 @@ async def delete_refund(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Books: ``zoho.books.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    delete = bound(delete)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    update_custom_fields = bound(update_custom_fields)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)

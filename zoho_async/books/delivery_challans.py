@@ -20,6 +20,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -36,6 +37,7 @@ __all__ = [
     "DeliveryChallanLineItemInput",
     "DeliveryChallanLineItemTax",
     "DeliveryChallanTemplate",
+    "DeliveryChallansResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -652,3 +654,25 @@ async def update_shipping_address(
         body=address,
         extra_body=extra_body,
     )
+
+
+class DeliveryChallansResource(Resource):
+    """Delivery challans of Zoho Books: ``zoho.books.delivery_challans``."""
+
+    list = bound(list)
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_open = bound(mark_as_open)
+    mark_as_delivered = bound(mark_as_delivered)
+    mark_as_returned = bound(mark_as_returned)
+    mark_as_undelivered = bound(mark_as_undelivered)
+    bulk_return = bound(bulk_return)
+    bulk_undo_return = bound(bulk_undo_return)
+    add_attachment = bound(add_attachment)
+    get_attachment = bound(get_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    update_shipping_address = bound(update_shipping_address)

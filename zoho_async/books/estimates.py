@@ -44,6 +44,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -71,6 +72,7 @@ __all__ = [
     "EstimateProject",
     "EstimateTemplate",
     "EstimateToContact",
+    "EstimatesResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -1211,3 +1213,35 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(estimate_id, comment_id), query=extra_query)
+
+
+class EstimatesResource(Resource):
+    """Estimates of Zoho Books: ``zoho.books.estimates``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_sent = bound(mark_as_sent)
+    mark_as_accepted = bound(mark_as_accepted)
+    mark_as_declined = bound(mark_as_declined)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    bulk_email = bound(bulk_email)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

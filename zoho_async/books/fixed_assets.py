@@ -21,6 +21,7 @@ from zoho_async.books.types.fixed_assets import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -39,6 +40,7 @@ __all__ = [
     "FixedAssetTypeCreate",
     "FixedAssetTypeInput",
     "FixedAssetWriteOffInput",
+    "FixedAssetsResource",
     "ListFilterBy",
     "ListSortColumn",
     "Tag",
@@ -692,3 +694,26 @@ async def delete_type(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TYPE, ids=(fixed_asset_type_id,), query=extra_query)
+
+
+class FixedAssetsResource(Resource):
+    """Fixed assets of Zoho Books: ``zoho.books.fixed_assets``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_history = bound(list_history)
+    list_forecast = bound(list_forecast)
+    mark_as_active = bound(mark_as_active)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    mark_as_draft = bound(mark_as_draft)
+    write_off = bound(write_off)
+    sell = bound(sell)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    create_type = bound(create_type)
+    list_types = bound(list_types)
+    update_type = bound(update_type)
+    delete_type = bound(delete_type)

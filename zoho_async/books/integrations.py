@@ -8,11 +8,13 @@ from zoho_async.books.types.integrations import (
     IntegrationImportItemByCrmProduct,
 )
 from zoho_async.operation import BOOKS, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "IntegrationImportCustomerByCrmAccount",
     "IntegrationImportItemByCrmProduct",
+    "IntegrationsResource",
     "import_customer_using_crm_account_id",
     "import_customer_using_crm_contact_id",
     "import_item_using_crm_product_id",
@@ -130,3 +132,12 @@ async def import_item_using_crm_product_id(
     return await zoho.call(
         _IMPORT_ITEM_USING_CRM_PRODUCT_ID, ids=(crm_product_id,), query=extra_query
     )
+
+
+class IntegrationsResource(Resource):
+    """Integrations of Zoho Books: ``zoho.books.integrations``."""
+
+    import_customer_using_crm_account_id = bound(import_customer_using_crm_account_id)
+    import_customer_using_crm_contact_id = bound(import_customer_using_crm_contact_id)
+    import_vendor_using_crm_vendor_id = bound(import_vendor_using_crm_vendor_id)
+    import_item_using_crm_product_id = bound(import_item_using_crm_product_id)

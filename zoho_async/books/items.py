@@ -23,6 +23,7 @@ from zoho_async.books.types.items import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -36,6 +37,7 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "Tag",
     "TagInput",
     "add_to_portal",
@@ -547,3 +549,21 @@ async def remove_from_portal(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REMOVE_FROM_PORTAL, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Books: ``zoho.books.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    list_details = bound(list_details)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_add_to_portal = bound(bulk_add_to_portal)
+    add_to_portal = bound(add_to_portal)
+    remove_from_portal = bound(remove_from_portal)

@@ -26,6 +26,7 @@ from zoho_async.books.types.shared import CustomField, CustomFieldInput, Documen
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -48,6 +49,7 @@ __all__ = [
     "JournalLineItemInput",
     "JournalRecurringJournal",
     "JournalRecurringJournalLineItem",
+    "JournalsResource",
     "ListFilterBy",
     "ListJournalEntityType",
     "ListRecurringJournalsFilterBy",
@@ -1318,3 +1320,39 @@ async def get_of_transaction(
         ids=(transaction_id,),
         query={"entity_type": entity_type, "report_basis": report_basis, **(extra_query or {})},
     )
+
+
+class JournalsResource(Resource):
+    """Journals of Zoho Books: ``zoho.books.journals``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_published = bound(mark_as_published)
+    add_attachment = bound(add_attachment)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    reverse = bound(reverse)
+    submit_for_approval = bound(submit_for_approval)
+    approve = bound(approve)
+    reject = bound(reject)
+    list_credits = bound(list_credits)
+    apply_credits_to_invoices = bound(apply_credits_to_invoices)
+    apply_credits_to_bills = bound(apply_credits_to_bills)
+    delete_credits_receivables = bound(delete_credits_receivables)
+    delete_credits_payables = bound(delete_credits_payables)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)
+    bulk_publish = bound(bulk_publish)
+    bulk_delete = bound(bulk_delete)
+    create_recurring_journal = bound(create_recurring_journal)
+    list_recurring_journals = bound(list_recurring_journals)
+    get_recurring_journal = bound(get_recurring_journal)
+    update_recurring_journal = bound(update_recurring_journal)
+    delete_recurring_journal = bound(delete_recurring_journal)
+    resume_recurring_journal = bound(resume_recurring_journal)
+    stop_recurring_journal = bound(stop_recurring_journal)
+    list_journals_of_recurring_journal = bound(list_journals_of_recurring_journal)
+    get_of_transaction = bound(get_of_transaction)

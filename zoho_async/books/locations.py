@@ -13,6 +13,7 @@ from zoho_async.books.types.locations import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -23,6 +24,7 @@ __all__ = [
     "LocationAssociatedUser",
     "LocationCreate",
     "LocationInput",
+    "LocationsResource",
     "create",
     "delete",
     "enable",
@@ -259,3 +261,16 @@ async def mark_as_primary(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_PRIMARY, ids=(location_id,), query=extra_query)
+
+
+class LocationsResource(Resource):
+    """Locations of Zoho Books: ``zoho.books.locations``."""
+
+    enable = bound(enable)
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_primary = bound(mark_as_primary)

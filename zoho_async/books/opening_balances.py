@@ -14,6 +14,7 @@ from zoho_async.books.types.opening_balances import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "OpeningBalanceCreate",
     "OpeningBalanceInput",
     "OpeningBalanceTransaction",
+    "OpeningBalancesResource",
     "cancel_writeoff",
     "create",
     "delete",
@@ -281,3 +283,16 @@ async def cancel_writeoff(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_CANCEL_WRITEOFF, ids=(opening_balance_id,), query=extra_query)
+
+
+class OpeningBalancesResource(Resource):
+    """Opening balances of Zoho Books: ``zoho.books.opening_balances``."""
+
+    create = bound(create)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_details = bound(get_details)
+    list_transactions = bound(list_transactions)
+    writeoff = bound(writeoff)
+    cancel_writeoff = bound(cancel_writeoff)

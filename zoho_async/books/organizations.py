@@ -13,6 +13,7 @@ from zoho_async.books.types.organizations import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "OrganizationAddressInput",
     "OrganizationCreate",
     "OrganizationInput",
+    "OrganizationsResource",
     "copy_settings",
     "create",
     "create_address",
@@ -444,3 +446,21 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(organization_id,), query=extra_query)
+
+
+class OrganizationsResource(Resource):
+    """Organizations of Zoho Books: ``zoho.books.organizations``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    list_for_user = bound(list_for_user)
+    get_address = bound(get_address)
+    create_address = bound(create_address)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    copy_settings = bound(copy_settings)
+    downgrade_to_invoice = bound(downgrade_to_invoice)
+    upgrade_to_books = bound(upgrade_to_books)
+    mark_as_inactive = bound(mark_as_inactive)

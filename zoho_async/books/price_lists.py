@@ -17,6 +17,7 @@ from zoho_async.books.types.price_lists import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "bulk_get",
     "create",
     "delete",
@@ -357,3 +359,16 @@ async def get_items(
             **(extra_query or {}),
         },
     )
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Books: ``zoho.books.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_get = bound(bulk_get)
+    get_items = bound(get_items)

@@ -25,6 +25,7 @@ from zoho_async.books.types.projects import (
 from zoho_async.books.types.shared import CustomField
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -48,6 +49,7 @@ __all__ = [
     "ProjectUser",
     "ProjectUserInput",
     "ProjectUsers",
+    "ProjectsResource",
     "add_comment",
     "add_task",
     "add_user",
@@ -942,3 +944,32 @@ async def delete_task(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_TASK, ids=(project_id, task_id), query=extra_query)
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Books: ``zoho.books.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    clone = bound(clone)
+    add_user = bound(add_user)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)
+    add_task = bound(add_task)
+    list_tasks = bound(list_tasks)
+    update_task = bound(update_task)
+    get_task = bound(get_task)
+    delete_task = bound(delete_task)

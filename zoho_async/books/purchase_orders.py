@@ -41,6 +41,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -73,6 +74,7 @@ __all__ = [
     "PurchaseOrderLineItemInput",
     "PurchaseOrderReverseChargeVatSummary",
     "PurchaseOrderTemplate",
+    "PurchaseOrdersResource",
     "Tag",
     "TagInput",
     "add_attachment",
@@ -1244,3 +1246,36 @@ async def reject(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_REJECT, ids=(purchaseorder_id,), query=extra_query)
+
+
+class PurchaseOrdersResource(Resource):
+    """Purchase orders of Zoho Books: ``zoho.books.purchase_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    mark_as_billed = bound(mark_as_billed)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment = bound(update_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)
+    reject = bound(reject)

@@ -20,6 +20,7 @@ from zoho_async.books.types.recurring_bills import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -36,6 +37,7 @@ __all__ = [
     "RecurringBillLineItem",
     "RecurringBillLineItemInput",
     "RecurringBillReverseChargeVatSummary",
+    "RecurringBillsResource",
     "Tag",
     "TagInput",
     "create",
@@ -503,3 +505,17 @@ async def get_history(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_HISTORY, ids=(recurring_bill_id,), query=extra_query)
+
+
+class RecurringBillsResource(Resource):
+    """Recurring bills of Zoho Books: ``zoho.books.recurring_bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    get_history = bound(get_history)

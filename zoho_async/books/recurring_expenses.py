@@ -20,6 +20,7 @@ from zoho_async.books.types.recurring_expenses import (
 from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -37,6 +38,7 @@ __all__ = [
     "RecurringExpenseLineItem",
     "RecurringExpenseLineItemInput",
     "RecurringExpenseReverseChargeVatSummary",
+    "RecurringExpensesResource",
     "Tag",
     "TagInput",
     "create",
@@ -546,3 +548,18 @@ def list_history(
         ids=(recurring_expense_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class RecurringExpensesResource(Resource):
+    """Recurring expenses of Zoho Books: ``zoho.books.recurring_expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    list_child_expenses = bound(list_child_expenses)
+    list_history = bound(list_history)

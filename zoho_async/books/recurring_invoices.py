@@ -38,6 +38,7 @@ from zoho_async.books.types.shared import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -65,6 +66,7 @@ __all__ = [
     "RecurringInvoiceResumeInput",
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
+    "RecurringInvoicesResource",
     "Tag",
     "TagInput",
     "associate_bank_account",
@@ -870,3 +872,28 @@ async def associate_card(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_ASSOCIATE_CARD, ids=(recurring_invoice_id, card_id), query=extra_query)
+
+
+class RecurringInvoicesResource(Resource):
+    """Recurring invoices of Zoho Books: ``zoho.books.recurring_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    update_template = bound(update_template)
+    list_history = bound(list_history)
+    bulk_resume = bound(bulk_resume)
+    bulk_stop = bound(bulk_stop)
+    get_dashboard = bound(get_dashboard)
+    list_child_invoices = bound(list_child_invoices)
+    enable_autobill = bound(enable_autobill)
+    disable_autobill = bound(disable_autobill)
+    delete_bank_account = bound(delete_bank_account)
+    delete_card = bound(delete_card)
+    associate_bank_account = bound(associate_bank_account)
+    associate_card = bound(associate_card)

@@ -22,6 +22,7 @@ from zoho_async.books.types.registers import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -41,6 +42,7 @@ __all__ = [
     "RegisterField",
     "RegisterTransaction",
     "RegisterTransactionAccountTransaction",
+    "RegistersResource",
     "bulk_delete_transactions",
     "bulk_update_transactions",
     "get_budget_vs_actuals",
@@ -430,3 +432,15 @@ async def bulk_delete_transactions(
         body=bulk_transactions,
         extra_body=extra_body,
     )
+
+
+class RegistersResource(Resource):
+    """Registers of Zoho Books: ``zoho.books.registers``."""
+
+    list_transactions = bound(list_transactions)
+    list_bulk_action_history = bound(list_bulk_action_history)
+    get_bulk_action_history = bound(get_bulk_action_history)
+    list_bulk_update_fields = bound(list_bulk_update_fields)
+    get_budget_vs_actuals = bound(get_budget_vs_actuals)
+    bulk_update_transactions = bound(bulk_update_transactions)
+    bulk_delete_transactions = bound(bulk_delete_transactions)

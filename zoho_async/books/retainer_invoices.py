@@ -45,6 +45,7 @@ from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -76,6 +77,7 @@ __all__ = [
     "RetainerInvoicePaymentOptionsInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "RetainerInvoicesResource",
     "RetainerPaymentsToInvoicesInput",
     "RetainerPaymentsToInvoicesInvoicePaymentInput",
     "Tag",
@@ -1003,3 +1005,33 @@ async def create_async_online_payment(
     return await zoho.call(
         _CREATE_ASYNC_ONLINE_PAYMENT, ids=(retainerinvoice_id,), query=extra_query
     )
+
+
+class RetainerInvoicesResource(Resource):
+    """Retainer invoices of Zoho Books: ``zoho.books.retainer_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    update_template = bound(update_template)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email = bound(get_email)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    update_comment = bound(update_comment)
+    apply_retainer_payments_to_invoices = bound(apply_retainer_payments_to_invoices)
+    delete_applied_retainer_payment = bound(delete_applied_retainer_payment)
+    create_async_online_payment = bound(create_async_online_payment)

@@ -43,6 +43,7 @@ from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -77,6 +78,7 @@ __all__ = [
     "SalesOrderSubStatus",
     "SalesOrderTemplate",
     "SalesOrderVoidInput",
+    "SalesOrdersResource",
     "Tag",
     "TagInput",
     "add_attachment",
@@ -1443,3 +1445,38 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(salesorder_id, comment_id), query=extra_query)
+
+
+class SalesOrdersResource(Resource):
+    """Sales orders of Zoho Books: ``zoho.books.sales_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    update_sub_status = bound(update_sub_status)
+    email = bound(email)
+    get_email = bound(get_email)
+    submit = bound(submit)
+    approve = bound(approve)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment_preference = bound(update_attachment_preference)
+    delete_attachment = bound(delete_attachment)
+    get_comments = bound(get_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

@@ -18,6 +18,7 @@ from zoho_async.books.types.shared import Tag, TagInput
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "SalesReceiptInput",
     "SalesReceiptLineItem",
     "SalesReceiptLineItemInput",
+    "SalesReceiptsResource",
     "Tag",
     "TagInput",
     "create",
@@ -408,3 +410,16 @@ async def email(
         body=email,
         extra_body=extra_body,
     )
+
+
+class SalesReceiptsResource(Resource):
+    """Sales receipts of Zoho Books: ``zoho.books.sales_receipts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)

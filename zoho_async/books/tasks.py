@@ -28,6 +28,7 @@ from zoho_async.books.types.tasks import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -53,6 +54,7 @@ __all__ = [
     "TaskReminder",
     "TaskReminderInput",
     "Tasks",
+    "TasksResource",
     "TasksTask",
     "add_attachment",
     "add_comment",
@@ -761,3 +763,25 @@ async def delete_document(
         ids=(task_id, document_id),
         query={"un_associate": un_associate, **(extra_query or {})},
     )
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Books: ``zoho.books.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_update = bound(bulk_update)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_percentage = bound(update_percentage)
+    mark_as_open = bound(mark_as_open)
+    mark_as_ongoing = bound(mark_as_ongoing)
+    mark_as_completed = bound(mark_as_completed)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)

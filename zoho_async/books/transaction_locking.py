@@ -10,6 +10,7 @@ from zoho_async.books.types.transaction_locking import (
 )
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -17,6 +18,7 @@ __all__ = [
     "TransactionLock",
     "TransactionLockInput",
     "TransactionLockPartialUnlockInput",
+    "TransactionLockingResource",
     "delete",
     "get",
     "get_accounting_period",
@@ -252,3 +254,14 @@ async def update_partial_unlock(
     return await zoho.call(
         _UPDATE_PARTIAL_UNLOCK, query=extra_query, body=partial_unlock, extra_body=extra_body
     )
+
+
+class TransactionLockingResource(Resource):
+    """Transaction locks of Zoho Books: ``zoho.books.transaction_locking``."""
+
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    get_accounting_period = bound(get_accounting_period)
+    list = bound(list)
+    update_partial_unlock = bound(update_partial_unlock)

@@ -33,6 +33,7 @@ from zoho_async.books.types.vendor_credits import (
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -67,6 +68,7 @@ __all__ = [
     "VendorCreditTax",
     "VendorCreditToBillsBillInput",
     "VendorCreditToBillsInput",
+    "VendorCreditsResource",
     "add_comment",
     "apply_to_bills",
     "approve",
@@ -1072,3 +1074,31 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(vendor_credit_id, comment_id), query=extra_query)
+
+
+class VendorCreditsResource(Resource):
+    """Vendor credits of Zoho Books: ``zoho.books.vendor_credits``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_bills_credited = bound(list_bills_credited)
+    apply_to_bills = bound(apply_to_bills)
+    delete_bill = bound(delete_bill)
+    refund = bound(refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)
+    list_all_refunds = bound(list_all_refunds)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)

@@ -26,6 +26,7 @@ from zoho_async.books.types.vendor_payments import (
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -51,6 +52,7 @@ __all__ = [
     "VendorPaymentRefundExcessInput",
     "VendorPaymentRefundInput",
     "VendorPaymentToContact",
+    "VendorPaymentsResource",
     "bulk_delete",
     "create",
     "delete",
@@ -729,3 +731,22 @@ async def get_email_content(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_EMAIL_CONTENT, ids=(payment_id,), query=extra_query)
+
+
+class VendorPaymentsResource(Resource):
+    """Vendor payments of Zoho Books: ``zoho.books.vendor_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_refunds = bound(list_refunds)
+    refund_excess = bound(refund_excess)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)
+    email = bound(email)
+    get_email_content = bound(get_email_content)

@@ -12,8 +12,9 @@ from zoho_async import __version__
 from zoho_async.cli import options, outcome
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.safe import print, replace_unencodable
+from zoho_async.cli.safe import discard_stdout, print, replace_unencodable
 from zoho_async.errors import ZohoError
+from zoho_async.export.options import ExportOptions
 
 app: Final = App(
     name="zoho-async",
@@ -21,7 +22,7 @@ app: Final = App(
     help="Export, list and call Zoho Books, Invoice, Billing and Inventory.",
     help_epilogue="Try it without an account: `zoho-async export --sandbox --to demo`",
     help_format="markdown",
-    default_parameter=Parameter(negative=""),
+    default_parameter=Parameter(negative="", show_default=False),
 )
 
 limits_app: Final = App(name="limits")
@@ -32,34 +33,10 @@ app.command(limits_app)
 def export(
     *resources: options.Resource,
     to: options.To,
-    details: options.Details = False,
-    files: options.DocumentFiles = False,
-    since: options.Since = None,
-    filter: options.Filters = (),
-    full: options.Full = False,
-    detect_deletions: options.DetectDeletions = False,
+    wanted: options.ExportArguments = ExportOptions(),  # noqa: B008 - a frozen value
     json: options.AsJson = False,
-    sandbox: options.InSandbox = False,
-    format: options.FileFormat = None,
-    flatten: options.Flatten = False,
-    files_to: options.DocumentFolder = None,
-    restart: options.Restart = False,
-    max_calls: options.MaxCalls = None,
-    max_deletion_checks: options.MaxDeletionChecks = None,
-    until_done: options.UntilDone = False,
-    strict: options.Strict = False,
-    accept: options.Accept = (),
-    accept_shorter: options.AcceptShorter = False,
     all_organizations: options.AllOrganizations = False,
-    profile: options.ProfileName = None,
-    organization: options.Organization = None,
-    region: options.Region = None,
-    limit: options.Limit = 90,
-    burst: options.Burst = 10,
-    plan: options.Plan = None,
-    ledger: options.LedgerFile = None,
-    redis: options.RedisServer = None,
-    minute: options.SandboxMinute = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Export lists to files or a database. Each row is written once.
 
@@ -71,49 +48,19 @@ def export(
     - With line items and PDFs: `zoho-async export invoices --details --files --to backup`
     - Later runs write changes to other files. To combine them: `zoho-async merge backup`
     """
-    from zoho_async.cli.export import ExportOptions
-    from zoho_async.cli.export import export as run_export
+    from zoho_async.cli.export import ExportCommand
     from zoho_async.cli.whoami import note_if_overruled
 
-    note_if_overruled(profile)
-
-    return run_export(
-        ExportOptions(
-            resources=resources or (SANDBOX_LISTS if sandbox else ()),
-            to=to,
-            format=format,
-            flatten=flatten,
-            filters=filter,
-            restart=restart,
-            full=full,
-            since=since,
-            detect_deletions=detect_deletions,
-            max_deletion_checks=max_deletion_checks,
-            details=details,
-            files=files_to or files,
-            strict=strict,
-            accept=accept,
-            accept_shorter=accept_shorter,
-            max_calls=max_calls,
-            until_done=until_done,
-            all_organizations=all_organizations,
-        ),
-        ConnectionOptions(
-            sandbox=sandbox,
-            profile=profile,
-            organization=organization,
-            region=region,
-            limit=limit,
-            burst=burst,
-            plan=plan,
-            minute=minute,
-            ledger=ledger,
-            redis=redis,
-        ),
-        environ=os.environ,
-        command=sys.argv[1:],
-        json=json,
+    note_if_overruled(connection.profile)
+    command = ExportCommand(
+        resources=resources or (SANDBOX_LISTS if connection.sandbox else ()),
+        to=to,
+        options=wanted,
+        connection=connection,
+        all_organizations=all_organizations,
+        arguments=sys.argv[1:],
     )
+    return command.run(os.environ, json=json)
 
 
 @app.command(help_epilogue="For example: `zoho-async merge backup`")
@@ -125,50 +72,25 @@ def merge(
     json: options.AsJson = False,
 ) -> int:
     """Combine an export and its later changes into one file per list. Makes no API calls."""
-    from zoho_async.cli.merge import merge_files
+    from zoho_async.cli.export import merge_files
 
     return merge_files(directory, format, flatten=flatten, json=json)
 
 
 @app.command(help_epilogue="For example: `zoho-async probe invoices contacts --to backup`")
 def probe(
-    *resources: options.Resource,
+    *resources: options.Probed,
     to: options.ProbeTo = None,
     json: options.AsJson = False,
-    sandbox: options.InSandbox = False,
-    profile: options.ProfileName = None,
-    organization: options.Organization = None,
-    region: options.Region = None,
-    limit: options.Limit = 90,
-    burst: options.Burst = 10,
-    plan: options.Plan = None,
-    ledger: options.LedgerFile = None,
-    redis: options.RedisServer = None,
-    minute: options.SandboxMinute = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Test which lists can be filtered by change. Makes up to 3 API calls per list."""
     from zoho_async.cli.probe import probe_lists
     from zoho_async.cli.whoami import note_if_overruled
 
-    note_if_overruled(profile)
-    return probe_lists(
-        resources or (SANDBOX_LISTS if sandbox else ()),
-        to,
-        ConnectionOptions(
-            sandbox=sandbox,
-            profile=profile,
-            organization=organization,
-            region=region,
-            limit=limit,
-            burst=burst,
-            plan=plan,
-            minute=minute,
-            ledger=ledger,
-            redis=redis,
-        ),
-        environ=os.environ,
-        json=json,
-    )
+    note_if_overruled(connection.profile)
+    lists = resources or (SANDBOX_LISTS if connection.sandbox else ())
+    return probe_lists(lists, to, connection, environ=os.environ, json=json)
 
 
 @limits_app.default
@@ -176,31 +98,12 @@ def limits(
     *,
     watch: options.Watch = False,
     json: options.AsLine = False,
-    organization: options.Organization = None,
-    region: options.Region = None,
-    limit: options.Limit = 90,
-    burst: options.Burst = 10,
-    plan: options.Plan = None,
-    ledger: options.LedgerFile = None,
-    redis: options.RedisServer = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Show how much of the limits is used. Makes no API calls."""
     from zoho_async.cli.limits import limits as show
 
-    return show(
-        ConnectionOptions(
-            organization=organization,
-            region=region,
-            limit=limit,
-            burst=burst,
-            plan=plan,
-            ledger=ledger,
-            redis=redis,
-        ),
-        environ=os.environ,
-        watch=watch,
-        json=json,
-    )
+    return show(connection, environ=os.environ, watch=watch, json=json)
 
 
 @limits_app.command
@@ -227,31 +130,20 @@ def list_(
     columns: options.Columns = (),
     output: options.Output = None,
     dry_run: options.DryRun = False,
-    sandbox: options.InSandbox = False,
-    profile: options.ProfileName = None,
-    organization: options.Organization = None,
-    region: options.Region = None,
-    ledger: options.LedgerFile = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Show the rows of a list: a table in a terminal, JSON Lines in a pipe."""
     from zoho_async.cli.list import ListOptions, list_rows
-    from zoho_async.cli.pairs import read_pairs
 
     return list_rows(
         ListOptions(
             resource=resource,
-            filters=read_pairs(filter, "--filter"),
+            filters=options.read_pairs(filter, "--filter"),
             rows=rows,
             columns=columns,
             form=output,
         ),
-        ConnectionOptions(
-            sandbox=sandbox,
-            profile=profile,
-            organization=organization,
-            region=region,
-            ledger=ledger,
-        ),
+        connection,
         environ=os.environ,
         dry_run=dry_run,
     )
@@ -266,32 +158,21 @@ def call(
     body: options.Body = None,
     product: options.ProductName = "books",
     dry_run: options.DryRun = False,
-    sandbox: options.InSandbox = False,
-    profile: options.ProfileName = None,
-    organization: options.Organization = None,
-    region: options.Region = None,
-    ledger: options.LedgerFile = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Call any API path within the limits and print the JSON reply."""
     from zoho_async.cli.call import CallOptions, full_path, read_body
     from zoho_async.cli.call import call as run_call
-    from zoho_async.cli.pairs import read_pairs
 
     return run_call(
         CallOptions(
             method=method,
             path=full_path(path),
-            query=read_pairs(query, "--query"),
+            query=options.read_pairs(query, "--query"),
             body=read_body(body),
             product=product,
         ),
-        ConnectionOptions(
-            sandbox=sandbox,
-            profile=profile,
-            organization=organization,
-            region=region,
-            ledger=ledger,
-        ),
+        connection,
         environ=os.environ,
         dry_run=dry_run,
     )
@@ -419,6 +300,15 @@ def completion(shell: options.Shell) -> int:
 def run() -> int:
     """Run the command line and return the exit code. An error is one sentence."""
     replace_unencodable()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+    return code
+
+
+def _run() -> int:
     try:
         code = app(
             sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value"
@@ -432,9 +322,9 @@ def run() -> int:
         return outcome.exit_code(error)
     except KeyboardInterrupt:
         return outcome.INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return outcome.FAILED
+    except BrokenPipeError:  # as with ``| head -1``: the reader has what it wants
+        discard_stdout()
+        return outcome.DONE
     return code if isinstance(code, int) else outcome.DONE
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.output import as_text
 from zoho_async.cli.safe import print
 from zoho_async.errors import ConfigurationError, Request

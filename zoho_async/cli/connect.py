@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from zoho_async.auth import MemoryStore, TokenStore, profile_settings
-from zoho_async.auth.profiles import chosen_profile, names_credentials
+from zoho_async.auth.credentials import names_credentials
+from zoho_async.auth.profiles import chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger
@@ -34,19 +36,41 @@ _ZOHO_MINUTE: Final = 60.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The account and its limits. ``minute`` is for sandboxes with a shorter minute."""
+@dataclass(frozen=True, kw_only=True)
+class ConnectionOptions:
+    """The account and its limits. The text under each option is its help text."""
 
     sandbox: bool = False
+    """Use sample data. Needs no account."""
+
     profile: str | None = None
+    """Account saved by ``zoho-async login``. Default: ``ZOHO_PROFILE``."""
+
     organization: str | None = None
+    """Organization id. Default: ``ZOHO_ORGANIZATION_ID``."""
+
     region: str | None = None
+    """Data center of the account: ``us``, ``eu``, ``in``, ... Default: ``ZOHO_REGION``."""
+
     limit: int = 90
+    """Calls per minute. Zoho allows 100 to all programs of an organization together."""
+
     burst: int = 10
+    """Calls that may start at once. Later calls are spread evenly."""
+
     plan: PlanName | None = None
-    minute: float | None = None
+    """Zoho plan, which sets the daily and concurrent limits. Default: read from Zoho's replies."""
+
     ledger: Path | None = None
+    """File that remembers calls between runs. Default: ``ZOHO_ASYNC_LEDGER``, or a file in the
+    user's state directory."""
+
     redis: str | None = None
+    """Redis server that shares the limits between machines, ``redis://HOST:6379/0``. Default:
+    ``ZOHO_REDIS_URL``, which may hold a password."""
+
+    minute: float | None = None
+    """Length of a sandbox's minute in seconds. Sandboxes only."""
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""``zoho-async export``: runs an `Export`, shows its progress and returns the exit code."""
+"""``zoho-async export`` and ``zoho-async merge``.
+
+`ExportCommand` runs an `Export`, shows its progress and returns the exit code.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import shlex
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import date, datetime
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,71 +21,153 @@ from rich.console import Console
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import outcome, report
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.interrupt import interruptible
 from zoho_async.cli.lines import Lines
-from zoho_async.cli.outcome import Interrupted
-from zoho_async.cli.pairs import read_pairs
+from zoho_async.cli.outcome import Interrupted, interruptible
+from zoho_async.cli.output import count
 from zoho_async.cli.progress import Tracker
-from zoho_async.cli.safe import print
+from zoho_async.cli.safe import discard_stdout, print
 from zoho_async.cli.terminal import Terminal
-from zoho_async.cli.wording import count
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export import (
     Destination,
+    Directory,
     Export,
     ExportEvent,
     Exports,
+    MergeResult,
     Planned,
     Summary,
+    merge,
     open_destination,
 )
-from zoho_async.export.catalog import all_lists, check_filters, exportable, resolve
 from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problem_of
-from zoho_async.export.job import accepted
+from zoho_async.export.options import ExportOptions
+from zoho_async.export.plan import accepted_lists, chosen_lists
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
-#: Options that take no value.
-_FLAGS: Final = frozenset(
-    {
-        *(
-            "--flatten",
-            "--sandbox",
-            "--json",
-            "--restart",
-            "--full",
-            "--detect-deletions",
-            "--details",
-        ),
-        *("--files", "--strict", "--accept-shorter", "--until-done", "--all-organizations"),
-    }
-)
 #: Seconds between two refreshes of the limits.
 _REFRESH: Final = 0.5
+#: Options that take no value.
+_FLAGS: Final = frozenset(
+    f"--{name.replace('_', '-')}"
+    for options in (ExportOptions, ConnectionOptions)
+    for name in [one.name for one in fields(options) if one.default is False]
+) | {"--json", "--all-organizations"}
 
 
-class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of one export."""
+@dataclass(frozen=True, kw_only=True)
+class ExportCommand:
+    """One command. ``arguments`` are those of the process.
+
+    They make the command that continues the export.
+    """
 
     resources: tuple[str, ...]
     to: str
-    format: str | None = None
-    flatten: bool = False
-    filters: Sequence[str] = ()
-    restart: bool = False
-    full: bool = False
-    since: str | None = None
-    detect_deletions: bool = False
-    max_deletion_checks: int | None = None
-    details: bool = False
-    files: Path | bool = False
-    strict: bool = False
-    accept: Sequence[str] = ()
-    accept_shorter: bool = False
-    max_calls: int | None = None
-    until_done: bool = False
-    all_organizations: bool = False
+    options: ExportOptions
+    connection: ConnectionOptions
+    all_organizations: bool
+    arguments: Sequence[str]
+
+    def check(self) -> None:
+        """Check the arguments before anything is opened. Raises `ConfigurationError`."""
+        parse_destination(self.to, self.options.format, flatten=self.options.flatten)
+        accepted_lists(self.options.accept)
+        if self.options.max_calls is not None and self.all_organizations:
+            raise ConfigurationError(
+                "--max-calls works for one organization: name it with --organization"
+            )
+        chosen_lists(self.resources, self.options)
+
+    def run(self, environ: Mapping[str, str], *, json: bool) -> int:
+        """Run the export and print its result; the exit code."""
+        run = _Run(self, environ)
+        error = run.run()
+        if error is not None:
+            code = outcome.exit_code(error, began=run.summary is not None)
+        else:
+            code = outcome.DONE if run.summary is None else run.summary.exit_code
+        try:
+            self._report(error, run.summary, code, json=json)
+        except BrokenPipeError:
+            discard_stdout()
+        return code
+
+    def _report(
+        self,
+        error: ZohoError | Interrupted | None,
+        summary: Summary | None,
+        code: int,
+        *,
+        json: bool,
+    ) -> None:
+        """Print the result of the run."""
+        sentence = str(error) if error is not None else None
+        problems: list[str] = []
+        if summary is not None:
+            early = ("stopped", "unfinished")
+            ended = [one for one in summary.incomplete if one.state not in early]
+            problems = [problem_of(one) for one in ended]
+            if error is None and ended:
+                sentence = f"not complete: {', '.join(one.resource for one in ended)}"
+        if isinstance(error, Interrupted):
+            sentence = "interrupted; written rows are kept"
+        next_command = self._continuing(error, summary, code)
+        if summary is not None and not json:
+            print("\n".join(report.as_lines(summary)))
+        for problem in problems:
+            print(f"zoho-async: {problem}", file=sys.stderr)
+        if sentence:
+            print(f"zoho-async: {sentence}", file=sys.stderr)
+        if next_command:
+            print(f"continue with: {next_command}", file=sys.stderr)
+        elif summary is not None and code == outcome.DONE and not json:
+            for line in self._next_step(summary):
+                print(line)
+        if json:
+            print(report.as_json(summary, code=code, error=sentence, next_command=next_command))
+        sys.stdout.flush()
+
+    def _continuing(
+        self, error: ZohoError | Interrupted | None, summary: Summary | None, code: int
+    ) -> str | None:
+        """The command with which to continue, None if there is nothing to continue."""
+        if isinstance(error, DestinationChanged):
+            words = [*self._of_one(error.resource), error.option]
+        elif summary is not None and code not in (
+            outcome.DONE,
+            outcome.INCOMPLETE,
+            outcome.USAGE,
+        ):
+            words = [one for one in self.arguments if one != "--restart"]
+        else:
+            return None
+        return shlex.join(["zoho-async", *words])
+
+    def _of_one(self, resource: str) -> list[str]:
+        """The arguments for ``resource`` alone."""
+        head, *words = self.arguments
+        named = list(self.resources)
+        rest: list[str] = []
+        before = ""
+        for word in words:
+            if word in named and (before in _FLAGS or not before.startswith("--") or "=" in before):
+                named.remove(word)
+            else:
+                rest.append(word)
+            before = word
+        return [head, resource, *rest]
+
+    def _next_step(self, summary: Summary) -> list[str]:
+        """The line that says what to do after a first export; no line after later runs."""
+        again = self.options.full or self.options.restart
+        if again or any(one.mode != "full" for one in summary.resources):
+            return []
+        if self.connection.sandbox:
+            return ["next: `zoho-async login` sets up your own account"]
+        return ["next: run the same command again to read only what changed"]
 
 
 class Display(Protocol):
@@ -104,148 +189,40 @@ class Display(Protocol):
         ...
 
 
-def export(
-    order: ExportOptions,
-    wanted: ConnectionOptions,
-    *,
-    environ: Mapping[str, str],
-    command: Sequence[str],
-    json: bool,
-) -> int:
-    """Run the export and print its result; the exit code.
-
-    ``command`` holds the arguments of the process. They make the command that continues the export.
-    """
-    run = _Run(order, wanted, environ)
-    error = run.run()
-    summary = run.summary
-    sentence = str(error) if error is not None else None
-    problems: list[str] = []
-    if error is not None:
-        code = outcome.exit_code(error, began=summary is not None)
-    else:
-        code = outcome.DONE if summary is None else summary.exit_code
-    if summary is not None:
-        ended = [one for one in summary.incomplete if one.state not in ("stopped", "unfinished")]
-        problems = [problem_of(one) for one in ended]
-        if error is None and ended:
-            sentence = f"not complete: {', '.join(one.resource for one in ended)}"
-    if isinstance(error, Interrupted):
-        sentence = "interrupted; written rows are kept"
-    next_command = _continuing(order, command, error, summary, code)
-    if summary is not None and not json:
-        print("\n".join(report.as_lines(summary)))
-    for problem in problems:
-        print(f"zoho-async: {problem}", file=sys.stderr)
-    if sentence:
-        print(f"zoho-async: {sentence}", file=sys.stderr)
-    if next_command:
-        print(f"continue with: {next_command}", file=sys.stderr)
-    elif summary is not None and code == outcome.DONE and not json:
-        for line in next_step(order, summary, sandbox=wanted.sandbox):
-            print(line)
-    if json:
-        print(report.as_json(summary, code=code, error=sentence, next_command=next_command))
-    return code
-
-
-def _continuing(
-    order: ExportOptions,
-    command: Sequence[str],
-    error: ZohoError | Interrupted | None,
-    summary: Summary | None,
-    code: int,
-) -> str | None:
-    """The command with which to continue, None if there is nothing to continue."""
-    if isinstance(error, DestinationChanged):
-        words = [*_of_one(error.resource, order, command), error.option]
-    elif summary is not None and code not in (outcome.DONE, outcome.INCOMPLETE, outcome.USAGE):
-        words = [one for one in command if one != "--restart"]
-    else:
-        return None
-    return shlex.join(["zoho-async", *words])
-
-
-def _of_one(resource: str, order: ExportOptions, command: Sequence[str]) -> list[str]:
-    """``command`` for ``resource`` alone."""
-    head, *words = command
-    named = list(order.resources)
-    rest: list[str] = []
-    before = ""
-    for word in words:
-        if word in named and (before in _FLAGS or not before.startswith("--") or "=" in before):
-            named.remove(word)
-        else:
-            rest.append(word)
-        before = word
-    return [head, resource, *rest]
-
-
 class _Run:
     """One run. ``summary`` is set when a job that was entered has ended."""
 
-    def __init__(
-        self,
-        order: ExportOptions,
-        wanted: ConnectionOptions,
-        environ: Mapping[str, str],
-    ) -> None:
+    def __init__(self, command: ExportCommand, environ: Mapping[str, str]) -> None:
         self.summary: Summary | None = None
-        self._order: Final = order
-        self._wanted: Final = wanted
+        self._command: Final = command
         self._environ: Final = environ
         self._tracker: Final = Tracker()
 
     def run(self) -> ZohoError | Interrupted | None:
         """Run to the end and return the error that ended the run early, if any."""
         try:
-            check(self._order)
+            self._command.check()
             asyncio.run(interruptible(self._work()))
         except (ZohoError, Interrupted) as error:
             return error
         return None
 
     async def _work(self) -> None:
-        named = not self._order.all_organizations
-        since = parse_moment(self._order.since)
-        if since is not None and is_date(self._order.since or ""):
-            print(f"--since is {since.isoformat()} (this computer's time zone)", file=sys.stderr)
+        every = self._command.all_organizations
         async with connected(
-            self._wanted, self._environ, self._tracker.called, organization=named
+            self._command.connection, self._environ, self._tracker.called, organization=not every
         ) as zoho:
-            if named:
-                await self._export(zoho)
-            else:
-                await self._export_all(zoho)
-
-    def _job(self, zoho: Session, to: Destination) -> Export:
-        order = self._order
-        files = order.files
-        if isinstance(files, Path) and order.all_organizations:
-            files /= zoho.organization or ""
-        return Export(
-            zoho,
-            order.resources,
-            to=to,
-            filters=read_pairs(order.filters, "--filter"),
-            since=parse_moment(order.since),
-            scopes=known_scopes(self._wanted, self._environ),
-            full=order.full,
-            restart=order.restart,
-            detect_deletions=order.detect_deletions,
-            max_deletion_checks=order.max_deletion_checks,
-            details=order.details,
-            files=files,
-            strict=order.strict,
-            accept_short=accepted_short(order.accept),
-            accept_shorter=order.accept_shorter,
-            max_calls=order.max_calls,
-            until_done=order.until_done,
-        )
+            await (self._export_all(zoho) if every else self._export(zoho))
 
     async def _export(self, zoho: Session) -> None:
-        order = self._order
-        job = self._job(zoho, open_destination(order.to, order.format, order.flatten))
+        command = self._command
+        job = Export(
+            zoho,
+            command.resources,
+            to=command.to,
+            options=command.options,
+            scopes=known_scopes(command.connection, self._environ),
+        )
         try:
             async with job, self._displayed(zoho) as show:
                 async for event in job:
@@ -255,22 +232,28 @@ class _Run:
                 self.summary = job.summary
 
     async def _export_all(self, zoho: Session) -> None:
-        found = [each.id for each in await zoho.organizations()]
-        order = self._order
+        command = self._command
+        found = await zoho.organizations()
+        own_calls = self._tracker.calls
         jobs = Exports(
             zoho,
             found,
-            to=order.to,
-            format=order.format,
-            flatten=order.flatten,
-            make=self._job,
+            command.resources,
+            to=command.to,
+            options=command.options,
+            scopes=known_scopes(command.connection, self._environ),
         )
         try:
-            async with jobs, self._displayed(zoho.for_organization(found[0])) as show:
+            async with jobs, self._displayed(zoho.for_organization(found[0].id)) as show:
                 await jobs.follow(show)
         finally:
             with suppress(RuntimeError):
-                self.summary = jobs.summary
+                summary = jobs.summary
+                self.summary = msgspec.structs.replace(
+                    summary,
+                    calls=summary.calls + own_calls,
+                    least_calls=summary.least_calls + 1,
+                )
 
     @asynccontextmanager
     async def _displayed(self, zoho: Session) -> AsyncGenerator[Callable[[ExportEvent], None]]:
@@ -282,7 +265,7 @@ class _Run:
             def show(event: ExportEvent) -> None:
                 tracker.exported(event)
                 display.show(event)
-                waits = self._order.until_done
+                waits = self._command.options.until_done
                 if isinstance(event, Planned) and (
                     note := day_note(event, tracker.snapshot, waits=waits)
                 ):
@@ -293,40 +276,6 @@ class _Run:
                 yield show
             finally:
                 refreshing.cancel()
-
-
-def check(order: ExportOptions) -> None:
-    """Check the options before anything is opened. Raises `ConfigurationError`."""
-    filters = read_pairs(order.filters, "--filter")
-    parse_moment(order.since)
-    parse_destination(order.to, order.format, flatten=order.flatten)
-    if order.max_deletion_checks is not None and not order.detect_deletions:
-        raise ConfigurationError(
-            "--max-deletion-checks needs --detect-deletions: give both or neither"
-        )
-    accepted(accepted_short(order.accept))
-    if order.detect_deletions and order.full:
-        raise ConfigurationError(
-            "--detect-deletions compares with what is there and --full reads everything again: "
-            "give one of them"
-        )
-    if order.max_calls is not None and order.max_calls < 1:
-        raise ConfigurationError(f"max-calls must be at least 1, got {order.max_calls}")
-    if order.max_calls is not None and order.all_organizations:
-        raise ConfigurationError(
-            "--max-calls works for one organization: name it with --organization"
-        )
-    lists = all_lists() if order.resources else exportable()
-    check_filters(filters, resolve(order.resources, lists, filters=filters))
-
-
-def accepted_short(values: Sequence[str]) -> tuple[str, ...]:
-    """The lists in ``short:LIST`` values. Raises `ConfigurationError` for any other value."""
-    pairs = [value.partition(":") for value in values]
-    for value, (what, _, name) in zip(values, pairs, strict=True):
-        if what != "short" or not name:
-            raise ConfigurationError(f"--accept takes short:LIST, got {value!r}")
-    return tuple(name for _, _, name in pairs)
 
 
 def parse_destination(to: str, format: str | None, *, flatten: bool) -> Destination:
@@ -344,44 +293,6 @@ def known_scopes(wanted: ConnectionOptions, environ: Mapping[str, str]) -> tuple
     """The scopes that the account's login asked for; None if they are not known."""
     profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
     return profile.scopes or None if profile is not None else None
-
-
-def parse_moment(text: str | None) -> datetime | None:
-    """The time that ``--since`` means; a date is midnight in this computer's time zone.
-
-    Raises `ConfigurationError`.
-    """
-    if text is None:
-        return None
-    if is_date(text):
-        return datetime.fromisoformat(text).astimezone()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ConfigurationError(
-            "--since takes a date such as 2026-01-31, or a time with its offset such as "
-            f"2026-01-31T00:00:00+0100, got {text!r}"
-        )
-    return moment
-
-
-def is_date(text: str) -> bool:
-    """Whether ``text`` is a date without a time."""
-    try:
-        return date.fromisoformat(text).year > 1  # the first year has no midnight in some zones
-    except ValueError:
-        return False
-
-
-def next_step(order: ExportOptions, summary: Summary, *, sandbox: bool) -> list[str]:
-    """The line that says what to do after a first export; no line after later runs."""
-    if order.full or order.restart or any(one.mode != "full" for one in summary.resources):
-        return []
-    if sandbox:
-        return ["next: `zoho-async login` sets up your own account"]
-    return ["next: run the same command again to read only what changed"]
 
 
 async def _refresh(zoho: Session, tracker: Tracker, display: Display) -> None:
@@ -411,3 +322,35 @@ def _display(tracker: Tracker) -> Display:
     if console.is_terminal and not console.is_dumb_terminal:
         return Terminal(tracker, console)
     return Lines(tracker, sys.stderr)
+
+
+def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> int:
+    """Merge the files in ``to`` and print what was merged; the exit code.
+
+    Raises `ExportError`. A directory of several organizations is merged one by one.
+    """
+    destination = open_destination(to, format, flatten)
+    if not isinstance(destination, Directory):
+        raise ConfigurationError(
+            f"{destination.name} is a database, which always holds the current state: "
+            "there is nothing to merge"
+        )
+    merged: list[MergeResult] = []
+    for path in directories(destination.path):
+        directory = open_destination(path, format, flatten)
+        assert isinstance(directory, Directory)
+        merged += merge(directory)
+    if json:
+        print(msgspec.json.encode({"merged": merged}).decode())
+        return outcome.DONE
+    for one in merged:
+        print(f"  {one.file}  {count(one.rows, 'row')} after {count(one.changes, 'run')}")
+    if not merged:
+        print("nothing to merge: no run has found changes")
+    return outcome.DONE
+
+
+def directories(to: Path) -> list[Path]:
+    """``to``, or the directories of the organizations in it."""
+    nested = sorted(path.parent for path in to.glob("*/.zoho-export"))
+    return nested if nested and not (to / ".zoho-export").exists() else [to]

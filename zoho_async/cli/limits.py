@@ -17,9 +17,9 @@ from rich.text import Text
 
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected, redis_ledger
-from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.outcome import interruptible
+from zoho_async.cli.output import seconds
 from zoho_async.cli.safe import print, safe
-from zoho_async.cli.wording import seconds
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event
 from zoho_async.limits import Snapshot

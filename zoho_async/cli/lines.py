@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, TextIO
 
+from zoho_async.cli.output import count, seconds
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
-from zoho_async.cli.wording import count, seconds
 from zoho_async.export import (
     DetailsPlanned,
     DetailsProgress,
@@ -16,6 +16,7 @@ from zoho_async.export import (
     Planned,
     ResourceDone,
     ResourceFailed,
+    SinceMidnight,
     WaitingForReset,
 )
 
@@ -51,6 +52,8 @@ class Lines:
             self._write(f"{event.resource} changed while it was read: reading it again")
         elif isinstance(event, DocumentFailed):
             self._write(document_line(event))
+        elif isinstance(event, SinceMidnight):
+            self._write(since_line(event))
         elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
             self._show_details(event)
 
@@ -87,6 +90,14 @@ def details_line(event: DetailsPlanned) -> str:
 def document_line(event: DocumentFailed) -> str:
     """The document that was not saved, and the reason."""
     return f"{event.resource} {event.record}: document {event.document} not saved: {event.reason}"
+
+
+def since_line(event: SinceMidnight) -> str:
+    """The moment that a date means, and the time zone."""
+    zone = event.time_zone or (
+        "this computer's time zone, because the organization's could not be read"
+    )
+    return f"--since is {event.since.isoformat()} ({zone})"
 
 
 def waiting_line(event: WaitingForReset) -> str:

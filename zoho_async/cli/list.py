@@ -14,7 +14,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.call import CallOptions, request_text
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.output import (
     Form,
     check_columns,

@@ -6,11 +6,12 @@ The refresh token is saved first, before anything else can fail. Secrets are nev
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import secrets
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -29,17 +30,18 @@ from zoho_async.auth import (
     profiles_path,
     store_key,
 )
+from zoho_async.auth.credentials import names_credentials
 from zoho_async.auth.lease import add_token
 from zoho_async.auth.loopback import Loopback, redirect_uri
-from zoho_async.auth.profiles import names_credentials
 from zoho_async.auth.stores.keyring import works
 from zoho_async.cli import outcome
-from zoho_async.cli.prompts import ask, ask_secret, choose, say
+from zoho_async.cli.safe import print, safe, say
 from zoho_async.description import ORGANIZATIONS, scopes_for
-from zoho_async.errors import InvalidGrant, ZohoError
+from zoho_async.errors import ConfigurationError, InvalidGrant, ZohoError
+from zoho_async.organizations import KnownOrganization
 from zoho_async.regions import REGIONS, checked_url, region
 from zoho_async.runtime import token_store
-from zoho_async.session import KnownOrganization, Session
+from zoho_async.session import Session
 
 #: How long to wait for the browser, in seconds.
 _BROWSER_TIMEOUT: Final = 600.0
@@ -216,3 +218,43 @@ def _print_next_steps(order: LoginOptions, profile: Profile, environ: Mapping[st
             "Note: ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET or ZOHO_REFRESH_TOKEN is set in the "
             "environment and overrides every profile. Unset them to use this one."
         )
+
+
+# -- questions on stderr; input of secrets is hidden ----------------------------------------------
+
+
+def ask(question: str, *, default: str = "") -> str:
+    """The answer to ``question``. Enter means ``default``; without a default it asks again.
+
+    Raises `ConfigurationError` at the end of the input.
+    """
+    suffix = f" [{default}]" if default else ""
+    while True:
+        print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise ConfigurationError("no answer on stdin: run this in a terminal")
+        answer = line.strip() or default
+        if answer:
+            return answer
+
+
+def ask_secret(question: str) -> str:
+    """A secret. The terminal does not show it."""
+    if not sys.stdin.isatty():
+        return ask(question)
+    while True:
+        answer = getpass.getpass(safe(f"{question} (not shown): "), stream=sys.stderr).strip()
+        if answer:
+            return answer
+
+
+def choose(question: str, choices: Sequence[str], *, default: int = 0) -> int:
+    """The index of the choice whose number the user enters."""
+    for number, choice in enumerate(choices, 1):
+        say(f"  {number}. {choice}")
+    while True:
+        answer = ask(question, default=str(default + 1))
+        if answer.isdecimal() and 1 <= int(answer) <= len(choices):
+            return int(answer) - 1
+        say(f"enter a number from 1 to {len(choices)}")

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
+from cyclopts.completion import CompletionContext
 from cyclopts.validators import Number
 
+from zoho_async.cli.connect import ConnectionOptions
 from zoho_async.cli.output import Form
+from zoho_async.errors import ConfigurationError
+from zoho_async.export.catalog import all_lists, exportable
+from zoho_async.export.options import ExportOptions, FormatName
 from zoho_async.export.outcomes import EXIT_CODES
-from zoho_async.limits.models import PlanName
+
+T = TypeVar("T")
 
 _MORE: Final = Group("More options", sort_key=1)
 _COMPLETE: Final = Group("Completeness", sort_key=2)
@@ -25,93 +43,132 @@ def _help(text: str, group: Group | None = None, *, default: bool = False) -> Pa
     return Parameter(help=text, show_default=default, group=group)
 
 
-# -- export, merge and probe: common options ------------------------------------------------------
+def _annotated(options: type[T], parameters: Mapping[str, Any]) -> type[T]:
+    """``options`` as a type whose fields are options of a command.
+
+    The help of a field is its docstring. ``parameters`` holds what else cyclopts needs to know of a
+    field: a `Parameter`, or a type that says how to read it.
+    """
+    hints = get_type_hints(options)
+    annotations = {
+        name: Annotated[hints[name], one] if isinstance(one, Parameter) else one
+        for name, one in parameters.items()
+    }
+    made = type(options.__name__, (options,), {"__annotations__": annotations})
+    return cast("type[T]", made)
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+def read_pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """``["status=overdue"]`` as a mapping. Raises `ConfigurationError` for any other text."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigurationError(f"{option} takes name=value, got {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _pairs(_: object, tokens: Sequence[Token]) -> dict[str, str]:
+    return read_pairs((token.value for token in tokens), tokens[0].keyword or "")
+
+
+def parse_since(text: str) -> date:
+    """The date or the time that ``--since`` means. Raises `ConfigurationError`."""
+    try:
+        day = date.fromisoformat(text)
+        if day.year > 1:  # the first year has no midnight in some zones
+            return day
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ConfigurationError(
+            "--since takes a date such as 2026-01-31, or a time with its offset such as "
+            f"2026-01-31T00:00:00+0100, got {text!r}"
+        )
+    return moment
+
+
+def _since(_: object, tokens: Sequence[Token]) -> date:
+    return parse_since(tokens[-1].value)
+
+
+# -- export, merge and probe ----------------------------------------------------------------------
+
+if TYPE_CHECKING:
+    ExportArguments: TypeAlias = ExportOptions
+    ConnectionArguments: TypeAlias = ConnectionOptions
+else:
+    ExportArguments = Annotated[
+        _annotated(
+            ExportOptions,
+            {
+                "since": Annotated[str | None, Parameter(converter=_since)],
+                "filter": Annotated[tuple[str, ...], Parameter(converter=_pairs)],
+                "files_to": Annotated[Path | None, Parameter(group=_MORE)],
+                **dict.fromkeys(
+                    (
+                        *("format", "flatten", "restart", "max_calls", "max_deletion_checks"),
+                        "until_done",
+                    ),
+                    Parameter(group=_MORE),
+                ),
+                **dict.fromkeys(("strict", "accept", "accept_shorter"), Parameter(group=_COMPLETE)),
+            },
+        ),
+        Parameter(name="*"),
+    ]
+    ConnectionArguments = Annotated[
+        _annotated(
+            ConnectionOptions,
+            {
+                **dict.fromkeys(("profile", "organization", "region"), Parameter(group=_ACCOUNT)),
+                **dict.fromkeys(("limit", "burst"), Parameter(group=_LIMITS, show_default=True)),
+                **dict.fromkeys(("plan", "ledger", "redis", "minute"), Parameter(group=_LIMITS)),
+            },
+        ),
+        Parameter(name="*"),
+    ]
+
+
+def _offer(names: Callable[[], Iterable[str]]) -> Parameter:
+    """Offer ``names`` to the shell. ``books.`` is left out unless the user typed it."""
+
+    def complete(context: CompletionContext) -> list[str]:
+        prefix = "" if context.incomplete.startswith("b") else "books."
+        return [name.removeprefix(prefix) for name in names()]
+
+    return Parameter(completer=complete)
+
 
 Resource: TypeAlias = Annotated[
-    str, _help("Lists to export, such as `invoices contacts`. Default: all lists.")
+    str,
+    _help("Lists to export, such as `invoices contacts`. Default: all lists."),
+    _offer(all_lists),
+]
+Probed: TypeAlias = Annotated[
+    str,
+    _help("Lists to test, such as `invoices contacts`. Default: all lists."),
+    _offer(exportable),
 ]
 To: TypeAlias = Annotated[
     str,
     _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
 ]
-Details: TypeAlias = Annotated[
-    bool, _help("Read each new or changed record in full: line items, taxes, addresses.")
-]
-DocumentFiles: TypeAlias = Annotated[
-    bool, _help("Save the PDF and the attachments of each new or changed record.")
-]
-Full: TypeAlias = Annotated[bool, _help("Read everything again, not only what changed.")]
-DetectDeletions: TypeAlias = Annotated[
-    bool, _help("Find deleted records: read whole lists, check each missing record.")
-]
-Since: TypeAlias = Annotated[
-    str | None,
-    _help("Skip records last modified before this date, such as `2026-01-31`."),
-]
-Filters: TypeAlias = Annotated[
-    tuple[str, ...],
-    _help("`NAME=VALUE` for every list, such as `status=overdue`. Repeatable."),
-]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
-InSandbox: TypeAlias = Annotated[bool, _help("Use sample data. Needs no account.")]
-
-# -- export: more options -------------------------------------------------------------------------
-
 FileFormat: TypeAlias = Annotated[
-    Literal["jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"] | None,
-    _help(
-        "File format. `jsonl` (the default) holds rows as Zoho sent them; `parquet` has typed "
-        "columns. A directory keeps its format.",
-        _MORE,
-    ),
+    FormatName | None, _help("File format. A directory keeps its format.")
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _help(
-        "Write nested lists to files such as `invoices__line_items.parquet`. Parquet only.", _MORE
-    ),
-]
-Restart: TypeAlias = Annotated[
-    bool,
-    _help("Discard an interrupted export and read everything again.", _MORE),
-]
-MaxDeletionChecks: TypeAlias = Annotated[
-    int | None,
-    _help("The most records that `--detect-deletions` checks in one run. Default: all.", _MORE),
-]
-DocumentFolder: TypeAlias = Annotated[
-    Path | None, _help("Like `--files`, but save into this directory instead of `--to`.", _MORE)
-]
-MaxCalls: TypeAlias = Annotated[
-    int | None,
-    _help(
-        "The most API calls of this run. It then ends with code 3; run the same command again to "
-        "continue.",
-        _MORE,
-    ),
-]
-UntilDone: TypeAlias = Annotated[
-    bool,
-    _help("If the day's calls are used up, wait for the next day and continue.", _MORE),
-]
-Strict: TypeAlias = Annotated[
-    bool,
-    _help("End with code 4 unless every list is proven complete.", _COMPLETE),
-]
-Accept: TypeAlias = Annotated[
-    tuple[str, ...],
-    _help(
-        "`short:LIST`: allow this list to count more records than are found. For this run. "
-        "Repeatable.",
-        _COMPLETE,
-    ),
-]
-AcceptShorter: TypeAlias = Annotated[
-    bool,
-    _help(
-        "Let an unproven read replace a file that has more records. For this run.",
-        _COMPLETE,
-    ),
+    _help("Write nested lists to files such as `invoices__line_items.parquet`. Parquet only."),
 ]
 MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
 ProbeTo: TypeAlias = Annotated[
@@ -126,57 +183,9 @@ AllOrganizations: TypeAlias = Annotated[
         _ACCOUNT,
     ),
 ]
-ProfileName: TypeAlias = Annotated[
-    str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
-]
-Organization: TypeAlias = Annotated[
-    str | None, _help("Organization id. Default: `ZOHO_ORGANIZATION_ID`.", _ACCOUNT)
-]
-Region: TypeAlias = Annotated[
-    str | None,
-    _help("Data center of the account: `us`, `eu`, `in`, ... Default: `ZOHO_REGION`.", _ACCOUNT),
-]
-Limit: TypeAlias = Annotated[
-    int,
-    _help(
-        "Calls per minute. Zoho allows 100 to all programs of an organization together.",
-        _LIMITS,
-        default=True,
-    ),
-]
-Burst: TypeAlias = Annotated[
-    int,
-    _help("Calls that may start at once. Later calls are spread evenly.", _LIMITS, default=True),
-]
-LedgerFile: TypeAlias = Annotated[
-    Path | None,
-    _help(
-        "File that remembers calls between runs. Default: `ZOHO_ASYNC_LEDGER`, or a file in the "
-        "user's state directory.",
-        _LIMITS,
-    ),
-]
-RedisServer: TypeAlias = Annotated[
-    str | None,
-    _help(
-        "Redis server that shares the limits between machines, `redis://HOST:6379/0`. Default: "
-        "`ZOHO_REDIS_URL`, which may hold a password.",
-        _LIMITS,
-    ),
-]
 FreshServer: TypeAlias = Annotated[
     str | None,
     _help("Redis server, `redis://HOST:6379/0`. Default: `ZOHO_REDIS_URL`.", _LIMITS),
-]
-Plan: TypeAlias = Annotated[
-    PlanName | None,
-    _help(
-        "Zoho plan, which sets the daily and concurrent limits. Default: read from Zoho's replies.",
-        _LIMITS,
-    ),
-]
-SandboxMinute: TypeAlias = Annotated[
-    float | None, _help("Length of a sandbox's minute in seconds. Sandboxes only.", _LIMITS)
 ]
 
 Watch: TypeAlias = Annotated[bool, _help("Refresh twice a second until interrupted.")]
@@ -202,7 +211,9 @@ EXPORT_EPILOGUE: Final = """
 
 # -- call and list ------------------------------------------------------------------------------
 
-Listed: TypeAlias = Annotated[str, _help("A list, such as `invoices` or `inventory.items`.")]
+Listed: TypeAlias = Annotated[
+    str, _help("A list, such as `invoices` or `inventory.items`."), _offer(exportable)
+]
 Rows: TypeAlias = Annotated[
     int | None,
     Parameter(
@@ -222,6 +233,9 @@ HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`."
 ApiPath: TypeAlias = Annotated[str, _help("Path after the API version, such as `/contacts/123`.")]
 Query: TypeAlias = Annotated[
     tuple[str, ...], _help("`NAME=VALUE` for the query string. Repeatable.")
+]
+Filters: TypeAlias = Annotated[
+    tuple[str, ...], _help("`NAME=VALUE`, such as `status=overdue`. Repeatable.")
 ]
 Body: TypeAlias = Annotated[
     str | None, _help("JSON to send. `@FILE` reads a file, `@-` reads stdin.")
@@ -317,6 +331,9 @@ Scoped: TypeAlias = Annotated[
     _help(
         "What the token is for: `books`, `invoices` or `invoices.create`. Default: all of Books."
     ),
+]
+ProfileName: TypeAlias = Annotated[
+    str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
 ]
 Write: TypeAlias = Annotated[bool, _help("Include the scopes that change records.")]
 LoginProfile: TypeAlias = Annotated[str, _help("Name of the saved account.", default=True)]

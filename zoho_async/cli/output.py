@@ -1,4 +1,4 @@
-"""Prints Zoho's data: tables in a terminal, JSON in a pipe, CSV."""
+"""Prints Zoho's data: tables in a terminal, JSON in a pipe, CSV. Formats counts and durations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import itertools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -148,7 +149,9 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         )
     for row in rows:
         table.add_row(*(text_of(_cell(row.get(name))) for name in columns))
-    console.print(table)
+    with console.capture() as text:  # rich would end the process if the reader has gone
+        console.print(table)
+    sys.stdout.write(text.get())
 
 
 def _cell(value: object, *, join: bool = True) -> str:
@@ -156,3 +159,30 @@ def _cell(value: object, *, join: bool = True) -> str:
         return ""
     text = value if isinstance(value, str) else encode(value).decode()
     return " ".join(text.splitlines()) if join else text
+
+
+def count(number: int, noun: str = "") -> str:
+    """``1,500 rows``, ``1 row``."""
+    text = f"{number:,}"
+    return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
+
+
+def size(number: int) -> str:
+    """Bytes in the unit that leaves at most three digits before the point."""
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def seconds(number: float) -> str:
+    """``8 s``, ``1 min 05 s``, ``2 h 10 min``."""
+    whole = math.ceil(number)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -13,10 +13,10 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.export import parse_destination
-from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.outcome import interruptible
+from zoho_async.cli.output import count
 from zoho_async.cli.resources import LATER_RUNS
 from zoho_async.cli.safe import print, safe
-from zoho_async.cli.wording import count
 from zoho_async.export import Origin
 from zoho_async.export.capabilities import ProbeResult, probe, save_capabilities
 from zoho_async.export.catalog import exportable, resolve

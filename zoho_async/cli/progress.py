@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from zoho_async import events
-from zoho_async.cli.wording import count, seconds
+from zoho_async.cli.output import count, seconds
 from zoho_async.export import (
     DetailsPlanned,
     DetailsProgress,
@@ -80,7 +80,7 @@ class Tracker:
         elif isinstance(event, DetectingDeletions):
             note = f"{count(event.gone)} of {count(event.asked)} missing records deleted"
             self.resources[event.resource].note = note
-        else:
+        elif isinstance(event, ResourceFailed):
             self._fail(event)
 
     def _plan(self, planned: PlannedResource) -> None:

@@ -29,7 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.wording import count, seconds, size
+from zoho_async.cli.output import count, seconds, size
 from zoho_async.export import ResourceSummary, Summary
 
 _STATUS: Final = {

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import sys
 import unicodedata
 from typing import Final, TextIO
@@ -50,11 +51,21 @@ def print(
     builtins.print(shown, file=stream, end=end, flush=flush)
 
 
+def say(text: str) -> None:
+    """Print a message to the user."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def replace_unencodable() -> None:
     """Let stdout and stderr replace characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def discard_stdout() -> None:
+    """Write nothing more to stdout, because its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_safe(character: str, encoding: str | None) -> bool:

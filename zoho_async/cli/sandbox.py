@@ -12,7 +12,7 @@ import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import SANDBOX_SIZES
-from zoho_async.cli.interrupt import interruptible
+from zoho_async.cli.outcome import interruptible
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import PLANS
 from zoho_async.regions import is_loopback

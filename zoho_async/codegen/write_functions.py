@@ -26,6 +26,7 @@ from zoho_async.codegen.lines import (
 )
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.write_resources import resource_class, resource_lines
 from zoho_async.description import Kind
 
 _ARGUMENTS: Final[dict[Kind, str]] = {
@@ -368,13 +369,16 @@ def functions_module(
         "",
         *_imports(module, own, shared),
         "",
-        *_exported([*names, *own, *shared, *module.aliases.values()]),
+        *_exported(
+            [*names, *own, *shared, *module.aliases.values(), resource_class(resource.name)]
+        ),
     ]
     for values, name in module.aliases.items():
         lines += ["", *alias(name, values)]
     if resource.errors:
         codes = [f"    {code}: {quoted(said)}," for code, said in sorted(resource.errors.items())]
         lines += ["", "_CODES = {", *codes, "}"]
+    functions += ["", "", *resource_lines(model.product, resource, names)]
     return "\n".join([*lines, *functions]) + "\n"
 
 
@@ -395,6 +399,7 @@ def _imports(module: _Module, own: set[str], shared: set[str]) -> list[str]:
         ("zoho_async.http.download", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
+        ("zoho_async.resource", {"Resource", "bound"}),
         ("zoho_async.session", used & {"Session"}),
         ("zoho_async.http.upload", used & {"Upload"}),
         ("zoho_async.wire", used & {"Done"}),

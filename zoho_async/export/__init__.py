@@ -3,7 +3,10 @@
 `Export` runs a job for one organization, `Exports` one job per organization.
 
 Jobs:
-    job           one export job: its options, its tasks, its summary
+    options       the options of an export, the same for the command and for Python
+    job           one export job and its tasks
+    plan          which lists a job reads, and what it reads per record
+    summary       the plan that a run reports, and its summary
     multi         several organizations, one job each
     run           one job as an ordinary function call, for schedulers
     events        the events of a running job, and its summary
@@ -30,7 +33,6 @@ Writing:
     details/      full records, children and documents
     columns/      rows as typed columns
     destinations/ files and databases
-    optional      import optional libraries
 """
 
 from zoho_async.export.catalog import exportable
@@ -67,12 +69,14 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceFailed,
     ResourceSummary,
+    SinceMidnight,
     Summary,
     WaitingForReset,
 )
 from zoho_async.export.incremental import Margin
 from zoho_async.export.job import Export
 from zoho_async.export.multi import Exports
+from zoho_async.export.options import ExportOptions
 
 __all__ = [
     "CheckpointRefused",
@@ -88,6 +92,7 @@ __all__ = [
     "Export",
     "ExportError",
     "ExportEvent",
+    "ExportOptions",
     "ExportRunning",
     "Exports",
     "Format",
@@ -102,6 +107,7 @@ __all__ = [
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "SinceMidnight",
     "Sink",
     "Summary",
     "Table",

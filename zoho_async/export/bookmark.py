@@ -19,13 +19,19 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
-from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    ListBookmark,
+    ResourceState,
+    RunHistory,
+)
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.incremental import BOUND, Capabilities
-from zoho_async.paging.times import times_of
+from zoho_async.wire.page import times_of
 from zoho_async.wire.text import untyped_object
 
 #: The largest number of boundary rows that is stored.
@@ -56,22 +62,24 @@ def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence
     """
     place = Directory(folder)
     try:
-        state = Checkpoint.open(place.open(None), None, name=place.name)
-        position = state.begin(
+        checkpoint = Checkpoint.open(place.open(None), None, name=place.name)
+        state = checkpoint.begin(
             ResourceState(
                 name=facts.resource,
-                status="resting",
-                finished=True,
-                watermark=bookmark.watermark,
-                capabilities=bookmark.capabilities,
-                sizes={},  # the rows are in the other place
+                bookmark=ListBookmark(
+                    finished=True,
+                    watermark=bookmark.watermark,
+                    capabilities=bookmark.capabilities,
+                ),
+                runs=RunHistory(sizes={}),  # the rows are in the other place
             )
         )
-        with state.database.transaction():
-            index = state.record_index(position)
+        with checkpoint.database.transaction():
+            index = checkpoint.record_index(state)
             edges = {edge.key: edge.digest for edge in bookmark.boundary}
             index.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
-            state.put(msgspec.structs.replace(position, largest=index.largest))
+            known = replace(state.bookmark, largest=index.largest)
+            checkpoint.put(replace(state, bookmark=known))
     finally:
         place.close()
 
@@ -82,15 +90,15 @@ def bookmark_of(
     """Return the bookmark after a complete run into ``folder``, which began from ``since``."""
     place = Directory(folder)
     try:
-        position = Checkpoint.open(place.open(None), None, name=place.name).position(facts.resource)
+        state = Checkpoint.open(place.open(None), None, name=place.name).state_of(facts.resource)
     finally:
         place.close()
-    assert position is not None, "the directory was exported into"
-    watermark = position.watermark
+    assert state is not None, "the directory was exported into"
+    watermark = state.bookmark.watermark
     return Bookmark(
         organization=organization,
         watermark=watermark,
-        capabilities=position.capabilities,
+        capabilities=state.bookmark.capabilities,
         boundary=() if watermark is None else _boundary(folder, facts, since, watermark - BOUND),
     )
 

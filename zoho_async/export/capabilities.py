@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
@@ -29,8 +30,8 @@ from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.fetch import page_of
 from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.export.writer import writing
-from zoho_async.paging import PageSource, RowsPage
-from zoho_async.paging.times import MODIFIED, times_of
+from zoho_async.paging import PageSource
+from zoho_async.wire.page import MODIFIED
 
 _DAY: Final = 86_400.0
 
@@ -65,7 +66,11 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     order = {"sort_column": MODIFIED, "sort_order": "D"}
     sorted_so = order if incremental.sorts_by_change(facts) else {}
     page = await page_of(zoho, facts, sorted_so, 1)
-    times = {row: time for row, time in zip(page.ids, _times(page), strict=True) if time}
+    times = {
+        row: each.modified
+        for row, each in zip(page.ids, page.read_times(), strict=True)
+        if each.modified
+    }
     if not times:
         return 1, Capabilities()
     newest = None
@@ -82,12 +87,7 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
     some = await page_of(zoho, facts, since, 1)
     if row in some.ids:
         return 3, Capabilities(changes=True, newest=newest)
-    more = some.context is not None and bool(some.context.has_more_page)
-    return 3, Capabilities(changes=None if more else False, newest=newest)
-
-
-def _times(page: RowsPage) -> list[float | None]:
-    return [times_of(bytes(row)).modified for row in page.rows]
+    return 3, Capabilities(changes=None if some.has_more else False, newest=newest)
 
 
 def save_capabilities(
@@ -99,11 +99,10 @@ def save_capabilities(
     """
     with writing(destination.name):
         try:
-            state = Checkpoint.open(destination.open(place), place, name=destination.name)
+            checkpoint = Checkpoint.open(destination.open(place), place, name=destination.name)
             for one in found:
-                position = state.position(one.resource)
-                if position is None:
-                    position = ResourceState(name=one.resource, status="resting", pass_number=0)
-                state.begin(msgspec.structs.replace(position, capabilities=one.capabilities))
+                state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
+                bookmark = replace(state.bookmark, capabilities=one.capabilities)
+                checkpoint.begin(replace(state, bookmark=bookmark))
         finally:
             destination.close()

@@ -81,7 +81,7 @@ class DeletionDetector:
                     DetectingDeletions(
                         resource=resource,
                         asked=self.calls(resource),
-                        gone=writer.position.deleted,
+                        gone=writer.state.part.deleted,
                     )
                 )
 

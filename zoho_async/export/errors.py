@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export.events import ResourceSummary, Summary
@@ -12,6 +13,10 @@ from zoho_async.export.events import ResourceSummary, Summary
 
 class ExportError(ZohoError):
     """An export cannot start or continue. What it wrote before stays valid."""
+
+
+class MissingExtra(ExportError, ConfigurationError):
+    """A destination needs a library that is not installed."""
 
 
 class UnknownResource(ExportError, ConfigurationError):
@@ -99,3 +104,14 @@ def problem_of(one: ResourceSummary) -> str:
     if one.state == "uncheckable":
         return f"{one.resource} cannot be checked: it has no count and no strict order"
     return f"{one.resource}: {one.state}"
+
+
+def library(module: str, extra: str, purpose: str) -> Any:
+    """Import ``module``. Raises `MissingExtra`, which says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        raise MissingExtra(
+            f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({problem}); "
+            f"install it with: pip install 'zoho-async[{extra}]'"
+        ) from problem

@@ -7,6 +7,7 @@ path or the table that holds the rows.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -122,6 +123,17 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SinceMidnight(msgspec.Struct, frozen=True, kw_only=True):
+    """The moment that a date in ``since`` means: midnight in ``time_zone``, the organization's.
+
+    If that could not be read, ``time_zone=None``, and it is midnight in this computer's time zone.
+    """
+
+    organization: str
+    since: datetime
+    time_zone: str | None
+
+
 class WaitingForReset(msgspec.Struct, frozen=True, kw_only=True):
     """The day's calls are used up. The job continues by itself after ``seconds``.
 
@@ -171,7 +183,8 @@ class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ExportEvent: TypeAlias = (
-    Planned
+    SinceMidnight
+    | Planned
     | Progress
     | NextPass
     | DetailsPlanned
@@ -231,9 +244,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run. ``done`` says that every allowed resource is complete.
 
     ``exit_code`` is the exit code of the command for this result (`zoho_async.export.outcomes`).
-    ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were
-    admitted for the organization during the run, those of other jobs in the process included. Zoho
-    rejected ``refused`` of them because of its limits.
+    ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
+    this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
     """
 
     organization: str

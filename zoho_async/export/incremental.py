@@ -35,7 +35,7 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.paging.completeness import CLOCKS
-from zoho_async.paging.times import MODIFIED
+from zoho_async.wire.page import MODIFIED
 
 Mode: TypeAlias = Literal["full", "changed", "newest", "compared"]
 

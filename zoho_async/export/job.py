@@ -22,19 +22,18 @@ ends the job with that exception. The summary is available then too.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import date, datetime
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
-import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
@@ -53,143 +52,28 @@ from zoho_async.errors import (
 )
 from zoho_async.events import Exported
 from zoho_async.export import incremental
-from zoho_async.export.catalog import (
-    all_lists,
-    check_filters,
-    check_since,
-    children,
-    exportable,
-    reads_of_parents,
-    resolve,
-    row_facts,
-    single_reads,
-)
-from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
+from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
+from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, Origin
-from zoho_async.export.destinations.directory import Directory
-from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
-from zoho_async.export.details.operations import details_of, document_sources
-from zoho_async.export.details.writer import DetailPlan, DetailWriter
-from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
+from zoho_async.export.details.writer import DetailWriter
 from zoho_async.export.events import (
     ExportEvent,
-    Planned,
     ResourceFailed,
     ResourceSummary,
-    Status,
+    SinceMidnight,
     Summary,
-    WaitingForReset,
 )
 from zoho_async.export.incremental import Margin
-from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
+from zoho_async.export.options import ExportOptions, midnight
+from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
-from zoho_async.export.writer import ResourceWriter, RunOptions, WriteQueue, settle, writing
+from zoho_async.export.summary import SummaryBuilder
+from zoho_async.export.writer import WriteQueue, settle, writing
 from zoho_async.http.call import Budget
-from zoho_async.limits import Snapshot
 from zoho_async.session import Session
-
-#: Seconds between two checks whether the day's calls are used up.
-_POLL_SECONDS: Final = 1.0
-#: Seconds until the wait is reported again, if Zoho named no reset.
-_REPORT_AGAIN: Final = 3600.0
-
-
-class SummaryBuilder:
-    """Builds the plan and the summary of one run of ``readers``, which may still grow."""
-
-    def __init__(
-        self,
-        zoho: Session,
-        organization: str,
-        readers: Sequence[ListReader],
-        *,
-        budget: Budget | None,
-        clock: Clock,
-    ) -> None:
-        self._zoho: Final = zoho
-        self._organization: Final = organization
-        self._readers: Final = readers
-        self._budget: Final = budget
-        self._clock: Final = clock
-        self._started = time.monotonic()
-        self._before: Snapshot | None = None
-
-    async def begin(self) -> None:
-        """Start counting calls and time."""
-        self._started = time.monotonic()
-        self._before = await self._zoho.snapshot()
-
-    async def planned(self) -> Planned:
-        """Return the plan, once each reader has planned or failed."""
-        ahead = [reader.planned for reader in self._readers if reader.planned is not None]
-        calls = sum(one.calls for one in ahead)
-        made = sum(reader.pages for reader in self._readers)
-        limits = self._zoho.limits
-        today = await self._zoho.snapshot()
-        return Planned(
-            resources=tuple(ahead),
-            rows=sum(one.rows or 0 for one in ahead),
-            calls=calls,
-            seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
-            exact=all(reader.exact for reader in self._readers),
-            days=days_needed(calls - made, today, limits),
-        )
-
-    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        """Report once a day that its calls are used up, until cancelled."""
-        quiet_until = 0.0
-        while True:
-            today = await self._zoho.snapshot()
-            now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
-                wait = today.day_reset_in
-                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
-                await send.send(WaitingForReset(organization=self._organization, seconds=wait))
-            await anyio.sleep(_POLL_SECONDS)
-
-    async def summary(self, directory: str) -> Summary:
-        """What the run did, into ``directory``."""
-        resources = tuple(reader.summary() for reader in self._readers)
-        statuses: list[Status] = [one.status for one in resources]
-        # If no list could be read, that is reported each time.
-        read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
-        admitted, refused = await self._since()
-        # Lists of the user count against the account's limits, not the organization's.
-        own = sum(reader.pages for reader in self._readers if reader.facts.per_user)
-        made = own + admitted
-        if self._budget is not None:  # calls admitted too late were not sent
-            made = self._budget.calls - self._budget.left
-        return Summary(
-            organization=self._organization,
-            directory=directory,
-            resources=resources,
-            done=_is_done(statuses),
-            rows=sum(one.rows for one in resources),
-            rows_new=sum(one.rows_new for one in resources),
-            calls=made,
-            least_calls=sum(one.least_calls for one in resources),
-            refused=refused,
-            seconds=time.monotonic() - self._started,
-            records=sum(one.records for one in resources),
-            files=sum(one.files for one in resources),
-            exit_code=worst([read, *(one.exit_code for one in resources)]),
-        )
-
-    async def _since(self) -> tuple[int, int]:
-        """Return the calls admitted since `begin`, and how many of them Zoho refused."""
-        before, after = self._before, await self._zoho.snapshot()
-        if before is None:
-            return 0, 0
-        return after.admitted - before.admitted, after.refused - before.refused
-
-
-def _is_done(statuses: Sequence[Status]) -> bool:
-    """Whether every allowed list is complete, and at least one is allowed."""
-    return "done" in statuses and {"done", "not allowed"} >= set(statuses)
-
 
 T = TypeVar("T")
 
@@ -202,33 +86,17 @@ class Export:
     ``resources`` are ``product.resource`` names, of Books if no product is named. If there are
     none, every list that takes the filters and that ``scopes`` (the token's, if known) allow is
     exported. ``to`` is a `Destination` or what `open_destination` takes: a directory,
-    ``books.duckdb``, ``postgresql://user@host/name``. ``filters`` apply to every list. ``since``
-    (an aware datetime) leaves out records that were last modified before it.
+    ``books.duckdb``, ``postgresql://user@host/name``. ``options`` say the rest.
 
-    ``full`` reads everything again. ``restart`` does so too, and gives up what an interrupted run
-    left. ``detect_deletions`` reads each list whole, and checks each known record that is missing
-    from it, with at most ``max_deletion_checks`` calls. ``margin`` allows for differences between
-    clocks.
+    ``time_zone`` is the organization's, for a date in ``options.since``. If it is not given, one
+    call reads it. ``margin`` allows for differences between clocks.
 
-    ``details`` fetches each new or changed record in full, and writes that instead of the list's
-    row. ``files`` saves its documents: to the directory that it names, or, if it is True, next to
-    the rows (``books/invoices.files/<id>.pdf``). If an earlier run did not ask for one of them, all
-    records of the list are read again. Later runs keep fetching full records without ``details``
-    (except with ``restart``). A run without ``files`` leaves the documents of its records to the
-    next run that has it.
-
-    ``strict`` counts every list that is not proven complete as incomplete. ``accept_short`` names
-    lists that may count more records than are found. A full read that lacks known records and is
-    not proven replaces nothing: the old rows stay, and the new ones are kept as changes.
-    ``accept_shorter`` lets it replace them. All three hold for this run only.
-
-    ``max_calls`` is the largest number of calls of this run. If it or the day's quota is spent, the
-    job ends with `BudgetSpent` or `DailyQuotaExceeded`, and the next run continues. ``until_done``
-    waits for the next day instead.
+    If ``max_calls`` or the day's quota is spent, the job ends with `BudgetSpent` or
+    `DailyQuotaExceeded`, and the next run continues. ``until_done`` waits for the next day instead.
 
     Raises `ConfigurationError` (an unknown resource or filter, no organization) on creation;
     `CheckpointRefused`, `ExportRunning` or `DestinationError` on entering; and what calls raise
-    while it runs.
+    on entering and while it runs.
     """
 
     def __init__(
@@ -237,20 +105,9 @@ class Export:
         resources: Sequence[str] = (),
         *,
         to: str | PathLike[str] | Destination,
-        filters: Mapping[str, str] | None = None,
-        since: datetime | None = None,
+        options: ExportOptions = ExportOptions(),  # noqa: B008 - a frozen value
+        time_zone: str | None = None,
         scopes: Collection[str] | None = None,
-        full: bool = False,
-        restart: bool = False,
-        detect_deletions: bool = False,
-        max_deletion_checks: int | None = None,
-        details: bool = False,
-        files: bool | str | PathLike[str] = False,
-        max_calls: int | None = None,
-        until_done: bool = False,
-        strict: bool = False,
-        accept_short: Collection[str] = (),
-        accept_shorter: bool = False,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -259,32 +116,16 @@ class Export:
                 "an export needs to know its organization: "
                 "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
             )
-        self.destination: Final[Destination] = (
-            open_destination(to) if isinstance(to, str | PathLike) else to
-        )
-        self._filters: Final = dict(filters or {})
-        self._named: Final = bool(resources)
-        self._lists: Final = _lists(resources, self._filters, since, scopes)
-        self._options: Final = RunOptions(
-            full=full,
-            restart=restart,
-            detect_deletions=detect_deletions,
-            accept_shorter=accept_shorter,
-            since=None if since is None else since.timestamp(),
-            narrowed=bool(self._filters),
-            margin=margin,
-        )
-        self._strict: Final = strict
-        self._accepted: Final = {facts.resource for facts in accepted(accept_short)}
-        self._details: Final = details
-        self._folder: Final = _folder(files, self.destination)
-        self._until_done: Final = until_done
-        budgeted = None if max_calls is None else Budget(max_calls)
+        self.destination: Final = destination_of(to, options)
+        self._plan = JobPlan.of(resources, options, self.destination, scopes=scopes, margin=margin)
+        self._time_zone = time_zone
+        self._options: Final = options
+        budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
-            wait_for_reset=until_done,
-            budget=budgeted,
+            wait_for_reset=options.until_done,
+            budget=budget,
         )
         self._organization: Final = zoho.organization
         self._clock: Final = clock
@@ -292,14 +133,17 @@ class Export:
         self._lock: Final = threading.Lock()
         self._deletions: Final = (
             DeletionDetector(
-                {**single_reads(), **reads_of_parents()}, max_deletion_checks, self._blocking, clock
+                {**single_reads(), **reads_of_parents()},
+                options.max_deletion_checks,
+                self._blocking,
+                clock,
             )
-            if detect_deletions
+            if options.detect_deletions
             else None
         )
         self._readers: Final[list[ListReader]] = []
         self._summary_builder: Final = SummaryBuilder(
-            self._zoho, self._organization, self._readers, budget=budgeted, clock=clock
+            self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
         self._state: Checkpoint | None = None
@@ -311,7 +155,7 @@ class Export:
     @property
     def resources(self) -> tuple[str, ...]:
         """The resources that are exported, as ``product.resource``."""
-        return tuple(facts.resource for facts in self._lists)
+        return tuple(facts.resource for facts in self._plan.lists)
 
     @property
     def summary(self) -> Summary:
@@ -323,8 +167,12 @@ class Export:
     async def __aenter__(self) -> Export:
         if self._task is not None:
             raise RuntimeError("an Export can be entered only once; create another one")
+        day = self._options.since_day
+        first = [] if day is None else [await self._start_of_day(day)]
         await self._blocking(self._open)
         send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
+        for event in first:
+            send.send_nowait(event)
         self._task = self._zoho.start(self._run(send), name="export")
         return self
 
@@ -369,6 +217,23 @@ class Export:
             raise RuntimeError("enter the export with `async with` first")
         return self._events
 
+    async def _start_of_day(self, day: date) -> SinceMidnight:
+        """Set the moment of a date in ``since``: midnight in the organization's time zone."""
+        time_zone = self._time_zone or await self._read_time_zone()
+        since = midnight(day, time_zone)
+        if since is None:
+            since, time_zone = datetime(day.year, day.month, day.day).astimezone(), None
+        self._plan = self._plan.with_since(since)
+        return SinceMidnight(organization=self._organization, since=since, time_zone=time_zone)
+
+    async def _read_time_zone(self) -> str | None:
+        """Read the organization's time zone with one call; None if Zoho does not tell it."""
+        with suppress(ReplyError, UnreadableReply):
+            for each in await self._zoho.organizations():
+                if each.id == self._organization:
+                    return each.time_zone
+        return None
+
     # -- the job's own task -------------------------------------------------------------------
 
     async def _run(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
@@ -398,7 +263,7 @@ class Export:
             try:
                 planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
                 async with anyio.create_task_group() as watching:
-                    if self._until_done:
+                    if self._options.until_done:
                         watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
@@ -451,7 +316,7 @@ class Export:
         """End the run: each list is complete, refused or failed."""
         state = self._state
         assert state is not None
-        done = [one for one in self._readers if one.writer.position.status == "complete"]
+        done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
         await self._blocking(lambda: state.finish(names))
 
@@ -459,93 +324,53 @@ class Export:
 
     def _open(self) -> None:
         place = Origin(self._organization, _host(self._zoho.api_url))
-        name = self.destination.name
+        name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
                 database = self.destination.open(place)
-                state = Checkpoint.open(database, place, name=name, restart=self._options.restart)
+                state = Checkpoint.open(database, place, name=name, restart=restart)
             self._state = state
             settle(state, self.destination, row_facts())
             with writing(name):
-                state.enter(self._run_name(), incremental.stamp(self._clock.time()))
-            for facts in self._lists:
+                state.enter(self._plan.name, incremental.stamp(self._clock.time()))
+            for facts in self._plan.lists:
                 self._readers.append(self._reader(state, facts))
         except BaseException:
             self._close()
             raise
 
     def _reader(self, state: Checkpoint, facts: OperationFacts) -> ListReader:
-        request = self._request_of(facts)
-        detail_plan = self._detail_plan_of(facts.resource, state.position(facts.resource))
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        if detail_plan is None:
-            writer, detail_fetcher = (
-                ResourceWriter(state, self.destination, facts, request, self._options),
-                None,
-            )
-        else:
-            writer = DetailWriter(
-                state, self.destination, facts, request, self._options, detail_plan
-            )
+        writer = self._plan.writer(state, self.destination, facts)
+        detail_fetcher = None
+        if isinstance(writer, DetailWriter):
+            folder = self._plan.folder
             detail_fetcher = DetailFetcher(
                 zoho,
                 writer,
                 blocking=self._blocking,
                 clock=self._clock,
-                folder=self._folder and folder_of(self._folder, facts.resource),
+                folder=folder and folder_of(folder, facts.resource),
             )
         writer.open()
         return ListReader(
             zoho,
             writer,
-            self._filters,
+            self._options.filter,
             blocking=self._blocking,
             clock=self._clock,
-            named=self._named,
-            accepted=facts.resource in self._accepted,
-            strict=self._strict,
+            named=self._plan.named,
+            accepted=facts.resource in self._plan.accepted,
+            strict=self._options.strict,
             deletions=self._deletions,
             detail_fetcher=detail_fetcher,
             allowance=self._allowance,
         )
 
-    def _detail_plan_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:
-        """Return what is fetched per record in addition to its row, if anything.
-
-        ``before`` is the state of an earlier run. What it fetched per record is fetched in this run
-        too, unless everything is exported again from the start.
-        """
-        child = children().get(resource)
-        if child is not None:
-            return DetailPlan(child=child)
-        earlier = (
-            before
-            if before is not None and not self._options.restart
-            else ResourceState(name=resource)
-        )
-        details = details_of(resource) if self._details or earlier.details else None
-        documents = (
-            document_sources(resource) if self._folder is not None or earlier.documents else None
-        )
-        return DetailPlan(details=details, documents=documents) if details or documents else None
-
     def _close(self) -> None:
         for reader in self._readers:
             reader.writer.close()
         self.destination.close()
-
-    def _run_name(self) -> str:
-        request = {"resources": sorted(self.resources), "filters": sorted(self._filters.items())}
-        return msgspec.json.encode(request).decode()
-
-    def _request_of(self, facts: OperationFacts) -> str:
-        request = {
-            "list": facts.name,
-            "order": facts.order,
-            "filters": sorted(self._filters.items()),
-            "since": self._options.since,
-        }
-        return msgspec.json.encode(request).decode()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit
@@ -560,42 +385,6 @@ class Export:
     def _alone(self, work: Callable[[], T]) -> T:
         with self._lock:
             return work()
-
-
-def accepted(names: Collection[str]) -> list[OperationFacts]:
-    """Return the lists called ``names``. Raises `UnknownResource`."""
-    return resolve(list(names), all_lists()) if names else []
-
-
-def _lists(
-    names: Sequence[str],
-    filters: Mapping[str, str],
-    since: datetime | None,
-    scopes: Collection[str] | None,
-) -> list[OperationFacts]:
-    """Return the lists called ``names``. Raises `ConfigurationError` for a request that cannot be
-    made.
-    """
-    if since is not None and since.tzinfo is None:
-        raise ConfigurationError(f"since must have a UTC offset, got {since}")
-    lists = resolve(names, all_lists() if names else exportable(), filters=filters, scopes=scopes)
-    if since is not None and not names:
-        lists = [facts for facts in lists if incremental.asks_changes(facts)]
-    check_filters(filters, lists)
-    if since is not None:
-        check_since(lists)
-    return lists
-
-
-def _folder(files: bool | str | PathLike[str], destination: Destination) -> Path | None:
-    """Return the folder for documents, if any. Raises `ConfigurationError` if none is named."""
-    if not isinstance(files, bool):
-        return Path(files)
-    if not files:
-        return None
-    if not isinstance(destination, Directory):
-        raise ConfigurationError(f"{destination.name} cannot hold files: name a directory for them")
-    return destination.path
 
 
 def _first(failure: BaseException) -> BaseException:

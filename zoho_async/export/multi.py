@@ -1,10 +1,7 @@
 """Export several organizations at once, each to its own destination::
 
-    def one(session, place):
-        return Export(session, ["invoices"], to=place)
-
-    ids = [each.id for each in await zoho.organizations()]
-    async with Exports(zoho, ids, to="backup", make=one) as job:
+    every = await zoho.organizations()
+    async with Exports(zoho, every, ["invoices"], to="backup") as job:
         await job.follow(print)
     print(job.summary.rows)
 
@@ -17,9 +14,11 @@ Events and the summary name resources as ``10234695/books.invoices``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -27,42 +26,49 @@ import anyio
 import msgspec
 
 from zoho_async.errors import ZohoError
-from zoho_async.export.destinations.base import Destination
-from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.errors import ExportError
-from zoho_async.export.events import ExportEvent, Planned, Summary, WaitingForReset
+from zoho_async.export.events import ExportEvent, Planned, SinceMidnight, Summary, WaitingForReset
 from zoho_async.export.job import Export
+from zoho_async.export.options import ExportOptions
 from zoho_async.export.outcomes import worst
+from zoho_async.export.plan import destination_of
+from zoho_async.organizations import KnownOrganization
 from zoho_async.session import Session
 
 
 class Exports:
     """Exports of several organizations, entered together.
 
-    ``organizations`` are ids. ``make`` creates the export of one organization from its session and
-    its destination. ``to``, ``format`` and ``flatten`` are passed to `open_destination`. If the
-    destination of an organization is refused, the others are exported all the same. The error is
-    raised at the end, or on entering if no organization is left.
+    ``organizations`` are ids, or what `Session.organizations` returns. The other parameters are
+    those of `Export`. If ``options`` name a folder for documents, each organization has its own
+    folder in it. ``max_calls`` is the largest number of calls of each organization.
+
+    If the destination of an organization is refused, the others are exported all the same. The
+    error is raised at the end, or on entering if no organization is left.
     """
 
     def __init__(
         self,
         zoho: Session,
-        organizations: Sequence[str],
+        organizations: Sequence[str | KnownOrganization],
+        resources: Sequence[str] = (),
         *,
         to: str | PathLike[str],
-        format: str | None = None,
-        flatten: bool = False,
-        make: Callable[[Session, Destination], Export],
+        options: ExportOptions = ExportOptions(),  # noqa: B008 - a frozen value
+        scopes: Collection[str] | None = None,
     ) -> None:
-        self._name: Final = open_destination(to, format, flatten).name
-        self._jobs: Final = {
-            one: make(
+        self._name: Final = destination_of(to, options).name
+        self._jobs: Final[dict[str, Export]] = {}
+        for each in organizations:
+            one, time_zone = (each, None) if isinstance(each, str) else (each.id, each.time_zone)
+            self._jobs[one] = Export(
                 zoho.for_organization(one),
-                open_destination(to, format, flatten, organization=one),
+                resources,
+                to=destination_of(to, options, organization=one),
+                options=_options_of(one, options),
+                time_zone=time_zone,
+                scopes=scopes,
             )
-            for one in organizations
-        }
         self._entered: Final = AsyncExitStack()
         self._errors: Final[list[Exception]] = []
         self._plans: Final[dict[str, Planned]] = {}
@@ -121,9 +127,16 @@ class Exports:
             self._errors.append(error)
 
 
+def _options_of(organization: str, options: ExportOptions) -> ExportOptions:
+    """Return the options of one organization. Its destination already has its format."""
+    folder = options.files_to
+    own = None if folder is None else Path(folder, organization)
+    return replace(options, format=None, flatten=False, files_to=own)
+
+
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:
     """Return ``event`` with ``organization`` in the names of its resources."""
-    if isinstance(event, WaitingForReset):
+    if isinstance(event, SinceMidnight | WaitingForReset):
         return event
     if isinstance(event, Planned):
         resources = tuple(

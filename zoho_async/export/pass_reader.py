@@ -8,9 +8,9 @@ After a refusal the same page is fetched without asking for the total.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -18,32 +18,17 @@ from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest
 from zoho_async.export import fetch, incremental
-from zoho_async.export.fetch import DatedSource
 from zoho_async.export.tries import OrderEvidence
-from zoho_async.export.writer import Blocking, PageToWrite, ResourceWriter, WriteQueue
-from zoho_async.paging import RowsPage
+from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
+from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Borders, Completeness
-from zoho_async.paging.times import times_of
-
-
-class NumberedPage(Protocol):
-    """A page with a number and rows."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def rows(self) -> Sequence[object]: ...
-
-
-P = TypeVar("P", bound=NumberedPage)
 
 
 async def pages_from(
     last: int,
-    pages: Callable[[int], AsyncGenerator[P]],
-    starts_known: Callable[[P], Awaitable[bool]],
-) -> AsyncGenerator[P]:
+    pages: Callable[[int], AsyncGenerator[Page[bytes]]],
+    starts_known: Callable[[Page[bytes]], Awaitable[bool]],
+) -> AsyncGenerator[Page[bytes]]:
     """Yield the pages of a list after an interruption; the first may be written in part already.
 
     ``last`` is the last page that was written (0: none), ``pages(first)`` reads the list from a
@@ -76,7 +61,7 @@ class PassReader:
 
     def __init__(
         self,
-        zoho: DatedSource,
+        zoho: PageSource,
         writer: ResourceWriter,
         filters: Mapping[str, str],
         blocking: Blocking,
@@ -88,14 +73,13 @@ class PassReader:
         self.pages = 0
         self.rows_read = 0
         self.total: int | None = None
-        self.last = writer.position.page
+        self.last = writer.state.part.page
         self.newest = Borders()
         self.evidence: OrderEvidence | None = (
-            OrderEvidence(writer.facts) if writer.position.page == 0 else None
+            OrderEvidence(writer.facts) if writer.state.part.page == 0 else None
         )
         self._filters: Final = filters
         self._clock: Final = clock
-        self._began = 0.0
         self._ended: Completeness | None = None
         self._refused = False
 
@@ -104,7 +88,7 @@ class PassReader:
     async def forward(
         self,
         write_queue: WriteQueue,
-        planned: Callable[[RowsPage], Awaitable[None]] | None = None,
+        planned: Callable[[Page[bytes]], Awaitable[None]] | None = None,
         order: Mapping[str, str] | None = None,
     ) -> None:
         """Read the list, or the rest of it, from its beginning to its end.
@@ -112,12 +96,12 @@ class PassReader:
         ``planned`` gets each page before it is queued. ``order`` replaces the list's order.
         """
         self._begin()
-        before = self.writer.position.page
+        before, alone = self.writer.state.part.page, False
         self._ended = None
         self.newest = Borders()
         self.newest.differ = before <= 1
 
-        def list_pages(first: int) -> AsyncGenerator[RowsPage]:
+        def list_pages(first: int) -> AsyncGenerator[Page[bytes]]:
             return self._list_pages(first, order or {})
 
         async with aclosing(pages_from(before, list_pages, self._is_known)) as walk:
@@ -125,10 +109,11 @@ class PassReader:
                 if planned is not None:
                     await planned(page)
                 if await self.put(page, write_queue):
+                    alone = page.number == 1
                     break
         await write_queue.flush()
-        passes = self.writer.position.passes
-        if self._is_closed() and passes and passes[-1].total is None:
+        counts = self.writer.state.passes.counts
+        if alone or (self._is_closed() and counts and counts[-1].total is None):
             await self.blocking(self.writer.close_pass)
 
     async def backwards(self, write_queue: WriteQueue) -> None:
@@ -140,10 +125,12 @@ class PassReader:
         self._begin()
         number, extensions = max(1, self.last), 0
         borders: Borders | None = None
+        began: float | None = None
         empty_follows = False
         sizes = list[int]()
         while number > 0:
             page = await self._page(number, {})
+            began = page.date if began is None else began
             if borders is None and extensions < _EXTENSIONS:
                 end = self._end_of(page, number, empty_follows=empty_follows)
                 if end > number:
@@ -152,51 +139,51 @@ class PassReader:
                     number = number if beyond else end
                     continue
             if borders is None:
-                borders = Borders(self.zoho.moment, backwards=True)
-            borders.page([times_of(bytes(row)).created for row in page.rows])
+                borders = Borders(began, backwards=True)
+            borders.page([times.created for times in page.read_times()])
             sizes.append(len(page.rows))
             await self.put(page, write_queue)
             number -= 1
         await write_queue.flush()
-        whole = len(set(sizes[1:])) <= 1 and self.zoho.moment is not None
+        whole = len(set(sizes[1:])) <= 1 and began is not None
         if empty_follows and whole and borders is not None and borders.differ:
             await self.blocking(self.writer.close_pass)
 
     @staticmethod
-    def _end_of(page: RowsPage, number: int, *, empty_follows: bool) -> int:
+    def _end_of(page: Page[bytes], number: int, *, empty_follows: bool) -> int:
         """Return the last page of the list, as far as page ``number`` shows."""
         if page.total is None:
             return number if empty_follows else number + 1
-        size = (page.context and page.context.per_page) or len(page.rows) or 1
+        size = page.context.per_page or len(page.rows) or 1
         return math.ceil(page.total / size)
 
-    async def first_page(self, write_queue: WriteQueue) -> RowsPage:
+    async def first_page(self, write_queue: WriteQueue) -> Page[bytes]:
         """Begin a pass, and read its first page only."""
         self._begin()
         page = await self._page(1, {})
-        await self.put(page, write_queue)
+        alone = await self.put(page, write_queue)
         await write_queue.flush()
+        if alone:
+            await self.blocking(self.writer.close_pass)
         return page
 
     async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
         """Read a part of the list; if it does not fit on one page, write nothing."""
         page = await self._page(1, narrowed)
-        more = page.context is not None and bool(page.context.has_more_page)
-        if more or page.total is None or page.total > len(page.rows):
+        if page.has_more or page.total is None or page.total > len(page.rows):
             return False
         await self.put(page, write_queue, of_list=False)
         return True
 
     def _begin(self) -> None:
-        self.zoho.forget()
-        self._began = self._clock.time()
+        self.writer.pass_began = self._clock.time()
 
     # -- pages --------------------------------------------------------------------------------
 
     @property
     def _asks_total(self) -> bool:
         """Whether to ask for the list's total."""
-        facts, learned = self.writer.facts, self.writer.position.capabilities.totals
+        facts, learned = self.writer.facts, self.writer.state.bookmark.capabilities.totals
         return facts.paged and learned is not False and not self._refused
 
     @property
@@ -204,13 +191,15 @@ class PassReader:
         facts = self.writer.facts
         return msgspec.structs.replace(facts, totals=self._asks_total)
 
-    async def _page(self, number: int, order: Mapping[str, str]) -> RowsPage:
+    async def _page(self, number: int, order: Mapping[str, str]) -> Page[bytes]:
         query = {**self._query(), **order}
         page = await fetch.page_of(self.zoho, self._facts, query, number)
         self.pages += 1
         return page
 
-    async def _list_pages(self, first: int, order: Mapping[str, str]) -> AsyncGenerator[RowsPage]:
+    async def _list_pages(
+        self, first: int, order: Mapping[str, str]
+    ) -> AsyncGenerator[Page[bytes]]:
         came = False
         try:
             async for page in self._pages_in_mode(first, order):
@@ -229,7 +218,7 @@ class PassReader:
 
     async def _pages_uncounted(
         self, first: int, order: Mapping[str, str]
-    ) -> AsyncGenerator[RowsPage]:
+    ) -> AsyncGenerator[Page[bytes]]:
         """Yield the same pages without asking for the total, which may have been refused."""
         came = False
         try:
@@ -242,16 +231,16 @@ class PassReader:
             self._refused = came
             raise
 
-    async def _learn_totals(self, page: RowsPage) -> None:
-        learned = self.writer.position.capabilities.totals
+    async def _learn_totals(self, page: Page[bytes]) -> None:
+        learned = self.writer.state.bookmark.capabilities.totals
         gives = page.total is not None
         if self._asks_total and not self.writer.facts.totals and learned is not gives:
             await self.blocking(lambda: self.writer.learn(totals=gives))
 
     async def _pages_in_mode(
         self, first: int, order: Mapping[str, str]
-    ) -> AsyncGenerator[RowsPage]:
-        if self.writer.position.mode == "newest":
+    ) -> AsyncGenerator[Page[bytes]]:
+        if self.writer.state.part.mode == "newest":
             async for page in self._one_by_one(first):
                 yield page
             return
@@ -269,7 +258,7 @@ class PassReader:
     def _note_end(self, completeness: Completeness | None) -> None:
         self._ended = completeness
 
-    async def _one_by_one(self, number: int) -> AsyncGenerator[RowsPage]:
+    async def _one_by_one(self, number: int) -> AsyncGenerator[Page[bytes]]:
         """Yield pages without fetching ahead: the list may be left early."""
         more, seen = True, set[str]()
         while more:
@@ -277,71 +266,63 @@ class PassReader:
             yield page
             new = set(page.ids) - seen - {""}
             seen |= new
-            more = bool(new) and page.context is not None and bool(page.context.has_more_page)
+            more = bool(new) and bool(page.has_more)
             number += 1
 
-    async def _is_known(self, page: RowsPage) -> bool:
-        return await self.blocking(lambda: self.writer.is_in_pass(page.ids[0], bytes(page.rows[0])))
+    async def _is_known(self, page: Page[bytes]) -> bool:
+        return await self.blocking(lambda: self.writer.is_in_pass(page.ids[0], page.rows[0]))
 
     def _query(self) -> dict[str, object]:
-        position = self.writer.position
-        return incremental.query_of(self.writer.facts, position.mode, self._filters, position.since)
+        part = self.writer.state.part
+        return incremental.query_of(self.writer.facts, part.mode, self._filters, part.since)
 
-    async def put(self, page: RowsPage, write_queue: WriteQueue, *, of_list: bool = True) -> bool:
+    async def put(
+        self, page: Page[bytes], write_queue: WriteQueue, *, of_list: bool = True
+    ) -> bool:
         """Queue a page for writing. Return whether no later page is needed."""
-        rows = [bytes(row) for row in page.rows]
-        self.rows_read += len(rows)
+        self.rows_read += len(page)
         if of_list:
             self.total = self.total if page.total is None else page.total
-            self.last = max(self.last, page.number if rows else 0)
-            self._note_order(page, rows)
-        over = await self._learn(rows)
-        to_write = PageToWrite(
-            number=page.number,
-            rows=rows,
-            ids=page.ids,
-            total=page.total,
-            closed=over and page.number == 1,
-            moment=self.zoho.moment,
-            own=self._began,
-        )
-        await write_queue.put(self.writer, to_write, self.total)
+            self.last = max(self.last, page.number if page.rows else 0)
+            self._note_order(page)
+        over = await self._learn(page)
+        await write_queue.put(self.writer, page, self.total)
         return over
 
-    def _note_order(self, page: RowsPage, rows: list[bytes]) -> None:
+    def _note_order(self, page: Page[bytes]) -> None:
         """Note the list's order in its first pass, unless that is a single page."""
-        position = self.writer.position
-        if position.mode == "newest":
-            times = [times_of(row).modified for row in rows]
+        if self.writer.state.part.mode == "newest":
+            times = [one.modified for one in page.read_times()]
             self.newest.page([None if time is None else -time for time in times])
             return
-        first = position.pass_number == position.first_pass and not position.tried
-        alone = page.number == 1 and page.total is not None and page.total <= len(rows)
+        passes = self.writer.state.passes
+        first = passes.current == passes.first and not passes.tried
+        alone = page.number == 1 and page.total is not None and page.total <= len(page)
         if self.evidence is not None and first and not alone:
-            self.evidence.page(page.ids, rows)
+            self.evidence.page(page)
 
-    async def _learn(self, rows: list[bytes]) -> bool:
+    async def _learn(self, page: Page[bytes]) -> bool:
         """Check that the list works as described. Return whether the rest is not needed.
 
         A filter that lets older rows through does not work. A list whose rows do not come newest
         first cannot be left early. Either is stored, and the list is read to its end.
         """
-        position = self.writer.position
-        if position.mode not in ("changed", "newest") or position.since is None:
+        part, capabilities = self.writer.state.part, self.writer.state.bookmark.capabilities
+        if part.mode not in ("changed", "newest") or part.since is None:
             return False
-        times = [time for row in rows if (time := times_of(row).modified) is not None]
-        older = [time for time in times if time < position.since - incremental.BOUND]
-        if position.mode == "changed":
-            if older and position.capabilities.changes is not False:
+        times = [one.modified for one in page.read_times() if one.modified is not None]
+        older = [time for time in times if time < part.since - incremental.BOUND]
+        if part.mode == "changed":
+            if older and capabilities.changes is not False:
                 await self.blocking(lambda: self.writer.learn(changes=False))
             return False
-        if times != sorted(times, reverse=True) or len(times) < len(rows):
-            if position.capabilities.newest is not False:
+        if times != sorted(times, reverse=True) or len(times) < len(page):
+            if capabilities.newest is not False:
                 await self.blocking(lambda: self.writer.learn(newest=False))
             return False
-        return bool(older) and position.capabilities.newest is not False
+        return bool(older) and capabilities.newest is not False
 
 
-def _is_empty(page: RowsPage) -> bool:
+def _is_empty(page: Page[bytes]) -> bool:
     """Whether a page is empty and says that no page follows."""
-    return not page.rows and not (page.context is not None and page.context.has_more_page)
+    return not page.rows and not page.has_more

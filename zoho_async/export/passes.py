@@ -22,50 +22,49 @@ added, changed or deleted during the read, and no row changed its place unseen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from zoho_async.export.checkpoint.records import IndexedRecord
-from zoho_async.export.checkpoint.store import ResourceState
-from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
-from zoho_async.paging.times import RowTimes
+from zoho_async.export.checkpoint.store import PassHistory, ResourceState
+from zoho_async.paging.completeness import Completeness, is_certain, missing, verdict
+from zoho_async.wire.page import RowTimes
 
 
 class Counting:
     """Counts one page of the current pass. ``first`` marks the page that has the total."""
 
-    def __init__(self, position: ResourceState, *, narrowed: bool, first: bool) -> None:
-        self._position: Final = position
+    def __init__(self, passes: PassHistory, *, narrowed: bool, first: bool) -> None:
+        self._passes: Final = passes
         self._narrowed: Final = narrowed
         self._first: Final = first
-        self._certain: Final = [0] * len(position.passes)
+        self._certain: Final = [0] * len(passes.counts)
         self._seen = 0
         self._in_pass = 0
-        self._again = 0
-        self._nameless = 0
+        self._repeated = 0
+        self._without_id = 0
 
     def row(self, key: str, before: IndexedRecord | None, content: int, times: RowTimes) -> None:
         """Count a row that is new in this pass; ``before`` is its entry in the record index."""
-        position = self._position
+        passes = self._passes
         last = before.pass_number if before is not None else 0
-        seen_in_part = before is not None and last >= position.first_pass
+        seen_in_part = before is not None and last >= passes.first
         self._seen += not seen_in_part
-        self._nameless += key.startswith("#") and self._first
+        self._without_id += key.startswith("#") and self._first
         self._in_pass += 1
-        self._again += before is not None and last == position.pass_number - 1
-        nameless = key.startswith("#")
-        time = None if nameless else times.there_since(narrowed=self._narrowed)
-        for place, one in enumerate(position.passes):
+        self._repeated += before is not None and last == passes.current - 1
+        without_id = key.startswith("#")
+        time = None if without_id else times.there_since(narrowed=self._narrowed)
+        for place, one in enumerate(passes.counts):
             if before is not None and last >= one.number:
                 continue
-            known = before is not None and not nameless
+            known = before is not None and not without_id
             if self._narrowed:
                 known = known and seen_in_part and before is not None and before.digest == content
-            on_its_page = self._first and one.number == position.pass_number and not nameless
+            on_its_page = self._first and one.number == passes.current and not without_id
             self._certain[place] += is_certain(
-                one, time=time, met_before=known, on_its_page=on_its_page
+                one, time=time, seen_before=known, on_its_page=on_its_page
             )
 
     def plain(self, rows: int) -> None:
@@ -75,53 +74,53 @@ class Counting:
         if self._first and self._certain:
             self._certain[-1] += rows
 
-    def after(self) -> ResourceState:
-        """Return the state with this page counted."""
-        passes = [
-            msgspec.structs.replace(one, certain=one.certain + certain)
-            for one, certain in zip(self._position.passes, self._certain, strict=True)
+    def after(self) -> PassHistory:
+        """Return the passes with this page counted."""
+        counts = [
+            replace(one, certain=one.certain + certain)
+            for one, certain in zip(self._passes.counts, self._certain, strict=True)
         ]
-        if passes:
-            passes[-1] = msgspec.structs.replace(
-                passes[-1],
-                met=passes[-1].met + self._in_pass,
-                again=passes[-1].again + self._again,
-                nameless=passes[-1].nameless + self._nameless,
+        if counts:
+            counts[-1] = replace(
+                counts[-1],
+                records=counts[-1].records + self._in_pass,
+                repeated=counts[-1].repeated + self._repeated,
+                without_id=counts[-1].without_id + self._without_id,
             )
-        return msgspec.structs.replace(
-            self._position,
-            passes=tuple(passes),
-            records_seen=self._position.records_seen + self._seen,
-        )
+        seen = self._passes.records_seen + self._seen
+        return replace(self._passes, counts=tuple(counts), records_seen=seen)
 
 
-def completeness_of(position: ResourceState) -> Completeness:
+def completeness_of(state: ResourceState) -> Completeness:
     """Return what the passes of a part prove."""
-    found = verdict(position.passes, position.records_seen)
-    if position.mode != "newest" or found in ("proven", "uncheckable"):
+    found = verdict(state.passes.counts, state.passes.records_seen)
+    if state.part.mode != "newest" or found in ("proven", "uncheckable"):
         return found
-    return "proven" if any(one.closed for one in position.passes) else "changed"
+    return "proven" if any(one.closed for one in state.passes.counts) else "changed"
 
 
-def missing_of(position: ResourceState) -> int:
+def missing_of(state: ResourceState) -> int:
     """Return how many more records the list counts than were found."""
-    short = completeness_of(position) == "short"
-    return missing(position.passes, position.records_seen) if short else 0
+    short = completeness_of(state) == "short"
+    return missing(state.passes.counts, state.passes.records_seen) if short else 0
 
 
-def with_answers(passes: Sequence[Pass], asked_in: int, alive: int) -> tuple[Pass, ...]:
+def with_answers(passes: PassHistory, alive: int) -> PassHistory:
     """Return the passes after ``alive`` records, absent from the last pass, were found by id."""
-    return tuple(
-        msgspec.structs.replace(one, certain=one.certain + alive) if one.number == asked_in else one
-        for one in passes
+    counts = tuple(
+        replace(one, certain=one.certain + alive) if one.number == passes.current else one
+        for one in passes.counts
     )
+    return replace(passes, counts=counts)
 
 
-def are_steady(position: ResourceState, apart: float) -> bool:
+def are_steady(state: ResourceState, apart: float) -> bool:
     """Whether the last two passes, at least ``apart`` seconds apart, saw the same records."""
-    if len(position.passes) < 2:
+    if len(state.passes.counts) < 2:
         return False
-    before, last = position.passes[-2:]
-    if last.number != before.number + 1 or not last.met:
+    before, last = state.passes.counts[-2:]
+    if last.number != before.number + 1 or not last.records:
         return False
-    return last.met == before.met == last.again and last.begun - before.begun >= apart
+    return (
+        last.records == before.records == last.repeated and last.started - before.started >= apart
+    )

@@ -74,20 +74,20 @@ class Prover:
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
         """Try until the list is proven or no try is worth its calls, and store the result."""
-        if self._writer.position.mode == "newest":
+        if self._writer.state.part.mode == "newest":
             await self._read_newest_again(report, write_queue)
-        elif self._writer.position.passes:
+        elif self._writer.state.passes.counts:
             await self._try_all(report, write_queue)
         steady = await self._compare_passes(report, write_queue)
-        position = self._writer.position
-        completeness, missing = completeness_of(position), missing_of(position)
+        state = self._writer.state
+        completeness, missing = completeness_of(state), missing_of(state)
         await self._pass_reader.blocking(
             lambda: self._writer.finish_passes(completeness, missing, steady=steady)
         )
 
     @property
     def _proven(self) -> bool:
-        return completeness_of(self._writer.position) == "proven"
+        return completeness_of(self._writer.state) == "proven"
 
     # -- tries --------------------------------------------------------------------------------
 
@@ -97,9 +97,9 @@ class Prover:
             self._pass_reader.evidence or OrderEvidence(self._writer.facts),
         )
         while not self._proven:
-            position = self._writer.position
+            state = self._writer.state
             narrowed = bool(self._filters)
-            what = next_try(facts, position, evidence, narrowed=narrowed, pages=self._pages)
+            what = next_try(facts, state, evidence, narrowed=narrowed, pages=self._pages)
             if what is None or not await self._allowance.take(self._cost(what, evidence)):
                 return
             await self._pass_reader.blocking(partial(self._writer.note_try, what))
@@ -119,7 +119,7 @@ class Prover:
     @property
     def _pages(self) -> int:
         """The number of pages of the list, as far as known."""
-        totals = [one.total for one in self._writer.position.passes if one.total is not None]
+        totals = [one.total for one in self._writer.state.passes.counts if one.total is not None]
         counted = math.ceil(totals[-1] / self._writer.facts.max_per_page) if totals else 0
         return max(1, counted, self._pass_reader.last)
 
@@ -145,13 +145,13 @@ class Prover:
 
     async def _again(self, report: Report) -> None:
         await self._pass_reader.blocking(self._writer.begin_pass)
-        position = self._writer.position
-        pass_number = position.pass_number - position.first_pass + 1
+        passes = self._writer.state.passes
+        pass_number = passes.current - passes.first + 1
         await report(NextPass(resource=self._writer.facts.resource, pass_number=pass_number))
 
     async def _ask(self) -> None:
         """Fetch by id the few records that an earlier pass saw and the last one did not."""
-        facts, last = self._writer.facts, self._writer.position.passes[-1]
+        facts, last = self._writer.facts, self._writer.state.passes.counts[-1]
         read = single_reads().get(facts.resource)
         ids = await self._pass_reader.blocking(lambda: self._writer.absent(FEW + 1))
         wanted = (last.total or 0) - last.certain
@@ -173,25 +173,25 @@ class Prover:
 
     def _is_as_written(self, modified: float | None) -> bool:
         """Whether a record that the list did not show is written in its current version."""
-        position = self._writer.position
-        if position.mode == "full":  # this part has written it
+        state = self._writer.state
+        if state.part.mode == "full":  # this part has written it
             return True
-        if modified is None or position.watermark is None:
+        if modified is None or state.bookmark.watermark is None:
             return False
-        return modified < position.watermark - BOUND
+        return modified < state.bookmark.watermark - BOUND
 
     async def _read_newest_again(self, report: Report, write_queue: WriteQueue) -> None:
         writer = self._writer
         while not self._proven:
-            position = writer.position
-            counted = position.passes and position.passes[-1].total is not None
-            if not counted or position.pass_number >= position.first_pass + _PASSES_OF_NEWEST - 1:
+            passes = writer.state.passes
+            counted = passes.counts and passes.counts[-1].total is not None
+            if not counted or passes.current >= passes.first + _PASSES_OF_NEWEST - 1:
                 return
-            before, borders = position.passes[-1].total, self._newest_borders
+            before, borders = passes.counts[-1].total, self._newest_borders
             await self._again(report)
             await self._pass_reader.first_page(write_queue)
-            position = writer.position
-            if position.new_in_pass == 0 and position.passes[-1].total == before and borders:
+            passes = writer.state.passes
+            if passes.new_in_pass == 0 and passes.counts[-1].total == before and borders:
                 await self._pass_reader.blocking(writer.close_pass)
             if not self._proven:
                 await self._pass_reader.forward(write_queue)
@@ -209,17 +209,17 @@ class Prover:
         records than were found, no pass is made: the list itself says that there are more.
         """
         writer = self._writer
-        completeness = completeness_of(writer.position)
+        completeness = completeness_of(writer.state)
         if completeness in ("proven", "short") or writer.accepts_shorter:
             return False
-        if not writer.position.records_seen or not await self._pass_reader.blocking(
+        if not writer.state.passes.records_seen or not await self._pass_reader.blocking(
             writer.lacks_records
         ):
             return False
-        if are_steady(writer.position, APART):
+        if are_steady(writer.state, APART):
             return True
-        begun = writer.position.passes[-1].begun
-        await wait(self._clock, max(0.0, begun + APART - self._clock.time()))
+        started = writer.state.passes.counts[-1].started
+        await wait(self._clock, max(0.0, started + APART - self._clock.time()))
         await self._again(report)
         await self._pass_reader.forward(write_queue)
-        return are_steady(writer.position, APART)
+        return are_steady(writer.state, APART)

@@ -25,12 +25,11 @@ from zoho_async.export.events import (
     ResourceSummary,
     Status,
 )
-from zoho_async.export.fetch import DatedSource
 from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.writer import Blocking, ResourceWriter, WriteQueue
-from zoho_async.paging import PageSource, RowsPage
+from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
@@ -76,8 +75,8 @@ class ListReader:
         self.failure: ZohoError | None = None
         self.refused_before = False
         self.stopped = False
-        self._zoho: Final = DatedSource(zoho)
-        self._pass_reader: Final = PassReader(self._zoho, writer, filters, blocking, clock)
+        self._zoho: Final = zoho
+        self._pass_reader: Final = PassReader(zoho, writer, filters, blocking, clock)
         self._prover: Final = Prover(self._pass_reader, filters, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
@@ -86,7 +85,7 @@ class ListReader:
         self._strict: Final = strict
         self._deletions: Final = deletions
         self._detail_fetcher: Final = detail_fetcher
-        self._rows_before: Final = writer.position.rows
+        self._rows_before: Final = writer.state.part.rows
         self._calls_left: tuple[int, bool] = (0, True)
 
     @property
@@ -98,26 +97,26 @@ class ListReader:
         self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
         """Read the list to its end. ``wait_for_plan`` returns when the plan was reported."""
-        position = self.writer.position
-        if position.status == "complete":
-            self.planned = self._plan_without_calls(rows=position.rows, finished=True)
+        state = self.writer.state
+        if state.status == "complete":
+            self.planned = self._plan_without_calls(rows=state.part.rows, finished=True)
             await wait_for_plan()
             return
-        if position.passes_done or position.tried:
+        if state.passes.done or state.passes.tried:
             self.planned = await self._plan_the_rest()
             await wait_for_plan()
         else:
-            if self._detail_fetcher is not None and position.page == 0:
+            if self._detail_fetcher is not None and state.part.page == 0:
                 self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
             await self._first_pass(write_queue, wait_for_plan)
             if self.planned is None:  # the list is gone: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
                 await wait_for_plan()
-        if not position.passes_done:
+        if not state.passes.done:
             await self._prover.run(report, write_queue)
         if self._detail_fetcher is not None:
             await self._detail_fetcher.run(report)
-        if self._deletions is not None and position.mode == "compared":
+        if self._deletions is not None and state.part.mode == "compared":
             await self._deletions.run(self.writer, self._zoho, report)
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(lambda: self.writer.complete(when))
@@ -128,7 +127,7 @@ class ListReader:
         self.failure = error
         refusal = refusal_of(error)
         if refusal:
-            self.refused_before = self.writer.position.refusal == refusal
+            self.refused_before = self.writer.state.runs.refusal == refusal
             await self._blocking(lambda: self.writer.note_refusal(refusal))
 
     async def _first_pass(
@@ -136,7 +135,7 @@ class ListReader:
     ) -> None:
         """Read the list, or the rest of it, to its end."""
 
-        async def planned(page: RowsPage) -> None:
+        async def planned(page: Page[bytes]) -> None:
             if self.planned is None:
                 self._plan(page)
                 await wait_for_plan()
@@ -147,7 +146,7 @@ class ListReader:
 
     async def _plan_the_rest(self) -> PlannedResource:
         """Plan the rest of a list that was read to its end."""
-        planned = self._plan_without_calls(rows=self.writer.position.rows)
+        planned = self._plan_without_calls(rows=self.writer.state.part.rows)
         if self._detail_fetcher is None:
             return planned
         detail_calls, self.exact = await self._blocking(self._detail_fetcher.calls_left)
@@ -161,18 +160,18 @@ class ListReader:
             file=self.writer.sink.name,
             rows=rows,
             calls=self.pages,
-            mode=self.writer.position.mode,
+            mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             finished=finished,
         )
 
-    def _plan(self, page: RowsPage) -> None:
+    def _plan(self, page: Page[bytes]) -> None:
         calls, self.exact = calls_ahead(
             page.total,
             per_page=self.facts.max_per_page,
             page=page.number,
             rows=len(page.rows),
-            more=None if page.context is None else page.context.has_more_page,
+            more=page.context.has_more_page,
         )
         rows = page.total
         if rows is None and self.exact:
@@ -180,7 +179,7 @@ class ListReader:
         detail_calls = 0
         if self._detail_fetcher is not None:
             # In other modes, the new and changed rows are known only at the end.
-            rows_known = self.writer.position.mode in ("full", "changed")
+            rows_known = self.writer.state.part.mode in ("full", "changed")
             detail_calls, exact = self._detail_fetcher.calls_ahead(rows or 0 if rows_known else 0)
             owed, sure = self._calls_left
             detail_calls += owed
@@ -190,31 +189,31 @@ class ListReader:
             file=self.writer.sink.name,
             rows=rows,
             calls=calls + detail_calls,
-            mode=self.writer.position.mode,
+            mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             detail_calls=detail_calls,
         )
 
     def _done(self) -> ResourceDone:
-        position = self.writer.position
+        part, passes = self.writer.state.part, self.writer.state.passes
         return ResourceDone(
             resource=self.facts.resource,
             file=self.writer.sink.name,
-            rows=position.rows,
+            rows=part.rows,
             total=self._pass_reader.total,
-            bytes=position.bytes,
-            mode=position.mode,
-            new=position.rows - position.changed,
-            changed=position.changed,
-            deleted=position.deleted,
-            proven=_PROVEN[position.completeness],
-            completeness=position.completeness,
-            missing=position.missing,
+            bytes=part.size,
+            mode=part.mode,
+            new=part.rows - part.changed,
+            changed=part.changed,
+            deleted=part.deleted,
+            proven=_PROVEN[passes.completeness],
+            completeness=passes.completeness,
+            missing=passes.missing,
         )
 
     def summary(self) -> ResourceSummary:
         """Return the summary of this resource as of now."""
-        position = self.writer.position
+        part, passes = self.writer.state.part, self.writer.state.passes
         asked = self._deletions.calls(self.facts.resource) if self._deletions else 0
         detail_fetcher = self._detail_fetcher
         asked += detail_fetcher.calls if detail_fetcher else 0
@@ -223,26 +222,26 @@ class ListReader:
             resource=self.facts.resource,
             file=self.writer.sink.name,
             status=self._status(),
-            rows=position.rows,
-            rows_new=position.rows - self._rows_before,
+            rows=part.rows,
+            rows_new=part.rows - self._rows_before,
             total=self._pass_reader.total,
-            bytes=position.bytes,
+            bytes=part.size,
             pages=self.pages,
             least_calls=least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
             if self.pages
             else 0,
-            mode=position.mode,
-            new=position.rows - position.changed,
-            changed=position.changed,
-            deleted=position.deleted,
+            mode=part.mode,
+            new=part.rows - part.changed,
+            changed=part.changed,
+            deleted=part.deleted,
             calls=self.pages + self._prover.asked + asked,
-            proven=_PROVEN[position.completeness],
+            proven=_PROVEN[passes.completeness],
             records=detail_fetcher.read if detail_fetcher else 0,
             files=detail_fetcher.saved if detail_fetcher else 0,
             passed_over=detail_fetcher.passed_over if detail_fetcher else 0,
             error=str(self.failure) if self.failure else None,
-            completeness=position.completeness,
-            missing=position.missing,
+            completeness=passes.completeness,
+            missing=passes.missing,
             state=state,
             exit_code=code_of(state, strict=self._strict),
             note=self._note(),
@@ -251,11 +250,11 @@ class ListReader:
     @property
     def state(self) -> ListState:
         """The state of the list at the end of the run."""
-        position = self.writer.position
-        if position.status == "complete":
+        state = self.writer.state
+        if state.status == "complete":
             return complete_state(
-                position.completeness,
-                changed_runs=position.changed_runs,
+                state.passes.completeness,
+                changed_runs=state.runs.changed,
                 accepted=self._accepted,
             )
         if self.failure is None:
@@ -276,7 +275,7 @@ class ListReader:
         return self._named or not isinstance(self.failure, MissingScope)
 
     def _status(self) -> Status:
-        if self.writer.position.status == "complete":
+        if self.writer.state.status == "complete":
             return "done"
         if self.failure is None:
             return "partial"

@@ -16,15 +16,14 @@ Three kinds of failure: after `DailyQuotaExceeded`, call again after its ``reset
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from os import PathLike
 
 from zoho_async.export.destinations.base import Destination
-from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.events import Summary
 from zoho_async.export.job import Export
+from zoho_async.export.options import ExportOptions
 from zoho_async.runtime import Account, run_blocking, unattended
 
 
@@ -32,45 +31,29 @@ def run_export(
     resources: Sequence[str] = (),
     *,
     to: str | PathLike[str] | Destination,
-    format: str | None = None,
+    options: ExportOptions = ExportOptions(),  # noqa: B008 - a frozen value
     organization: str | None = None,
-    filters: Mapping[str, str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    detect_deletions: bool = False,
-    strict: bool = False,
-    accept_short: Collection[str] = (),
-    accept_shorter: bool = False,
     account: Account = unattended,
 ) -> Summary:
     """Export, and wait for the end. Blocks; works in a thread that runs an event loop, too.
 
-    ``to`` is a `Destination`, or what ``zoho-async export --to`` takes, with ``format`` for files.
-    ``account`` opens the session; the default uses the environment or the logged-in profile, with
-    limits and tokens that outlive the process. ``organization`` overrides the session's
-    organization. The other parameters are those of `Export`.
+    Args:
+        resources: The lists to export. Default: all lists of Books.
+        to: A destination, or what ``zoho-async export --to`` takes.
+        options: The options of the command.
+        organization: The organization, if it is not the session's.
+        account: Opens the session. The default uses the environment or the logged-in profile, with
+            limits and tokens that outlive the process.
 
-    Raises what `Export` raises, and `ExportIncomplete` if the state of a list would make the
-    command exit with a code other than 0.
+    Raises:
+        ExportIncomplete: The state of a list would make the command exit with a code other than 0.
+        ZohoError: What `Export` raises.
     """
-    destination = open_destination(to, format) if isinstance(to, str | PathLike) else to
 
     async def work() -> Summary:
         async with account() as session:
             own = session if organization is None else session.for_organization(organization)
-            job = Export(
-                own,
-                resources,
-                to=destination,
-                filters=filters,
-                since=since,
-                full=full,
-                detect_deletions=detect_deletions,
-                strict=strict,
-                accept_short=accept_short,
-                accept_shorter=accept_shorter,
-            )
-            async with job:
+            async with Export(own, resources, to=to, options=options) as job:
                 return await job.wait()
 
     summary = run_blocking(work)

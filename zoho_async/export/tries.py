@@ -20,7 +20,6 @@ first can help.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final, Literal, TypeAlias
 
@@ -30,7 +29,8 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.paging.completeness import Borders
-from zoho_async.paging.times import CREATED, MODIFIED, times_of
+from zoho_async.wire import Page
+from zoho_async.wire.page import CREATED, MODIFIED
 
 Try: TypeAlias = Literal["backwards", "sorted", "sliced", "asked", "again"]
 
@@ -48,16 +48,16 @@ _ROW: Final = decoder_of(dict[str, msgspec.Raw])
 
 def next_try(
     facts: OperationFacts,
-    position: ResourceState,
+    state: ResourceState,
     evidence: OrderEvidence,
     *,
     narrowed: bool,
     pages: int,
 ) -> Try | None:
     """Return the next try for an unproven list of ``pages`` pages; None to give up."""
-    tried = position.tried
-    counted = any(one.total is not None for one in position.passes)
-    whole = position.mode in ("full", "compared") and not narrowed and position.since is None
+    part, tried = state.part, state.passes.tried
+    counted = any(one.total is not None for one in state.passes.counts)
+    whole = part.mode in ("full", "compared") and not narrowed and part.since is None
     in_order = whole and facts.order == CREATED and pages > 1
     if in_order and evidence.borders.differ and "backwards" not in tried:
         return "backwards"
@@ -95,12 +95,12 @@ class OrderEvidence:
     def distinct(self) -> tuple[str, ...]:
         return tuple(name for name, values in self._columns.items() if values)
 
-    def page(self, ids: Sequence[str], rows: Sequence[bytes]) -> None:
+    def page(self, page: Page[bytes]) -> None:
         """Add the next page of the first pass."""
-        self.borders.page([times_of(row).created for row in rows])
+        self.borders.page([times.created for times in page.read_times()])
         if not self._columns and self._dates is None:
             return
-        for identity, row in zip(ids, rows, strict=True):
+        for identity, row in zip(page.ids, page.rows, strict=True):
             if identity in self._ids or len(self._ids) >= self.MOST:
                 continue
             self._ids.add(identity)

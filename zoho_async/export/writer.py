@@ -27,18 +27,27 @@ from typing import Final, Protocol, TypeVar
 import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import IndexedRecord, RecordIndex, digest, key
-from zoho_async.export.checkpoint.store import Checkpoint, PreviousPart, ResourceState
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    CurrentPart,
+    PassHistory,
+    PreviousPart,
+    ResourceState,
+    RunHistory,
+)
 from zoho_async.export.destinations.base import Destination, RecordedContents, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.errors import CheckpointRefused, DestinationError
 from zoho_async.export.events import ExportEvent, Progress
-from zoho_async.export.incremental import Capabilities, Margin, Mode, choose, watermark_after
+from zoho_async.export.incremental import Margin, Mode, choose, watermark_after
 from zoho_async.export.passes import Counting, with_answers
 from zoho_async.paging.completeness import Completeness, Pass
-from zoho_async.paging.times import times_of
+from zoho_async.wire import Page
+from zoho_async.wire.page import times_of
 
 #: Stored as a try if two passes some time apart saw the same records.
 STEADY: Final = "steady"
@@ -60,23 +69,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     narrowed: bool = False
     margin: Margin = Margin()
-
-
-class PageToWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A page to be written, with facts of its pass.
-
-    ``moment`` is a time by Zoho's clock, no later than the first call of the pass; ``own`` is the
-    start of the pass by our clock. Both are seconds since 1970. ``total`` is the list's count at
-    that time. ``closed`` says that this page proves the pass complete.
-    """
-
-    number: int
-    rows: Sequence[bytes]
-    ids: Sequence[str]
-    total: int | None = None
-    closed: bool = False
-    moment: float | None = None
-    own: float = 0.0
 
 
 class ChangedRow(msgspec.Struct, frozen=True):
@@ -110,16 +102,18 @@ class ResourceWriter:
         self._table: Final = table or table_of(facts.resource, facts)
         self._request: Final = request
         self._options: Final = options
-        self._position: ResourceState | None = None
+        self._state: ResourceState | None = None
         self._sink: Sink | None = None
         self._records: RecordIndex | None = None
+        #: When the current pass began, by our clock, in seconds since 1970. Its reader sets it.
+        self.pass_began = 0.0
         #: What a person removed from the destination. If any, the list is read in full.
         self.missing = ""
 
     @property
-    def position(self) -> ResourceState:
-        assert self._position is not None, "the writer was not opened"
-        return self._position
+    def state(self) -> ResourceState:
+        assert self._state is not None, "the writer was not opened"
+        return self._state
 
     @property
     def sink(self) -> Sink:
@@ -137,7 +131,7 @@ class ResourceWriter:
         Raises `CheckpointRefused` if the checkpoint belongs to another request for this list.
         """
         with writing(self._destination.name):
-            before = self._checkpoint.position(self.facts.resource)
+            before = self._checkpoint.state_of(self.facts.resource)
             if before is not None:
                 self._check_request(before)
             self.missing = self._missing(before)
@@ -153,14 +147,14 @@ class ResourceWriter:
         """
         options = self._options
         sink = self._destination.sink(self._table, "")
-        begun = before is not None and (before.finished or before.status != "resting")
+        begun = before is not None and (before.bookmark.finished or before.status != "resting")
         if before is None or not begun:
             return sink.missing(RecordedContents(whole=options.full or options.restart))
         reading = before.status == "reading"
-        replaces = reading and before.mode == "full"
+        replaces = reading and before.part.mode == "full"
         return sink.missing(
             RecordedContents(
-                sizes={} if replaces else before.sizes,
+                sizes={} if replaces else before.runs.sizes,
                 records=self._count_written(before),
                 begun=True,
                 reading=reading,
@@ -168,14 +162,14 @@ class ResourceWriter:
             )
         )
 
-    def _count_written(self, position: ResourceState) -> int:
+    def _count_written(self, state: ResourceState) -> int:
         """Return how many records the destination must have at least."""
-        known = self._checkpoint.record_index(position).count()
-        return known - self._checkpoint.queue(position).count("rows")
+        known = self._checkpoint.record_index(state).count()
+        return known - self._checkpoint.queue(state).count("rows")
 
     def _check_request(self, before: ResourceState) -> None:
         options = self._options
-        if before.request in ("", self._request) or options.full or options.restart:
+        if before.bookmark.request in ("", self._request) or options.full or options.restart:
             return
         unfinished = "an unfinished" if before.status == "reading" else "an"
         raise CheckpointRefused(
@@ -194,24 +188,25 @@ class ResourceWriter:
             return False
         options = self._options
         self._use(before)
+        full = before.part.mode == "full"
         if before.status == "complete":
-            checked = before.mode == "full" or before.passes_done or not options.detect_deletions
-            return checked and not options.restart and (before.mode == "full" or not options.full)
-        given_up = options.restart or (options.full and before.mode != "full")
-        if given_up or before.request != self._request or not self.facts.row_id:
+            checked = full or before.passes.done or not options.detect_deletions
+            return checked and not options.restart and (full or not options.full)
+        given_up = options.restart or (options.full and not full)
+        if given_up or before.bookmark.request != self._request or not self.facts.row_id:
             return False
-        return self.sink.resume(before.offset)
+        return self.sink.resume(before.part.offset)
 
     def _begin(self, before: ResourceState | None) -> None:
         """Begin a part. The rows of an unfinished part are written again, in full."""
         options = self._options
-        if before is None:
-            before = ResourceState(name=self.facts.resource, status="resting", pass_number=0)
+        before = before or ResourceState(name=self.facts.resource)
+        bookmark = before.bookmark
         mode = choose(
             self.facts,
-            known=before.finished and before.status != "reading",
-            watermark=before.watermark,
-            capabilities=before.capabilities,
+            known=bookmark.finished and before.status != "reading",
+            watermark=bookmark.watermark,
+            capabilities=bookmark.capabilities,
             full=options.full or options.restart or self._wants_more(before) or bool(self.missing),
             detect_deletions=options.detect_deletions,
         )
@@ -221,30 +216,31 @@ class ResourceWriter:
         self.sink.resume(0)
 
     def _first(self, before: ResourceState, mode: Mode) -> ResourceState:
-        full, pass_number = mode == "full", before.pass_number + 1
+        full, number, bookmark = mode == "full", before.passes.current + 1, before.bookmark
         return ResourceState(
             name=before.name,
             number=before.number,
-            request=self._request,
-            finished=not full,
-            watermark=None if full else before.watermark,
-            capabilities=before.capabilities,
-            largest=before.largest,
-            mode=mode,
-            part="" if full else self._checkpoint.stamp_after(before.part),
-            since=self._options.since if mode in ("full", "compared") else before.watermark,
-            first_pass=pass_number,
-            pass_number=pass_number,
-            previous=_previous_part(before) if full else None,
-            changed_runs=before.changed_runs,
-            refusal=before.refusal,
-            sizes=before.sizes,
+            status="reading",
+            bookmark=replace(
+                bookmark,
+                request=self._request,
+                finished=not full,
+                watermark=None if full else bookmark.watermark,
+            ),
+            part=CurrentPart(
+                name="" if full else self._checkpoint.stamp_after(before.part.name),
+                mode=mode,
+                since=self._options.since if mode in ("full", "compared") else bookmark.watermark,
+                previous=_previous_part(before) if full else None,
+            ),
+            passes=PassHistory(first=number, current=number),
+            runs=before.runs,
         )
 
-    def _use(self, position: ResourceState) -> None:
-        self._position = position
-        self._records = self._checkpoint.record_index(position)
-        self._sink = self._destination.sink(self._table, position.part)
+    def _use(self, state: ResourceState) -> None:
+        self._state = state
+        self._records = self._checkpoint.record_index(state)
+        self._sink = self._destination.sink(self._table, state.part.name)
 
     # -- pages --------------------------------------------------------------------------------
 
@@ -253,49 +249,57 @@ class ResourceWriter:
         with writing(self._destination.name):
             one = key(identity, row)
             record = self.records.of([one]).get(one)
-            return record is not None and record.pass_number == self.position.pass_number
+            return record is not None and record.pass_number == self.state.passes.current
 
-    def write_pages(self, pages: Sequence[PageToWrite]) -> list[ResourceState]:
+    def write_pages(self, pages: Sequence[Page[bytes]]) -> list[ResourceState]:
         """Write pages in their order. Return the state after each of them."""
         to_write: list[bytes] = []
         after: list[ResourceState] = []
         for page in pages:
-            passes = len(self.position.passes)
-            self._position = self._with_pass(page)
-            first = len(self._position.passes) > passes
-            counting = Counting(self._position, narrowed=self._is_narrowed, first=first)
-            self._position = self._add_page(page, to_write, counting)
-            after.append(self._position)
+            passes = len(self.state.passes.counts)
+            self._state = self._with_pass(page)
+            first = len(self._state.passes.counts) > passes
+            counting = Counting(self._state.passes, narrowed=self._is_narrowed, first=first)
+            self._state = self._add_page(page, to_write, counting)
+            after.append(self._state)
         offset = self.sink.write(to_write)
-        self._put(offset=offset, largest=self.records.largest)
+        self._put(
+            part=replace(self.state.part, offset=offset),
+            bookmark=replace(self.state.bookmark, largest=self.records.largest),
+        )
         return after
 
-    def _with_pass(self, page: PageToWrite) -> ResourceState:
+    def _with_pass(self, page: Page[bytes]) -> ResourceState:
         """Return the state, with a new pass if this is its first page."""
-        position = self.position
-        if position.passes and position.passes[-1].number == position.pass_number:
-            return position
-        moment = page.own if page.moment is None else page.moment
-        begun = min(moment, page.own) if position.begun is None else position.begun
-        since = None if page.moment is None else page.moment - self._options.margin.row
-        one = Pass(number=position.pass_number, total=page.total, since=since, begun=page.own)
-        return msgspec.structs.replace(position, begun=begun, passes=(*position.passes, one))
+        part, passes = self.state.part, self.state.passes
+        if passes.counts and passes.counts[-1].number == passes.current:
+            return self.state
+        own = self.pass_began
+        moment = own if page.date is None else page.date
+        begun = min(moment, own) if part.begun is None else part.begun
+        since = None if page.date is None else page.date - self._options.margin.row
+        one = Pass(number=passes.current, total=page.total, since=since, started=own)
+        return replace(
+            self.state,
+            part=replace(part, begun=begun),
+            passes=replace(passes, counts=(*passes.counts, one)),
+        )
 
     @property
     def _is_narrowed(self) -> bool:
-        filtered = self.position.mode != "newest" and self.position.since is not None
+        filtered = self.state.part.mode != "newest" and self.state.part.since is not None
         return self._options.narrowed or filtered
 
     def _add_page(
-        self, page: PageToWrite, to_write: list[bytes], counting: Counting
+        self, page: Page[bytes], to_write: list[bytes], counting: Counting
     ) -> ResourceState:
         """Return the state after ``page``. Adds the rows to be written to ``to_write``."""
         if not self.facts.row_id:
             to_write.extend(page.rows)
             counting.plain(len(page.rows))
-            self._position = counting.after()
+            self._state = replace(self.state, passes=counting.after())
             return self._advanced(page, page.rows, 0, fresh=len(page.rows), newest=None)
-        position = self.position
+        state = self.state
         rows: dict[str, bytes] = {}
         for identity, row in zip(page.ids, page.rows, strict=True):
             rows.setdefault(key(identity, row), row)
@@ -303,16 +307,14 @@ class ResourceWriter:
         records: dict[str, int] = {}
         changed_rows: list[ChangedRow] = []
         fresh = 0
-        newest = position.newest
+        newest = state.part.newest
         for one, row in rows.items():
             content, before = digest(row), known.get(one)
-            if before is not None and before.pass_number == position.pass_number:
+            if before is not None and before.pass_number == state.passes.current:
                 continue
             times = times_of(row)
             counting.row(one, before, content, times)
-            if (
-                before is not None and before.pass_number >= position.first_pass
-            ):  # written in this run
+            if before is not None and before.pass_number >= state.passes.first:  # in this run
                 fresh += before.digest != content
                 records[one] = before.digest
                 continue
@@ -320,13 +322,13 @@ class ResourceWriter:
             records[one] = content
             if times.modified is not None:
                 newest = times.modified if newest is None else max(newest, times.modified)
-            if position.mode == "full" or before is None or before.digest != content:
+            if state.part.mode == "full" or before is None or before.digest != content:
                 changed_rows.append(ChangedRow(one, row, _is_changed(before, content)))
         if records:
             self.records.add(
-                records, position.pass_number, unknown=known.keys().isdisjoint(records)
+                records, state.passes.current, unknown=known.keys().isdisjoint(records)
             )
-        self._position = counting.after()
+        self._state = replace(self.state, passes=counting.after())
         now = self._rows_to_write_now(changed_rows)
         written = [one.row for one in now]
         to_write.extend(written)
@@ -339,63 +341,62 @@ class ResourceWriter:
 
     def _advanced(
         self,
-        page: PageToWrite,
+        page: Page[bytes],
         written: Sequence[bytes],
         changed: int,
         *,
         fresh: int,
         newest: float | None,
     ) -> ResourceState:
-        position = self.position
-        passes = _closed(position.passes) if page.closed else position.passes
-        return msgspec.structs.replace(
-            position,
-            page=page.number,
-            passes=passes,
-            rows=position.rows + len(written),
-            changed=position.changed + changed,
-            bytes=position.bytes + sum(map(len, written)) + len(written),
-            new_in_pass=position.new_in_pass + fresh,
-            newest=newest,
+        part, passes = self.state.part.with_rows(written, changed), self.state.passes
+        return replace(
+            self.state,
+            part=replace(part, page=page.number, newest=newest),
+            passes=replace(passes, new_in_pass=passes.new_in_pass + fresh),
         )
 
     def _put(self, **changes: object) -> None:
-        self._position = msgspec.structs.replace(self.position, **changes)
-        self._checkpoint.put(self._position)
+        self._state = replace(self.state, **changes)
+        self._checkpoint.put(self._state)
 
     # -- passes, deletions, the end -----------------------------------------------------------
 
     def begin_pass(self) -> None:
         """Begin another pass over the list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._put(pass_number=self.position.pass_number + 1, page=0, new_in_pass=0)
+            passes = self.state.passes
+            self._put(
+                part=replace(self.state.part, page=0),
+                passes=replace(passes, current=passes.current + 1, new_in_pass=0),
+            )
 
     def close_pass(self) -> None:
         """Store that the pages of the last pass prove it complete."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._put(passes=_closed(self.position.passes))
+            self._put(passes=_closed(self.state.passes))
 
     def note_try(self, what: str) -> None:
         """Store that ``what`` is tried, before it is."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._put(tried=(*self.position.tried, what))
+            passes = self.state.passes
+            self._put(passes=replace(passes, tried=(*passes.tried, what)))
 
     def absent(self, most: int) -> list[str]:
         """Return records that an earlier pass saw and the last one did not.
 
         In a full read, only those that this part has written.
         """
-        position = self.position
-        since = position.first_pass if position.mode == "full" else 0
+        passes = self.state.passes
+        since = passes.first if self.state.part.mode == "full" else 0
         with writing(self._destination.name):
-            return self.records.absent(since, position.pass_number, most)
+            return self.records.absent(since, passes.current, most)
 
     def mark_answered(self, ids: Sequence[str]) -> None:
         """Store that Zoho returned these absent records by their ids, so they exist."""
-        position = self.position
+        passes = self.state.passes
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self.records.mark_answered(ids, position.pass_number)
-            self._put(passes=with_answers(position.passes, position.pass_number, len(ids)))
+            self.records.mark_answered(ids, passes.current)
+            self._put(passes=with_answers(passes, len(ids)))
 
     @property
     def accepts_shorter(self) -> bool:
@@ -403,20 +404,19 @@ class ResourceWriter:
 
     def lacks_records(self) -> bool:
         """Whether a full read lacks records of the rows that it replaces."""
-        return self.position.previous is not None and bool(self.unseen())
+        return self.state.part.previous is not None and bool(self.unseen())
 
     def learn(self, **learnt: bool) -> None:
         """Store what a list can or cannot do (see `Capabilities`)."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            capabilities: Capabilities = msgspec.structs.replace(
-                self.position.capabilities, **learnt
-            )
-            self._put(capabilities=capabilities)
+            bookmark = self.state.bookmark
+            capabilities = replace(bookmark.capabilities, **learnt)
+            self._put(bookmark=replace(bookmark, capabilities=capabilities))
 
     def note_refusal(self, refusal: str) -> None:
         """Store the status and code with which Zoho refused the list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._put(refusal=refusal)
+            self._put(runs=replace(self.state.runs, refusal=refusal))
 
     def finish_passes(
         self, completeness: Completeness, missing: int = 0, *, steady: bool = False
@@ -425,27 +425,34 @@ class ResourceWriter:
 
         ``steady`` says that two passes some time apart saw the same records.
         """
-        tried = (*self.position.tried, STEADY) if steady else self.position.tried
+        passes = replace(self.state.passes, done=True, completeness=completeness, missing=missing)
+        if steady:
+            passes = replace(passes, tried=(*passes.tried, STEADY))
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._put(passes_done=True, completeness=completeness, missing=missing, tried=tried)
+            self._put(passes=passes)
 
     def unseen(self) -> list[str]:
         """Return some records that this part did not see and that were not checked yet."""
         with writing(self._destination.name):
-            return self.records.unseen(self.position.first_pass, self.position.checked_up_to)
+            passes = self.state.passes
+            return self.records.unseen(passes.first, passes.checked_up_to)
 
     def mark_checked(self, last: str, gone: Sequence[str], when: str) -> None:
         """Store that records up to ``last`` were checked, and mark ``gone`` as deleted."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
             deleted = self._mark_deleted(gone, when)
-            self._put(checked_up_to=last, deleted=self.position.deleted + deleted)
+            part = self.state.part
+            self._put(
+                part=replace(part, deleted=part.deleted + deleted),
+                passes=replace(self.state.passes, checked_up_to=last),
+            )
 
     def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
         """Mark records as deleted and unindex them. Return how many rows that were."""
         if gone:
             offset = self.sink.mark_deleted(gone, when)
             self.records.forget(gone)
-            self._put(offset=offset)
+            self._put(part=replace(self.state.part, offset=offset))
         return len(gone)
 
     def complete(self, when: str) -> None:
@@ -458,78 +465,74 @@ class ResourceWriter:
         and the part is kept as changes.
         """
         with writing(self._destination.name):
-            full, believed = self.position.mode == "full", self.is_believed
-            whole = believed and self.position.since is None and not self._options.narrowed
+            full, believed = self.state.part.mode == "full", self.is_believed
+            whole = believed and self.state.part.since is None and not self._options.narrowed
             lost = full and not believed and bool(self.unseen())
             while full and whole and (gone := self.unseen()):
                 with self._checkpoint.database.transaction():
                     self._mark_deleted(gone, when)
-            if lost and self.position.previous is not None:
-                self._keep_both(self.position.previous)
+            if lost and self.state.part.previous is not None:
+                self._keep_both(self.state.part.previous)
             else:
                 self._finish(doubted=full and not whole)
             self.sink.settle()
-            self._position = record_sizes(self._checkpoint, self.sink, self.position)
+            self._state = record_sizes(self._checkpoint, self.sink, self.state)
 
     @property
     def _is_unchanged(self) -> bool:
         """Whether this part wrote nothing."""
-        position = self.position
-        return position.mode != "full" and position.rows == position.deleted == 0
+        part = self.state.part
+        return part.mode != "full" and part.rows == part.deleted == 0
 
     @property
     def is_believed(self) -> bool:
         """Whether records that this full read did not see may be dropped."""
-        position = self.position
+        passes = self.state.passes
         if self._options.accept_shorter:
             return True
-        counted = any(one.total is not None for one in position.passes)
-        if position.completeness == "proven":
-            return counted or position.records_seen > 0
-        return STEADY in position.tried and position.completeness != "short"
+        counted = any(one.total is not None for one in passes.counts)
+        if passes.completeness == "proven":
+            return counted or passes.records_seen > 0
+        return STEADY in passes.tried and passes.completeness != "short"
 
     def _finish(self, *, doubted: bool) -> None:
         with self._checkpoint.database.transaction():
             if doubted:
-                self.records.doubt(self.position.first_pass)
-            self._put(
-                status="complete",
-                finished=True,
-                watermark=self._next_watermark(),
-                sizes=self.position.sizes if self._is_unchanged else None,
-                **self._for_next_run,
-            )
+                self.records.doubt(self.state.passes.first)
+            self._put_complete(self.state.part, self._next_watermark())
 
-    @property
-    def _for_next_run(self) -> dict[str, object]:
-        """The values that a complete part leaves for the next run."""
-        changed = self.position.completeness == "changed"
-        return {"changed_runs": self.position.changed_runs + 1 if changed else 0, "refusal": ""}
+    def _put_complete(self, part: CurrentPart, watermark: float | None) -> None:
+        """Store that ``part`` is complete, and what it leaves for the next run."""
+        runs = self.state.runs
+        changed = self.state.passes.completeness == "changed"
+        self._put(
+            status="complete",
+            bookmark=replace(self.state.bookmark, finished=True, watermark=watermark),
+            part=part,
+            runs=RunHistory(
+                changed=runs.changed + 1 if changed else 0,
+                sizes=runs.sizes if self._is_unchanged else None,
+            ),
+        )
 
     def _keep_both(self, previous: PreviousPart) -> None:
         """Keep the new rows as changes. The earlier rows stay, with their watermark."""
-        part = self._checkpoint.stamp_after(previous.part)
-        self.sink.keep_as_part(part)
+        name = self._checkpoint.stamp_after(previous.name)
+        self.sink.keep_as_part(name)
         with self._checkpoint.database.transaction():
-            self.records.doubt(self.position.first_pass)
-            self._put(
-                status="complete",
-                finished=True,
-                part=part,
-                watermark=previous.watermark,
-                sizes=None,
-                **self._for_next_run,
-            )
-        self._sink = self._destination.sink(self._table, part)
+            self.records.doubt(self.state.passes.first)
+            self._put_complete(replace(self.state.part, name=name), previous.watermark)
+        self._sink = self._destination.sink(self._table, name)
 
     def _next_watermark(self) -> float | None:
-        position = self.position
-        if position.completeness not in ("proven", "uncheckable") or position.begun is None:
-            return position.watermark
+        part, watermark = self.state.part, self.state.bookmark.watermark
+        proven = self.state.passes.completeness in ("proven", "uncheckable")
+        if not proven or part.begun is None:
+            return watermark
         return watermark_after(
-            position.watermark,
-            begun=position.begun,
-            newest=position.newest,
+            watermark,
+            begun=part.begun,
+            newest=part.newest,
             margin=self._options.margin,
         )
 
@@ -540,9 +543,9 @@ class ResourceWriter:
 
 def _previous_part(before: ResourceState) -> PreviousPart | None:
     """Return what a full read that follows ``before`` replaces."""
-    if not before.finished:  # what the interrupted full read would have replaced
-        return before.previous
-    return PreviousPart(part=before.part, watermark=before.watermark)
+    if not before.bookmark.finished:  # what the interrupted full read would have replaced
+        return before.part.previous
+    return PreviousPart(name=before.part.name, watermark=before.bookmark.watermark)
 
 
 def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
@@ -551,13 +554,18 @@ def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
     If a list is read from its newest row, ties at page borders stay where they are. If a filter's
     total is larger than its rows, the list is counted without the filter.
     """
+    if mode != before.part.mode:
+        return False
+    completeness = before.passes.completeness
     if mode == "newest":
-        return before.mode == "newest" and before.completeness in ("changed", "short")
-    return mode == "changed" and before.mode == "changed" and before.completeness == "short"
+        return completeness in ("changed", "short")
+    return mode == "changed" and completeness == "short"
 
 
-def _closed(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
-    return (*passes[:-1], msgspec.structs.replace(passes[-1], closed=True))
+def _closed(passes: PassHistory) -> PassHistory:
+    """Return the passes with the last one closed."""
+    *counts, last = passes.counts
+    return replace(passes, counts=(*counts, replace(last, closed=True)))
 
 
 def settle(
@@ -565,22 +573,23 @@ def settle(
 ) -> None:
     """Settle parts that were completed right before the last run ended."""
     with writing(destination.name):
-        for position in checkpoint.positions():
-            if position.status == "complete":
-                table = table_of(position.name, lists.get(position.name), details=position.details)
-                sink = destination.sink(table, position.part)
+        for state in checkpoint.states():
+            if state.status == "complete":
+                full_records = state.details.full_records
+                table = table_of(state.name, lists.get(state.name), details=full_records)
+                sink = destination.sink(table, state.part.name)
                 sink.settle()
-                record_sizes(checkpoint, sink, position)
+                record_sizes(checkpoint, sink, state)
 
 
-def record_sizes(checkpoint: Checkpoint, sink: Sink, position: ResourceState) -> ResourceState:
+def record_sizes(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> ResourceState:
     """Store what the destination holds, unless it is stored. Return the new state."""
-    if position.sizes is not None:
-        return position
-    position = msgspec.structs.replace(position, sizes=sink.held())
+    if state.runs.sizes is not None:
+        return state
+    state = replace(state, runs=replace(state.runs, sizes=sink.held()))
     with checkpoint.database.transaction():
-        checkpoint.put(position)
-    return position
+        checkpoint.put(state)
+    return state
 
 
 def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) -> Table:
@@ -624,7 +633,7 @@ class Blocking(Protocol):
 
 class _QueuedPage(msgspec.Struct, frozen=True):
     writer: ResourceWriter
-    page: PageToWrite
+    page: Page[bytes]
     total: int | None
 
 
@@ -644,7 +653,7 @@ class WriteQueue:
         self._send: Final[MemoryObjectSendStream[_QueuedPage | anyio.Event]] = send
         self._receive: Final[MemoryObjectReceiveStream[_QueuedPage | anyio.Event]] = receive
 
-    async def put(self, writer: ResourceWriter, page: PageToWrite, total: int | None) -> None:
+    async def put(self, writer: ResourceWriter, page: Page[bytes], total: int | None) -> None:
         """Queue a page. ``total`` is the list's count, for progress events."""
         await self._send.send(_QueuedPage(writer, page, total))
 
@@ -677,14 +686,14 @@ class WriteQueue:
         if not pages:
             return
         after = await self._blocking(lambda: self._write_together(pages))
-        for page, position in zip(pages, after, strict=True):
+        for page, state in zip(pages, after, strict=True):
             await self._report(
                 Progress(
                     resource=page.writer.facts.resource,
                     page=page.page.number,
-                    rows=position.rows,
+                    rows=state.part.rows,
                     total=page.total,
-                    bytes=position.bytes,
+                    bytes=state.part.size,
                 )
             )
 
@@ -696,6 +705,6 @@ class WriteQueue:
         after: dict[int, ResourceState] = {}
         with writing(self._checkpoint.name), self._checkpoint.database.transaction():
             for some in by_landing.values():
-                positions = some[0].writer.write_pages([page.page for page in some])
-                after.update(zip(map(id, some), positions, strict=True))
+                states = some[0].writer.write_pages([page.page for page in some])
+                after.update(zip(map(id, some), states, strict=True))
         return [after[id(page)] for page in pages]

@@ -33,6 +33,8 @@ _SUCCESS: Final = b'{"code":0,"message":"'
 _NO_CONTENT: Final = 204
 _DONE: Final = b'{"code":0,"message":""}'
 
+_UTF8: Final = ("", "utf-8", "utf8")
+
 #: Bytes of a document that are checked before the caller gets it.
 START: Final = 1024
 
@@ -66,7 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a view of a session makes its calls. `Session.with_options` changes them.
 
     ``lane`` is ``interactive`` or ``bulk``. ``max_wait`` is the longest wait for the limits in
-    seconds (None: no limit), ``timeout`` the longest silence of the server in seconds.
+    seconds (None: no limit), ``timeout`` the longest pause between two reads of an answer.
     ``retry_writes`` allows repeats of writes whose outcome is not known. ``wait_for_reset`` waits
     for the next day if today's calls are used up (with ``max_wait=None``). ``budget`` caps the
     number of calls.
@@ -135,13 +137,27 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def understood(self, answer: Answer) -> Answer:
         """Normalize ``answer``. The retired XML API overrides this to translate its answers.
 
-        A byte order mark before JSON is dropped. HTTP 204 for a write becomes an empty success.
+        A byte order mark before JSON is dropped. HTTP 204 for a write becomes an empty success. A
+        body that is not UTF-8 is decoded by the charset of its media type.
         """
-        if answer.status == _NO_CONTENT and not answer.body and self.kind != "read":
-            return msgspec.structs.replace(answer, body=_DONE)
-        if answer.body.startswith(BOM_UTF8):
-            return msgspec.structs.replace(answer, body=answer.body[len(BOM_UTF8) :])
-        return answer
+        body = answer.body
+        if answer.status == _NO_CONTENT and not body and self.kind != "read":
+            body = _DONE
+        elif body.startswith(BOM_UTF8):
+            body = body[len(BOM_UTF8) :]
+        elif (charset := answer.charset) not in _UTF8:
+            body = _to_utf8(body, charset)
+        return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
+
+
+def _to_utf8(body: bytes, charset: str) -> bytes:
+    """Convert ``body`` if it is not UTF-8, which JSON should be whatever the header says."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        with suppress(LookupError, UnicodeDecodeError):
+            return body.decode(charset).encode()
+    return body
 
 
 #: Cached, because every call names one of a few organizations.

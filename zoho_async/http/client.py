@@ -20,7 +20,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -40,11 +39,9 @@ from zoho_async.auth import (
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     ConfigurationError,
-    LedgerError,
     LimitError,
     NotAuthorized,
     NotConnected,
-    RateLimited,
     ReplyError,
     SessionClosed,
     TooManyInFlight,
@@ -54,33 +51,17 @@ from zoho_async.errors import (
     ZohoError,
     ambiguous,
 )
-from zoho_async.events import Called, Event, Observer, Refreshed, Retried, guarded
-from zoho_async.http.call import (
-    JSON,
-    START,
-    Call,
-    error_of,
-    is_document,
-    is_success,
-    quota_of,
-    retry_after,
-)
+from zoho_async.events import Event, Observer, Refreshed, Retried, guarded
+from zoho_async.http.call import Call
 from zoho_async.http.download import Document
-from zoho_async.http.retry import Policy, RetryBudget, requested_wait, verdict
-from zoho_async.http.transport import (
-    ANSWER_TIMEOUT,
-    Answer,
-    OpenResponse,
-    Transport,
-    proxy_for,
-    verifies_certificates,
-)
+from zoho_async.http.retry import Policy, RetryBudget, retry_after, verdict
+from zoho_async.http.sender import Attempt, CallSender
+from zoho_async.http.transport import Answer, Transport, verifies_certificates
 from zoho_async.http.verdict import is_ambiguous, next_step
-from zoho_async.limits import Ledger, Limits, MemoryLedger, Refusal, Scheduler, Slot, scheduler
+from zoho_async.limits import Ledger, Limits, Scheduler, Slot, scheduler
 from zoho_async.limits.keys import host_key, organization_key, organization_names
 from zoho_async.limits.shared_limits import SharedLimits, shared_limits
 from zoho_async.regions import API_URLS, checked_url, region
-from zoho_async.wire import AnotherRecord, Unreadable
 
 T = TypeVar("T")
 
@@ -119,11 +100,19 @@ class Client:
         #: Replaces the organization's id in calls that name no organization.
         self._account_key: Final = f"@{credentials.client_id}"
         self._given_api_url = None if api_url is None else checked_url(api_url, what="the API URL")
-        self._set_api_url(self._given_api_url or home.api_url or "")
+        self._observer: Final = guarded(observer)
+        self._sender: Final = CallSender(
+            self._open,
+            api_url=self._given_api_url or home.api_url or "",
+            ledger=ledger,
+            clock=clock,
+            observer=self._observer,
+        )
+        self._host = host_key(self.api_url)
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
-        secured = any(url.startswith("https:") for url in (self._api_url, self._accounts.url))
+        secured = any(url.startswith("https:") for url in (self.api_url, self._accounts.url))
         if connector is not None and secured and not verifies_certificates(connector):
             raise ConfigurationError(
                 "the connector passed as http does not verify certificates, so secrets could go to "
@@ -131,22 +120,19 @@ class Client:
             )
         self._limits: Final = limits
         self._ledger: Final = ledger
-        # The ledger in memory settles without an await, so no cancellation can interrupt it.
-        self._settles_in_memory: Final = type(ledger) is MemoryLedger
-        self._observer: Final = guarded(observer)
         self._connector: Final = connector
         self._clock: Final = clock
         self._retry: Final = retry
         self._transport: Transport | None = None
-        self._proxies: dict[str, str | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._documents: set[Document] = set()
         self._budgets: dict[str | None, RetryBudget] = {}
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
         self._closing: Final = _Closing()
         self._shared_limits: SharedLimits | None = None
         self._process: Final = fork.Process()
+        #: The event loop of the first call.
+        self._loop: asyncio.AbstractEventLoop | None = None
         fork.register(self)
         self._tokens: Final = TokenSource(
             self._fetch_token,
@@ -164,7 +150,7 @@ class Client:
     @property
     def api_url(self) -> str:
         """The API host's URL: as given, else as the token named it, else the region's."""
-        return self._api_url
+        return self._sender.api_url
 
     @property
     def accounts_url(self) -> str:
@@ -190,9 +176,10 @@ class Client:
         """The scheduler of ``organization``, or the account's own for calls that name none.
 
         ``unnamed`` marks a call for the default organization, whichever that is. Raises
-        `ConfigurationError` if the organization must be named, and `UsedAfterFork`.
+        `ConfigurationError` if the organization must be named or the client belongs to another
+        event loop, and `UsedAfterFork`.
         """
-        self._check_process()
+        self._check_owner()
         key = self._key(organization, unnamed=unnamed)
         # Stored here because the pace of bulk calls lives only as long as its scheduler.
         found = self._schedulers.get(key)
@@ -224,12 +211,21 @@ class Client:
 
     # -- forks --------------------------------------------------------------------------------
 
-    def _check_process(self) -> None:
+    def _check_owner(self) -> None:
+        """Raise if another process or event loop uses the client."""
         if self._process.other:
             raise UsedAfterFork(
                 "the session",
                 "open one in the child (in gunicorn: the post_fork hook, in Celery: the signal "
                 "worker_process_init)",
+            )
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "the session belongs to another event loop: open one session in each loop, within "
+                "asyncio.run(...)"
             )
 
     def before_fork(self) -> None:
@@ -255,7 +251,7 @@ class Client:
         """Run ``work`` as a task that `aclose` ends. Raises `SessionClosed` after that."""
         if self._closed or self._process.other:
             work.close()
-            self._check_process()
+            self._check_owner()
             raise SessionClosed
         task = asyncio.create_task(work, name=f"zoho_async {name}")
         self._tasks.add(task)
@@ -279,8 +275,7 @@ class Client:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for document in list(self._documents):
-            await document.aclose()
+        await self._sender.close()
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.close()
@@ -294,7 +289,7 @@ class Client:
         decides.
         """
 
-        found = await self._run(call, partial(self._answer, call, read))
+        found = await self._run(call, lambda attempt: self._sender.answer(attempt, read))
         if isinstance(found, UnreadableReply):
             if call.kind != "read":
                 raise ambiguous(call.request, found) from found
@@ -308,19 +303,20 @@ class Client:
         it to an owner that does. Raises as `send`.
         """
 
-        async def once(token: AccessToken, slot: Slot, attempt: int) -> T:
-            return await use(await self._document(call, name, token, slot, attempt))
+        async def once(attempt: Attempt) -> T:
+            return await use(await self._sender.document(attempt, name))
 
         return await self._run(call, once)
 
-    async def _run(self, call: Call, once: Callable[[AccessToken, Slot, int], Awaitable[T]]) -> T:
+    async def _run(self, call: Call, once: Callable[[Attempt], Awaitable[T]]) -> T:
         """Try ``once``, and again while that may help.
 
         If any try of a write may have run, every failure is raised as `AmbiguousWrite`: a later
         refusal says nothing about an earlier try.
         """
+        self._check_owner()
         budget = self._budget(call.request.organization)
-        budget.called()
+        budget.deposit()
         attempt, renewed, in_doubt = 0, False, False
         last: TransportError | ReplyError | None = None
         try:
@@ -329,10 +325,10 @@ class Client:
                 try:
                     token, slot = await self._closing.wait(self._admit(call))
                 except LimitError as limited:
-                    limited.asked = call.request
-                    raise limited from last
+                    raise limited.with_request(call.request) from last
                 try:
-                    return await once(token, slot, attempt)
+                    began = self._clock.monotonic()
+                    return await once(Attempt(call, token, slot, attempt, began))
                 except (TransportError, ReplyError) as error:
                     last = error
                 in_doubt = in_doubt or is_ambiguous(call.kind, verdict(last))
@@ -385,7 +381,7 @@ class Client:
                 return token, slot
             if transport is not None:  # before the wait for the ledger, which may be cancelled
                 transport.release()
-            await self._settle(slot.unsent())
+            await self._sender.settle(slot.unsent())
             longest = math.inf if call.options.max_wait is None else call.options.max_wait
             if transport is None and self._clock.monotonic() - began > longest:
                 many = self._open().connections
@@ -397,160 +393,8 @@ class Client:
             transport = self._open()
             return transport if await transport.acquire(_CONNECTION_SOON) else None
         except BaseException:
-            await self._settle(slot.unsent())
+            await self._sender.settle(slot.unsent())
             raise
-
-    async def _answer(
-        self,
-        call: Call,
-        read: Callable[[bytes], T],
-        token: AccessToken,
-        slot: Slot,
-        attempt: int,
-    ) -> tuple[Answer, T] | UnreadableReply:
-        """Send once and read the answer. The slot is settled in every case.
-
-        Returns an `UnreadableReply` instead of raising it if another try would give the same.
-        """
-        began = self._clock.monotonic()
-        opened = await self._open_response(call, token, slot, attempt)
-        try:
-            answer = call.understood(await self._read(opened))
-        except BaseException as broken:
-            await self._settle_lost(call, slot, broken, began, attempt)
-            raise
-        finally:
-            opened.close()
-        await self._settle_answered(call, answer, slot, began, attempt)
-        try:
-            return answer, read(answer.body)
-        except Unreadable as problem:
-            error = error_of(call, answer)
-            if error is not None:
-                raise error from None
-            unreadable = UnreadableReply(call.request, str(problem), answer.status)
-            if isinstance(problem, AnotherRecord):  # another try may give the right record
-                raise unreadable from None
-            return unreadable
-
-    async def _document(
-        self, call: Call, name: str, token: AccessToken, slot: Slot, attempt: int
-    ) -> Document:
-        """Send once and check the start of the document. Closing the document settles the slot."""
-        began = self._clock.monotonic()
-        opened = await self._open_response(call, token, slot, attempt)
-        try:
-            answer = await opened.peek(START) if opened.status < 300 else None
-            if answer is None or not is_document(answer):
-                answer = call.understood(await self._read(opened))
-        except BaseException as broken:
-            opened.close()
-            await self._settle_lost(call, slot, broken, began, attempt)
-            raise
-        if error_of(call, answer) is not None:
-            opened.close()
-            await self._settle_answered(call, answer, slot, began, attempt)
-
-        async def finish(document: Document) -> None:
-            self._documents.discard(document)
-            # Even if the document was not read to its end, Zoho has counted the call.
-            await self._settle_answered(call, answer, slot, began, attempt)
-
-        document = Document(opened, name, finish)
-        self._documents.add(document)
-        return document
-
-    async def _read(self, opened: OpenResponse) -> Answer:
-        """Read the whole answer. If the body of an error cannot be read, return its status.
-
-        A refusal because of the limits counts even if its text is lost.
-        """
-        try:
-            return await opened.read()
-        except TransportError:
-            if opened.status < 400:
-                raise
-            return Answer(opened.status, opened.headers, b"")
-
-    async def _open_response(
-        self, call: Call, token: AccessToken, slot: Slot, attempt: int
-    ) -> OpenResponse:
-        """Send once and read the head of the answer. If that fails, the slot is settled."""
-        url = call.url(self._api_url)
-        began = self._clock.monotonic()
-        slot.sent()
-        try:
-            return await self._open().open(
-                call.request,
-                url,
-                headers=call.all_headers(token.value),
-                body=call.body,
-                silence=call.options.timeout,
-                total=ANSWER_TIMEOUT if call.accept == JSON else None,
-                proxy=self._proxy(url),
-            )
-        except (NotConnected, ConfigurationError):
-            await self._settle(slot.unsent())
-            self._report_call(call, None, None, began, attempt)
-            raise
-        except BaseException as broken:
-            await self._settle_lost(call, slot, broken, began, attempt)
-            raise
-
-    async def _settle_lost(
-        self, call: Call, slot: Slot, broken: BaseException, began: float, attempt: int
-    ) -> None:
-        """Settle the slot of a request whose answer will not be read."""
-        await self._settle(slot.lost())
-        if isinstance(broken, TransportError):
-            self._report_call(call, None, None, began, attempt)
-
-    async def _settle_answered(
-        self, call: Call, answer: Answer, slot: Slot, began: float, attempt: int
-    ) -> None:
-        """Settle the slot of a request that was answered. Raises the answer's error."""
-        error = None if is_success(call, answer) else error_of(call, answer)
-        refusal = None
-        if isinstance(error, RateLimited):
-            refusal = Refusal(code=error.code, retry_after=retry_after(answer))
-        settling = slot.replied(quota=quota_of(answer), refusal=refusal)
-        if self._settles_in_memory:
-            await settling
-        else:
-            await self._settle(settling)
-        code = error.code if isinstance(error, ReplyError) else None
-        self._report_call(call, answer.status, code, began, attempt)
-        if error is not None:
-            raise error
-
-    async def _settle(self, settling: Coroutine[Any, Any, None]) -> None:
-        """Release a slot, even during a cancellation.
-
-        A ledger that cannot be written must not hide an answer that arrived: a write that took
-        effect would look as if it had not. The next admission uses the same ledger and raises its
-        error.
-        """
-        if self._settles_in_memory:
-            await settling
-            return
-        with anyio.CancelScope(shield=True), suppress(ConfigurationError, LedgerError):
-            await settling
-
-    def _report_call(
-        self, call: Call, status: int | None, code: int | None, began: float, attempt: int
-    ) -> None:
-        if self._observer is not None:
-            self._observer(
-                Called(
-                    method=call.request.method,
-                    path=call.request.path,
-                    organization=call.request.organization,
-                    status=status,
-                    code=code,
-                    seconds=self._clock.monotonic() - began,
-                    attempt=attempt,
-                )
-            )
 
     def _open(self) -> Transport:
         if self._closed:
@@ -558,12 +402,6 @@ class Client:
         if self._transport is None:
             self._transport = Transport(self._connector, user_agent=f"zoho_async/{__version__}")
         return self._transport
-
-    def _proxy(self, url: str) -> str | None:
-        host = url[: url.find("/", 8)]
-        if host not in self._proxies:
-            self._proxies[host] = proxy_for(host)
-        return self._proxies[host]
 
     # -- retries ----------------------------------------------------------------------------
 
@@ -580,17 +418,17 @@ class Client:
             raise error
         patient = call.options.lane == "bulk"
         given_up = attempt >= self._retry.tries and not (patient and step == "after_block")
-        asked = 0.0 if step == "after_block" else requested_wait(error)
-        if step == "raise" or given_up or self._exceeds_max_wait(call, error, asked):
+        wanted = 0.0 if step == "after_block" else retry_after(error)
+        if step == "raise" or given_up or self._exceeds_max_wait(call, error, wanted):
             raise error
         if step != "after_block":
-            while wait := budget.spend():
+            while wait := budget.withdraw():
                 if not patient:
                     raise error
                 await self._closing.wait(anyio.sleep(wait))
         # The scheduler's block paces all refusals except "too many at once".
         paced = step == "after_block" and not isinstance(error, TooManyInFlight)
-        delay = 0.0 if paced else asked + self._retry.delay(attempt)
+        delay = 0.0 if paced else wanted + self._retry.delay(attempt)
         self.observe(
             Retried(
                 method=call.request.method,
@@ -603,11 +441,11 @@ class Client:
         )
         await self._closing.wait(anyio.sleep(delay))
 
-    def _exceeds_max_wait(self, call: Call, error: ZohoError, asked: float) -> bool:
+    def _exceeds_max_wait(self, call: Call, error: ZohoError, wait: float) -> bool:
         """Whether the server asks for a longer wait than the caller allows."""
-        if call.options.max_wait is None or asked <= call.options.max_wait:
+        if call.options.max_wait is None or wait <= call.options.max_wait:
             return False
-        error.add_note(f"Zoho asked to wait {asked:.0f} s, longer than max_wait.")
+        error.add_note(f"Zoho asked to wait {wait:.0f} s, longer than max_wait.")
         return True
 
     def _budget(self, organization: str | None) -> RetryBudget:
@@ -625,11 +463,8 @@ class Client:
     def _adopt(self, token: AccessToken) -> None:
         # The token goes only to hosts in the table, even if the accounts server names another.
         if self._given_api_url is None and token.api_domain in API_URLS:
-            self._set_api_url(token.api_domain)
-
-    def _set_api_url(self, api_url: str) -> None:
-        self._api_url = api_url
-        self._host = host_key(api_url)
+            self._sender.api_url = token.api_domain
+            self._host = host_key(token.api_domain)
 
 
 class _Closing:

@@ -35,6 +35,7 @@ from zoho_async.errors import (
     NotConnected,
     RateLimited,
     ReplyError,
+    ReplyTooLong,
     TransportError,
     UnreadableReply,
 )
@@ -56,6 +57,8 @@ def verdict(error: ReplyError | TransportError) -> Verdict:
             return found
         case NotConnected():
             return _UNSENT
+        case ReplyTooLong():
+            return Verdict(may_have_run=True, again="never")
         case UnreadableReply():
             return verdict_of(200 if error.status is None else error.status, "nothing")
         case CallTimeout() | ConnectionBroken() | TransportError():
@@ -74,10 +77,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return draw() * min(self.cap, self.base * 2.0 ** min(attempt - 1, 16))
 
 
-def requested_wait(error: ReplyError | TransportError) -> float:
+def retry_after(error: ReplyError | TransportError) -> float:
     """Seconds that the server asked to wait before another try (``Retry-After``), or 0."""
-    asked = error.retry_after if isinstance(error, ReplyError) else None
-    return min(asked or 0.0, _LONGEST_WAIT)
+    given = error.retry_after if isinstance(error, ReplyError) else None
+    return min(given or 0.0, _LONGEST_WAIT)
 
 
 class RetryBudget:
@@ -101,12 +104,12 @@ class RetryBudget:
         self._earn(0.0)
         return self._saved >= self.CAPACITY
 
-    def called(self) -> None:
-        """Count a call. Its retries do not count."""
+    def deposit(self) -> None:
+        """Add what a call earns. Its retries earn nothing."""
         if self._saved < self.CAPACITY:
             self._earn(self.PER_CALL)
 
-    def spend(self) -> float:
+    def withdraw(self) -> float:
         """Take one retry. Returns 0 on success, else the seconds until one is available."""
         self._earn(0.0)
         if self._saved >= 1.0:

@@ -15,7 +15,8 @@ again.
 Unknown. A stray reply that arrives after the request was written and before the true answer looks
 like the answer. Only the id in the answer tells them apart.
 
-Connections. There are `CONNECTIONS` at most, or what the caller's connector allows. A request first
+Connections. There are `CONNECTIONS` at most, or what the caller's connector allows (the smaller of
+its ``limit`` and ``limit_per_host``). A request first
 takes a free one (`Transport.acquire`), so that it never waits within aiohttp, which would count
 that wait as a failure to connect. A session that calls for hundreds of organizations often waits
 for connections that are in use, which is not an error.
@@ -46,6 +47,7 @@ from zoho_async.errors import (
     ConfigurationError,
     ConnectionBroken,
     NotConnected,
+    ReplyTooLong,
     Request,
     UnreadableReply,
 )
@@ -82,6 +84,12 @@ class Answer(msgspec.Struct, frozen=True):
         """The media type in lower case, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def charset(self) -> str:
+        """The charset of the media type in lower case, or ""."""
+        given = self.headers.get("content-type", "").lower().partition("charset=")[2]
+        return given.partition(";")[0].strip(' "')
+
 
 class OpenResponse:
     """An HTTP answer whose head has arrived and whose body is on its way.
@@ -117,7 +125,7 @@ class OpenResponse:
         return self._answer(self._start)
 
     async def read(self) -> Answer:
-        """Read the whole answer. Raises `UnreadableReply` if it exceeds ``MOST_BYTES``."""
+        """Read the whole answer. Raises `ReplyTooLong` if it exceeds ``MOST_BYTES``."""
         content = self._response.content
         is_plain = self._compressed is None
         if (
@@ -166,9 +174,9 @@ class OpenResponse:
             raise self._too_long()
         return plain
 
-    def _too_long(self) -> UnreadableReply:
+    def _too_long(self) -> ReplyTooLong:
         text = f"the answer is longer than {MOST_BYTES:,} bytes"
-        return UnreadableReply(self._request, text, self.status)
+        return ReplyTooLong(self._request, text, self.status)
 
     async def _read_raw(self, most: int | None = None) -> bytes:
         """As `_next`, but the bytes as they were sent."""
@@ -275,6 +283,15 @@ def verifies_certificates(connector: aiohttp.BaseConnector) -> bool:
     return given is not False
 
 
+def _most_connections(connector: aiohttp.BaseConnector) -> int:
+    """Return how many connections the caller's ``connector`` allows; in aiohttp, 0 is no limit.
+
+    Nearly all calls go to one host, so its limit per host is a limit of all.
+    """
+    given = (connector.limit, connector.limit_per_host)
+    return min((limit for limit in given if limit), default=sys.maxsize)
+
+
 class Transport:
     """An aiohttp session with our rules. Create it on the event loop that uses it.
 
@@ -282,8 +299,7 @@ class Transport:
     """
 
     def __init__(self, connector: aiohttp.BaseConnector | None, *, user_agent: str) -> None:
-        allowed = CONNECTIONS if connector is None else connector.limit
-        self.connections: Final = allowed or sys.maxsize
+        self.connections: Final = CONNECTIONS if connector is None else _most_connections(connector)
         self._free: Final = anyio.Semaphore(self.connections)
         self._client: Final = aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0),
@@ -328,20 +344,26 @@ class Transport:
         *,
         headers: Mapping[str, str],
         body: Body = None,
-        silence: float = 60.0,
-        total: float | None = ANSWER_TIMEOUT,
+        read_timeout: float = 60.0,
+        total_timeout: float | None = ANSWER_TIMEOUT,
         proxy: str | None = None,
     ) -> Answer:
         """Send once and read the answer to its end.
 
-        ``silence`` is the longest pause between two reads and ``total`` the longest time in all, in
-        seconds. Raises `NotConnected` if nothing was sent, `ConnectionBroken` or `CallTimeout` if
-        something may have been, `UnreadableReply` for a body of more than ``MOST_BYTES``,
-        `ConfigurationError` if the host's certificate cannot be trusted.
+        ``read_timeout`` is the longest pause between two reads and ``total_timeout`` the longest
+        time in all, in seconds. Raises `NotConnected` if nothing was sent, `ConnectionBroken` or
+        `CallTimeout` if something may have been, `ReplyTooLong` for a body of more than
+        ``MOST_BYTES``, `ConfigurationError` if the host's certificate cannot be trusted.
         """
         await self.acquire()
         opened = await self.open(
-            request, url, headers=headers, body=body, silence=silence, total=total, proxy=proxy
+            request,
+            url,
+            headers=headers,
+            body=body,
+            read_timeout=read_timeout,
+            total_timeout=total_timeout,
+            proxy=proxy,
         )
         try:
             return await opened.read()
@@ -355,8 +377,8 @@ class Transport:
         *,
         headers: Mapping[str, str],
         body: Body = None,
-        silence: float = 60.0,
-        total: float | None = ANSWER_TIMEOUT,
+        read_timeout: float = 60.0,
+        total_timeout: float | None = ANSWER_TIMEOUT,
         proxy: str | None = None,
     ) -> OpenResponse:
         """Send once and read the head of the answer. Raises as `send`.
@@ -370,7 +392,7 @@ class Transport:
                 URL(url, encoded=True),
                 headers=headers,
                 data=body.body() if isinstance(body, MultipartForm) else body,
-                timeout=_timeout(total, silence),
+                timeout=_timeout(total_timeout, read_timeout),
                 allow_redirects=False,
                 # Without a body there is no type, and a form sets its own with its boundary.
                 # aiohttp sets none for GET, and skipping it would cost a tenth of the call.
@@ -388,8 +410,8 @@ class Transport:
 
 
 @functools.lru_cache(64)
-def _timeout(total: float | None, silence: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=silence)
+def _timeout(total: float | None, read: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=read)
 
 
 def _translate(error: Exception, request: Request, url: str) -> Exception:

@@ -63,10 +63,10 @@ from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.formats.parquet import Parquet
+from zoho_async.export.errors import library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.incremental import Mode, choose, stamp
 from zoho_async.export.job import Export
-from zoho_async.export.optional import library
 from zoho_async.export.writer import table_of
 from zoho_async.http.file_names import component
 from zoho_async.runtime import Account, unattended

@@ -53,10 +53,10 @@ from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import DELETED
 from zoho_async.export.destinations.directory import Directory
-from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
-from zoho_async.export.optional import library
+from zoho_async.export.options import ExportOptions
 from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.wire.text import untyped_object
 
@@ -191,9 +191,8 @@ async def _export(
                 f"this pipeline holds {facts.resource} of organization {bookmark.organization}, "
                 f"got organization {own.organization}: use another pipeline and dataset for it"
             )
-        async with Export(
-            own, [facts.resource], to=folder, detect_deletions=task.detect_deletions
-        ) as job:
+        options = ExportOptions(detect_deletions=task.detect_deletions)
+        async with Export(own, [facts.resource], to=folder, options=options) as job:
             async for event in job:
                 if isinstance(event, ResourceFailed):
                     if isinstance(event.error, MissingScope) and not task.named:

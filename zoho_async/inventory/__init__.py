@@ -9,8 +9,310 @@ serial_numbers, shipment_orders, storage_locations, tasks, taxes, transfer_order
 vendor_credits.
 """
 
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from zoho_async import description
 from zoho_async.description import Endpoint
+from zoho_async.resource import Resource
+
+if TYPE_CHECKING:
+    from zoho_async.inventory.batches import BatchesResource
+    from zoho_async.inventory.bills import BillsResource
+    from zoho_async.inventory.composite_items import CompositeItemsResource
+    from zoho_async.inventory.contacts import ContactsResource
+    from zoho_async.inventory.credit_notes import CreditNotesResource
+    from zoho_async.inventory.currencies import CurrenciesResource
+    from zoho_async.inventory.customer_payments import CustomerPaymentsResource
+    from zoho_async.inventory.delivery_challans import DeliveryChallansResource
+    from zoho_async.inventory.inventory_adjustments import InventoryAdjustmentsResource
+    from zoho_async.inventory.invoices import InvoicesResource
+    from zoho_async.inventory.item_groups import ItemGroupsResource
+    from zoho_async.inventory.items import ItemsResource
+    from zoho_async.inventory.landed_costs import LandedCostsResource
+    from zoho_async.inventory.locations import LocationsResource
+    from zoho_async.inventory.move_orders import MoveOrdersResource
+    from zoho_async.inventory.organizations import OrganizationsResource
+    from zoho_async.inventory.packages import PackagesResource
+    from zoho_async.inventory.picklists import PicklistsResource
+    from zoho_async.inventory.price_lists import PriceListsResource
+    from zoho_async.inventory.purchase_orders import PurchaseOrdersResource
+    from zoho_async.inventory.purchase_receives import PurchaseReceivesResource
+    from zoho_async.inventory.putaways import PutawaysResource
+    from zoho_async.inventory.replenishments import ReplenishmentsResource
+    from zoho_async.inventory.reporting_tags import ReportingTagsResource
+    from zoho_async.inventory.retainer_invoices import RetainerInvoicesResource
+    from zoho_async.inventory.sales_orders import SalesOrdersResource
+    from zoho_async.inventory.sales_returns import SalesReturnsResource
+    from zoho_async.inventory.serial_numbers import SerialNumbersResource
+    from zoho_async.inventory.shipment_orders import ShipmentOrdersResource
+    from zoho_async.inventory.storage_locations import StorageLocationsResource
+    from zoho_async.inventory.tasks import TasksResource
+    from zoho_async.inventory.taxes import TaxesResource
+    from zoho_async.inventory.transfer_orders import TransferOrdersResource
+    from zoho_async.inventory.units import UnitsResource
+    from zoho_async.inventory.users import UsersResource
+    from zoho_async.inventory.vendor_credits import VendorCreditsResource
+
+__all__ = ["ZohoInventory", "operations"]
+
+
+class ZohoInventory(Resource):
+    """The resources of Zoho Inventory: ``zoho.inventory``."""
+
+    @cached_property
+    def batches(self) -> BatchesResource:
+        """Batches."""
+        from zoho_async.inventory.batches import BatchesResource
+
+        return BatchesResource(self._session)
+
+    @cached_property
+    def bills(self) -> BillsResource:
+        """Bills."""
+        from zoho_async.inventory.bills import BillsResource
+
+        return BillsResource(self._session)
+
+    @cached_property
+    def composite_items(self) -> CompositeItemsResource:
+        """Composite items."""
+        from zoho_async.inventory.composite_items import CompositeItemsResource
+
+        return CompositeItemsResource(self._session)
+
+    @cached_property
+    def contacts(self) -> ContactsResource:
+        """Contacts."""
+        from zoho_async.inventory.contacts import ContactsResource
+
+        return ContactsResource(self._session)
+
+    @cached_property
+    def credit_notes(self) -> CreditNotesResource:
+        """Credit notes."""
+        from zoho_async.inventory.credit_notes import CreditNotesResource
+
+        return CreditNotesResource(self._session)
+
+    @cached_property
+    def currencies(self) -> CurrenciesResource:
+        """Currencies."""
+        from zoho_async.inventory.currencies import CurrenciesResource
+
+        return CurrenciesResource(self._session)
+
+    @cached_property
+    def customer_payments(self) -> CustomerPaymentsResource:
+        """Customer payments."""
+        from zoho_async.inventory.customer_payments import CustomerPaymentsResource
+
+        return CustomerPaymentsResource(self._session)
+
+    @cached_property
+    def delivery_challans(self) -> DeliveryChallansResource:
+        """Delivery challans."""
+        from zoho_async.inventory.delivery_challans import DeliveryChallansResource
+
+        return DeliveryChallansResource(self._session)
+
+    @cached_property
+    def inventory_adjustments(self) -> InventoryAdjustmentsResource:
+        """Inventory adjustments."""
+        from zoho_async.inventory.inventory_adjustments import InventoryAdjustmentsResource
+
+        return InventoryAdjustmentsResource(self._session)
+
+    @cached_property
+    def invoices(self) -> InvoicesResource:
+        """Invoices."""
+        from zoho_async.inventory.invoices import InvoicesResource
+
+        return InvoicesResource(self._session)
+
+    @cached_property
+    def item_groups(self) -> ItemGroupsResource:
+        """Item groups."""
+        from zoho_async.inventory.item_groups import ItemGroupsResource
+
+        return ItemGroupsResource(self._session)
+
+    @cached_property
+    def items(self) -> ItemsResource:
+        """Items."""
+        from zoho_async.inventory.items import ItemsResource
+
+        return ItemsResource(self._session)
+
+    @cached_property
+    def landed_costs(self) -> LandedCostsResource:
+        """Landed costs."""
+        from zoho_async.inventory.landed_costs import LandedCostsResource
+
+        return LandedCostsResource(self._session)
+
+    @cached_property
+    def locations(self) -> LocationsResource:
+        """Locations."""
+        from zoho_async.inventory.locations import LocationsResource
+
+        return LocationsResource(self._session)
+
+    @cached_property
+    def move_orders(self) -> MoveOrdersResource:
+        """Move orders."""
+        from zoho_async.inventory.move_orders import MoveOrdersResource
+
+        return MoveOrdersResource(self._session)
+
+    @cached_property
+    def organizations(self) -> OrganizationsResource:
+        """Organizations."""
+        from zoho_async.inventory.organizations import OrganizationsResource
+
+        return OrganizationsResource(self._session)
+
+    @cached_property
+    def packages(self) -> PackagesResource:
+        """Packages."""
+        from zoho_async.inventory.packages import PackagesResource
+
+        return PackagesResource(self._session)
+
+    @cached_property
+    def picklists(self) -> PicklistsResource:
+        """Picklists."""
+        from zoho_async.inventory.picklists import PicklistsResource
+
+        return PicklistsResource(self._session)
+
+    @cached_property
+    def price_lists(self) -> PriceListsResource:
+        """Price lists."""
+        from zoho_async.inventory.price_lists import PriceListsResource
+
+        return PriceListsResource(self._session)
+
+    @cached_property
+    def purchase_orders(self) -> PurchaseOrdersResource:
+        """Purchase orders."""
+        from zoho_async.inventory.purchase_orders import PurchaseOrdersResource
+
+        return PurchaseOrdersResource(self._session)
+
+    @cached_property
+    def purchase_receives(self) -> PurchaseReceivesResource:
+        """Purchase receives."""
+        from zoho_async.inventory.purchase_receives import PurchaseReceivesResource
+
+        return PurchaseReceivesResource(self._session)
+
+    @cached_property
+    def putaways(self) -> PutawaysResource:
+        """Putaways."""
+        from zoho_async.inventory.putaways import PutawaysResource
+
+        return PutawaysResource(self._session)
+
+    @cached_property
+    def replenishments(self) -> ReplenishmentsResource:
+        """Replenishment configurations."""
+        from zoho_async.inventory.replenishments import ReplenishmentsResource
+
+        return ReplenishmentsResource(self._session)
+
+    @cached_property
+    def reporting_tags(self) -> ReportingTagsResource:
+        """Reporting tags."""
+        from zoho_async.inventory.reporting_tags import ReportingTagsResource
+
+        return ReportingTagsResource(self._session)
+
+    @cached_property
+    def retainer_invoices(self) -> RetainerInvoicesResource:
+        """Retainer invoices."""
+        from zoho_async.inventory.retainer_invoices import RetainerInvoicesResource
+
+        return RetainerInvoicesResource(self._session)
+
+    @cached_property
+    def sales_orders(self) -> SalesOrdersResource:
+        """Sales orders."""
+        from zoho_async.inventory.sales_orders import SalesOrdersResource
+
+        return SalesOrdersResource(self._session)
+
+    @cached_property
+    def sales_returns(self) -> SalesReturnsResource:
+        """Sales returns."""
+        from zoho_async.inventory.sales_returns import SalesReturnsResource
+
+        return SalesReturnsResource(self._session)
+
+    @cached_property
+    def serial_numbers(self) -> SerialNumbersResource:
+        """Serial numbers."""
+        from zoho_async.inventory.serial_numbers import SerialNumbersResource
+
+        return SerialNumbersResource(self._session)
+
+    @cached_property
+    def shipment_orders(self) -> ShipmentOrdersResource:
+        """Shipment orders."""
+        from zoho_async.inventory.shipment_orders import ShipmentOrdersResource
+
+        return ShipmentOrdersResource(self._session)
+
+    @cached_property
+    def storage_locations(self) -> StorageLocationsResource:
+        """Storage locations."""
+        from zoho_async.inventory.storage_locations import StorageLocationsResource
+
+        return StorageLocationsResource(self._session)
+
+    @cached_property
+    def tasks(self) -> TasksResource:
+        """Tasks."""
+        from zoho_async.inventory.tasks import TasksResource
+
+        return TasksResource(self._session)
+
+    @cached_property
+    def taxes(self) -> TaxesResource:
+        """Taxes."""
+        from zoho_async.inventory.taxes import TaxesResource
+
+        return TaxesResource(self._session)
+
+    @cached_property
+    def transfer_orders(self) -> TransferOrdersResource:
+        """Transfer orders."""
+        from zoho_async.inventory.transfer_orders import TransferOrdersResource
+
+        return TransferOrdersResource(self._session)
+
+    @cached_property
+    def units(self) -> UnitsResource:
+        """Units."""
+        from zoho_async.inventory.units import UnitsResource
+
+        return UnitsResource(self._session)
+
+    @cached_property
+    def users(self) -> UsersResource:
+        """Users."""
+        from zoho_async.inventory.users import UsersResource
+
+        return UsersResource(self._session)
+
+    @cached_property
+    def vendor_credits(self) -> VendorCreditsResource:
+        """Vendor credits."""
+        from zoho_async.inventory.vendor_credits import VendorCreditsResource
+
+        return VendorCreditsResource(self._session)
 
 
 def operations() -> tuple[Endpoint, ...]:

@@ -14,6 +14,7 @@ from zoho_async.inventory.types.batches import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -24,6 +25,7 @@ __all__ = [
     "BatchCustomField",
     "BatchCustomFieldInput",
     "BatchInput",
+    "BatchesResource",
     "ListSortColumn",
     "bulk_delete",
     "bulk_mark_as_active",
@@ -378,3 +380,18 @@ async def bulk_mark_as_inactive(
     return await zoho.call(
         _BULK_MARK_AS_INACTIVE, query={"batch_ids": batch_ids, **(extra_query or {})}
     )
+
+
+class BatchesResource(Resource):
+    """Batches of Zoho Inventory: ``zoho.inventory.batches``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)

@@ -25,6 +25,7 @@ from zoho_async.inventory.types.bills import (
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -44,6 +45,7 @@ __all__ = [
     "BillStorage",
     "BillStorageInput",
     "BillVendorCredit",
+    "BillsResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -479,3 +481,22 @@ async def bulk_approve(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"bill_ids": bill_ids, **(extra_query or {})})
+
+
+class BillsResource(Resource):
+    """Bills of Zoho Inventory: ``zoho.inventory.bills``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_open = bound(mark_as_open)
+    void = bound(void)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

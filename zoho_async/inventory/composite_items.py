@@ -36,6 +36,7 @@ from zoho_async.inventory.types.composite_items import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -65,6 +66,7 @@ __all__ = [
     "CompositeItemMappedItemInput",
     "CompositeItemPackageDetails",
     "CompositeItemPackageDetailsInput",
+    "CompositeItemsResource",
     "CustomField",
     "CustomFieldInput",
     "ListAssembliesFilterBy",
@@ -763,3 +765,24 @@ async def mark_assembly_as_confirmed(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_ASSEMBLY_AS_CONFIRMED, ids=(bundle_id,), query=extra_query)
+
+
+class CompositeItemsResource(Resource):
+    """Composite items of Zoho Inventory: ``zoho.inventory.composite_items``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    upload_image = bound(upload_image)
+    delete_image = bound(delete_image)
+    create_assemblies = bound(create_assemblies)
+    list_assemblies = bound(list_assemblies)
+    get_assembly = bound(get_assembly)
+    update_assembly = bound(update_assembly)
+    delete_assembly = bound(delete_assembly)
+    mark_assembly_as_built = bound(mark_assembly_as_built)
+    mark_assembly_as_confirmed = bound(mark_assembly_as_confirmed)

@@ -33,6 +33,7 @@ from zoho_async.inventory.types.contacts import (
 from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -57,6 +58,7 @@ __all__ = [
     "ContactPersonInput",
     "ContactStatementMailContentResult",
     "ContactToContact",
+    "ContactsResource",
     "CustomField",
     "CustomFieldInput",
     "ListFilterBy",
@@ -827,3 +829,26 @@ async def mark_contact_person_as_primary(
     return await zoho.call(
         _MARK_CONTACT_PERSON_AS_PRIMARY, ids=(contact_person_id,), query=extra_query
     )
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Inventory: ``zoho.inventory.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_addresses = bound(list_addresses)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    email_statement = bound(email_statement)
+    get_statement_mail_content = bound(get_statement_mail_content)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    create_contact_person = bound(create_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    mark_contact_person_as_primary = bound(mark_contact_person_as_primary)

@@ -58,6 +58,7 @@ from zoho_async.inventory.types.shared import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -98,6 +99,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -1335,3 +1337,39 @@ async def delete_refund(
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Inventory: ``zoho.inventory.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    mark_as_open = bound(mark_as_open)
+    submit = bound(submit)
+    approve = bound(approve)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_invoices = bound(list_invoices)
+    apply_to_invoices = bound(apply_to_invoices)
+    delete_invoice = bound(delete_invoice)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    list_refunds = bound(list_refunds)
+    create_refund = bound(create_refund)
+    get_refund = bound(get_refund)
+    update_refund = bound(update_refund)
+    delete_refund = bound(delete_refund)

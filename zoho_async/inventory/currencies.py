@@ -7,10 +7,12 @@ from typing import Literal
 from zoho_async.inventory.types.currencies import Currency, CurrencyCreate, CurrencyInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CurrenciesResource",
     "Currency",
     "CurrencyCreate",
     "CurrencyInput",
@@ -183,3 +185,13 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(currency_id,), query=extra_query)
+
+
+class CurrenciesResource(Resource):
+    """Currencies of Zoho Inventory: ``zoho.inventory.currencies``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -21,6 +21,7 @@ from zoho_async.inventory.types.customer_payments import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
+    "CustomerPaymentsResource",
     "ListFilterBy",
     "create",
     "delete",
@@ -343,3 +345,14 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(payment_id,), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Inventory: ``zoho.inventory.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    update_custom_fields = bound(update_custom_fields)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -18,6 +18,7 @@ from zoho_async.inventory.types.inventory_adjustments import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -34,6 +35,7 @@ __all__ = [
     "InventoryAdjustmentRejectInput",
     "InventoryAdjustmentStorage",
     "InventoryAdjustmentStorageInput",
+    "InventoryAdjustmentsResource",
     "approve",
     "approve_finally",
     "create",
@@ -334,3 +336,17 @@ async def reject(
         body=reject,
         extra_body=extra_body,
     )
+
+
+class InventoryAdjustmentsResource(Resource):
+    """Inventory adjustments of Zoho Inventory: ``zoho.inventory.inventory_adjustments``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

@@ -64,6 +64,7 @@ from zoho_async.inventory.types.shared import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -112,6 +113,7 @@ __all__ = [
     "InvoiceStorage",
     "InvoiceStorageInput",
     "InvoiceTemplate",
+    "InvoicesResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -1740,3 +1742,52 @@ async def bulk_approve(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_BULK_APPROVE, query={"invoice_ids": invoice_ids, **(extra_query or {})})
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Inventory: ``zoho.inventory.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    mark_as_sent = bound(mark_as_sent)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    bulk_email = bound(bulk_email)
+    get_reminder_mail_content = bound(get_reminder_mail_content)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    write_off = bound(write_off)
+    cancel_write_off = bound(cancel_write_off)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_payments = bound(list_payments)
+    list_credits_applied = bound(list_credits_applied)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    delete_applied_credit = bound(delete_applied_credit)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    update_attachment = bound(update_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

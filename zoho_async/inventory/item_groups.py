@@ -17,6 +17,7 @@ from zoho_async.inventory.types.item_groups import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -32,6 +33,7 @@ __all__ = [
     "ItemGroupItems",
     "ItemGroupOptionInput",
     "ItemGroupOptions",
+    "ItemGroupsResource",
     "create",
     "delete",
     "get",
@@ -247,3 +249,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(itemgroup_id,), query=extra_query)
+
+
+class ItemGroupsResource(Resource):
+    """Item groups of Zoho Inventory: ``zoho.inventory.item_groups``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

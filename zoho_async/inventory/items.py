@@ -45,6 +45,7 @@ from zoho_async.inventory.types.items import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -78,6 +79,7 @@ __all__ = [
     "ItemVariantOpeningStockInput",
     "ItemVariantOpeningStockLocationInput",
     "ItemVariantOpeningStockStorageInput",
+    "ItemsResource",
     "ListDeliveryChallansSortColumn",
     "ListDeliveryChallansStatus",
     "ListFilterBy",
@@ -1822,3 +1824,47 @@ def list_putaways(
             **(extra_query or {}),
         },
     )
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Inventory: ``zoho.inventory.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    list_details = bound(list_details)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    update_custom_fields = bound(update_custom_fields)
+    upload_image = bound(upload_image)
+    get_image = bound(get_image)
+    delete_image = bound(delete_image)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    get_variant_opening_stock = bound(get_variant_opening_stock)
+    update_variant_opening_stock = bound(update_variant_opening_stock)
+    upload_images = bound(upload_images)
+    delete_images = bound(delete_images)
+    reorder_images = bound(reorder_images)
+    upload_back_image = bound(upload_back_image)
+    delete_back_image = bound(delete_back_image)
+    mark_image_as_back_image = bound(mark_image_as_back_image)
+    bulk_mark_as_active = bound(bulk_mark_as_active)
+    bulk_mark_as_inactive = bound(bulk_mark_as_inactive)
+    ungroup = bound(ungroup)
+    enable_storage_location = bound(enable_storage_location)
+    disable_storage_location = bound(disable_storage_location)
+    move = bound(move)
+    add_to_group = bound(add_to_group)
+    update_location_permissions = bound(update_location_permissions)
+    bulk_update_location_permissions = bound(bulk_update_location_permissions)
+    validate_serial_numbers = bound(validate_serial_numbers)
+    validate_and_map_serial_numbers = bound(validate_and_map_serial_numbers)
+    list_sales_orders = bound(list_sales_orders)
+    list_purchase_orders = bound(list_purchase_orders)
+    list_invoices = bound(list_invoices)
+    list_delivery_challans = bound(list_delivery_challans)
+    list_sales_receipts = bound(list_sales_receipts)
+    list_move_orders = bound(list_move_orders)
+    list_putaways = bound(list_putaways)

@@ -19,6 +19,7 @@ from zoho_async.inventory.types.landed_costs import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -35,6 +36,7 @@ __all__ = [
     "LandedCostForBillInput",
     "LandedCostInput",
     "LandedCostPackageDetails",
+    "LandedCostsResource",
     "bulk_create",
     "create_for_bill",
     "delete_for_bill",
@@ -254,3 +256,14 @@ def list_bills(
         _LIST_BILLS,
         query={"bill_ids": bill_ids, "page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class LandedCostsResource(Resource):
+    """Landed costs of Zoho Inventory: ``zoho.inventory.landed_costs``."""
+
+    create_for_bill = bound(create_for_bill)
+    get_for_bill = bound(get_for_bill)
+    update_for_bill = bound(update_for_bill)
+    delete_for_bill = bound(delete_for_bill)
+    bulk_create = bound(bulk_create)
+    list_bills = bound(list_bills)

@@ -15,6 +15,7 @@ from zoho_async.inventory.types.locations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -26,6 +27,7 @@ __all__ = [
     "LocationCreate",
     "LocationInput",
     "LocationUser",
+    "LocationsResource",
     "create",
     "delete",
     "enable",
@@ -343,3 +345,18 @@ def list_users(
         ids=(location_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class LocationsResource(Resource):
+    """Locations of Zoho Inventory: ``zoho.inventory.locations``."""
+
+    enable = bound(enable)
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_as_primary = bound(mark_as_primary)
+    list_users = bound(list_users)

@@ -26,6 +26,7 @@ from zoho_async.inventory.types.move_orders import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -47,6 +48,7 @@ __all__ = [
     "MoveOrderSetting",
     "MoveOrderToStorage",
     "MoveOrderToStorageInput",
+    "MoveOrdersResource",
     "add_attachment",
     "bulk_delete",
     "create",
@@ -621,3 +623,22 @@ async def get_settings(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SETTINGS, query=extra_query)
+
+
+class MoveOrdersResource(Resource):
+    """Move orders of Zoho Inventory: ``zoho.inventory.move_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    mark_as_confirmed = bound(mark_as_confirmed)
+    mark_as_in_progress = bound(mark_as_in_progress)
+    mark_as_completed = bound(mark_as_completed)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)
+    get_settings = bound(get_settings)

@@ -13,6 +13,7 @@ from zoho_async.inventory.types.organizations import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OrganizationAddressInput",
     "OrganizationCreate",
     "OrganizationInput",
+    "OrganizationsResource",
     "create",
     "get",
     "list",
@@ -151,3 +153,12 @@ async def get(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(organization_id,), query=extra_query)
+
+
+class OrganizationsResource(Resource):
+    """Organizations of Zoho Inventory: ``zoho.inventory.organizations``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)

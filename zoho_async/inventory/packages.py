@@ -27,6 +27,7 @@ from zoho_async.inventory.types.packages import (
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -52,6 +53,7 @@ __all__ = [
     "PackageShipmentOrder",
     "PackageStorage",
     "PackageStorageInput",
+    "PackagesResource",
     "create",
     "delete",
     "get",
@@ -339,3 +341,14 @@ def print_pdf(
     return zoho.downloads(
         _PRINT_PDF, split="package_ids", query={"package_ids": package_ids, **(extra_query or {})}
     )
+
+
+class PackagesResource(Resource):
+    """Packages of Zoho Inventory: ``zoho.inventory.packages``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    print_pdf = bound(print_pdf)

@@ -36,6 +36,7 @@ from zoho_async.inventory.types.picklists import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -70,6 +71,7 @@ __all__ = [
     "PicklistTransaction",
     "PicklistTransactionBatch",
     "PicklistTransactionLineItem",
+    "PicklistsResource",
     "add_comment",
     "bulk_delete",
     "bulk_set_status",
@@ -774,3 +776,23 @@ def search_purchase_return_line_items(
             **(extra_query or {}),
         },
     )
+
+
+class PicklistsResource(Resource):
+    """Picklists of Zoho Inventory: ``zoho.inventory.picklists``."""
+
+    list = bound(list)
+    create = bound(create)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    set_status = bound(set_status)
+    bulk_set_status = bound(bulk_set_status)
+    add_comment = bound(add_comment)
+    delete_comment = bound(delete_comment)
+    get_advanced_tracking_details = bound(get_advanced_tracking_details)
+    update_advanced_tracking_details = bound(update_advanced_tracking_details)
+    search_sales_order_line_items = bound(search_sales_order_line_items)
+    search_sales_orders = bound(search_sales_orders)
+    search_purchase_return_line_items = bound(search_purchase_return_line_items)

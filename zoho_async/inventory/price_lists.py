@@ -15,6 +15,7 @@ from zoho_async.inventory.types.price_lists import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -27,6 +28,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "create",
     "delete",
     "list",
@@ -233,3 +235,14 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(pricebook_id,), query=extra_query)
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Inventory: ``zoho.inventory.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -27,6 +27,7 @@ from zoho_async.inventory.types.purchase_orders import (
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -54,6 +55,7 @@ __all__ = [
     "PurchaseOrderPurchaseReceive",
     "PurchaseOrderReceive",
     "PurchaseOrderRejectInput",
+    "PurchaseOrdersResource",
     "approve",
     "approve_finally",
     "bulk_approve",
@@ -466,3 +468,21 @@ async def bulk_approve(
     return await zoho.call(
         _BULK_APPROVE, query={"purchaseorder_ids": purchaseorder_ids, **(extra_query or {})}
     )
+
+
+class PurchaseOrdersResource(Resource):
+    """Purchase orders of Zoho Inventory: ``zoho.inventory.purchase_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_issued = bound(mark_as_issued)
+    mark_as_cancelled = bound(mark_as_cancelled)
+    submit = bound(submit)
+    approve = bound(approve)
+    reject = bound(reject)
+    approve_finally = bound(approve_finally)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

@@ -19,6 +19,7 @@ from zoho_async.inventory.types.purchase_receives import (
 )
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -38,6 +39,7 @@ __all__ = [
     "PurchaseReceiveRejectInput",
     "PurchaseReceiveStorage",
     "PurchaseReceiveStorageInput",
+    "PurchaseReceivesResource",
     "approve",
     "approve_finally",
     "create",
@@ -284,3 +286,16 @@ async def reject(
     return await zoho.call(
         _REJECT, ids=(purchasereceive_id,), query=extra_query, body=reject, extra_body=extra_body
     )
+
+
+class PurchaseReceivesResource(Resource):
+    """Purchase receives of Zoho Inventory: ``zoho.inventory.purchase_receives``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

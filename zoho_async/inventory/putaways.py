@@ -25,6 +25,7 @@ from zoho_async.inventory.types.putaways import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -43,6 +44,7 @@ __all__ = [
     "PutawaySetting",
     "PutawayStorage",
     "PutawayStorageInput",
+    "PutawaysResource",
     "add_attachment",
     "create",
     "delete",
@@ -458,3 +460,18 @@ async def get_settings(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_SETTINGS, query=extra_query)
+
+
+class PutawaysResource(Resource):
+    """Putaways of Zoho Inventory: ``zoho.inventory.putaways``."""
+
+    create = bound(create)
+    list = bound(list)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    add_attachment = bound(add_attachment)
+    get_document = bound(get_document)
+    delete_document = bound(delete_document)
+    get_settings = bound(get_settings)

@@ -22,6 +22,7 @@ from zoho_async.inventory.types.replenishments import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -42,6 +43,7 @@ __all__ = [
     "ReplenishmentTaskDetailsComment",
     "ReplenishmentTaskDetailsPurchaseOrder",
     "ReplenishmentTaskDetailsTransferOrder",
+    "ReplenishmentsResource",
     "bulk_dismiss_tasks",
     "bulk_generate_tasks",
     "bulk_pause",
@@ -778,3 +780,27 @@ def list_tasks_report(
             **(extra_query or {}),
         },
     )
+
+
+class ReplenishmentsResource(Resource):
+    """Replenishment configurations of Zoho Inventory: ``zoho.inventory.replenishments``."""
+
+    list_locations_of_item = bound(list_locations_of_item)
+    list_warehouses_of_item = bound(list_warehouses_of_item)
+    get = bound(get)
+    update = bound(update)
+    create = bound(create)
+    bulk_update = bound(bulk_update)
+    list_tasks = bound(list_tasks)
+    get_task = bound(get_task)
+    dismiss_task = bound(dismiss_task)
+    get_task_for_item = bound(get_task_for_item)
+    list_order_details = bound(list_order_details)
+    pause = bound(pause)
+    bulk_pause = bound(bulk_pause)
+    resume = bound(resume)
+    bulk_resume = bound(bulk_resume)
+    bulk_dismiss_tasks = bound(bulk_dismiss_tasks)
+    generate_task = bound(generate_task)
+    bulk_generate_tasks = bound(bulk_generate_tasks)
+    list_tasks_report = bound(list_tasks_report)

@@ -28,6 +28,7 @@ from zoho_async.inventory.types.reporting_tags import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -53,6 +54,7 @@ __all__ = [
     "ReportingTagReorderInput",
     "ReportingTagTag",
     "ReportingTagTags",
+    "ReportingTagsResource",
     "create",
     "delete",
     "list",
@@ -525,3 +527,22 @@ async def reorder(
         extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(_REORDER, query=extra_query, body=reorder, extra_body=extra_body)
+
+
+class ReportingTagsResource(Resource):
+    """Reporting tags of Zoho Inventory: ``zoho.inventory.reporting_tags``."""
+
+    list = bound(list)
+    create = bound(create)
+    mark_default_option = bound(mark_default_option)
+    update = bound(update)
+    delete = bound(delete)
+    update_options = bound(update_options)
+    update_criteria = bound(update_criteria)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    mark_option_as_active = bound(mark_option_as_active)
+    mark_option_as_inactive = bound(mark_option_as_inactive)
+    list_options = bound(list_options)
+    list_options_of_tag = bound(list_options_of_tag)
+    reorder = bound(reorder)

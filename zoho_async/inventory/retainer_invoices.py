@@ -41,6 +41,7 @@ from zoho_async.inventory.types.shared import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -72,6 +73,7 @@ __all__ = [
     "RetainerInvoicePaymentOptionsInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "RetainerInvoicesResource",
     "add_attachment",
     "approve",
     "create",
@@ -885,3 +887,30 @@ async def update_comment(
         body=comment,
         extra_body=extra_body,
     )
+
+
+class RetainerInvoicesResource(Resource):
+    """Retainer invoices of Zoho Inventory: ``zoho.inventory.retainer_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    update_template = bound(update_template)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    submit = bound(submit)
+    approve = bound(approve)
+    email = bound(email)
+    get_email_content = bound(get_email_content)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    get_attachment = bound(get_attachment)
+    add_attachment = bound(add_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    create_comment = bound(create_comment)
+    delete_comment = bound(delete_comment)
+    update_comment = bound(update_comment)

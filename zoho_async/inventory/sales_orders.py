@@ -30,6 +30,7 @@ from zoho_async.inventory.types.sales_orders import (
 from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -60,6 +61,7 @@ __all__ = [
     "SalesOrderMappedItemMappedItemInput",
     "SalesOrderPackage",
     "SalesOrderRejectInput",
+    "SalesOrdersResource",
     "approve",
     "approve_finally",
     "bulk_approve",
@@ -539,3 +541,23 @@ async def bulk_approve(
     return await zoho.call(
         _BULK_APPROVE, query={"salesorder_ids": salesorder_ids, **(extra_query or {})}
     )
+
+
+class SalesOrdersResource(Resource):
+    """Sales orders of Zoho Inventory: ``zoho.inventory.sales_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_confirmed = bound(mark_as_confirmed)
+    void = bound(void)
+    bulk_confirm = bound(bulk_confirm)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)
+    bulk_submit = bound(bulk_submit)
+    bulk_approve = bound(bulk_approve)

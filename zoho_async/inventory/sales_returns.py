@@ -28,6 +28,7 @@ from zoho_async.inventory.types.sales_returns import (
 from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -54,6 +55,7 @@ __all__ = [
     "SalesReturnReceiveMappedItemMappedItemInput",
     "SalesReturnReceiveStorageInput",
     "SalesReturnStorage",
+    "SalesReturnsResource",
     "create",
     "create_receive",
     "delete",
@@ -302,3 +304,15 @@ async def delete_receive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_RECEIVE, ids=(salesreturnreceive_id,), query=extra_query)
+
+
+class SalesReturnsResource(Resource):
+    """Sales returns of Zoho Inventory: ``zoho.inventory.sales_returns``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    create_receive = bound(create_receive)
+    delete_receive = bound(delete_receive)

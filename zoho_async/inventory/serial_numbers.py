@@ -8,12 +8,14 @@ from zoho_async.inventory.types.serial_numbers import SerialNumber, SerialNumber
 from zoho_async.inventory.types.shared import CustomField
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
     "CustomField",
     "SerialNumber",
     "SerialNumberBatchCustomField",
+    "SerialNumbersResource",
     "get",
     "list",
 ]
@@ -108,3 +110,10 @@ async def get(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET, ids=(serial_number_id,), query=extra_query)
+
+
+class SerialNumbersResource(Resource):
+    """Serial numbers of Zoho Inventory: ``zoho.inventory.serial_numbers``."""
+
+    list = bound(list)
+    get = bound(get)

@@ -15,6 +15,7 @@ from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrderLineItem,
 )
 from zoho_async.operation import INVENTORY, Operation
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -29,6 +30,7 @@ __all__ = [
     "ShipmentOrderCustomFieldInput",
     "ShipmentOrderInput",
     "ShipmentOrderLineItem",
+    "ShipmentOrdersResource",
     "create",
     "delete",
     "get",
@@ -198,3 +200,13 @@ async def mark_as_delivered(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_DELIVERED, ids=(shipmentorder_id,), query=extra_query)
+
+
+class ShipmentOrdersResource(Resource):
+    """Shipment orders of Zoho Inventory: ``zoho.inventory.shipment_orders``."""
+
+    create = bound(create)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_delivered = bound(mark_as_delivered)

@@ -24,6 +24,7 @@ from zoho_async.inventory.types.storage_locations import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -40,6 +41,7 @@ __all__ = [
     "StorageLocationMappingOfItemInput",
     "StorageLocationMappingsOfItemInput",
     "StorageLocationsProductMapping",
+    "StorageLocationsResource",
     "StorageZone",
     "StorageZoneCreate",
     "StorageZoneInput",
@@ -929,3 +931,33 @@ async def configure_default_of_composite_item(
         body=default_of_composite_item,
         extra_body=extra_body,
     )
+
+
+class StorageLocationsResource(Resource):
+    """Storage locations of Zoho Inventory: ``zoho.inventory.storage_locations``."""
+
+    enable_for_warehouse = bound(enable_for_warehouse)
+    disable_for_warehouse = bound(disable_for_warehouse)
+    enable_for_location = bound(enable_for_location)
+    disable_for_location = bound(disable_for_location)
+    create_storage_zone = bound(create_storage_zone)
+    list_storage_zones = bound(list_storage_zones)
+    bulk_mark_storage_zones_as_active = bound(bulk_mark_storage_zones_as_active)
+    bulk_mark_storage_zones_as_inactive = bound(bulk_mark_storage_zones_as_inactive)
+    get_storage_zone = bound(get_storage_zone)
+    update_storage_zone = bound(update_storage_zone)
+    delete_storage_zone = bound(delete_storage_zone)
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    list_mappings_of_item = bound(list_mappings_of_item)
+    update_mappings_of_item = bound(update_mappings_of_item)
+    list_defaults_of_item = bound(list_defaults_of_item)
+    configure_default_of_item = bound(configure_default_of_item)
+    list_defaults_of_composite_item = bound(list_defaults_of_composite_item)
+    configure_default_of_composite_item = bound(configure_default_of_composite_item)

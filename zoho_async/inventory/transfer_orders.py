@@ -21,6 +21,7 @@ from zoho_async.inventory.types.transfer_orders import (
 )
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -39,6 +40,7 @@ __all__ = [
     "TransferOrderLineItemInput",
     "TransferOrderRejectInput",
     "TransferOrderToStorageInput",
+    "TransferOrdersResource",
     "approve",
     "approve_finally",
     "bulk_delete",
@@ -547,3 +549,20 @@ async def reject(
     return await zoho.call(
         _REJECT, ids=(transfer_order_id,), query=extra_query, body=reject, extra_body=extra_body
     )
+
+
+class TransferOrdersResource(Resource):
+    """Transfer orders of Zoho Inventory: ``zoho.inventory.transfer_orders``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    get = bound(get)
+    update = bound(update)
+    delete = bound(delete)
+    mark_as_received = bound(mark_as_received)
+    mark_as_in_transit = bound(mark_as_in_transit)
+    submit = bound(submit)
+    approve = bound(approve)
+    approve_finally = bound(approve_finally)
+    reject = bound(reject)

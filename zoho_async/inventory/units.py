@@ -18,6 +18,7 @@ from zoho_async.inventory.types.units import (
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "UnitGroupUnitConversion",
     "UnitGroupUnitConversionInput",
     "UnitInput",
+    "UnitsResource",
     "create",
     "create_conversion",
     "create_group",
@@ -495,3 +497,21 @@ async def delete_conversion(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_CONVERSION, ids=(unit_id, unit_conversion_id), query=extra_query)
+
+
+class UnitsResource(Resource):
+    """Units of Zoho Inventory: ``zoho.inventory.units``."""
+
+    create_group = bound(create_group)
+    list_groups = bound(list_groups)
+    get_group = bound(get_group)
+    update_group = bound(update_group)
+    delete_group = bound(delete_group)
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    create_conversion = bound(create_conversion)
+    list_conversions = bound(list_conversions)
+    update_conversion = bound(update_conversion)
+    delete_conversion = bound(delete_conversion)

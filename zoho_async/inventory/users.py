@@ -8,6 +8,7 @@ from zoho_async.inventory.types.shared import CustomField
 from zoho_async.inventory.types.users import User, UserCreate, UserEmailId, UserInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -17,6 +18,7 @@ __all__ = [
     "UserCreate",
     "UserEmailId",
     "UserInput",
+    "UsersResource",
     "create",
     "delete",
     "get",
@@ -295,3 +297,17 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(user_id,), query=extra_query)
+
+
+class UsersResource(Resource):
+    """Users of Zoho Inventory: ``zoho.inventory.users``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_current = bound(get_current)
+    invite = bound(invite)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -6,8 +6,158 @@ items, price_lists, projects, recurring_expenses, recurring_invoices, retainer_i
 taxes, time_entries, users.
 """
 
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from zoho_async import description
 from zoho_async.description import Endpoint
+from zoho_async.resource import Resource
+
+if TYPE_CHECKING:
+    from zoho_async.invoice.contacts import ContactsResource
+    from zoho_async.invoice.credit_notes import CreditNotesResource
+    from zoho_async.invoice.currencies import CurrenciesResource
+    from zoho_async.invoice.customer_payments import CustomerPaymentsResource
+    from zoho_async.invoice.estimates import EstimatesResource
+    from zoho_async.invoice.expenses import ExpensesResource
+    from zoho_async.invoice.invoices import InvoicesResource
+    from zoho_async.invoice.items import ItemsResource
+    from zoho_async.invoice.price_lists import PriceListsResource
+    from zoho_async.invoice.projects import ProjectsResource
+    from zoho_async.invoice.recurring_expenses import RecurringExpensesResource
+    from zoho_async.invoice.recurring_invoices import RecurringInvoicesResource
+    from zoho_async.invoice.retainer_invoices import RetainerInvoicesResource
+    from zoho_async.invoice.tasks import TasksResource
+    from zoho_async.invoice.taxes import TaxesResource
+    from zoho_async.invoice.time_entries import TimeEntriesResource
+    from zoho_async.invoice.users import UsersResource
+
+__all__ = ["ZohoInvoice", "operations"]
+
+
+class ZohoInvoice(Resource):
+    """The resources of Zoho Invoice: ``zoho.invoice``."""
+
+    @cached_property
+    def contacts(self) -> ContactsResource:
+        """Contacts."""
+        from zoho_async.invoice.contacts import ContactsResource
+
+        return ContactsResource(self._session)
+
+    @cached_property
+    def credit_notes(self) -> CreditNotesResource:
+        """Credit notes."""
+        from zoho_async.invoice.credit_notes import CreditNotesResource
+
+        return CreditNotesResource(self._session)
+
+    @cached_property
+    def currencies(self) -> CurrenciesResource:
+        """Currencies."""
+        from zoho_async.invoice.currencies import CurrenciesResource
+
+        return CurrenciesResource(self._session)
+
+    @cached_property
+    def customer_payments(self) -> CustomerPaymentsResource:
+        """Customer payments."""
+        from zoho_async.invoice.customer_payments import CustomerPaymentsResource
+
+        return CustomerPaymentsResource(self._session)
+
+    @cached_property
+    def estimates(self) -> EstimatesResource:
+        """Estimates."""
+        from zoho_async.invoice.estimates import EstimatesResource
+
+        return EstimatesResource(self._session)
+
+    @cached_property
+    def expenses(self) -> ExpensesResource:
+        """Expenses."""
+        from zoho_async.invoice.expenses import ExpensesResource
+
+        return ExpensesResource(self._session)
+
+    @cached_property
+    def invoices(self) -> InvoicesResource:
+        """Invoices."""
+        from zoho_async.invoice.invoices import InvoicesResource
+
+        return InvoicesResource(self._session)
+
+    @cached_property
+    def items(self) -> ItemsResource:
+        """Items."""
+        from zoho_async.invoice.items import ItemsResource
+
+        return ItemsResource(self._session)
+
+    @cached_property
+    def price_lists(self) -> PriceListsResource:
+        """Price lists."""
+        from zoho_async.invoice.price_lists import PriceListsResource
+
+        return PriceListsResource(self._session)
+
+    @cached_property
+    def projects(self) -> ProjectsResource:
+        """Projects."""
+        from zoho_async.invoice.projects import ProjectsResource
+
+        return ProjectsResource(self._session)
+
+    @cached_property
+    def recurring_expenses(self) -> RecurringExpensesResource:
+        """Recurring expenses."""
+        from zoho_async.invoice.recurring_expenses import RecurringExpensesResource
+
+        return RecurringExpensesResource(self._session)
+
+    @cached_property
+    def recurring_invoices(self) -> RecurringInvoicesResource:
+        """Recurring invoices."""
+        from zoho_async.invoice.recurring_invoices import RecurringInvoicesResource
+
+        return RecurringInvoicesResource(self._session)
+
+    @cached_property
+    def retainer_invoices(self) -> RetainerInvoicesResource:
+        """Retainer invoices."""
+        from zoho_async.invoice.retainer_invoices import RetainerInvoicesResource
+
+        return RetainerInvoicesResource(self._session)
+
+    @cached_property
+    def tasks(self) -> TasksResource:
+        """Tasks."""
+        from zoho_async.invoice.tasks import TasksResource
+
+        return TasksResource(self._session)
+
+    @cached_property
+    def taxes(self) -> TaxesResource:
+        """Taxes."""
+        from zoho_async.invoice.taxes import TaxesResource
+
+        return TaxesResource(self._session)
+
+    @cached_property
+    def time_entries(self) -> TimeEntriesResource:
+        """Time entries."""
+        from zoho_async.invoice.time_entries import TimeEntriesResource
+
+        return TimeEntriesResource(self._session)
+
+    @cached_property
+    def users(self) -> UsersResource:
+        """Users."""
+        from zoho_async.invoice.users import UsersResource
+
+        return UsersResource(self._session)
 
 
 def operations() -> tuple[Endpoint, ...]:

@@ -48,6 +48,7 @@ from zoho_async.invoice.types.shared import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -80,6 +81,7 @@ __all__ = [
     "ContactReviews",
     "ContactStatementEmailResult",
     "ContactToContact",
+    "ContactsResource",
     "CustomField",
     "CustomFieldInput",
     "ListFilterBy",
@@ -1228,3 +1230,36 @@ async def mark_contact_person_primary(
     return await zoho.call(
         _MARK_CONTACT_PERSON_PRIMARY, ids=(contact_person_id,), query=extra_query
     )
+
+
+class ContactsResource(Resource):
+    """Contacts of Zoho Invoice: ``zoho.invoice.contacts``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    delete = bound(delete)
+    get = bound(get)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    enable_portal = bound(enable_portal)
+    list_client_reviews = bound(list_client_reviews)
+    get_client_review = bound(get_client_review)
+    reply_to_client_review = bound(reply_to_client_review)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    email_statement = bound(email_statement)
+    get_statement_email = bound(get_statement_email)
+    email = bound(email)
+    list_comments = bound(list_comments)
+    add_address = bound(add_address)
+    list_addresses = bound(list_addresses)
+    update_address = bound(update_address)
+    delete_address = bound(delete_address)
+    list_refunds = bound(list_refunds)
+    create_contact_person = bound(create_contact_person)
+    update_contact_person = bound(update_contact_person)
+    delete_contact_person = bound(delete_contact_person)
+    list_contact_persons = bound(list_contact_persons)
+    get_contact_person = bound(get_contact_person)
+    mark_contact_person_primary = bound(mark_contact_person_primary)

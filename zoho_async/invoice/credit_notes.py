@@ -46,6 +46,7 @@ from zoho_async.invoice.types.shared import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -72,6 +73,7 @@ __all__ = [
     "CreditNoteTemplate",
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
+    "CreditNotesResource",
     "CustomField",
     "CustomFieldInput",
     "DocumentTax",
@@ -1276,3 +1278,35 @@ async def delete_refund(
     return await zoho.call(
         _DELETE_REFUND, ids=(creditnote_id, creditnote_refund_id), query=extra_query
     )
+
+
+class CreditNotesResource(Resource):
+    """Credit notes of Zoho Invoice: ``zoho.invoice.credit_notes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    email = bound(email)
+    void = bound(void)
+    convert_to_open = bound(convert_to_open)
+    list_email_history = bound(list_email_history)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    apply_to_invoices = bound(apply_to_invoices)
+    list_invoices = bound(list_invoices)
+    delete_invoice = bound(delete_invoice)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_all_refunds = bound(list_all_refunds)
+    create_refund = bound(create_refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)

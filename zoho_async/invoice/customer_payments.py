@@ -25,6 +25,7 @@ from zoho_async.invoice.types.customer_payments import (
 from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -40,6 +41,7 @@ __all__ = [
     "CustomerPaymentPaymentRefunds",
     "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
+    "CustomerPaymentsResource",
     "ListFilterBy",
     "Tag",
     "TagInput",
@@ -513,3 +515,18 @@ async def delete_refund(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_REFUND, ids=(customer_payment_id, refund_id), query=extra_query)
+
+
+class CustomerPaymentsResource(Resource):
+    """Customer payments of Zoho Invoice: ``zoho.invoice.customer_payments``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    create_refund = bound(create_refund)
+    list_refunds = bound(list_refunds)
+    update_refund = bound(update_refund)
+    get_refund = bound(get_refund)
+    delete_refund = bound(delete_refund)

@@ -33,6 +33,7 @@ from zoho_async.invoice.types.expenses import (
 from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -54,6 +55,7 @@ __all__ = [
     "ExpenseReverseChargeVatSummary",
     "ExpenseTax",
     "ExpenseTaxInput",
+    "ExpensesResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -794,3 +796,23 @@ async def add_attachment(
         fields={"totalFiles": total_files, "document_ids": document_ids},
         files={"attachment": attachment},
     )
+
+
+class ExpensesResource(Resource):
+    """Expenses of Zoho Invoice: ``zoho.invoice.expenses``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    list_comments = bound(list_comments)
+    list_employees = bound(list_employees)
+    create_employee = bound(create_employee)
+    get_employee = bound(get_employee)
+    delete_employee = bound(delete_employee)
+    get_receipt = bound(get_receipt)
+    create_receipt = bound(create_receipt)
+    delete_receipt = bound(delete_receipt)
+    add_attachment = bound(add_attachment)

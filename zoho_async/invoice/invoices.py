@@ -62,6 +62,7 @@ from zoho_async.invoice.types.shared import (
 )
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -106,6 +107,7 @@ __all__ = [
     "InvoicePaymentOptionsInput",
     "InvoicePaymentReminderInput",
     "InvoiceTemplate",
+    "InvoicesResource",
     "ListFilterBy",
     "ListSortColumn",
     "ListStatus",
@@ -1676,3 +1678,48 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(invoice_id, comment_id), query=extra_query)
+
+
+class InvoicesResource(Resource):
+    """Invoices of Zoho Invoice: ``zoho.invoice.invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    get_pdf = bound(get_pdf)
+    get_html = bound(get_html)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    email = bound(email)
+    get_email = bound(get_email)
+    bulk_email = bound(bulk_email)
+    send_payment_reminder = bound(send_payment_reminder)
+    get_payment_reminder = bound(get_payment_reminder)
+    bulk_send_payment_reminder = bound(bulk_send_payment_reminder)
+    export_pdf = bound(export_pdf)
+    print_pdf = bound(print_pdf)
+    disable_payment_reminder = bound(disable_payment_reminder)
+    enable_payment_reminder = bound(enable_payment_reminder)
+    write_off = bound(write_off)
+    cancel_write_off = bound(cancel_write_off)
+    update_billing_address = bound(update_billing_address)
+    update_shipping_address = bound(update_shipping_address)
+    list_templates = bound(list_templates)
+    update_template = bound(update_template)
+    list_payments = bound(list_payments)
+    list_credits_applied = bound(list_credits_applied)
+    apply_credits = bound(apply_credits)
+    delete_payment = bound(delete_payment)
+    delete_applied_credit = bound(delete_applied_credit)
+    add_attachment = bound(add_attachment)
+    update_attachment_preference = bound(update_attachment_preference)
+    get_attachment = bound(get_attachment)
+    delete_attachment = bound(delete_attachment)
+    delete_expense_receipt = bound(delete_expense_receipt)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

@@ -23,6 +23,7 @@ from zoho_async.invoice.types.items import (
 from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -36,6 +37,7 @@ __all__ = [
     "ItemLocationInput",
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
+    "ItemsResource",
     "Tag",
     "TagInput",
     "create",
@@ -329,3 +331,15 @@ async def mark_as_inactive(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_MARK_AS_INACTIVE, ids=(item_id,), query=extra_query)
+
+
+class ItemsResource(Resource):
+    """Items of Zoho Invoice: ``zoho.invoice.items``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)

@@ -14,6 +14,7 @@ from zoho_async.invoice.types.price_lists import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -25,6 +26,7 @@ __all__ = [
     "PriceListPriceBookItemInput",
     "PriceListPriceBracket",
     "PriceListPriceBracketInput",
+    "PriceListsResource",
     "create",
     "delete",
     "get",
@@ -188,3 +190,13 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(pricebook_id,), query=extra_query)
+
+
+class PriceListsResource(Resource):
+    """Price lists of Zoho Invoice: ``zoho.invoice.price_lists``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

@@ -25,6 +25,7 @@ from zoho_async.invoice.types.projects import (
 from zoho_async.invoice.types.shared import CustomField
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -48,6 +49,7 @@ __all__ = [
     "ProjectUser",
     "ProjectUserInput",
     "ProjectUsers",
+    "ProjectsResource",
     "add_comment",
     "add_user",
     "clone",
@@ -788,3 +790,27 @@ def list_invoices(
             **(extra_query or {}),
         },
     )
+
+
+class ProjectsResource(Resource):
+    """Projects of Zoho Invoice: ``zoho.invoice.projects``."""
+
+    create = bound(create)
+    list = bound(list)
+    upsert = bound(upsert)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_active = bound(mark_as_active)
+    mark_as_inactive = bound(mark_as_inactive)
+    clone = bound(clone)
+    add_user = bound(add_user)
+    list_users = bound(list_users)
+    invite_user = bound(invite_user)
+    update_user = bound(update_user)
+    get_user = bound(get_user)
+    delete_user = bound(delete_user)
+    add_comment = bound(add_comment)
+    list_comments = bound(list_comments)
+    delete_comment = bound(delete_comment)
+    list_invoices = bound(list_invoices)

@@ -36,6 +36,7 @@ from zoho_async.invoice.types.shared import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -62,6 +63,7 @@ __all__ = [
     "RecurringInvoiceResumeInput",
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
+    "RecurringInvoicesResource",
     "Tag",
     "TagInput",
     "create",
@@ -425,3 +427,17 @@ def list_history(
         ids=(recurring_invoice_id,),
         query={"page": page, "per_page": per_page, **(extra_query or {})},
     )
+
+
+class RecurringInvoicesResource(Resource):
+    """Recurring invoices of Zoho Invoice: ``zoho.invoice.recurring_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    stop = bound(stop)
+    resume = bound(resume)
+    update_template = bound(update_template)
+    list_history = bound(list_history)

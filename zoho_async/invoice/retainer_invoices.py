@@ -43,6 +43,7 @@ from zoho_async.invoice.types.shared import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -74,6 +75,7 @@ __all__ = [
     "RetainerInvoicePaymentOptionsInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
+    "RetainerInvoicesResource",
     "Tag",
     "TagInput",
     "add_attachment",
@@ -835,3 +837,28 @@ async def delete_comment(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_COMMENT, ids=(retainerinvoice_id, comment_id), query=extra_query)
+
+
+class RetainerInvoicesResource(Resource):
+    """Retainer invoices of Zoho Invoice: ``zoho.invoice.retainer_invoices``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    mark_as_sent = bound(mark_as_sent)
+    update_template = bound(update_template)
+    void = bound(void)
+    mark_as_draft = bound(mark_as_draft)
+    email = bound(email)
+    get_email = bound(get_email)
+    update_billing_address = bound(update_billing_address)
+    list_templates = bound(list_templates)
+    add_attachment = bound(add_attachment)
+    get_attachment = bound(get_attachment)
+    delete_attachment = bound(delete_attachment)
+    list_comments = bound(list_comments)
+    add_comment = bound(add_comment)
+    update_comment = bound(update_comment)
+    delete_comment = bound(delete_comment)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from zoho_async.invoice.types.tasks import Task, TaskCreate, TaskInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -13,6 +14,7 @@ __all__ = [
     "Task",
     "TaskCreate",
     "TaskInput",
+    "TasksResource",
     "create",
     "delete",
     "get",
@@ -205,3 +207,13 @@ async def delete(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE, ids=(project_id, task_id), query=extra_query)
+
+
+class TasksResource(Resource):
+    """Tasks of Zoho Invoice: ``zoho.invoice.tasks``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)

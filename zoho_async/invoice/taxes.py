@@ -18,6 +18,7 @@ from zoho_async.invoice.types.taxes import (
 )
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
@@ -33,6 +34,7 @@ __all__ = [
     "TaxGroupInput",
     "TaxGroupTax",
     "TaxInput",
+    "TaxesResource",
     "create",
     "create_authority",
     "create_exemption",
@@ -686,3 +688,27 @@ async def delete_exemption(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_DELETE_EXEMPTION, ids=(tax_exemption_id,), query=extra_query)
+
+
+class TaxesResource(Resource):
+    """Taxes of Zoho Invoice: ``zoho.invoice.taxes``."""
+
+    create = bound(create)
+    list = bound(list)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    get_group = bound(get_group)
+    update_group = bound(update_group)
+    delete_group = bound(delete_group)
+    create_group = bound(create_group)
+    create_authority = bound(create_authority)
+    list_authorities = bound(list_authorities)
+    update_authority = bound(update_authority)
+    get_authority = bound(get_authority)
+    delete_authority = bound(delete_authority)
+    create_exemption = bound(create_exemption)
+    list_exemptions = bound(list_exemptions)
+    update_exemption = bound(update_exemption)
+    get_exemption = bound(get_exemption)
+    delete_exemption = bound(delete_exemption)

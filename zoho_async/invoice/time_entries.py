@@ -8,12 +8,14 @@ from typing import Literal, TypeAlias
 from zoho_async.invoice.types.time_entries import TimeEntry, TimeEntryCreate, TimeEntryInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
+from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
     "ListFilterBy",
     "ListSortColumn",
+    "TimeEntriesResource",
     "TimeEntry",
     "TimeEntryCreate",
     "TimeEntryInput",
@@ -355,3 +357,17 @@ async def get_running_timer(
         extra_query: Further query parameters, by Zoho's names.
     """
     return await zoho.call(_GET_RUNNING_TIMER, query=extra_query)
+
+
+class TimeEntriesResource(Resource):
+    """Time entries of Zoho Invoice: ``zoho.invoice.time_entries``."""
+
+    create = bound(create)
+    list = bound(list)
+    bulk_delete = bound(bulk_delete)
+    update = bound(update)
+    get = bound(get)
+    delete = bound(delete)
+    start_timer = bound(start_timer)
+    stop_timer = bound(stop_timer)
+    get_running_timer = bound(get_running_timer)

@@ -10,7 +10,7 @@ that must be migrated::
         reply = await zoho.request("POST", "/invoices/create", {"XMLString": document})
 
 Limits, retries and paging work as for `Session`. The modules: `authtoken` (getting a token),
-`session` (calls), `xml` (converting replies) and `items`.
+`session` (calls and the list of items) and `xml` (converting replies).
 """
 
 from zoho_async.legacy.authtoken import (
@@ -20,9 +20,7 @@ from zoho_async.legacy.authtoken import (
     create_authtoken,
     read_authtoken,
 )
-from zoho_async.legacy.items import ITEMS, Item
-from zoho_async.legacy.product import LEGACY
-from zoho_async.legacy.session import Legacy, PageNames
+from zoho_async.legacy.session import ITEMS, LEGACY, Item, Legacy, PageNames
 
 __all__ = [
     "ITEMS",

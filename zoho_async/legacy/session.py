@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from decimal import Decimal
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -32,21 +33,48 @@ from zoho_async.http.retry import Policy
 from zoho_async.http.target import checked_path
 from zoho_async.http.transport import Answer
 from zoho_async.legacy.authtoken import AuthToken
-from zoho_async.legacy.items import ITEMS, Item
-from zoho_async.legacy.product import LEGACY
 from zoho_async.legacy.xml import as_envelope
 from zoho_async.limits import MEMORY, Lane, Ledger, Limits, Snapshot
-from zoho_async.operation import ListOperation
+from zoho_async.operation import ListOperation, Product
 from zoho_async.paging import Pager
 from zoho_async.regions import region
-from zoho_async.wire import Decoder, Unreadable
+from zoho_async.wire import Decoder, Record, Unreadable
 from zoho_async.wire import query as query_of
 from zoho_async.wire.text import untyped
 
 T = TypeVar("T")
 
+#: The retired XML API as a product. The authtoken determines the organization.
+LEGACY: Final = Product(name="legacy", base_path="/api")
 
 _METHODS: Final = frozenset({"GET", "POST"})
+
+
+class Item(Record, frozen=True, kw_only=True):
+    """A product or service."""
+
+    item_id: str = msgspec.field(name="ItemID", default="")
+    uri: str | None = None
+    name: str | None = msgspec.field(name="Name", default=None)
+    description: str | None = msgspec.field(name="Description", default=None)
+    rate: Decimal | None = msgspec.field(name="Rate", default=None)
+    tax1_name: str | None = msgspec.field(name="Tax1Name", default=None)
+    tax1_percentage: Decimal | None = msgspec.field(name="Tax1Percentage", default=None)
+    tax2_name: str | None = msgspec.field(name="Tax2Name", default=None)
+    tax2_percentage: Decimal | None = msgspec.field(name="Tax2Percentage", default=None)
+
+
+#: Items, the only list in the documentation of the 2010 API.
+ITEMS: Final = ListOperation(
+    name="legacy.items.list",
+    product=LEGACY,
+    path="/items/",
+    row=Item,
+    key="Items",
+    row_id="ItemID",
+    paged=True,
+    totals=True,
+)
 
 
 class LegacyCall(Call, frozen=True, kw_only=True):

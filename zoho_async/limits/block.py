@@ -11,6 +11,7 @@ because the cause (other programs in the same organization) may still be there.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -33,30 +34,31 @@ class Block(msgspec.Struct):
     opens: float = NEVER
     strikes: int = 0
 
+    def call_refused(
+        self, now: float, *, admitted: float, retry_after: float | None, window: float
+    ) -> float:
+        """Start or extend the block, for a refused call that was ``admitted`` then.
 
-def start_block(
-    block: Block, retry_after: float | None, began: float, now: float, window: float
-) -> None:
-    """Start or extend the block, for a refused call that was admitted at ``began``."""
-    lasts = min(retry_after, LONGEST_RETRY_AFTER) if retry_after and retry_after > 0 else None
-    if began <= block.closed:
+        Returns how long it lasts, in seconds.
+        """
+        lasts = min(retry_after, LONGEST_RETRY_AFTER) if retry_after and retry_after > 0 else None
+        if admitted > self.closed:
+            self.strikes = self.strikes + 1 if self.is_slow_start(now, window) else 1
+            if lasts is None:
+                # A few strikes reach the longest block, so a small exponent is enough.
+                lasts = min(FIRST_BLOCK * 2.0 ** min(self.strikes - 1, 8), LONGEST_BLOCK)
+            self.closed = now
         if lasts is not None:
-            block.opens = max(block.opens, now + lasts)
-        return
-    block.strikes = block.strikes + 1 if is_slow_start(block, now, window) else 1
-    if lasts is None:
-        # A few strikes reach the longest block, so a small exponent is enough.
-        lasts = min(FIRST_BLOCK * 2.0 ** min(block.strikes - 1, 8), LONGEST_BLOCK)
-    block.closed = now
-    block.opens = max(block.opens, now + lasts)
+            self.opens = max(self.opens, now + lasts)
+        return max(0.0, self.opens - now)
 
+    def is_slow_start(self, now: float, window: float) -> bool:
+        """Return whether the rate is still reduced after the last block."""
+        return now < self.opens + (STEPS - 1) * window
 
-def is_slow_start(block: Block, now: float, window: float) -> bool:
-    """Return whether the rate is still reduced after the last block."""
-    return now < block.opens + (STEPS - 1) * window
-
-
-def slow_start_spacing(block: Block, now: float, limit: int, window: float) -> float:
-    """Return the seconds between two calls while the rate grows back."""
-    steps = 1 + (now - block.opens) / window
-    return window * STEPS / (limit * steps)
+    def spacing(self, now: float, limit: int, window: float) -> float:
+        """Return the seconds between two calls in the slow start. It is infinite in the block."""
+        if now < self.opens:
+            return math.inf
+        steps = 1 + (now - self.opens) / window
+        return window * STEPS / (limit * steps)

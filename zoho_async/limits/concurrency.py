@@ -22,45 +22,41 @@ LONGEST_PAUSE: Final = 30.0
 GROWS_EVERY: Final = 60.0
 
 
-class Concurrency(msgspec.Struct):
-    """The cap since ``shrunk`` (monotonic; 0: never shrunk), and when the pause ends."""
+class ConcurrencyLimit(msgspec.Struct):
+    """The limit since ``shrunk`` (monotonic; 0: never shrunk), and when the pause ends."""
 
     cap: int = 0
     shrunk: float = NEVER
     opens: float = NEVER
     strikes: int = 0
 
+    def at(self, now: float, most: int) -> int:
+        """Return how many calls may be in flight at ``now``. The limits allow ``most``."""
+        if not self.cap:
+            return most
+        return min(most, self.cap + int((now - self.shrunk) / GROWS_EVERY))
 
-def current_cap(concurrency: Concurrency, most: int, now: float) -> int:
-    """Return how many calls may be in flight at ``now``; the limits allow ``most``."""
-    if not concurrency.cap:
-        return most
-    return min(most, concurrency.cap + int((now - concurrency.shrunk) / GROWS_EVERY))
+    def grows_in(self, now: float, most: int) -> float | None:
+        """Return the seconds until it grows by one, or None if it is at ``most``."""
+        if self.at(now, most) >= most:
+            return None
+        return GROWS_EVERY - (now - self.shrunk) % GROWS_EVERY
 
+    def call_refused(
+        self, now: float, *, admitted: float, retry_after: float | None, most: int
+    ) -> float:
+        """Shrink, for a 1070 to a call that was ``admitted`` then. Returns the pause in seconds."""
+        if admitted > self.shrunk:
+            pause = min(FIRST_PAUSE * 2.0 ** min(self.strikes, 16), LONGEST_PAUSE)
+            if retry_after and retry_after > 0:
+                pause = min(retry_after, LONGEST_RETRY_AFTER)
+            self.cap = max(1, self.at(now, most) * 3 // 4)
+            self.shrunk = now
+            self.strikes += 1
+            self.opens = now + pause
+        return max(0.0, self.opens - now)
 
-def grows_in(concurrency: Concurrency, most: int, now: float) -> float | None:
-    """Return the seconds until the cap grows by one, or None if it is at ``most``."""
-    if current_cap(concurrency, most, now) >= most:
-        return None
-    return GROWS_EVERY - (now - concurrency.shrunk) % GROWS_EVERY
-
-
-def shrink(
-    concurrency: Concurrency, retry_after: float | None, began: float, now: float, most: int
-) -> None:
-    """Shrink the cap, for a call admitted at ``began`` that got a 1070."""
-    if began <= concurrency.shrunk:
-        return
-    concurrency.cap = max(1, current_cap(concurrency, most, now) * 3 // 4)
-    concurrency.shrunk = now
-    pause = min(FIRST_PAUSE * 2.0 ** min(concurrency.strikes, 16), LONGEST_PAUSE)
-    if retry_after and retry_after > 0:
-        pause = min(retry_after, LONGEST_RETRY_AFTER)
-    concurrency.strikes += 1
-    concurrency.opens = now + pause
-
-
-def forgive(concurrency: Concurrency, began: float) -> None:
-    """Reset the pause, if a call that was admitted after the last 1070 succeeded."""
-    if began > concurrency.shrunk:
-        concurrency.strikes = 0
+    def call_accepted(self, *, admitted: float) -> None:
+        """Reset the pause, if the call was ``admitted`` after the last 1070."""
+        if admitted > self.shrunk:
+            self.strikes = 0

@@ -36,7 +36,7 @@ HOUR: Final = 3600
 PROBE_EVERY: Final = 3600.0
 
 
-class Day(msgspec.Struct):
+class DailyQuota(msgspec.Struct):
     """The counts. ``reset_at`` and ``probe_at`` are wall-clock times, the others monotonic."""
 
     used: int = 0
@@ -51,164 +51,153 @@ class Day(msgspec.Struct):
     probe_at: float = 0.0
     probe: int = 0
 
+    def pass_time(self, now: float, wall: float, in_flight: int) -> None:
+        """Apply a reset that has passed, and drop hours that are a day old."""
+        if self.reset_at is not None and wall >= self.reset_at:
+            self.start_day(now, wall, in_flight)
+        hour = int(wall // HOUR)
+        if hour != self.hour:
+            self.hour = hour
+            # The 25th hour back overlaps the last 24. Hours ahead come from a clock that was set
+            # back.
+            self.hours = {at: calls for at, calls in self.hours.items() if at >= hour - 24}
+            self.used = sum(self.hours.values())
 
-def pass_time(day: Day, now: float, wall: float, in_flight: int) -> None:
-    """Apply a reset that has passed, and drop hours that are a day old."""
-    if day.reset_at is not None and wall >= day.reset_at:
-        start_day(day, now, wall, in_flight)
-    hour = int(wall // HOUR)
-    if hour != day.hour:
-        day.hour = hour
-        # The 25th hour back overlaps the last 24. Hours ahead come from a clock that was set back.
-        day.hours = {at: calls for at, calls in day.hours.items() if at >= hour - 24}
-        day.used = sum(day.hours.values())
+    def start_day(self, now: float, wall: float, in_flight: int) -> None:
+        """Begin a new day. Calls in flight count for it."""
+        self.hour = int(wall // HOUR)
+        self.hours = {self.hour: in_flight} if in_flight else {}
+        self.used = in_flight
+        self.left = None
+        self.reset_at = None
+        self.renewed = now
+        self.spent = False
+        self.probe_at = 0.0
 
+    def count(self) -> None:
+        """Count a call that was admitted in this hour."""
+        self.used += 1
+        self.hours[self.hour] = self.hours.get(self.hour, 0) + 1
+        if self.left is not None:
+            self.left -= 1
 
-def start_day(day: Day, now: float, wall: float, in_flight: int) -> None:
-    """Begin a new day. Calls in flight count for it."""
-    day.hour = int(wall // HOUR)
-    day.hours = {day.hour: in_flight} if in_flight else {}
-    day.used = in_flight
-    day.left = None
-    day.reset_at = None
-    day.renewed = now
-    day.spent = False
-    day.probe_at = 0.0
+    def uncount(self) -> None:
+        """Uncount a call that was admitted but never sent."""
+        if self.used:
+            self.used -= 1
+        # If it was counted in an earlier hour, that hour keeps it.
+        if self.hours.get(self.hour):
+            self.hours[self.hour] -= 1
+        if self.left is not None:
+            self.left += 1
 
+    def total(self, limits: Limits) -> int | None:
+        """Return the calls allowed in a day, or None if not known."""
+        known = [calls for calls in (limits.day, self.limit) if calls is not None]
+        return min(known) if known else None
 
-def count(day: Day) -> None:
-    """Count a call that was admitted in this hour."""
-    day.used += 1
-    day.hours[day.hour] = day.hours.get(day.hour, 0) + 1
-    if day.left is not None:
-        day.left -= 1
+    def reported_left(self) -> int | None:
+        """Return the calls left by Zoho's figures, or None without figures."""
+        if self.left is not None or self.limit is None:
+            return self.left
+        return self.limit - self.used
 
+    def remaining(self, limits: Limits) -> int | None:
+        """Return the calls left today by the smaller count, or None if neither is known."""
+        by_zoho = 0 if self.spent else self.reported_left()
+        if limits.day is None:
+            return by_zoho
+        ours = limits.day - self.used
+        return ours if by_zoho is None or ours < by_zoho else by_zoho
 
-def uncount(day: Day) -> None:
-    """Uncount a call that was admitted but never sent."""
-    if day.used:
-        day.used -= 1
-    # If it was counted in an earlier hour, that hour keeps it.
-    if day.hours.get(day.hour):
-        day.hours[day.hour] -= 1
-    if day.left is not None:
-        day.left += 1
+    def reserved_from(self, lane: Lane, limits: Limits) -> int:
+        """Return the number of calls that ``lane`` must leave unused."""
+        if lane == "interactive" or limits.reserve == 0:
+            return 0
+        if limits.reserve >= 1:
+            return int(limits.reserve)
+        return int(limits.reserve * (self.total(limits) or 0))
 
+    def spacing(self, limits: Limits, wall: float) -> float:
+        """Return the seconds between bulk calls that spread over the rest of the day.
 
-def total(day: Day, limits: Limits) -> int | None:
-    """Return the calls allowed in a day, or None if not known."""
-    known = [calls for calls in (limits.day, day.limit) if calls is not None]
-    return min(known) if known else None
+        Without a known reset, a whole day's calls spread over 24 hours. 0 without a known limit.
+        """
+        if self.reset_at is None:
+            calls, seconds = self.total(limits), 24.0 * HOUR
+        else:
+            calls, seconds = self.remaining(limits), self.reset_at - wall
+        if calls is None:
+            return 0.0
+        return max(0.0, seconds) / max(1, calls - self.reserved_from("bulk", limits))
 
+    def opens_at(self, kept: int) -> float | None:
+        """Return when (wall clock) a spent day has calls again, or None if that needs a probe."""
+        if self.reset_at is not None:
+            return self.reset_at
+        by_zoho = self.reported_left()
+        if self.spent or (by_zoho is not None and by_zoho <= kept):
+            return None
+        # Only our own count is used up. Calls become free when the oldest hour is 24 hours old.
+        oldest = min((at for at, calls in self.hours.items() if calls), default=self.hour)
+        return (oldest + 25.0) * HOUR
 
-def reported_left(day: Day) -> int | None:
-    """Return the calls left by Zoho's figures, or None without figures."""
-    if day.left is not None or day.limit is None:
-        return day.left
-    return day.limit - day.used
+    def apply_quota(
+        self,
+        quota: Quota,
+        began: float,
+        now: float,
+        wall: float,
+        limits: Limits,
+        in_flight: int,
+        probing: bool,
+    ) -> bool:
+        """Apply the figures of a reply to a call that was admitted at ``began``.
 
-
-def left(day: Day, limits: Limits) -> int | None:
-    """Return the calls left today by the smaller count, or None if neither is known."""
-    by_zoho = 0 if day.spent else reported_left(day)
-    if limits.day is None:
-        return by_zoho
-    ours = limits.day - day.used
-    return ours if by_zoho is None or ours < by_zoho else by_zoho
-
-
-def reserved_from(lane: Lane, day: Day, limits: Limits) -> int:
-    """Return the number of calls that ``lane`` must leave unused."""
-    if lane == "interactive" or limits.reserve == 0:
-        return 0
-    if limits.reserve >= 1:
-        return int(limits.reserve)
-    return int(limits.reserve * (total(day, limits) or 0))
-
-
-def spacing(day: Day, limits: Limits, wall: float) -> float:
-    """Return the seconds between bulk calls that spread over the rest of the day; 0 if not known.
-
-    Without a known reset, a whole day's calls spread over 24 hours.
-    """
-    if day.reset_at is None:
-        calls, seconds = total(day, limits), 24.0 * HOUR
-    else:
-        calls, seconds = left(day, limits), day.reset_at - wall
-    if calls is None:
-        return 0.0
-    return max(0.0, seconds) / max(1, calls - reserved_from("bulk", day, limits))
-
-
-def opens_at(day: Day, kept: int) -> float | None:
-    """Return when (wall clock) a spent day has calls again, or None if that needs a probe."""
-    if day.reset_at is not None:
-        return day.reset_at
-    by_zoho = reported_left(day)
-    if day.spent or (by_zoho is not None and by_zoho <= kept):
-        return None
-    # Only our own count is used up. Calls become free when the oldest hour is 24 hours old.
-    oldest = min((at for at, calls in day.hours.items() if calls), default=day.hour)
-    return (oldest + 25.0) * HOUR
-
-
-def apply_quota(
-    day: Day,
-    quota: Quota,
-    began: float,
-    now: float,
-    wall: float,
-    limits: Limits,
-    in_flight: int,
-    probing: bool,
-) -> bool:
-    """Apply the figures of a reply to a call that was admitted at ``began``.
-
-    Returns True if they show that the day is not spent although a 45 said so.
-    """
-    if began < day.renewed:
-        return False
-    if quota.reset is not None:
-        # Headers truncate to whole seconds, so the reset may be one second later.
-        reset_at = wall + quota.reset + 1
-        if day.reset_at is not None and reset_at < day.reset_at - limits.window:
+        Returns True if they show that the day is not spent although a 45 said so.
+        """
+        if began < self.renewed:
             return False
-        if day.reset_at is not None and reset_at > day.reset_at + limits.window:
-            start_day(day, now, wall, in_flight)
-        day.reset_at = max(reset_at, day.reset_at or 0.0)
-    if quota.limit is not None and quota.limit > 0:
-        day.limit = quota.limit
-    if quota.remaining is None:
-        return False
-    figure = quota.remaining - in_flight
-    if quota.remaining <= 0:
-        day.probe_at = wall + PROBE_EVERY
-    if probing:
-        day.left = figure
-        return False
-    if day.spent:
-        if began <= day.refused or figure <= 0:
+        if quota.reset is not None:
+            # Headers truncate to whole seconds, so the reset may be one second later.
+            reset_at = wall + quota.reset + 1
+            if self.reset_at is not None and reset_at < self.reset_at - limits.window:
+                return False
+            if self.reset_at is not None and reset_at > self.reset_at + limits.window:
+                self.start_day(now, wall, in_flight)
+            self.reset_at = max(reset_at, self.reset_at or 0.0)
+        if quota.limit is not None and quota.limit > 0:
+            self.limit = quota.limit
+        if quota.remaining is None:
             return False
-        day.spent = False
-        day.left = figure
-        return True
-    known = reported_left(day)
-    day.left = figure if known is None else min(known, figure)
-    return False
+        figure = quota.remaining - in_flight
+        if quota.remaining <= 0:
+            self.probe_at = wall + PROBE_EVERY
+        if probing:
+            self.left = figure
+            return False
+        if self.spent:
+            if began <= self.refused or figure <= 0:
+                return False
+            self.spent = False
+            self.left = figure
+            return True
+        known = self.reported_left()
+        self.left = figure if known is None else min(known, figure)
+        return False
 
+    def mark_spent(
+        self, refusal: Refusal, began: float, sent: float, wall: float, limits: Limits
+    ) -> None:
+        """Mark the day as spent, for a 45 to a call admitted at ``began`` and sent at ``sent``.
 
-def mark_spent(
-    day: Day, refusal: Refusal, began: float, sent: float, wall: float, limits: Limits
-) -> None:
-    """Mark the day as spent, for a call admitted at ``began`` and sent at ``sent`` that got a 45.
-
-    Only for a reply without a figure that contradicts it.
-    """
-    if began < day.renewed:
-        return
-    day.spent = True
-    day.refused = sent
-    day.left = 0
-    if day.reset_at is None and refusal.retry_after and refusal.retry_after > 0:
-        day.reset_at = wall + min(refusal.retry_after, LONGEST_RETRY_AFTER)
-    day.probe_at = wall + PROBE_EVERY
+        Only for a reply without a figure that contradicts it.
+        """
+        if began < self.renewed:
+            return
+        self.spent = True
+        self.refused = sent
+        self.left = 0
+        if self.reset_at is None and refusal.retry_after and refusal.retry_after > 0:
+            self.reset_at = wall + min(refusal.retry_after, LONGEST_RETRY_AFTER)
+        self.probe_at = wall + PROBE_EVERY

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from zoho_async.errors import ConfigurationError
-from zoho_async.limits.ledger import Ledger, MemoryLedger
+from zoho_async.limits.ledger import Ledger
 from zoho_async.regions import API_URLS, is_loopback
 
 #: The API host of each data center, by the domains of its hosts.
@@ -126,6 +126,6 @@ def organization_names(ledger: Ledger, user: str) -> OrganizationNames:
     known = _NAMES.setdefault(ledger, {})
     found = known.get(user)
     if found is None:
-        kind = OrganizationNames if isinstance(ledger, MemoryLedger) else SharedOrganizationNames
+        kind = SharedOrganizationNames if ledger.is_shared else OrganizationNames
         found = known[user] = kind(user)
     return found

@@ -15,8 +15,8 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 import msgspec
@@ -85,14 +85,41 @@ class PendingSettlement(msgspec.Struct, frozen=True):
     came: float
 
 
+class ImmediateLedger(Protocol):
+    """The operations of a ledger that answers at once, without waiting for a file or server.
+
+    No cancellation can interrupt them.
+    """
+
+    def take_now(
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+    ) -> int | Denial:
+        """As `Ledger.take`."""
+        ...
+
+    def settle_now(
+        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
+    ) -> float:
+        """As `Ledger.settle`."""
+        ...
+
+
 class Ledger(Protocol):
     """Where a scheduler keeps usage.
 
-    ``poll`` is how long a waiter may sleep before it asks again, in seconds, because `watch` may
-    miss changes. None: `watch` reports every change.
+    Attributes:
+        poll: How long a waiter may sleep before it asks again, in seconds, because `watch` may miss
+            changes. None: `watch` reports every change.
+        is_shared: Whether other processes may use the same usage.
     """
 
     poll: float | None
+    is_shared: bool
+
+    @property
+    def immediate(self) -> ImmediateLedger | None:
+        """The operations that answer at once, or None if all of them wait."""
+        ...
 
     def lease(self, limits: Limits) -> float:
         """Return the seconds, from asking for a place, within which its call must be sent.
@@ -102,9 +129,9 @@ class Ledger(Protocol):
         """
         ...
 
-    async def take(
+    def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
-    ) -> int | Denial:
+    ) -> Coroutine[Any, Any, int | Denial]:
         """Take a place for one call. Returns its number, or a `Denial` that says why not.
 
         If it is cancelled, it leaves no place taken.
@@ -167,6 +194,12 @@ class MemoryLedger:
     """
 
     poll: float | None = None
+    is_shared = False
+
+    @property
+    def immediate(self) -> ImmediateLedger | None:
+        """Itself: memory answers at once."""
+        return self
 
     def lease(self, limits: Limits) -> float:
         """Infinite, because no other process shares this ledger."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from zoho_async.clock import Clock
 from zoho_async.limits.models import Quota, Refusal
 from zoho_async.limits.usage import Ending
-
-#: The result of ending a slot; await it.
-Settling: TypeAlias = Coroutine[Any, Any, None]
 
 
 class Settler(Protocol):
@@ -19,7 +15,7 @@ class Settler(Protocol):
 
     clock: Clock
 
-    def settle(self, place: int, ending: Ending) -> Settling: ...
+    async def settle(self, place: int, ending: Ending) -> None: ...
 
 
 class Slot:
@@ -52,28 +48,22 @@ class Slot:
         """Note that the request is about to be written. From now on it may arrive."""
         self._sent = self._settler.clock.monotonic()
 
-    def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> Settling:
+    async def replied(self, *, quota: Quota | None = None, refusal: Refusal | None = None) -> None:
         """End the slot with a reply. The place is free a ``window`` from now."""
-        return self._settle(Ending("replied", self._since_sent(), quota, refusal))
+        if not self._settled:
+            self._settled = True
+            since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
+            await self._settler.settle(self._place, Ending("replied", since, quota, refusal))
 
-    def lost(self) -> Settling:
+    async def lost(self) -> None:
         """End the slot without a reply. The place is kept ``linger`` longer."""
-        return self._settle(Ending("lost", self._since_sent()))
+        if not self._settled:
+            self._settled = True
+            since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
+            await self._settler.settle(self._place, Ending("lost", since))
 
-    def unsent(self) -> Settling:
+    async def unsent(self) -> None:
         """End the slot without a request. The place is free at once."""
-        return self._settle(Ending("unsent"))
-
-    def _settle(self, ending: Ending) -> Settling:
-        if self._settled:
-            return _settled_before()
-        self._settled = True
-        return self._settler.settle(self._place, ending)
-
-    def _since_sent(self) -> float:
-        """Return the seconds since `sent`, or 0 if `sent` was not called."""
-        return 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
-
-
-async def _settled_before() -> None:
-    """Do nothing: the slot has ended before."""
+        if not self._settled:
+            self._settled = True
+            await self._settler.settle(self._place, Ending("unsent"))

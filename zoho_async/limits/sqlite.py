@@ -46,7 +46,7 @@ from zoho_async.limits import machine
 from zoho_async.limits import usage as usages
 from zoho_async.limits.database import BUSY, LedgerDatabase
 from zoho_async.limits.file_watch import FileWatch
-from zoho_async.limits.ledger import Loop, OpenCalls, PendingSettlement, this_loop
+from zoho_async.limits.ledger import ImmediateLedger, Loop, OpenCalls, PendingSettlement, this_loop
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
@@ -326,6 +326,8 @@ class SqliteLedger:
     """
 
     poll: float | None = 1.0
+    is_shared = True
+    immediate: ImmediateLedger | None = None
 
     def __init__(self, path: str | Path) -> None:
         self.path: Final = Path(path)

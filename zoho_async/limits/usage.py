@@ -29,10 +29,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.limits import daily_quota as days
-from zoho_async.limits.block import NEVER, Block, is_slow_start, slow_start_spacing, start_block
-from zoho_async.limits.concurrency import Concurrency, current_cap, forgive, grows_in, shrink
-from zoho_async.limits.daily_quota import Day
+from zoho_async.limits.block import NEVER, Block
+from zoho_async.limits.concurrency import ConcurrencyLimit
+from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
@@ -78,8 +77,8 @@ class Usage(msgspec.Struct):
     paced: float = NEVER
     bucket_full_at: float = NEVER
     block: Block = msgspec.field(default_factory=Block)
-    concurrency: Concurrency = msgspec.field(default_factory=Concurrency)
-    day: Day = msgspec.field(default_factory=Day)
+    concurrency: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
+    day: DailyQuota = msgspec.field(default_factory=DailyQuota)
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -124,20 +123,20 @@ def take(
     probing = False
     day = usage.day
     if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
-        kept = days.reserved_from(lane, day, limits)
-        remaining = days.left(day, limits)
+        kept = day.reserved_from(lane, limits)
+        remaining = day.remaining(limits)
         if remaining is not None and remaining <= kept:
             denial = _deny_spent_day(usage, kept, wall)
             if denial is not None:
                 return denial
             probing = True
-    if block.strikes and is_slow_start(block, now, limits.window):
-        apart = slow_start_spacing(block, now, limits.limit, limits.window)
+    if block.strikes and block.is_slow_start(now, limits.window):
+        apart = block.spacing(now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
     paced = lane == "bulk" and limits.pace == "even"
     if paced:
-        apart = days.spacing(day, limits, wall)
+        apart = day.spacing(limits, wall)
         if now < usage.paced + apart:
             return Denial("pace", usage.paced + apart - now)
     spread = lane == "bulk" and limits.burst < limits.limit
@@ -155,10 +154,10 @@ def take(
         usage.paced = now
     if spread:
         usage.bucket_full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
-    days.count(day)
+    day.count()
     if probing:
         day.probe = place
-        day.probe_at = wall + days.PROBE_EVERY
+        day.probe_at = wall + PROBE_EVERY
     return place
 
 
@@ -170,13 +169,13 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
     day = usage.day
-    if day.hour != wall // days.HOUR or (day.reset_at is not None and day.reset_at <= wall):
-        days.pass_time(day, now, wall, len(usage.open))
+    if day.hour != wall // HOUR or (day.reset_at is not None and day.reset_at <= wall):
+        day.pass_time(now, wall, len(usage.open))
 
 
 def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     """Return the denial for a spent day, or None if this call may probe it."""
-    opens_at = days.opens_at(usage.day, kept)
+    opens_at = usage.day.opens_at(kept)
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
     if wall < usage.day.probe_at:
@@ -194,11 +193,11 @@ def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
     if now < concurrency.opens:
         return Denial("in_flight", concurrency.opens - now)
     most = limits.in_flight
-    allowed = current_cap(concurrency, most, now) if concurrency.cap else most
+    allowed = concurrency.at(now, most) if concurrency.cap else most
     if len(usage.open) + len(usage.abandoned) < allowed:
         return None
     waits = [until - now for until in usage.abandoned[:1]]
-    growth = grows_in(concurrency, most, now)
+    growth = concurrency.grows_in(now, most)
     if growth is not None:
         waits.append(growth)
     retry_after = min(waits) if waits else None
@@ -272,21 +271,23 @@ def _apply_reply(
     accepted = ending.refusal is None
     probing = accepted and day.probe == place
     if accepted:
-        forgive(usage.concurrency, began)
+        usage.concurrency.call_accepted(admitted=began)
     if probing:
-        days.start_day(day, began, wall, open_calls)
+        day.start_day(began, wall, open_calls)
     blocked_for = 0.0
-    if ending.quota is not None and days.apply_quota(
-        day, ending.quota, began, now, wall, limits, open_calls, probing
+    if ending.quota is not None and day.apply_quota(
+        ending.quota, began, now, wall, limits, open_calls, probing
     ):
-        blocked_for = _block(usage.block, None, began, now, limits)
+        blocked_for = usage.block.call_refused(
+            now, admitted=began, retry_after=None, window=limits.window
+        )
     if ending.refusal is not None:
         blocked_for = _apply_refusal(usage, account, ending, limits, began, now, wall)
     return blocked_for
 
 
 def _undo_admission(usage: Usage, place: int) -> None:
-    days.uncount(usage.day)
+    usage.day.uncount()
     if usage.day.probe == place:
         usage.day.probe_at = 0.0
 
@@ -313,27 +314,22 @@ def _apply_refusal(
     quota = ending.quota
     kind = refusal.kind
     if kind == "in_flight":
-        most = limits.in_flight
-        shrink(usage.concurrency, refusal.retry_after, began, now, most)
-        return max(0.0, usage.concurrency.opens - now)
+        return usage.concurrency.call_refused(
+            now, admitted=began, retry_after=refusal.retry_after, most=limits.in_flight
+        )
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
-            days.mark_spent(usage.day, refusal, began, now - ending.since_sent, wall, limits)
-            opens_at = days.opens_at(usage.day, 0)
+            usage.day.mark_spent(refusal, began, now - ending.since_sent, wall, limits)
+            opens_at = usage.day.opens_at(0)
             until = usage.day.probe_at if opens_at is None else opens_at
             return max(0.0, until - wall)
         kind = "organization"
     if limits.block_scope != "code":
         kind = limits.block_scope
     block = account.block if kind == "account" else usage.block
-    return _block(block, refusal.retry_after, began, now, limits)
-
-
-def _block(
-    block: Block, retry_after: float | None, began: float, now: float, limits: Limits
-) -> float:
-    start_block(block, retry_after, began, now, limits.window)
-    return max(0.0, block.opens - now)
+    return block.call_refused(
+        now, admitted=began, retry_after=refusal.retry_after, window=limits.window
+    )
 
 
 def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
@@ -341,15 +337,15 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
     _pass_time(usage, now, wall)
     day = usage.day
     over = len(usage.held) + len(usage.open) - limits.limit + 1
-    remaining = days.left(day, limits)
+    remaining = day.remaining(limits)
     return Snapshot(
         minute_used=len(usage.held) + len(usage.open),
         limit=limits.limit,
         next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
         in_flight=len(usage.open) + len(usage.abandoned),
-        cap=current_cap(usage.concurrency, limits.in_flight, now),
+        cap=usage.concurrency.at(now, limits.in_flight),
         day_used=day.used,
-        day_limit=days.total(day, limits),
+        day_limit=day.total(limits),
         day_remaining=None if remaining is None else max(0, remaining),
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
@@ -361,7 +357,7 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
     _pass_time(usage, now, wall)
     day = usage.day
     # Twice the longest time that a block or a smaller cap has an effect.
-    past = now - 2 * days.HOUR
+    past = now - 2 * HOUR
     return not (
         usage.open
         or usage.held

@@ -109,7 +109,7 @@ class OpenTelemetry:
             case Refreshed():
                 self._refreshed.add(1)
             case Paged():
-                self._rows.add(event.fresh, {"url.template": template(event.path)})
+                self._rows.add(event.new, {"url.template": template(event.path)})
             case Drifted():
                 self._drift.add(1, {"zoho.record": event.record, "zoho.field": event.field})
 

@@ -5,7 +5,8 @@ List functions return a `Pager`. `plan` decides which page to fetch next and whe
 `source` sends it.
 """
 
-from zoho_async.paging.pager import Page, PageIterator, Pager, RowIterator, RowsPage
+from zoho_async.paging.pager import PageIterator, Pager, RowIterator
 from zoho_async.paging.source import PageSource
+from zoho_async.wire import Page
 
-__all__ = ["Page", "PageIterator", "PageSource", "Pager", "RowIterator", "RowsPage"]
+__all__ = ["Page", "PageIterator", "PageSource", "Pager", "RowIterator"]

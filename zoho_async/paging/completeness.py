@@ -74,38 +74,38 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``total`` is the list's count, None if the list gave none. A record's time before ``since`` is
     evidence that it existed when the count was made; None means that no time is evidence.
-    ``certain`` is the number of records certain for this pass, ``nameless`` the number of rows
+    ``certain`` is the number of records certain for this pass, ``without_id`` the number of rows
     without an id on the page of the total. ``closed`` is true if the pages alone prove the pass
-    complete. ``met`` is the number of records read, ``again`` the number of those that the previous
-    pass read too. ``begun`` is the start by the local clock.
+    complete. ``records`` is the number of records read, ``repeated`` the number of those that the
+    previous pass read too. ``started`` is the start by the local clock.
     """
 
     number: int = 1
     total: int | None = None
     since: float | None = None
     certain: int = 0
-    nameless: int = 0
+    without_id: int = 0
     closed: bool = False
-    met: int = 0
-    again: int = 0
-    begun: float = 0.0
+    records: int = 0
+    repeated: int = 0
+    started: float = 0.0
 
 
 def is_certain(
-    one: Pass, *, time: float | None = None, met_before: bool = False, on_its_page: bool = False
+    one: Pass, *, time: float | None = None, seen_before: bool = False, on_its_page: bool = False
 ) -> bool:
     """Whether a record that was just read was in the list when pass ``one`` was counted.
 
-    ``time`` is when the record is first known to exist. ``met_before`` means that it was seen
+    ``time`` is when the record is first known to exist. ``seen_before`` means that it was seen
     before the pass began, ``on_its_page`` that its row came with the total.
     """
-    if on_its_page or met_before:
+    if on_its_page or seen_before:
         return True
     return time is not None and one.since is not None and time < one.since
 
 
-def verdict(passes: Sequence[Pass], met: int) -> Completeness:
-    """Judge the ``passes`` over one list, which read ``met`` different records in all."""
+def verdict(passes: Sequence[Pass], records: int) -> Completeness:
+    """Judge the ``passes`` over one list, which read ``records`` different records in all."""
     counted = [(one, one.total) for one in passes if one.total is not None]
     if not counted:
         return "proven" if any(one.closed for one in passes) else "uncheckable"
@@ -113,15 +113,15 @@ def verdict(passes: Sequence[Pass], met: int) -> Completeness:
         return "changed"
     if any(one.certain == total for one, total in counted):
         return "proven"
-    if any(total - one.certain <= one.nameless for one, total in counted):
+    if any(total - one.certain <= one.without_id for one, total in counted):
         return "uncheckable"
-    return "short" if missing(passes, met) else "changed"
+    return "short" if missing(passes, records) else "changed"
 
 
-def missing(passes: Sequence[Pass], met: int) -> int:
+def missing(passes: Sequence[Pass], records: int) -> int:
     """The list's last total minus the number of records read, at least 0."""
     totals = [one.total for one in passes if one.total is not None]
-    return max(0, totals[-1] - met) if totals else 0
+    return max(0, totals[-1] - records) if totals else 0
 
 
 class Borders:

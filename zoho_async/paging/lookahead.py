@@ -53,28 +53,13 @@ from zoho_async.paging.evidence import Evidence
 from zoho_async.paging.list_query import ListQuery
 from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
 from zoho_async.paging.seen import SeenIds
-from zoho_async.paging.source import FetchedPage, PageSource, RowReading, fetch
-from zoho_async.wire import PageContext
+from zoho_async.paging.source import PageSource, fetch_page
+from zoho_async.wire import Page, PageContext
 
 R = TypeVar("R")
 
-#: An id value that means "no id", like "".
-_NO_ID: Final = "-1"
-
 #: The weight of one reply in the average latency.
 _LATENCY_WEIGHT: Final = 0.25
-
-
-class OrderedPage(msgspec.Struct, Generic[R], frozen=True):
-    """A page in list order: all its ``rows`` with their ``ids``, and the new rows, ``fresh``."""
-
-    number: int
-    rows: list[R]
-    ids: list[str]
-    fresh: list[R]
-    context: PageContext | None
-    total: int | None
-    extra: Callable[[], dict[str, Any]]
 
 
 class _PageError(msgspec.Struct, frozen=True):
@@ -83,38 +68,38 @@ class _PageError(msgspec.Struct, frozen=True):
     error: Exception
 
 
-_Outcome: TypeAlias = FetchedPage[R] | _PageError
+_Outcome: TypeAlias = Page[R] | _PageError
 
 
 class Walk(Generic[R]):
-    """A walk through ``list_query`` from page ``first`` on. ``reading`` decodes the bodies.
+    """A walk through ``list_query`` from page ``first`` on. ``read`` decodes the bodies.
 
-    ``whole`` means that the reader will read to the end and checks completeness itself. ``ended``
-    is called at the end with the completeness of the list.
+    ``for_export`` means that the reader will read to the end, checks completeness itself, and gets
+    repeated rows too. ``ended`` is called at the end with the completeness of the list.
     """
 
     def __init__(
         self,
         zoho: PageSource,
         list_query: ListQuery[Any],
-        reading: RowReading[R],
+        read: Callable[[bytes], Page[R]],
         first: int,
         *,
-        whole: bool,
+        for_export: bool,
         ended: Callable[[Completeness], None] | None = None,
     ) -> None:
         self._zoho: Final = zoho
         self._bulk: Final = zoho.with_options(lane="bulk", max_wait=None)
         self._query: Final = list_query
-        self._reading: Final = reading
-        self._whole: Final = whole
+        self._read: Final = read
+        self._for_export: Final = for_export
         self._plan: Final = PagePlan(
             first=first,
             per_page=list_query.per_page,
-            complete=list_query.complete or (not whole and zoho.decoder.strict),
+            complete=list_query.complete or (not for_export and zoho.decoder.strict),
             parts=list_query.parts,
         )
-        self._evidence: Final = Evidence(list_query, first)
+        self._evidence: Final = Evidence(list_query, first, with_times=not for_export)
         self._ended: Final = ended
         self._last: tuple[PageContext | None, list[R]] | None = None
         self._begun = False
@@ -126,12 +111,12 @@ class Walk(Generic[R]):
         self._cancelled: set[asyncio.Task[_Outcome[R]]] = set()
         self._reader: asyncio.Task[Any] | None = None
         self._on_reader_end: Final = functools.partial(_reader_ended, weakref.ref(self))
-        self.turn: Final = asyncio.Lock()  # readers hold it while they ask for a page
+        self.lock: Final = asyncio.Lock()  # readers hold it while they ask for a page
 
     # -- the reader's side ------------------------------------------------------------------
 
-    async def next(self) -> OrderedPage[R] | None:
-        """The next page with rows, or None at the end. The caller holds ``turn``.
+    async def next(self) -> Page[R] | None:
+        """The next page with rows, or None at the end. The caller holds ``lock``.
 
         The first page is returned even if it is empty. Raises the errors of fetching.
         """
@@ -144,7 +129,7 @@ class Walk(Generic[R]):
                 raise
             if fetched is None:
                 break
-            page = self._read_page(fetched)
+            page = self._new_part(fetched)
             if page is not None:
                 return page
         over = self._plan.done and not self._closed
@@ -158,7 +143,7 @@ class Walk(Generic[R]):
         completeness = self._evidence.completeness
         if self._ended is not None:
             self._ended(completeness)
-        if not self._whole and self._zoho.decoder.strict and completeness != "proven":
+        if not self._for_export and self._zoho.decoder.strict and completeness != "proven":
             request = Request("GET", self._query.path, self._zoho.organization)
             raise IncompleteList(request, completeness, self._evidence.missing)
 
@@ -169,13 +154,13 @@ class Walk(Generic[R]):
         await self._cancel_and_wait()
         self._tasks.clear()
 
-    async def _next_fetched(self) -> FetchedPage[R] | None:
+    async def _next_fetched(self) -> Page[R] | None:
         """The next page in order, already fetched or fetched now; None after `aclose`."""
-        number = self._plan.turn
+        number = self._plan.next_page
         if not self._begun:
             query = self._query.page_query(number, counting=True)
-            first = await fetch(self._zoho, self._query, self._reading, query)
-            self._record_arrival(number, first)
+            first = await fetch_page(self._zoho, self._query, self._read, query, number)
+            self._record_arrival(first)
             return first
         task = self._tasks.get(number) or self._start(number)
         await asyncio.wait((task,))
@@ -192,57 +177,52 @@ class Walk(Generic[R]):
                 del outcome, task
         return outcome
 
-    def _read_page(self, fetched: FetchedPage[R]) -> OrderedPage[R] | None:
-        """Record the page as read. Return None if it has nothing new to show."""
-        sheet, number, first = fetched.sheet, self._plan.turn, not self._begun
-        self._begun = True
-        rows = sheet.rows
-        ids = self._reading.ids(rows)
-        if _NO_ID in ids:
-            ids = ["" if row_id == _NO_ID else row_id for row_id in ids]
-        new = self._seen.add_all(ids)
-        fresh = rows if all(new) else list(itertools.compress(rows, new))
-        context = sheet.context
-        repeated = self._is_repeated(rows, ids, new)
-        again = repeated and self._last is not None and context == self._last[0]
-        self._last = context, _rows_without_ids(rows, ids)
-        has_more = None if context is None else bool(context.has_more_page)
-        self._evidence.page(number, fetched, self._total, ids, new, self._reading.times)
+    def _new_part(self, page: Page[R]) -> Page[R] | None:
+        """Record the page as read. Return its new rows, or None if there is nothing to show."""
+        first, self._begun = not self._begun, True
+        new = self._seen.add_all(page.ids)
+        repeated = self._is_repeated(page, new)
+        again = repeated and self._last is not None and _sent_context(page) == self._last[0]
+        self._last = _sent_context(page), _rows_without_ids(page)
+        self._evidence.page(page, self._total, new)
         self._plan.read(
-            rows=len(rows),
-            fresh=0 if repeated else len(fresh),
-            has_more=has_more,
+            rows=len(page.rows),
+            new=0 if repeated else sum(new),
+            has_more=page.has_more,
             repeats=again,
         )
         self._zoho.observe(
             Paged(
                 path=self._query.path,
                 organization=self._zoho.organization,
-                page=number,
-                rows=len(rows),
-                fresh=len(fresh),
-                has_more_page=bool(has_more),
+                page=page.number,
+                rows=len(page.rows),
+                new=sum(new),
+                has_more_page=bool(page.has_more),
             )
         )
         if self._plan.done:
             self._cancel_all()
         else:
             self._look_ahead()
-        if not first and (not rows or (repeated and self._plan.done)):
+        if not first and (not page.rows or (repeated and self._plan.done)):
             return None
-        return OrderedPage(number, rows, ids, fresh, context, self._total, sheet.extra)
+        rows, ids = page.rows, page.ids
+        if not (self._for_export or all(new)):
+            rows, ids = list(itertools.compress(rows, new)), list(itertools.compress(ids, new))
+        return msgspec.structs.replace(page, rows=rows, ids=ids, total=self._total)
 
-    def _is_repeated(self, rows: list[R], ids: list[str], new: list[bool]) -> bool:
+    def _is_repeated(self, page: Page[R], new: list[bool]) -> bool:
         """Whether a page has rows but none is new: all ids are known, the rest is as before.
 
         Rows without ids are compared with those of the page before as a whole, because equal rows
         can be different records.
         """
-        if self._last is None or not rows:
+        if self._last is None or not page.rows:
             return False
-        if any(one and bool(identity) for identity, one in zip(ids, new, strict=True)):
+        if any(one and bool(identity) for identity, one in zip(page.ids, new, strict=True)):
             return False
-        return _rows_without_ids(rows, ids) == self._last[1]
+        return _rows_without_ids(page) == self._last[1]
 
     # -- look-ahead -------------------------------------------------------------------------
 
@@ -253,9 +233,9 @@ class Walk(Generic[R]):
         """
         if self._closed or self._failed_ahead():
             return
-        ahead = MOST_AHEAD if self._whole else depth(self._bulk.rate, self._latency)
+        ahead = MOST_AHEAD if self._for_export else depth(self._bulk.rate, self._latency)
         horizon = self._plan.horizon(ahead)
-        for number in range(self._plan.turn, horizon + 1):
+        for number in range(self._plan.next_page, horizon + 1):
             if number not in self._tasks:
                 try:
                     self._start(number)
@@ -265,7 +245,7 @@ class Walk(Generic[R]):
     def _start(self, number: int) -> asyncio.Task[_Outcome[R]]:
         operation = self._query.operation
         task = self._bulk.start(
-            _fetch_ahead(self._bulk, self._query, self._reading, number),
+            _fetch_ahead(self._bulk, self._query, self._read, number),
             name=f"page {number} of {operation.name}",
         )
         self._tasks[number] = task
@@ -280,21 +260,19 @@ class Walk(Generic[R]):
         outcome = task.result()
         if isinstance(outcome, _PageError):
             return
-        self._record_arrival(number, outcome)
+        self._record_arrival(outcome)
         for page in [page for page in self._tasks if page > self._plan.limit]:
             self._cancel(page)
         self._look_ahead()
 
-    def _record_arrival(self, number: int, fetched: FetchedPage[R]) -> None:
-        rows, context = fetched.sheet.rows, fetched.sheet.context
+    def _record_arrival(self, page: Page[R]) -> None:
         if not self._begun:
-            self._latency = fetched.seconds
-            self._total = None if context is None else context.total
-            if context is not None and context.total is not None:
-                self._plan.counted(context.total, context.per_page)
-        self._latency += (fetched.seconds - self._latency) * _LATENCY_WEIGHT
-        has_more = context is not None and bool(context.has_more_page)
-        self._plan.arrived(number, rows=len(rows), has_more=has_more)
+            self._latency = page.seconds
+            self._total = page.total
+            if page.total is not None:
+                self._plan.counted(page.total, page.context.per_page)
+        self._latency += (page.seconds - self._latency) * _LATENCY_WEIGHT
+        self._plan.arrived(page.number, rows=len(page.rows), has_more=bool(page.has_more))
 
     def _failed_ahead(self) -> bool:
         return any(
@@ -334,7 +312,7 @@ class Walk(Generic[R]):
     def reader_ended(self, reader: asyncio.Task[Any]) -> None:
         """Cancel look-ahead if the last reading task was cancelled and no other task waits."""
         self._reader = None
-        if reader.cancelled() and not self.turn.locked():
+        if reader.cancelled() and not self.lock.locked():
             self._cancel_all()
 
     def __del__(self) -> None:
@@ -346,17 +324,20 @@ class Walk(Generic[R]):
             _on_its_loop(tasks[0], functools.partial(_cancel_each, tasks))
 
 
-def _rows_without_ids(rows: list[R], ids: list[str]) -> list[R]:
-    """The rows of a page that have no id."""
-    return [row for row, one in zip(rows, ids, strict=True) if not one]
+def _rows_without_ids(page: Page[R]) -> list[R]:
+    return [row for row, one in zip(page.rows, page.ids, strict=True) if not one]
+
+
+def _sent_context(page: Page[Any]) -> PageContext | None:
+    return None if page.has_more is None else page.context
 
 
 async def _fetch_ahead(
-    zoho: PageSource, list_query: ListQuery[Any], reading: RowReading[R], number: int
+    zoho: PageSource, list_query: ListQuery[Any], read: Callable[[bytes], Page[R]], number: int
 ) -> _Outcome[R]:
     """Fetch a page in advance. Must not reference the walk, or the walk would never be freed."""
     try:
-        return await fetch(zoho, list_query, reading, list_query.page_query(number))
+        return await fetch_page(zoho, list_query, read, list_query.page_query(number), number)
     except Exception as error:
         return _PageError(error)
 

@@ -2,78 +2,28 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.completeness import Completeness
 from zoho_async.paging.list_query import list_query
-from zoho_async.paging.lookahead import OrderedPage, Walk
-from zoho_async.paging.source import PageSource, RowReading, Sheet, fetch
-from zoho_async.paging.times import CREATED, MODIFIED, RowTimes, moment, times_of
-from zoho_async.wire import PageContext, Record, raw_page, row_id
+from zoho_async.paging.lookahead import Walk
+from zoho_async.paging.source import PageSource, fetch_page
+from zoho_async.wire import OwnShape, Page, raw_page
 
-T = TypeVar("T")
+R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Page(Generic[T_co]):
-    """One page of a list. Iteration and ``len()`` are those of its ``rows``.
-
-    ``context`` is Zoho's ``page_context``, empty if Zoho sent none. ``number`` counts from 1.
-    """
-
-    __slots__ = ("_extra", "context", "number", "rows")
-
-    def __init__(
-        self,
-        rows: list[T_co],
-        context: PageContext | None,
-        number: int,
-        extra: Callable[[], dict[str, Any]],
-    ) -> None:
-        self.rows: Final = rows
-        self.context: Final = PageContext() if context is None else context
-        self.number: Final = number
-        self._extra: Final = extra
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """The undocumented keys of the reply that held this page."""
-        return self._extra()
-
-    def __iter__(self) -> Iterator[T_co]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __repr__(self) -> str:
-        return f"<Page {self.number} of {len(self.rows)} rows>"
-
-
-class RowsPage(msgspec.Struct, frozen=True):
-    """A page of rows as raw bytes, including repeated rows.
-
-    ``ids`` are the ids of ``rows``, "" for a row without one. ``total`` is the number of rows in
-    the whole list, None if Zoho did not count them.
-    """
-
-    number: int
-    rows: list[msgspec.Raw]
-    ids: list[str]
-    context: PageContext | None
-    total: int | None
-
-
-class _Iteration:
+class _Iteration(Generic[T_co]):
     """The common part of row and page iterators: one walk and its end."""
 
-    def __init__(self, walk: Walk[Any]) -> None:
+    def __init__(self, walk: Walk[T_co]) -> None:
         self._walk: Final = walk
 
     async def aclose(self) -> None:
@@ -89,7 +39,7 @@ class _Iteration:
         await self.aclose()
 
 
-class RowIterator(_Iteration, Generic[T_co]):
+class RowIterator(_Iteration[T_co]):
     """The rows of a list, each once. Leaving the loop ends the fetching.
 
     Several tasks may share one iterator; each row goes to one of them. After an exception the
@@ -97,9 +47,8 @@ class RowIterator(_Iteration, Generic[T_co]):
     may outlive its loop.
     """
 
-    def __init__(self, walk: Walk[Any], rows: Callable[[OrderedPage[Any]], Iterator[T_co]]) -> None:
+    def __init__(self, walk: Walk[T_co]) -> None:
         super().__init__(walk)
-        self._rows_of: Final = rows
         self._rows: Iterator[T_co] = iter(())
 
     def __aiter__(self) -> RowIterator[T_co]:
@@ -111,7 +60,7 @@ class RowIterator(_Iteration, Generic[T_co]):
     async def __anext__(self) -> T_co:
         for row in self._rows:
             return row
-        async with self._walk.turn:
+        async with self._walk.lock:
             while True:
                 # Another task may have fetched the page while this one waited for the lock.
                 for row in self._rows:
@@ -119,19 +68,15 @@ class RowIterator(_Iteration, Generic[T_co]):
                 page = await self._walk.next()
                 if page is None:
                     raise StopAsyncIteration
-                self._rows = self._rows_of(page)
+                self._rows = iter(page.rows)
 
     async def aclose(self) -> None:
         self._rows = iter(())
         await super().aclose()
 
 
-class PageIterator(_Iteration, Generic[T_co]):
+class PageIterator(_Iteration[T_co]):
     """The pages of a list, in order. Otherwise like `RowIterator`."""
-
-    def __init__(self, walk: Walk[Any], page: Callable[[OrderedPage[Any]], T_co]) -> None:
-        super().__init__(walk)
-        self._page_of: Final = page
 
     def __aiter__(self) -> PageIterator[T_co]:
         return self
@@ -139,12 +84,12 @@ class PageIterator(_Iteration, Generic[T_co]):
     async def __aenter__(self) -> PageIterator[T_co]:
         return self
 
-    async def __anext__(self) -> T_co:
-        async with self._walk.turn:
+    async def __anext__(self) -> Page[T_co]:
+        async with self._walk.lock:
             page = await self._walk.next()
         if page is None:
             raise StopAsyncIteration
-        return self._page_of(page)
+        return page
 
 
 class Pager(Generic[T_co]):
@@ -171,9 +116,12 @@ class Pager(Generic[T_co]):
         *,
         ids: Sequence[str | int] = (),
         query: Mapping[str, object] | None = None,
+        read: Callable[[bytes], Page[T_co]] | None = None,
     ) -> None:
         self._zoho: Final = zoho
         self._query: Final = list_query(operation, ids, query)
+        self._own_read: Final = read
+        self._raw: Final = partial(raw_page, operation)
         self._completeness: Completeness | None = None
 
     @property
@@ -194,9 +142,7 @@ class Pager(Generic[T_co]):
         query = self._query
         if query.batches:
             return await self._joined_batches()
-        fetched = await fetch(self._zoho, query, self._records(), query.query)
-        sheet = fetched.sheet
-        return Page(sheet.rows, sheet.context, query.first, sheet.extra)
+        return await fetch_page(self._zoho, query, self._read, query.query, query.first)
 
     async def _joined_batches(self) -> Page[T_co]:
         """The replies to all batches of ids as one page."""
@@ -205,82 +151,72 @@ class Pager(Generic[T_co]):
         extra: dict[str, Any] = {}
         for page in reversed(found):
             extra |= page.extra
-        rows = [row for page in found for row in page.rows]
-        return Page(rows, found[0].context, 1, lambda: extra)
+        return msgspec.structs.replace(
+            found[0],
+            rows=[row for page in found for row in page.rows],
+            ids=[identity for page in found for identity in page.ids],
+            read_times=lambda: [times for page in found for times in page.read_times()],
+            read_extra=lambda: extra,
+        )
 
     def __aiter__(self) -> RowIterator[T_co]:
-        return RowIterator(self._walk(self._records()), lambda page: iter(page.fresh))
+        return RowIterator(self._walk(self._read))
 
-    def pages(self) -> PageIterator[Page[T_co]]:
+    def into(self, shape: type[R]) -> Pager[R]:
+        """The same list with each row as your own `msgspec.Struct` or dataclass.
+
+        Only the fields of ``shape`` are decoded. Ids and completeness do not depend on it. ``""``
+        stays ``""`` in a field that takes text. In any other field it is ``None``, or the field's
+        default if it takes no ``None``. Values are converted if nothing gets lost.
+
+        Example:
+            A list of a few fields::
+
+                class Open(msgspec.Struct):
+                    invoice_number: str
+                    balance: Decimal | None = None
+
+                async for invoice in zoho.books.invoices.list().into(Open):
+                    print(invoice.invoice_number, invoice.balance)
+
+        Args:
+            shape: The class of the rows. A field that Zoho may leave out needs a default.
+
+        Raises:
+            TypeError: ``shape`` is no struct or dataclass, or JSON cannot fill one of its fields.
+            ShapeError: When the list is read, a row does not fit. The error names the field.
+        """
+        query = self._query
+        operation = cast(ListOperation[R], msgspec.structs.replace(query.operation, row=shape))
+        read = OwnShape(shape, query.operation).page
+        return Pager(self._zoho, operation, ids=query.ids, query=query.query, read=read)
+
+    def pages(self) -> PageIterator[T_co]:
         """The same rows page by page. The first page is returned even if the list is empty."""
-        return PageIterator(
-            self._walk(self._records()),
-            lambda page: Page(page.fresh, page.context, page.number, page.extra),
-        )
+        return PageIterator(self._walk(self._read))
 
     def raw(self) -> RowIterator[bytes]:
         """The same rows as the bytes that Zoho sent, not decoded."""
-        walk = self._walk(self._raw_rows(times=times_of))
-        return RowIterator(walk, lambda page: map(bytes, page.fresh))
+        return RowIterator(self._walk(self._raw))
 
-    def raw_pages(self, *, first: int = 1) -> PageIterator[RowsPage]:
+    def raw_pages(self, *, first: int = 1) -> PageIterator[bytes]:
         """Pages of raw rows from page ``first`` on, for exports. Repeated rows are kept.
 
         The first page is returned even if it is empty.
         """
-        return PageIterator(
-            self._walk(self._raw_rows(), first, whole=True),
-            lambda page: RowsPage(page.number, page.rows, page.ids, page.context, page.total),
-        )
+        return PageIterator(self._walk(self._raw, first, for_export=True))
+
+    def _read(self, body: bytes) -> Page[T_co]:
+        if self._own_read is not None:
+            return self._own_read(body)
+        return self._zoho.decoder.page(self._query.operation, body)
 
     def _walk(
-        self, reading: RowReading[Any], first: int | None = None, *, whole: bool = False
-    ) -> Walk[Any]:
+        self,
+        read: Callable[[bytes], Page[R]],
+        first: int | None = None,
+        *,
+        for_export: bool = False,
+    ) -> Walk[R]:
         first = first or self._query.first
-        return Walk(self._zoho, self._query, reading, first, whole=whole, ended=self._ended)
-
-    def _records(self) -> RowReading[T_co]:
-        """Rows as records."""
-        operation, decoder = self._query.operation, self._zoho.decoder
-
-        def sheet(body: bytes) -> Sheet[T_co]:
-            page = decoder.page(operation, body)
-            return Sheet(page.rows, page.context, lambda: page.extra)
-
-        id_of = _id_of(operation)
-        times = _times_of(operation)
-        return RowReading(
-            sheet, lambda rows: [str(row_id or "") for row_id in map(id_of, rows)], times
-        )
-
-    def _raw_rows(
-        self, times: Callable[[msgspec.Raw], RowTimes] | None = None
-    ) -> RowReading[msgspec.Raw]:
-        """Rows as their bytes."""
-        operation = self._query.operation
-
-        def sheet(body: bytes) -> Sheet[msgspec.Raw]:
-            page = raw_page(operation, body)
-            return Sheet(page.rows, page.context, dict)
-
-        return RowReading(sheet, lambda rows: [row_id(operation, row) for row in rows], times)
-
-
-def _id_of(operation: ListOperation[T]) -> Callable[[T], object]:
-    """A function that returns the id of a record, from its field or from ``extra``."""
-    return _field_of(operation, operation.row_id)
-
-
-def _times_of(operation: ListOperation[T]) -> Callable[[T], RowTimes]:
-    created, modified = _field_of(operation, CREATED), _field_of(operation, MODIFIED)
-    return lambda row: RowTimes(moment(created(row)), moment(modified(row)))
-
-
-def _field_of(operation: ListOperation[T], name: str) -> Callable[[T], object]:
-    if not name:
-        return lambda _: None
-    sent: tuple[str, ...] = getattr(operation.row, "__struct_encode_fields__", ())
-    if name in sent:
-        fields: tuple[str, ...] = getattr(operation.row, "__struct_fields__", ())
-        return operator.attrgetter(fields[sent.index(name)])
-    return lambda row: row.extra.get(name) if isinstance(row, Record) else None
+        return Walk(self._zoho, self._query, read, first, for_export=for_export, ended=self._ended)

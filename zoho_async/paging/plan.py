@@ -99,13 +99,13 @@ class PagePlan:
         "_per_page",
         "_promised_more",
         "done",
-        "turn",
+        "next_page",
     )
 
     def __init__(
         self, *, first: int, per_page: int, complete: bool, parts: int | None = None
     ) -> None:
-        self.turn = first  # the page that the reader gets next
+        self.next_page = first  # the page that the reader gets next
         self.done = False
         self._first: Final = first
         self._per_page = per_page
@@ -144,33 +144,33 @@ class PagePlan:
     def horizon(self, depth: int) -> int:
         """The last page that may be requested now, at most ``depth`` pages ahead."""
         if self.done:
-            return self.turn - 1
-        ahead = min(self.turn + depth - 1, self.limit)
+            return self.next_page - 1
+        ahead = min(self.next_page + depth - 1, self.limit)
         if self._last is None and self._parts is None:
             guess = max(1, self._arrived // _GUESS_SHARE) + (1 if self._complete else 0)
             ahead = min(ahead, self._known + guess)
-        return max(self.turn, ahead)
+        return max(self.next_page, ahead)
 
     @property
     def limit(self) -> int:
         """The last page worth fetching, as far as is known. Later pages can be cancelled."""
         if self._parts is not None:
-            return max(self.turn, self._parts)
+            return max(self.next_page, self._parts)
         if self._last is not None:
-            return max(self.turn, self._last)
-        return sys.maxsize if self._ended is None else max(self.turn, self._ended + 1)
+            return max(self.next_page, self._last)
+        return sys.maxsize if self._ended is None else max(self.next_page, self._ended + 1)
 
-    def read(self, *, rows: int, fresh: int, has_more: bool | None, repeats: bool = False) -> None:
-        """Record that the reader has page ``turn``, and decide whether the list ends.
+    def read(self, *, rows: int, new: int, has_more: bool | None, repeats: bool = False) -> None:
+        """Record that the reader has page ``next_page``, and decide whether the list ends.
 
-        ``fresh`` of its ``rows`` are new. A reply without a page context has ``has_more`` None; a
+        ``new`` of its ``rows`` are new. A reply without a page context has ``has_more`` None; a
         short first page is then the whole list. ``repeats`` means that the page equals the one
         before it.
         """
-        page = self.turn
-        self.turn += 1
-        self._missing -= fresh
-        self._pages_without_new = 0 if fresh else self._pages_without_new + 1
+        page = self.next_page
+        self.next_page += 1
+        self._missing -= new
+        self._pages_without_new = 0 if new else self._pages_without_new + 1
         if self._parts is not None:
             self.done = page >= self._parts
             return
@@ -184,7 +184,7 @@ class PagePlan:
         if alone or over or empty:
             self.done = True
         elif self._last is None or not self._total_decides(page, bool(has_more)):
-            self.done = self._ends(rows, fresh, bool(has_more))
+            self.done = self._ends(rows, new, bool(has_more))
 
     def _total_decides(self, page: int, has_more: bool) -> bool:
         """Whether the total still decides after ``page``. It must be right at its last page.
@@ -201,10 +201,10 @@ class PagePlan:
         self._complete = True
         return False
 
-    def _ends(self, rows: int, fresh: int, has_more: bool) -> bool:
+    def _ends(self, rows: int, new: int, has_more: bool) -> bool:
         """Whether a page with rows ends a list without a total."""
         if has_more:
             return False
-        if fresh == 0:
+        if new == 0:
             return True
         return not self._complete and rows < self._per_page

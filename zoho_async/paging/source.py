@@ -1,11 +1,11 @@
-"""Fetch one page from a session and decode it."""
+"""Fetch one page from a session, with its number and its date."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -14,8 +14,7 @@ from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
 from zoho_async.paging.list_query import ListQuery
-from zoho_async.paging.times import RowTimes
-from zoho_async.wire import Decoder, PageContext
+from zoho_async.wire import Decoder, Page
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,48 +48,23 @@ class PageSource(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
-class Sheet(msgspec.Struct, Generic[R], frozen=True):
-    """A decoded page: its rows, its context and the undocumented keys of the reply."""
-
-    rows: list[R]
-    context: PageContext | None
-    extra: Callable[[], dict[str, Any]]
-
-
-class RowReading(msgspec.Struct, Generic[R], frozen=True):
-    """Functions that decode a body (raises `Unreadable`) and return the ids of rows.
-
-    An id is "" for a row without one. ``times`` returns the times of a row, and is left out if the
-    reader checks completeness itself.
-    """
-
-    sheet: Callable[[bytes], Sheet[R]]
-    ids: Callable[[list[R]], list[str]]
-    times: Callable[[R], RowTimes] | None = None
-
-
-class FetchedPage(msgspec.Struct, Generic[R], frozen=True):
-    """A fetched page. ``seconds`` is the duration of the call without waits for the limits.
-
-    ``made`` is a time by Zoho's clock just before Zoho made the page, None if unknown.
-    """
-
-    sheet: Sheet[R]
-    seconds: float
-    made: float | None = None
-
-
-async def fetch(
+async def fetch_page(
     zoho: PageSource,
     list_query: ListQuery[Any],
-    reading: RowReading[R],
+    read: Callable[[bytes], Page[R]],
     query: Mapping[str, object],
-) -> FetchedPage[R]:
-    """Fetch and decode one page. Raises the errors of the session."""
-    answer, sheet = await zoho.fetch_page(
-        list_query.operation, reading.sheet, ids=list_query.ids, query=query
+    number: int,
+) -> Page[R]:
+    """Fetch page ``number``, and decode its body with ``read`` (raises `Unreadable`).
+
+    Raises the errors of the session.
+    """
+    answer, page = await zoho.fetch_page(
+        list_query.operation, read, ids=list_query.ids, query=query
     )
-    return FetchedPage(sheet, answer.seconds, sent_at(answer))
+    return msgspec.structs.replace(
+        page, number=number, date=sent_at(answer), seconds=answer.seconds
+    )
 
 
 def reply_date(answer: Answer) -> float | None:

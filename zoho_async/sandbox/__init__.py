@@ -4,8 +4,8 @@ async with Sandbox(sizes={"books.invoices": 400}) as zoho:
     ...  # point any client at zoho.url, with zoho.environment()
 """
 
+from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import TokenRules
-from zoho_async.sandbox.pipeline import Arrival
 from zoho_async.sandbox.server import Sandbox
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.fault_effects import ODD_VALUES

@@ -3,6 +3,11 @@
 Level 1 is every operation: routing, validation, the reply's envelope, and records that can be
 created, read, changed and deleted. Level 2 adds the rules of a module: totals, balances, statuses
 that follow from them, conversions, and subscription terms. `rules` lists what is not known.
+
+Each operation also has a mark, which says what its behavior rests on: ``recorded`` (exchanges with
+the live service were recorded, and the sandbox answers as they do), ``documented`` (Zoho's
+specification of the product), or ``assumed`` (only another product's specification, or clients that
+are used with the live service).
 """
 
 from __future__ import annotations
@@ -13,8 +18,10 @@ from typing import Final, Literal, TypeAlias
 
 from zoho_async import description
 from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox.api.undescribed import undescribed
 
 Level: TypeAlias = Literal[1, 2]
+Mark: TypeAlias = Literal["recorded", "documented", "assumed"]
 
 _ALL: Final = "books invoice inventory billing"
 _SHARED: Final = "books invoice inventory"
@@ -81,6 +88,17 @@ WITH_RULES: Final[frozenset[str]] = frozenset(
 )
 
 
+_PARTY: Final = "list get create update delete mark_as_active mark_as_inactive"
+#: The operations that occur in recordings of the live service.
+RECORDED: Final[frozenset[str]] = frozenset(
+    {
+        *(f"books.contacts.{verb}" for verb in _PARTY.split()),
+        *(f"books.projects.{verb}" for verb in _PARTY.split()),
+        "books.projects.clone",
+    }
+)
+
+
 def level_of(operation: str) -> Level:
     """Return the level of an operation. Raises `KeyError` for an unknown operation."""
     product = operation.partition(".")[0]
@@ -109,3 +127,15 @@ def levels() -> Mapping[str, Level]:
         for product in PRODUCTS
         for each in description.operations(product)
     }
+
+
+@functools.cache
+def marks() -> Mapping[str, Mark]:
+    """Return the mark of every operation, with those that no description has."""
+    found: dict[str, Mark] = {}
+    for product in PRODUCTS:
+        for each in description.operations(product):
+            known: Mark = "assumed" if each.unconfirmed else "documented"
+            found[each.name] = "recorded" if each.name in RECORDED else known
+        found |= dict.fromkeys(undescribed(product), "assumed")
+    return found

@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zoho_async.sandbox.api import organizations
-from zoho_async.sandbox.coverage import levels
+from zoho_async.sandbox.coverage import levels, marks
 from zoho_async.sandbox.data.store import Store
-from zoho_async.sandbox.pipeline import ACCOUNT, Arrival
+from zoho_async.sandbox.middleware import ACCOUNT, Arrival
 from zoho_async.sandbox.simulation.faults import FAULTS, Fault
 from zoho_async.sandbox.simulation.rate_limits import UsageCounter
 
@@ -268,32 +268,38 @@ def _records(box: Sandbox) -> str:
 
 
 def _coverage(*, still: bool) -> str:
-    """Render the level of each operation, by product and resource."""
-    known = levels()
-    counts = Counter(known.values())
+    """Render the level and the mark of each operation, by product and resource."""
+    known, marked = levels(), marks()
+    counts, by_mark = Counter(known.values()), Counter(marked.values())
     text = (
         f"<h2 id=coverage>Operations</h2><p>All {len(known):,} are simulated. "
         f"{counts[1]:,} of level 1: the call is validated and its changes are kept. "
         f"{counts[2]:,} of level 2: the module's rules apply too, such as totals, balances and "
         "statuses that follow from payments.</p>"
+        f"<p>Evidence: {by_mark['recorded']:,} are recorded (<b>r</b>, as the live service "
+        f"answered), {by_mark['documented']:,} documented (<b>d</b>, as Zoho's specification says) "
+        f"and {by_mark['assumed']:,} assumed (<b>a</b>, as other products or clients suggest).</p>"
     )
     if not still:
         return f"{text}<p><a href='/?still#coverage'>See each operation's level</a></p>"
-    resources: dict[str, dict[str, list[tuple[str, int]]]] = {}
-    for name, level in sorted(known.items()):
+    resources: dict[str, dict[str, list[tuple[str, int, str]]]] = {}
+    for name, mark in sorted(marked.items()):
         resource, _, verb = name.rpartition(".")
         product = resource.partition(".")[0]
-        resources.setdefault(product, {}).setdefault(resource, []).append((verb, level))
+        row = (verb, known.get(name, 1), mark)
+        resources.setdefault(product, {}).setdefault(resource, []).append(row)
     return text + "".join(
         f"<h3>{escape(product.title())}</h3>{''.join(map(_resource_levels, of, of.values()))}"
         for product, of in resources.items()
     )
 
 
-def _resource_levels(name: str, verbs: Sequence[tuple[str, int]]) -> str:
-    ruled = sum(level == 2 for _, level in verbs)
+def _resource_levels(name: str, verbs: Sequence[tuple[str, int, str]]) -> str:
+    ruled = sum(level == 2 for _, level, _ in verbs)
     rules = f", {ruled} of level 2" if ruled else ""
-    text = ", ".join(f"{escape(verb)}&nbsp;<b>{level}</b>" for verb, level in verbs)
+    text = ", ".join(
+        f"{escape(verb)}&nbsp;<b title={mark}>{level}{mark[0]}</b>" for verb, level, mark in verbs
+    )
     plural = "" if len(verbs) == 1 else "s"
     return (
         f"<details><summary><code>{escape(name)}</code>: {len(verbs)} operation{plural}{rules}"

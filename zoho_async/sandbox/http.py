@@ -15,7 +15,6 @@ from aiohttp import web
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import ROWS
-from zoho_async.sandbox.api.router import organization_named
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault
@@ -31,18 +30,18 @@ _STRAY: Final = (
 )
 
 
-def organization_of(request: web.BaseRequest) -> str | None:
-    """Return the organization that a request names, or None."""
-    return organization_named(request.path, request.query, request.headers) or None
-
-
 def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body or of its form field ``JSONString``; {} if it is empty.
 
-    A body that is a list is returned under the key ``[]``.
+    A form without that field may have ids (``invoice_ids=1,2``). A body that is a list is returned
+    under the key ``[]``.
     """
     if request.content_type == "application/x-www-form-urlencoded":
-        text = dict(parse_qsl(body.decode(errors="replace"))).get("JSONString")
+        fields = dict(parse_qsl(body.decode(errors="replace")))
+        text = fields.get("JSONString")
+        ids: dict[str, Any] = {name: each for name, each in fields.items() if name.endswith("_ids")}
+        if text is None and ids:
+            return ids
         if text is None and request.method in ("POST", "PUT"):
             raise invalid_field("JSONString")
         body = (text or "").encode()
@@ -62,7 +61,7 @@ async def send(
 ) -> web.StreamResponse:
     """Send a reply in the way that the fault requires."""
     match fault.kind if fault is not None else "":
-        case "drop" | "drop_undone":
+        case "drop_unread" | "drop" | "drop_undone":
             return hang_up(request)
         case "reset" | "reset_undone":
             return hang_up(request, reset=True)

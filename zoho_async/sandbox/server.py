@@ -1,6 +1,6 @@
 """The sandbox: an HTTP server on loopback that behaves as Zoho is known to.
 
-This module has the server's lifecycle and what tests set and read. `pipeline` handles requests,
+This module has the server's lifecycle and what tests set and read. `applications` answers requests,
 `admin` answers under ``/__sandbox__/``, and `dashboard` renders the page at ``/``.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from zoho_async.sandbox import admin, dashboard, pipeline
+from zoho_async.sandbox import admin, applications, dashboard
 from zoho_async.sandbox.api.organizations import load_organizations
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
@@ -25,8 +25,8 @@ from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.hosts import Hosts
+from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import Accounts, TokenRules
-from zoho_async.sandbox.pipeline import Arrival
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
@@ -173,9 +173,7 @@ class Sandbox:
             return dashboard.answer(self, request)
         if path.startswith(admin.PREFIX):
             return await admin.answer(self, request)
-        if pipeline.is_accounts_path(path):
-            return await pipeline.accounts(self, request)
-        return await pipeline.api(self, request)
+        return await applications.answer(self, request)
 
     def record_arrival(self, arrival: Arrival) -> None:
         """Record an API request and wake tasks in `arrived`."""

@@ -6,14 +6,16 @@ an offset.
 """
 
 from zoho_async.wire.copying import Uncopied
-from zoho_async.wire.decoder import Decoder, PageBody
+from zoho_async.wire.decoder import Decoder
 from zoho_async.wire.encode import encode, query
 from zoho_async.wire.envelope import Envelope, Unreadable, read_envelope
 from zoho_async.wire.identity import identity_of
 from zoho_async.wire.input import CopyError, Input
-from zoho_async.wire.percentage import Percentage
-from zoho_async.wire.raw import RawPage, raw_page, row_id
+from zoho_async.wire.own_shape import OwnShape
+from zoho_async.wire.page import Page
+from zoho_async.wire.raw import raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
+from zoho_async.wire.shape import Percentage
 from zoho_async.wire.text import AnotherRecord
 
 __all__ = [
@@ -24,11 +26,11 @@ __all__ = [
     "Envelope",
     "Input",
     "Moment",
-    "PageBody",
+    "OwnShape",
+    "Page",
     "PageContext",
     "Part",
     "Percentage",
-    "RawPage",
     "Record",
     "Uncopied",
     "Unreadable",

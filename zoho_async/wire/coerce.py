@@ -28,8 +28,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from zoho_async._msgspec import describe
-from zoho_async.wire.percentage import Percentage, without_sign
-from zoho_async.wire.shape import Shape, fields_of, shape_of
+from zoho_async.wire.shape import Percentage, Shape, fields_of, shape_of, without_sign
 from zoho_async.wire.text import is_array, is_blank, is_object
 
 S = TypeVar("S", bound=msgspec.Struct)

@@ -30,8 +30,7 @@ import msgspec
 
 from zoho_async.wire.coerce import MISFIT, coerce_plain, json_kind
 from zoho_async.wire.encode import amount, moment
-from zoho_async.wire.percentage import Percentage, without_sign
-from zoho_async.wire.shape import Shape, fields_of
+from zoho_async.wire.shape import Percentage, Shape, fields_of, without_sign
 from zoho_async.wire.text import is_array, is_blank, is_object
 
 #: The result for a blank, which is not copied.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -33,6 +33,7 @@ from zoho_async.wire.identity import (
     other_key,
     other_rows,
 )
+from zoho_async.wire.page import Page, as_id, getter, page_with, times_of_records
 from zoho_async.wire.record import CONTEXT, Done, PageContext, attach_source
 from zoho_async.wire.reply_source import ENVELOPE, ReplyPath, ReplySource
 from zoho_async.wire.shape import fields_of, shape_of
@@ -48,25 +49,6 @@ from zoho_async.wire.text import (
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-
-class PageBody(Generic[T]):
-    """One page of a list: its ``rows`` and its ``context``, if Zoho sent one."""
-
-    __slots__ = ("_known", "_sent", "context", "rows")
-
-    def __init__(
-        self, rows: list[T], context: PageContext | None, sent: ReplySource, known: frozenset[str]
-    ) -> None:
-        self.rows: Final = rows
-        self.context: Final = context
-        self._sent = sent
-        self._known = known
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """The other keys of the envelope."""
-        return self._sent.without(self._known)
 
 
 class Decoder:
@@ -109,7 +91,7 @@ class Decoder:
         attach_source(value, ReplySource(body), path)
         return cast(T, value)
 
-    def page(self, operation: ListOperation[T], body: bytes) -> PageBody[T]:
+    def page(self, operation: ListOperation[T], body: bytes) -> Page[T]:
         """Decode the page of ``operation``'s list in ``body``. Raises `Unreadable`."""
         row: Any = operation.row
         key = operation.key
@@ -129,7 +111,14 @@ class Decoder:
         attach_source(found, sent, (key,))
         attach_source(context, sent, (CONTEXT,))
         known = ENVELOPE | ({key} if context is None else {key, CONTEXT})
-        return PageBody(found, context, sent, known)
+        ids = list(map(as_id, map(getter(row, operation.row_id), found)))
+        return page_with(
+            found,
+            ids,
+            context,
+            lambda: times_of_records(row, found),
+            lambda: sent.without(known),
+        )
 
     # -- replies that do not match ---------------------------------------------------------------
 

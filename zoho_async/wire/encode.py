@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from zoho_async.wire.percentage import Percentage
+from zoho_async.wire.shape import Percentage
 from zoho_async.wire.text import is_object
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -59,17 +59,21 @@ class Input(msgspec.Struct, kw_only=True):
 
 
 class CopyError(TypeError):
-    """A record has values that an input cannot take. ``fields`` lists them.
+    """A record has values that the input ``name`` cannot take. ``fields`` lists them.
 
     Leave them out with ``skip=``, or pass them as changes. A PUT without them may delete them.
     """
 
     def __init__(self, name: str, fields: tuple[Uncopied, ...]) -> None:
+        self.name: Final = name
         self.fields: Final = fields
         text = "; ".join(map(str, fields))
         super().__init__(
             f"{name} cannot copy {text}: pass another value, or name it in skip= to leave it out"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.fields), self.__dict__
 
 
 @functools.cache

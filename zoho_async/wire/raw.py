@@ -12,6 +12,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.operation import ListOperation
 from zoho_async.wire.coerce import Coercer
 from zoho_async.wire.identity import other_rows
+from zoho_async.wire.page import Page, as_id, page_with, times_of
 from zoho_async.wire.record import CONTEXT, PageContext, attach_source
 from zoho_async.wire.reply_source import ReplySource
 from zoho_async.wire.text import (
@@ -28,25 +29,15 @@ _ABSENT: Final = msgspec.Raw()
 _ROWS: Final = decoder_of(list[msgspec.Raw])
 
 
-class RawPage(msgspec.Struct, frozen=True):
-    """One page of a list with raw rows."""
-
-    rows: list[msgspec.Raw]
-    context: PageContext | None
-
-
-def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
-    """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`.
-
-    The rows share the memory of ``body``. Use `msgspec.Raw.copy` to detach one.
-    """
+def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
+    """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`."""
     try:
         reply = _rows_at_once(operation.key).decode(body)
         rows: list[msgspec.Raw] | msgspec.UnsetType | None = reply.rows
     except UNDECODABLE:
         reply = _read_loosely(operation.key, body)
         rows = _rows(reply.rows, operation.key)
-    context = None if reply.context is _ABSENT else _context(reply.context, body)
+    context = None if reply.context is _ABSENT else _context(reply.context)
     if rows is msgspec.UNSET:
         key = other_rows(operation, untyped_object(body))
         if key is not None:
@@ -55,7 +46,9 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> RawPage:
         raise Unreadable(f"the reply has neither {operation.key!r} nor {CONTEXT!r}")
     if not isinstance(rows, list) and context is not None and context.has_more_page:
         raise Unreadable(f"the reply has no {operation.key!r} but announces more pages")
-    return RawPage(rows or [], context)
+    found = [bytes(row) for row in rows or []]
+    ids = [row_id(operation, row) for row in found]
+    return page_with(found, ids, context, lambda: [times_of(row) for row in found])
 
 
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
@@ -70,7 +63,7 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
         found = _row_with(operation.row_id).decode(row).id
     except UNDECODABLE:
         return ""
-    return "" if found is None else str(found)
+    return as_id(found)
 
 
 def _read_loosely(key: str, body: bytes) -> Any:
@@ -94,12 +87,14 @@ def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType |
         raise Unreadable(f"{key!r} is not a list in this reply") from None
 
 
-def _context(raw: msgspec.Raw, body: bytes) -> PageContext | None:
+def _context(raw: msgspec.Raw) -> PageContext | None:
     sent = untyped(raw)
     if not is_object(sent):
         return None
     context = Coercer(PageContext).coerce(sent, _ignore_drift)
-    attach_source(context, ReplySource(body), (CONTEXT,))
+    # Its own bytes only, because the whole reply would stay in memory as long as the page.
+    own = b'{"%b":%b}' % (CONTEXT.encode(), bytes(raw))
+    attach_source(context, ReplySource(own), (CONTEXT,))
     return context
 
 

@@ -117,7 +117,9 @@ class FileStore(_LockedStore):
             content = self.path.read_bytes()
         except FileNotFoundError:
             return _File()
-        if os.name == "posix" and stat.S_IMODE(self.path.stat().st_mode) & 0o077:
+        # A symbolic link may lead to a file that is not ours, so its mode stays as it is.
+        mode = self.path.lstat().st_mode
+        if os.name == "posix" and not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & 0o077:
             self.path.chmod(0o600)
         try:
             found = _FILE.decode(content)

@@ -10,10 +10,11 @@ Runs. A run is a request: resources and filters. It has a stamp, the moment of i
 same request is made before all of its resources are complete, it continues the same run, under the
 same stamp. After all are complete, the next request begins a new run.
 
-Resources. Each has one `ResourceState`: the current or last part, and what outlives parts (the
-watermark and the list's capabilities). Any run with the same request for the list continues a part
-that was begun. The status goes from ``reading`` to ``complete`` (all rows are durable; the sink is
-settled from then on) to ``resting`` (the run is over).
+Resources. Each has one `ResourceState`, with one value per subject: the list's bookmark, the
+current or last part, its passes, its details, and what runs leave for the next one. It is stored as
+JSON, in one row per resource. Any run with the same request for the list continues a part that was
+begun. The status goes from ``reading`` to ``complete`` (all rows are durable; the sink is settled
+from then on) to ``resting`` (the run is over).
 
 Records are in `zoho_async.export.checkpoint.records`.
 
@@ -22,10 +23,11 @@ Every method blocks on the database, and only one may run at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.checkpoint import children, records
@@ -38,14 +40,14 @@ from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of these tables.
-FORM: Final = 4
+FORM: Final = 5
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
 _TABLES: Final = (
     f"CREATE TABLE IF NOT EXISTS {_PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
     " host TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (form))",
-    f"CREATE TABLE IF NOT EXISTS {_RESOURCE} (name TEXT NOT NULL, position TEXT NOT NULL,"
+    f"CREATE TABLE IF NOT EXISTS {_RESOURCE} (name TEXT NOT NULL, state TEXT NOT NULL,"
     " PRIMARY KEY (name))",
     records.SCHEMA,
     queue.SCHEMA,
@@ -55,54 +57,40 @@ _TABLES: Final = (
 PartStatus: TypeAlias = Literal["reading", "complete", "resting"]
 
 
-class PreviousPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The earlier ``part`` that a full read replaces, with its ``watermark``."""
+class ListBookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What outlives the parts of a list, so that the next one can be incremental.
 
-    part: str = ""
-    watermark: float | None = None
-
-
-class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the export of a resource got. Moments are seconds since 1970.
-
-    List: ``request`` is the request for its list, as comparable text. ``finished`` says that a full
-    read was completed once. ``watermark`` and ``capabilities`` are explained in
+    ``request`` is the request for the list, as comparable text. ``finished`` says that a full read
+    was completed once. ``watermark`` and ``capabilities`` are explained in
     `zoho_async.export.incremental`. ``largest`` is the largest indexed id.
-
-    Part: ``part`` is its name, read in ``mode`` from the moment ``since`` on. ``begun`` is its
-    start by the earlier of our clock and Zoho's. ``page`` is the last durable page of the current
-    pass, ``offset`` the sink's. ``rows`` were written with ``bytes``, ``changed`` of them for known
-    records; ``deleted`` records were marked. ``newest`` is the largest last modification seen.
-    ``previous`` is what a full read replaces, None for nothing.
-
-    Passes: the part began with pass ``first_pass``; ``pass_number`` is the current or last one.
-    ``passes`` has the counts of each (`zoho_async.export.passes`). ``records_seen`` were seen in
-    all of them together, ``new_in_pass`` are new or changed in the last one. ``tried`` are the
-    tries after the first pass (`zoho_async.export.tries`). ``passes_done`` says that no pass
-    follows; ``completeness`` is then the result, and ``missing`` how many more records the list
-    counts. Records up to ``checked_up_to`` were checked one by one.
-
-    Details: ``details`` says that rows are full records. ``queued`` records were put into the queue
-    (`zoho_async.export.details.queue`), ``read`` were fetched, and ``files`` were saved.
-    ``documents`` says that every record's documents are saved or queued, and ``all_attachments``
-    that these include all of its attachments (version 0.1.0 saved only the last one).
-
-    Runs: ``changed_runs`` is the number of runs in a row in which the list changed during the read.
-    ``refusal`` is the status and code with which Zoho refused the list in the last run, "" for
-    none. ``sizes`` is what the destination held after the last complete part, None if not recorded
-    (`zoho_async.export.destinations.base.Sink.held`).
     """
 
-    name: str
-    number: int = 0
     request: str = ""
-    status: PartStatus = "reading"
     finished: bool = False
     watermark: float | None = None
     capabilities: Capabilities = Capabilities()
     largest: str = ""
+
+
+class PreviousPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The earlier part that a full read replaces, with its ``watermark``."""
+
+    name: str = ""
+    watermark: float | None = None
+
+
+class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part that is read, or the last one.
+
+    It is read in ``mode`` from the moment ``since`` on. ``begun`` is its start by the earlier of
+    our clock and Zoho's. ``page`` is the last durable page of the current pass, ``offset`` the
+    sink's. ``rows`` were written, ``changed`` of them for known records, and ``size`` is their size
+    in bytes; ``deleted`` records were marked. ``newest`` is the largest last modification seen.
+    ``previous`` is what a full read replaces, None for nothing.
+    """
+
+    name: str = ""
     mode: Mode = "full"
-    part: str = ""
     since: float | None = None
     begun: float | None = None
     page: int = 0
@@ -110,31 +98,91 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     rows: int = 0
     changed: int = 0
     deleted: int = 0
-    bytes: int = 0
+    size: int = 0
     newest: float | None = None
-    first_pass: int = 1
-    pass_number: int = 1
-    passes: tuple[Pass, ...] = ()
+    previous: PreviousPart | None = None
+
+    def with_rows(self, rows: Sequence[bytes], changed: int) -> CurrentPart:
+        """Return the part after more ``rows``, ``changed`` of them for known records."""
+        return replace(
+            self,
+            rows=self.rows + len(rows),
+            changed=self.changed + changed,
+            size=self.size + sum(map(len, rows)) + len(rows),
+        )
+
+
+class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The passes of the current part, and what they prove.
+
+    ``first`` is the number of the part's first pass, ``current`` that of its current or last one;
+    0 if none was begun. ``counts`` has the counts of each (`zoho_async.export.passes`).
+    ``records_seen`` were seen in all of them together, ``new_in_pass`` are new or changed in the
+    last one. ``tried`` are the tries after the first pass (`zoho_async.export.tries`). ``done``
+    says that no pass follows; ``completeness`` is then the result, and ``missing`` how many more
+    records the list counts. Records up to ``checked_up_to`` were checked one by one.
+    """
+
+    first: int = 0
+    current: int = 0
+    counts: tuple[Pass, ...] = ()
     records_seen: int = 0
     new_in_pass: int = 0
     tried: tuple[str, ...] = ()
-    previous: PreviousPart | None = None
-    passes_done: bool = False
+    done: bool = False
     completeness: Completeness | None = None
     missing: int = 0
     checked_up_to: str = ""
-    details: bool = False
+
+
+class DetailState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is fetched per record, and how far that got.
+
+    ``full_records`` says that rows are full records. ``documents`` says that every record's
+    documents are saved or queued, and ``all_attachments`` that these include all of its attachments
+    (version 0.1.0 saved only the last one). ``queued`` records were put into the queue
+    (`zoho_async.export.details.queue`), ``read`` were fetched, and ``files`` were saved.
+    """
+
+    full_records: bool = False
     documents: bool = False
     all_attachments: bool = False
     queued: int = 0
     read: int = 0
     files: int = 0
-    changed_runs: int = 0
+
+
+class RunHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What earlier runs leave for the next one.
+
+    ``changed`` is the number of runs in a row in which the list changed during the read.
+    ``refusal`` is the status and code with which Zoho refused the list in the last run, "" for
+    none. ``sizes`` is what the destination held after the last complete part, None if not recorded
+    (`zoho_async.export.destinations.base.Sink.held`).
+    """
+
+    changed: int = 0
     refusal: str = ""
     sizes: dict[str, int] | None = None
 
 
-_POSITION: Final = decoder_of(ResourceState)
+class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far the export of a resource got; by default, no part was begun.
+
+    Moments are seconds since 1970.
+    """
+
+    name: str
+    number: int = 0
+    status: PartStatus = "resting"
+    bookmark: ListBookmark = ListBookmark()
+    part: CurrentPart = CurrentPart()
+    passes: PassHistory = PassHistory()
+    details: DetailState = DetailState()
+    runs: RunHistory = RunHistory()
+
+
+_STATE: Final = decoder_of(ResourceState)
 
 
 class Checkpoint:
@@ -154,14 +202,14 @@ class Checkpoint:
         ``restart`` discards a checkpoint of another version. Without ``place``, the origin is not
         checked. Raises `CheckpointRefused`.
         """
-        state = cls(database, name)
+        checkpoint = cls(database, name)
         with database.transaction():
             for table in _TABLES:
                 database.execute(table)
-            state._check_form(restart=restart)
+            checkpoint._check_form(restart=restart)
             if place is not None:
-                state._check_place(place)
-        return state
+                checkpoint._check_place(place)
+        return checkpoint
 
     def _check_form(self, *, restart: bool) -> None:
         held = [form for (form,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
@@ -202,9 +250,9 @@ class Checkpoint:
             goes_on = held == run
             self.stamp = since if goes_on else max(stamp, _after(since))
             if not goes_on:
-                for position in self.positions():
-                    if position.status == "complete":
-                        self.put(msgspec.structs.replace(position, status="resting"))
+                for state in self.states():
+                    if state.status == "complete":
+                        self.put(replace(state, status="resting"))
             self._enter(run, self.stamp)
 
     def _enter(self, run: str, stamp: str) -> None:
@@ -214,45 +262,45 @@ class Checkpoint:
         """Return the run's stamp, or a later one if ``part`` has it already."""
         return max(self.stamp, _after(part)) if part >= self.stamp else self.stamp
 
-    def positions(self) -> list[ResourceState]:
+    def states(self) -> list[ResourceState]:
         """Return the state of every resource that was ever begun."""
-        rows = self.database.execute(f"SELECT position FROM {_RESOURCE} ORDER BY name")
-        return [_POSITION.decode(text) for (text,) in rows]
+        rows = self.database.execute(f"SELECT state FROM {_RESOURCE} ORDER BY name")
+        return [_STATE.decode(text) for (text,) in rows]
 
-    def position(self, name: str) -> ResourceState | None:
+    def state_of(self, name: str) -> ResourceState | None:
         """Return the state of the resource called ``name``; None if it was never begun."""
-        return next((one for one in self.positions() if one.name == name), None)
+        return next((one for one in self.states() if one.name == name), None)
 
-    def begin(self, position: ResourceState) -> ResourceState:
+    def begin(self, state: ResourceState) -> ResourceState:
         """Store a new part, durably. A new resource gets its number here."""
         with self.database.transaction():
-            if not position.number:
-                number = 1 + max((one.number for one in self.positions()), default=0)
-                position = msgspec.structs.replace(position, number=number)
-            self.queue(position).begin(keep_files=position.queued)
-            self.put(position)
-        return position
+            if not state.number:
+                number = 1 + max((one.number for one in self.states()), default=0)
+                state = replace(state, number=number)
+            self.queue(state).begin(keep_files=state.details.queued)
+            self.put(state)
+        return state
 
-    def put(self, position: ResourceState) -> None:
-        """Store ``position`` within the caller's transaction."""
-        text = msgspec.json.encode(position).decode()
-        self.database.upsert(_RESOURCE, ("name",), ("name", "position"), [(position.name, text)])
+    def put(self, state: ResourceState) -> None:
+        """Store ``state`` within the caller's transaction."""
+        text = msgspec.json.encode(state).decode()
+        self.database.upsert(_RESOURCE, ("name",), ("name", "state"), [(state.name, text)])
 
-    def record_index(self, position: ResourceState) -> RecordIndex:
+    def record_index(self, state: ResourceState) -> RecordIndex:
         """Return the record index of a resource."""
-        return RecordIndex(self.database, position.number, position.largest)
+        return RecordIndex(self.database, state.number, state.bookmark.largest)
 
-    def queue(self, position: ResourceState) -> Queue:
+    def queue(self, state: ResourceState) -> Queue:
         """Return the queue of a resource's pending records."""
-        return Queue(self.database, position.number)
+        return Queue(self.database, state.number)
 
     def finish(self, names: Iterable[str]) -> None:
         """End the run, which completed its resources. The next one is another run."""
         with self.database.transaction():
             done = set(names)
-            for position in self.positions():
-                if position.name in done:
-                    self.put(msgspec.structs.replace(position, status="resting"))
+            for state in self.states():
+                if state.name in done:
+                    self.put(replace(state, status="resting"))
             self._enter("", self.stamp)
 
 

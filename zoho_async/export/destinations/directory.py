@@ -320,7 +320,9 @@ class DirectorySink:
 
     @property
     def name(self) -> str:
-        return str(self._files.of(self._part))
+        """The file that holds the rows: the spool file until the part is complete."""
+        spool = self._spool.path
+        return str(spool if self._mark and spool.exists() else self._files.of(self._part))
 
     def resume(self, mark: int) -> bool:
         self._mark = mark

@@ -25,8 +25,7 @@ from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Origin, Table, Value
 from zoho_async.export.destinations.database import DatabaseSink
 from zoho_async.export.destinations.engine import definitions, listed, literal, quoted
-from zoho_async.export.errors import DestinationError, ExportRunning
-from zoho_async.export.optional import library
+from zoho_async.export.errors import DestinationError, ExportRunning, library
 
 _BATCH: Final = "_zoho_batch"  # the view of the rows being loaded
 #: Block size in bytes of a new file, a quarter of the default. An existing file keeps its size.

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
@@ -101,37 +102,37 @@ def merge(directory: Directory) -> list[MergeResult]:
     with writing(directory.name):
         database = directory.open(None)
     try:
-        state = Checkpoint.open(database, None, name=directory.name)
-        settle(state, directory, row_facts())
+        checkpoint = Checkpoint.open(database, None, name=directory.name)
+        settle(checkpoint, directory, row_facts())
         with writing(directory.name):
             return [
                 merged
-                for position in state.positions()
-                if (merged := _merge_recorded(directory, state, position)) is not None
+                for state in checkpoint.states()
+                if (merged := _merge_recorded(directory, checkpoint, state)) is not None
             ]
     finally:
         directory.close()
 
 
 def _merge_recorded(
-    directory: Directory, state: Checkpoint, position: ResourceState
+    directory: Directory, checkpoint: Checkpoint, state: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
-    files = directory.files(position.name)
-    if not files.parts() or not position.sizes:
-        return _merge_one(directory, position.name, details=position.details)
-    table = table_of(position.name, row_facts().get(position.name))
+    files = directory.files(state.name)
+    if not files.parts() or not state.runs.sizes:
+        return _merge_one(directory, state.name, details=state.details.full_records)
+    table = table_of(state.name, row_facts().get(state.name))
     sink = directory.sink(table, "")
-    if gone := sorted(position.sizes.keys() - sink.held().keys()):
+    if gone := sorted(state.runs.sizes.keys() - sink.held().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
             "run the export again, which reads the list in full, and then merge"
         )
-    position = msgspec.structs.replace(position, sizes=None)
-    with state.database.transaction():
-        state.put(position)
-    merged = _merge_one(directory, position.name, details=position.details)
-    record_sizes(state, sink, position)
+    state = replace(state, runs=replace(state.runs, sizes=None))
+    with checkpoint.database.transaction():
+        checkpoint.put(state)
+    merged = _merge_one(directory, state.name, details=state.details.full_records)
+    record_sizes(checkpoint, sink, state)
     return merged
 
 

@@ -24,8 +24,7 @@ from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Origin, Table, Value
 from zoho_async.export.destinations.database import DatabaseSink
 from zoho_async.export.destinations.engine import definitions, listed, quoted, replacing
-from zoho_async.export.errors import DestinationError, ExportRunning
-from zoho_async.export.optional import library
+from zoho_async.export.errors import DestinationError, ExportRunning, library
 
 _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "text",

@@ -46,9 +46,9 @@ from zoho_async.export.events import (
 )
 from zoho_async.export.fetch import is_repeated, page_below, says_gone
 from zoho_async.export.writer import Blocking
-from zoho_async.paging import RowsPage
+from zoho_async.paging import Page
 from zoho_async.session import Session
-from zoho_async.wire import Unreadable, raw_page, row_id
+from zoho_async.wire import Unreadable, raw_page
 
 V = TypeVar("V")
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
@@ -156,15 +156,15 @@ class DetailFetcher:
         async def write_and_report(answers: Sequence[tuple[Sequence[PendingRecord], V]]) -> None:
             await write(answers)
             self._asked += sum(len(group) for group, _ in answers)
-            position = self._writer.position
+            state = self._writer.state
             await report(
                 DetailsProgress(
                     resource=self._writer.facts.resource,
                     work=kind,
                     asked=self._asked,
                     of=self._of,
-                    rows=position.rows,
-                    bytes=position.bytes,
+                    rows=state.part.rows,
+                    bytes=state.part.size,
                 )
             )
 
@@ -207,8 +207,7 @@ class DetailFetcher:
             query["per_page"] = batches.facts.max_per_page
         self.calls += 1
         _, page = await self._zoho.fetch_page(operation, partial(raw_page, operation), query=query)
-        rows = [bytes(row) for row in page.rows]
-        return {row_id(operation, row): row for row in rows}
+        return dict(zip(page.ids, page.rows, strict=True))
 
     async def _single(self, read: OperationFacts, name: str, identity: str) -> bytes | None:
         self.calls += 1
@@ -237,14 +236,16 @@ class DetailFetcher:
 
     # -- children -------------------------------------------------------------------------------
 
-    async def _first_page(self, batch: Sequence[PendingRecord]) -> RowsPage | InvalidRequest | None:
+    async def _first_page(
+        self, batch: Sequence[PendingRecord]
+    ) -> Page[bytes] | InvalidRequest | None:
         """Fetch the first page of children, or the refusal; None if the parent is gone."""
         try:
             return await self._page(batch[0], 1)
         except InvalidRequest as refusal:
             return refusal
 
-    async def _page(self, record: PendingRecord, number: int) -> RowsPage | None:
+    async def _page(self, record: PendingRecord, number: int) -> Page[bytes] | None:
         child = self._detail_plan.child
         assert child is not None
         self.calls += 1
@@ -258,7 +259,7 @@ class DetailFetcher:
             raise
 
     async def _write_children(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], RowsPage | InvalidRequest | None]]
+        self, answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]]
     ) -> None:
         for (record,), first in answers:
             if isinstance(first, InvalidRequest):
@@ -266,7 +267,7 @@ class DetailFetcher:
                 await self._blocking(partial(self._writer.passed_over, record))
                 continue
             page, place = first, 1
-            while page is not None and page.rows and page.context and page.context.has_more_page:
+            while page is not None and page.rows and page.has_more:
                 await self._write_page(record, page, place, last=False)
                 place += len(page.rows)
                 before, page = page, await self._page(record, page.number + 1)
@@ -276,9 +277,9 @@ class DetailFetcher:
             self.read += 1
 
     async def _write_page(
-        self, record: PendingRecord, page: RowsPage | None, first: int, *, last: bool
+        self, record: PendingRecord, page: Page[bytes] | None, first: int, *, last: bool
     ) -> None:
-        rows = [] if page is None else list(zip(page.ids, map(bytes, page.rows), strict=True))
+        rows = [] if page is None else list(zip(page.ids, page.rows, strict=True))
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(
             lambda: self._writer.write_children(record, rows, first, last=last, when=when),

@@ -28,12 +28,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import KEY, Child, row_facts
 from zoho_async.export.checkpoint.children import ChildIndex
 from zoho_async.export.checkpoint.records import digest
-from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
+from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
 from zoho_async.export.destinations.base import Destination
 from zoho_async.export.details.operations import Details, DocumentSources, with_fields
 from zoho_async.export.details.queue import PendingRecord, Work
@@ -74,18 +75,18 @@ class DetailWriter(ResourceWriter):
         self.detail_plan: Final = detail_plan
 
     def _first(self, before: ResourceState, mode: Mode) -> ResourceState:
-        return msgspec.structs.replace(
-            super()._first(before, mode),
-            details=self.detail_plan.details is not None,
+        details = DetailState(
+            full_records=self.detail_plan.details is not None,
             documents=self.detail_plan.documents is not None,
             all_attachments=self.detail_plan.documents is not None,
-            queued=0 if mode == "full" else before.queued,
+            queued=0 if mode == "full" else before.details.queued,
         )
+        return replace(super()._first(before, mode), details=details)
 
     def _wants_more(self, before: ResourceState) -> bool:
-        details, documents = self.detail_plan.details, self.detail_plan.documents
-        more = details is not None and not before.details
-        return more or (documents is not None and not (before.documents and before.all_attachments))
+        plan, had = self.detail_plan, before.details
+        more = plan.details is not None and not had.full_records
+        return more or (plan.documents is not None and not (had.documents and had.all_attachments))
 
     # -- into the queue -------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class DetailWriter(ResourceWriter):
         now: list[ChangedRow] = []
         pending: list[PendingRecord] = []
         files: list[PendingRecord] = []
-        place = self.position.queued
+        place = self.state.details.queued
         for one in rows:
             if one.key.startswith("#") or one.key.strip() in _NO_PATH:  # no usable id
                 now.extend([one] if self.detail_plan.child is None else [])
@@ -112,10 +113,11 @@ class DetailWriter(ResourceWriter):
                         place, one.key, self.detail_plan.documents.wanted(one.row), one.changed
                     )
                 )
-        queue = self._checkpoint.queue(self.position)
+        queue = self._checkpoint.queue(self.state)
         queue.add("rows", pending)
         queue.add("files", files)
-        self._position = msgspec.structs.replace(self.position, queued=place)
+        details = replace(self.state.details, queued=place)
+        self._state = replace(self.state, details=details)
         return now
 
     @staticmethod
@@ -129,35 +131,32 @@ class DetailWriter(ResourceWriter):
     def pending(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
         """Return the next pending records, after place ``after`` of the queue."""
         with writing(self._destination.name):
-            return self._checkpoint.queue(self.position).next(work, most, after)
+            return self._checkpoint.queue(self.state).next(work, most, after)
 
     def keep_newest(self, work: Work) -> None:
         """Keep only the newest entry of each record."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.position).keep_newest(work)
+            self._checkpoint.queue(self.state).keep_newest(work)
 
     def count(self, work: Work) -> int:
         """Return the number of pending records."""
         with writing(self._destination.name):
-            return self._checkpoint.queue(self.position).count(work)
+            return self._checkpoint.queue(self.state).count(work)
 
     def write_details(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
         """Write the details of some records, in their order; None marks a deleted one."""
         rows = [row for _, row in found if row is not None]
         gone = [record for record, row in found if row is None]
         places = [record.place for record, _ in found]
-        queue = self._checkpoint.queue(self.position)
+        queue = self._checkpoint.queue(self.state)
         with writing(self._destination.name), self._checkpoint.database.transaction():
             offset = self.sink.write(rows)
             queue.done("rows", places)
-            position = self.position
+            known = sum(record.known for record, row in found if row is not None)
+            details = self.state.details
             self._put(
-                offset=offset,
-                read=position.read + len(rows),
-                rows=position.rows + len(rows),
-                bytes=position.bytes + sum(map(len, rows)) + len(rows),
-                changed=position.changed
-                + sum(record.known for record, row in found if row is not None),
+                part=replace(self.state.part.with_rows(rows, known), offset=offset),
+                details=replace(details, read=details.read + len(rows)),
             )
             if gone:
                 queue.done("files", [record.place for record in gone])
@@ -167,7 +166,8 @@ class DetailWriter(ResourceWriter):
         """Mark records as deleted that are gone by now, if rows of them were written."""
         deleted = self._mark_deleted([record.id for record in gone if record.known], when)
         self.records.forget([record.id for record in gone])
-        self._put(deleted=self.position.deleted + deleted)
+        part = self.state.part
+        self._put(part=replace(part, deleted=part.deleted + deleted))
 
     def write_children(
         self,
@@ -191,67 +191,61 @@ class DetailWriter(ResourceWriter):
         with writing(self._destination.name), self._checkpoint.database.transaction():
             self._add_children(record, keyed)
             if last:
-                self._delete_children(record.id, when, since=self.position.first_pass)
-                self._checkpoint.queue(self.position).done("rows", [record.place])
-                self._put(read=self.position.read + 1)
+                self._delete_children(record.id, when, since=self.state.passes.first)
+                self._checkpoint.queue(self.state).done("rows", [record.place])
+                details = self.state.details
+                self._put(details=replace(details, read=details.read + 1))
 
     def passed_over(self, record: PendingRecord) -> None:
         """Skip a parent whose children Zoho refused to list."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.position).done("rows", [record.place])
+            self._checkpoint.queue(self.state).done("rows", [record.place])
 
     def _add_children(self, record: PendingRecord, keyed: dict[str, bytes]) -> None:
-        position = self.position
+        state = self.state
         known = self._children.of(record.id, keyed)
         records: dict[str, int] = {}
         fresh: list[bytes] = []
         changed = 0
         for key, row in keyed.items():
             content, before = digest(row), known.get(key)
-            if (
-                before is not None and before.pass_number >= position.first_pass
-            ):  # written in this run
-                continue
+            if before is not None and before.pass_number >= state.passes.first:
+                continue  # written in this run
             records[key] = content
-            if position.mode == "full" or before is None or before.digest != content:
+            if state.part.mode == "full" or before is None or before.digest != content:
                 fresh.append(row)
                 changed += before is not None
-        self._children.add(record.id, records, position.pass_number)
-        self._put(
-            offset=self.sink.write(fresh),
-            rows=position.rows + len(fresh),
-            bytes=position.bytes + sum(map(len, fresh)) + len(fresh),
-            changed=position.changed + changed,
-        )
+        self._children.add(record.id, records, state.passes.current)
+        offset = self.sink.write(fresh)
+        self._put(part=replace(state.part.with_rows(fresh, changed), offset=offset))
 
     def saved(self, records: Sequence[PendingRecord], files: int) -> None:
         """Finish records whose documents are all durable; ``files`` of them are new."""
         with writing(self._destination.name), self._checkpoint.database.transaction():
-            self._checkpoint.queue(self.position).done(
-                "files", [record.place for record in records]
-            )
-            self._put(files=self.position.files + files)
+            self._checkpoint.queue(self.state).done("files", [record.place for record in records])
+            details = self.state.details
+            self._put(details=replace(details, files=details.files + files))
 
-    def _count_written(self, position: ResourceState) -> int:
+    def _count_written(self, state: ResourceState) -> int:
         if self.detail_plan.child is None:
-            return super()._count_written(position)
-        return ChildIndex(self._checkpoint.database, position.number).count()
+            return super()._count_written(state)
+        return ChildIndex(self._checkpoint.database, state.number).count()
 
     # -- deleted records ------------------------------------------------------------------------
 
     @property
     def _children(self) -> ChildIndex:
-        return ChildIndex(self._checkpoint.database, self.position.number)
+        return ChildIndex(self._checkpoint.database, self.state.number)
 
     def _mark_deleted(self, gone: Sequence[str], when: str) -> int:
         if self.detail_plan.child is None:
             return super()._mark_deleted(gone, when)
-        before = self.position.deleted
+        before = self.state.part.deleted
         for parent in gone:
             self._delete_children(parent, when)
         self.records.forget(gone)
-        deleted = self.position.deleted - before
-        self._put(deleted=before)
+        deleted = self.state.part.deleted - before
+        self._put(part=replace(self.state.part, deleted=before))
         return deleted
 
     def _delete_children(self, parent: str, when: str, since: int | None = None) -> None:
@@ -259,4 +253,5 @@ class DetailWriter(ResourceWriter):
         while gone := self._children.unseen(parent, since):
             offset = self.sink.mark_deleted(gone, when)
             self._children.forget(parent, gone)
-            self._put(offset=offset, deleted=self.position.deleted + len(gone))
+            part = self.state.part
+            self._put(part=replace(part, offset=offset, deleted=part.deleted + len(gone)))

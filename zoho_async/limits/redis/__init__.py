@@ -36,9 +36,9 @@ cannot be guaranteed.
 Do not set the server's clock forward by hand, because the time that it skips counts as passed. A
 clock that is set back by more than a minute is treated as a restart of the machine.
 
-Modules: `script` runs in Redis, `connection` reaches it, `epoch` covers lost data and outages,
-`offline` counts calls during an outage, `subscriber` wakes waiters of
-other workers, and `ledger` is the rest.
+Modules: `script` runs in Redis, `connection` reaches it, and `rows` reads usages from what it
+holds. `worker` decides and writes. `epoch` covers lost data and outages, `offline` counts calls
+during an outage, and `subscriber` wakes waiters of other workers.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from zoho_async.limits.redis import script
 from zoho_async.limits.redis.offline import OfflineShare
 from zoho_async.limits.redis.script import ScriptReply, ScriptResult
 from zoho_async.limits.redis.subscriber import Subscriber
+from zoho_async.limits.usage import DRIFT
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -52,6 +53,12 @@ class CachedUsage(msgspec.Struct, frozen=True):
     until: float
     read: float
     clock: Clock
+
+    def bounds(self, monotonic: float) -> tuple[float, float]:
+        """Return the earliest possible time at the server, and how much later it may be."""
+        earliest = self.time + max(0.0, monotonic - self.until) / DRIFT
+        latest = self.time + max(0.0, monotonic - self.since) * DRIFT
+        return earliest, latest - earliest
 
 
 class Memory(msgspec.Struct, frozen=True):

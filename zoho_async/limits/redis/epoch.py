@@ -71,10 +71,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from zoho_async.limits import daily_quota as days
 from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
-from zoho_async.limits.daily_quota import Day
+from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.models import Limits
 from zoho_async.limits.redis.offline import share_of
 from zoho_async.limits.usage import DRIFT, Usage
@@ -156,9 +155,9 @@ def _merge_block(block: Block, memory: Block) -> None:
         block.strikes = max(block.strikes, memory.strikes)
 
 
-def _merge_day(day: Day, base: dict[int, int], memory: Day, now: float) -> None:
+def _merge_day(day: DailyQuota, base: dict[int, int], memory: DailyQuota, now: float) -> None:
     for each in (day, memory):
-        days.pass_time(each, now, now, 0)
+        each.pass_time(now, now, 0)
     sent = max(0, day.used - sum(base.values()))
     for hour, calls in memory.hours.items():
         if calls > base.get(hour, 0):

@@ -17,10 +17,9 @@ from typing import Final
 import msgspec
 
 from zoho_async.clock import Clock
-from zoho_async.limits import daily_quota as days
 from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
-from zoho_async.limits.daily_quota import Day
+from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
@@ -102,7 +101,7 @@ class OfflineShare:
         for _ in own.open:  # sent within a lease from now; its ending is entered too
             heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
         for _ in range(own.day.used):
-            days.count(usage.day)
+            usage.day.count()
         for block in (own.block, self._usage(account).block):
             _extend_block(usage.block, block, now, here)
 
@@ -129,7 +128,7 @@ class OfflineShare:
         left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
         return Usage(
             block=memory.block,
-            day=Day(
+            day=DailyQuota(
                 limit=day.limit,
                 left=left,
                 reset_at=day.reset_at,

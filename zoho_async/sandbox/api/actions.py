@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from zoho_async.sandbox.api.bulk import change_many, home_of_requested, requested_ids
+from zoho_async.sandbox.api.bulk import change_many, requested_ids, schema_of_requested
 from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.files import (
     document_reply,
@@ -47,10 +47,10 @@ def answer_action(context: RequestContext) -> ApiReply:
         return save_uploads(context)
     of_one = facts.answer == "record" and facts.key != _OUTCOMES
     ids = None if context.ids or of_one else requested_ids(context)
-    home = home_of_requested(context) if ids is not None and call.method != "GET" else None
-    makes = facts.answer == "record" and facts.key in context.homes.by_noun
-    if ids is not None and home is not None and not makes:
-        return change_many(context, home, ids)
+    schema = schema_of_requested(context) if ids is not None and call.method != "GET" else None
+    makes = facts.answer == "record" and facts.key in context.schemas.by_noun
+    if ids is not None and schema is not None and not makes:
+        return change_many(context, schema, ids)
     if call.method == "DELETE":
         if not remove_last_attachment(context):
             context.store.forget(call.product, call.path)
@@ -78,28 +78,28 @@ def _action_reply(context: RequestContext, record: RecordRef | None) -> ApiReply
     thing = context.store.thing(call.product, call.path)
     if record is None:
         record = _implied_record(context)
-    home = record.home if record is not None else None
-    if record is not None and home is not None and facts.key == home.noun:
+    schema = record.schema if record is not None else None
+    if record is not None and schema is not None and facts.key == schema.noun:
         return record_reply(facts, record, message, status=status)
     state: Record = record.collection.whole(record.index) if record is not None else {}
     state |= call.params
-    values = reply_values(facts, home, None, state | thing)
+    values = reply_values(facts, schema, None, state | thing)
     return success(message, values, status=status)
 
 
 def _implied_record(context: RequestContext) -> RecordRef | None:
     """Find the record of ``/users/me`` or ``/customers/reference/{reference_id}``."""
-    home = context.homes.by_noun.get(context.facts.key)
-    if home is None or context.call.parts[0] != home.path[0]:
+    schema = context.schemas.by_noun.get(context.facts.key)
+    if schema is None or context.call.parts[0] != schema.path[0]:
         return None
-    collection = context.store.at(home, ())
+    collection = context.store.at(schema, ())
     for index in collection.indexes():
         if not context.ids:
-            return RecordRef(home, collection, index)
+            return RecordRef(schema, collection, index)
         state = collection.state(index)
         if any(str(state.get(name, "")) == context.ids[-1] for name in _FOREIGN):
-            return RecordRef(home, collection, index)
-    raise missing(collection, home)
+            return RecordRef(schema, collection, index)
+    raise missing(collection, schema)
 
 
 def _create_elsewhere(
@@ -109,33 +109,33 @@ def _create_elsewhere(
     facts = context.facts
     if context.call.method != "POST" or facts.answer != "record":
         return None
-    home = context.homes.by_noun.get(facts.key)
+    schema = context.schemas.by_noun.get(facts.key)
     copies = context.tail == ["clone"]
-    if home is None or (record is not None and home is record.home and not copies):
+    if schema is None or (record is not None and schema is record.schema and not copies):
         return None
     if facts.status != 201 and record is None:
         return None
     record = record or _record_in_query(context)
-    collection = context.store.at(home, ())
+    collection = context.store.at(schema, ())
     source = record.collection.state(record.index) if record is not None else {}
     known = {field.name for field in facts.reply}
     fields = {name: value for name, value in source.items() if name in known}
     own = (collection.resource.id_field, "status", "created_time", "last_modified_time")
     kept = {name: value for name, value in (fields | body).items() if name not in own}
-    found = create(context, home, collection, kept, checked=False)
-    headers = {"location": f"/api/v3/{home.path[0]}/{found.id}"}
+    found = create(context, schema, collection, kept, checked=False)
+    headers = {"location": f"/api/v3/{schema.path[0]}/{found.id}"}
     return record_reply(facts, found, collection.resource.added, status=201, headers=headers)
 
 
 def _record_in_query(context: RequestContext) -> RecordRef | None:
     """Return the record that the query names as the source of a new one."""
     for name, value in context.call.params.items():
-        for home in context.homes.for_name(name):
-            collection = context.store.at(home, ())
+        for schema in context.schemas.for_name(name):
+            collection = context.store.at(schema, ())
             index = collection.find(value)
             if index is None:
-                raise missing(collection, home)
-            return RecordRef(home, collection, index)
+                raise missing(collection, schema)
+            return RecordRef(schema, collection, index)
     return None
 
 
@@ -143,7 +143,7 @@ def _apply_change(context: RequestContext, record: RecordRef, body: Mapping[str,
     """Apply the words after a record to it."""
     collection = record.collection
     state = collection.state(record.index)
-    body = bookkeeping.kept(record.home, body)
+    body = bookkeeping.kept(record.schema, body)
     if not context.tail:
         words: list[str] = []
         changed = {name: value for name, value in body.items() if name in state}

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from zoho_async.sandbox.api.bulk import apply_to_each, requested_ids
-from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.context import OperationHandler, RecordRef, RequestContext
 from zoho_async.sandbox.api.render import record_reply, reply_values
 from zoho_async.sandbox.api.writing import create
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
@@ -39,28 +39,27 @@ _CARRIED: Final = (
 )
 
 
-def answer(context: RequestContext) -> ApiReply | None:
-    """Answer an operation that builds invoices, else return None. Raises `ApiRefusal`."""
-    match context.call.method, context.facts.path:
-        case "POST", "/invoices/fromsalesorder":
-            made = _invoice_order(context, ("salesorders", context.call.params["salesorder_id"]))
-            return _reply(context, made)
-        case "POST", "/invoices/fromestimates":
-            return _invoice_each(context, lambda one: _invoice_order(context, ("estimates", one)))
-        case "POST", "/invoices/fromprojects":
-            return _invoice_each(context, lambda one: _invoice_project(context, one))
-        case "POST", "/unbilledcharges/{unbilled_charge_id}/createinvoice":
-            return _reply(context, _invoice_charge(context))
-        case "POST", "/subscriptions/{subscription_id}/charge":
-            return _reply(context, _invoice_subscription(context))
-        case "POST", "/subscriptions/{subscription_id}/buyonetimeaddon":
-            return _reply(context, _invoice_subscription(context))
-        case "GET", "/bills/editpage/frompurchaseorders":
-            return _draft_bill(context)
-        case "POST", "/invoices/{invoice_id}/collect":
-            return _collect(context)
-        case _:
-            return None
+def _from_order(context: RequestContext) -> ApiReply:
+    made = _invoice_order(context, ("salesorders", context.call.params["salesorder_id"]))
+    return _reply(context, made)
+
+
+def _from_estimates(context: RequestContext) -> ApiReply:
+    return _invoice_each(context, lambda one: _invoice_order(context, ("estimates", one)))
+
+
+def _from_projects(context: RequestContext) -> ApiReply:
+    return _invoice_each(context, lambda one: _invoice_project(context, one))
+
+
+def _from_charge(context: RequestContext) -> ApiReply:
+    return _reply(context, _invoice_charge(context))
+
+
+def _charge_subscription(context: RequestContext) -> ApiReply:
+    if unbilled.is_wanted(context):
+        return unbilled.add_charges(context, _first_record(context))
+    return _reply(context, _invoice_subscription(context))
 
 
 def _invoice_order(context: RequestContext, order: End) -> RecordRef:
@@ -124,8 +123,8 @@ def _billing_fields(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -
 def _create_invoice(
     context: RequestContext, fields: dict[str, Any], parents: Sequence[End] = ()
 ) -> RecordRef:
-    home = context.homes.by_path["invoices",]
-    made = create(context, home, context.store.at(home, ()), fields, checked=False)
+    schema = context.schemas.by_path["invoices",]
+    made = create(context, schema, context.store.at(schema, ()), fields, checked=False)
     conversions.follow(context.store, made, parents)
     return made
 
@@ -137,14 +136,14 @@ def _collect(context: RequestContext) -> ApiReply:
     balance = exact(invoice.get("balance"))
     if balance <= 0:
         raise ApiRefusal(400, FORBIDDEN, "Nothing is due for this invoice.")
-    home = context.homes.by_path["payments",]
+    schema = context.schemas.by_path["payments",]
     fields: dict[str, Any] = {
         name: invoice.get(name, "") for name in ("customer_id", "customer_name", "email")
     }
     row = {"invoice_id": found.id, "amount_applied": balance}
     mode = "creditcard" if context.call.body.get("card_id") else "banktransfer"
     fields |= {"amount": balance, "date": today(), "payment_mode": mode, "invoices": [row]}
-    paid = create(context, home, context.store.at(home, ()), fields, checked=False)
+    paid = create(context, schema, context.store.at(schema, ()), fields, checked=False)
     return _reply(context, paid)
 
 
@@ -155,13 +154,27 @@ def _first_record(context: RequestContext) -> RecordRef:
 
 
 def _reply(context: RequestContext, made: RecordRef) -> ApiReply:
-    message, path = made.collection.resource.added, made.home.path[0]
+    message, path = made.collection.resource.added, made.schema.path[0]
     status = context.facts.status
     headers = {"location": f"/api/v3/{path}/{made.id}"} if status == 201 else None
     return record_reply(context.facts, made, message, status=status, headers=headers)
 
 
 def _invoice_each(context: RequestContext, make: Callable[[str], RecordRef]) -> ApiReply:
-    home = context.homes.by_path["invoices",]
+    schema = context.schemas.by_path["invoices",]
     ids = requested_ids(context) or []
-    return apply_to_each(context, home, ids, make, "The invoices have been created.")
+    return apply_to_each(context, schema, ids, make, "The invoices have been created.")
+
+
+#: The operations of this module.
+HANDLERS: Final[Mapping[str, OperationHandler]] = {
+    "books.invoices.create_from_sales_order": _from_order,
+    "inventory.invoices.create_from_sales_order": _from_order,
+    "books.invoices.bulk_create_from_estimates": _from_estimates,
+    "books.invoices.bulk_create_from_projects": _from_projects,
+    "books.bills.convert_purchase_order": _draft_bill,
+    "billing.unbilled_charges.convert_to_invoice": _from_charge,
+    "billing.subscriptions.add_charge": _charge_subscription,
+    "billing.subscriptions.buy_one_time_addon": _charge_subscription,
+    "billing.invoices.collect_charge": _collect,
+}

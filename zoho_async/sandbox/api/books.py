@@ -6,15 +6,16 @@ unique names and numbers, contacts that cannot be deleted. `dispatch` handles ev
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.context import OperationHandler, RecordRef, RequestContext, tail_of
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.api.validation import accept_fields, missing_field
 from zoho_async.sandbox.api.writing import next_number
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.store import Store
-from zoho_async.sandbox.records.described import Described
+from zoho_async.sandbox.data.store import RESOURCES, Store
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success
 from zoho_async.sandbox.rules import bookkeeping
@@ -23,33 +24,12 @@ _LOCATION: Final = "/api/v3"
 _MOST_ITEM_IDS: Final = 100
 
 
-def answer(context: RequestContext) -> ApiReply | None:
-    """Answer an operation of a hand-written module, else return None. Raises `ApiRefusal`."""
-    facts = context.facts
-    if facts.name == "books.items.list_details":
-        return _item_details(context)
-    collection = context.store.collections.get(facts.resource)
-    if collection is None or isinstance(collection.resource, Described):
-        return None
-    match facts.name.removeprefix(f"{facts.resource}."):
-        case "create":
-            return _create(context, collection)
-        case "upsert":
-            return _upsert(context, collection)
-        case "update":
-            return _update(context, collection, _first_record(context).index)
-        case "clone":
-            return _clone(context, collection, _first_record(context).index)
-        case _ if "/".join(context.tail) in collection.resource.verbs and len(context.ids) == 1:
-            return _run_verb(collection, _first_record(context).index, "/".join(context.tail))
-        case _:
-            return None
-
-
 def check_removal(store: Store, found: RecordRef) -> None:
     """Raise `ApiRefusal` for a record that cannot be deleted, such as a contact with invoices."""
     bookkeeping.check_removal(store, found)
-    if found.home.name == "books.contacts" and _has_documents(store, found.collection, found.index):
+    if found.schema.name == "books.contacts" and _has_documents(
+        store, found.collection, found.index
+    ):
         raise ApiRefusal(
             400, 3000, "This contact cannot be deleted since you have recorded transactions for it."
         )
@@ -59,6 +39,10 @@ def _first_record(context: RequestContext) -> RecordRef:
     found = context.records[0]
     assert found is not None
     return found
+
+
+def _collection(context: RequestContext) -> Collection:
+    return context.store.collections[context.facts.resource]
 
 
 def _item_details(context: RequestContext) -> ApiReply:
@@ -74,7 +58,8 @@ def _item_details(context: RequestContext) -> ApiReply:
 # -- writes -------------------------------------------------------------------------------------
 
 
-def _create(context: RequestContext, collection: Collection) -> ApiReply:
+def _create(context: RequestContext) -> ApiReply:
+    collection = _collection(context)
     resource = collection.resource
     fresh = resource.fresh(collection.world, collection.next_index)
     facts = operations("books")[f"{resource.name}.create"]
@@ -84,10 +69,10 @@ def _create(context: RequestContext, collection: Collection) -> ApiReply:
         if context.call.params.get("ignore_auto_number_generation") == "true":
             raise invalid_field("invoice_number")
         fields["invoice_number"] = next_number(collection)
-    home = context.homes.by_name[resource.name]
-    plan = bookkeeping.check(context, home, collection, fields, None)
+    schema = context.schemas.by_name[resource.name]
+    plan = bookkeeping.check(context, schema, collection, fields, None)
     index = collection.add(fields)
-    bookkeeping.written(context, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(schema, collection, index), plan)
     location = f"{_LOCATION}{resource.path}/{collection.id(index)}"
     return success(
         resource.added,
@@ -97,21 +82,26 @@ def _create(context: RequestContext, collection: Collection) -> ApiReply:
     )
 
 
-def _update(context: RequestContext, collection: Collection, index: int) -> ApiReply:
+def _update(context: RequestContext) -> ApiReply:
+    return _change(context, _collection(context), _first_record(context).index)
+
+
+def _change(context: RequestContext, collection: Collection, index: int) -> ApiReply:
     resource = collection.resource
     state = collection.state(index)
     facts = operations("books")[f"{resource.name}.update"]
     fields = accept_fields(context.call.body, facts, state, whole=False)
     fields = _apply_module_rules(context.store, collection, fields, index)
-    home = context.homes.by_name[resource.name]
-    plan = bookkeeping.check(context, home, collection, fields, index)
+    schema = context.schemas.by_name[resource.name]
+    plan = bookkeeping.check(context, schema, collection, fields, index)
     collection.change(index, fields)
-    bookkeeping.written(context, RecordRef(home, collection, index), plan)
+    bookkeeping.written(context, RecordRef(schema, collection, index), plan)
     return success(resource.saved, {resource.single: collection.detail(index)})
 
 
-def _upsert(context: RequestContext, collection: Collection) -> ApiReply:
+def _upsert(context: RequestContext) -> ApiReply:
     """Update the record whose unique custom field has the value in the headers, or create it."""
+    collection = _collection(context)
     headers = context.call.headers
     field = headers.get("X-Unique-Identifier-Key", "")
     value = headers.get("X-Unique-Identifier-Value", "")
@@ -119,16 +109,17 @@ def _upsert(context: RequestContext, collection: Collection) -> ApiReply:
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.row(index).get(field, "")) == value:
-            return _update(context, collection, index)
+            return _change(context, collection, index)
     if headers.get("X-Upsert", "").lower() != "true":
         code, message = collection.resource.missing
         raise ApiRefusal(404, code, message)
-    return _create(context, collection)
+    return _create(context)
 
 
-def _clone(context: RequestContext, collection: Collection, index: int) -> ApiReply:
+def _clone(context: RequestContext) -> ApiReply:
+    collection = _collection(context)
     resource = collection.resource
-    original = collection.state(index)
+    original = collection.state(_first_record(context).index)
     for name in (resource.id_field, "created_time", "last_modified_time"):
         del original[name]
     facts = operations("books")[f"{resource.name}.update"]
@@ -142,9 +133,10 @@ def _clone(context: RequestContext, collection: Collection, index: int) -> ApiRe
     )
 
 
-def _run_verb(collection: Collection, index: int, verb: str) -> ApiReply:
-    field, value, message = collection.resource.verbs[verb]
-    collection.change(index, {field: value})
+def _run_verb(context: RequestContext) -> ApiReply:
+    collection = _collection(context)
+    field, value, message = collection.resource.verbs["/".join(context.tail)]
+    collection.change(_first_record(context).index, {field: value})
     return success(message)
 
 
@@ -211,3 +203,27 @@ def _fill_customer_name(store: Store, fields: Record) -> None:
     if index is None:
         raise ApiRefusal(404, 1002, "Contact does not exist.")
     fields["customer_name"] = contacts.row(index)["contact_name"]
+
+
+# -- registry ------------------------------------------------------------------------------------
+
+
+def _handlers() -> Iterator[tuple[str, OperationHandler]]:
+    yield "books.items.list_details", _item_details
+    by_name = {"create": _create, "upsert": _upsert, "update": _update, "clone": _clone}
+    resources = {resource.name: resource for resource in RESOURCES}
+    for name, facts in operations("books").items():
+        resource = resources.get(facts.resource)
+        if resource is None:
+            continue
+        handler = by_name.get(name.rpartition(".")[2])
+        if handler is not None:
+            yield name, handler
+        elif "/".join(tail_of(facts.path)) in resource.verbs and facts.path.count("{") == 1:
+            yield name, _run_verb
+
+
+@functools.cache
+def handlers() -> Mapping[str, OperationHandler]:
+    """Return the handlers of the hand-written modules by the names of their operations."""
+    return dict(_handlers())

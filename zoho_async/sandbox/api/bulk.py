@@ -16,7 +16,7 @@ from zoho_async.sandbox.api.render import (
 from zoho_async.sandbox.api.verbs import changes
 from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.records.described import Described, holder_of
 from zoho_async.sandbox.records.resource import Record
@@ -33,15 +33,15 @@ def requested_ids(context: RequestContext) -> list[str] | None:
     return None
 
 
-def home_of_requested(context: RequestContext) -> Home | None:
+def schema_of_requested(context: RequestContext) -> CollectionSchema | None:
     """Return the collection of the ids in the query, preferably that of the path."""
     paths = (tuple(context.tail[:length]) for length in range(len(context.tail), 0, -1))
     own = next(
-        (context.homes.by_path[path] for path in paths if path in context.homes.by_path), None
+        (context.schemas.by_path[path] for path in paths if path in context.schemas.by_path), None
     )
     for field in context.facts.query:
         if field.name.endswith("_ids") and field.name in context.call.params:
-            named = context.homes.for_name(field.name.removesuffix("s"))
+            named = context.schemas.for_name(field.name.removesuffix("s"))
             if own is not None and own.id_field == field.name.removesuffix("s"):
                 return own
             if named:
@@ -49,30 +49,30 @@ def home_of_requested(context: RequestContext) -> Home | None:
     return own
 
 
-def ids_in_body(context: RequestContext, home: Home) -> list[str]:
+def ids_in_body(context: RequestContext, schema: CollectionSchema) -> list[str]:
     """Return the ids of records of a collection in a body."""
     body = context.call.body
     if ROWS in body:
-        return [str(each[home.id_field]) for each in body[ROWS] if each.get(home.id_field)]
-    own = body.get(f"{home.id_field}s") or body.get(home.id_field)
+        return [str(each[schema.id_field]) for each in body[ROWS] if each.get(schema.id_field)]
+    own = body.get(f"{schema.id_field}s") or body.get(schema.id_field)
     if own:
         return texts(own)
     lists = [value for value in body.values() if is_list(value)]
-    named = (each.get(home.id_field) for rows in lists for each in rows if is_object(each))
+    named = (each.get(schema.id_field) for rows in lists for each in rows if is_object(each))
     return [str(each) for each in named if each]
 
 
-def change_many(context: RequestContext, home: Home, ids: Sequence[str]) -> ApiReply:
+def change_many(context: RequestContext, schema: CollectionSchema, ids: Sequence[str]) -> ApiReply:
     """Run the action of the path on many records of a collection."""
-    collection = context.store.at(home, context.ids[: home.parents])
+    collection = context.store.at(schema, context.ids[: schema.parents])
     body = accept_fields(context.facts, context.call.body, whole=False)
-    do = functools.partial(_do_to, context, home, collection, body=body)
-    return apply_to_each(context, home, ids, do, reply_message(context))
+    do = functools.partial(_do_to, context, schema, collection, body=body)
+    return apply_to_each(context, schema, ids, do, reply_message(context))
 
 
 def apply_to_each(
     context: RequestContext,
-    home: Home,
+    schema: CollectionSchema,
     ids: Sequence[str],
     do: Callable[[str], object],
     message: str,
@@ -89,42 +89,46 @@ def apply_to_each(
     rows = [
         {"code": code, "message": text, "ids": those} for (code, text), those in outcomes.items()
     ]
-    return _outcomes(context, home, context.store.at(home, context.ids[: home.parents]), rows)
+    return _outcomes(context, schema, context.store.at(schema, context.ids[: schema.parents]), rows)
 
 
 def _do_to(
-    context: RequestContext, home: Home, collection: Collection, record_id: str, body: Record
+    context: RequestContext,
+    schema: CollectionSchema,
+    collection: Collection,
+    record_id: str,
+    body: Record,
 ) -> None:
     """Run the action on one record. Raises `ApiRefusal`."""
     index = collection.find(record_id)
     if index is None:
-        raise missing(collection, home)
+        raise missing(collection, schema)
     if context.call.method == "DELETE":
-        books.check_removal(context.store, RecordRef(home, collection, index))
+        books.check_removal(context.store, RecordRef(schema, collection, index))
         collection.remove(index)
-        bookkeeping.followed(context.store, RecordRef(home, collection, index))
+        bookkeeping.followed(context.store, RecordRef(schema, collection, index))
         return
-    words = context.tail[len(home.path) :]
-    bookkeeping.verb(context.store, RecordRef(home, collection, index), words)
+    words = context.tail[len(schema.path) :]
+    bookkeeping.verb(context.store, RecordRef(schema, collection, index), words)
     state = collection.state(index)
-    sent = bookkeeping.kept(home, body | _row_of(context.call.body, home, record_id))
+    sent = bookkeeping.kept(schema, body | _row_of(context.call.body, schema, record_id))
     named = {name: value for name, value in sent.items() if name in state}
     named.pop(collection.resource.id_field, None)
     changed = changes(words, body, allowed_statuses(collection), state) if words else named
     if changed:
         collection.change(index, changed)
-    bookkeeping.followed(context.store, RecordRef(home, collection, index))
+    bookkeeping.followed(context.store, RecordRef(schema, collection, index))
 
 
-def _row_of(body: Record, home: Home, record_id: str) -> Record:
+def _row_of(body: Record, schema: CollectionSchema, record_id: str) -> Record:
     """Return the row for one record in a body that is a list."""
     rows: list[Record] = body.get(ROWS) or []
     nothing: Record = {}
-    return next((row for row in rows if str(row.get(home.id_field)) == record_id), nothing)
+    return next((row for row in rows if str(row.get(schema.id_field)) == record_id), nothing)
 
 
 def _outcomes(
-    context: RequestContext, home: Home, collection: Collection, rows: list[Record]
+    context: RequestContext, schema: CollectionSchema, collection: Collection, rows: list[Record]
 ) -> ApiReply:
     facts = context.facts
     good = [row for row in rows if row["code"] == 0]
@@ -133,7 +137,7 @@ def _outcomes(
     message = str(good[0]["message"]) if good else "Nothing was changed."
     if facts.answer == "done":
         return success(message, {"data": rows} if rows else {}, status=reply_status(context))
-    holder = holder_of(facts, home)
+    holder = holder_of(facts, schema)
     resource = collection.resource
     if holder is not None and isinstance(resource, Described):
         indexes = (collection.find(each) for each in done)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -12,11 +12,11 @@ from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.router import Route
 from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.files import UploadedForm
-from zoho_async.sandbox.data.resources import Home, Homes, homes, shape_of
+from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas, schemas, shape_of
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.replies import ApiRefusal
+from zoho_async.sandbox.replies import ApiRefusal, ApiReply
 
 #: The key under which a body that is a list is kept.
 ROWS: Final = "[]"
@@ -41,7 +41,7 @@ class ApiCall(msgspec.Struct, frozen=True):
 class RecordRef(msgspec.Struct, frozen=True):
     """A record that a path names, with its collection."""
 
-    home: Home
+    schema: CollectionSchema
     collection: Collection
     index: int
 
@@ -62,11 +62,9 @@ class RequestContext:
         self.facts: Final[OperationFacts] = route.facts
         self.ids: Final = route.ids
         self.store: Final = store
-        self.homes: Final[Homes] = homes(route.facts.product)
-        self.along: Final = self.homes.along(route.facts.path)
-        shape = shape_of(route.facts.path)
-        last = len(shape) - shape[::-1].index("{}") if "{}" in shape else 0
-        self.tail: Final = list(shape[last:])
+        self.schemas: Final[CollectionSchemas] = schemas(route.facts.product)
+        self.along: Final = self.schemas.along(route.facts.path)
+        self.tail: Final = tail_of(route.facts.path)
         self.names: Final = [
             part[1:-1] for part in route.facts.path.split("/") if part.startswith("{")
         ]
@@ -85,50 +83,50 @@ class RequestContext:
         return next((each for each in reversed(self.records) if each is not None), None)
 
     @property
-    def home(self) -> Home | None:
+    def schema(self) -> CollectionSchema | None:
         """The collection that the path names, if the path ends with a word."""
-        return self.homes.at(self.facts.path) if self.tail else None
+        return self.schemas.at(self.facts.path) if self.tail else None
 
-    def collection_for(self, home: Home) -> Collection:
-        """Return the collection of ``home`` under the records that the request names."""
-        if home.parents <= len(self.ids):
-            return self.store.at(home, self.ids[: home.parents])
-        name = self.store.names_above(home)[-1]
+    def collection_for(self, schema: CollectionSchema) -> Collection:
+        """Return the collection of ``schema`` under the records that the request names."""
+        if schema.parents <= len(self.ids):
+            return self.store.at(schema, self.ids[: schema.parents])
+        name = self.store.names_above(schema)[-1]
         parent = str(self.call.body.get(name) or self.call.params.get(name) or "")
-        first = self.homes.along(self.store.template(home))[0]
+        first = self.schemas.along(self.store.template(schema))[0]
         if not parent:
             raise ApiRefusal(400, 4, f"Invalid value passed for {name}")
         if first is not None:
             collection = self.store.at(first, ())
             if collection.find(parent) is None:
                 raise missing(collection, first)
-        return self.store.at(home, (*self.ids, parent))
+        return self.store.at(schema, (*self.ids, parent))
 
     def _find(self, number: int) -> RecordRef | None:
-        home, record_id = self.along[number], self.ids[number]
-        if home is None:
+        schema, record_id = self.along[number], self.ids[number]
+        if schema is None:
             return None
-        if home.parents <= number:
-            collection = self.store.at(home, self.ids[: home.parents])
+        if schema.parents <= number:
+            collection = self.store.at(schema, self.ids[: schema.parents])
             index = collection.find(record_id)
         else:
-            holder = self.store.holding(home, self.ids[:number], record_id)
+            holder = self.store.holding(schema, self.ids[:number], record_id)
             index = holder.find(record_id) if holder is not None else None
-            collection = holder or self.store.at(home, (*self.ids[:number], "0"))
+            collection = holder or self.store.at(schema, (*self.ids[:number], "0"))
         if index is None:
-            elsewhere = self._elsewhere(home, record_id)
+            elsewhere = self._elsewhere(schema, record_id)
             if elsewhere is None:
-                raise missing(collection, home)
+                raise missing(collection, schema)
             return elsewhere
-        return RecordRef(home, collection, index)
+        return RecordRef(schema, collection, index)
 
-    def _elsewhere(self, home: Home, record_id: str) -> RecordRef | None:
+    def _elsewhere(self, schema: CollectionSchema, record_id: str) -> RecordRef | None:
         """Find the record in another collection, as for an invoice under a retainer.
 
-        Applies only if no operation lists or reads the records of ``home``.
+        Applies only if no operation lists or reads the records of ``schema``.
         """
-        if home.listed is None and home.read is None:
-            for other in self.homes.for_name(home.id_field):
+        if schema.listed is None and schema.read is None:
+            for other in self.schemas.for_name(schema.id_field):
                 collection = self.store.at(other, ())
                 index = collection.find(record_id)
                 if index is not None:
@@ -136,11 +134,22 @@ class RequestContext:
         return None
 
 
-def missing(collection: Collection, home: Home) -> ApiRefusal:
+#: Answers one operation. Returns None if the general rule for its path applies to this call.
+OperationHandler: TypeAlias = Callable[[RequestContext], ApiReply | None]
+
+
+def tail_of(path: str) -> list[str]:
+    """Return the words after the last id of a path template."""
+    shape = shape_of(path)
+    last = len(shape) - shape[::-1].index("{}") if "{}" in shape else 0
+    return list(shape[last:])
+
+
+def missing(collection: Collection, schema: CollectionSchema) -> ApiRefusal:
     """Return the error for a record that does not exist, with its resource's code."""
     code, message = collection.resource.missing
-    documented = description.load(home.product).errors.get(home.resource, {})
-    noun = home.noun.replace("_", " ")
+    documented = description.load(schema.product).errors.get(schema.resource, {})
+    noun = schema.noun.replace("_", " ")
     for each, meaning in documented.items():
         if meaning == f"no such {noun}":
             return ApiRefusal(404, each, message)

@@ -1,6 +1,6 @@
 """Run an API call against a store, as the specification of its operation says.
 
-How a path is read (`data.resources` has the collections):
+How a path is read (`data.schemas` has the collections):
 
 - an id at its end: read, change or delete that record
 - a collection at its end: list it, or create a record in it
@@ -13,14 +13,17 @@ reply are those of its specification. Limits, tokens and organizations are check
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+import functools
+from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, Final
+
+import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api import billing_runs, books, listing, organizations
 from zoho_async.sandbox.api.actions import answer_action
 from zoho_async.sandbox.api.bulk import change_many, ids_in_body, requested_ids
-from zoho_async.sandbox.api.context import ROWS, ApiCall, RequestContext, texts
+from zoho_async.sandbox.api.context import ROWS, ApiCall, OperationHandler, RequestContext, texts
 from zoho_async.sandbox.api.files import (
     UPLOADS,
     answer_document,
@@ -29,36 +32,58 @@ from zoho_async.sandbox.api.files import (
     wants_print,
 )
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.api.router import route
+from zoho_async.sandbox.api.router import Route, all_operations
 from zoho_async.sandbox.api.writing import accept_fields, create, update, upsert
 from zoho_async.sandbox.data.collection import Collection, View
-from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
-from zoho_async.sandbox.rules import bookkeeping, pending, subscriptions
+from zoho_async.sandbox.rules import applying, bookkeeping, pending, subscriptions
 
 _MOST_AT_ONCE: Final = 100
 
 
-def find_operation(product: str, method: str, parts: Sequence[str]) -> OperationFacts | None:
-    """Return the operation of a request, or None."""
-    found = route(product, method, parts)
-    return found.facts if found is not None else None
-
-
-async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> ApiReply:
+async def answer(
+    call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     """Answer a call for the organization of ``store``. Raises `ApiRefusal`.
 
-    ``every`` has the stores of all organizations. A new organization is added to it.
+    ``found`` is the operation of the call, or None if none is described. ``every`` has the stores
+    of all organizations. A new organization is added to it.
     """
-    found = route(call.product, call.method, call.parts)
     if found is None and (known := answer_document(call, store)) is not None:
         return known
     if found is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
+    try:
+        return await _answer_route(_with_ids_of_body(call, found.facts), found, store, every)
+    except ApiRefusal as refusal:
+        if call.product != "billing" or refusal.status != 404 or refusal.code == 5:
+            raise
+        # Billing was seen to answer 400 where the other products answer 404
+        raise ApiRefusal(400, refusal.code, refusal.message) from None
+
+
+def _with_ids_of_body(call: ApiCall, facts: OperationFacts) -> ApiCall:
+    """Move ids that a form or a body has in place of the query (``invoice_ids=1,2``) there."""
+    moved = {
+        field.name: ",".join(texts(call.body[field.name]))
+        for field in facts.query
+        if field.name.endswith("_ids") and field.name in call.body
+        if not call.params.get(field.name)
+    }
+    if not moved:
+        return call
+    body = {name: value for name, value in call.body.items() if name not in moved}
+    return msgspec.structs.replace(call, params={**call.params, **moved}, body=body)
+
+
+async def _answer_route(
+    call: ApiCall, found: Route, store: Store, every: MutableSequence[Store]
+) -> ApiReply:
     if call.parts[0] == "organizations":
         known = organizations.answer(call, found.facts, store, every)
         if known is not None:
@@ -75,25 +100,44 @@ async def answer(call: ApiCall, store: Store, every: MutableSequence[Store]) -> 
 
 
 async def _answer(context: RequestContext) -> ApiReply:
-    by_rules = (
-        bookkeeping.answer(context)
-        or subscriptions.answer(context)
-        or books.answer(context)
-        or pending.answer(context)
-        or billing_runs.answer(context)
-    )
-    if by_rules is not None:
-        return by_rules
+    if context.call.method == "POST" and len(context.ids) == 1 and context.records[0] is not None:
+        bookkeeping.verb(context.store, context.records[0], context.tail)
+    own = registry(context.facts.product).get(context.facts.name)
+    reply = own(context) if own is not None else None
+    if reply is not None:
+        return reply
     if context.facts.answer == "list":
         return await _answer_list(context)
+    return _general_handler(context)(context)
+
+
+@functools.cache
+def registry(product: str) -> Mapping[str, OperationHandler]:
+    """Return the handlers of a product's operations that the general rules do not cover.
+
+    Raises `ValueError` for an operation with two handlers.
+    """
+    found: dict[str, OperationHandler] = {}
+    modules = (subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS, books.handlers())
+    for name, facts in all_operations(product).items():
+        several = [table[name] for table in modules if name in table]
+        applies = applying.handler_of(facts)
+        if applies is not None:
+            several.append(applies)
+        if len(several) > 1:
+            raise ValueError(f"{name} has {len(several)} handlers")
+        if several:
+            found[name] = several[0]
+    return found
+
+
+def _general_handler(context: RequestContext) -> Callable[[RequestContext], ApiReply]:
+    """Return the general rule for a path that is not a list."""
     if context.names_record:
-        return _answer_record(context)
-    here = context.home
-    if here is not None and not context.call.form.files:
-        reply = _answer_home(context, here)
-        if reply is not None:
-            return reply
-    return answer_action(context)
+        return _answer_record
+    if context.schema is not None and not context.call.form.files:
+        return _answer_collection
+    return answer_action
 
 
 def _takes_rows(facts: OperationFacts) -> bool:
@@ -102,17 +146,17 @@ def _takes_rows(facts: OperationFacts) -> bool:
 
 
 async def _answer_list(context: RequestContext) -> ApiReply:
-    home = context.homes.at(context.facts.path)
-    if home is None or home.listed is None:
+    schema = context.schemas.at(context.facts.path)
+    if schema is None or schema.listed is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
     several = _answer_by_ids(context)
     if several is not None:
         return several
     rows: Collection | View
-    if home.listed is context.facts and home.parents == len(context.ids):
-        rows = context.store.shown(home, context.ids)
+    if schema.listed is context.facts and schema.parents == len(context.ids):
+        rows = context.store.shown(schema, context.ids)
     else:
-        rows = context.store.at(home, context.ids[: home.parents])
+        rows = context.store.at(schema, context.ids[: schema.parents])
     query = listing.parse_query(rows, context.facts, context.call.params)
     return await listing.answer(rows, query, context.facts)
 
@@ -121,14 +165,14 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
     """Answer with the full records of the ids in the query. Unknown ids are left out."""
     facts = context.facts
     for field in facts.query:
-        known = context.homes.for_name(field.name.removesuffix("s"))
+        known = context.schemas.for_name(field.name.removesuffix("s"))
         if not field.required or not field.name.endswith("_ids") or not known:
             continue
         ids = texts(context.call.params[field.name])
         if not 0 < len(ids) <= (facts.batch or _MOST_AT_ONCE):
             raise invalid(field.name)
         collection = context.store.at(known[0], ())
-        form = Described(context.homes.at(facts.path) or known[0], context.homes, ())
+        form = Described(context.schemas.at(facts.path) or known[0], context.schemas, ())
         found = (collection.find(each) for each in ids)
         rows = [form.render(facts.reply, collection.whole(i)) for i in found if i is not None]
         return success("success", {facts.key: rows})
@@ -138,7 +182,7 @@ def _answer_by_ids(context: RequestContext) -> ApiReply | None:
 def _answer_record(context: RequestContext) -> ApiReply:
     """Answer a path that ends with the id of a record."""
     found, call, facts = context.records[-1], context.call, context.facts
-    if found is None or found.home.parents < len(context.ids) - 1:
+    if found is None or found.schema.parents < len(context.ids) - 1:
         return answer_action(context)
     as_json = "json" in call.params.get("accept", "") or call.method != "GET"
     kept = not as_json and context.store.file(call.product, call.path) is not None
@@ -158,41 +202,42 @@ def _answer_record(context: RequestContext) -> ApiReply:
             return answer_action(context)
 
 
-def _answer_home(context: RequestContext, home: Home) -> ApiReply | None:
+def _answer_collection(context: RequestContext) -> ApiReply:
     """Answer a path that is a collection: create, upsert, or change several records."""
-    call, facts = context.call, context.facts
+    call, facts, schema = context.call, context.facts, context.schema
+    assert schema is not None  # `_general_handler` chose this for the collection
     ids = requested_ids(context)
     match call.method:
         case "POST" if ids is None or facts.answer != "done":
-            return _create(context, home, context.collection_for(home))
+            return _create(context, schema, context.collection_for(schema))
         case "PUT" if facts.headers:
-            collection = context.collection_for(home)
-            found = upsert(context, home, collection)
+            collection = context.collection_for(schema)
+            found = upsert(context, schema, collection)
             if found is None:
-                return _create(context, home, collection)
+                return _create(context, schema, collection)
             return record_reply(facts, found, collection.resource.saved)
         case "DELETE":
             return change_many(
-                context, home, ids if ids is not None else ids_in_body(context, home)
+                context, schema, ids if ids is not None else ids_in_body(context, schema)
             )
-        case "PUT" if home.parents <= len(context.ids):
+        case "PUT" if schema.parents <= len(context.ids):
             return change_many(
-                context, home, ids if ids is not None else ids_in_body(context, home)
+                context, schema, ids if ids is not None else ids_in_body(context, schema)
             )
-        case "GET" if facts.answer == "values" and home.parents == len(context.ids):
-            collection = context.collection_for(home)
+        case "GET" if facts.answer == "values" and schema.parents == len(context.ids):
+            collection = context.collection_for(schema)
             rows = [collection.row(index) for index in collection.indexes()]
             return success("success", {field.name: rows for field in facts.reply[:1]})
         case _:
-            return None
+            return answer_action(context)
 
 
-def _create(context: RequestContext, home: Home, collection: Collection) -> ApiReply:
+def _create(context: RequestContext, schema: CollectionSchema, collection: Collection) -> ApiReply:
     elements = _elements_of(context)
     for element in elements[:-1]:
-        create(context, home, collection, element, checked=False)
+        create(context, schema, collection, element, checked=False)
     last = elements[-1] if elements else context.call.body
-    found = create(context, home, collection, last, checked=not elements)
+    found = create(context, schema, collection, last, checked=not elements)
     status = 201 if context.facts.status == 201 or context.facts.answer != "done" else 200
     where = f"{context.call.path}/{found.id}"
     message = collection.resource.added

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api.bulk import home_of_requested, requested_ids
+from zoho_async.sandbox.api.bulk import requested_ids, schema_of_requested
 from zoho_async.sandbox.api.context import ApiCall, RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.render import reply_values
 from zoho_async.sandbox.data import files
@@ -71,7 +71,7 @@ def _add_document(context: RequestContext, file: File) -> Record:
     """Keep a file as a document of its record. Returns its row."""
     row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
     product, above = context.call.product, context.call.path.rpartition("/")[0]
-    shelf = context.homes.at(
+    shelf = context.schemas.at(
         "/".join((*context.facts.path.split("/")[: -len(context.tail)], "documents"))
     )
     if shelf is not None and shelf.parents == len(context.ids):
@@ -131,7 +131,7 @@ def forget_document(store: Store, product: str, above: str, document_id: str) ->
 def purge_document(context: RequestContext) -> None:
     """After a document is deleted by id, remove its other copies too."""
     call = context.call
-    if call.method != "DELETE" or call.parts[-2:-1] != ("documents",) or len(call.parts) < 4:
+    if call.method != "DELETE" or call.parts[-2:-1] != ("documents",):
         return
     above, document_id = "/" + "/".join(call.parts[:-2]), call.parts[-1]
     forget_document(context.store, call.product, above, document_id)
@@ -185,13 +185,13 @@ def document_reply(context: RequestContext, record: RecordRef | None) -> ApiRepl
 
 
 def _check_prints(context: RequestContext, ids: Sequence[str]) -> None:
-    home = home_of_requested(context)
+    schema = schema_of_requested(context)
     if len(ids) > (context.facts.batch or _MOST_PRINTED):
         raise invalid("ids")
-    collection = context.store.at(home, ()) if home is not None and not home.parents else None
+    collection = context.store.at(schema, ()) if schema is not None and not schema.parents else None
     for each in ids:
-        if collection is not None and home is not None and collection.find(each) is None:
-            raise missing(collection, home)
+        if collection is not None and schema is not None and collection.find(each) is None:
+            raise missing(collection, schema)
 
 
 def _file_reply(content_type: str, name: str, content: bytes) -> ApiReply:

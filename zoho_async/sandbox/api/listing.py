@@ -22,8 +22,7 @@ from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.invoices import has_status
-from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.records.spans import is_relative
+from zoho_async.sandbox.records.resource import Record, is_relative
 from zoho_async.sandbox.replies import ApiReply, ReplyPage, invalid, success
 
 Test: TypeAlias = Callable[[Record], bool]

@@ -32,7 +32,7 @@ from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.writing import accept_fields
 from zoho_async.sandbox.data.persistence import Persistence
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import SampleData, day, stamp
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import blank, render_fields
@@ -137,10 +137,10 @@ def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
 
 def _first(store: Store, product: str, path: tuple[str, ...], fields: Record) -> str:
     """Return the id of the first record of a collection. Creates it if the collection is empty."""
-    home = homes(product).by_path.get(path)
-    if home is None:
+    schema = schemas(product).by_path.get(path)
+    if schema is None:
         return ""
-    collection = store.at(home, ())
+    collection = store.at(schema, ())
     if not collection.next_index:
         collection.add(fields)
     return collection.id(0)

@@ -16,6 +16,7 @@ import msgspec
 from zoho_async import description
 from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
+from zoho_async.sandbox.api.undescribed import undescribed
 
 #: The base path of each product. Billing's older one still works.
 _BASES: Final = {
@@ -36,6 +37,14 @@ class Route(msgspec.Struct, frozen=True):
     ids: tuple[str, ...]
 
 
+class Target(msgspec.Struct, frozen=True):
+    """What a URL names: a product, the path below its base, and the operation there, if any."""
+
+    product: str
+    parts: tuple[str, ...]
+    route: Route | None
+
+
 class _Node:
     __slots__ = ("digits", "module", "operations", "wild", "words")
 
@@ -47,21 +56,26 @@ class _Node:
         self.operations: dict[str, OperationFacts] = {}
 
 
-def split_path(path: str) -> tuple[str, tuple[str, ...]] | None:
-    """Split a URL's path into its product and the segments after the base, or return None."""
+def resolve(method: str, path: str) -> Target | None:
+    """Resolve a URL's path, or return None if it is below no product's base.
+
+    A slash at the end of a path is ignored.
+    """
     for base, product in _BASES.items():
         if path.startswith(f"{base}/"):
-            return product, tuple(path.removeprefix(f"{base}/").split("/"))
+            parts = tuple(path.removeprefix(f"{base}/").rstrip("/").split("/"))
+            return Target(product, parts, route(product, method, parts))
     return None
 
 
-def organization_named(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
-    """Return the organization in the query or headers, or ""."""
-    found = split_path(path)
-    if found is not None and found[1] in _PER_USER:
-        return ""
+def organization_named(
+    target: Target | None, query: Mapping[str, str], headers: Mapping[str, str]
+) -> str | None:
+    """Return the organization in the query or headers, or None."""
+    if target is not None and target.parts in _PER_USER:
+        return None
     named = (query.get("organization_id"), *(headers.get(name) for name in _HEADERS))
-    return next((each for each in named if each), "")
+    return next((each for each in named if each), None)
 
 
 def route(product: str, method: str, parts: Sequence[str]) -> Route | None:
@@ -76,9 +90,15 @@ def operations(product: str) -> Mapping[str, OperationFacts]:
 
 
 @functools.cache
+def all_operations(product: str) -> Mapping[str, OperationFacts]:
+    """Return a product's operations by name, with those that only live clients name."""
+    return {**operations(product), **undescribed(product)}
+
+
+@functools.cache
 def _tree(product: str) -> _Node:
     root = _Node()
-    for facts in operations(product).values():
+    for facts in all_operations(product).values():
         for path in (facts.path, *facts.alternatives):
             node = root
             for part in path.strip("/").split("/"):

@@ -16,7 +16,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing
 from zoho_async.sandbox.api.validation import missing_field
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.values import is_list, is_object, parse
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
@@ -72,7 +72,7 @@ def accept_fields(
 
 def create(
     context: RequestContext,
-    home: Home,
+    schema: CollectionSchema,
     collection: Collection,
     body: Mapping[str, Any],
     *,
@@ -85,8 +85,8 @@ def create(
         kept = {name: value for name, value in body.items() if name in fresh}
         if "invoice_number" in fresh:
             kept.setdefault("invoice_number", next_number(collection))
-        plan = bookkeeping.check(context, home, collection, kept, None)
-        made = RecordRef(home, collection, collection.add(kept))
+        plan = bookkeeping.check(context, schema, collection, kept, None)
+        made = RecordRef(schema, collection, collection.add(kept))
         bookkeeping.written(context, made, plan)
         return made
     fields = (
@@ -98,8 +98,8 @@ def create(
             raise invalid_field(number)
         fields.pop(number, None)
     _check(context, collection, fields, None)
-    plan = bookkeeping.check(context, home, collection, fields, None)
-    found = RecordRef(home, collection, collection.add(fields))
+    plan = bookkeeping.check(context, schema, collection, fields, None)
+    found = RecordRef(schema, collection, collection.add(fields))
     bookkeeping.written(context, found, plan)
     return found
 
@@ -115,7 +115,7 @@ def update(context: RequestContext, found: RecordRef) -> None:
     form = collection.resource if isinstance(collection.resource, Described) else None
     fields = accept_fields(context.facts, context.call.body, whole=False, form=form)
     _check(context, collection, fields, found.index)
-    plan = bookkeeping.check(context, found.home, collection, fields, found.index)
+    plan = bookkeeping.check(context, found.schema, collection, fields, found.index)
     state = collection.state(found.index)
     for name, value in fields.items():
         before = state.get(name)
@@ -125,7 +125,9 @@ def update(context: RequestContext, found: RecordRef) -> None:
     bookkeeping.written(context, found, plan)
 
 
-def upsert(context: RequestContext, home: Home, collection: Collection) -> RecordRef | None:
+def upsert(
+    context: RequestContext, schema: CollectionSchema, collection: Collection
+) -> RecordRef | None:
     """Update the record whose unique field has the value in the headers, and return it.
 
     Returns None if no record matches and the headers ask to create one.
@@ -136,11 +138,11 @@ def upsert(context: RequestContext, home: Home, collection: Collection) -> Recor
         raise invalid_field("X-Unique-Identifier-Key")
     for index in collection.indexes():
         if str(collection.state(index).get(field, "")) == value:
-            found = RecordRef(home, collection, index)
+            found = RecordRef(schema, collection, index)
             update(context, found)
             return found
     if context.call.headers.get("X-Upsert", "").lower() != "true":
-        raise missing(collection, home)
+        raise missing(collection, schema)
     return None
 
 
@@ -197,7 +199,7 @@ def _same_vendor(collection: Collection, fields: Record, other: int) -> bool:
 
 def _duplicate(form: Described, name: str) -> ApiRefusal:
     kind = "number" if name == form.number_field else "name"
-    documented = description.load(form.home.product).errors.get(form.home.resource, {})
+    documented = description.load(form.schema.product).errors.get(form.schema.resource, {})
     if form.single == "bill":
         usual = _TAKEN_OF_VENDOR
     elif kind == "number":
@@ -228,23 +230,23 @@ def _find_child(
     context: RequestContext, name: str, record_id: str, fields: Record
 ) -> RecordRef | None:
     """Find a child record of another record in the fields, such as the task of a project."""
-    for home in context.homes.by_path.values():
-        if home.parents == 1 and home.id_field == name:
-            above = fields.get(context.store.names_above(home)[0])
-            inside = context.store.at(home, (str(above),)) if above else None
+    for schema in context.schemas.by_path.values():
+        if schema.parents == 1 and schema.id_field == name:
+            above = fields.get(context.store.names_above(schema)[0])
+            inside = context.store.at(schema, (str(above),)) if above else None
             index = inside.find(record_id) if inside is not None else None
             if inside is not None and index is not None:
-                return RecordRef(home, inside, index)
+                return RecordRef(schema, inside, index)
     return None
 
 
 def _find_referenced(context: RequestContext, name: str, record_id: str) -> RecordRef | None:
-    candidates = context.homes.for_name(name)
-    for home in candidates:
-        collection = context.store.at(home, ())
+    candidates = context.schemas.for_name(name)
+    for schema in candidates:
+        collection = context.store.at(schema, ())
         index = collection.find(record_id)
         if index is not None:
-            return RecordRef(home, collection, index)
+            return RecordRef(schema, collection, index)
     if not candidates or record_id == context.store.world_of(context.facts.product).currency_id:
         return None
     noun = name.removesuffix("_id")
@@ -258,7 +260,7 @@ def _find_referenced(context: RequestContext, name: str, record_id: str) -> Reco
 def _fill_name(fields: Record, name: str, found: RecordRef) -> None:
     row = found.collection.row(found.index)
     words = name.removesuffix("_id")
-    for label in (f"{words}_name", f"{found.home.noun}_name", "display_name", "name"):
+    for label in (f"{words}_name", f"{found.schema.noun}_name", "display_name", "name"):
         if row.get(label):
             fields.setdefault(f"{words}_name", row[label])
             return

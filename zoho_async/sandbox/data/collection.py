@@ -146,8 +146,10 @@ class Collection:
         number = _LAST_NUMBER.search(str(value))
         guess = int(number[0]) if number else -2
         for index in {guess - 1, guess, *self._written}:
-            there = 0 <= index < self.next_index and index not in self._deleted
-            if there and self.row(index).get(name) == value:
+            if not 0 <= index < self.next_index or index in self._deleted:
+                continue
+            known = self._written.get(index)
+            if (self.row(index) if known is None else known).get(name) == value:
                 yield index
 
     def written(self) -> Iterator[Record]:
@@ -177,6 +179,11 @@ class Collection:
     def follow(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set derived fields of a record. Unlike `change`, this does not notify related records."""
         self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
+
+    def refresh(self, index: int) -> None:
+        """Show a record's nested lists anew. The record itself does not change."""
+        self._rows[index] = None
+        self._forget_orders()
 
     def _own_fields(self, fields: Mapping[str, Any]) -> Record:
         """The written fields that are not derived from nested records."""

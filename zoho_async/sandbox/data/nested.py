@@ -41,7 +41,8 @@ Assumed:
 - The first person is primary by default. If several claim to be, the last one written is.
 - If the primary person is removed, the oldest remaining person becomes primary.
 - Names in a contact's body go to its primary person. If it has none, one is created.
-- Writing an element changes the ``last_modified_time`` of its record.
+- Writing an element changes the ``last_modified_time`` of its record. Comments do not: a new
+  comment was seen to leave it alone.
 - An unknown id in the list creates a new element.
 - A primary contact that is not one of the contact's persons changes nothing.
 """
@@ -53,11 +54,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zoho_async.description import Field
-from zoho_async.sandbox.data.resources import Home, Shape, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, Shape, schemas
 from zoho_async.sandbox.data.seed import PRIMARY_IDS
 from zoho_async.sandbox.data.values import blank, is_list, is_object, render_fields
 from zoho_async.sandbox.records.described import Described
-from zoho_async.sandbox.records.persons import IS_PRIMARY, SHARED, is_home_of_persons
+from zoho_async.sandbox.records.persons import IS_PRIMARY, SHARED, is_persons_schema
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.rules.documents import kind_at
 
@@ -74,7 +75,9 @@ class Nest:
     elements of the record with an id.
     """
 
-    def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
+    def __init__(
+        self, inner: CollectionSchema, field: Field | None, at: Callable[[str], Collection]
+    ) -> None:
         self.inner: Final = inner
         self.name: Final = field.name if field is not None else ""
         #: The fields of the record that are not written as they are sent.
@@ -99,8 +102,14 @@ class Nest:
             self._replace(self._at(outer.id(index)), fields[self.name])
 
     def element_written(self, outer: Collection, index: int, element: int | None) -> None:
-        """Update a record after its ``element`` was written (None: removed)."""
-        outer.follow(index, {})
+        """Update a record after its ``element`` was written (None: removed).
+
+        A comment does not count as a change of its record.
+        """
+        if self.inner.path[-1] == _COMMENTS:
+            outer.refresh(index)
+        else:
+            outer.follow(index, {})
 
     def clear(self, record_id: str) -> None:
         """Remove every element of a removed record."""
@@ -127,7 +136,9 @@ class Nest:
 class PersonsOf(Nest):
     """The persons of a contact or of Billing's customer. One of them is primary."""
 
-    def __init__(self, inner: Home, field: Field | None, at: Callable[[str], Collection]) -> None:
+    def __init__(
+        self, inner: CollectionSchema, field: Field | None, at: Callable[[str], Collection]
+    ) -> None:
         super().__init__(inner, field, at)
         self.follows |= frozenset(PRIMARY_IDS)
 
@@ -190,16 +201,16 @@ def updater(nest: Nest, around: Collection, record_id: str) -> Callable[[int | N
     return update
 
 
-def nested(home: Home) -> Sequence[tuple[Home, Field | None]]:
-    """The collections nested in a home's records, each with the list that shows it."""
-    return _nested(home.product, home.path)
+def nested(schema: CollectionSchema) -> Sequence[tuple[CollectionSchema, Field | None]]:
+    """The collections nested in a schema's records, each with the list that shows it."""
+    return _nested(schema.product, schema.path)
 
 
 @functools.cache
-def _nested(product: str, path: Shape) -> Sequence[tuple[Home, Field | None]]:
-    known = homes(product)
+def _nested(product: str, path: Shape) -> Sequence[tuple[CollectionSchema, Field | None]]:
+    known = schemas(product)
     fields = Described(known.by_path[path], known, ()).fields
-    found: list[tuple[Home, Field | None]] = []
+    found: list[tuple[CollectionSchema, Field | None]] = []
     for inner in known.by_path.values():
         if inner.path[:-1] != (*path, "{}") or known.for_name(inner.id_field):
             continue
@@ -209,12 +220,12 @@ def _nested(product: str, path: Shape) -> Sequence[tuple[Home, Field | None]]:
         if kind_at(path) is not None and inner.path[-1] != _COMMENTS:
             continue
         field = _list_of(inner, fields)
-        if field is not None or is_home_of_persons(inner):
+        if field is not None or is_persons_schema(inner):
             found.append((inner, field))
     return found
 
 
-def _list_of(inner: Home, fields: Mapping[str, Field]) -> Field | None:
+def _list_of(inner: CollectionSchema, fields: Mapping[str, Field]) -> Field | None:
     for name, field in fields.items():
         names = {each.name for each in field.fields}
         alike = name.replace("_", "") == inner.path[-1].replace("_", "")

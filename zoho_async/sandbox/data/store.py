@@ -1,6 +1,6 @@
 """The collections, settings and files of one organization.
 
-The four hand-written resources exist from the start. Every other home of the description gets a
+The four hand-written resources exist from the start. Every other schema of the description gets a
 collection when it is first used, one per parent record. Lists inside records whose elements have
 paths are not stored here: see `nested`.
 """
@@ -17,14 +17,14 @@ from zoho_async.sandbox.data.collection import DELETED, STATE, Collection, View
 from zoho_async.sandbox.data.files import File
 from zoho_async.sandbox.data.nested import Nest, PersonsOf, nested, updater
 from zoho_async.sandbox.data.persistence import Persistence
-from zoho_async.sandbox.data.resources import Home, Homes, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas, schemas
 from zoho_async.sandbox.data.seed import SampleData, person_index
 from zoho_async.sandbox.records import currencies
 from zoho_async.sandbox.records.contacts import Contacts
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.invoices import Invoices
 from zoho_async.sandbox.records.items import Items
-from zoho_async.sandbox.records.persons import Persons, is_home_of_persons
+from zoho_async.sandbox.records.persons import Persons, is_persons_schema
 from zoho_async.sandbox.records.projects import Projects
 from zoho_async.sandbox.records.resource import Record, ResourceRules
 from zoho_async.sandbox.replies import ENCODER
@@ -51,7 +51,7 @@ class Store:
             for resource in RESOURCES
         }
         for resource in RESOURCES:
-            self._nest(homes("books").by_name[resource.name], ())
+            self._nest(schemas("books").by_name[resource.name], ())
 
     def collection(self, name: str) -> Collection:
         """A collection by ``product.resource``, or by the operation that lists its records.
@@ -62,91 +62,93 @@ class Store:
         known = self.collections.get(name)
         if known is not None:
             return known
-        home = self._homes(name.partition(".")[0]).by_name[name]
-        if home.parents:
+        schema = self._schemas(name.partition(".")[0]).by_name[name]
+        if schema.parents:
             raise KeyError(name)
-        return self.at(home, ())
+        return self.at(schema, ())
 
     def rows(self, name: str) -> Collection | View:
         """The rows of a list by name: a collection, or a view of another one."""
         name = name if "." in name else f"books.{name}"
         if name in self.collections:
             return self.collections[name]
-        return self.shown(self._homes(name.partition(".")[0]).by_name[name])
+        return self.shown(self._schemas(name.partition(".")[0]).by_name[name])
 
-    def shown(self, home: Home, parents: tuple[str, ...] = ()) -> Collection | View:
-        """The rows that the list of a home shows."""
-        known = homes(home.product)
-        main = known.viewed(home) if not home.parents else None
-        if main is None or home.listed is None:
-            return self.at(home, parents)
-        view = self._views.get(home.name)
+    def shown(self, schema: CollectionSchema, parents: tuple[str, ...] = ()) -> Collection | View:
+        """The rows that the list of a schema shows."""
+        known = schemas(schema.product)
+        main = known.viewed(schema) if not schema.parents else None
+        if main is None or schema.listed is None:
+            return self.at(schema, parents)
+        view = self._views.get(schema.name)
         if view is None:
-            form = Described(home, known, ())
-            view = self._views[home.name] = View(self.at(main, ()), home.listed, form)
+            form = Described(schema, known, ())
+            view = self._views[schema.name] = View(self.at(main, ()), schema.listed, form)
         return view
 
-    def at(self, home: Home, parents: tuple[str, ...]) -> Collection:
-        """The collection of a home below the records with these ids."""
-        if not home.parents:
-            known = self.collections.get(home.name)
+    def at(self, schema: CollectionSchema, parents: tuple[str, ...]) -> Collection:
+        """The collection of a schema below the records with these ids."""
+        if not schema.parents:
+            known = self.collections.get(schema.name)
             if known is not None:
                 return known
-        inside = self._nested.get((home.name, parents))
+        inside = self._nested.get((schema.name, parents))
         if inside is not None:
             return inside
-        resource = self._form(home, parents)
-        if home.parents and self._is_written_parent(home, parents):
+        resource = self._form(schema, parents)
+        if schema.parents and self._is_written_parent(schema, parents):
             resource.default_rows = 0
-        place = self._place("/".join((home.name, *parents)))
-        made = Collection(self.world_of(home.product), resource, self.keep, place)
-        if home.parents:
+        place = self._place("/".join((schema.name, *parents)))
+        made = Collection(self.world_of(schema.product), resource, self.keep, place)
+        if schema.parents:
             self._make_room()
-            self._nested[home.name, parents] = made
+            self._nested[schema.name, parents] = made
         else:
-            self.collections[home.name] = made
-        self._nest(home, parents)
+            self.collections[schema.name] = made
+        self._nest(schema, parents)
         return made
 
-    def _form(self, home: Home, parents: tuple[str, ...]) -> Described:
-        known = homes(home.product)
-        named = list(zip(self.names_above(home), parents, strict=True))
-        if home.path == currencies.HOME:
-            return currencies.Currencies(home, known, named)
-        if not is_home_of_persons(home):
-            return Described(home, known, named)
-        contacts = self.at(known.by_path[home.path[:1]], ())
+    def _form(self, schema: CollectionSchema, parents: tuple[str, ...]) -> Described:
+        known = schemas(schema.product)
+        named = list(zip(self.names_above(schema), parents, strict=True))
+        if schema.path == currencies.PATH:
+            return currencies.Currencies(schema, known, named)
+        if not is_persons_schema(schema):
+            return Described(schema, known, named)
+        contacts = self.at(known.by_path[schema.path[:1]], ())
 
         def contact() -> Record:
             index = contacts.resource.index_of(contacts.world, parents[0])
             return contacts.resource.row(contacts.world, index) if index is not None else {}
 
-        return Persons(home, known, named[0], contact)
+        return Persons(schema, known, named[0], contact)
 
-    def _nest(self, home: Home, parents: tuple[str, ...]) -> None:
+    def _nest(self, schema: CollectionSchema, parents: tuple[str, ...]) -> None:
         """Connect a new collection to its nested collections and to its parent."""
-        outer, known = self.at(home, parents), homes(home.product)
+        outer, known = self.at(schema, parents), schemas(schema.product)
         outer.nests = [
-            (PersonsOf if is_home_of_persons(inner) else Nest)(
+            (PersonsOf if is_persons_schema(inner) else Nest)(
                 inner, field, functools.partial(self._inner, inner, parents)
             )
-            for inner, field in nested(home)
+            for inner, field in nested(schema)
         ]
-        above = known.by_path.get(home.path[:-2]) if home.parents else None
-        if above is None or above.parents != home.parents - 1:
+        above = known.by_path.get(schema.path[:-2]) if schema.parents else None
+        if above is None or above.parents != schema.parents - 1:
             return
         around = self.at(above, parents[:-1])
         for nest in around.nests:
-            if nest.inner is home:
+            if nest.inner is schema:
                 outer.on_write = updater(nest, around, parents[-1])
 
-    def _inner(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection:
-        return self.at(home, (*above, record_id))
+    def _inner(
+        self, schema: CollectionSchema, above: tuple[str, ...], record_id: str
+    ) -> Collection:
+        return self.at(schema, (*above, record_id))
 
-    def _is_written_parent(self, home: Home, parents: tuple[str, ...]) -> bool:
+    def _is_written_parent(self, schema: CollectionSchema, parents: tuple[str, ...]) -> bool:
         """Whether a caller created the innermost parent. Such a parent starts without children."""
-        above = homes(home.product).along(self.template(home))[: home.parents][-1]
-        if above is None or above.parents >= home.parents:
+        above = schemas(schema.product).along(self.template(schema))[: schema.parents][-1]
+        if above is None or above.parents >= schema.parents:
             return False
         collection = self.at(above, parents[: above.parents])
         index = collection.find(parents[-1])
@@ -159,24 +161,26 @@ class Store:
             for key in [key for key, inside in self._nested.items() if not inside.version]:
                 del self._nested[key]
 
-    def holding(self, home: Home, above: tuple[str, ...], record_id: str) -> Collection | None:
-        """The collection of a home that has the record, if the path does not name all its parents.
+    def holding(
+        self, schema: CollectionSchema, above: tuple[str, ...], record_id: str
+    ) -> Collection | None:
+        """The collection that has the record, if the path does not name all its parents.
 
         Collections that are already in use are searched first, then every parent.
         """
         for (name, _), inside in list(self._nested.items()):
-            if name == home.name and inside.find(record_id) is not None:
+            if name == schema.name and inside.find(record_id) is not None:
                 return inside
-        first = homes(home.product).along(self.template(home))[0]
-        if home.parents != 1 or above or first is None:
+        first = schemas(schema.product).along(self.template(schema))[0]
+        if schema.parents != 1 or above or first is None:
             return None
         parents = self.at(first, ())
-        of_persons = is_home_of_persons(home)
+        of_persons = is_persons_schema(schema)
         for index in parents.indexes():
             parent = parents.id(index)
             if of_persons and person_index(parent, record_id) is None:
                 continue
-            inside = self.at(home, (parent,))
+            inside = self.at(schema, (parent,))
             if inside.find(record_id) is not None:
                 return inside
         return None
@@ -186,9 +190,9 @@ class Store:
         world = self._worlds.get(product)
         if world is None:
             world = self._worlds[product] = self.world.of(product)
-        known = homes(product)
+        known = schemas(product)
         if len(world.numbers) < len(known.by_path):
-            world.numbers |= {home.name: home.number for home in known.by_path.values()}
+            world.numbers |= {schema.name: schema.number for schema in known.by_path.values()}
         return world
 
     # -- values that are not records ---------------------------------------------------------
@@ -240,23 +244,23 @@ class Store:
     def exists(self, name: str, record_id: object) -> bool:
         return self.collections[name].find(str(record_id)) is not None
 
-    def _homes(self, product: str) -> Homes:
+    def _schemas(self, product: str) -> CollectionSchemas:
         try:
-            return homes(product)
+            return schemas(product)
         except LookupError:
             raise KeyError(product) from None
 
-    def names_above(self, home: Home) -> list[str]:
-        """The names of the ids above a home in its paths."""
-        facts = home.listed or home.read or home.made
+    def names_above(self, schema: CollectionSchema) -> list[str]:
+        """The names of the ids above a schema in its paths."""
+        facts = schema.listed or schema.read or schema.made
         if facts is None:
             return []
         parts = [part[1:-1] for part in facts.path.split("/") if part.startswith("{")]
-        return parts[: home.parents]
+        return parts[: schema.parents]
 
-    def template(self, home: Home) -> str:
-        """The path template of one of the home's operations."""
-        facts = home.listed or home.read or home.made
+    def template(self, schema: CollectionSchema) -> str:
+        """The path template of one of the schema's operations."""
+        facts = schema.listed or schema.read or schema.made
         return facts.path if facts is not None else ""
 
     def _place(self, name: str) -> str:

@@ -24,18 +24,21 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _HIDDEN: Final = ("client_id", "scope", "redirect_uri", "state", "access_type", "prompt")
 
 
-def page(
-    accounts: Accounts, path: str, values: Mapping[str, str], *, posted: bool, now: float, url: str
-) -> ApiReply:
-    """Answer a request for a page. ``url`` is the URL of the accounts server."""
-    if path == SELF_CLIENT:
-        return _create_code(accounts, values, now) if posted else _self_client()
+def consent_page(accounts: Accounts, values: Mapping[str, str]) -> ApiReply:
+    """Return the page that asks for consent, or the error of the request."""
+    return _error_page(accounts, values) or _consent_form(values)
+
+
+def consent(accounts: Accounts, values: Mapping[str, str], now: float, url: str) -> ApiReply:
+    """Redirect with the user's answer. ``url`` is the URL of the accounts server."""
+    return _error_page(accounts, values) or _redirect(accounts, values, now, url)
+
+
+def _error_page(accounts: Accounts, values: Mapping[str, str]) -> ApiReply | None:
     problem = _problem(accounts, values)
-    if problem:
-        return _html(f"<h1>An error occurred</h1><p id=error>{escape(problem)}</p>", status=400)
-    if path == CONSENT and posted:
-        return _redirect(accounts, values, now, url)
-    return _consent_page(values)
+    if not problem:
+        return None
+    return _html(f"<h1>An error occurred</h1><p id=error>{escape(problem)}</p>", status=400)
 
 
 def _problem(accounts: Accounts, values: Mapping[str, str]) -> str:
@@ -60,7 +63,7 @@ def _scopes(values: Mapping[str, str]) -> list[str]:
     return scopes if all(scope.count(".") == 2 for scope in scopes) else []
 
 
-def _consent_page(values: Mapping[str, str]) -> ApiReply:
+def _consent_form(values: Mapping[str, str]) -> ApiReply:
     hidden = "".join(
         f'<input type=hidden name={name} value="{escape(values.get(name, ""))}">'
         for name in _HIDDEN
@@ -91,7 +94,8 @@ def _redirect(accounts: Accounts, values: Mapping[str, str], now: float, url: st
     return ApiReply(status=302, code=None, content_type=_HTML, headers=headers)
 
 
-def _create_code(accounts: Accounts, values: Mapping[str, str], now: float) -> ApiReply:
+def create_code(accounts: Accounts, values: Mapping[str, str], now: float) -> ApiReply:
+    """Answer the form of the Self Client with a code."""
     scopes = _scopes(values)
     minutes = values.get("minutes", "3")
     if not scopes or minutes not in {"3", "5", "7", "10"}:
@@ -105,7 +109,8 @@ def _html(body: str, *, status: int = 200) -> ApiReply:
     return ApiReply(status=status, code=None, body=text.encode(), content_type=_HTML)
 
 
-def _self_client() -> ApiReply:
+def self_client() -> ApiReply:
+    """Return the page of the console's Self Client."""
     return _html(
         f'<h1>Self Client</h1><form method=post action="{SELF_CLIENT}">'
         "<p>Scope <input id=scope name=scope size=80></p>"

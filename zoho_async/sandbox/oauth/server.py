@@ -11,14 +11,17 @@ token requests are answered with HTTP 400 "Access Denied"; the refresh token sta
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.sandbox.replies import ENCODER, ApiReply
 
+_TokenKind: TypeAlias = Literal["access", "refresh", "code", "client"]
 TokenState: TypeAlias = Literal["good", "dead", "unknown"]
 
 
@@ -65,6 +68,10 @@ class TokenHolder(msgspec.Struct, kw_only=True):
     live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
 
+class _GrantError(Exception):
+    """A request for a token that is answered with the ``error`` that this names."""
+
+
 class Accounts:
     """One user's client, refresh tokens and access tokens.
 
@@ -87,7 +94,8 @@ class Accounts:
         self.client_secret = client_secret
         self.requests = 0
         self._issued = 0
-        self._seed = seed
+        self._seed = seed & 0xFFFF_FFFF
+        self._own: set[str] = set()
         self._refresh: dict[str, TokenHolder] = {refresh_token: TokenHolder()}
         self._clients: dict[str, TokenHolder] = {}
         self._codes: dict[str, Code] = {}
@@ -97,6 +105,7 @@ class Accounts:
 
     def state(self, token: str, now: float) -> TokenState:
         """Return whether ``token`` is valid, has ended, or was never issued."""
+        self._adopt(token, now)
         for holder in self._holders():
             end = holder.live.get(token)
             if end is not None:
@@ -142,7 +151,7 @@ class Accounts:
         self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
     ) -> str:
         """Return a code for ``scope`` that is valid once, within ``life`` seconds."""
-        code = self._new_token()
+        code = self._new_token("code")
         self._codes[code] = Code(
             scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
         )
@@ -154,29 +163,14 @@ class Accounts:
             return denied("invalid_client")
         if form.get("client_secret") != self.client_secret:
             return denied("invalid_client_secret")
-        new_token = ""
-        match form.get("grant_type", ""):
-            case "refresh_token":
-                holder = self._refresh.get(form.get("refresh_token", ""))
-                if holder is None:
-                    return denied("invalid_code")
-            case "client_credentials":
-                if not form.get("scope"):
-                    return denied("invalid_scope")
-                holder = self._clients.setdefault(form["scope"], TokenHolder(scope=form["scope"]))
-            case "authorization_code":
-                code = self._codes.pop(form.get("code", ""), None)
-                if code is None or now >= code.ends:
-                    return denied("invalid_code")
-                if form.get("redirect_uri", "") != code.redirect_uri:
-                    return denied("invalid_redirect_uri")
-                holder = TokenHolder(scope=code.scope)
-                if code.offline:
-                    new_token = self._add_refresh_token(holder)
-                else:
-                    self._clients[self._new_token()] = holder
-            case grant_type:
-                return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        grant_type = form.get("grant_type", "")
+        grant = _GRANTS.get(grant_type)
+        if grant is None:
+            return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        try:
+            holder, new_token = grant(self, form, now)
+        except _GrantError as error:
+            return denied(str(error))
         if self._throttled(holder, now):
             return throttled()
         expires_in = self.rules.expires_in
@@ -190,6 +184,36 @@ class Accounts:
         if new_token:
             answer["refresh_token"] = new_token
         return _json(200, answer)
+
+    def by_refresh_token(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Return the holder of a refresh token, and no new refresh token."""
+        token = form.get("refresh_token", "")
+        holder = self._refresh.get(token)
+        if holder is None and token not in self._own and self._is_signed("refresh", token):
+            holder = self._refresh[token] = TokenHolder()
+        if holder is None:
+            raise _GrantError("invalid_code")
+        return holder, ""
+
+    def by_credentials(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Return the holder for the client itself, and no refresh token."""
+        scope = form.get("scope")
+        if not scope:
+            raise _GrantError("invalid_scope")
+        return self._clients.setdefault(scope, TokenHolder(scope=scope)), ""
+
+    def by_code(self, form: Mapping[str, str], now: float) -> tuple[TokenHolder, str]:
+        """Exchange a code for a new holder and, if the user is offline, its refresh token."""
+        code = self._codes.pop(form.get("code", ""), None)
+        if code is None or now >= code.ends:
+            raise _GrantError("invalid_code")
+        if form.get("redirect_uri", "") != code.redirect_uri:
+            raise _GrantError("invalid_redirect_uri")
+        holder = TokenHolder(scope=code.scope)
+        if code.offline:
+            return holder, self._add_refresh_token(holder)
+        self._clients[self._new_token("client")] = holder
+        return holder, ""
 
     def revoke(self, token: str) -> ApiReply:
         """Answer ``POST /oauth/v2/token/revoke``. A refresh token's access tokens end with it."""
@@ -211,7 +235,7 @@ class Accounts:
     def _add_refresh_token(self, holder: TokenHolder) -> str:
         while len(self._refresh) >= self.rules.refresh_tokens:
             self._end(self._refresh.pop(next(iter(self._refresh))))
-        token = self._new_token()
+        token = self._new_token("refresh")
         self._refresh[token] = holder
         return token
 
@@ -229,7 +253,7 @@ class Accounts:
         return False
 
     def _issue(self, holder: TokenHolder, now: float) -> str:
-        token = self._new_token()
+        token = self._new_token("access", self.rules.life)
         while len(holder.live) >= self.rules.live:
             oldest = next(iter(holder.live))
             del holder.live[oldest]
@@ -237,10 +261,48 @@ class Accounts:
         holder.live[token] = now + self.rules.life
         return token
 
-    def _new_token(self) -> str:
-        """Return a new token or code. Both have the same form."""
+    # -- tokens of an earlier sandbox ---------------------------------------------------------
+    #
+    # A sandbox that is restarted at the same address takes the tokens of the one before, as Zoho
+    # does. Without this, each restart would cost every client a new access token, and a client
+    # that counts them stops at ten in ten minutes.
+
+    def _adopt(self, token: str, now: float) -> None:
+        """Take an access token that an earlier sandbox with this seed and client issued."""
+        if token in self._own or not self._refresh or not self._is_signed("access", token):
+            return
+        self._own.add(token)
+        left = (int(token[13:23], 16) - time.time()) * self.speed
+        if left > 0:
+            next(iter(self._refresh.values())).live[token] = now + left
+        else:
+            self._dead.add(token)
+
+    def _new_token(self, kind: _TokenKind, life: float = 0.0) -> str:
+        """Return a new token or code. All have the same form, which has the end in real time."""
         self._issued += 1
-        return f"1000.{self._seed:08x}{self._issued:024x}.{self._issued * 2_654_435_761:032x}"
+        end = int(time.time() + life / self.speed)
+        head = f"{self._seed:08x}{end:010x}{self._issued:014x}"
+        token = f"1000.{head}.{self._signature(kind, head)}"
+        self._own.add(token)
+        return token
+
+    def _is_signed(self, kind: _TokenKind, token: str) -> bool:
+        head = token[5:37]
+        return token == f"1000.{head}.{self._signature(kind, head)}" and head[:8] == (
+            f"{self._seed:08x}"
+        )
+
+    def _signature(self, kind: _TokenKind, head: str) -> str:
+        return blake2b(f"{kind}{self.client_secret}{head}".encode(), digest_size=16).hexdigest()
+
+
+_Grant: TypeAlias = Callable[[Accounts, Mapping[str, str], float], tuple[TokenHolder, str]]
+_GRANTS: Final[Mapping[str, _Grant]] = {
+    "refresh_token": Accounts.by_refresh_token,
+    "client_credentials": Accounts.by_credentials,
+    "authorization_code": Accounts.by_code,
+}
 
 
 def _json(status: int, values: dict[str, Any]) -> ApiReply:

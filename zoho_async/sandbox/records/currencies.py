@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from zoho_async.sandbox.data.resources import Home, Homes, Shape
+from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas, Shape
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 
-HOME: Final[Shape] = ("settings", "currencies")
+PATH: Final[Shape] = ("settings", "currencies")
 _KNOWN: Final = {
     "USD": ("US Dollar", "$"),
     "EUR": ("Euro", "€"),
@@ -31,8 +31,10 @@ _KNOWN: Final = {
 class Currencies(Described):
     """The currencies of one organization."""
 
-    def __init__(self, home: Home, homes: Homes, above: Sequence[tuple[str, str]]) -> None:
-        super().__init__(home, homes, above)
+    def __init__(
+        self, schema: CollectionSchema, schemas: CollectionSchemas, above: Sequence[tuple[str, str]]
+    ) -> None:
+        super().__init__(schema, schemas, above)
         self.default_rows = len(_KNOWN)
 
     def id_of(self, world: SampleData, index: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from zoho_async.sandbox.data.resources import Home, Homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas
 from zoho_async.sandbox.data.seed import SampleData, person_id, person_index
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
@@ -23,9 +23,9 @@ SHARED: Final = (
 )
 
 
-def is_home_of_persons(home: Home) -> bool:
-    """Whether a home's records are the persons of a contact or a customer."""
-    return home.path in (
+def is_persons_schema(schema: CollectionSchema) -> bool:
+    """Whether a schema's records are the persons of a contact or a customer."""
+    return schema.path in (
         ("contacts", "{}", "contactpersons"),
         ("customers", "{}", "contactpersons"),
     )
@@ -35,9 +35,13 @@ class Persons(Described):
     """The persons of one contact. ``contact`` returns the contact's seeded row."""
 
     def __init__(
-        self, home: Home, homes: Homes, contact_id: tuple[str, str], contact: Callable[[], Record]
+        self,
+        schema: CollectionSchema,
+        schemas: CollectionSchemas,
+        contact_id: tuple[str, str],
+        contact: Callable[[], Record],
     ) -> None:
-        super().__init__(home, homes, [contact_id])
+        super().__init__(schema, schemas, [contact_id])
         self._contact_id: Final = contact_id[1]
         self._contact: Final = contact
 

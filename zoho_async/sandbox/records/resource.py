@@ -7,10 +7,11 @@ rows. A written record is stored as its *state*: the fields of both forms.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Final, TypeAlias
 
-from zoho_async.sandbox.data.seed import SampleData, custom_field_forms, day_formatted
+from zoho_async.sandbox.data.seed import SampleData, custom_field_forms, day, day_formatted
 
 Record: TypeAlias = dict[str, Any]
 
@@ -103,3 +104,39 @@ def settle_custom_fields(world: SampleData, state: Record) -> None:
 
 ACTIVE: Final = "active"
 INACTIVE: Final = "inactive"
+
+
+# -- spans of days ------------------------------------------------------------------------------
+
+_DAY_SECONDS: Final = 86_400
+
+
+def within(shown: str, word: str) -> bool | None:
+    """Whether a date (``2026-06-09``) is in the named span now; None if the span is unknown.
+
+    Weeks, quarters and years depend on an organization's settings and fiscal year. The sandbox
+    cannot evaluate those filters (``Date.ThisWeek``) and lets every row pass.
+    """
+    now = int(time.time())
+    today = day(now)
+    match word.lower():
+        case "today":
+            return shown[:10] == today
+        case "previousday":
+            return shown[:10] == day(now - _DAY_SECONDS)
+        case "thismonth":
+            return shown[:7] == today[:7]
+        case "previousmonth":
+            return shown[:7] == _month_before(today)
+        case _:
+            return None
+
+
+def is_relative(filter_by: str) -> bool:
+    """Whether the rows of a filter change from day to day."""
+    return within("", filter_by.rpartition(".")[2]) is not None
+
+
+def _month_before(today: str) -> str:
+    year, month = int(today[:4]), int(today[5:7])
+    return f"{year}-{month - 1:02d}" if month > 1 else f"{year - 1}-12"

@@ -11,13 +11,20 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.description import OperationFacts
+from zoho_async.sandbox.api.context import (
+    OperationHandler,
+    RecordRef,
+    RequestContext,
+    tail_of,
+)
 from zoho_async.sandbox.api.render import reply_values
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact
-from zoho_async.sandbox.rules.documents import LINKS, Kind
-from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, End
+from zoho_async.sandbox.rules.documents import LINKS, kind_at
+from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, End, end_of
 
 #: Lists of a body that name sources: the families, and the field with the id.
 _SOURCES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
@@ -33,31 +40,48 @@ _TARGETS: Final[Mapping[str, tuple[str, str]]] = {
     "bills": ("bills", "bill_id"),
 }
 RETAINER: Final = "retainerinvoices"
+#: The lists below a document whose elements are applications.
+_LISTS: Final = frozenset({"invoices", "bills", "payments", "creditsapplied"})
 
 
-def answer(ask: RequestContext, kind: Kind, end: End) -> ApiReply | None:
-    """Answer an application or its removal; None for other calls. Raises `ApiRefusal`."""
-    ledger = ApplicationLedger(ask.store, ask.facts.product)
-    words = "/".join(ask.tail)
-    if len(ask.ids) == 2 and not ask.tail and ask.call.method == "DELETE":
-        row = _row(ledger, end, ask.ids[1])
-        if row is None and _is_invoice(ask.records[1]):
-            raise ApiRefusal(404, 1002, "The retainer was not applied to this invoice.")
-        if row is None:
-            return None
-        ledger.undo(row)
-        return success("The application has been deleted.")
-    if len(ask.ids) != 1 or ask.call.method != "POST":
+def handler_of(facts: OperationFacts) -> OperationHandler | None:
+    """Return the handler of an operation that applies something or undoes that, else None."""
+    along = schemas(facts.product).along(facts.path)
+    kind = kind_at(along[0].path) if along and along[0] is not None else None
+    if kind is None:
+        return None
+    words = "/".join(tail_of(facts.path))
+    if len(along) == 2 and not words and facts.method == "DELETE":
+        return _undo if facts.path.split("/")[-2] in _LISTS else None
+    if len(along) != 1 or facts.method != "POST":
         return None
     if kind.role == "debt" and words == "credits":
-        return _apply_sources(ask, ledger, end)
-    if words in _TARGETS and (kind.word, words) in LINKS:
-        return _apply_source(ask, ledger, end)
-    return None
+        return _apply_sources
+    return _apply_source if words in _TARGETS and (kind.word, words) in LINKS else None
+
+
+def _path_end(ask: RequestContext) -> tuple[ApplicationLedger, End]:
+    """Return the ledger, and the document that the path names first."""
+    found = ask.records[0]
+    document = end_of(found) if found is not None else None
+    assert document is not None  # `handler_of` chose the operation for its kind
+    return ApplicationLedger(ask.store, ask.facts.product), document[1]
+
+
+def _undo(ask: RequestContext) -> ApiReply | None:
+    """Remove one application. A seeded row is not one and is removed as usual."""
+    ledger, end = _path_end(ask)
+    row = _row(ledger, end, ask.ids[1])
+    if row is None and _is_invoice(ask.records[1]):
+        raise ApiRefusal(404, 1002, "The retainer was not applied to this invoice.")
+    if row is None:
+        return None
+    ledger.undo(row)
+    return success("The application has been deleted.")
 
 
 def _is_invoice(found: RecordRef | None) -> bool:
-    return found is not None and found.home.path == ("invoices",)
+    return found is not None and found.schema.path == ("invoices",)
 
 
 def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:
@@ -67,8 +91,9 @@ def _row(ledger: ApplicationLedger, end: End, shown: str) -> Application | None:
     return drawn[-1] if drawn else None
 
 
-def _apply_sources(ask: RequestContext, ledger: ApplicationLedger, target: End) -> ApiReply:
+def _apply_sources(ask: RequestContext) -> ApiReply:
     """Apply the sources of the body to the debt of the path."""
+    ledger, target = _path_end(ask)
     wanted: list[tuple[End, Decimal]] = []
     for name, (words, id_field) in _SOURCES.items():
         word = next((each for each in words if ledger.collection(each) is not None), "")
@@ -102,8 +127,9 @@ def _within(ledger: ApplicationLedger, target: End, amount: Decimal) -> None:
         raise ApiRefusal(400, 24016, text)
 
 
-def _apply_source(ask: RequestContext, ledger: ApplicationLedger, source: End) -> ApiReply:
+def _apply_source(ask: RequestContext) -> ApiReply:
     """Apply the source of the path to the debts of the body."""
+    ledger, source = _path_end(ask)
     asked = list(wanted(ask.call.body, source[0]))
     ledger.check(source, asked)
     for target, amount in asked:

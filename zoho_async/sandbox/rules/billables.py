@@ -40,7 +40,7 @@ from typing import Any, Final, TypeAlias
 
 from zoho_async.sandbox.api.context import RecordRef
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal
@@ -73,7 +73,7 @@ def check(store: Store, product: str, fields: Mapping[str, Any], invoice: str) -
 
 def renew(store: Store, product: str, end: End) -> None:
     """Update the entries of an invoice after it was written, voided or deleted."""
-    collection = store.at(homes(product).by_path[_INVOICES], ())
+    collection = store.at(schemas(product).by_path[_INVOICES], ())
     index = collection.find(end[1])
     state = collection.state(index) if index is not None else {}
     live = index is not None and state.get("status") != "void"
@@ -137,19 +137,23 @@ def _open_word(path: tuple[str, ...], billable: Any) -> str:
 
 
 def prepare(
-    store: Store, home: Home, collection: Collection, fields: dict[str, Any], index: int | None
+    store: Store,
+    schema: CollectionSchema,
+    collection: Collection,
+    fields: dict[str, Any],
+    index: int | None,
 ) -> None:
     """Check and complete a write of a time entry or an expense. Raises `ApiRefusal`."""
-    word = _STATUS.get(home.path)
+    word = _STATUS.get(schema.path)
     if word is None:
         return
     fields.pop(word, None)
     state = collection.state(index) if index is not None else {}
     billed = index is not None and _billed_by(
-        store, home.product, (home.path, collection.id(index))
+        store, schema.product, (schema.path, collection.id(index))
     )
     billable = fields.get("is_billable", state.get("is_billable"))
-    if billed and home.path == EXPENSES:
+    if billed and schema.path == EXPENSES:
         customer = fields.get("customer_id")
         if customer and str(customer) != str(state.get("customer_id")):
             raise ApiRefusal(400, 5019, "Contact cannot be changed for an invoiced expense.")
@@ -157,9 +161,9 @@ def prepare(
             text = "You cannot make this expense non-billable: it is already invoiced."
             raise ApiRefusal(400, 5032, text)
     if not billed and (index is None or "is_billable" in fields):
-        fields[word] = _open_word(home.path, billable)
-    project = fields.get("project_id") if index is None and home.path == ENTRIES else ""
-    of = _find(store, home.product, (_PROJECTS, str(project))) if project else None
+        fields[word] = _open_word(schema.path, billable)
+    project = fields.get("project_id") if index is None and schema.path == ENTRIES else ""
+    of = _find(store, schema.product, (_PROJECTS, str(project))) if project else None
     if of is not None:
         parent = of[0].state(of[1])
         for name in ("project_name", "customer_id", "customer_name"):
@@ -168,8 +172,8 @@ def prepare(
 
 def check_removal(store: Store, found: RecordRef) -> None:
     """Refuse to remove an expense that was invoiced. Raises `ApiRefusal`."""
-    path = found.home.path
-    if path == EXPENSES and _billed_by(store, found.home.product, (path, found.id)):
+    path = found.schema.path
+    if path == EXPENSES and _billed_by(store, found.schema.product, (path, found.id)):
         raise ApiRefusal(400, 5001, "Expenses that were converted to an invoice cannot be deleted.")
 
 
@@ -248,8 +252,8 @@ def _open(
     store: Store, product: str, path: tuple[str, ...], project_id: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The billable records of a project that no invoice bills."""
-    home = homes(product).by_path.get(path)
-    collection = store.at(home, ()) if home is not None else None
+    schema = schemas(product).by_path.get(path)
+    collection = store.at(schema, ()) if schema is not None else None
     for index in collection.indexes() if collection is not None else ():
         assert collection is not None
         state, record_id = collection.state(index), collection.id(index)
@@ -277,11 +281,11 @@ def _rate(
     store: Store, product: str, project_id: str, project: Mapping[str, Any], by: str, key: str
 ) -> Decimal:
     path = {"task": _TASKS, "user": _USERS}.get(by)
-    home = homes(product).by_path.get(path) if path is not None else None
+    schema = schemas(product).by_path.get(path) if path is not None else None
     rows: Any = project.get(f"{by}s")
     known = [each for each in rows if is_object(each)] if is_list(rows) else []
-    if home is not None:
-        collection = store.at(home, (project_id,))
+    if schema is not None:
+        collection = store.at(schema, (project_id,))
         index = collection.find(key)
         known += [collection.state(index)] if index is not None else []
     rates = (exact(each.get("rate")) for each in known if str(each.get(f"{by}_id")) == key)
@@ -292,8 +296,8 @@ def _rate(
 
 
 def _find(store: Store, product: str, billable: Billable) -> tuple[Collection, int] | None:
-    home = homes(product).by_path.get(billable[0])
-    collection = store.at(home, ()) if home is not None else None
+    schema = schemas(product).by_path.get(billable[0])
+    collection = store.at(schema, ()) if schema is not None else None
     index = collection.find(billable[1]) if collection is not None else None
     return (collection, index) if collection is not None and index is not None else None
 

@@ -1,9 +1,9 @@
 """Apply the accounting rules to API calls: before a write, after it, and for verbs.
 
-`answer` handles operations that move money between documents. `check` runs before every create and
-update and `written` after it; `check_removal` runs before every removal, `verb` before a verb, and
-`followed` after verbs and removals. A documented refusal has the code of the resource's table if
-there is one, else 1000.
+`check` runs before every create and update and `written` after it; `check_removal` runs before
+every removal, `verb` before a verb, and `followed` after verbs and removals. `applying` has the
+operations that move money between documents. A documented refusal has the code of the resource's
+table if there is one, else 1000.
 
 Documented: which invoices, retainers and bills cannot be deleted; voiding an invoice or a retainer
 releases what was applied; a retainer is paid in full.
@@ -29,12 +29,11 @@ import msgspec
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import Home
+from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.records.described import Described
-from zoho_async.sandbox.replies import ApiRefusal, ApiReply
+from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules import (
-    applying,
     billables,
     conversions,
     orders,
@@ -69,21 +68,6 @@ class RulePlan(msgspec.Struct, frozen=True):
     parents: list[End] = []
 
 
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer a call that moves money between documents; None for other calls.
-
-    Raises `ApiRefusal`.
-    """
-    found = ask.records[0] if ask.records else None
-    document = end_of(found) if found is not None else None
-    if found is None or document is None:
-        return None
-    reply = applying.answer(ask, *document)
-    if reply is None and len(ask.ids) == 1 and ask.call.method == "POST":
-        verb(ask.store, found, ask.tail)
-    return reply
-
-
 def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
     """Check and prepare a verb of a document. Raises `ApiRefusal` if it is not allowed."""
     document = end_of(found)
@@ -93,7 +77,7 @@ def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
     if kind.role == "order":
         orders.verb(store, found, kind.word, words)
         return
-    ledger, state, word = ApplicationLedger(store, found.home.product), None, "/".join(words)
+    ledger, state, word = ApplicationLedger(store, found.schema.product), None, "/".join(words)
     if word in _VOIDS and kind.role in _BY_STATE:
         state = found.collection.state(found.index)
         if kind.role == "credit" and _used_amount(state) > 0:
@@ -117,20 +101,20 @@ def verb(store: Store, found: RecordRef, words: Sequence[str]) -> None:
 
 def followed(store: Store, found: RecordRef) -> None:
     """Update the parents of a document after a verb or a removal."""
-    if kind_at(found.home.path) is not None:
-        end = (found.home.path[0], found.id)
-        conversions.renew(store, found.home.product, end)
-        conversions.show(store, found.home.product, end)
+    if kind_at(found.schema.path) is not None:
+        end = (found.schema.path[0], found.id)
+        conversions.renew(store, found.schema.product, end)
+        conversions.show(store, found.schema.product, end)
         if end[0] == "invoices":
-            billables.renew(store, found.home.product, end)
+            billables.renew(store, found.schema.product, end)
 
 
 # -- writes --------------------------------------------------------------------------------------
 
 
-def kept(home: Home, body: Mapping[str, Any]) -> dict[str, Any]:
+def kept(schema: CollectionSchema, body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a body that a caller may set; derived fields are dropped."""
-    kind = kind_at(home.path)
+    kind = kind_at(schema.path)
     if kind is None:
         return dict(body)
     by_rules = DERIVED if kind.role == "payment" else DERIVED | {"status"}
@@ -139,21 +123,21 @@ def kept(home: Home, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def check(
     ask: RequestContext,
-    home: Home,
+    schema: CollectionSchema,
     collection: Collection,
     fields: dict[str, Any],
     index: int | None,
 ) -> RulePlan:
     """Check the fields of a write and plan its follow-up. Raises `ApiRefusal`."""
-    kind = kind_at(home.path)
-    if home.path == subscriptions.HOME:
+    kind = kind_at(schema.path)
+    if schema.path == subscriptions.PATH:
         subscriptions.prepare(ask, fields, collection.state(index) if index is not None else {})
-    billables.prepare(ask.store, home, collection, fields, index)
+    billables.prepare(ask.store, schema, collection, fields, index)
     if kind is None:
         refunds.check(ask, collection, fields, index)
         before = collection.state(index) if index is not None else {}
         return RulePlan(refunded=exact(before.get("amount")))
-    asked, allowed = fields.get("status"), kept(home, fields)
+    asked, allowed = fields.get("status"), kept(schema, fields)
     for name in [name for name in fields if name not in allowed]:
         del fields[name]
     if kind.word == "creditnotes" and index is None:
@@ -164,10 +148,10 @@ def check(
         orders.check(kind.word, collection, fields, asked, index)
     if kind.word == "invoices":
         own = collection.id(index) if index is not None else ""
-        billables.check(ask.store, home.product, fields, own)
+        billables.check(ask.store, schema.product, fields, own)
     _fill_taxes(ask, fields)
-    parents = conversions.prepare(ask, home, fields)
-    ledger = ApplicationLedger(ask.store, home.product)
+    parents = conversions.prepare(ask, schema, fields)
+    ledger = ApplicationLedger(ask.store, schema.product)
     if kind.role == "payment":
         return RulePlan(applied=payments.check(kind, ledger, collection, fields, index))
     if kind.role in _BY_STATE and index is not None:
@@ -177,7 +161,7 @@ def check(
 
 def written(ask: RequestContext, found: RecordRef, plan: RulePlan) -> None:
     """Carry out the plan of a checked write."""
-    kind = kind_at(found.home.path)
+    kind = kind_at(found.schema.path)
     if ask.facts.name == "billing.subscriptions.create" and unbilled.is_wanted(ask):
         unbilled.first_term(ask.store, found)
     if kind is None:
@@ -187,14 +171,14 @@ def written(ask: RequestContext, found: RecordRef, plan: RulePlan) -> None:
     if plan.parents:
         conversions.follow(ask.store, found, plan.parents)
     else:
-        conversions.renew(ask.store, found.home.product, end)
-    conversions.show(ask.store, found.home.product, end)
+        conversions.renew(ask.store, found.schema.product, end)
+    conversions.show(ask.store, found.schema.product, end)
     if kind.word == "invoices":
-        billables.renew(ask.store, found.home.product, end)
+        billables.renew(ask.store, found.schema.product, end)
         pending.name_lines(ask.store, found)
     if plan.applied is None:
         return
-    ledger = ApplicationLedger(ask.store, found.home.product)
+    ledger = ApplicationLedger(ask.store, found.schema.product)
     for row in ledger.rows(end):
         if row.target[0] != RETAINER:
             ledger.undo(row)
@@ -213,8 +197,8 @@ def _fill_taxes(ask: RequestContext, fields: Mapping[str, Any]) -> None:
         tax_id = line.get("tax_id")
         if not tax_id or line.get("tax_percentage") not in (None, ""):
             continue
-        for home in ask.homes.for_name("tax_id"):
-            taxes = ask.store.at(home, ())
+        for schema in ask.schemas.for_name("tax_id"):
+            taxes = ask.store.at(schema, ())
             index = taxes.find(str(tax_id))
             if index is not None:
                 tax = taxes.state(index)
@@ -270,7 +254,7 @@ def check_removal(store: Store, found: RecordRef) -> None:
         raise ApiRefusal(400, 12008, "This invoice has credits applied: it cannot be deleted.")
     if kind.word == "retainerinvoices" and exact(state.get("payment_made")) > 0:
         raise ApiRefusal(400, 9520, "Payments have been recorded: it cannot be deleted.")
-    if kind.role == "order" and conversions.is_taken(store, found.home.product, end):
+    if kind.role == "order" and conversions.is_taken(store, found.schema.product, end):
         raise ApiRefusal(400, FORBIDDEN, "It has been invoiced or billed: it cannot be deleted.")
     if kind.word == "unbilledcharges":
         unbilled.forget(store, end[1])
@@ -283,7 +267,7 @@ def check_removal(store: Store, found: RecordRef) -> None:
     if kind.role == "payment":
         if exact(state.get("amount_refunded")) > 0:
             raise ApiRefusal(400, FORBIDDEN, "The payment was refunded: it cannot be deleted.")
-        ledger = ApplicationLedger(store, found.home.product)
+        ledger = ApplicationLedger(store, found.schema.product)
         for row in ledger.rows(end):
             if exact(ledger.state(row.target).get("payment_drawn")) > 0:
                 raise ApiRefusal(

@@ -28,7 +28,7 @@ import msgspec
 from zoho_async.sandbox.api.context import RecordRef, RequestContext, missing, texts
 from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import Home, homes
+from zoho_async.sandbox.data.schemas import CollectionSchema, schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal
@@ -74,22 +74,22 @@ _BY_PAIR: Final = {(each.parent, each.child): each for each in CONVERSIONS}
 _DECIDING: Final = {each.parent: each for each in CONVERSIONS if each.whole}
 
 
-def prepare(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> list[End]:
+def prepare(ask: RequestContext, schema: CollectionSchema, fields: Mapping[str, Any]) -> list[End]:
     """The parents of a child that is about to be written.
 
     Raises `ApiRefusal` if a parent does not exist, is void or is cancelled.
     """
-    found = list(dict.fromkeys(_parents(ask, home, fields)))
+    found = list(dict.fromkeys(_parents(ask, schema, fields)))
     for parent in found:
-        collection, index = _document(ask.store, home.product, parent)
-        orders.check_open(ask.store, home.product, parent, collection.state(index))
+        collection, index = _document(ask.store, schema.product, parent)
+        orders.check_open(ask.store, schema.product, parent, collection.state(index))
     return found
 
 
 def follow(store: Store, child: RecordRef, parents: Sequence[End]) -> None:
     """Record the parents of a child, and update them."""
-    product = child.home.product
-    end = (child.home.path[0], child.id)
+    product = child.schema.product
+    end = (child.schema.path[0], child.id)
     if parents:
         every = dict.fromkeys([*_ends(store, product, end, "parents"), *parents])
         store.keep_thing(product, _place(end), {"parents": [list(each) for each in every]})
@@ -115,10 +115,10 @@ def renew(store: Store, product: str, child: End) -> None:
 def show(store: Store, product: str, parent: End) -> None:
     """Update a parent: the quantity taken of each line, and the status."""
     conversion = _DECIDING.get(parent[0])
-    home = homes(product).by_path.get((parent[0],))
-    if conversion is None or home is None or not store.thing(product, _place(parent)):
+    schema = schemas(product).by_path.get((parent[0],))
+    if conversion is None or schema is None or not store.thing(product, _place(parent)):
         return
-    collection = store.at(home, ())
+    collection = store.at(schema, ())
     index = collection.find(parent[1])
     if index is None:
         return
@@ -243,10 +243,12 @@ def _summary(state: Mapping[str, Any]) -> dict[str, Any]:
 # -- parents and children ----------------------------------------------------------------------
 
 
-def _parents(ask: RequestContext, home: Home, fields: Mapping[str, Any]) -> Iterator[End]:
+def _parents(
+    ask: RequestContext, schema: CollectionSchema, fields: Mapping[str, Any]
+) -> Iterator[End]:
     described = {field.name for field in ask.facts.body}
     for conversion in CONVERSIONS:
-        if (conversion.child,) != home.path or (conversion.parent,) not in ask.homes.by_path:
+        if (conversion.child,) != schema.path or (conversion.parent,) not in ask.schemas.by_path:
             continue
         for name in conversion.names:
             body = ask.call.body if name in described else {}
@@ -262,7 +264,7 @@ def _by_lines(
 ) -> Iterator[End]:
     """The parents whose lines a child's lines name."""
     lines = {str(line.get(conversion.line) or "") for line in lines_of(fields)[1]} - {""}
-    parents = ask.store.at(ask.homes.by_path[conversion.parent,], ())
+    parents = ask.store.at(ask.schemas.by_path[conversion.parent,], ())
     for index in parents.indexes() if lines else ():
         own = lines_of(parents.state(index))[1]
         if lines & {str(line.get("line_item_id")) for line in own}:
@@ -270,18 +272,18 @@ def _by_lines(
 
 
 def _document(store: Store, product: str, end: End) -> tuple[Collection, int]:
-    home = homes(product).by_path[end[0],]
-    collection = store.at(home, ())
+    schema = schemas(product).by_path[end[0],]
+    collection = store.at(schema, ())
     index = collection.find(end[1])
     if index is None:
-        raise missing(collection, home)
+        raise missing(collection, schema)
     return collection, index
 
 
 def _live(store: Store, product: str, parent: End) -> Iterator[End]:
     """The children that exist and are not void."""
     for end in _ends(store, product, parent, "children"):
-        collection = store.at(homes(product).by_path[end[0],], ())
+        collection = store.at(schemas(product).by_path[end[0],], ())
         index = collection.find(end[1])
         if index is not None and collection.state(index).get("status") != "void":
             yield end

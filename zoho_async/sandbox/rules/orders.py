@@ -46,7 +46,7 @@ from zoho_async.sandbox.api.context import RecordRef
 from zoho_async.sandbox.api.render import allowed_statuses
 from zoho_async.sandbox.api.verbs import status_after
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
@@ -111,7 +111,7 @@ def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> Non
         if has_expired(state, today()):
             raise ApiRefusal(400, FORBIDDEN, "The estimate is expired and cannot be accepted.")
         _create_retainer(store, found, end, state)
-    set_own_status(store, found.home.product, end, status)
+    set_own_status(store, found.schema.product, end, status)
     dated = _DATED.get(status)
     if dated in state:
         found.collection.change(found.index, {dated: today()})
@@ -119,10 +119,10 @@ def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> Non
 
 def _create_retainer(store: Store, found: RecordRef, end: End, state: Mapping[str, Any]) -> None:
     """Create the retainer invoice that an estimate requires on acceptance."""
-    product = found.home.product
-    home = homes(product).by_path.get(("retainerinvoices",))
+    product = found.schema.product
+    schema = schemas(product).by_path.get(("retainerinvoices",))
     percentage = exact(state.get("retainer_percentage"))
-    if home is None or state.get("accept_retainer") is not True or not percentage:
+    if schema is None or state.get("accept_retainer") is not True or not percentage:
         return
     if store.thing(product, _place(end)).get("retainer"):
         return
@@ -131,7 +131,7 @@ def _create_retainer(store: Store, found: RecordRef, end: End, state: Mapping[st
         "rate": money(exact(state.get("total")) * percentage / 100),
     }
     fields = {name: state.get(name, "") for name in ("customer_id", "customer_name")}
-    retainers = store.at(home, ())
+    retainers = store.at(schema, ())
     made = retainers.add({**fields, "date": today(), "line_items": [line]})
     store.keep_thing(product, _place(end), {"retainer": retainers.id(made)})
 

@@ -8,12 +8,13 @@ amount was paid cannot be removed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import RecordRef, RequestContext
+from zoho_async.sandbox.api.context import OperationHandler, RecordRef, RequestContext
 from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
@@ -23,17 +24,6 @@ from zoho_async.sandbox.rules.documents import KINDS
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
 
 _PRODUCT: Final = "billing"
-
-
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer the addition or removal of a line; None for other calls. Raises `ApiRefusal`."""
-    match ask.call.method, ask.facts.path:
-        case "POST", "/invoices/{invoice_id}/lineitems":
-            return _add(ask)
-        case "DELETE", "/invoices/{invoice_id}/lineitems/{item_id}":
-            return _remove(ask)
-        case _:
-            return None
 
 
 def _add(ask: RequestContext) -> ApiReply:
@@ -50,8 +40,8 @@ def _add(ask: RequestContext) -> ApiReply:
 
 def name_lines(store: Store, invoice: RecordRef) -> None:
     """Give every line of an invoice an id by which it can be removed."""
-    inside = homes(_PRODUCT).by_path["invoices", "{}", "lineitems"]
-    if invoice.home.product != _PRODUCT:
+    inside = schemas(_PRODUCT).by_path["invoices", "{}", "lineitems"]
+    if invoice.schema.product != _PRODUCT:
         return
     name, lines = lines_of(invoice.collection.state(invoice.index))
     if all(line.get("item_id") for line in lines):
@@ -81,3 +71,10 @@ def _remove(ask: RequestContext) -> ApiReply | None:
     if row is not None:
         row.collection.remove(row.index)
     return success("The item has been removed.")
+
+
+#: The operations of this module.
+HANDLERS: Final[Mapping[str, OperationHandler]] = {
+    "billing.invoices.add_items_to_pending": _add,
+    "billing.invoices.delete_items_from_pending": _remove,
+}

@@ -61,8 +61,8 @@ def _is_made(collection: Collection, index: int) -> bool:
 
 def removed(store: Store, found: RecordRef, state: Mapping[str, Any]) -> None:
     """Return the amount of a removed refund to its source."""
-    path, above = found.home.path, getattr(found.collection.resource, "parents", {})
+    path, above = found.schema.path, getattr(found.collection.resource, "parents", {})
     kind = KINDS.get(path[0]) if path[1:] == ("{}", "refunds") else None
     if kind is not None and above and _is_made(found.collection, found.index):
         end = (kind.word, str(next(iter(above.values()))))
-        ApplicationLedger(store, found.home.product).refund(end, -exact(state.get("amount")))
+        ApplicationLedger(store, found.schema.product).refund(end, -exact(state.get("amount")))

@@ -35,7 +35,7 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import RecordRef, missing
 from zoho_async.sandbox.data.collection import Collection
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
@@ -75,18 +75,18 @@ class ApplicationLedger:
 
     def collection(self, word: str) -> Collection | None:
         """The documents of a family, or None if the product has none."""
-        home = homes(self._product).by_path.get((word,))
-        return self._store.at(home, ()) if home is not None else None
+        schema = schemas(self._product).by_path.get((word,))
+        return self._store.at(schema, ()) if schema is not None else None
 
     def find(self, end: End) -> tuple[Collection, int]:
         """Find a document. Raises `ApiRefusal` if it does not exist."""
-        home = homes(self._product).by_path.get((end[0],))
-        if home is None:
+        schema = schemas(self._product).by_path.get((end[0],))
+        if schema is None:
             raise ApiRefusal(400, 5, "Invalid URL Passed")
-        collection = self._store.at(home, ())
+        collection = self._store.at(schema, ())
         index = collection.find(end[1])
         if index is None:
-            raise missing(collection, home)
+            raise missing(collection, schema)
         return collection, index
 
     def state(self, end: End) -> dict[str, Any]:
@@ -266,8 +266,8 @@ class ApplicationLedger:
         }
 
     def _shown(self, end: End, word: str) -> Collection | None:
-        home = homes(self._product).by_path.get((end[0], "{}", word)) if word else None
-        return self._store.at(home, (end[1],)) if home is not None else None
+        schema = schemas(self._product).by_path.get((end[0], "{}", word)) if word else None
+        return self._store.at(schema, (end[1],)) if schema is not None else None
 
     def _show(self, end: End, word: str, row: Mapping[str, Any]) -> str:
         shown = self._shown(end, word)
@@ -303,7 +303,7 @@ def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:
 
 def end_of(found: RecordRef) -> tuple[Kind, End] | None:
     """The family and end of a record, or None if it is not a document."""
-    path = found.home.path
+    path = found.schema.path
     kind = KINDS.get(path[0]) if len(path) == 1 else None
     return (kind, (kind.word, found.id)) if kind is not None else None
 

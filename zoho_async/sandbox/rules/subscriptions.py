@@ -30,18 +30,17 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
-from zoho_async.sandbox.api.context import RequestContext
+from zoho_async.sandbox.api.context import OperationHandler, RequestContext
 from zoho_async.sandbox.api.render import record_reply
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
-from zoho_async.sandbox.rules import unbilled
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.settlement import FORBIDDEN
 
-HOME: Final = ("subscriptions",)
+PATH: Final = ("subscriptions",)
 _PRODUCT: Final = "billing"
 _MOST_DAYS: Final = 365_000
 _NO_PLAN: Final = 101002
@@ -49,35 +48,55 @@ _MONTHS: Final = {"months": 1, "month": 1, "years": 12, "year": 12}
 _DAYS: Final = {"weeks": 7, "week": 7, "days": 1, "day": 1}
 
 
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer a verb of a subscription; None for other calls. Raises `ApiRefusal`."""
-    by_charge = unbilled.answer(ask)
-    if by_charge is not None:
-        return by_charge
-    found = ask.records[0] if ask.records else None
-    if found is None or found.home.path != HOME or found.home.product != _PRODUCT:
+def _cancel(ask: RequestContext) -> ApiReply:
+    at_end = str(ask.call.params.get("cancel_at_end", "")).lower() == "true"
+    status = "non_renewing" if at_end else "cancelled"
+    return _change(ask, {"status": status, "next_billing_at": ""})
+
+
+def _reactivate(ask: RequestContext) -> ApiReply:
+    state = _state(ask)
+    if state.get("status") != "non_renewing":
+        text = "Only a non_renewing subscription can be reactivated."
+        raise ApiRefusal(400, FORBIDDEN, text)
+    ends = state.get("current_term_ends_at", "")
+    return _change(ask, {"status": "live", "next_billing_at": ends})
+
+
+def _postpone(ask: RequestContext) -> ApiReply:
+    wanted, now = _day(ask.call.body.get("renewal_at")), _day(_state(ask).get("next_billing_at"))
+    if wanted is None or (now is not None and wanted <= now):
+        raise invalid_field("renewal_at")
+    return _change(ask, {"next_billing_at": str(wanted), "current_term_ends_at": str(wanted)})
+
+
+def _schedule_change(ask: RequestContext) -> ApiReply | None:
+    """Keep a change for the end of the term. Any other change is made at once."""
+    if ask.call.body.get("end_of_term") not in (True, "true"):
         return None
-    state = found.collection.state(found.index)
-    changed: dict[str, Any]
-    match ask.call.method, ask.tail:
-        case "POST", ["cancel"]:
-            at_end = str(ask.call.params.get("cancel_at_end", "")).lower() == "true"
-            changed = {"status": "non_renewing" if at_end else "cancelled", "next_billing_at": ""}
-        case "POST", ["reactivate"]:
-            if state.get("status") != "non_renewing":
-                text = "Only a non_renewing subscription can be reactivated."
-                raise ApiRefusal(400, FORBIDDEN, text)
-            ends = state.get("current_term_ends_at", "")
-            changed = {"status": "live", "next_billing_at": ends}
-        case "POST", ["postpone"]:
-            changed = _postpone(ask, state)
-        case "PUT", [] if ask.call.body.get("end_of_term") in (True, "true"):
-            ask.store.keep_thing(_PRODUCT, f"{ask.call.path}/scheduledchanges", ask.call.body)
-            changed = {"end_of_term": True}
-        case _:
-            return None
+    ask.store.keep_thing(_PRODUCT, f"{ask.call.path}/scheduledchanges", ask.call.body)
+    return _change(ask, {"end_of_term": True})
+
+
+def _state(ask: RequestContext) -> dict[str, Any]:
+    found = ask.records[0]
+    return found.collection.state(found.index) if found is not None else {}
+
+
+def _change(ask: RequestContext, changed: Mapping[str, Any]) -> ApiReply:
+    found = ask.records[0]
+    assert found is not None  # the path of each operation names a subscription
     found.collection.change(found.index, changed)
     return record_reply(ask.facts, found, "The subscription has been updated.")
+
+
+#: The operations of this module.
+HANDLERS: Final[Mapping[str, OperationHandler]] = {
+    "billing.subscriptions.cancel": _cancel,
+    "billing.subscriptions.reactivate": _reactivate,
+    "billing.subscriptions.postpone_renewal": _postpone,
+    "billing.subscriptions.update": _schedule_change,
+}
 
 
 def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, Any]) -> None:
@@ -109,7 +128,7 @@ def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, An
 
 
 def _plan(store: Store, code: str) -> dict[str, Any]:
-    plans = store.at(homes(_PRODUCT).by_path["plans",], ())
+    plans = store.at(schemas(_PRODUCT).by_path["plans",], ())
     index = plans.find(code)
     if index is None:
         raise ApiRefusal(404, _NO_PLAN, "Plan does not exist.")
@@ -171,13 +190,6 @@ def _later(since: date, fields: Mapping[str, Any], terms: int) -> date:
     year, month = divmod(months, 12)
     last = calendar.monthrange(year, month + 1)[1]
     return date(year, month + 1, min(since.day, last))
-
-
-def _postpone(ask: RequestContext, state: Mapping[str, Any]) -> dict[str, Any]:
-    wanted, now = _day(ask.call.body.get("renewal_at")), _day(state.get("next_billing_at"))
-    if wanted is None or (now is not None and wanted <= now):
-        raise invalid_field("renewal_at")
-    return {"next_billing_at": str(wanted), "current_term_ends_at": str(wanted)}
 
 
 def _day(value: Any) -> date | None:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.api.render import reply_values
-from zoho_async.sandbox.data.resources import homes
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
@@ -39,11 +39,8 @@ _NO_ADDON: Final = 102001
 LINES: Final = "unbilled_charge_items"
 
 
-def answer(ask: RequestContext) -> ApiReply | None:
-    """Answer a charge that is to stay unbilled; None for other calls. Raises `ApiRefusal`."""
-    found = ask.records[0] if ask.records else None
-    if found is None or not is_wanted(ask) or ask.tail not in (["charge"], ["buyonetimeaddon"]):
-        return None
+def add_charges(ask: RequestContext, found: RecordRef) -> ApiReply:
+    """Answer a charge to a subscription that is to stay unbilled. Raises `ApiRefusal`."""
     lines = charged(ask)
     add(ask.store, found, lines)
     subscription = found.collection.state(found.index)
@@ -81,7 +78,7 @@ def charged(ask: RequestContext) -> list[dict[str, Any]]:
 def add(store: Store, subscription: RecordRef, lines: list[dict[str, Any]]) -> None:
     """Add lines to a subscription's unbilled charge."""
     collection, state = subscription.collection, subscription.collection.state(subscription.index)
-    charges = store.at(homes(_PRODUCT).by_path["unbilledcharges",], ())
+    charges = store.at(schemas(_PRODUCT).by_path["unbilledcharges",], ())
     index = charges.find(str(state.get("unbilled_charge_id") or ""))
     if index is not None and charges.state(index).get("status") != "invoiced":
         charges.change(index, {LINES: [*lines_left(charges.state(index)), *lines]})
@@ -123,7 +120,7 @@ def first_term(store: Store, subscription: RecordRef) -> None:
 
 def forget(store: Store, charge: str) -> None:
     """Remove a converted or deleted charge from the subscriptions that name it."""
-    subscriptions = store.at(homes(_PRODUCT).by_path["subscriptions",], ())
+    subscriptions = store.at(schemas(_PRODUCT).by_path["subscriptions",], ())
     for index in subscriptions.indexes():
         if str(subscriptions.state(index).get("unbilled_charge_id")) == charge:
             subscriptions.change(index, {"unbilled_charge_id": ""})
@@ -154,7 +151,7 @@ def customer(of: Mapping[str, Any]) -> str:
 
 
 def _addon(store: Store, code: str) -> dict[str, Any]:
-    addons = store.at(homes(_PRODUCT).by_path["addons",], ())
+    addons = store.at(schemas(_PRODUCT).by_path["addons",], ())
     index = addons.find(code)
     if index is None:
         raise ApiRefusal(404, _NO_ADDON, "Addon does not exist.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.optional import library
+from zoho_async.export.errors import library
 
 _CHUNK: Final = 1 << 20
 

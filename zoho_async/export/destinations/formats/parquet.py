@@ -27,7 +27,7 @@ from zoho_async.export.destinations.merge import (
     newest_sources,
     unmergeable_column,
 )
-from zoho_async.export.optional import library
+from zoho_async.export.errors import library
 
 GROUP: Final = 8 << 20
 

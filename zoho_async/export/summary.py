@@ -1,0 +1,114 @@
+"""The plan that a run reports, and its summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from zoho_async.clock import Clock
+from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
+from zoho_async.export.events import ExportEvent, Planned, Status, Summary, WaitingForReset
+from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
+from zoho_async.export.reader import ListReader
+from zoho_async.http.call import Budget
+from zoho_async.limits import Snapshot
+from zoho_async.session import Session
+
+#: Seconds between two checks whether the day's calls are used up.
+_POLL_SECONDS: Final = 1.0
+#: Seconds until the wait is reported again, if Zoho named no reset.
+_REPORT_AGAIN: Final = 3600.0
+
+
+class SummaryBuilder:
+    """Builds the plan and the summary of one run of ``readers``, which may still grow.
+
+    All calls of the run spend ``budget``, so it counts them.
+    """
+
+    def __init__(
+        self,
+        zoho: Session,
+        organization: str,
+        readers: Sequence[ListReader],
+        *,
+        budget: Budget,
+        clock: Clock,
+    ) -> None:
+        self._zoho: Final = zoho
+        self._organization: Final = organization
+        self._readers: Final = readers
+        self._budget: Final = budget
+        self._clock: Final = clock
+        self._started = time.monotonic()
+        self._before: Snapshot | None = None
+
+    async def begin(self) -> None:
+        """Start counting calls and time."""
+        self._started = time.monotonic()
+        self._before = await self._zoho.snapshot()
+
+    async def planned(self) -> Planned:
+        """Return the plan, once each reader has planned or failed."""
+        ahead = [reader.planned for reader in self._readers if reader.planned is not None]
+        calls = sum(one.calls for one in ahead)
+        made = sum(reader.pages for reader in self._readers)
+        limits = self._zoho.limits
+        today = await self._zoho.snapshot()
+        return Planned(
+            resources=tuple(ahead),
+            rows=sum(one.rows or 0 for one in ahead),
+            calls=calls,
+            seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
+            exact=all(reader.exact for reader in self._readers),
+            days=days_needed(calls - made, today, limits),
+        )
+
+    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
+        """Report once a day that its calls are used up, until cancelled."""
+        quiet_until = 0.0
+        while True:
+            today = await self._zoho.snapshot()
+            now = self._clock.monotonic()
+            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
+                wait = today.day_reset_in
+                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
+                await send.send(WaitingForReset(organization=self._organization, seconds=wait))
+            await anyio.sleep(_POLL_SECONDS)
+
+    async def summary(self, directory: str) -> Summary:
+        """What the run did, into ``directory``."""
+        resources = tuple(reader.summary() for reader in self._readers)
+        statuses: list[Status] = [one.status for one in resources]
+        # If no list could be read, that is reported each time.
+        read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
+        return Summary(
+            organization=self._organization,
+            directory=directory,
+            resources=resources,
+            done=_is_done(statuses),
+            rows=sum(one.rows for one in resources),
+            rows_new=sum(one.rows_new for one in resources),
+            calls=self._budget.calls - self._budget.left,
+            least_calls=sum(one.least_calls for one in resources),
+            refused=await self._refused(),
+            seconds=time.monotonic() - self._started,
+            records=sum(one.records for one in resources),
+            files=sum(one.files for one in resources),
+            exit_code=worst([read, *(one.exit_code for one in resources)]),
+        )
+
+    async def _refused(self) -> int:
+        """Return how many calls Zoho refused for the limits since `begin`."""
+        if self._before is None:
+            return 0
+        return (await self._zoho.snapshot()).refused - self._before.refused
+
+
+def _is_done(statuses: Sequence[Status]) -> bool:
+    """Whether every allowed list is complete, and at least one is allowed."""
+    return "done" in statuses and {"done", "not allowed"} >= set(statuses)
