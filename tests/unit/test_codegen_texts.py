@@ -146,6 +146,7 @@ def test_sentences_without_a_field_are_reported() -> None:
 
 #: Choices whose values no document lists.
 UNDOCUMENTED = {
+    "billing.invoices.list.filter_by",  # the sandbox takes the statuses of a record from it
     "books.customer_payments.list.sort_column",
     "books.price_lists.bulk_get.filter_by",
     "books.price_lists.get_items.sort_column",

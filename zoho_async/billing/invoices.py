@@ -6,7 +6,6 @@ Error codes of this resource: 1002 no such invoice; 2006 no such product; 3004 n
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.invoices import (
     Invoice,
@@ -99,7 +98,6 @@ __all__ = [
     "InvoiceShippingAddress",
     "InvoiceWriteOffInput",
     "InvoicesResource",
-    "ListFilterBy",
     "Tag",
     "add_attachment",
     "add_custom_fields",
@@ -119,17 +117,6 @@ __all__ = [
     "update_custom_fields",
     "void",
     "write_off",
-]
-
-ListFilterBy: TypeAlias = Literal[
-    "Status.All",
-    "Status.Sent",
-    "Status.Draft",
-    "Status.OverDue",
-    "Status.Paid",
-    "Status.PartiallyPaid",
-    "Status.Void",
-    "Status.Unpaid",
 ]
 
 _CODES = {
@@ -205,7 +192,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: ListFilterBy | None = None,
+    filter_by: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -216,9 +203,7 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
-            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``,
-            ``Status.PartiallyPaid``, ``Status.Void``, ``Status.Unpaid``.
+        filter_by: Predefined filter, usually on the status.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.
