@@ -33,6 +33,12 @@ PLACES: list[tuple[Question, str, list[str]]] = [
         f"{BULK}.inventory.packages.get(|)",
         ["(package_id: str | int, *, extra_query", "Package]", "Get one package"],
     ),
+    ("signatureHelp", "zoho.books.invoices.get(|)", ['"invoice_id: Id of the invoice."']),
+    (
+        "hover",
+        "async for row in zoho.books.invoices.list():\n        row.bal|ance",
+        ["balance: Decimal | None", "Amount still open"],
+    ),
     ("completion", "zoho.|", ["books", "invoice", "billing", "inventory", "for_organization"]),
     ("completion", "zoho.for_organization(2).billing.|", ["subscriptions", "plans", "coupons"]),
     ("completion", "zoho.books.invoices.|", ["list", "get", "create", "mark_as_sent"]),
