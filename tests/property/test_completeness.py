@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.adversary import Adversary, Manners
@@ -132,6 +132,21 @@ def judge_reading(manners: Manners, rows: int, moments: int, seed: int) -> None:
 
 @settings(max_examples=20)
 @exporting
+@example(  # a row without an id hides a missing record, and the next run reads only changes
+    Manners(
+        ties="shuffled",
+        ignores_page=True,
+        random_more=True,
+        nameless=1,
+        per_page=1,
+        edits=("insert",) * 3,
+    ),
+    "books.items",
+    2,
+    1,
+    0,
+    [{}],
+)
 def test_whatever_an_export_claims_proven_is_complete_and_nothing_fuller_is_replaced(
     manners: Manners, resource: str, rows: int, moments: int, seed: int, runs: list[dict[str, bool]]
 ) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from zoho_async.errors import NotFound, Request
 from zoho_async.export import Export, ExportOptions, Summary
 from zoho_async.export.catalog import exportable
+from zoho_async.export.incremental import Margin
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Snapshot
 from zoho_async.operation import ListOperation
@@ -159,10 +160,18 @@ class FakeZoho:
         }
 
 
-def export(zoho: FakeZoho, to: Path, resource: str, **asked: Any) -> Summary:
+def export(
+    zoho: FakeZoho, to: Path, resource: str, *, margin: Margin | None = None, **asked: Any
+) -> Summary:
     async def run() -> Summary:
-        options = ExportOptions(**asked)
-        job = Export(cast("Session", zoho), [resource], to=to, options=options, clock=zoho)
+        job = Export(
+            cast("Session", zoho),
+            [resource],
+            to=to,
+            options=ExportOptions(**asked),
+            margin=margin or Margin(),
+            clock=zoho,
+        )
         async with job:
             return await job.wait()
 

@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
 
-import msgspec
 import pytest
 
 from zoho_async.books import contacts, invoices, items, projects
@@ -54,24 +53,6 @@ async def reads(zoho: Session) -> None:
     assert_type(projects.list_users(zoho, 1), Pager[ProjectUser])
 
 
-class Open(msgspec.Struct):
-    """A few fields of an invoice."""
-
-    invoice_number: str
-    balance: Decimal | None = None
-
-
-async def own_shapes(zoho: Session) -> None:
-    assert_type(invoices.list(zoho).into(Open), Pager[Open])
-    assert_type(await invoices.list(zoho).into(Open), Page[Open])
-    assert_type([one.balance async for one in invoices.list(zoho).into(Open)], list[Decimal | None])
-    async for page in invoices.list(zoho).into(Open).pages():
-        assert_type(page, Page[Open])
-        assert_type(page.rows, list[Open])
-    async for raw in invoices.list(zoho).raw_pages():
-        assert_type(raw, Page[bytes])
-
-
 async def writes(zoho: Session) -> None:
     line = InvoiceLineItemInput(item_id=1, quantity=2, rate=Decimal("120.50"))
     assert_type(
@@ -96,7 +77,6 @@ async def mistakes(zoho: Session) -> None:
     """Each line is a mistake that the checker must find: an unused ignore is an error."""
     invoices.list(zoho, status="lost")  # type: ignore[arg-type] # no such status
     invoices.list(zoho, "overdue")  # type: ignore[call-arg] # keywords only
-    invoices.list(zoho).into("Open")  # type: ignore[arg-type] # a class, not its name
     InvoiceLineItemInput(rate=12.5)  # type: ignore[arg-type] # money is never a float
     InvoiceInput(customer="1")  # type: ignore[call-arg] # no such field
     await invoices.get(zoho)  # type: ignore[call-arg] # which one?

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
 
+import msgspec
 import pytest
 
 from zoho_async import Reply, Session
@@ -113,7 +114,26 @@ async def of_views_and_replies(zoho: Session) -> None:
     await mark("1")
 
 
+class Open(msgspec.Struct):
+    """A few fields of an invoice."""
+
+    invoice_number: str
+    balance: Decimal | None = None
+
+
+async def own_shapes(zoho: Session) -> None:
+    pager = zoho.books.invoices.list(status="unpaid").into(Open)
+    assert_type(pager, Pager[Open])
+    assert_type(await pager, Page[Open])
+    assert_type([one.balance async for one in pager], list[Decimal | None])
+    async for page in pager.pages():
+        assert_type(page.rows, list[Open])
+    async for raw in zoho.books.invoices.list().raw_pages():
+        assert_type(raw, Page[bytes])
+
+
 async def mistakes(zoho: Session) -> None:
+    zoho.books.invoices.list().into("Open")  # type: ignore[arg-type]  # a class, not its name
     zoho.books.invoices.list(status="lost")  # type: ignore[arg-type]  # no such status
     zoho.books.invoices.list("overdue")  # type: ignore[call-arg]  # keywords only
     zoho.books.invoices.list(stauts="paid")  # type: ignore[call-arg]  # no such parameter

@@ -140,3 +140,97 @@ def test_sentences_without_a_field_are_reported() -> None:
     texts = Facts({**tables, "spelling": {}, "editions": {}})
     assert texts.of_field(Member("a", "text"), "invoice") == "A."
     assert texts.unused() == ["*"]
+
+
+# -- types ------------------------------------------------------------------------------------
+
+#: Choices whose values no document lists.
+UNDOCUMENTED = {
+    "books.customer_payments.list.sort_column",
+    "books.price_lists.bulk_get.filter_by",
+    "books.price_lists.get_items.sort_column",
+    "books.recurring_invoices.list.sort_column",
+    "books.recurring_invoices.list_child_invoices.filter_by",
+    "books.recurring_invoices.list_child_invoices.sort_column",
+    "inventory.batches.list.filter_by",
+    "inventory.customer_payments.list.sort_column",
+    "inventory.move_orders.list.status",
+    "inventory.packages.list.status",
+    "inventory.putaways.list.filter_by",
+    "inventory.putaways.list.sort_column",
+    "inventory.transfer_orders.list.filter_by",
+    "inventory.users.list.filter_by",
+    "invoice.customer_payments.list.sort_column",
+    "invoice.recurring_invoices.list.sort_column",
+}
+
+
+def test_choices_are_literals_wherever_their_values_are_known() -> None:
+    choices = {"filter_by", "sort_column", "sort_order", "status"}
+    found = {
+        f"{path.parent.name}.{path.stem}.{function.name}.{each.arg}"
+        for path in MODULES
+        if path.parent.name in generate.PRODUCTS
+        for function in functions(ast.parse(path.read_text("utf-8")))
+        for each in function.args.kwonlyargs
+        if each.arg in choices and ast.unparse(each.annotation or each) == "str | None"
+    }
+    assert found == UNDOCUMENTED
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """The names of an annotation, also of those in quotes."""
+    found = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+    return found | {text for text in texts if isinstance(text, str) and text.isidentifier()}
+
+
+@pytest.mark.parametrize("product", generate.PRODUCTS)
+def test_each_module_exports_the_types_of_its_signatures(product: str) -> None:
+    held: dict[str, set[str]] = {}
+    for path in (generate.PACKAGE / product / "types").glob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                held[node.name] = {
+                    name
+                    for part in (*node.body, *node.bases)
+                    for name in names_in(
+                        part.annotation if isinstance(part, ast.AnnAssign) else part
+                    )
+                }
+    lacking: list[str] = []
+    for path in (generate.PACKAGE / product).glob("[a-z]*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        own = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.AnnAssign) and isinstance(target := node.target, ast.Name)
+        }
+        waiting = [
+            name
+            for function in functions(tree)
+            for part in (function.args, function.returns)
+            if part is not None
+            for name in names_in(part)
+        ]
+        exported = names_in(next(node for node in tree.body if "__all__" in ast.unparse(node)))
+        needed: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in needed or name not in held.keys() | own:
+                continue
+            needed.add(name)
+            waiting += held.get(name, ())
+        lacking += [f"{path.stem}.{name}" for name in sorted(needed - exported)]
+    assert [name for name in lacking if not name.endswith("Fields")] == []
+
+
+def test_no_struct_has_a_very_long_name() -> None:
+    names = {
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert "InvoiceBulkReminderErrorsInfo" in names
+    assert [name for name in names if len(name) > 50] == []

@@ -106,13 +106,13 @@ async def test_an_estimate_becomes_an_order_an_invoice_and_cash(zoho: Session) -
     )
     paying.retainerinvoice_id = retainer.retainerinvoice_id
     await customer_payments.create(zoho, paying)
-    drawn = retainer_invoices.RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput(
+    drawn = retainer_invoices.RetainerPaymentsToInvoicesInvoicePaymentInput(
         invoice_id=made.invoice_id, amount_applied=10
     )
     await retainer_invoices.apply_retainer_payments_to_invoices(
         zoho,
         retainer.retainerinvoice_id,
-        retainer_invoices.RetainerInvoiceRetainerPaymentsToInvoicesInput(invoice_payments=[drawn]),
+        retainer_invoices.RetainerPaymentsToInvoicesInput(invoice_payments=[drawn]),
     )
     note = await credit_notes.create(
         zoho,

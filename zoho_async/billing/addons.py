@@ -6,6 +6,7 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.addons import (
     Addon,
@@ -17,6 +18,7 @@ from zoho_async.billing.types.addons import (
     AddonPriceBracket,
     AddonPriceBracketInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -33,6 +35,11 @@ __all__ = [
     "AddonPriceBracket",
     "AddonPriceBracketInput",
     "AddonsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",
@@ -40,6 +47,14 @@ __all__ = [
     "mark_as_active",
     "mark_as_inactive",
     "update",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "AddonStatus.All",
+    "AddonStatus.ACTIVE",
+    "AddonStatus.INACTIVE",
+    "AddonStatus.ONETIME",
+    "AddonStatus.RECURRING",
 ]
 
 _CODES = {
@@ -98,7 +113,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     product_id: str | int | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -110,7 +125,9 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``AddonStatus.All``,
+            ``AddonStatus.ACTIVE``, ``AddonStatus.INACTIVE``, ``AddonStatus.ONETIME``,
+            ``AddonStatus.RECURRING``.
         product_id: Filter: id of the product.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

@@ -6,6 +6,7 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.coupons import (
     Coupon,
@@ -31,6 +32,7 @@ __all__ = [
     "CouponPlan",
     "CouponPlanInput",
     "CouponsResource",
+    "ListFilterBy",
     "create",
     "delete",
     "get",
@@ -38,6 +40,10 @@ __all__ = [
     "mark_as_active",
     "mark_as_inactive",
     "update",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "CouponStatus.All", "CouponStatus.ACTIVE", "CouponStatus.INACTIVE", "CouponStatus.EXPIRED"
 ]
 
 _CODES = {
@@ -98,7 +104,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     product_id: str | int | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -110,7 +116,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``CouponStatus.All``,
+            ``CouponStatus.ACTIVE``, ``CouponStatus.INACTIVE``, ``CouponStatus.EXPIRED``.
         product_id: Filter: id of the product.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

@@ -21,6 +21,13 @@ from zoho_async.billing.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
+from zoho_async.billing.types.shared import (
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import BILLING, Operation
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
@@ -40,6 +47,11 @@ __all__ = [
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "CreditNotesResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "Tag",
+    "TagInput",
     "apply_to_invoices",
     "convert_to_open",
     "create",

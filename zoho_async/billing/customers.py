@@ -24,6 +24,7 @@ from zoho_async.billing.types.customers import (
     CustomerShippingAddressInput,
     CustomerTransaction,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -34,6 +35,8 @@ __all__ = [
     "ContactPerson",
     "ContactPersonCreate",
     "ContactPersonInput",
+    "CustomField",
+    "CustomFieldInput",
     "Customer",
     "CustomerBillingAddress",
     "CustomerBillingAddressInput",
@@ -46,6 +49,10 @@ __all__ = [
     "CustomerShippingAddressInput",
     "CustomerTransaction",
     "CustomersResource",
+    "GetByCrmReferenceReferenceIdType",
+    "ListTransactionsFilterBy",
+    "Tag",
+    "TagInput",
     "create",
     "create_contact_person",
     "delete",
@@ -64,6 +71,14 @@ __all__ = [
 
 GetByCrmReferenceReferenceIdType: TypeAlias = Literal[
     "zcrm_account_id", "zcrm_contact_id", "CouponStatus.EXPIRED"
+]
+
+ListTransactionsFilterBy: TypeAlias = Literal[
+    "TransactionType.All",
+    "TransactionType.INVOICE",
+    "TransactionType.PAYMENT",
+    "TransactionType.CREDIT",
+    "TransactionType.REFUND",
 ]
 
 _CODES = {
@@ -287,7 +302,7 @@ _LIST_TRANSACTIONS = ListOperation(
 def list_transactions(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListTransactionsFilterBy | None = None,
     customer_id: str | int | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -299,7 +314,9 @@ def list_transactions(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``TransactionType.All``,
+            ``TransactionType.INVOICE``, ``TransactionType.PAYMENT``, ``TransactionType.CREDIT``,
+            ``TransactionType.REFUND``.
         customer_id: Filter: id of the customer.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

@@ -20,6 +20,7 @@ from zoho_async.billing.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -28,6 +29,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Expense",
     "ExpenseAcquisitionVatSummary",
     "ExpenseInput",
@@ -37,6 +40,9 @@ __all__ = [
     "ExpenseTax",
     "ExpenseTaxInput",
     "ExpensesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "create",
     "delete",
     "get",

@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from zoho_async.billing.types.hosted_pages import (
     HostedPage,
     HostedPageAddon,
-    HostedPageAssociatePaymentMethodForCustomerInput,
-    HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput,
     HostedPageBillingAddress,
-    HostedPageBuyOneTimeAddonForSubscriptionAddonInput,
-    HostedPageBuyOneTimeAddonForSubscriptionInput,
-    HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput,
-    HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput,
+    HostedPageBuyAddonAddonInput,
+    HostedPageBuyAddonInput,
+    HostedPageBuyAddonItemCustomFieldInput,
+    HostedPageBuyAddonPaymentGatewayInput,
     HostedPageCard,
-    HostedPageCardForSubscriptionInput,
-    HostedPageCardForSubscriptionPaymentGatewayInput,
     HostedPageComment,
     HostedPageContactPerson,
     HostedPageCoupon,
@@ -34,13 +30,17 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageNote,
     HostedPagePayment,
     HostedPagePaymentGateway,
+    HostedPagePaymentMethodInput,
+    HostedPagePaymentMethodPaymentGatewayInput,
     HostedPagePlan,
+    HostedPageRecordInvoicePaymentGatewayInput,
     HostedPageRecordInvoicePaymentInput,
-    HostedPageRecordInvoicePaymentPaymentGatewayInput,
     HostedPageShippingAddress,
     HostedPageSubscription,
     HostedPageSubscriptionAddonInput,
     HostedPageSubscriptionBillingAddressInput,
+    HostedPageSubscriptionCardInput,
+    HostedPageSubscriptionCardPaymentGatewayInput,
     HostedPageSubscriptionContactPersonInput,
     HostedPageSubscriptionCreate,
     HostedPageSubscriptionCustomerInput,
@@ -51,24 +51,23 @@ from zoho_async.billing.types.hosted_pages import (
     HostedPageSubscriptionPlanInput,
     HostedPageSubscriptionShippingAddressInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "HostedPage",
     "HostedPageAddon",
-    "HostedPageAssociatePaymentMethodForCustomerInput",
-    "HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput",
     "HostedPageBillingAddress",
-    "HostedPageBuyOneTimeAddonForSubscriptionAddonInput",
-    "HostedPageBuyOneTimeAddonForSubscriptionInput",
-    "HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput",
-    "HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput",
+    "HostedPageBuyAddonAddonInput",
+    "HostedPageBuyAddonInput",
+    "HostedPageBuyAddonItemCustomFieldInput",
+    "HostedPageBuyAddonPaymentGatewayInput",
     "HostedPageCard",
-    "HostedPageCardForSubscriptionInput",
-    "HostedPageCardForSubscriptionPaymentGatewayInput",
     "HostedPageComment",
     "HostedPageContactPerson",
     "HostedPageCoupon",
@@ -83,13 +82,17 @@ __all__ = [
     "HostedPageNote",
     "HostedPagePayment",
     "HostedPagePaymentGateway",
+    "HostedPagePaymentMethodInput",
+    "HostedPagePaymentMethodPaymentGatewayInput",
     "HostedPagePlan",
+    "HostedPageRecordInvoicePaymentGatewayInput",
     "HostedPageRecordInvoicePaymentInput",
-    "HostedPageRecordInvoicePaymentPaymentGatewayInput",
     "HostedPageShippingAddress",
     "HostedPageSubscription",
     "HostedPageSubscriptionAddonInput",
     "HostedPageSubscriptionBillingAddressInput",
+    "HostedPageSubscriptionCardInput",
+    "HostedPageSubscriptionCardPaymentGatewayInput",
     "HostedPageSubscriptionContactPersonInput",
     "HostedPageSubscriptionCreate",
     "HostedPageSubscriptionCustomerInput",
@@ -100,6 +103,8 @@ __all__ = [
     "HostedPageSubscriptionPlanInput",
     "HostedPageSubscriptionShippingAddressInput",
     "HostedPagesResource",
+    "Tag",
+    "TagInput",
     "associate_payment_method_for_customer",
     "buy_one_time_addon_for_subscription",
     "create_subscription",
@@ -267,7 +272,7 @@ _UPDATE_CARD_FOR_SUBSCRIPTION = Operation(
 
 async def update_card_for_subscription(
     zoho: Session,
-    card_for_subscription: HostedPageCardForSubscriptionInput,
+    subscription_card: HostedPageSubscriptionCardInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -280,14 +285,14 @@ async def update_card_for_subscription(
 
     Args:
         zoho: The session that sends the call.
-        card_for_subscription: The fields to send.
+        subscription_card: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _UPDATE_CARD_FOR_SUBSCRIPTION,
         query=extra_query,
-        body=card_for_subscription,
+        body=subscription_card,
         extra_body=extra_body,
     )
 
@@ -307,7 +312,7 @@ _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION = Operation(
 
 async def buy_one_time_addon_for_subscription(
     zoho: Session,
-    buy_one_time_addon_for_subscription: HostedPageBuyOneTimeAddonForSubscriptionInput,
+    buy_addon: HostedPageBuyAddonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -320,14 +325,14 @@ async def buy_one_time_addon_for_subscription(
 
     Args:
         zoho: The session that sends the call.
-        buy_one_time_addon_for_subscription: The fields to send.
+        buy_addon: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _BUY_ONE_TIME_ADDON_FOR_SUBSCRIPTION,
         query=extra_query,
-        body=buy_one_time_addon_for_subscription,
+        body=buy_addon,
         extra_body=extra_body,
     )
 
@@ -347,7 +352,7 @@ _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER = Operation(
 
 async def associate_payment_method_for_customer(
     zoho: Session,
-    associate_payment_method_for_customer: HostedPageAssociatePaymentMethodForCustomerInput,
+    payment_method: HostedPagePaymentMethodInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -360,14 +365,14 @@ async def associate_payment_method_for_customer(
 
     Args:
         zoho: The session that sends the call.
-        associate_payment_method_for_customer: The fields to send.
+        payment_method: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
         _ASSOCIATE_PAYMENT_METHOD_FOR_CUSTOMER,
         query=extra_query,
-        body=associate_payment_method_for_customer,
+        body=payment_method,
         extra_body=extra_body,
     )
 

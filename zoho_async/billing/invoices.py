@@ -6,6 +6,7 @@ Error codes of this resource: 1002 no such invoice; 2006 no such product; 3004 n
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.invoices import (
     Invoice,
@@ -47,7 +48,7 @@ from zoho_async.billing.types.invoices import (
     InvoiceShippingAddress,
     InvoiceWriteOffInput,
 )
-from zoho_async.billing.types.shared import CustomFieldInput
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, DocumentTax, Tag
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -56,6 +57,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceAddress",
     "InvoiceAddressBillingAddress",
@@ -95,6 +99,8 @@ __all__ = [
     "InvoiceShippingAddress",
     "InvoiceWriteOffInput",
     "InvoicesResource",
+    "ListFilterBy",
+    "Tag",
     "add_attachment",
     "add_custom_fields",
     "add_items_to_pending",
@@ -113,6 +119,17 @@ __all__ = [
     "update_custom_fields",
     "void",
     "write_off",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.Sent",
+    "Status.Draft",
+    "Status.OverDue",
+    "Status.Paid",
+    "Status.PartiallyPaid",
+    "Status.Void",
+    "Status.Unpaid",
 ]
 
 _CODES = {
@@ -188,7 +205,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -199,7 +216,9 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``,
+            ``Status.PartiallyPaid``, ``Status.Void``, ``Status.Unpaid``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.

@@ -16,6 +16,7 @@ from zoho_async.billing.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -23,6 +24,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",

@@ -15,12 +15,15 @@ from zoho_async.billing.types.payments import (
     PaymentInvoice,
     PaymentInvoiceInput,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, Operation
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Payment",
     "PaymentAutotransaction",
     "PaymentCreate",

@@ -6,6 +6,7 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from zoho_async.billing.types.plans import (
     Plan,
@@ -17,6 +18,7 @@ from zoho_async.billing.types.plans import (
     PlanItemTaxPreferenceInput,
     PlanPriceBracket,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -24,6 +26,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
     "Plan",
     "PlanAddon",
     "PlanAddonInput",
@@ -33,6 +38,8 @@ __all__ = [
     "PlanItemTaxPreferenceInput",
     "PlanPriceBracket",
     "PlansResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",
@@ -41,6 +48,8 @@ __all__ = [
     "mark_as_inactive",
     "update",
 ]
+
+ListFilterBy: TypeAlias = Literal["PlanStatus.All", "PlanStatus.ACTIVE", "PlanStatus.INACTIVE"]
 
 _CODES = {
     2006: "no such product",
@@ -100,7 +109,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     product_id: str | int | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -112,7 +121,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``PlanStatus.All``,
+            ``PlanStatus.ACTIVE``, ``PlanStatus.INACTIVE``.
         product_id: Filter: id of the product.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

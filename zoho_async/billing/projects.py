@@ -32,6 +32,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListInvoicesSortColumn",
+    "ListSortColumn",
     "Project",
     "ProjectCloneInput",
     "ProjectComment",

@@ -23,6 +23,7 @@ from zoho_async.billing.types.quotes import (
     QuoteTemplate,
     QuoteToContact,
 )
+from zoho_async.billing.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BILLING, Batch, ListOperation, Operation
@@ -32,6 +33,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Quote",
     "QuoteComment",
     "QuoteCommentInput",

@@ -21,6 +21,7 @@ from zoho_async.billing.types.recurring_expenses import (
     RecurringExpenseLineItemInput,
     RecurringExpenseReverseChargeVatSummary,
 )
+from zoho_async.billing.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BILLING, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -28,6 +29,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "RecurringExpense",
     "RecurringExpenseAcquisitionVatSummary",
     "RecurringExpenseComment",

@@ -6,19 +6,26 @@ Error codes of this resource: 2006 no such product; 3004 no such customer; 10100
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
+from zoho_async.billing.types.shared import (
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.billing.types.subscriptions import (
     Subscription,
     SubscriptionActivity,
-    SubscriptionAddContactPersonContactPersonInput,
     SubscriptionAddContactPersonInput,
     SubscriptionAddon,
     SubscriptionAddonInput,
     SubscriptionBillingAddress,
     SubscriptionBillingAddressInput,
-    SubscriptionBuyOneTimeAddonAddonInput,
-    SubscriptionBuyOneTimeAddonInput,
-    SubscriptionBuyOneTimeAddonItemCustomFieldInput,
+    SubscriptionBuyAddonAddonInput,
+    SubscriptionBuyAddonInput,
+    SubscriptionBuyAddonItemCustomFieldInput,
     SubscriptionCard,
     SubscriptionCardInput,
     SubscriptionChargeInput,
@@ -47,6 +54,7 @@ from zoho_async.billing.types.subscriptions import (
     SubscriptionItemCustomField,
     SubscriptionItemCustomFieldInput,
     SubscriptionLineItemDescriptionInput,
+    SubscriptionNewContactPersonInput,
     SubscriptionNote,
     SubscriptionNoteInput,
     SubscriptionPaymentGateway,
@@ -66,17 +74,20 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
     "Subscription",
     "SubscriptionActivity",
-    "SubscriptionAddContactPersonContactPersonInput",
     "SubscriptionAddContactPersonInput",
     "SubscriptionAddon",
     "SubscriptionAddonInput",
     "SubscriptionBillingAddress",
     "SubscriptionBillingAddressInput",
-    "SubscriptionBuyOneTimeAddonAddonInput",
-    "SubscriptionBuyOneTimeAddonInput",
-    "SubscriptionBuyOneTimeAddonItemCustomFieldInput",
+    "SubscriptionBuyAddonAddonInput",
+    "SubscriptionBuyAddonInput",
+    "SubscriptionBuyAddonItemCustomFieldInput",
     "SubscriptionCard",
     "SubscriptionCardInput",
     "SubscriptionChargeInput",
@@ -105,6 +116,7 @@ __all__ = [
     "SubscriptionItemCustomField",
     "SubscriptionItemCustomFieldInput",
     "SubscriptionLineItemDescriptionInput",
+    "SubscriptionNewContactPersonInput",
     "SubscriptionNote",
     "SubscriptionNoteInput",
     "SubscriptionPaymentGateway",
@@ -117,6 +129,8 @@ __all__ = [
     "SubscriptionShippingAddress",
     "SubscriptionShippingAddressInput",
     "SubscriptionsResource",
+    "Tag",
+    "TagInput",
     "add_charge",
     "add_contact_person",
     "add_note",
@@ -141,6 +155,25 @@ __all__ = [
     "update_line_item_description",
     "update_reference",
     "update_sales_person",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "SubscriptionStatus.All",
+    "SubscriptionStatus.ACTIVE",
+    "SubscriptionStatus.LIVE",
+    "SubscriptionStatus.FUTURE",
+    "SubscriptionStatus.TRIAL",
+    "SubscriptionStatus.PAST_DUE",
+    "SubscriptionStatus.UNPAID",
+    "SubscriptionStatus.NON_RENEWING",
+    "SubscriptionStatus.CANCELLED_FROM_DUNNING",
+    "SubscriptionStatus.CANCELLED",
+    "SubscriptionStatus.EXPIRED",
+    "SubscriptionStatus.TRIAL_EXPIRED",
+    "SubscriptionStatus.CANCELLED_LAST_MONTH",
+    "SubscriptionStatus.CANCELLED_THIS_MONTH",
+    "SubscriptionMode.ONLINE",
+    "SubscriptionMode.OFFLINE",
 ]
 
 _CODES = {
@@ -201,7 +234,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -212,7 +245,15 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``SubscriptionStatus.All``,
+            ``SubscriptionStatus.ACTIVE``, ``SubscriptionStatus.LIVE``,
+            ``SubscriptionStatus.FUTURE``, ``SubscriptionStatus.TRIAL``,
+            ``SubscriptionStatus.PAST_DUE``, ``SubscriptionStatus.UNPAID``,
+            ``SubscriptionStatus.NON_RENEWING``, ``SubscriptionStatus.CANCELLED_FROM_DUNNING``,
+            ``SubscriptionStatus.CANCELLED``, ``SubscriptionStatus.EXPIRED``,
+            ``SubscriptionStatus.TRIAL_EXPIRED``, ``SubscriptionStatus.CANCELLED_LAST_MONTH``,
+            ``SubscriptionStatus.CANCELLED_THIS_MONTH``, ``SubscriptionMode.ONLINE``,
+            ``SubscriptionMode.OFFLINE``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.
@@ -465,7 +506,7 @@ _BUY_ONE_TIME_ADDON = Operation(
 async def buy_one_time_addon(
     zoho: Session,
     subscription_id: str | int,
-    buy_one_time_addon: SubscriptionBuyOneTimeAddonInput,
+    buy_addon: SubscriptionBuyAddonInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -479,7 +520,7 @@ async def buy_one_time_addon(
     Args:
         zoho: The session that sends the call.
         subscription_id: Id of the subscription.
-        buy_one_time_addon: The fields to send.
+        buy_addon: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -487,7 +528,7 @@ async def buy_one_time_addon(
         _BUY_ONE_TIME_ADDON,
         ids=(subscription_id,),
         query=extra_query,
-        body=buy_one_time_addon,
+        body=buy_addon,
         extra_body=extra_body,
     )
 

@@ -17,6 +17,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListFilterBy",
+    "ListSortColumn",
     "TimeEntriesResource",
     "TimeEntry",
     "TimeEntryCreate",

@@ -6,16 +6,16 @@ from typing import Literal
 
 from zoho_async.books.types.bank_accounts import (
     BankAccount,
-    BankAccountBankReconciliationInput,
-    BankAccountBankReconciliationTransactionsToBeReconciledInput,
     BankAccountCreate,
-    BankAccountImportBankStatementsInput,
-    BankAccountImportBankStatementsTransactionInput,
     BankAccountInput,
-    BankAccountSaveBankReconciliationDraftInput,
-    BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput,
     BankAccountStatement,
     BankAccountStatementTransaction,
+    BankReconciliationDraftInput,
+    BankReconciliationDraftTransactionInput,
+    BankReconciliationInput,
+    BankReconciliationTransactionInput,
+    BankStatementsInput,
+    BankStatementsTransactionInput,
 )
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
@@ -27,17 +27,17 @@ from zoho_async.wire import Done
 
 __all__ = [
     "BankAccount",
-    "BankAccountBankReconciliationInput",
-    "BankAccountBankReconciliationTransactionsToBeReconciledInput",
     "BankAccountCreate",
-    "BankAccountImportBankStatementsInput",
-    "BankAccountImportBankStatementsTransactionInput",
     "BankAccountInput",
-    "BankAccountSaveBankReconciliationDraftInput",
-    "BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput",
     "BankAccountStatement",
     "BankAccountStatementTransaction",
     "BankAccountsResource",
+    "BankReconciliationDraftInput",
+    "BankReconciliationDraftTransactionInput",
+    "BankReconciliationInput",
+    "BankReconciliationTransactionInput",
+    "BankStatementsInput",
+    "BankStatementsTransactionInput",
     "add_bank_reconciliation_attachment",
     "bulk_get_overview",
     "create",
@@ -311,7 +311,7 @@ _IMPORT_BANK_STATEMENTS = Operation(
 
 async def import_bank_statements(
     zoho: Session,
-    import_bank_statements: BankAccountImportBankStatementsInput,
+    bank_statements: BankStatementsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -324,15 +324,12 @@ async def import_bank_statements(
 
     Args:
         zoho: The session that sends the call.
-        import_bank_statements: The fields to send.
+        bank_statements: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
     return await zoho.call(
-        _IMPORT_BANK_STATEMENTS,
-        query=extra_query,
-        body=import_bank_statements,
-        extra_body=extra_body,
+        _IMPORT_BANK_STATEMENTS, query=extra_query, body=bank_statements, extra_body=extra_body
     )
 
 
@@ -435,7 +432,7 @@ _CREATE_BANK_RECONCILIATION = Operation(
 async def create_bank_reconciliation(
     zoho: Session,
     account_id: str | int,
-    bank_reconciliation: BankAccountBankReconciliationInput,
+    bank_reconciliation: BankReconciliationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -508,7 +505,7 @@ async def update_bank_reconciliation(
     zoho: Session,
     account_id: str | int,
     reconciliation_id: str | int,
-    bank_reconciliation: BankAccountBankReconciliationInput,
+    bank_reconciliation: BankReconciliationInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -580,7 +577,7 @@ async def save_bank_reconciliation_draft(
     zoho: Session,
     account_id: str | int,
     reconciliation_id: str | int,
-    save_bank_reconciliation_draft: BankAccountSaveBankReconciliationDraftInput,
+    bank_reconciliation_draft: BankReconciliationDraftInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -593,7 +590,7 @@ async def save_bank_reconciliation_draft(
         zoho: The session that sends the call.
         account_id: Id of the account in the chart of accounts.
         reconciliation_id: Id of the reconciliation.
-        save_bank_reconciliation_draft: The fields to send.
+        bank_reconciliation_draft: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -601,7 +598,7 @@ async def save_bank_reconciliation_draft(
         _SAVE_BANK_RECONCILIATION_DRAFT,
         ids=(account_id, reconciliation_id),
         query=extra_query,
-        body=save_bank_reconciliation_draft,
+        body=bank_reconciliation_draft,
         extra_body=extra_body,
     )
 

@@ -8,19 +8,6 @@ from typing import Literal, TypeAlias
 
 from zoho_async.books.types.bank_transactions import (
     BankTransaction,
-    BankTransactionCategorizeAsCreditNoteRefundsInput,
-    BankTransactionCategorizeAsCustomerPaymentDocumentInput,
-    BankTransactionCategorizeAsCustomerPaymentInput,
-    BankTransactionCategorizeAsCustomerPaymentInvoiceInput,
-    BankTransactionCategorizeAsExpenseDocumentInput,
-    BankTransactionCategorizeAsExpenseInput,
-    BankTransactionCategorizeAsExpenseLineItemInput,
-    BankTransactionCategorizeAsPaymentRefundInput,
-    BankTransactionCategorizeAsVendorCreditRefundsInput,
-    BankTransactionCategorizeAsVendorPaymentBillInput,
-    BankTransactionCategorizeAsVendorPaymentCheckDetailsInput,
-    BankTransactionCategorizeAsVendorPaymentInput,
-    BankTransactionCategorizeAsVendorPaymentRefundInput,
     BankTransactionCreate,
     BankTransactionDocument,
     BankTransactionDocumentInput,
@@ -31,9 +18,23 @@ from zoho_async.books.types.bank_transactions import (
     BankTransactionLineItemInput,
     BankTransactionMatchingTransaction,
     BankTransactionMatchInput,
-    BankTransactionMatchTransactionsToBeMatchedInput,
     BankTransactionToAccountTagInput,
+    BankTransactionToMatchInput,
+    CategorizeAsCreditNoteRefundsInput,
+    CategorizeAsCustomerPaymentDocumentInput,
+    CategorizeAsCustomerPaymentInput,
+    CategorizeAsCustomerPaymentInvoiceInput,
+    CategorizeAsExpenseDocumentInput,
+    CategorizeAsExpenseInput,
+    CategorizeAsExpenseLineItemInput,
+    CategorizeAsPaymentRefundInput,
+    CategorizeAsVendorCreditRefundsInput,
+    CategorizeAsVendorPaymentBillInput,
+    CategorizeAsVendorPaymentCheckDetailsInput,
+    CategorizeAsVendorPaymentInput,
+    CategorizeAsVendorPaymentRefundInput,
 )
+from zoho_async.books.types.shared import CustomFieldInput, DocumentTaxInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -42,19 +43,6 @@ from zoho_async.wire import Done
 
 __all__ = [
     "BankTransaction",
-    "BankTransactionCategorizeAsCreditNoteRefundsInput",
-    "BankTransactionCategorizeAsCustomerPaymentDocumentInput",
-    "BankTransactionCategorizeAsCustomerPaymentInput",
-    "BankTransactionCategorizeAsCustomerPaymentInvoiceInput",
-    "BankTransactionCategorizeAsExpenseDocumentInput",
-    "BankTransactionCategorizeAsExpenseInput",
-    "BankTransactionCategorizeAsExpenseLineItemInput",
-    "BankTransactionCategorizeAsPaymentRefundInput",
-    "BankTransactionCategorizeAsVendorCreditRefundsInput",
-    "BankTransactionCategorizeAsVendorPaymentBillInput",
-    "BankTransactionCategorizeAsVendorPaymentCheckDetailsInput",
-    "BankTransactionCategorizeAsVendorPaymentInput",
-    "BankTransactionCategorizeAsVendorPaymentRefundInput",
     "BankTransactionCreate",
     "BankTransactionDocument",
     "BankTransactionDocumentInput",
@@ -64,10 +52,30 @@ __all__ = [
     "BankTransactionLineItem",
     "BankTransactionLineItemInput",
     "BankTransactionMatchInput",
-    "BankTransactionMatchTransactionsToBeMatchedInput",
     "BankTransactionMatchingTransaction",
     "BankTransactionToAccountTagInput",
+    "BankTransactionToMatchInput",
     "BankTransactionsResource",
+    "CategorizeAsCreditNoteRefundsInput",
+    "CategorizeAsCustomerPaymentDocumentInput",
+    "CategorizeAsCustomerPaymentInput",
+    "CategorizeAsCustomerPaymentInvoiceInput",
+    "CategorizeAsExpenseDocumentInput",
+    "CategorizeAsExpenseInput",
+    "CategorizeAsExpenseLineItemInput",
+    "CategorizeAsPaymentRefundInput",
+    "CategorizeAsVendorCreditRefundsInput",
+    "CategorizeAsVendorPaymentBillInput",
+    "CategorizeAsVendorPaymentCheckDetailsInput",
+    "CategorizeAsVendorPaymentInput",
+    "CategorizeAsVendorPaymentRefundInput",
+    "CustomFieldInput",
+    "DocumentTaxInput",
+    "ListFilterBy",
+    "ListStatus",
+    "ListTransactionType",
+    "Tag",
+    "TagInput",
     "categorize",
     "categorize_as_credit_note_refunds",
     "categorize_as_customer_payment",
@@ -98,6 +106,10 @@ ListTransactionType: TypeAlias = Literal[
     "other_income",
     "expense",
     "deposit",
+]
+
+ListStatus: TypeAlias = Literal[
+    "All", "uncategorized", "manually_added", "matched", "excluded", "categorized"
 ]
 
 ListFilterBy: TypeAlias = Literal[
@@ -167,12 +179,12 @@ def list(
     amount: Decimal | int | None = None,
     amount_start: Decimal | int | None = None,
     amount_end: Decimal | int | None = None,
-    status: str | None = None,
+    status: ListStatus | None = None,
     reference_number: str | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["date"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    transaction_status: str | None = None,
+    transaction_status: ListStatus | None = None,
     search_text: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -194,14 +206,16 @@ def list(
         amount: Filter: amount, in the document's currency.
         amount_start: Filter: ``amount`` is at least this.
         amount_end: Filter: ``amount`` is at most this.
-        status: Filter: status of the bank transaction.
+        status: Filter: status of the bank transaction. Values: ``All``, ``uncategorized``,
+            ``manually_added``, ``matched``, ``excluded``, ``categorized``.
         reference_number: Filter: reference number of the bank transaction.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
             ``Status.Uncategorized``, ``Status.Categorized``, ``Status.ManuallyAdded``,
             ``Status.Excluded``, ``Status.Matched``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``date``.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        transaction_status: Filter: status of the transaction.
+        transaction_status: Filter: status of the transaction. Values: ``All``, ``uncategorized``,
+            ``manually_added``, ``matched``, ``excluded``, ``categorized``.
         search_text: Filter: text that is searched in several fields.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
@@ -588,7 +602,7 @@ _CATEGORIZE_AS_EXPENSE = Operation(
 async def categorize_as_expense(
     zoho: Session,
     transaction_id: str | int,
-    categorize_as_expense: BankTransactionCategorizeAsExpenseInput,
+    categorize_as_expense: CategorizeAsExpenseInput,
     *,
     doc: str | None = None,
     total_files: int | None = None,
@@ -671,7 +685,7 @@ _CATEGORIZE_AS_VENDOR_PAYMENT = Operation(
 async def categorize_as_vendor_payment(
     zoho: Session,
     transaction_id: str | int,
-    categorize_as_vendor_payment: BankTransactionCategorizeAsVendorPaymentInput,
+    categorize_as_vendor_payment: CategorizeAsVendorPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -709,7 +723,7 @@ _CATEGORIZE_AS_CUSTOMER_PAYMENT = Operation(
 async def categorize_as_customer_payment(
     zoho: Session,
     transaction_id: str | int,
-    categorize_as_customer_payment: BankTransactionCategorizeAsCustomerPaymentInput,
+    categorize_as_customer_payment: CategorizeAsCustomerPaymentInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -747,7 +761,7 @@ _CATEGORIZE_AS_CREDIT_NOTE_REFUNDS = Operation(
 async def categorize_as_credit_note_refunds(
     zoho: Session,
     transaction_id: str | int,
-    categorize_as_credit_note_refunds: BankTransactionCategorizeAsCreditNoteRefundsInput,
+    categorize_as_credit_note_refunds: CategorizeAsCreditNoteRefundsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -787,7 +801,7 @@ _CATEGORIZE_AS_VENDOR_CREDIT_REFUNDS = Operation(
 async def categorize_as_vendor_credit_refunds(
     zoho: Session,
     transaction_id: str | int,
-    categorize_as_vendor_credit_refunds: BankTransactionCategorizeAsVendorCreditRefundsInput,
+    categorize_as_vendor_credit_refunds: CategorizeAsVendorCreditRefundsInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -827,7 +841,7 @@ _CATEGORIZE_AS_PAYMENT_REFUND = Operation(
 async def categorize_as_payment_refund(
     zoho: Session,
     statement_line_id: str | int,
-    categorize_as_payment_refund: BankTransactionCategorizeAsPaymentRefundInput,
+    categorize_as_payment_refund: CategorizeAsPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -867,7 +881,7 @@ _CATEGORIZE_AS_VENDOR_PAYMENT_REFUND = Operation(
 async def categorize_as_vendor_payment_refund(
     zoho: Session,
     statement_line_id: str | int,
-    categorize_as_vendor_payment_refund: BankTransactionCategorizeAsVendorPaymentRefundInput,
+    categorize_as_vendor_payment_refund: CategorizeAsVendorPaymentRefundInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

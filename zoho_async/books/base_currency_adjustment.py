@@ -32,6 +32,8 @@ __all__ = [
     "BaseCurrencyAdjustmentReevaluate",
     "BaseCurrencyAdjustmentReevaluateAccount",
     "BaseCurrencyAdjustmentResource",
+    "ListFilterBy",
+    "ListSortColumn",
     "bulk_delete",
     "create",
     "delete",

@@ -34,7 +34,16 @@ from zoho_async.books.types.bills import (
     BillReverseChargeVatSummary,
     BillVendorCredit,
 )
-from zoho_async.books.types.shared import Address, AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    DocumentTaxInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -44,6 +53,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Bill",
     "BillAcquisitionVatSummary",
     "BillApproverInput",
@@ -68,6 +79,15 @@ __all__ = [
     "BillReverseChargeVatSummary",
     "BillVendorCredit",
     "BillsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "DocumentTaxInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_credits",
@@ -273,7 +293,7 @@ def list(
     search_text: str | None = None,
     location_ids: Sequence[str | int] | None = None,
     sort_column: ListSortColumn | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -11,6 +11,7 @@ from zoho_async.books.types.chart_of_accounts import (
     ChartOfAccountInput,
     ChartOfAccountTransaction,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -22,6 +23,11 @@ __all__ = [
     "ChartOfAccountInput",
     "ChartOfAccountTransaction",
     "ChartOfAccountsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListTransactionsSortColumn",
+    "ListTransactionsTransactionType",
     "bulk_delete",
     "bulk_mark_as_active",
     "bulk_mark_as_inactive",
@@ -453,7 +459,7 @@ def list_transactions(
     amount_less_equals: Decimal | int | None = None,
     amount_greater_than: Decimal | int | None = None,
     amount_greater_equals: Decimal | int | None = None,
-    filter_by: str | None = None,
+    filter_by: Literal["TransactionType.All"] | None = None,
     transaction_type: ListTransactionsTransactionType | None = None,
     sort_column: ListTransactionsSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
@@ -478,7 +484,7 @@ def list_transactions(
         amount_less_equals: Filter: ``amount`` is at most this.
         amount_greater_than: Filter: ``amount`` is more than this.
         amount_greater_equals: Filter: ``amount`` is at least this.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``TransactionType.All``.
         transaction_type: Filter: type of the transaction. Values: ``invoice``,
             ``customer_payment``, ``bills``, ``vendor_payment``, ``credit_notes``,
             ``creditnote_refund``, ``expense``, ``card_payment``, ``purchase_or_charges``,

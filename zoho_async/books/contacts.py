@@ -39,7 +39,14 @@ from zoho_async.books.types.contacts import (
     ContactStatementEmailToContact,
     ContactUnusedCreditsReceivable,
 )
-from zoho_async.books.types.shared import Address, AddressInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -49,6 +56,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Contact",
     "ContactBankAccountInput",
     "ContactCardInput",
@@ -76,6 +85,12 @@ __all__ = [
     "ContactStatementEmailToContact",
     "ContactUnusedCreditsReceivable",
     "ContactsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "add_address",
     "add_attachment",
     "add_bank_account",

@@ -40,7 +40,15 @@ from zoho_async.books.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
-from zoho_async.books.types.shared import AddressInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -50,6 +58,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "CreditNote",
     "CreditNoteComment",
     "CreditNoteCommentInput",
@@ -78,6 +88,15 @@ __all__ = [
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "CreditNotesResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListAllRefundsSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "add_digital_signature",

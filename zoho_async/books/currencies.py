@@ -87,7 +87,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: Literal["Currencies.ExcludeBaseCurrency"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -98,7 +98,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values:
+            ``Currencies.ExcludeBaseCurrency``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.
@@ -217,7 +218,7 @@ def list_exchange_rates(
     *,
     from_date: dt.date | None = None,
     is_current_date: bool | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["effective_date"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -232,7 +233,7 @@ def list_exchange_rates(
         currency_id: Id of the currency.
         from_date: First day to report.
         is_current_date: Whether to use today's date.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``effective_date``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

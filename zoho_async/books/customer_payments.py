@@ -22,7 +22,7 @@ from zoho_async.books.types.customer_payments import (
     CustomerPaymentRefundCreate,
     CustomerPaymentRefundInput,
 )
-from zoho_async.books.types.shared import CustomFieldInput
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -31,6 +31,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "CustomerPayment",
     "CustomerPaymentCreate",
     "CustomerPaymentInput",
@@ -41,6 +43,9 @@ __all__ = [
     "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
     "CustomerPaymentsResource",
+    "ListFilterBy",
+    "Tag",
+    "TagInput",
     "bulk_delete",
     "create",
     "create_refund",

@@ -15,7 +15,7 @@ from zoho_async.books.types.delivery_challans import (
     DeliveryChallanLineItemTax,
     DeliveryChallanTemplate,
 )
-from zoho_async.books.types.shared import AddressInput
+from zoho_async.books.types.shared import Address, AddressInput, CustomField
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -25,6 +25,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
     "DeliveryChallan",
     "DeliveryChallanBulkReturnInput",
     "DeliveryChallanBulkReturnLineItemInput",
@@ -35,6 +38,9 @@ __all__ = [
     "DeliveryChallanLineItemTax",
     "DeliveryChallanTemplate",
     "DeliveryChallansResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "add_attachment",
     "bulk_return",
     "bulk_undo_return",

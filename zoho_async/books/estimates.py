@@ -31,7 +31,15 @@ from zoho_async.books.types.estimates import (
     EstimateTemplate,
     EstimateToContact,
 )
-from zoho_async.books.types.shared import AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -41,6 +49,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Estimate",
     "EstimateComment",
     "EstimateCommentInput",
@@ -60,6 +73,11 @@ __all__ = [
     "EstimateTemplate",
     "EstimateToContact",
     "EstimatesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "approve",
     "bulk_email",
     "create",

@@ -28,6 +28,7 @@ from zoho_async.books.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -37,6 +38,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Expense",
     "ExpenseAcquisitionVatSummary",
     "ExpenseComment",
@@ -53,6 +56,11 @@ __all__ = [
     "ExpenseTax",
     "ExpenseTaxInput",
     "ExpensesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "create",
     "create_employee",

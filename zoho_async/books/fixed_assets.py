@@ -18,6 +18,7 @@ from zoho_async.books.types.fixed_assets import (
     FixedAssetTypeInput,
     FixedAssetWriteOffInput,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -25,6 +26,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "FixedAsset",
     "FixedAssetAssetHistory",
     "FixedAssetComment",
@@ -38,6 +41,10 @@ __all__ = [
     "FixedAssetTypeInput",
     "FixedAssetWriteOffInput",
     "FixedAssetsResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "create",
     "create_comment",
     "create_type",

@@ -4,16 +4,16 @@
 from collections.abc import Mapping
 
 from zoho_async.books.types.integrations import (
-    IntegrationImportCustomerUsingCrmAccountId,
-    IntegrationImportItemUsingCrmProductId,
+    IntegrationImportCustomerByCrmAccount,
+    IntegrationImportItemByCrmProduct,
 )
 from zoho_async.operation import BOOKS, Operation
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
-    "IntegrationImportCustomerUsingCrmAccountId",
-    "IntegrationImportItemUsingCrmProductId",
+    "IntegrationImportCustomerByCrmAccount",
+    "IntegrationImportItemByCrmProduct",
     "IntegrationsResource",
     "import_customer_using_crm_account_id",
     "import_customer_using_crm_contact_id",
@@ -27,7 +27,7 @@ _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/account/{crm_account_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -35,7 +35,7 @@ _IMPORT_CUSTOMER_USING_CRM_ACCOUNT_ID = Operation(
 
 async def import_customer_using_crm_account_id(
     zoho: Session, crm_account_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a customer from a Zoho CRM account.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -55,7 +55,7 @@ _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/contact/{crm_contact_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -63,7 +63,7 @@ _IMPORT_CUSTOMER_USING_CRM_CONTACT_ID = Operation(
 
 async def import_customer_using_crm_contact_id(
     zoho: Session, crm_contact_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a customer from a Zoho CRM contact.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -83,7 +83,7 @@ _IMPORT_VENDOR_USING_CRM_VENDOR_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/vendor/{crm_vendor_id}/import",
-    result=IntegrationImportCustomerUsingCrmAccountId,
+    result=IntegrationImportCustomerByCrmAccount,
     scope="ZohoBooks.contacts.CREATE",
     key="data",
 )
@@ -91,7 +91,7 @@ _IMPORT_VENDOR_USING_CRM_VENDOR_ID = Operation(
 
 async def import_vendor_using_crm_vendor_id(
     zoho: Session, crm_vendor_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportCustomerUsingCrmAccountId:
+) -> IntegrationImportCustomerByCrmAccount:
     """Import a vendor from a Zoho CRM vendor.
 
     Scope: ZohoBooks.contacts.CREATE.
@@ -111,7 +111,7 @@ _IMPORT_ITEM_USING_CRM_PRODUCT_ID = Operation(
     product=BOOKS,
     method="POST",
     path="/crm/item/{crm_product_id}/import",
-    result=IntegrationImportItemUsingCrmProductId,
+    result=IntegrationImportItemByCrmProduct,
     scope="ZohoBooks.settings.CREATE",
     key="data",
 )
@@ -119,7 +119,7 @@ _IMPORT_ITEM_USING_CRM_PRODUCT_ID = Operation(
 
 async def import_item_using_crm_product_id(
     zoho: Session, crm_product_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> IntegrationImportItemUsingCrmProductId:
+) -> IntegrationImportItemByCrmProduct:
     """Import an item from a Zoho CRM product.
 
     Scope: ZohoBooks.settings.CREATE.

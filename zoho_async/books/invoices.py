@@ -18,9 +18,9 @@ from zoho_async.books.types.invoices import (
     InvoiceBatchPaymentInput,
     InvoiceBulkEmailContactInput,
     InvoiceBulkEmailInput,
-    InvoiceBulkPaymentReminder,
-    InvoiceBulkPaymentReminderEmailErrorsInfo,
-    InvoiceBulkPaymentReminderEmailSuccessInfo,
+    InvoiceBulkReminder,
+    InvoiceBulkReminderErrorsInfo,
+    InvoiceBulkReminderSuccessInfo,
     InvoiceComment,
     InvoiceCommentInput,
     InvoiceCommunicationPreference,
@@ -59,7 +59,15 @@ from zoho_async.books.types.invoices import (
     InvoiceSynchronousOnlinePaymentInput,
     InvoiceTemplate,
 )
-from zoho_async.books.types.shared import AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -69,14 +77,19 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceAsynchronousOnlinePaymentInput",
     "InvoiceBatchPaymentInput",
     "InvoiceBulkEmailContactInput",
     "InvoiceBulkEmailInput",
-    "InvoiceBulkPaymentReminder",
-    "InvoiceBulkPaymentReminderEmailErrorsInfo",
-    "InvoiceBulkPaymentReminderEmailSuccessInfo",
+    "InvoiceBulkReminder",
+    "InvoiceBulkReminderErrorsInfo",
+    "InvoiceBulkReminderSuccessInfo",
     "InvoiceComment",
     "InvoiceCommentInput",
     "InvoiceCommunicationPreference",
@@ -115,6 +128,11 @@ __all__ = [
     "InvoiceSynchronousOnlinePaymentInput",
     "InvoiceTemplate",
     "InvoicesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "add_digital_signature",
@@ -234,6 +252,20 @@ __all__ = [
 
 ListStatus: TypeAlias = Literal[
     "sent", "draft", "overdue", "paid", "void", "unpaid", "partially_paid", "viewed"
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.Sent",
+    "Status.Draft",
+    "Status.OverDue",
+    "Status.Paid",
+    "Status.Void",
+    "Status.Unpaid",
+    "Status.PartiallyPaid",
+    "Status.Viewed",
+    "Date.PaymentExpectedDate",
+    "Type.DebitNote",
 ]
 
 ListSortColumn: TypeAlias = Literal[
@@ -359,7 +391,7 @@ def list(
     last_modified_time: dt.datetime | None = None,
     status: ListStatus | None = None,
     customer_id: str | int | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
@@ -420,7 +452,10 @@ def list(
         status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
             ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
         customer_id: Filter: id of the customer.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``, ``Type.DebitNote``.
         search_text: Filter: text that is searched in several fields. At most 100 characters.
         sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
             ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
@@ -1124,7 +1159,7 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     product=BOOKS,
     method="POST",
     path="/invoices/paymentreminder",
-    result=InvoiceBulkPaymentReminder,
+    result=InvoiceBulkReminder,
     scope="ZohoBooks.invoices.CREATE",
     key="info",
     batches=(Batch("invoice_ids", 10),),
@@ -1137,7 +1172,7 @@ async def bulk_send_payment_reminder(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> InvoiceBulkPaymentReminder:
+) -> InvoiceBulkReminder:
     """Send payment reminders for several invoices.
 
     Takes at most 10 ids per call; raises `TooManyIds` for more.

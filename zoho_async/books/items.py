@@ -20,7 +20,7 @@ from zoho_async.books.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
-from zoho_async.books.types.shared import CustomFieldInput
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -28,6 +28,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",
@@ -36,6 +38,8 @@ __all__ = [
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
     "ItemsResource",
+    "Tag",
+    "TagInput",
     "add_to_portal",
     "bulk_add_to_portal",
     "create",

@@ -22,6 +22,7 @@ from zoho_async.books.types.journals import (
     JournalRecurringJournal,
     JournalRecurringJournalLineItem,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, DocumentTax, Tag, TagInput
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -30,6 +31,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "GetOfTransactionEntityType",
     "Journal",
     "JournalComment",
     "JournalCommentInput",
@@ -45,6 +50,13 @@ __all__ = [
     "JournalRecurringJournal",
     "JournalRecurringJournalLineItem",
     "JournalsResource",
+    "ListFilterBy",
+    "ListJournalEntityType",
+    "ListRecurringJournalsFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_credits_to_bills",

@@ -10,6 +10,7 @@ from zoho_async.books.types.organizations import (
     OrganizationCreate,
     OrganizationInput,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -17,6 +18,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Organization",
     "OrganizationAddress",
     "OrganizationAddressInput",

@@ -4,7 +4,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from zoho_async.books.types.price_lists import (
     PriceList,
@@ -22,6 +22,7 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListFilterBy",
     "PriceList",
     "PriceListCreate",
     "PriceListInput",
@@ -38,6 +39,10 @@ __all__ = [
     "mark_as_active",
     "mark_as_inactive",
     "update",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "SalesOrPurchaseType.All", "SalesOrPurchaseType.Sales", "SalesOrPurchaseType.Purchases"
 ]
 
 
@@ -91,7 +96,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -103,7 +108,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``SalesOrPurchaseType.All``,
+            ``SalesOrPurchaseType.Sales``, ``SalesOrPurchaseType.Purchases``.
         search_text: Filter: text that is searched in several fields.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

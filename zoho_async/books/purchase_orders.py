@@ -29,7 +29,14 @@ from zoho_async.books.types.purchase_orders import (
     PurchaseOrderReverseChargeVatSummary,
     PurchaseOrderTemplate,
 )
-from zoho_async.books.types.shared import AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -39,6 +46,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "PurchaseOrder",
     "PurchaseOrderAcquisitionVatSummary",
     "PurchaseOrderComment",
@@ -61,6 +75,8 @@ __all__ = [
     "PurchaseOrderReverseChargeVatSummary",
     "PurchaseOrderTemplate",
     "PurchaseOrdersResource",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "approve",

@@ -17,6 +17,7 @@ from zoho_async.books.types.recurring_bills import (
     RecurringBillLineItemInput,
     RecurringBillReverseChargeVatSummary,
 )
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -24,6 +25,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListGstTreatment",
     "RecurringBill",
     "RecurringBillAcquisitionVatSummary",
     "RecurringBillCreate",
@@ -34,6 +38,8 @@ __all__ = [
     "RecurringBillLineItemInput",
     "RecurringBillReverseChargeVatSummary",
     "RecurringBillsResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

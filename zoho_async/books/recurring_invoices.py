@@ -28,6 +28,14 @@ from zoho_async.books.types.recurring_invoices import (
     RecurringInvoiceStopInput,
     RecurringInvoiceTemplateInput,
 )
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -35,6 +43,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
     "RecurringInvoice",
     "RecurringInvoiceComment",
     "RecurringInvoiceCommunicationPreference",
@@ -54,6 +67,8 @@ __all__ = [
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
     "RecurringInvoicesResource",
+    "Tag",
+    "TagInput",
     "associate_bank_account",
     "associate_card",
     "bulk_resume",
@@ -151,7 +166,7 @@ def list(
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
     customer_id: str | int | None = None,
-    status: str | None = None,
+    status: Literal["active", "stopped", "expired"] | None = None,
     filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     sort_column: str | None = None,
@@ -180,7 +195,8 @@ def list(
         start_date: Filter: first day.
         end_date: Filter: last day.
         customer_id: Filter: id of the customer.
-        status: Filter: status of the recurring invoice.
+        status: Filter: status of the recurring invoice. Values: ``active``, ``stopped``,
+            ``expired``.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
             ``Status.Active``, ``Status.Stopped``, ``Status.Expired``.
         search_text: Filter: text that is searched in several fields. At most 100 characters.

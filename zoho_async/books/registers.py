@@ -27,6 +27,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListTransactionsFilterBy",
+    "ListTransactionsSortColumn",
     "RegisterBudgetVsActual",
     "RegisterBudgetVsActualBudgetInfo",
     "RegisterBudgetVsActualBudgetInfoList",
@@ -164,6 +166,7 @@ _LIST_BULK_ACTION_HISTORY = ListOperation(
     key="bulk_actions_history",
     row_id="bulk_action_id",
     scope="ZohoBooks.accountants.READ",
+    order="created_time",
 )
 
 
@@ -171,7 +174,7 @@ def list_bulk_action_history(
     zoho: Session,
     account_id: str | int,
     *,
-    sort_column: str | None = None,
+    sort_column: Literal["created_time"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -179,14 +182,15 @@ def list_bulk_action_history(
 ) -> Pager[RegisterBulkActionsHistory]:
     """List the bulk actions on a register.
 
-    A page holds 10 rows by default.
+    Iteration sorts by ``created_time``. With another ``sort_column``, a row that moves during the
+    iteration can be missed. A page holds 10 rows by default.
 
     Scope: ZohoBooks.accountants.READ.
 
     Args:
         zoho: The session that sends the call.
         account_id: Id of the account in the chart of accounts.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``created_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
@@ -224,7 +228,7 @@ async def get_bulk_action_history(
     *,
     page: int | None = None,
     per_page: int | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["created_time"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> RegisterBulkActionDetails:
@@ -238,7 +242,7 @@ async def get_bulk_action_history(
         comment_id: Id of the comment.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``created_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         extra_query: Further query parameters, by Zoho's names.
     """

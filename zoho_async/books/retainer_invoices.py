@@ -27,12 +27,20 @@ from zoho_async.books.types.retainer_invoices import (
     RetainerInvoicePaymentGatewayInput,
     RetainerInvoicePaymentOptions,
     RetainerInvoicePaymentOptionsInput,
-    RetainerInvoiceRetainerPaymentsToInvoicesInput,
-    RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput,
     RetainerInvoiceTemplate,
     RetainerInvoiceToContact,
+    RetainerPaymentsToInvoicesInput,
+    RetainerPaymentsToInvoicesInvoicePaymentInput,
 )
-from zoho_async.books.types.shared import AddressInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, ListOperation, Operation
@@ -42,6 +50,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
     "RetainerInvoice",
     "RetainerInvoiceComment",
     "RetainerInvoiceCommentInput",
@@ -60,11 +75,13 @@ __all__ = [
     "RetainerInvoicePaymentGatewayInput",
     "RetainerInvoicePaymentOptions",
     "RetainerInvoicePaymentOptionsInput",
-    "RetainerInvoiceRetainerPaymentsToInvoicesInput",
-    "RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput",
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
     "RetainerInvoicesResource",
+    "RetainerPaymentsToInvoicesInput",
+    "RetainerPaymentsToInvoicesInvoicePaymentInput",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_retainer_payments_to_invoices",
@@ -186,7 +203,7 @@ def list(
     *,
     sort_column: ListSortColumn | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -904,7 +921,7 @@ _APPLY_RETAINER_PAYMENTS_TO_INVOICES = Operation(
 async def apply_retainer_payments_to_invoices(
     zoho: Session,
     retainerinvoice_id: str | int,
-    retainer_payments_to_invoices: RetainerInvoiceRetainerPaymentsToInvoicesInput,
+    retainer_payments_to_invoices: RetainerPaymentsToInvoicesInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,

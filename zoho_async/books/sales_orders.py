@@ -30,7 +30,15 @@ from zoho_async.books.types.sales_orders import (
     SalesOrderTemplate,
     SalesOrderVoidInput,
 )
-from zoho_async.books.types.shared import AddressInput, CustomFieldInput
+from zoho_async.books.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.http.download import Download, Downloads
 from zoho_async.http.upload import Upload
 from zoho_async.operation import BOOKS, Batch, ListOperation, Operation
@@ -40,6 +48,14 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "SalesOrder",
     "SalesOrderComment",
     "SalesOrderCommentInput",
@@ -63,6 +79,8 @@ __all__ = [
     "SalesOrderTemplate",
     "SalesOrderVoidInput",
     "SalesOrdersResource",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "approve",

@@ -14,6 +14,7 @@ from zoho_async.books.types.sales_receipts import (
     SalesReceiptLineItem,
     SalesReceiptLineItemInput,
 )
+from zoho_async.books.types.shared import Tag, TagInput
 from zoho_async.http.download import Download
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -22,6 +23,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListFilterBy",
+    "ListSortColumn",
     "SalesReceipt",
     "SalesReceiptCreate",
     "SalesReceiptEmailInput",
@@ -29,6 +32,8 @@ __all__ = [
     "SalesReceiptLineItem",
     "SalesReceiptLineItemInput",
     "SalesReceiptsResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "email",
@@ -37,6 +42,10 @@ __all__ = [
     "get_pdf",
     "list",
     "update",
+]
+
+ListSortColumn: TypeAlias = Literal[
+    "customer_name", "receipt_number", "date", "total", "created_time"
 ]
 
 ListFilterBy: TypeAlias = Literal[
@@ -124,7 +133,7 @@ def list(
     item_name: str | None = None,
     item_name_startswith: str | None = None,
     item_name_contains: str | None = None,
-    sort_column: str | None = None,
+    sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     filter_by: ListFilterBy | None = None,
     customer_id: str | int | None = None,
@@ -156,7 +165,8 @@ def list(
         item_name: Filter: name of the item. At most 100 characters.
         item_name_startswith: Filter: ``item_name`` starts with this text. At most 100 characters.
         item_name_contains: Filter: ``item_name`` contains this text. At most 100 characters.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``customer_name``, ``receipt_number``,
+            ``date``, ``total``, ``created_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         filter_by: Predefined filter, usually on the status. Values: ``ThisWeek``, ``ThisMonth``,
             ``ThisQuarter``, ``ThisYear``, ``PreviousDay``, ``PreviousWeek``, ``PreviousMonth``,

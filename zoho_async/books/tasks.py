@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.books.types.shared import CustomField, CustomFieldInput
 from zoho_async.books.types.tasks import (
     Task,
     TaskComment,
@@ -32,6 +33,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "Task",
     "TaskComment",
     "TaskCommentInput",

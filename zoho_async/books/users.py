@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from zoho_async.books.types.shared import CustomField
 from zoho_async.books.types.users import User, UserCreate, UserEmailId, UserInput
 from zoho_async.operation import BOOKS, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -12,6 +13,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "ListFilterBy",
     "User",
     "UserCreate",
     "UserEmailId",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.books.types.shared import CustomField, CustomFieldInput, DocumentTax, Tag, TagInput
 from zoho_async.books.types.vendor_credits import (
     VendorCredit,
     VendorCreditAcquisitionVatSummary,
@@ -37,6 +38,15 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListAllRefundsSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "VendorCredit",
     "VendorCreditAcquisitionVatSummary",
     "VendorCreditBills",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from zoho_async.books.types.shared import Address, CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.books.types.vendor_payments import (
     VendorPayment,
     VendorPaymentBill,
@@ -30,6 +31,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "VendorPayment",
     "VendorPaymentBill",
     "VendorPaymentBillInput",

@@ -48,6 +48,8 @@ class Arguments:
             if fix.upload and all(upload.name != fix.upload for upload in function.uploads):
                 argument = words.identifier(fix.upload)
                 function.uploads.append(Parameter(fix.upload, argument, "any", required=True))
+            for each in function.query:
+                each.allowed = each.allowed or fix.values.get(each.name, ())
         if not function.call.body:
             for upload in function.uploads:
                 upload.required = True
@@ -55,8 +57,10 @@ class Arguments:
             each.name != "sort_order" for each in function.query
         ):
             at = [each.name for each in function.query].index("sort_column") + 1
-            order = Parameter("sort_order", "sort_order", "text", allowed=("A", "D"))
-            function.query.insert(at, order)
+            function.query.insert(at, Parameter("sort_order", "sort_order", "text"))
+        for each in function.query:
+            if each.name == "sort_order":
+                each.allowed = each.allowed or ("A", "D")
         self._limit(function)
 
     def _limit(self, function: Function) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -15,6 +15,7 @@ from zoho_async.codegen.functions import Function
 from zoho_async.codegen.order import follow_lists, follow_recorded
 from zoho_async.codegen.overrides import FieldFix, Overrides
 from zoho_async.codegen.reading import SpecReader
+from zoho_async.codegen.shorter import shorten
 from zoho_async.codegen.spec import Source
 from zoho_async.codegen.structs import SHARED, Family, Member, StructShape
 from zoho_async.description import Kind
@@ -58,6 +59,19 @@ class Model:
         """The structs of a types module, ordered so that inner structs come first."""
         return [*self.replies.in_order(home), *self.inputs.in_order(home)]
 
+    def held(self, names: Iterable[str]) -> set[str]:
+        """Some structs, and those that their fields hold."""
+        shapes = {**self.replies.shapes, **self.inputs.shapes}
+        found: set[str] = set()
+        waiting = [name for name in names if name in shapes]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                members = shapes[name].members.values()
+                waiting += [member.struct for member in members if member.struct]
+        return found
+
     def functions(self) -> list[Function]:
         return [function for resource in self.resources for function in resource.functions]
 
@@ -88,6 +102,8 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     _compare_lists(resources, replies, overrides)
     _tell_errors(product, resources, overrides)
     _find_details(resources)
+    functions = [function for resource in resources for function in resource.functions]
+    shorten((replies, inputs), functions, overrides)
     corrections = [
         f"{fix.of}: {len(fix.add)} fields added, {len(fix.kinds)} given another type"
         for fix in overrides.fields

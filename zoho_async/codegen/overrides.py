@@ -20,6 +20,8 @@ The file (TOML) has these tables. All take ``reason`` and ``evidence``:
     of them have. ``home`` restricts it to one resource, ``product`` to one product.
 ``[[errors]]``
     The meaning of error codes in some modules (``*.invoices``).
+``[[shorter]]``
+    ``to`` maps phrases in the names of structs to shorter ones (see `zoho_async.codegen.shorter`).
 ``[[resources]]``
     Names of modules and of their records, if the file's name does not give them.
 
@@ -74,7 +76,8 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``key`` and ``record`` give an undescribed reply its envelope key and its struct. ``bare`` says
     that the description has the fields of the record under ``key`` without their envelope. ``drop``
-    removes query parameters and ``query`` adds some; ``fixed`` are parameters that are always sent.
+    removes query parameters and ``query`` adds some; ``values`` gives the allowed values of those
+    that are described without; ``fixed`` are parameters that are always sent.
     ``upload`` names the multipart field of a file. ``form``, ``file_types`` and ``file_size`` are
     those of `operation.Operation`. ``totals`` applies to top-level lists. ``details`` is the call
     of the same file that reads records in full. ``optional`` are fields of a create that it can
@@ -112,6 +115,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     query: tuple[Extra, ...] = ()
+    values: dict[str, tuple[str, ...]] = {}
     fixed: dict[str, str] = {}
     twins: tuple[Twin, ...] = ()
 
@@ -179,6 +183,12 @@ class ErrorFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: dict[str, str]
 
 
+class ShortFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shorter phrases for the names of structs that nesting makes long."""
+
+    to: dict[str, str]
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calls: tuple[CallFix, ...] = ()
     names: tuple[NameFix, ...] = ()
@@ -186,6 +196,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shared: tuple[SharedFix, ...] = ()
     resources: tuple[ResourceFix, ...] = ()
     errors: tuple[ErrorFix, ...] = ()
+    shorter: tuple[ShortFix, ...] = ()
 
 
 def _and_of_books(name: str) -> tuple[str, ...]:
@@ -205,6 +216,9 @@ class Overrides:
         self.errors: Final = file.errors
         self._names: Final = {of: name for fix in file.names for of, name in fix.to.items()}
         self._resources: Final = {fix.of: fix for fix in file.resources}
+        self._shorter: Final = {
+            long: short for fix in file.shorter for long, short in fix.to.items()
+        }
         self._used: set[str] = set()
 
     @classmethod
@@ -245,6 +259,14 @@ class Overrides:
                 return fix.name, fix.home
         return None
 
+    def shorter(self, name: str) -> str:
+        """A struct's name with the shorter phrases."""
+        for long, short in self._shorter.items():
+            if long in name:
+                self._used.add(f"shorter: {long}")
+                name = name.replace(long, short)
+        return name
+
     def _first(self, table: Mapping[str, T], kind: str, name: str) -> T | None:
         for each in _and_of_books(name):
             if each in table:
@@ -270,5 +292,6 @@ class Overrides:
         for fix in self.fields:
             marks += [f"fields: {fix.of}.{field}" for field in (*fix.add, *fix.kinds, *fix.free)]
             marks += [f"fields: {fix.of}.order"] * bool(fix.order)
+        phrases = [f"shorter: {phrase}" for phrase in self._shorter]
         ours = (mark for mark in marks if mark.partition(": ")[2].partition(".")[0] in known)
-        return [mark for mark in ours if mark not in self._used]
+        return [mark for mark in (*ours, *phrases) if mark not in self._used]

@@ -90,12 +90,18 @@ def _keep_both(store: ResourceStore, previous: PreviousPart) -> None:
 
 def _put_complete(store: ResourceStore, part: CurrentPart, watermark: float | None) -> None:
     """Store that ``part`` is complete, and what it leaves for the next run."""
-    runs = store.state.runs
-    changed = store.state.passes.completeness == "changed"
+    runs, bookmark, found = store.state.runs, store.state.bookmark, store.state.passes.completeness
+    is_base = part.mode in ("full", "compared") and found in ("proven", "uncheckable")
+    changed = found == "changed"
     unchanged = part.mode != "full" and part.rows == part.deleted == 0
     store.put(
         status="complete",
-        bookmark=replace(store.state.bookmark, finished=True, watermark=watermark),
+        bookmark=replace(
+            bookmark,
+            finished=True,
+            watermark=watermark,
+            completeness=found if is_base else bookmark.completeness,
+        ),
         part=part,
         runs=RunHistory(
             changed=runs.changed + 1 if changed else 0,

@@ -94,11 +94,18 @@ class Counting:
 
 
 def completeness_of(state: ResourceState) -> Completeness:
-    """Return what the passes of a part prove."""
+    """Return what the passes of a part prove.
+
+    A read of the changes alone proves no more than the whole read on which it builds: a record
+    that this one missed can be missing still.
+    """
     found = verdict(state.passes.counts, state.passes.records_seen)
-    if state.part.mode != "newest" or found in ("proven", "uncheckable"):
-        return found
-    return "proven" if any(one.closed for one in state.passes.counts) else "changed"
+    if state.part.mode == "newest" and found not in ("proven", "uncheckable"):
+        found = "proven" if any(one.closed for one in state.passes.counts) else "changed"
+    partial = state.part.mode in ("changed", "newest")
+    if partial and found == "proven" and state.bookmark.completeness == "uncheckable":
+        return "uncheckable"
+    return found
 
 
 def missing_of(state: ResourceState) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "BatchCustomFieldInput",
     "BatchInput",
     "BatchesResource",
+    "ListSortColumn",
     "bulk_delete",
     "bulk_mark_as_active",
     "bulk_mark_as_inactive",

@@ -22,7 +22,7 @@ from zoho_async.inventory.types.bills import (
     BillStorageInput,
     BillVendorCredit,
 )
-from zoho_async.inventory.types.shared import CustomFieldInput
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -30,6 +30,7 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
     "Bill",
     "BillBatch",
     "BillBatchInput",
@@ -45,6 +46,9 @@ __all__ = [
     "BillStorageInput",
     "BillVendorCredit",
     "BillsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "approve",
     "approve_finally",
     "bulk_approve",

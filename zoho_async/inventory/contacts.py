@@ -30,7 +30,7 @@ from zoho_async.inventory.types.contacts import (
     ContactStatementMailContentResult,
     ContactToContact,
 )
-from zoho_async.inventory.types.shared import Address
+from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -38,6 +38,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Contact",
     "ContactComment",
     "ContactCreate",
@@ -57,6 +59,10 @@ __all__ = [
     "ContactStatementMailContentResult",
     "ContactToContact",
     "ContactsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "create",
     "create_contact_person",
     "delete",

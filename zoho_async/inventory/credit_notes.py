@@ -49,7 +49,13 @@ from zoho_async.inventory.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
-from zoho_async.inventory.types.shared import AddressInput
+from zoho_async.inventory.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+)
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -57,6 +63,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "CreditNote",
     "CreditNoteBatch",
     "CreditNoteBatchInput",
@@ -92,6 +100,12 @@ __all__ = [
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "CreditNotesResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListAllRefundsSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
     "apply_to_invoices",
     "approve",
     "create",
@@ -223,7 +237,7 @@ def list(
     *,
     creditnote_number: str | None = None,
     date: dt.date | None = None,
-    status: str | None = None,
+    status: Literal["draft", "open", "closed", "void"] | None = None,
     total: Decimal | int | None = None,
     reference_number: str | None = None,
     customer_name: str | None = None,
@@ -254,7 +268,8 @@ def list(
         zoho: The session that sends the call.
         creditnote_number: Filter: number of the credit note. At most 100 characters.
         date: Filter: date of the credit note.
-        status: Filter: status of the credit note.
+        status: Filter: status of the credit note. Values: ``draft``, ``open``, ``closed``,
+            ``void``.
         total: Filter: total, in the document's currency.
         reference_number: Filter: reference number of the credit note. At most 100 characters.
         customer_name: Filter: name of the customer. At most 100 characters.

@@ -2,6 +2,7 @@
 """Currencies of Zoho Inventory."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from zoho_async.inventory.types.currencies import Currency, CurrencyCreate, CurrencyInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
@@ -72,7 +73,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: Literal["Currencies.ExcludeBaseCurrency"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
@@ -83,7 +84,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values:
+            ``Currencies.ExcludeBaseCurrency``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.

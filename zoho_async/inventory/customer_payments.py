@@ -18,7 +18,7 @@ from zoho_async.inventory.types.customer_payments import (
     CustomerPaymentInvoice,
     CustomerPaymentInvoiceInput,
 )
-from zoho_async.inventory.types.shared import CustomFieldInput
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -26,12 +26,15 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "CustomerPayment",
     "CustomerPaymentCreate",
     "CustomerPaymentInput",
     "CustomerPaymentInvoice",
     "CustomerPaymentInvoiceInput",
     "CustomerPaymentsResource",
+    "ListFilterBy",
     "create",
     "delete",
     "get",

@@ -21,7 +21,7 @@ from zoho_async.inventory.types.delivery_challans import (
     DeliveryChallanMappedItemMappedItem,
     DeliveryChallanTemplate,
 )
-from zoho_async.inventory.types.shared import AddressInput
+from zoho_async.inventory.types.shared import Address, AddressInput, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -29,6 +29,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
     "DeliveryChallan",
     "DeliveryChallanBulkReturnInput",
     "DeliveryChallanBulkReturnLineItemInput",
@@ -43,6 +47,9 @@ __all__ = [
     "DeliveryChallanMappedItemMappedItem",
     "DeliveryChallanTemplate",
     "DeliveryChallansResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "add_attachment",
     "bulk_return",
     "bulk_undo_return",

@@ -15,6 +15,7 @@ from zoho_async.inventory.types.inventory_adjustments import (
     InventoryAdjustmentStorage,
     InventoryAdjustmentStorageInput,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -22,6 +23,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "InventoryAdjustment",
     "InventoryAdjustmentBatch",
     "InventoryAdjustmentBatchInput",

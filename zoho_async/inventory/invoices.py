@@ -55,7 +55,13 @@ from zoho_async.inventory.types.invoices import (
     InvoiceStorageInput,
     InvoiceTemplate,
 )
-from zoho_async.inventory.types.shared import AddressInput, CustomFieldInput
+from zoho_async.inventory.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+)
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -63,6 +69,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceBatch",
     "InvoiceBatchInput",
@@ -103,6 +114,9 @@ __all__ = [
     "InvoiceStorageInput",
     "InvoiceTemplate",
     "InvoicesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "add_attachment",
     "apply_credits",
     "approve",

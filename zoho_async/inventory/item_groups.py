@@ -14,6 +14,7 @@ from zoho_async.inventory.types.item_groups import (
     ItemGroupOptionInput,
     ItemGroupOptions,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -21,6 +22,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "ItemGroup",
     "ItemGroupAttributeInput",
     "ItemGroupAttributes",

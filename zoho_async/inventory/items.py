@@ -42,7 +42,7 @@ from zoho_async.inventory.types.items import (
     ItemVariantOpeningStockLocationInput,
     ItemVariantOpeningStockStorageInput,
 )
-from zoho_async.inventory.types.shared import CustomFieldInput
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -50,6 +50,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemDeliveryChallan",
@@ -78,6 +80,13 @@ __all__ = [
     "ItemVariantOpeningStockLocationInput",
     "ItemVariantOpeningStockStorageInput",
     "ItemsResource",
+    "ListDeliveryChallansSortColumn",
+    "ListDeliveryChallansStatus",
+    "ListFilterBy",
+    "ListInvoicesStatus",
+    "ListPurchaseOrdersStatus",
+    "ListSalesOrdersStatus",
+    "ListSortColumn",
     "add_to_group",
     "bulk_delete",
     "bulk_mark_as_active",

@@ -31,6 +31,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListFilterBy",
+    "ListSortColumn",
     "MoveOrder",
     "MoveOrderBatch",
     "MoveOrderBatchInput",
@@ -65,6 +67,19 @@ __all__ = [
 
 ListSortColumn: TypeAlias = Literal[
     "moveorder_number", "date", "created_time", "last_modified_time"
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.YetToStart",
+    "Status.InProgress",
+    "Status.OnHold",
+    "Status.Completed",
+    "Status.Discarded",
+    "AssigneeState.Unassigned",
+    "AssigneeState.PartiallyAssigned",
+    "AssigneeState.MultipleAssignee",
+    "AssigneeState.SingleAssignee",
 ]
 
 
@@ -132,7 +147,7 @@ def list(
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     search_text: str | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     moveorder_number: str | None = None,
     moveorder_number_startswith: str | None = None,
     moveorder_number_contains: str | None = None,
@@ -162,7 +177,10 @@ def list(
             ``created_time``, ``last_modified_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         search_text: Filter: text that is searched in several fields.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.YetToStart``, ``Status.InProgress``, ``Status.OnHold``, ``Status.Completed``,
+            ``Status.Discarded``, ``AssigneeState.Unassigned``, ``AssigneeState.PartiallyAssigned``,
+            ``AssigneeState.MultipleAssignee``, ``AssigneeState.SingleAssignee``.
         moveorder_number: Filter: number of the move order.
         moveorder_number_startswith: Filter: ``moveorder_number`` starts with this text.
         moveorder_number_contains: Filter: ``moveorder_number`` contains this text.

@@ -10,12 +10,15 @@ from zoho_async.inventory.types.organizations import (
     OrganizationCreate,
     OrganizationInput,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Organization",
     "OrganizationAddress",
     "OrganizationAddressInput",

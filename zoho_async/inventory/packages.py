@@ -3,7 +3,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from zoho_async.http.download import Downloads
 from zoho_async.inventory.types.packages import (
@@ -24,6 +24,7 @@ from zoho_async.inventory.types.packages import (
     PackageStorage,
     PackageStorageInput,
 )
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -31,6 +32,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "Package",
     "PackageBatch",
     "PackageBatchInput",
@@ -54,6 +60,24 @@ __all__ = [
     "list",
     "print_pdf",
     "update",
+]
+
+ListSortColumn: TypeAlias = Literal[
+    "tracking_number",
+    "salesorder_number",
+    "package_number",
+    "date",
+    "created_time",
+    "last_modified_time",
+    "customer_name",
+    "customer_id",
+    "shipment_date",
+    "quantity",
+    "delivery_method",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All", "Status.NotShipped", "Status.Shipped", "Status.Delivered"
 ]
 
 
@@ -113,10 +137,10 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    sort_column: str | None = None,
+    sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     search_text: str | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     packing_number_startswith: int | None = None,
     packing_number_contains: int | None = None,
     salesorder_number_startswith: int | None = None,
@@ -143,10 +167,14 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``tracking_number``, ``salesorder_number``,
+            ``package_number``, ``date``, ``created_time``, ``last_modified_time``,
+            ``customer_name``, ``customer_id``, ``shipment_date``, ``quantity``,
+            ``delivery_method``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         search_text: Filter: text that is searched in several fields.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.NotShipped``, ``Status.Shipped``, ``Status.Delivered``.
         packing_number_startswith: Filter: ``packing_number`` starts with this text.
         packing_number_contains: Filter: ``packing_number`` contains this text.
         salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.

@@ -7,9 +7,6 @@ from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.picklists import (
     Picklist,
-    PicklistAdvancedTrackingDetailsBatchInput,
-    PicklistAdvancedTrackingDetailsInput,
-    PicklistAdvancedTrackingDetailsLineItemInput,
     PicklistBatch,
     PicklistBatchInput,
     PicklistComment,
@@ -29,10 +26,14 @@ from zoho_async.inventory.types.picklists import (
     PicklistSoLineItemItemCustomField,
     PicklistStorage,
     PicklistStorageInput,
+    PicklistTrackingBatchInput,
+    PicklistTrackingInput,
+    PicklistTrackingLineItemInput,
     PicklistTransaction,
     PicklistTransactionBatch,
     PicklistTransactionLineItem,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -40,10 +41,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "Picklist",
-    "PicklistAdvancedTrackingDetailsBatchInput",
-    "PicklistAdvancedTrackingDetailsInput",
-    "PicklistAdvancedTrackingDetailsLineItemInput",
     "PicklistBatch",
     "PicklistBatchInput",
     "PicklistComment",
@@ -63,6 +65,9 @@ __all__ = [
     "PicklistSoLineItemItemCustomField",
     "PicklistStorage",
     "PicklistStorageInput",
+    "PicklistTrackingBatchInput",
+    "PicklistTrackingInput",
+    "PicklistTrackingLineItemInput",
     "PicklistTransaction",
     "PicklistTransactionBatch",
     "PicklistTransactionLineItem",
@@ -93,6 +98,15 @@ ListSortColumn: TypeAlias = Literal[
     "purchase_return_number",
 ]
 
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.YetToStart",
+    "Status.InProgress",
+    "Status.OnHold",
+    "Status.Completed",
+    "MissingAdvancedTrackingDetails",
+]
+
 
 _LIST = ListOperation(
     name="inventory.picklists.list",
@@ -113,7 +127,7 @@ def list(
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     search_text: str | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     salesorder_number: str | None = None,
     salesorder_number_startswith: str | None = None,
     salesorder_number_contains: str | None = None,
@@ -149,7 +163,9 @@ def list(
             ``date``, ``created_time``, ``last_modified_time``, ``purchase_return_number``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         search_text: Filter: text that is searched in several fields.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.YetToStart``, ``Status.InProgress``, ``Status.OnHold``, ``Status.Completed``,
+            ``MissingAdvancedTrackingDetails``.
         salesorder_number: Filter: number of the sales order.
         salesorder_number_startswith: Filter: ``salesorder_number`` starts with this text.
         salesorder_number_contains: Filter: ``salesorder_number`` contains this text.
@@ -572,7 +588,7 @@ _UPDATE_ADVANCED_TRACKING_DETAILS = Operation(
 async def update_advanced_tracking_details(
     zoho: Session,
     picklist_id: str | int,
-    advanced_tracking_details: PicklistAdvancedTrackingDetailsInput,
+    tracking: PicklistTrackingInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -584,7 +600,7 @@ async def update_advanced_tracking_details(
     Args:
         zoho: The session that sends the call.
         picklist_id: Id of the picklist.
-        advanced_tracking_details: The fields to send.
+        tracking: The fields to send.
         extra_query: Further query parameters, by Zoho's names.
         extra_body: Further fields of the body, by Zoho's names.
     """
@@ -592,7 +608,7 @@ async def update_advanced_tracking_details(
         _UPDATE_ADVANCED_TRACKING_DETAILS,
         ids=(picklist_id,),
         query=extra_query,
-        body=advanced_tracking_details,
+        body=tracking,
         extra_body=extra_body,
     )
 

@@ -2,6 +2,7 @@
 """Price lists of Zoho Inventory."""
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.price_lists import (
     PriceList,
@@ -19,6 +20,7 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListFilterBy",
     "PriceList",
     "PriceListCreate",
     "PriceListInput",
@@ -33,6 +35,10 @@ __all__ = [
     "mark_as_active",
     "mark_as_inactive",
     "update",
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "SalesOrPurchaseType.All", "SalesOrPurchaseType.Sales", "SalesOrPurchaseType.Purchases"
 ]
 
 
@@ -86,7 +92,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -98,7 +104,8 @@ def list(
 
     Args:
         zoho: The session that sends the call.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``SalesOrPurchaseType.All``,
+            ``SalesOrPurchaseType.Sales``, ``SalesOrPurchaseType.Purchases``.
         search_text: Filter: text that is searched in several fields.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

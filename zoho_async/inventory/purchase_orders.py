@@ -24,6 +24,7 @@ from zoho_async.inventory.types.purchase_orders import (
     PurchaseOrderReceive,
     PurchaseOrderRejectInput,
 )
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -31,6 +32,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "PurchaseOrder",
     "PurchaseOrderBill",
     "PurchaseOrderComment",

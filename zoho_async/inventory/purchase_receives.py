@@ -17,12 +17,16 @@ from zoho_async.inventory.types.purchase_receives import (
     PurchaseReceiveStorage,
     PurchaseReceiveStorageInput,
 )
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, Operation
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
     "PurchaseReceive",
     "PurchaseReceiveBatch",
     "PurchaseReceiveBatchInput",

@@ -7,18 +7,18 @@ from typing import Literal, TypeAlias
 
 from zoho_async.inventory.types.replenishments import (
     ReplenishmentConfiguration,
-    ReplenishmentConfigurationInnerReplenishmentConfigurationInput,
+    ReplenishmentConfigurationInnerInput,
     ReplenishmentConfigurationInput,
     ReplenishmentConfigurationLocation,
-    ReplenishmentConfigurationLocationReplenishmentConfiguration,
-    ReplenishmentConfigurationReplenishmentOrderDetails,
-    ReplenishmentConfigurationReplenishmentTask,
     ReplenishmentConfigurations,
-    ReplenishmentConfigurationsReplenishmentConfiguration,
-    ReplenishmentConfigurationTaskDetails,
-    ReplenishmentConfigurationTaskDetailsComment,
-    ReplenishmentConfigurationTaskDetailsPurchaseOrder,
-    ReplenishmentConfigurationTaskDetailsTransferOrder,
+    ReplenishmentLocationSettings,
+    ReplenishmentOrderDetails,
+    ReplenishmentSettings,
+    ReplenishmentTask,
+    ReplenishmentTaskDetails,
+    ReplenishmentTaskDetailsComment,
+    ReplenishmentTaskDetailsPurchaseOrder,
+    ReplenishmentTaskDetailsTransferOrder,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -27,19 +27,22 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "ListTasksFilterBy",
+    "ListTasksReportFilterBy",
+    "ListTasksReportSortColumn",
     "ReplenishmentConfiguration",
-    "ReplenishmentConfigurationInnerReplenishmentConfigurationInput",
+    "ReplenishmentConfigurationInnerInput",
     "ReplenishmentConfigurationInput",
     "ReplenishmentConfigurationLocation",
-    "ReplenishmentConfigurationLocationReplenishmentConfiguration",
-    "ReplenishmentConfigurationReplenishmentOrderDetails",
-    "ReplenishmentConfigurationReplenishmentTask",
-    "ReplenishmentConfigurationTaskDetails",
-    "ReplenishmentConfigurationTaskDetailsComment",
-    "ReplenishmentConfigurationTaskDetailsPurchaseOrder",
-    "ReplenishmentConfigurationTaskDetailsTransferOrder",
     "ReplenishmentConfigurations",
-    "ReplenishmentConfigurationsReplenishmentConfiguration",
+    "ReplenishmentLocationSettings",
+    "ReplenishmentOrderDetails",
+    "ReplenishmentSettings",
+    "ReplenishmentTask",
+    "ReplenishmentTaskDetails",
+    "ReplenishmentTaskDetailsComment",
+    "ReplenishmentTaskDetailsPurchaseOrder",
+    "ReplenishmentTaskDetailsTransferOrder",
     "ReplenishmentsResource",
     "bulk_dismiss_tasks",
     "bulk_generate_tasks",
@@ -78,6 +81,16 @@ ListTasksReportFilterBy: TypeAlias = Literal[
     "TaskDate.PreviousQuarter",
     "TaskDate.PreviousYear",
     "TaskDate.CustomDate",
+]
+
+ListTasksReportSortColumn: TypeAlias = Literal[
+    "item_name",
+    "sku",
+    "entry_number",
+    "warehouse",
+    "location",
+    "created_time",
+    "last_modified_time",
 ]
 
 
@@ -305,7 +318,7 @@ _LIST_TASKS = ListOperation(
     name="inventory.replenishments.list_tasks",
     product=INVENTORY,
     path="/replenishments/tasks",
-    row=ReplenishmentConfigurationReplenishmentTask,
+    row=ReplenishmentTask,
     key="replenishment_tasks",
     row_id="replenishment_task_id",
     scope="ZohoInventory.items.READ",
@@ -322,12 +335,12 @@ def list_tasks(
     from_location_ids: Sequence[str | int] | None = None,
     order_type: str | None = None,
     filter_by: ListTasksFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["item_name", "sku", "entry_number", "created_time"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
+) -> Pager[ReplenishmentTask]:
     """List replenishment tasks.
 
     Scope: ZohoInventory.items.READ.
@@ -341,7 +354,8 @@ def list_tasks(
         order_type: Filter: kind of order.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
             ``Status.Pending``, ``Status.Replenished``, ``Status.Completed``, ``Status.Dismissed``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``item_name``, ``sku``, ``entry_number``,
+            ``created_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
@@ -371,7 +385,7 @@ _GET_TASK = Operation(
     product=INVENTORY,
     method="GET",
     path="/replenishments/tasks/{task_id}",
-    result=ReplenishmentConfigurationTaskDetails,
+    result=ReplenishmentTaskDetails,
     scope="ZohoInventory.items.READ",
     key="task_details",
 )
@@ -379,7 +393,7 @@ _GET_TASK = Operation(
 
 async def get_task(
     zoho: Session, task_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> ReplenishmentConfigurationTaskDetails:
+) -> ReplenishmentTaskDetails:
     """Get a replenishment task.
 
     Scope: ZohoInventory.items.READ.
@@ -422,7 +436,7 @@ _GET_TASK_FOR_ITEM = Operation(
     product=INVENTORY,
     method="GET",
     path="/replenishments/tasks/details",
-    result=ReplenishmentConfigurationTaskDetails,
+    result=ReplenishmentTaskDetails,
     scope="ZohoInventory.items.READ",
     key="task_details",
 )
@@ -430,7 +444,7 @@ _GET_TASK_FOR_ITEM = Operation(
 
 async def get_task_for_item(
     zoho: Session, *, item_id: str | int, extra_query: Mapping[str, object] | None = None
-) -> ReplenishmentConfigurationTaskDetails:
+) -> ReplenishmentTaskDetails:
     """Get the replenishment task of an item.
 
     Scope: ZohoInventory.items.READ.
@@ -447,7 +461,7 @@ _LIST_ORDER_DETAILS = ListOperation(
     name="inventory.replenishments.list_order_details",
     product=INVENTORY,
     path="/replenishments/orders",
-    row=ReplenishmentConfigurationReplenishmentOrderDetails,
+    row=ReplenishmentOrderDetails,
     key="replenishment_order_details",
     row_id="",
     scope="ZohoInventory.items.READ",
@@ -462,7 +476,7 @@ def list_order_details(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentOrderDetails]:
+) -> Pager[ReplenishmentOrderDetails]:
     """List the order details of a replenishment configuration.
 
     Scope: ZohoInventory.items.READ.
@@ -719,7 +733,7 @@ _LIST_TASKS_REPORT = ListOperation(
     name="inventory.replenishments.list_tasks_report",
     product=INVENTORY,
     path="/reports/replenishments/tasks",
-    row=ReplenishmentConfigurationReplenishmentTask,
+    row=ReplenishmentTask,
     key="replenishment_tasks",
     row_id="replenishment_task_id",
     scope="ZohoInventory.reports.READ",
@@ -730,12 +744,12 @@ def list_tasks_report(
     zoho: Session,
     *,
     filter_by: ListTasksReportFilterBy | None = None,
-    sort_column: str | None = None,
+    sort_column: ListTasksReportSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReplenishmentConfigurationReplenishmentTask]:
+) -> Pager[ReplenishmentTask]:
     """List the rows of the tasks report.
 
     Scope: ZohoInventory.reports.READ.
@@ -747,7 +761,8 @@ def list_tasks_report(
             ``TaskDate.ThisYear``, ``TaskDate.PreviousDay``, ``TaskDate.PreviousWeek``,
             ``TaskDate.PreviousMonth``, ``TaskDate.PreviousQuarter``, ``TaskDate.PreviousYear``,
             ``TaskDate.CustomDate``.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``item_name``, ``sku``, ``entry_number``,
+            ``warehouse``, ``location``, ``created_time``, ``last_modified_time``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

@@ -32,7 +32,13 @@ from zoho_async.inventory.types.retainer_invoices import (
     RetainerInvoiceTemplate,
     RetainerInvoiceToContact,
 )
-from zoho_async.inventory.types.shared import AddressInput
+from zoho_async.inventory.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+)
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -40,6 +46,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
     "RetainerInvoice",
     "RetainerInvoiceComment",
     "RetainerInvoiceCommentInput",
@@ -179,7 +192,7 @@ def list(
     *,
     sort_column: ListSortColumn | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from zoho_async.inventory.types.sales_orders import (
     SalesOrder,
     SalesOrderBulkConfirm,
-    SalesOrderBulkConfirmEmailSuccessInfo,
+    SalesOrderBulkConfirmSuccessInfo,
     SalesOrderCommunicationPreference,
     SalesOrderCommunicationPreferenceInput,
     SalesOrderContactPersonsAssociated,
@@ -27,6 +27,7 @@ from zoho_async.inventory.types.sales_orders import (
     SalesOrderPackage,
     SalesOrderRejectInput,
 )
+from zoho_async.inventory.types.shared import Address, CustomField, CustomFieldInput, DocumentTax
 from zoho_async.operation import INVENTORY, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -34,9 +35,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "SalesOrder",
     "SalesOrderBulkConfirm",
-    "SalesOrderBulkConfirmEmailSuccessInfo",
+    "SalesOrderBulkConfirmSuccessInfo",
     "SalesOrderCommunicationPreference",
     "SalesOrderCommunicationPreferenceInput",
     "SalesOrderContactPersonsAssociated",

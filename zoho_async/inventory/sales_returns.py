@@ -25,6 +25,7 @@ from zoho_async.inventory.types.sales_returns import (
     SalesReturnReceiveStorageInput,
     SalesReturnStorage,
 )
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -32,6 +33,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "SalesReturn",
     "SalesReturnBatch",
     "SalesReturnComment",

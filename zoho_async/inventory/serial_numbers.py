@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 from zoho_async.inventory.types.serial_numbers import SerialNumber, SerialNumberBatchCustomField
+from zoho_async.inventory.types.shared import CustomField
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
+    "CustomField",
     "SerialNumber",
     "SerialNumberBatchCustomField",
     "SerialNumbersResource",
@@ -40,7 +42,7 @@ def list(
     location_id: str | int | None = None,
     batch_id: str | int | None = None,
     item_name: str | None = None,
-    sort_column: str | None = None,
+    sort_column: Literal["serialnumber"] | None = None,
     sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -58,7 +60,7 @@ def list(
         location_id: Filter: id of the location (branch or warehouse).
         batch_id: Filter: id of the batch.
         item_name: Filter: name of the item.
-        sort_column: Field by which to sort.
+        sort_column: Field by which to sort. Values: ``serialnumber``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.

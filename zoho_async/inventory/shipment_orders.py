@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoho_async.inventory.types.shared import Address, DocumentTax
 from zoho_async.inventory.types.shipment_orders import (
     ShipmentOrder,
     ShipmentOrderContactPerson,
@@ -19,6 +20,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "DocumentTax",
     "ShipmentOrder",
     "ShipmentOrderContactPerson",
     "ShipmentOrderContactPersonInput",

@@ -7,20 +7,20 @@ from zoho_async.inventory.types.storage_locations import (
     StorageLocation,
     StorageLocationBatch,
     StorageLocationCreate,
-    StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput,
+    StorageLocationDefaultMapping,
     StorageLocationDefaultOfCompositeItemInput,
-    StorageLocationDefaultOfItemDefaultStorageLocationMappingInput,
+    StorageLocationDefaultOfCompositeItemMappingInput,
     StorageLocationDefaultOfItemInput,
-    StorageLocationDefaultStorageLocationMapping,
+    StorageLocationDefaultOfItemMappingInput,
     StorageLocationInput,
+    StorageLocationMappingOfItemInput,
     StorageLocationMappingsOfItemInput,
-    StorageLocationMappingsOfItemStorageLocationsProductMappingInput,
     StorageLocationsProductMapping,
-    StorageLocationStorageZone,
-    StorageLocationStorageZoneCreate,
-    StorageLocationStorageZoneInput,
-    StorageLocationStorageZoneLocationStructure,
-    StorageLocationStorageZoneLocationStructureInput,
+    StorageZone,
+    StorageZoneCreate,
+    StorageZoneInput,
+    StorageZoneLocationStructure,
+    StorageZoneLocationStructureInput,
 )
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -32,21 +32,21 @@ __all__ = [
     "StorageLocation",
     "StorageLocationBatch",
     "StorageLocationCreate",
-    "StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput",
+    "StorageLocationDefaultMapping",
     "StorageLocationDefaultOfCompositeItemInput",
-    "StorageLocationDefaultOfItemDefaultStorageLocationMappingInput",
+    "StorageLocationDefaultOfCompositeItemMappingInput",
     "StorageLocationDefaultOfItemInput",
-    "StorageLocationDefaultStorageLocationMapping",
+    "StorageLocationDefaultOfItemMappingInput",
     "StorageLocationInput",
+    "StorageLocationMappingOfItemInput",
     "StorageLocationMappingsOfItemInput",
-    "StorageLocationMappingsOfItemStorageLocationsProductMappingInput",
-    "StorageLocationStorageZone",
-    "StorageLocationStorageZoneCreate",
-    "StorageLocationStorageZoneInput",
-    "StorageLocationStorageZoneLocationStructure",
-    "StorageLocationStorageZoneLocationStructureInput",
     "StorageLocationsProductMapping",
     "StorageLocationsResource",
+    "StorageZone",
+    "StorageZoneCreate",
+    "StorageZoneInput",
+    "StorageZoneLocationStructure",
+    "StorageZoneLocationStructureInput",
     "bulk_delete",
     "bulk_mark_storage_zones_as_active",
     "bulk_mark_storage_zones_as_inactive",
@@ -180,7 +180,7 @@ _CREATE_STORAGE_ZONE = Operation(
     product=INVENTORY,
     method="POST",
     path="/storagezones",
-    result=StorageLocationStorageZone,
+    result=StorageZone,
     scope="ZohoInventory.warehouses.CREATE",
     key="storage_zone",
     record_id="storage_zone_id",
@@ -189,11 +189,11 @@ _CREATE_STORAGE_ZONE = Operation(
 
 async def create_storage_zone(
     zoho: Session,
-    storage_zone: StorageLocationStorageZoneCreate,
+    storage_zone: StorageZoneCreate,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> StorageLocationStorageZone:
+) -> StorageZone:
     """Create a storage zone.
 
     Requires ``zone_name``.
@@ -215,7 +215,7 @@ _LIST_STORAGE_ZONES = ListOperation(
     name="inventory.storage_locations.list_storage_zones",
     product=INVENTORY,
     path="/storagezones",
-    row=StorageLocationStorageZone,
+    row=StorageZone,
     key="storage_zones",
     row_id="storage_zone_id",
     scope="ZohoInventory.warehouses.READ",
@@ -231,7 +231,7 @@ def list_storage_zones(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[StorageLocationStorageZone]:
+) -> Pager[StorageZone]:
     """List storage zones.
 
     Scope: ZohoInventory.warehouses.READ.
@@ -324,7 +324,7 @@ _GET_STORAGE_ZONE = Operation(
     product=INVENTORY,
     method="GET",
     path="/storagezones/{zone_id}",
-    result=StorageLocationStorageZone,
+    result=StorageZone,
     scope="ZohoInventory.warehouses.READ",
     key="storage_zone",
     record_id="storage_zone_id",
@@ -333,7 +333,7 @@ _GET_STORAGE_ZONE = Operation(
 
 async def get_storage_zone(
     zoho: Session, zone_id: str | int, *, extra_query: Mapping[str, object] | None = None
-) -> StorageLocationStorageZone:
+) -> StorageZone:
     """Get a storage zone.
 
     Scope: ZohoInventory.warehouses.READ.
@@ -351,7 +351,7 @@ _UPDATE_STORAGE_ZONE = Operation(
     product=INVENTORY,
     method="PUT",
     path="/storagezones/{zone_id}",
-    result=StorageLocationStorageZone,
+    result=StorageZone,
     scope="ZohoInventory.warehouses.UPDATE",
     key="storage_zone",
     record_id="storage_zone_id",
@@ -361,11 +361,11 @@ _UPDATE_STORAGE_ZONE = Operation(
 async def update_storage_zone(
     zoho: Session,
     zone_id: str | int,
-    storage_zone: StorageLocationStorageZoneInput,
+    storage_zone: StorageZoneInput,
     *,
     extra_query: Mapping[str, object] | None = None,
     extra_body: Mapping[str, object] | None = None,
-) -> StorageLocationStorageZone:
+) -> StorageZone:
     """Update a storage zone.
 
     Requires ``zone_name``.
@@ -785,7 +785,7 @@ _LIST_DEFAULTS_OF_ITEM = ListOperation(
     name="inventory.storage_locations.list_defaults_of_item",
     product=INVENTORY,
     path="/items/{item_id}/defaultstoragemapping",
-    row=StorageLocationDefaultStorageLocationMapping,
+    row=StorageLocationDefaultMapping,
     key="default_storage_location_mapping",
     row_id="",
     scope="ZohoInventory.warehouses.READ",
@@ -799,7 +799,7 @@ def list_defaults_of_item(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[StorageLocationDefaultStorageLocationMapping]:
+) -> Pager[StorageLocationDefaultMapping]:
     """List the default storage locations of an item.
 
     Scope: ZohoInventory.warehouses.READ.
@@ -861,7 +861,7 @@ _LIST_DEFAULTS_OF_COMPOSITE_ITEM = ListOperation(
     name="inventory.storage_locations.list_defaults_of_composite_item",
     product=INVENTORY,
     path="/compositeitems/{item_id}/defaultstoragemapping",
-    row=StorageLocationDefaultStorageLocationMapping,
+    row=StorageLocationDefaultMapping,
     key="default_storage_location_mapping",
     row_id="",
     scope="ZohoInventory.warehouses.READ",
@@ -875,7 +875,7 @@ def list_defaults_of_composite_item(
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[StorageLocationDefaultStorageLocationMapping]:
+) -> Pager[StorageLocationDefaultMapping]:
     """List the default storage locations of a composite item.
 
     Scope: ZohoInventory.warehouses.READ.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from zoho_async.http.upload import Upload
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.inventory.types.tasks import (
     Task,
     TaskComment,
@@ -32,6 +33,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
     "Task",
     "TaskComment",
     "TaskCommentInput",

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from zoho_async.inventory.types.shared import CustomField, CustomFieldInput
 from zoho_async.inventory.types.transfer_orders import (
     TransferOrder,
     TransferOrderBatchInput,
@@ -25,6 +26,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListStatus",
     "TransferOrder",
     "TransferOrderBatchInput",
     "TransferOrderCreate",

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from zoho_async.inventory.types.shared import CustomField
 from zoho_async.inventory.types.users import User, UserCreate, UserEmailId, UserInput
 from zoho_async.operation import INVENTORY, ListOperation, Operation
 from zoho_async.paging import Pager
@@ -12,6 +13,7 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
     "User",
     "UserCreate",
     "UserEmailId",

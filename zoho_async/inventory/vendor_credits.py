@@ -7,6 +7,13 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from zoho_async.http.download import Download
+from zoho_async.inventory.types.shared import (
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.inventory.types.vendor_credits import (
     VendorCredit,
     VendorCreditAcquisitionVatSummary,
@@ -39,6 +46,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "VendorCredit",
     "VendorCreditAcquisitionVatSummary",
     "VendorCreditBatchInput",

@@ -38,7 +38,14 @@ from zoho_async.invoice.types.contacts import (
     ContactStatementEmailResult,
     ContactToContact,
 )
-from zoho_async.invoice.types.shared import Address, AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -46,6 +53,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "Contact",
     "ContactComment",
     "ContactCreate",
@@ -73,6 +82,12 @@ __all__ = [
     "ContactStatementEmailResult",
     "ContactToContact",
     "ContactsResource",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
+    "Tag",
+    "TagInput",
     "add_address",
     "create",
     "create_contact_person",

@@ -35,7 +35,15 @@ from zoho_async.invoice.types.credit_notes import (
     CreditNoteToInvoicesInput,
     CreditNoteToInvoicesInvoiceInput,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -43,6 +51,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
     "CreditNote",
     "CreditNoteComment",
     "CreditNoteCommentInput",
@@ -64,6 +74,15 @@ __all__ = [
     "CreditNoteToInvoicesInput",
     "CreditNoteToInvoicesInvoiceInput",
     "CreditNotesResource",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListAllRefundsSortColumn",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_comment",
     "apply_to_invoices",
     "convert_to_open",

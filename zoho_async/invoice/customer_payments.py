@@ -22,6 +22,7 @@ from zoho_async.invoice.types.customer_payments import (
     CustomerPaymentRefundCreate,
     CustomerPaymentRefundInput,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -29,6 +30,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "CustomerPayment",
     "CustomerPaymentCreate",
     "CustomerPaymentInput",
@@ -39,6 +42,9 @@ __all__ = [
     "CustomerPaymentRefundCreate",
     "CustomerPaymentRefundInput",
     "CustomerPaymentsResource",
+    "ListFilterBy",
+    "Tag",
+    "TagInput",
     "create",
     "create_refund",
     "delete",

@@ -30,7 +30,15 @@ from zoho_async.invoice.types.estimates import (
     EstimateTemplate,
     EstimateToContact,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -38,6 +46,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Estimate",
     "EstimateComment",
     "EstimateCommentInput",
@@ -57,6 +70,8 @@ __all__ = [
     "EstimateTemplate",
     "EstimateToContact",
     "EstimatesResource",
+    "Tag",
+    "TagInput",
     "bulk_email",
     "create",
     "create_comment",

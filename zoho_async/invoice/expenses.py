@@ -30,6 +30,7 @@ from zoho_async.invoice.types.expenses import (
     ExpenseTax,
     ExpenseTaxInput,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -37,6 +38,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Expense",
     "ExpenseAcquisitionVatSummary",
     "ExpenseComment",
@@ -53,6 +56,11 @@ __all__ = [
     "ExpenseTax",
     "ExpenseTaxInput",
     "ExpensesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "create",
     "create_employee",

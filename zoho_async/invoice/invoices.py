@@ -19,9 +19,9 @@ from zoho_async.invoice.types.invoices import (
     InvoiceBatchPaymentInput,
     InvoiceBulkEmailContactInput,
     InvoiceBulkEmailInput,
-    InvoiceBulkPaymentReminder,
-    InvoiceBulkPaymentReminderEmailErrorsInfo,
-    InvoiceBulkPaymentReminderEmailSuccessInfo,
+    InvoiceBulkReminder,
+    InvoiceBulkReminderErrorsInfo,
+    InvoiceBulkReminderSuccessInfo,
     InvoiceComment,
     InvoiceCommentInput,
     InvoiceCommentResult,
@@ -51,7 +51,15 @@ from zoho_async.invoice.types.invoices import (
     InvoicePaymentReminderInput,
     InvoiceTemplate,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, Batch, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -59,13 +67,18 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
     "Invoice",
     "InvoiceBatchPaymentInput",
     "InvoiceBulkEmailContactInput",
     "InvoiceBulkEmailInput",
-    "InvoiceBulkPaymentReminder",
-    "InvoiceBulkPaymentReminderEmailErrorsInfo",
-    "InvoiceBulkPaymentReminderEmailSuccessInfo",
+    "InvoiceBulkReminder",
+    "InvoiceBulkReminderErrorsInfo",
+    "InvoiceBulkReminderSuccessInfo",
     "InvoiceComment",
     "InvoiceCommentInput",
     "InvoiceCommentResult",
@@ -95,6 +108,11 @@ __all__ = [
     "InvoicePaymentReminderInput",
     "InvoiceTemplate",
     "InvoicesResource",
+    "ListFilterBy",
+    "ListSortColumn",
+    "ListStatus",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "apply_credits",
@@ -139,6 +157,20 @@ __all__ = [
 
 ListStatus: TypeAlias = Literal[
     "sent", "draft", "overdue", "paid", "void", "unpaid", "partially_paid", "viewed"
+]
+
+ListFilterBy: TypeAlias = Literal[
+    "Status.All",
+    "Status.Sent",
+    "Status.Draft",
+    "Status.OverDue",
+    "Status.Paid",
+    "Status.Void",
+    "Status.Unpaid",
+    "Status.PartiallyPaid",
+    "Status.Viewed",
+    "Date.PaymentExpectedDate",
+    "Type.DebitNote",
 ]
 
 ListSortColumn: TypeAlias = Literal[
@@ -248,7 +280,7 @@ def list(
     due_date_after: dt.date | None = None,
     status: ListStatus | None = None,
     customer_id: str | int | None = None,
-    filter_by: str | None = None,
+    filter_by: ListFilterBy | None = None,
     search_text: str | None = None,
     sort_column: ListSortColumn | None = None,
     sort_order: Literal["A", "D"] | None = None,
@@ -297,7 +329,10 @@ def list(
         status: Filter: status of the invoice. Values: ``sent``, ``draft``, ``overdue``, ``paid``,
             ``void``, ``unpaid``, ``partially_paid``, ``viewed``.
         customer_id: Filter: id of the customer.
-        filter_by: Predefined filter, usually on the status.
+        filter_by: Predefined filter, usually on the status. Values: ``Status.All``,
+            ``Status.Sent``, ``Status.Draft``, ``Status.OverDue``, ``Status.Paid``, ``Status.Void``,
+            ``Status.Unpaid``, ``Status.PartiallyPaid``, ``Status.Viewed``,
+            ``Date.PaymentExpectedDate``, ``Type.DebitNote``.
         search_text: Filter: text that is searched in several fields. At most 100 characters.
         sort_column: Field by which to sort. Values: ``customer_name``, ``invoice_number``,
             ``date``, ``due_date``, ``total``, ``balance``, ``created_time``.
@@ -794,7 +829,7 @@ _BULK_SEND_PAYMENT_REMINDER = Operation(
     product=INVOICE,
     method="POST",
     path="/invoices/paymentreminder",
-    result=InvoiceBulkPaymentReminder,
+    result=InvoiceBulkReminder,
     scope="ZohoInvoice.invoices.CREATE",
     key="info",
     batches=(Batch("invoice_ids", 10),),
@@ -807,7 +842,7 @@ async def bulk_send_payment_reminder(
     invoice_ids: Sequence[str | int],
     *,
     extra_query: Mapping[str, object] | None = None,
-) -> InvoiceBulkPaymentReminder:
+) -> InvoiceBulkReminder:
     """Send payment reminders for several invoices.
 
     Takes at most 10 ids per call; raises `TooManyIds` for more.

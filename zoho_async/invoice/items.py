@@ -20,6 +20,7 @@ from zoho_async.invoice.types.items import (
     ItemTaxPreference,
     ItemTaxPreferenceInput,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -27,6 +28,8 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
     "Item",
     "ItemCreate",
     "ItemInput",
@@ -35,6 +38,8 @@ __all__ = [
     "ItemTaxPreference",
     "ItemTaxPreferenceInput",
     "ItemsResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

@@ -22,6 +22,7 @@ from zoho_async.invoice.types.projects import (
     ProjectUserInput,
     ProjectUsers,
 )
+from zoho_async.invoice.types.shared import CustomField
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -29,6 +30,9 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "ListInvoicesSortColumn",
+    "ListSortColumn",
     "Project",
     "ProjectAddUserInput",
     "ProjectAddUserUserInput",

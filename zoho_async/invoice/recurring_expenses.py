@@ -17,6 +17,7 @@ from zoho_async.invoice.types.recurring_expenses import (
     RecurringExpenseLineItemInput,
     RecurringExpenseReverseChargeVatSummary,
 )
+from zoho_async.invoice.types.shared import CustomField, CustomFieldInput, Tag, TagInput
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -24,6 +25,10 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
+    "ListSortColumn",
     "RecurringExpense",
     "RecurringExpenseAcquisitionVatSummary",
     "RecurringExpenseComment",
@@ -34,6 +39,8 @@ __all__ = [
     "RecurringExpenseLineItemInput",
     "RecurringExpenseReverseChargeVatSummary",
     "RecurringExpensesResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

@@ -26,6 +26,14 @@ from zoho_async.invoice.types.recurring_invoices import (
     RecurringInvoiceStopInput,
     RecurringInvoiceTemplateInput,
 )
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -33,6 +41,11 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "ListFilterBy",
     "RecurringInvoice",
     "RecurringInvoiceComment",
     "RecurringInvoiceCommunicationPreference",
@@ -51,6 +64,8 @@ __all__ = [
     "RecurringInvoiceStopInput",
     "RecurringInvoiceTemplateInput",
     "RecurringInvoicesResource",
+    "Tag",
+    "TagInput",
     "create",
     "delete",
     "get",

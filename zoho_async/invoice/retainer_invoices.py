@@ -32,7 +32,15 @@ from zoho_async.invoice.types.retainer_invoices import (
     RetainerInvoiceTemplate,
     RetainerInvoiceToContact,
 )
-from zoho_async.invoice.types.shared import AddressInput
+from zoho_async.invoice.types.shared import (
+    Address,
+    AddressInput,
+    CustomField,
+    CustomFieldInput,
+    DocumentTax,
+    Tag,
+    TagInput,
+)
 from zoho_async.operation import INVOICE, ListOperation, Operation
 from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
@@ -40,6 +48,13 @@ from zoho_async.session import Session
 from zoho_async.wire import Done
 
 __all__ = [
+    "Address",
+    "AddressInput",
+    "CustomField",
+    "CustomFieldInput",
+    "DocumentTax",
+    "ListFilterBy",
+    "ListSortColumn",
     "RetainerInvoice",
     "RetainerInvoiceComment",
     "RetainerInvoiceCommentInput",
@@ -61,6 +76,8 @@ __all__ = [
     "RetainerInvoiceTemplate",
     "RetainerInvoiceToContact",
     "RetainerInvoicesResource",
+    "Tag",
+    "TagInput",
     "add_attachment",
     "add_comment",
     "create",
@@ -177,7 +194,7 @@ def list(
     *,
     sort_column: ListSortColumn | None = None,
     filter_by: ListFilterBy | None = None,
-    sort_order: str | None = None,
+    sort_order: Literal["A", "D"] | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,

@@ -775,28 +775,28 @@ class HostedPageSubscriptionInput(HostedPageSubscriptionFields, kw_only=True):
     """Plan of the hosted page subscription."""
 
 
-class HostedPageCardForSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """An item of ``payment_gateways``, to send."""
+class HostedPageSubscriptionCardPaymentGatewayInput(Input, kw_only=True):
+    """An item of ``payment_gateways`` of a hosted page subscription card, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
     """Payment gateway."""
 
 
-class HostedPageCardForSubscriptionInput(Input, kw_only=True):
-    """The fields of a hosted page card for subscription that can be sent."""
+class HostedPageSubscriptionCardInput(Input, kw_only=True):
+    """The fields of a hosted page subscription card that can be sent."""
 
     subscription_id: str | int | UnsetType | None = UNSET
     """Id of the subscription."""
     redirect_url: str | UnsetType | None = UNSET
     """URL to which the customer returns."""
-    payment_gateways: (
-        Sequence[HostedPageCardForSubscriptionPaymentGatewayInput] | UnsetType | None
-    ) = UNSET
+    payment_gateways: Sequence[HostedPageSubscriptionCardPaymentGatewayInput] | UnsetType | None = (
+        UNSET
+    )
     """Payment gateways that the customer can use."""
 
 
-class HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput(Input, kw_only=True):
-    """An item of ``item_custom_fields``, to send."""
+class HostedPageBuyAddonItemCustomFieldInput(Input, kw_only=True):
+    """An item of ``item_custom_fields`` of a hosted page buy addon, to send."""
 
     label: str | UnsetType | None = UNSET
     """Label of the item custom field."""
@@ -804,8 +804,8 @@ class HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput(Input, kw_onl
     """Value of the item custom field."""
 
 
-class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
-    """An item of ``addons``, to send."""
+class HostedPageBuyAddonAddonInput(Input, kw_only=True):
+    """An item of ``addons`` of a hosted page buy addon, to send."""
 
     addon_code: str | UnsetType | None = UNSET
     """Code of the add-on."""
@@ -813,9 +813,7 @@ class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
     """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
-    item_custom_fields: (
-        Sequence[HostedPageBuyOneTimeAddonForSubscriptionItemCustomFieldInput] | UnsetType | None
-    ) = UNSET
+    item_custom_fields: Sequence[HostedPageBuyAddonItemCustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the item."""
     price: Decimal | int | UnsetType | None = UNSET
     """Price per unit."""
@@ -829,20 +827,20 @@ class HostedPageBuyOneTimeAddonForSubscriptionAddonInput(Input, kw_only=True):
     """Kind of product: goods or service. Editions: VAT."""
 
 
-class HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput(Input, kw_only=True):
-    """An item of ``payment_gateways``, to send."""
+class HostedPageBuyAddonPaymentGatewayInput(Input, kw_only=True):
+    """An item of ``payment_gateways`` of a hosted page buy addon, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
     """Payment gateway."""
 
 
-class HostedPageBuyOneTimeAddonForSubscriptionInput(Input, kw_only=True):
-    """The fields of a hosted page buy one time addon for subscription that can be sent."""
+class HostedPageBuyAddonInput(Input, kw_only=True):
+    """The fields of a hosted page buy addon that can be sent."""
 
     subscription_id: str | int | UnsetType | None = UNSET
     """Id of the subscription."""
-    addons: Sequence[HostedPageBuyOneTimeAddonForSubscriptionAddonInput] | UnsetType | None = UNSET
-    """Add-ons of the hosted page buy one time add-on for subscription."""
+    addons: Sequence[HostedPageBuyAddonAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the hosted page buy add-on."""
     redirect_url: str | UnsetType | None = UNSET
     """URL to which the customer returns."""
     coupon_code: Any | UnsetType = UNSET
@@ -861,33 +859,31 @@ class HostedPageBuyOneTimeAddonForSubscriptionInput(Input, kw_only=True):
     """
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
-    payment_gateways: (
-        Sequence[HostedPageBuyOneTimeAddonForSubscriptionPaymentGatewayInput] | UnsetType | None
-    ) = UNSET
+    payment_gateways: Sequence[HostedPageBuyAddonPaymentGatewayInput] | UnsetType | None = UNSET
     """Payment gateways that the customer can use."""
 
 
-class HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput(Input, kw_only=True):
-    """An item of ``payment_gateways``, to send."""
+class HostedPagePaymentMethodPaymentGatewayInput(Input, kw_only=True):
+    """An item of ``payment_gateways`` of a hosted page payment method, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
     """Payment gateway."""
 
 
-class HostedPageAssociatePaymentMethodForCustomerInput(Input, kw_only=True):
-    """The fields of a hosted page associate payment method for customer that can be sent."""
+class HostedPagePaymentMethodInput(Input, kw_only=True):
+    """The fields of a hosted page payment method that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
     """Id of the customer."""
     redirect_url: str | UnsetType | None = UNSET
     """URL to which the customer returns."""
-    payment_gateways: (
-        Sequence[HostedPageAssociatePaymentMethodForCustomerPaymentGatewayInput] | UnsetType | None
-    ) = UNSET
+    payment_gateways: Sequence[HostedPagePaymentMethodPaymentGatewayInput] | UnsetType | None = (
+        UNSET
+    )
     """Payment gateways that the customer can use."""
 
 
-class HostedPageRecordInvoicePaymentPaymentGatewayInput(Input, kw_only=True):
+class HostedPageRecordInvoicePaymentGatewayInput(Input, kw_only=True):
     """An item of ``payment_gateways``, to send."""
 
     payment_gateway: str | UnsetType | None = UNSET
@@ -903,9 +899,9 @@ class HostedPageRecordInvoicePaymentInput(Input, kw_only=True):
     """URL to which the customer returns."""
     hostedpage_settings_id: str | int | UnsetType | None = UNSET
     """Id of the hostedpage settings."""
-    payment_gateways: (
-        Sequence[HostedPageRecordInvoicePaymentPaymentGatewayInput] | UnsetType | None
-    ) = UNSET
+    payment_gateways: Sequence[HostedPageRecordInvoicePaymentGatewayInput] | UnsetType | None = (
+        UNSET
+    )
     """Payment gateways that the customer can use."""
 
 

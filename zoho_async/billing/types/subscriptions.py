@@ -859,8 +859,8 @@ class SubscriptionInput(SubscriptionFields, kw_only=True):
     """Plan of the subscription."""
 
 
-class SubscriptionBuyOneTimeAddonItemCustomFieldInput(Input, kw_only=True):
-    """An item of ``item_custom_fields``, to send."""
+class SubscriptionBuyAddonItemCustomFieldInput(Input, kw_only=True):
+    """An item of ``item_custom_fields`` of a subscription buy addon, to send."""
 
     label: str | UnsetType | None = UNSET
     """Label of the item custom field."""
@@ -868,8 +868,8 @@ class SubscriptionBuyOneTimeAddonItemCustomFieldInput(Input, kw_only=True):
     """Value of the item custom field."""
 
 
-class SubscriptionBuyOneTimeAddonAddonInput(Input, kw_only=True):
-    """An item of ``addons`` of a subscription buy one time addon, to send."""
+class SubscriptionBuyAddonAddonInput(Input, kw_only=True):
+    """An item of ``addons`` of a subscription buy addon, to send."""
 
     addon_code: str | UnsetType | None = UNSET
     """Code of the add-on."""
@@ -877,9 +877,9 @@ class SubscriptionBuyOneTimeAddonAddonInput(Input, kw_only=True):
     """Quantity, in units of the item."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
-    item_custom_fields: (
-        Sequence[SubscriptionBuyOneTimeAddonItemCustomFieldInput] | UnsetType | None
-    ) = UNSET
+    item_custom_fields: Sequence[SubscriptionBuyAddonItemCustomFieldInput] | UnsetType | None = (
+        UNSET
+    )
     """Custom fields of the item."""
     price: Decimal | int | UnsetType | None = UNSET
     """Price per unit."""
@@ -893,11 +893,11 @@ class SubscriptionBuyOneTimeAddonAddonInput(Input, kw_only=True):
     """Kind of product: goods or service. Editions: VAT."""
 
 
-class SubscriptionBuyOneTimeAddonInput(Input, kw_only=True):
-    """The fields of a subscription buy one time addon that can be sent."""
+class SubscriptionBuyAddonInput(Input, kw_only=True):
+    """The fields of a subscription buy addon that can be sent."""
 
-    addons: Sequence[SubscriptionBuyOneTimeAddonAddonInput] | UnsetType | None = UNSET
-    """Add-ons of the buy one time add-on."""
+    addons: Sequence[SubscriptionBuyAddonAddonInput] | UnsetType | None = UNSET
+    """Add-ons of the buy add-on."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
     coupon_code: Any | UnsetType = UNSET
@@ -941,8 +941,8 @@ class SubscriptionChargeInput(Input, kw_only=True):
     """Whether to add the charge to the unbilled charges instead of invoicing it."""
 
 
-class SubscriptionAddContactPersonContactPersonInput(Input, kw_only=True):
-    """An item of ``contactpersons`` of a subscription add contact person, to send."""
+class SubscriptionNewContactPersonInput(Input, kw_only=True):
+    """An item of ``contactpersons`` of a subscription, to send."""
 
     contactperson_id: str | int | UnsetType | None = UNSET
     """Id of the contact person."""
@@ -951,9 +951,7 @@ class SubscriptionAddContactPersonContactPersonInput(Input, kw_only=True):
 class SubscriptionAddContactPersonInput(Input, kw_only=True):
     """The fields of a subscription add contact person that can be sent."""
 
-    contactpersons: Sequence[SubscriptionAddContactPersonContactPersonInput] | UnsetType | None = (
-        UNSET
-    )
+    contactpersons: Sequence[SubscriptionNewContactPersonInput] | UnsetType | None = UNSET
     """Contact persons of the add contact person."""
 
 

@@ -153,8 +153,8 @@ class BankAccountInput(BankAccountFields, kw_only=True):
     """Type of the account."""
 
 
-class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):
-    """An item of ``transactions`` of bank account import bank statements, to send."""
+class BankStatementsTransactionInput(Input, kw_only=True):
+    """An item of ``transactions`` of bank statements, to send."""
 
     transaction_id: str | UnsetType | None = UNSET
     """Id of the transaction."""
@@ -172,8 +172,8 @@ class BankAccountImportBankStatementsTransactionInput(Input, kw_only=True):
     """Reference number of the transaction."""
 
 
-class BankAccountImportBankStatementsInput(Input, kw_only=True):
-    """The fields of bank account import bank statements that can be sent."""
+class BankStatementsInput(Input, kw_only=True):
+    """The fields of bank statements that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
@@ -181,21 +181,19 @@ class BankAccountImportBankStatementsInput(Input, kw_only=True):
     """First day."""
     end_date: dt.date | UnsetType | None = UNSET
     """Last day."""
-    transactions: Sequence[BankAccountImportBankStatementsTransactionInput] | UnsetType | None = (
-        UNSET
-    )
-    """Transactions of the import bank statements."""
+    transactions: Sequence[BankStatementsTransactionInput] | UnsetType | None = UNSET
+    """Transactions of the bank statements."""
 
 
-class BankAccountBankReconciliationTransactionsToBeReconciledInput(Input, kw_only=True):
+class BankReconciliationTransactionInput(Input, kw_only=True):
     """An item of ``transactions_to_be_reconciled``, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
     """Id of the transaction."""
 
 
-class BankAccountBankReconciliationInput(Input, kw_only=True):
-    """The fields of a bank account bank reconciliation that can be sent."""
+class BankReconciliationInput(Input, kw_only=True):
+    """The fields of a bank reconciliation that can be sent."""
 
     start_date: dt.date | UnsetType | None = UNSET
     """First day."""
@@ -206,20 +204,20 @@ class BankAccountBankReconciliationInput(Input, kw_only=True):
     save_option: str | UnsetType | None = UNSET
     """What to do after saving."""
     transactions_to_be_reconciled: (
-        Sequence[BankAccountBankReconciliationTransactionsToBeReconciledInput] | UnsetType | None
+        Sequence[BankReconciliationTransactionInput] | UnsetType | None
     ) = UNSET
     """Transactions to reconcile."""
 
 
-class BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput(Input, kw_only=True):
+class BankReconciliationDraftTransactionInput(Input, kw_only=True):
     """An item of ``transactions_to_be_reconciled``, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
     """Id of the transaction."""
 
 
-class BankAccountSaveBankReconciliationDraftInput(Input, kw_only=True):
-    """The fields of a bank account save bank reconciliation draft that can be sent."""
+class BankReconciliationDraftInput(Input, kw_only=True):
+    """The fields of a bank reconciliation draft that can be sent."""
 
     start_date: dt.date | UnsetType | None = UNSET
     """First day."""
@@ -230,8 +228,6 @@ class BankAccountSaveBankReconciliationDraftInput(Input, kw_only=True):
     save_option: str | UnsetType | None = UNSET
     """What to do after saving."""
     transactions_to_be_reconciled: (
-        Sequence[BankAccountSaveBankReconciliationDraftTransactionsToBeReconciledInput]
-        | UnsetType
-        | None
+        Sequence[BankReconciliationDraftTransactionInput] | UnsetType | None
     ) = UNSET
     """Transactions to reconcile."""

@@ -11,10 +11,10 @@ from msgspec import UNSET, UnsetType
 from zoho_async.books.types.shared import CustomFieldInput, DocumentTaxInput, Tag, TagInput
 from zoho_async.wire import Input, Part, Record
 
-BankTransactionCategorizeAsExpenseEngineCapacityRange: TypeAlias = Literal[
+CategorizeAsExpenseEngineCapacityRange: TypeAlias = Literal[
     "less_than_1400cc", "between_1401cc_and_1600cc", "between_1601cc_and_2000cc", "more_than_2000cc"
 ]
-BankTransactionCategorizeAsExpenseMileageType: TypeAlias = Literal[
+CategorizeAsExpenseMileageType: TypeAlias = Literal[
     "gmaps", "imaps", "gps", "odometer", "wmaps", "manual", "non_mileage", "per_diem"
 ]
 
@@ -401,8 +401,8 @@ class BankTransactionInput(BankTransactionFields, kw_only=True):
     """Type of the transaction."""
 
 
-class BankTransactionMatchTransactionsToBeMatchedInput(Input, kw_only=True):
-    """An item of ``transactions_to_be_matched``, to send."""
+class BankTransactionToMatchInput(Input, kw_only=True):
+    """An item of ``transactions_to_be_matched`` of a bank transaction, to send."""
 
     transaction_id: str | int | UnsetType | None = UNSET
     """Id of the transaction."""
@@ -413,14 +413,12 @@ class BankTransactionMatchTransactionsToBeMatchedInput(Input, kw_only=True):
 class BankTransactionMatchInput(Input, kw_only=True):
     """The fields of a bank transaction match that can be sent."""
 
-    transactions_to_be_matched: (
-        Sequence[BankTransactionMatchTransactionsToBeMatchedInput] | UnsetType | None
-    ) = UNSET
+    transactions_to_be_matched: Sequence[BankTransactionToMatchInput] | UnsetType | None = UNSET
     """Transactions to match."""
 
 
-class BankTransactionCategorizeAsExpenseDocumentInput(Input, kw_only=True):
-    """An item of ``documents``, to send."""
+class CategorizeAsExpenseDocumentInput(Input, kw_only=True):
+    """An item of ``documents`` of a categorize as expense, to send."""
 
     file_name: str | UnsetType | None = UNSET
     """Name of the file."""
@@ -428,8 +426,8 @@ class BankTransactionCategorizeAsExpenseDocumentInput(Input, kw_only=True):
     """Id of the document."""
 
 
-class BankTransactionCategorizeAsExpenseLineItemInput(Input, kw_only=True):
-    """An item of ``line_items``, to send."""
+class CategorizeAsExpenseLineItemInput(Input, kw_only=True):
+    """An item of ``line_items`` of a categorize as expense, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     """Id of the line item."""
@@ -457,8 +455,8 @@ class BankTransactionCategorizeAsExpenseLineItemInput(Input, kw_only=True):
     """Reporting tags."""
 
 
-class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
-    """The fields of a bank transaction categorize as expense that can be sent."""
+class CategorizeAsExpenseInput(Input, kw_only=True):
+    """The fields of a categorize as expense that can be sent."""
 
     account_id: str | int | UnsetType | None = UNSET
     """Id of the account in the chart of accounts."""
@@ -506,16 +504,14 @@ class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
     """Fuel of the vehicle (United Kingdom). Values: ``petrol``, ``lpg``, ``diesel``. Editions:
     United Kingdom, European Union.
     """
-    engine_capacity_range: (
-        BankTransactionCategorizeAsExpenseEngineCapacityRange | UnsetType | None
-    ) = UNSET
+    engine_capacity_range: CategorizeAsExpenseEngineCapacityRange | UnsetType | None = UNSET
     """Engine size of the vehicle (United Kingdom). Values: ``less_than_1400cc``,
     ``between_1401cc_and_1600cc``, ``between_1601cc_and_2000cc``, ``more_than_2000cc``.
     Editions: United Kingdom, European Union.
     """
     employee_id: str | int | UnsetType | None = UNSET
     """Id of the employee."""
-    mileage_type: BankTransactionCategorizeAsExpenseMileageType | UnsetType | None = UNSET
+    mileage_type: CategorizeAsExpenseMileageType | UnsetType | None = UNSET
     """How the distance is measured: odometer, or entered by hand. Values: ``gmaps``, ``imaps``,
     ``gps``, ``odometer``, ``wmaps``, ``manual``, ``non_mileage``, ``per_diem``.
     """
@@ -533,7 +529,7 @@ class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
     """Custom fields of the categorize as expense."""
     tags: Sequence[TagInput] | UnsetType | None = UNSET
     """Reporting tags."""
-    documents: Sequence[BankTransactionCategorizeAsExpenseDocumentInput] | UnsetType | None = UNSET
+    documents: Sequence[CategorizeAsExpenseDocumentInput] | UnsetType | None = UNSET
     """Attached documents."""
     exchange_rate: Decimal | int | UnsetType | None = UNSET
     """Units of base currency for one unit of the document's currency."""
@@ -557,14 +553,14 @@ class BankTransactionCategorizeAsExpenseInput(Input, kw_only=True):
     """Taxes of the categorize as expense."""
     reason: str | UnsetType | None = UNSET
     """Reason for the categorize as expense."""
-    line_items: Sequence[BankTransactionCategorizeAsExpenseLineItemInput] | UnsetType | None = UNSET
+    line_items: Sequence[CategorizeAsExpenseLineItemInput] | UnsetType | None = UNSET
     """Lines of the categorize as expense."""
     zcrm_potential_id: str | int | UnsetType | None = UNSET
     """Id of the Zoho CRM potential."""
 
 
-class BankTransactionCategorizeAsVendorPaymentBillInput(Input, kw_only=True):
-    """An item of ``bills``, to send."""
+class CategorizeAsVendorPaymentBillInput(Input, kw_only=True):
+    """An item of ``bills`` of a categorize as vendor payment, to send."""
 
     bill_payment_id: str | int | UnsetType | None = UNSET
     """Id of the bill payment."""
@@ -576,8 +572,8 @@ class BankTransactionCategorizeAsVendorPaymentBillInput(Input, kw_only=True):
     """Tax withheld at payment, in the document's currency."""
 
 
-class BankTransactionCategorizeAsVendorPaymentCheckDetailsInput(Input, kw_only=True):
-    """An item of ``check_details``, to send."""
+class CategorizeAsVendorPaymentCheckDetailsInput(Input, kw_only=True):
+    """An item of ``check_details`` of a categorize as vendor payment, to send."""
 
     memo: str | UnsetType | None = UNSET
     """Memo of the check details."""
@@ -585,12 +581,12 @@ class BankTransactionCategorizeAsVendorPaymentCheckDetailsInput(Input, kw_only=T
     """Number of the check."""
 
 
-class BankTransactionCategorizeAsVendorPaymentInput(Input, kw_only=True):
-    """The fields of a bank transaction categorize as vendor payment that can be sent."""
+class CategorizeAsVendorPaymentInput(Input, kw_only=True):
+    """The fields of a categorize as vendor payment that can be sent."""
 
     vendor_id: str | int | UnsetType | None = UNSET
     """Id of the vendor."""
-    bills: Sequence[BankTransactionCategorizeAsVendorPaymentBillInput] | UnsetType | None = UNSET
+    bills: Sequence[CategorizeAsVendorPaymentBillInput] | UnsetType | None = UNSET
     """Bills of the categorize as vendor payment."""
     payment_mode: str | UnsetType | None = UNSET
     """How the payment was made, such as cash or banktransfer."""
@@ -610,14 +606,12 @@ class BankTransactionCategorizeAsVendorPaymentInput(Input, kw_only=True):
     """Custom fields of the categorize as vendor payment."""
     is_paid_via_print_check: bool | UnsetType | None = UNSET
     """Whether the categorize as vendor payment was paid by printed check. Editions: USA, Canada."""
-    check_details: (
-        Sequence[BankTransactionCategorizeAsVendorPaymentCheckDetailsInput] | UnsetType | None
-    ) = UNSET
+    check_details: Sequence[CategorizeAsVendorPaymentCheckDetailsInput] | UnsetType | None = UNSET
     """Details of the check."""
 
 
-class BankTransactionCategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True):
-    """An item of ``invoices``, to send."""
+class CategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True):
+    """An item of ``invoices`` of a categorize as customer payment, to send."""
 
     invoice_payment_id: str | int | UnsetType | None = UNSET
     """Id of the invoice payment."""
@@ -631,8 +625,8 @@ class BankTransactionCategorizeAsCustomerPaymentInvoiceInput(Input, kw_only=True
     """Discount as an amount."""
 
 
-class BankTransactionCategorizeAsCustomerPaymentDocumentInput(Input, kw_only=True):
-    """An item of ``documents``, to send."""
+class CategorizeAsCustomerPaymentDocumentInput(Input, kw_only=True):
+    """An item of ``documents`` of a categorize as customer payment, to send."""
 
     file_name: str | UnsetType | None = UNSET
     """Name of the file."""
@@ -640,16 +634,14 @@ class BankTransactionCategorizeAsCustomerPaymentDocumentInput(Input, kw_only=Tru
     """Id of the document."""
 
 
-class BankTransactionCategorizeAsCustomerPaymentInput(Input, kw_only=True):
-    """The fields of a bank transaction categorize as customer payment that can be sent."""
+class CategorizeAsCustomerPaymentInput(Input, kw_only=True):
+    """The fields of a categorize as customer payment that can be sent."""
 
     customer_id: str | int | UnsetType | None = UNSET
     """Id of the customer."""
     retainerinvoice_id: str | int | UnsetType | None = UNSET
     """Id of the retainer invoice."""
-    invoices: (
-        Sequence[BankTransactionCategorizeAsCustomerPaymentInvoiceInput] | UnsetType | None
-    ) = UNSET
+    invoices: Sequence[CategorizeAsCustomerPaymentInvoiceInput] | UnsetType | None = UNSET
     """Invoices of the categorize as customer payment."""
     payment_mode: str | UnsetType | None = UNSET
     """How the payment was made, such as cash or banktransfer."""
@@ -667,9 +659,7 @@ class BankTransactionCategorizeAsCustomerPaymentInput(Input, kw_only=True):
     """Id of the account in the chart of accounts."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
     """Custom fields of the categorize as customer payment."""
-    documents: (
-        Sequence[BankTransactionCategorizeAsCustomerPaymentDocumentInput] | UnsetType | None
-    ) = UNSET
+    documents: Sequence[CategorizeAsCustomerPaymentDocumentInput] | UnsetType | None = UNSET
     """Attached documents."""
     date: dt.date | UnsetType | None = UNSET
     """Date of the categorize as customer payment."""
@@ -679,8 +669,8 @@ class BankTransactionCategorizeAsCustomerPaymentInput(Input, kw_only=True):
     """Contact persons who get the categorize as customer payment."""
 
 
-class BankTransactionCategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
-    """The fields of bank transaction categorize as credit note refunds that can be sent."""
+class CategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
+    """The fields of categorize as credit note refunds that can be sent."""
 
     creditnote_id: str | int | UnsetType | None = UNSET
     """Id of the credit note."""
@@ -700,8 +690,8 @@ class BankTransactionCategorizeAsCreditNoteRefundsInput(Input, kw_only=True):
     """Description of the categorize as credit note refunds."""
 
 
-class BankTransactionCategorizeAsVendorCreditRefundsInput(Input, kw_only=True):
-    """The fields of bank transaction categorize as vendor credit refunds that can be sent."""
+class CategorizeAsVendorCreditRefundsInput(Input, kw_only=True):
+    """The fields of categorize as vendor credit refunds that can be sent."""
 
     vendor_credit_id: str | int | UnsetType | None = UNSET
     """Id of the vendor credit."""
@@ -721,8 +711,8 @@ class BankTransactionCategorizeAsVendorCreditRefundsInput(Input, kw_only=True):
     """Description of the categorize as vendor credit refunds."""
 
 
-class BankTransactionCategorizeAsPaymentRefundInput(Input, kw_only=True):
-    """The fields of a bank transaction categorize as payment refund that can be sent."""
+class CategorizeAsPaymentRefundInput(Input, kw_only=True):
+    """The fields of a categorize as payment refund that can be sent."""
 
     date: dt.date | UnsetType | None = UNSET
     """Date of the categorize as payment refund."""
@@ -740,8 +730,8 @@ class BankTransactionCategorizeAsPaymentRefundInput(Input, kw_only=True):
     """Description of the categorize as payment refund."""
 
 
-class BankTransactionCategorizeAsVendorPaymentRefundInput(Input, kw_only=True):
-    """The fields of a bank transaction categorize as vendor payment refund that can be sent."""
+class CategorizeAsVendorPaymentRefundInput(Input, kw_only=True):
+    """The fields of a categorize as vendor payment refund that can be sent."""
 
     vendorpayment_id: str | int | UnsetType | None = UNSET
     """Id of the vendor payment."""

@@ -4,15 +4,15 @@
 from zoho_async.wire import Record
 
 
-class IntegrationImportCustomerUsingCrmAccountId(Record, frozen=True, kw_only=True):
-    """An integration import customer using crm account id."""
+class IntegrationImportCustomerByCrmAccount(Record, frozen=True, kw_only=True):
+    """An integration import customer by crm account."""
 
     contact_id: str | None = None
     """Id of the contact."""
 
 
-class IntegrationImportItemUsingCrmProductId(Record, frozen=True, kw_only=True):
-    """An integration import item using crm product id."""
+class IntegrationImportItemByCrmProduct(Record, frozen=True, kw_only=True):
+    """An integration import item by crm product."""
 
     item_id: str | None = None
     """Id of the item."""

@@ -452,8 +452,8 @@ class RetainerInvoiceCommentInput(Input, kw_only=True):
     """Whether customers see the comment."""
 
 
-class RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput(Input, kw_only=True):
-    """An item of ``invoice_payments``, to send."""
+class RetainerPaymentsToInvoicesInvoicePaymentInput(Input, kw_only=True):
+    """An item of ``invoice_payments`` of retainer payments to invoices, to send."""
 
     invoice_id: str | int | UnsetType | None = UNSET
     """Id of the invoice."""
@@ -463,10 +463,10 @@ class RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput(Input, kw_onl
     """Date on which the credit is applied."""
 
 
-class RetainerInvoiceRetainerPaymentsToInvoicesInput(Input, kw_only=True):
-    """The fields of retainer invoice retainer payments to invoices that can be sent."""
+class RetainerPaymentsToInvoicesInput(Input, kw_only=True):
+    """The fields of retainer payments to invoices that can be sent."""
 
-    invoice_payments: (
-        Sequence[RetainerInvoiceRetainerPaymentsToInvoicesInvoicePaymentInput] | UnsetType | None
-    ) = UNSET
+    invoice_payments: Sequence[RetainerPaymentsToInvoicesInvoicePaymentInput] | UnsetType | None = (
+        UNSET
+    )
     """Invoice payments of the retainer payments to invoices."""

@@ -62,12 +62,14 @@ class ListBookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     ``request`` is the request for the list, as comparable text. ``finished`` says that a full read
     was completed once. ``watermark`` and ``capabilities`` are explained in
-    `zoho_async.export.incremental`. ``largest`` is the largest indexed id.
+    `zoho_async.export.incremental`. ``completeness`` is the result of the read of the whole list
+    on which later reads of changes build. ``largest`` is the largest indexed id.
     """
 
     request: str = ""
     finished: bool = False
     watermark: float | None = None
+    completeness: Completeness | None = None
     capabilities: Capabilities = Capabilities()
     largest: str = ""
 

@@ -583,7 +583,7 @@ class CompositeItemAssembliesLineItemInput(Input, kw_only=True):
     """Storage locations of the item."""
 
 
-class CompositeItemAssembliesFinishedProductBatchStorageInput(Input, kw_only=True):
+class CompositeItemAssembliesProductBatchStorageInput(Input, kw_only=True):
     """An item of ``storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
@@ -592,7 +592,7 @@ class CompositeItemAssembliesFinishedProductBatchStorageInput(Input, kw_only=Tru
     """Quantity received into the batch or storage."""
 
 
-class CompositeItemAssembliesFinishedProductBatchInput(Input, kw_only=True):
+class CompositeItemAssembliesProductBatchInput(Input, kw_only=True):
     """An item of ``finished_product_batches``, to send."""
 
     batch_number: str | UnsetType | None = UNSET
@@ -602,16 +602,14 @@ class CompositeItemAssembliesFinishedProductBatchInput(Input, kw_only=True):
     manufacturer_date: dt.date | UnsetType | None = UNSET
     """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
-    """Last day on which the finished product batch is valid."""
+    """Last day on which the product batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
     """Quantity received into the batch or storage."""
-    storages: (
-        Sequence[CompositeItemAssembliesFinishedProductBatchStorageInput] | UnsetType | None
-    ) = UNSET
+    storages: Sequence[CompositeItemAssembliesProductBatchStorageInput] | UnsetType | None = UNSET
     """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
-class CompositeItemAssembliesFinishedProductStorageInput(Input, kw_only=True):
+class CompositeItemAssembliesProductStorageInput(Input, kw_only=True):
     """An item of ``finished_product_storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
@@ -650,11 +648,11 @@ class CompositeItemAssembliesCreate(Input, kw_only=True):
     finished_product_serial_numbers: Sequence[str] | UnsetType | None = UNSET
     """Numbers of the finished product serials."""
     finished_product_batches: (
-        Sequence[CompositeItemAssembliesFinishedProductBatchInput] | UnsetType | None
+        Sequence[CompositeItemAssembliesProductBatchInput] | UnsetType | None
     ) = UNSET
     """Finished product batches of the assemblies."""
     finished_product_storages: (
-        Sequence[CompositeItemAssembliesFinishedProductStorageInput] | UnsetType | None
+        Sequence[CompositeItemAssembliesProductStorageInput] | UnsetType | None
     ) = UNSET
     """Finished product storages of the assemblies."""
     is_completed: bool
@@ -724,8 +722,8 @@ class CompositeItemAssemblyLineItemInput(Input, kw_only=True):
     """Storage locations of the item."""
 
 
-class CompositeItemAssemblyFinishedProductBatchStorageInput(Input, kw_only=True):
-    """An item of ``storages``, to send."""
+class CompositeItemAssemblyProductBatchStorageInput(Input, kw_only=True):
+    """An item of ``storages`` of a composite item assembly product batch, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
     """Id of the storage."""
@@ -733,7 +731,7 @@ class CompositeItemAssemblyFinishedProductBatchStorageInput(Input, kw_only=True)
     """Quantity received into the batch or storage."""
 
 
-class CompositeItemAssemblyFinishedProductBatchInput(Input, kw_only=True):
+class CompositeItemAssemblyProductBatchInput(Input, kw_only=True):
     """An item of ``finished_product_batches``, to send."""
 
     batch_number: str | UnsetType | None = UNSET
@@ -743,16 +741,14 @@ class CompositeItemAssemblyFinishedProductBatchInput(Input, kw_only=True):
     manufacturer_date: dt.date | UnsetType | None = UNSET
     """Day of manufacture."""
     expiry_date: dt.date | UnsetType | None = UNSET
-    """Last day on which the finished product batch is valid."""
+    """Last day on which the product batch is valid."""
     in_quantity: Decimal | int | UnsetType | None = UNSET
     """Quantity received into the batch or storage."""
-    storages: Sequence[CompositeItemAssemblyFinishedProductBatchStorageInput] | UnsetType | None = (
-        UNSET
-    )
+    storages: Sequence[CompositeItemAssemblyProductBatchStorageInput] | UnsetType | None = UNSET
     """Storage locations of the item. Editions: Batch with Bin tracked items."""
 
 
-class CompositeItemAssemblyFinishedProductStorageInput(Input, kw_only=True):
+class CompositeItemAssemblyProductStorageInput(Input, kw_only=True):
     """An item of ``finished_product_storages``, to send."""
 
     storage_id: str | int | UnsetType | None = UNSET
@@ -791,11 +787,11 @@ class CompositeItemAssemblyInput(Input, kw_only=True):
     finished_product_serial_numbers: Sequence[str] | UnsetType | None = UNSET
     """Numbers of the finished product serials."""
     finished_product_batches: (
-        Sequence[CompositeItemAssemblyFinishedProductBatchInput] | UnsetType | None
+        Sequence[CompositeItemAssemblyProductBatchInput] | UnsetType | None
     ) = UNSET
     """Finished product batches of the assembly."""
     finished_product_storages: (
-        Sequence[CompositeItemAssemblyFinishedProductStorageInput] | UnsetType | None
+        Sequence[CompositeItemAssemblyProductStorageInput] | UnsetType | None
     ) = UNSET
     """Finished product storages of the assembly."""
     is_completed: bool | UnsetType | None = UNSET

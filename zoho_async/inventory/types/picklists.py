@@ -662,8 +662,8 @@ class PicklistCommentInput(Input, kw_only=True):
     """Description of the comment."""
 
 
-class PicklistAdvancedTrackingDetailsBatchInput(Input, kw_only=True):
-    """An item of ``batches`` of picklist advanced tracking details, to send."""
+class PicklistTrackingBatchInput(Input, kw_only=True):
+    """An item of ``batches`` of a picklist tracking, to send."""
 
     batch_id: str | int | UnsetType | None = UNSET
     """Id of the batch."""
@@ -671,19 +671,19 @@ class PicklistAdvancedTrackingDetailsBatchInput(Input, kw_only=True):
     """Quantity taken out of the batch or storage."""
 
 
-class PicklistAdvancedTrackingDetailsLineItemInput(Input, kw_only=True):
-    """An item of ``line_items`` of picklist advanced tracking details, to send."""
+class PicklistTrackingLineItemInput(Input, kw_only=True):
+    """An item of ``line_items`` of a picklist tracking, to send."""
 
     line_item_id: str | int | UnsetType | None = UNSET
     """Id of the line item."""
     serial_numbers: Sequence[str] | UnsetType | None = UNSET
     """Serial numbers of the item. At most 10000 values."""
-    batches: Sequence[PicklistAdvancedTrackingDetailsBatchInput] | UnsetType | None = UNSET
+    batches: Sequence[PicklistTrackingBatchInput] | UnsetType | None = UNSET
     """Batches of the item. At most 100 values."""
 
 
-class PicklistAdvancedTrackingDetailsInput(Input, kw_only=True):
-    """The fields of picklist advanced tracking details that can be sent."""
+class PicklistTrackingInput(Input, kw_only=True):
+    """The fields of a picklist tracking that can be sent."""
 
-    line_items: Sequence[PicklistAdvancedTrackingDetailsLineItemInput] | UnsetType | None = UNSET
-    """Lines of the advanced tracking details."""
+    line_items: Sequence[PicklistTrackingLineItemInput] | UnsetType | None = UNSET
+    """Lines of the tracking."""

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from zoho_async.wire import Input, Moment, Part, Record
 
 
-class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=True, kw_only=True):
+class ReplenishmentLocationSettings(Part, frozen=True, kw_only=True):
     """The ``replenishment_configuration`` object."""
 
     replenishment_configuration_id: str | None = None
@@ -32,11 +32,11 @@ class ReplenishmentConfigurationLocationReplenishmentConfiguration(Part, frozen=
     location_status: str | None = None
     """Status of the location."""
     status: str | None = None
-    """Status of the replenishment configuration. Values: ``active``, ``paused``."""
+    """Status of the replenishment location settings. Values: ``active``, ``paused``."""
     pause_till_date: dt.date | None = None
-    """Day until which the replenishment configuration is paused."""
+    """Day until which the replenishment location settings is paused."""
     type_: str | None = msgspec.field(default=None, name="type")
-    """Type of the replenishment configuration. Values: ``auto``, ``manual``."""
+    """Type of the replenishment location settings. Values: ``auto``, ``manual``."""
     order_type: str | None = None
     """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | None = None
@@ -76,9 +76,7 @@ class ReplenishmentConfigurationLocation(Part, frozen=True, kw_only=True):
     """Id of the location (branch or warehouse)."""
     location_name: str | None = None
     """Name of the location (branch or warehouse)."""
-    replenishment_configuration: (
-        ReplenishmentConfigurationLocationReplenishmentConfiguration | None
-    ) = None
+    replenishment_configuration: ReplenishmentLocationSettings | None = None
     """Replenishment settings."""
 
 
@@ -161,7 +159,7 @@ class ReplenishmentConfiguration(Record, frozen=True, kw_only=True):
     """Status of the preferred location. Described for single records only."""
 
 
-class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, kw_only=True):
+class ReplenishmentSettings(Part, frozen=True, kw_only=True):
     """An item of ``replenishment_configurations``."""
 
     replenishment_configuration_id: str | None = None
@@ -181,11 +179,11 @@ class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, k
     location_status: str | None = None
     """Status of the location."""
     status: str | None = None
-    """Status of the replenishment configuration. Values: ``active``, ``paused``."""
+    """Status of the replenishment settings. Values: ``active``, ``paused``."""
     pause_till_date: dt.date | None = None
-    """Day until which the replenishment configuration is paused."""
+    """Day until which the replenishment settings is paused."""
     type_: str | None = msgspec.field(default=None, name="type")
-    """Type of the replenishment configuration. Values: ``auto``, ``manual``."""
+    """Type of the replenishment settings. Values: ``auto``, ``manual``."""
     order_type: str | None = None
     """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | None = None
@@ -221,14 +219,12 @@ class ReplenishmentConfigurationsReplenishmentConfiguration(Part, frozen=True, k
 class ReplenishmentConfigurations(Record, frozen=True, kw_only=True):
     """Replenishment configurations."""
 
-    replenishment_configurations: (
-        list[ReplenishmentConfigurationsReplenishmentConfiguration] | None
-    ) = None
+    replenishment_configurations: list[ReplenishmentSettings] | None = None
     """Replenishment settings."""
 
 
-class ReplenishmentConfigurationReplenishmentTask(Record, frozen=True, kw_only=True):
-    """A replenishment configuration replenishment task; ``replenishment_task_id`` is its id."""
+class ReplenishmentTask(Record, frozen=True, kw_only=True):
+    """A replenishment task; ``replenishment_task_id`` is its id."""
 
     replenishment_task_id: str = ""
     """Id of the replenishment task."""
@@ -320,8 +316,8 @@ class ReplenishmentConfigurationReplenishmentTask(Record, frozen=True, kw_only=T
     """Time of the last change."""
 
 
-class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=True):
-    """An item of ``comments``."""
+class ReplenishmentTaskDetailsComment(Part, frozen=True, kw_only=True):
+    """An item of ``comments`` of replenishment task details."""
 
     comment_id: str | None = None
     """Id of the comment."""
@@ -345,8 +341,8 @@ class ReplenishmentConfigurationTaskDetailsComment(Part, frozen=True, kw_only=Tr
     """Kind of change that the entry records."""
 
 
-class ReplenishmentConfigurationTaskDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
-    """An item of ``purchase_orders``."""
+class ReplenishmentTaskDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
+    """An item of ``purchase_orders`` of replenishment task details."""
 
     purchase_order_id: str | None = None
     """Id of the purchase order."""
@@ -360,8 +356,8 @@ class ReplenishmentConfigurationTaskDetailsPurchaseOrder(Part, frozen=True, kw_o
     """Status of the order."""
 
 
-class ReplenishmentConfigurationTaskDetailsTransferOrder(Part, frozen=True, kw_only=True):
-    """An item of ``transfer_orders``."""
+class ReplenishmentTaskDetailsTransferOrder(Part, frozen=True, kw_only=True):
+    """An item of ``transfer_orders`` of replenishment task details."""
 
     transfer_order_id: str | None = None
     """Id of the transfer order."""
@@ -377,8 +373,8 @@ class ReplenishmentConfigurationTaskDetailsTransferOrder(Part, frozen=True, kw_o
     """Status of the transfer order."""
 
 
-class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
-    """Replenishment configuration task details."""
+class ReplenishmentTaskDetails(Record, frozen=True, kw_only=True):
+    """Replenishment task details."""
 
     replenishment_task_id: str | None = None
     """Id of the replenishment task."""
@@ -401,9 +397,7 @@ class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
     location_status: str | None = None
     """Status of the location."""
     status: str | None = None
-    """Status of the task details. Values: ``pending``, ``replenished``, ``completed``,
-    ``dismissed``.
-    """
+    """Status of the details. Values: ``pending``, ``replenished``, ``completed``, ``dismissed``."""
     order_type: str | None = None
     """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     reorder_level: int | None = None
@@ -433,19 +427,19 @@ class ReplenishmentConfigurationTaskDetails(Record, frozen=True, kw_only=True):
     quantity_to_replenish: Decimal | None = None
     """Quantity to replenish, in units."""
     date: dt.date | None = None
-    """Date of the task details."""
+    """Date of the details."""
     date_with_time: Moment | None = None
-    """Date and time of the task details."""
-    comments: list[ReplenishmentConfigurationTaskDetailsComment] | None = None
-    """Comments on the task details."""
-    purchase_orders: list[ReplenishmentConfigurationTaskDetailsPurchaseOrder] | None = None
-    """Purchase orders of the task details."""
-    transfer_orders: list[ReplenishmentConfigurationTaskDetailsTransferOrder] | None = None
-    """Transfer orders of the task details."""
+    """Date and time of the details."""
+    comments: list[ReplenishmentTaskDetailsComment] | None = None
+    """Comments on the details."""
+    purchase_orders: list[ReplenishmentTaskDetailsPurchaseOrder] | None = None
+    """Purchase orders of the details."""
+    transfer_orders: list[ReplenishmentTaskDetailsTransferOrder] | None = None
+    """Transfer orders of the details."""
 
 
-class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, kw_only=True):
-    """Replenishment configuration replenishment order details."""
+class ReplenishmentOrderDetails(Record, frozen=True, kw_only=True):
+    """Replenishment order details."""
 
     order_id: str | None = None
     """Id of the order."""
@@ -459,7 +453,7 @@ class ReplenishmentConfigurationReplenishmentOrderDetails(Record, frozen=True, k
     """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
 
 
-class ReplenishmentConfigurationInnerReplenishmentConfigurationInput(Input, kw_only=True):
+class ReplenishmentConfigurationInnerInput(Input, kw_only=True):
     """An item of ``replenishment_configurations``, to send."""
 
     replenishment_configuration_id: str | int | UnsetType | None = UNSET
@@ -471,9 +465,9 @@ class ReplenishmentConfigurationInnerReplenishmentConfigurationInput(Input, kw_o
     warehouse_id: str | int | UnsetType | None = UNSET
     """Id of the warehouse."""
     status: Literal["active", "paused"] | UnsetType | None = UNSET
-    """Status of the inner replenishment configuration. Values: ``active``, ``paused``."""
+    """Status of the inner. Values: ``active``, ``paused``."""
     type_: Literal["auto", "manual"] | UnsetType | None = msgspec.field(default=UNSET, name="type")
-    """Type of the inner replenishment configuration. Values: ``auto``, ``manual``."""
+    """Type of the inner. Values: ``auto``, ``manual``."""
     order_type: Literal["purchase_order", "transfer_order"] | UnsetType | None = UNSET
     """Kind of order. Values: ``purchase_order``, ``transfer_order``."""
     trigger: str | UnsetType | None = UNSET
@@ -536,6 +530,6 @@ class ReplenishmentConfigurationInput(Input, kw_only=True):
     preferred_warehouse_id: str | int | UnsetType | None = UNSET
     """Id of the preferred warehouse."""
     replenishment_configurations: (
-        Sequence[ReplenishmentConfigurationInnerReplenishmentConfigurationInput] | UnsetType | None
+        Sequence[ReplenishmentConfigurationInnerInput] | UnsetType | None
     ) = UNSET
     """Replenishment settings."""

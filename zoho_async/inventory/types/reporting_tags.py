@@ -234,13 +234,13 @@ class ReportingTagOptionsInput(Input, kw_only=True):
     """Options of the options."""
 
 
-class ReportingTagCriteriaCriteriaTagInput(Input, kw_only=True):
+class ReportingTagCriteriaTagInput(Input, kw_only=True):
     """An item of ``criteria_tags`` of a reporting tag criteria, to send."""
 
     tag_id: str | int | UnsetType | None = UNSET
     """Id of the tag."""
     type_: str | UnsetType | None = msgspec.field(default=UNSET, name="type")
-    """Type of the criteria tag."""
+    """Type of the tag."""
 
 
 class ReportingTagCriteriaCriteriaOptionInput(Input, kw_only=True):
@@ -266,7 +266,7 @@ class ReportingTagCriteriaOptionInput(Input, kw_only=True):
 class ReportingTagCriteriaInput(Input, kw_only=True):
     """The fields of a reporting tag criteria that can be sent."""
 
-    criteria_tags: Sequence[ReportingTagCriteriaCriteriaTagInput] | UnsetType | None = UNSET
+    criteria_tags: Sequence[ReportingTagCriteriaTagInput] | UnsetType | None = UNSET
     """Criteria tags of the criteria."""
     options: Sequence[ReportingTagCriteriaOptionInput] | UnsetType | None = UNSET
     """Options of the criteria."""

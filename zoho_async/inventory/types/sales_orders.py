@@ -407,11 +407,11 @@ class SalesOrder(Record, frozen=True, kw_only=True):
     """Whether the caller can send in mail. Described for single records only."""
 
 
-class SalesOrderBulkConfirmEmailSuccessInfo(Part, frozen=True, kw_only=True):
+class SalesOrderBulkConfirmSuccessInfo(Part, frozen=True, kw_only=True):
     """An item of ``email_success_info`` of a sales order bulk confirm."""
 
     code: int | None = None
-    """Code of the email success info."""
+    """Code of the success info."""
     message: str | None = None
     """Message of the reply."""
     ids: list[str] | None = None
@@ -421,7 +421,7 @@ class SalesOrderBulkConfirmEmailSuccessInfo(Part, frozen=True, kw_only=True):
 class SalesOrderBulkConfirm(Record, frozen=True, kw_only=True):
     """A sales order bulk confirm."""
 
-    email_success_info: list[SalesOrderBulkConfirmEmailSuccessInfo] | None = None
+    email_success_info: list[SalesOrderBulkConfirmSuccessInfo] | None = None
     """Emails that were sent."""
     email_error_info: list[dict[str, Any]] | None = None
     """Information on the email error."""

@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 from zoho_async.wire import Input, Part, Record
 
 
-class StorageLocationStorageZoneLocationStructure(Part, frozen=True, kw_only=True):
-    """An item of ``location_structures``."""
+class StorageZoneLocationStructure(Part, frozen=True, kw_only=True):
+    """An item of ``location_structures`` of a storage zone."""
 
     location_structure_id: str | None = None
     """Id of the location structure."""
@@ -26,8 +26,8 @@ class StorageLocationStorageZoneLocationStructure(Part, frozen=True, kw_only=Tru
     """Count of the location structure."""
 
 
-class StorageLocationStorageZone(Record, frozen=True, kw_only=True):
-    """A storage location storage zone; ``storage_zone_id`` is its id."""
+class StorageZone(Record, frozen=True, kw_only=True):
+    """A storage zone; ``storage_zone_id`` is its id."""
 
     storage_zone_id: str = ""
     """Id of the storage zone."""
@@ -37,7 +37,7 @@ class StorageLocationStorageZone(Record, frozen=True, kw_only=True):
     """Id of the location (branch or warehouse)."""
     status: str | None = None
     """Status of the storage zone. Values: ``active``, ``inactive``."""
-    location_structures: list[StorageLocationStorageZoneLocationStructure] | None = None
+    location_structures: list[StorageZoneLocationStructure] | None = None
     """Location structures of the storage zone."""
 
 
@@ -86,8 +86,8 @@ class StorageLocationsProductMapping(Record, frozen=True, kw_only=True):
     """Id of the location (branch or warehouse)."""
 
 
-class StorageLocationDefaultStorageLocationMapping(Record, frozen=True, kw_only=True):
-    """A storage location default storage location mapping."""
+class StorageLocationDefaultMapping(Record, frozen=True, kw_only=True):
+    """A storage location default mapping."""
 
     location_id: str | None = None
     """Id of the location (branch or warehouse)."""
@@ -95,8 +95,8 @@ class StorageLocationDefaultStorageLocationMapping(Record, frozen=True, kw_only=
     """Id of the storage."""
 
 
-class StorageLocationStorageZoneLocationStructureInput(Input, kw_only=True):
-    """An item of ``location_structures``, to send."""
+class StorageZoneLocationStructureInput(Input, kw_only=True):
+    """An item of ``location_structures`` of a storage zone, to send."""
 
     location_name: str | UnsetType | None = UNSET
     """Name of the location (branch or warehouse). At most 50 characters."""
@@ -112,28 +112,24 @@ class StorageLocationStorageZoneLocationStructureInput(Input, kw_only=True):
     """Id of the location structure."""
 
 
-class StorageLocationStorageZoneFields(Input, kw_only=True):
-    """The fields that `StorageLocationStorageZoneCreate` and `StorageLocationStorageZoneInput`
-    share.
-    """
+class StorageZoneFields(Input, kw_only=True):
+    """The fields that `StorageZoneCreate` and `StorageZoneInput` share."""
 
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
-    location_structures: (
-        Sequence[StorageLocationStorageZoneLocationStructureInput] | UnsetType | None
-    ) = UNSET
+    location_structures: Sequence[StorageZoneLocationStructureInput] | UnsetType | None = UNSET
     """Location structures of the storage zone. At most 50 values."""
 
 
-class StorageLocationStorageZoneCreate(StorageLocationStorageZoneFields, kw_only=True):
-    """The fields of a storage location storage zone to create."""
+class StorageZoneCreate(StorageZoneFields, kw_only=True):
+    """The fields of a storage zone to create."""
 
     zone_name: str
     """Name of the zone."""
 
 
-class StorageLocationStorageZoneInput(StorageLocationStorageZoneFields, kw_only=True):
-    """The fields of a storage location storage zone that can be sent."""
+class StorageZoneInput(StorageZoneFields, kw_only=True):
+    """The fields of a storage zone that can be sent."""
 
     zone_name: str | UnsetType | None = UNSET
     """Name of the zone."""
@@ -166,7 +162,7 @@ class StorageLocationInput(StorageLocationFields, kw_only=True):
     """Name of the storage location. At most 50 characters."""
 
 
-class StorageLocationMappingsOfItemStorageLocationsProductMappingInput(Input, kw_only=True):
+class StorageLocationMappingOfItemInput(Input, kw_only=True):
     """An item of ``storage_locations_product_mapping``, to send."""
 
     product_id: str | int | UnsetType | None = UNSET
@@ -181,14 +177,12 @@ class StorageLocationMappingsOfItemInput(Input, kw_only=True):
     location_id: str | int | UnsetType | None = UNSET
     """Id of the location (branch or warehouse)."""
     storage_locations_product_mapping: (
-        Sequence[StorageLocationMappingsOfItemStorageLocationsProductMappingInput]
-        | UnsetType
-        | None
+        Sequence[StorageLocationMappingOfItemInput] | UnsetType | None
     ) = UNSET
     """Storage locations product mapping of the mappings of item. At most 10000 values."""
 
 
-class StorageLocationDefaultOfItemDefaultStorageLocationMappingInput(Input, kw_only=True):
+class StorageLocationDefaultOfItemMappingInput(Input, kw_only=True):
     """An item of ``default_storage_location_mapping``, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
@@ -201,12 +195,12 @@ class StorageLocationDefaultOfItemInput(Input, kw_only=True):
     """The fields of a storage location default of item that can be sent."""
 
     default_storage_location_mapping: (
-        Sequence[StorageLocationDefaultOfItemDefaultStorageLocationMappingInput] | UnsetType | None
+        Sequence[StorageLocationDefaultOfItemMappingInput] | UnsetType | None
     ) = UNSET
     """Default storage locations."""
 
 
-class StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput(Input, kw_only=True):
+class StorageLocationDefaultOfCompositeItemMappingInput(Input, kw_only=True):
     """An item of ``default_storage_location_mapping``, to send."""
 
     location_id: str | int | UnsetType | None = UNSET
@@ -219,8 +213,6 @@ class StorageLocationDefaultOfCompositeItemInput(Input, kw_only=True):
     """The fields of a storage location default of composite item that can be sent."""
 
     default_storage_location_mapping: (
-        Sequence[StorageLocationDefaultOfCompositeItemDefaultStorageLocationMappingInput]
-        | UnsetType
-        | None
+        Sequence[StorageLocationDefaultOfCompositeItemMappingInput] | UnsetType | None
     ) = UNSET
     """Default storage locations."""

@@ -485,8 +485,8 @@ class InvoiceEmail(Record, frozen=True, kw_only=True):
     """Id of the customer."""
 
 
-class InvoiceBulkPaymentReminderEmailSuccessInfo(Part, frozen=True, kw_only=True):
-    """The ``email_success_info`` object."""
+class InvoiceBulkReminderSuccessInfo(Part, frozen=True, kw_only=True):
+    """The ``email_success_info`` object of an invoice bulk reminder."""
 
     message: str | None = None
     """Message of the reply."""
@@ -494,8 +494,8 @@ class InvoiceBulkPaymentReminderEmailSuccessInfo(Part, frozen=True, kw_only=True
     """Number of emails sent."""
 
 
-class InvoiceBulkPaymentReminderEmailErrorsInfo(Part, frozen=True, kw_only=True):
-    """An item of ``email_errors_info``."""
+class InvoiceBulkReminderErrorsInfo(Part, frozen=True, kw_only=True):
+    """An item of ``email_errors_info`` of an invoice bulk reminder."""
 
     message: str | None = None
     """Message of the reply."""
@@ -503,15 +503,15 @@ class InvoiceBulkPaymentReminderEmailErrorsInfo(Part, frozen=True, kw_only=True)
     """Ids of the records."""
 
 
-class InvoiceBulkPaymentReminder(Record, frozen=True, kw_only=True):
-    """An invoice bulk payment reminder."""
+class InvoiceBulkReminder(Record, frozen=True, kw_only=True):
+    """An invoice bulk reminder."""
 
-    email_success_info: InvoiceBulkPaymentReminderEmailSuccessInfo | None = None
+    email_success_info: InvoiceBulkReminderSuccessInfo | None = None
     """Emails that were sent."""
-    email_errors_info: list[InvoiceBulkPaymentReminderEmailErrorsInfo] | None = None
+    email_errors_info: list[InvoiceBulkReminderErrorsInfo] | None = None
     """Emails that failed."""
     code: int | None = None
-    """Code of the bulk payment reminder."""
+    """Code of the bulk reminder."""
 
 
 class InvoiceTemplate(Record, frozen=True, kw_only=True):

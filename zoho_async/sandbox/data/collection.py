@@ -181,7 +181,7 @@ class Collection:
         self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
 
     def refresh(self, index: int) -> None:
-        """Show a record's nested lists anew. The record itself does not change."""
+        """Show a record's nested lists again. The record itself does not change."""
         self._rows[index] = None
         self._forget_orders()
 

@@ -128,7 +128,8 @@ class Described(ResourceRules):
         self.detail_fields: Final = _detail_fields(schema) or self.row_fields
         whole = {field.name: field for field in (*self.row_fields, *self.detail_fields)}
         self.fields: Final[Mapping[str, Field]] = whole
-        described = {f.name for f in schema.listed.reply} if schema.listed is not None else set()
+        listed = schema.listed.reply if schema.listed is not None else ()
+        described = {field.name for field in listed}
         #: Fields that no description has, so that no reply leaves them out.
         self._live: Final = {f.name for f in self.row_fields} - described
         self.statuses: Final = _statuses(schema, whole)
