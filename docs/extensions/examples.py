@@ -67,7 +67,7 @@ def example(resource: Resource) -> str:
     if imports:
         imports.append("")
     imports.append("from zoho_async import Session")
-    errors = ["from zoho_async.errors import NotFound"] if "NotFound" in code else []
+    errors = ["from zoho_async.errors import ReplyError"] if "ReplyError" in code else []
     if names:
         imports.append(_from(f"zoho_async.{resource.product}.{resource.name}", names))
     body = "\n".join(f"    {line}" if line else "" for line in lines)
@@ -276,7 +276,7 @@ def _any(resource: Resource) -> list[str]:
     else:
         lines.append("print(result)")
     if any(ID in each for each in given):
-        lines = ["try:", *(f"    {line}" for line in lines), "except NotFound as error:"]
+        lines = ["try:", *(f"    {line}" for line in lines), "except ReplyError as error:"]
         lines.append("    print(error)")
     return [*before, *lines]
 

@@ -156,6 +156,18 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
             if f"{each.method} {each.path}" not in text or each.scope not in text
         ]
         assert missing == []
+        resources = {f"products/{each.resource.replace('.', '/')}" for each in operations(product)}
+        assert {f"{name}.html" for name in resources} <= pages
+        overview = (tmp_path / "llms.txt").read_text("utf-8")
+        assert [name for name in resources if f"({name}.md)" not in overview] == []
+    assert {page.replace(".html", ".md") for page in pages} - {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")
+    } <= {"genindex.md", "py-modindex.md", "search.md"} | {
+        page.replace(".html", ".md") for page in pages if page.startswith("_modules/")
+    }
+    search = (tmp_path / "searchindex.js").read_text("utf-8")
+    assert "add_attachment" in search
+    assert '"line item' in search or '"line_item' in search
 
 
 def links() -> list[tuple[str, str]]:

@@ -27,8 +27,7 @@ Reading:
     deletions     find records that were deleted
 
 Writing:
-    resource_store
-                  the rows, the record index and the state of one resource
+    resource_store  the rows, the record index and the state of one resource
     part_begin    begin or continue the part of a resource
     writer        write the pages of one list
     write_queue   write the waiting pages of all lists together
