@@ -376,7 +376,7 @@ WORKER = textwrap.dedent("""
     async def main():
         ledger = RedisLedger(url)
         limiter = scheduler(
-            "api/1", account="api/@me", limits=Limits(**limits), ledger=ledger,
+            "api/4", account="api/@us", limits=Limits(**limits), ledger=ledger,
             clock=SYSTEM_CLOCK, observer=None,
         )
 
