@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import date, datetime, timedelta
@@ -76,7 +77,15 @@ def test_each_way_to_export_takes_them(function: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_an_option_of_the_command_is_the_same_option_in_python(name: str) -> None:
+@pytest.mark.parametrize("pydantic", [False, True], ids=["", "pydantic"])
+def test_an_option_of_the_command_is_the_same_option_in_python(
+    name: str, pydantic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cyclopts has pydantic check the values as well if a program imports it."""
+    if pydantic:
+        pytest.importorskip("pydantic")
+    else:
+        monkeypatch.delitem(sys.modules, "pydantic", raising=False)
     values, expected = VALUES[name]
     _, bound, _ = app.parse_args(["export", "items", "--to", "x", option(name), *values])
     assert bound.args == ("items",)

@@ -100,6 +100,16 @@ def _since(_: object, tokens: Sequence[Token]) -> date:
     return parse_since(tokens[-1].value)
 
 
+class _Converted:
+    """Keep pydantic, if the program imports it, from checking a converted value by its text type.
+
+    cyclopts has pydantic check each value as soon as pydantic is imported.
+    """
+
+    def __get_pydantic_core_schema__(self, *_: object) -> dict[str, str]:
+        return {"type": "any"}
+
+
 # -- export, merge and probe ----------------------------------------------------------------------
 
 if TYPE_CHECKING:
@@ -110,8 +120,8 @@ else:
         _annotated(
             ExportOptions,
             {
-                "since": Annotated[str | None, Parameter(converter=_since)],
-                "filter": Annotated[tuple[str, ...], Parameter(converter=_pairs)],
+                "since": Annotated[str | None, Parameter(converter=_since), _Converted()],
+                "filter": Annotated[tuple[str, ...], Parameter(converter=_pairs), _Converted()],
                 "files_to": Annotated[Path | None, Parameter(group=_MORE)],
                 **dict.fromkeys(
                     (

@@ -74,6 +74,7 @@ ListSortColumn: TypeAlias = Literal[
     "shipment_date",
     "quantity",
     "delivery_method",
+    "created_by",
 ]
 
 ListFilterBy: TypeAlias = Literal[
@@ -170,7 +171,7 @@ def list(
         sort_column: Field by which to sort. Values: ``tracking_number``, ``salesorder_number``,
             ``package_number``, ``date``, ``created_time``, ``last_modified_time``,
             ``customer_name``, ``customer_id``, ``shipment_date``, ``quantity``,
-            ``delivery_method``.
+            ``delivery_method``, ``created_by``.
         sort_order: ``A`` for ascending, ``D`` for descending.
         search_text: Filter: text that is searched in several fields.
         filter_by: Predefined filter, usually on the status. Values: ``Status.All``,

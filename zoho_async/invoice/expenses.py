@@ -132,8 +132,7 @@ async def create(
 ) -> Expense:
     """Create an expense.
 
-    Requires ``date`` and ``paid_through_account_id``. ``receipt``: gif png jpeg jpg bmp pdf xls
-    xlsx doc docx, at most 10 MB.
+    Requires ``date``. ``receipt``: gif png jpeg jpg bmp pdf xls xlsx doc docx, at most 10 MB.
 
     Scope: ZohoInvoice.expenses.CREATE.
 

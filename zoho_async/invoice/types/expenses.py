@@ -445,6 +445,8 @@ class ExpenseFields(Input, kw_only=True):
     ``between_1400cc_and_1600cc``, ``between_1600cc_and_2000cc``, ``more_than_2000cc``.
     Editions: United Kingdom.
     """
+    paid_through_account_id: str | int | UnsetType | None = UNSET
+    """Id of the paid through account."""
     vendor_id: str | int | UnsetType | None = UNSET
     """Id of the vendor."""
     custom_fields: Sequence[CustomFieldInput] | UnsetType | None = UNSET
@@ -458,8 +460,6 @@ class ExpenseCreate(ExpenseFields, kw_only=True):
 
     date: dt.date
     """Date of the expense."""
-    paid_through_account_id: str | int
-    """Id of the paid through account."""
 
 
 class ExpenseInput(ExpenseFields, kw_only=True):
@@ -467,8 +467,6 @@ class ExpenseInput(ExpenseFields, kw_only=True):
 
     date: dt.date | UnsetType | None = UNSET
     """Date of the expense."""
-    paid_through_account_id: str | int | UnsetType | None = UNSET
-    """Id of the paid through account."""
 
 
 class ExpenseEmployeeCreate(Input, kw_only=True):
