@@ -21,7 +21,7 @@ The file (TOML) has these tables. All take ``reason`` and ``evidence``:
 ``[[errors]]``
     The meaning of error codes in some modules (``*.invoices``).
 ``[[shorter]]``
-    ``to`` maps phrases in the names of structs to shorter ones (see `zoho_async.codegen.shorter`).
+    ``to`` maps phrases in the names of structs to shorter ones (see `model.shorten`).
 ``[[resources]]``
     Names of modules and of their records, if the file's name does not give them.
 
