@@ -64,6 +64,19 @@ def test_a_merge_holds_each_record_once_as_it_was_last(directory: Path) -> None:
     assert merge(Directory(directory)) == []
 
 
+def test_a_field_of_zoho_with_the_name_of_ours_does_not_delete_its_record(tmp_path: Path) -> None:
+    record = {"invoice_id": "1", "version": 2, "_deleted_time": "2026-11-23T02:00:00+0000"}
+    exported(Run(tmp_path), {1: 1})
+    run = Run(tmp_path, "b")
+    writer = run.writer()
+    run.write_pages(writer, 1, [json.dumps(record).encode()], ["1"])
+    complete_part(writer.store, WHEN)
+    run.close()
+    merge(Directory(tmp_path))
+    (line,) = (tmp_path / "books/invoices.jsonl").read_text().splitlines()
+    assert json.loads(line) == record
+
+
 @pytest.mark.parametrize("kept", [1, 2, 3])
 def test_a_merge_that_ended_while_it_removed_the_changes_is_merged_again(
     directory: Path, kept: int, monkeypatch: pytest.MonkeyPatch

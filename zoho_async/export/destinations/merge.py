@@ -262,15 +262,18 @@ def _latest(path: Path) -> Generator[_Latest]:
     path.unlink(missing_ok=True)
 
 
-class _Gone(msgspec.Struct):
-    deleted: object = msgspec.field(name=DELETED, default=None)
-
-
-_GONE: Final = decoder_of(_Gone)
+_ROW: Final = decoder_of(dict[str, object])
 
 
 def _is_tombstone(row: bytes) -> bool:
-    return DELETED.encode() in row and bool(_GONE.decode(row).deleted)
+    """Whether a row marks a deleted record: it holds the id and the time, and no other field.
+
+    A record of Zoho can have a field with the name of ours.
+    """
+    if DELETED.encode() not in row:
+        return False
+    fields = _ROW.decode(row)
+    return len(fields) == 2 and bool(fields.get(DELETED))
 
 
 #: Ids per query, within the limit on variables of old SQLite versions; `ROWS` is a multiple.
