@@ -169,6 +169,7 @@ def test_mypy_finds_these_types_and_mistakes() -> None:
     assert (said, errors, code) == ("", "", 0)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_pyright_finds_these_types_and_mistakes() -> None:
     pytest.importorskip("pyright")

@@ -9,6 +9,7 @@ import pytest
 from tests.support.language_server import Editor, Question, editor
 
 pytest.importorskip("pyright", reason="the language server comes with pyright")
+pytestmark = pytest.mark.long
 
 HEAD = "from zoho_async import Session\n\n\nasync def use(zoho: Session) -> None:\n    "
 BULK = 'zoho.with_options(lane="bulk")'

@@ -137,5 +137,6 @@ async def _table(
         return
     width = shutil.get_terminal_size().columns
     print_table(read, wanted.columns or columns_of(read, facts.row_id, width))
+    sys.stdout.flush()  # a reader that has gone gets no hint
     if wanted.rows is None and len(read) == _SCREENFUL:
         print(f"the first {_SCREENFUL} rows; use --rows N to show more", file=sys.stderr)
