@@ -27,7 +27,9 @@ def names(product: str) -> list[str]:
     return sorted({each.resource.partition(".")[2] for each in operations(product)})
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize(
+    "product", [pytest.param("books", marks=pytest.mark.long), *sorted({*PRODUCTS} - {"books"})]
+)
 async def test_the_example_of_each_resource_runs(
     product: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,7 +149,7 @@ def kill_until(kind: str, moments: int, seed: int, folder: Path, victims: Victim
 def test_rows_and_state_agree_after_a_kill_at_any_moment(
     kind: str, tmp_path: Path, victims: Victims, request: pytest.FixtureRequest
 ) -> None:
-    kill_until(kind, 10, 7, tmp_path, victims, request)
+    kill_until(kind, 4, 7, tmp_path, victims, request)
 
 
 @pytest.mark.long

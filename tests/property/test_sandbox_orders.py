@@ -392,12 +392,12 @@ ESTIMATES = (Estimates, InvoiceEstimates, Quotes)
 ORDERS = (Orders, PurchaseOrders, InventoryOrders, InventoryPurchaseOrders)
 
 
-@pytest.mark.parametrize("machine", ESTIMATES)
+@pytest.mark.parametrize("machine", ESTIMATES[:1])  # the others with the long ones
 def test_an_estimate_shows_its_last_verb_until_it_is_invoiced(machine: type[Machine]) -> None:
     prove(machine, 40)
 
 
-@pytest.mark.parametrize("machine", ORDERS)
+@pytest.mark.parametrize("machine", ORDERS[:1])
 def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) -> None:
     prove(machine, 40)
 
