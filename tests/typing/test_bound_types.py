@@ -175,7 +175,5 @@ def test_pyright_finds_these_types_and_mistakes() -> None:
     pytest.importorskip("pyright")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, __file__]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (ran.stdout.splitlines()[-1:], ran.returncode) == (
-        ["0 errors, 0 warnings, 0 informations"],
-        0,
-    ), ran.stdout
+    assert ran.returncode == 0, ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("0 errors, 0 warnings, "), ran.stdout
