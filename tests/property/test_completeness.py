@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.adversary import Adversary, Manners
+from tests.support.adversary import Adversary, Manners
 from zoho_async.export import Directory, Export, ExportOptions, Margin, Summary
 from zoho_async.export.catalog import exportable, list_operation
 from zoho_async.export.destinations.merge import merge

@@ -7,16 +7,14 @@ The functions below are never called. `assert_type` fails where a type is anothe
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, assert_type
 
 import msgspec
 import pytest
 
+from tests.support.type_checkers import check_with_mypy, check_with_pyright
 from zoho_async import Reply, Session
 from zoho_async.billing import ZohoBilling
 from zoho_async.billing.coupons import Coupon
@@ -156,24 +154,12 @@ async def mistakes(zoho: Session) -> None:
     await zoho.reply(zoho.books.invoices.get_pdf("1"))  # type: ignore[arg-type]  # no JSON
 
 
-ROOT = Path(__file__).parents[2]
-
-
 @pytest.mark.timeout(400)
 def test_mypy_finds_these_types_and_mistakes() -> None:
-    from mypy import api
-
-    config = ["--config-file", str(ROOT / "pyproject.toml"), "--warn-unused-ignores"]
-    cache = ["--cache-dir", str(ROOT / ".mypy_cache")]
-    said, errors, code = api.run([*config, *cache, "--no-error-summary", __file__])
-    assert (said, errors, code) == ("", "", 0)
+    check_with_mypy(__file__)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_pyright_finds_these_types_and_mistakes() -> None:
-    pytest.importorskip("pyright")
-    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, __file__]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout
-    assert ran.stdout.splitlines()[-1].startswith("0 errors, 0 warnings, "), ran.stdout
+    check_with_pyright(__file__)

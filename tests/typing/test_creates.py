@@ -7,12 +7,9 @@ fails the check.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
+from tests.support.type_checkers import check_with_mypy, check_with_pyright
 from zoho_async.billing import subscriptions
 from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactCreate, ContactInput
@@ -43,19 +40,10 @@ async def creates(zoho: Session) -> None:
 
 @pytest.mark.timeout(240)
 def test_mypy_refuses_wrong_creates() -> None:
-    from mypy import api
-
-    root = Path(__file__).parents[2]
-    config = ["--config-file", str(root / "pyproject.toml"), "--warn-unused-ignores"]
-    cache = ["--cache-dir", str(root / ".mypy_cache")]
-    said, errors, code = api.run([*config, *cache, "--no-error-summary", __file__])
-    assert (said, errors, code) == ("", "", 0)
+    check_with_mypy(__file__)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
 def test_pyright_refuses_wrong_creates() -> None:
-    pytest.importorskip("pyright")
-    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, __file__]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=230)
-    assert done.returncode == 0, done.stdout
+    check_with_pyright(__file__)

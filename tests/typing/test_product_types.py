@@ -6,11 +6,11 @@ The functions below are never called; `assert_type` fails the check where a type
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import assert_type
 
 import pytest
 
+from tests.support.type_checkers import check_with_mypy
 from zoho_async import billing, books, inventory, invoice
 from zoho_async.billing import subscriptions
 from zoho_async.books import bills, chart_of_accounts, purchase_orders, taxes
@@ -49,10 +49,4 @@ async def of_the_others(zoho: Session) -> None:
 
 @pytest.mark.timeout(240)
 def test_the_types_are_what_this_file_says() -> None:
-    from mypy import api
-
-    root = Path(__file__).parents[2]
-    config = ["--config-file", str(root / "pyproject.toml"), "--warn-unused-ignores"]
-    cache = ["--cache-dir", str(root / ".mypy_cache")]
-    said, errors, code = api.run([*config, *cache, "--no-error-summary", __file__])
-    assert (said, errors, code) == ("", "", 0)
+    check_with_mypy(__file__)

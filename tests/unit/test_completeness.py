@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from tests.adversary import Adversary, Manners
+from tests.support.adversary import Adversary, Manners
 from zoho_async.errors import IncompleteList
 from zoho_async.export import Export, ExportOptions, Margin, Summary
 from zoho_async.export.catalog import exportable, list_operation
