@@ -71,9 +71,24 @@ class Booked:
         body |= {"paid_through_account_id": self.account(3), "exchange_rate": rate}
         self.tried_post("/expenses", body | {"is_inclusive_tax": inclusive})
 
-    @rule(first=PICKED, second=PICKED, amount=CENTS, off=st.integers(0, 3), day=LATER, rate=RATE)
+    @rule(
+        first=PICKED,
+        second=PICKED,
+        amount=CENTS,
+        off=st.integers(0, 3),
+        day=LATER,
+        rate=RATE,
+        status=st.sampled_from(["published", "published", "draft"]),
+    )
     def write_journal(
-        self, first: int, second: int, amount: Decimal, off: int, day: str, rate: Decimal
+        self,
+        first: int,
+        second: int,
+        amount: Decimal,
+        off: int,
+        day: str,
+        rate: Decimal,
+        status: str,
     ) -> None:
         """A journal of three lines; sometimes its sides differ, which is refused."""
         rows = [
@@ -83,7 +98,7 @@ class Booked:
         ]
         if not off:
             rows[0]["amount"] = amount + 1
-        body = {"journal_date": day, "line_items": rows, "exchange_rate": rate}
+        body = {"journal_date": day, "line_items": rows, "exchange_rate": rate, "status": status}
         self.tried_post("/journals", body)
 
     @rule(first=PICKED, second=PICKED, amount=CENTS, day=LATER)
