@@ -16,9 +16,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from tests.property.test_sandbox_rules import Bills, Books
 from tests.support.sandbox_api import Api
 from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, exact, picked, prove
+from tests.support.settlement_machines import Bills, Books
 from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.reports.entries import cents
 from zoho_async.sandbox.reports.ledger import UNPOSTED, books_of
@@ -32,7 +32,7 @@ UNTIL = {"to_date": "2999-12-31"}
 
 
 #: No sample documents: every posting is one of the machine's calls.
-NO_SAMPLES = dict.fromkeys(
+NO_SAMPLES: dict[str, int] = dict.fromkeys(
     (
         *("bills", "credit_notes", "vendor_credits", "retainer_invoices", "customer_payments"),
         *("vendor_payments", "expenses", "journals", "bank_transactions", "sales_receipts"),
@@ -91,7 +91,7 @@ class Booked:
         status: str,
     ) -> None:
         """A journal of three lines; sometimes its sides differ, which is refused."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"account_id": self.account(3 + first), "amount": amount, "debit_or_credit": "debit"},
             {"account_id": self.account(3 + second), "amount": 1, "debit_or_credit": "debit"},
             {"account_id": self.account(21), "amount": amount + 1, "debit_or_credit": "credit"},
