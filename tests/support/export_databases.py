@@ -116,10 +116,9 @@ def write(engine: Engine, sink: Any, rows: list[bytes], page: int = 200) -> None
 
 def load(target: Target, table: Table, *pages: list[bytes], part: str = "") -> None:
     """One run that writes ``pages``."""
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(table, part)
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(table, part)
         assert sink.resume(0)
         for rows in pages:
             write(engine, sink, rows)

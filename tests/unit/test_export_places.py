@@ -110,9 +110,9 @@ def open_and_name(address: str) -> None:
     told = f"{destination!r} {destination.name}"
     assert "s3cret" not in told
     assert "Passw0rd" not in told
-    destination.open(PLACE)
+    destination.open()
 
 
 def test_a_user_whose_password_is_its_name_still_learns_what_is_wrong() -> None:
     with pytest.raises(DestinationError, match="refused"):
-        open_destination("postgresql://postgres:postgres@127.0.0.1:1/postgres").open(PLACE)
+        open_destination("postgresql://postgres:postgres@127.0.0.1:1/postgres").open()

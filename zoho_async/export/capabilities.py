@@ -16,6 +16,7 @@ filter while it reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -91,18 +92,15 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
 
 
 def save_capabilities(
-    destination: Destination, place: Origin, found: Sequence[ProbeResult]
+    destination: Destination, origin: Origin, found: Sequence[ProbeResult]
 ) -> None:
     """Store the results in ``destination``, for its later runs. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.
     """
-    with writing(destination.name):
-        try:
-            checkpoint = Checkpoint.open(destination.open(place), place, name=destination.name)
-            for one in found:
-                state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
-                bookmark = replace(state.bookmark, capabilities=one.capabilities)
-                checkpoint.begin(replace(state, bookmark=bookmark))
-        finally:
-            destination.close()
+    with writing(destination.name), closing(destination.open()) as place:
+        checkpoint = Checkpoint.open(place.database, origin, name=place.name)
+        for one in found:
+            state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
+            bookmark = replace(state.bookmark, capabilities=one.capabilities)
+            checkpoint.begin(replace(state, bookmark=bookmark))

@@ -55,7 +55,7 @@ from zoho_async.export import incremental
 from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
-from zoho_async.export.destinations.base import Destination, Origin
+from zoho_async.export.destinations.base import Destination, OpenDestination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
 from zoho_async.export.events import (
     ExportEvent,
@@ -147,6 +147,7 @@ class Export:
             self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
+        self._place: OpenDestination | None = None
         self._checkpoint: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
@@ -324,25 +325,27 @@ class Export:
     # -- the destination ------------------------------------------------------------------------
 
     def _open(self) -> None:
-        place = Origin(self._organization, _host(self._zoho.api_url))
+        origin = Origin(self._organization, _host(self._zoho.api_url))
         name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
-                database = self.destination.open(place)
-                checkpoint = Checkpoint.open(database, place, name=name, restart=restart)
+                self._place = place = self.destination.open()
+                checkpoint = Checkpoint.open(place.database, origin, name=name, restart=restart)
             self._checkpoint = checkpoint
-            settle(checkpoint, self.destination, row_facts())
+            settle(checkpoint, place, row_facts())
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
-                self._readers.append(self._reader(checkpoint, facts))
+                self._readers.append(self._reader(place, checkpoint, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
+    def _reader(
+        self, place: OpenDestination, checkpoint: Checkpoint, facts: OperationFacts
+    ) -> ListReader:
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
+        writer, detail_writer = self._plan.open_writers(checkpoint, place, facts)
         detail_fetcher = None
         if detail_writer is not None:
             folder = self._plan.folder
@@ -370,7 +373,8 @@ class Export:
     def _close(self) -> None:
         for reader in self._readers:
             reader.writer.store.close()
-        self.destination.close()
+        if self._place is not None:
+            self._place.close()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit

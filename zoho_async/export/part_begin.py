@@ -19,7 +19,7 @@ from zoho_async.export.checkpoint.store import (
     PreviousPart,
     ResourceState,
 )
-from zoho_async.export.destinations.base import Destination, RecordedContents
+from zoho_async.export.destinations.base import OpenDestination, RecordedContents
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Mode, choose
 from zoho_async.export.resource_store import (
@@ -33,7 +33,7 @@ from zoho_async.export.resource_store import (
 
 def open_store(
     checkpoint: Checkpoint,
-    destination: Destination,
+    destination: OpenDestination,
     facts: OperationFacts,
     request: str,
     options: RunOptions,

@@ -27,7 +27,7 @@ from zoho_async.export.checkpoint.store import (
     ResourceState,
     RunHistory,
 )
-from zoho_async.export.destinations.base import Destination, Sink
+from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
 from zoho_async.export.resource_store import ResourceStore, table_of, writing
 
@@ -124,7 +124,7 @@ def _next_watermark(store: ResourceStore) -> float | None:
 
 
 def settle(
-    checkpoint: Checkpoint, destination: Destination, lists: Mapping[str, OperationFacts]
+    checkpoint: Checkpoint, destination: OpenDestination, lists: Mapping[str, OperationFacts]
 ) -> None:
     """Settle parts that were completed right before the last run ended."""
     with writing(destination.name):

@@ -22,7 +22,7 @@ from zoho_async.export.catalog import (
     resolve,
 )
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import Destination
+from zoho_async.export.destinations.base import Destination, OpenDestination
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.details.operations import details_of, document_sources
@@ -81,7 +81,7 @@ class JobPlan:
         return msgspec.json.encode(request).decode()
 
     def open_writers(
-        self, checkpoint: Checkpoint, destination: Destination, facts: OperationFacts
+        self, checkpoint: Checkpoint, destination: OpenDestination, facts: OperationFacts
     ) -> tuple[ResourceWriter, DetailWriter | None]:
         """Return the open writer of one list, and that of its details if it has any. Blocks."""
         options = RunOptions(

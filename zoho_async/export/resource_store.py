@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
-from zoho_async.export.destinations.base import Destination, Sink, Table
+from zoho_async.export.destinations.base import OpenDestination, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import DestinationError
@@ -129,7 +129,7 @@ class ResourceStore:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        destination: Destination,
+        destination: OpenDestination,
         facts: OperationFacts,
         options: RunOptions,
         policy: RowPolicy,
