@@ -325,8 +325,8 @@ def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> No
 def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_tables(run: Run) -> None:
     run.writer().store.close()
     run.database.execute("ALTER TABLE _zoho_resource RENAME COLUMN state TO position")
-    run.database.execute("UPDATE _zoho_place SET form = 4")
-    with pytest.raises(CheckpointRefused, match=r"format 4, this version has 5.*--restart"):
+    run.database.execute("UPDATE _zoho_place SET form = 5")
+    with pytest.raises(CheckpointRefused, match=r"format 5, this version has 6.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
     again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     begun = again.begin(ResourceState(name="books.invoices", status="reading"))

@@ -68,7 +68,7 @@ def _is_believed(store: ResourceStore) -> bool:
     counted = any(one.total is not None for one in passes.counts)
     if passes.completeness == "proven":
         return counted or passes.records_seen > 0
-    return STEADY in passes.tried and passes.completeness != "short"
+    return STEADY in passes.tries and passes.completeness != "short"
 
 
 def _replace(store: ResourceStore, *, doubted: bool) -> None:

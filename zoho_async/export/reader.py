@@ -104,7 +104,7 @@ class ListReader:
             self.planned = self._plan_without_calls(rows=state.part.rows, finished=True)
             await wait_for_plan()
             return
-        if state.passes.done or state.passes.tried:
+        if state.passes.done or state.passes.tries:
             self.planned = await self._plan_the_rest()
             await wait_for_plan()
         else:
@@ -236,7 +236,7 @@ class ListReader:
             new=part.rows - part.changed,
             changed=part.changed,
             deleted=part.deleted,
-            calls=self.pages + self._prover.asked + asked,
+            calls=self.pages + self._prover.lookups + asked,
             proven=_PROVEN[passes.completeness],
             records=detail_fetcher.read if detail_fetcher else 0,
             files=detail_fetcher.saved if detail_fetcher else 0,

@@ -173,7 +173,7 @@ class ResourceWriter:
         """Store that ``what`` is tried, before it is."""
         passes = self.state.passes
         with self.store.transaction():
-            self.store.put(passes=replace(passes, tried=(*passes.tried, what)))
+            self.store.put(passes=replace(passes, tries=(*passes.tries, what)))
 
     def finish_passes(
         self, completeness: Completeness, missing: int = 0, *, steady: bool = False
@@ -183,11 +183,11 @@ class ResourceWriter:
         ``steady`` says that two passes some time apart saw the same records.
         """
         passes = self.state.passes
-        tried = (*passes.tried, STEADY) if steady else passes.tried
+        tries = (*passes.tries, STEADY) if steady else passes.tries
         with self.store.transaction():
             self.store.put(
                 passes=replace(
-                    passes, done=True, completeness=completeness, missing=missing, tried=tried
+                    passes, done=True, completeness=completeness, missing=missing, tries=tries
                 )
             )
 

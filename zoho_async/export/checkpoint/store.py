@@ -40,7 +40,7 @@ from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of these tables.
-VERSION: Final = 5
+VERSION: Final = 6
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -120,7 +120,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ``first`` is the number of the part's first pass, ``current`` that of its current or last one;
     0 if none was begun. ``counts`` has the counts of each (`zoho_async.export.passes`).
     ``records_seen`` were seen in all of them together, ``new_in_pass`` are new or changed in the
-    last one. ``tried`` are the tries after the first pass (`zoho_async.export.tries`). ``done``
+    last one. ``tries`` were made after the first pass (`zoho_async.export.tries`). ``done``
     says that no pass follows; ``completeness`` is then the result, and ``missing`` how many more
     records the list counts. Records up to ``checked_up_to`` were checked one by one.
     """
@@ -130,7 +130,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     counts: tuple[Pass, ...] = ()
     records_seen: int = 0
     new_in_pass: int = 0
-    tried: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
     done: bool = False
     completeness: Completeness | None = None
     missing: int = 0
