@@ -18,7 +18,7 @@ import pyarrow.parquet  # loaded once, for all children
 
 from tests.support import export_rows
 from zoho_async.export.destinations import directory
-from zoho_async.export.destinations.base import Origin, Table
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.formats import Parquet
 from zoho_async.export.destinations.open import FORMATS, open_destination
 
@@ -26,7 +26,6 @@ __all__ = ["duckdb", "psycopg", "pyarrow"]
 
 PAGES = 15
 _LINE = '{"tags":[{}]}'
-PLACE = Origin("10234695", "www.zohoapis.com")
 
 
 def page(number: int) -> list[bytes]:

@@ -22,13 +22,12 @@ from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.export import Destination, Export, ExportOptions
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
-from zoho_async.export.destinations.base import Origin, Table
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.engine import Engine
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
-PLACE = Origin("10234695", "www.zohoapis.com")
 Rows = list[dict[str, Any]]
 
 NAMES = ("books.contacts", "books.invoices")

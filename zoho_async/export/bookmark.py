@@ -109,8 +109,8 @@ def _boundary(folder: Path, facts: OperationFacts, since: Bookmark, low: float) 
             edges[one] = Edge(one, digest(row), modified)
             if len(edges) > MOST + len(since.boundary):
                 return ()
-    again = [edge for edge in edges.values() if edge.modified >= low]
-    return tuple(again) if len(again) <= MOST else ()
+    boundary = [edge for edge in edges.values() if edge.modified >= low]
+    return tuple(boundary) if len(boundary) <= MOST else ()
 
 
 def _rows(folder: Path, facts: OperationFacts) -> Iterable[bytes]:

@@ -54,7 +54,7 @@ async def probe(
     calls, capabilities, error = 0, Capabilities(), None
     try:
         if incremental.asks_changes(facts) or incremental.sorts_by_change(facts):
-            calls, capabilities = await _asked(zoho, facts, clock)
+            calls, capabilities = await _probe_list(zoho, facts, clock)
     except ReplyError as refusal:
         error = str(refusal)
     mode = incremental.choose(facts, known=True, watermark=0.0, capabilities=capabilities)
@@ -63,7 +63,9 @@ async def probe(
     )
 
 
-async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple[int, Capabilities]:
+async def _probe_list(
+    zoho: PageSource, facts: OperationFacts, clock: Clock
+) -> tuple[int, Capabilities]:
     order = {"sort_column": MODIFIED, "sort_order": "D"}
     sorted_so = order if incremental.sorts_by_change(facts) else {}
     page = await page_of(zoho, facts, sorted_so, 1)
