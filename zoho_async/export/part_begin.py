@@ -111,16 +111,23 @@ def _begin(store: ResourceStore, request: str) -> None:
         full=whole or bool(store.missing),
         detect_deletions=options.detect_deletions,
     )
-    if _is_in_doubt(before, mode):
+    refresh = None if mode == "full" else store.policy.refresh_since(store)
+    if _is_in_doubt(before, mode) or refresh == 0.0:
         mode = "compared"
-    store.use(store.checkpoint.begin(_first_state(store, request, mode)))
+    store.use(store.checkpoint.begin(_first_state(store, request, mode, refresh)))
     store.sink.resume(0)
 
 
-def _first_state(store: ResourceStore, request: str, mode: Mode) -> ResourceState:
+def _first_state(
+    store: ResourceStore, request: str, mode: Mode, refresh: float | None
+) -> ResourceState:
     before = store.state
     full, number, bookmark = mode == "full", before.passes.current + 1, before.bookmark
-    since = store.options.since if mode in ("full", "compared") else bookmark.watermark
+    since = store.options.since
+    if mode not in ("full", "compared"):
+        since = bookmark.watermark
+        if refresh is not None and since is not None:  # the list shows what the refresh needs
+            since = min(since, refresh)
     return ResourceState(
         name=before.name,
         number=before.number,
@@ -138,7 +145,7 @@ def _first_state(store: ResourceStore, request: str, mode: Mode) -> ResourceStat
             previous=_previous_part(before) if full else None,
         ),
         passes=PassHistory(first=number, current=number),
-        details=store.policy.begin(before.details, mode),
+        details=store.policy.begin(before.details, mode, refresh),
         runs=before.runs,
     )
 
