@@ -22,6 +22,7 @@ from zoho_async.export.checkpoint.store import (
 from zoho_async.export.destinations.base import OpenDestination, RecordedContents
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Mode, choose
+from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import (
     ListRows,
     ResourceStore,
@@ -161,11 +162,14 @@ def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
     """Whether another read by ``mode`` would leave the same doubt. Then the whole list is counted.
 
     If a list is read from its newest row, ties at page borders stay where they are. If a filter's
-    total is larger than its rows, the list is counted without the filter.
+    total is larger than its rows, the list is counted without the filter. If a list has no total
+    and nothing settled the read, the whole list may be proven in another way.
     """
-    if mode != before.part.mode:
+    if mode not in ("changed", "newest") or mode != before.part.mode:
         return False
     completeness = before.passes.completeness
+    if completeness == "uncheckable":
+        return not is_settled(before)
     if mode == "newest":
         return completeness in ("changed", "short")
     return mode == "changed" and completeness == "short"

@@ -30,6 +30,7 @@ from zoho_async.export.checkpoint.store import (
 )
 from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
+from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import ResourceStore, table_of, writing
 
 #: Stored as a try if two passes some time apart saw the same records.
@@ -141,8 +142,7 @@ def _is_unchanged(part: CurrentPart) -> bool:
 
 def _next_watermark(store: ResourceStore) -> float | None:
     part, watermark = store.state.part, store.state.bookmark.watermark
-    proven = store.state.passes.completeness in ("proven", "uncheckable")
-    if not proven or part.begun is None:
+    if not is_settled(store.state) or part.begun is None:
         return watermark
     return watermark_after(
         watermark,

@@ -28,12 +28,18 @@ from zoho_async.export.events import (
 from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.part_end import complete_part, complete_refresh
 from zoho_async.export.pass_reader import PassReader
+from zoho_async.export.passes import is_settled
 from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
+#: The note on a list without a total that nothing settled.
+_HELD: Final = (
+    "Zoho sends no count of it, and it was not read twice with the same result, "
+    "so a record may be missing: the next run reads the list again"
+)
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
 #: `ResourceSummary.proven` for each completeness.
@@ -289,8 +295,12 @@ class ListReader:
         return "refused_before" if self.refused_before and not unscoped else "refused"
 
     def _note(self) -> str | None:
-        missing = self.writer.store.missing
-        return f"{missing}: read in full again" if missing else None
+        state, missing = self.writer.state, self.writer.store.missing
+        held = state.status == "complete" and state.passes.completeness == "uncheckable"
+        notes = [f"{missing}: read in full again"] if missing else []
+        if held and self.facts.row_id and not is_settled(state):
+            notes.append(_HELD)
+        return "; ".join(notes) or None
 
     @property
     def allowed(self) -> bool:

@@ -83,7 +83,7 @@ class ResourceWriter:
         begins = self._begin_counts(page)
         counting = Counting(store.state.passes, narrowed=self._is_narrowed, first=begins)
         comparison = self._compare(page, counting)
-        store.state = replace(store.state, passes=counting.result())
+        store.state = replace(store.state, passes=counting.result(page))
         selected = store.policy.select(store, comparison.rows)
         store.policy.select_unchanged(store, comparison.unchanged)
         rows = [one.row for one in selected]
