@@ -81,11 +81,11 @@ class JobPlan:
         return msgspec.json.encode(request).decode()
 
     def open_writers(
-<<<<<<< HEAD
-        self, checkpoint: Checkpoint, destination: OpenDestination, facts: OperationFacts
-=======
-        self, checkpoint: Checkpoint, destination: Destination, facts: OperationFacts, now: float
->>>>>>> children
+        self,
+        checkpoint: Checkpoint,
+        destination: OpenDestination,
+        facts: OperationFacts,
+        now: float,
     ) -> tuple[ResourceWriter, DetailWriter | None]:
         """Return the open writer of one list, and that of its details if it has any. Blocks.
 
