@@ -21,13 +21,15 @@ from zoho_async.export.events import ExportEvent, NextPass
 from zoho_async.export.fetch import times_by_id
 from zoho_async.export.incremental import BOUND
 from zoho_async.export.pass_reader import PassReader
-from zoho_async.export.passes import are_steady, completeness_of, missing_of
+from zoho_async.export.passes import are_steady, completeness_of, is_settled, missing_of
 from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
 from zoho_async.export.write_queue import WriteQueue
 
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
 
+#: Stored as a try if a list without a total was read once more.
+_REPEATED: Final = "again"
 #: The largest number of passes over a list read from its newest row, in one run.
 _PASSES_OF_NEWEST: Final = 3
 #: Seconds between two passes that must bring the same records before a fuller file is replaced.
@@ -79,6 +81,7 @@ class Prover:
         elif self._writer.state.passes.counts:
             await self._try_all(report, write_queue)
         steady = await self._compare_passes(report, write_queue)
+        await self._repeat(report, write_queue)
         state = self._writer.state
         completeness, missing = completeness_of(state), missing_of(state)
         await self._pass_reader.blocking(
@@ -199,6 +202,18 @@ class Prover:
     @property
     def _newest_borders(self) -> bool:
         return self._pass_reader.newest.differ
+
+    async def _repeat(self, report: Report, write_queue: WriteQueue) -> None:
+        """Read a list without a total once more: two equal passes settle it."""
+        state = self._writer.state
+        open_question = completeness_of(state) == "uncheckable" and not is_settled(state)
+        if not (open_question and state.passes.counts and self._writer.facts.row_id):
+            return
+        if _REPEATED in state.passes.tried or not await self._allowance.take(self._pages):
+            return
+        await self._pass_reader.blocking(partial(self._writer.note_try, _REPEATED))
+        await self._again(report)
+        await self._pass_reader.forward(write_queue)
 
     # -- before a fuller file is replaced -----------------------------------------------------
 

@@ -13,8 +13,8 @@ case. They are made in this order:
 4. ``lookup``: fetch by id the few records that an earlier pass saw and the last one did not.
 5. ``repeat``: another pass from the beginning, at most two.
 
-All tries together take at most a tenth of the day's calls. For a list without a total only the
-first can help.
+All tries together take at most a tenth of the day's calls. A list without a total is read backwards
+or once more, as `zoho_async.export.prover` says.
 """
 
 from __future__ import annotations

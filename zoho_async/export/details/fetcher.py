@@ -75,6 +75,7 @@ class DetailFetcher:
     ) -> None:
         self.calls = 0
         self.read = 0
+        self.refreshed = 0
         self.saved = 0
         self.passed_over = 0
         self._zoho: Final = zoho
@@ -101,12 +102,23 @@ class DetailFetcher:
         rows = self._writer.count("rows")
         files = self._writer.count("files") if self._detail_plan.documents is not None else 0
         own: DetailWork = "children" if self._detail_plan.child else "details"
-        calls, exact = detail_calls(self._detail_plan, rows, own)
+        calls, exact = detail_calls(self._detail_plan, rows + self.count_refresh(), own)
         more, too = detail_calls(self._detail_plan, files, "files")
         return calls + more, exact and too
 
+    def count_refresh(self) -> int:
+        """Return the number of parents whose children this run is to refresh. Blocks."""
+        refreshes = self._writer.store.options.refresh_since is not None
+        return self._writer.count("refresh") if refreshes else 0
+
+    async def refresh(self, report: Report) -> None:
+        """Read the children of unchanged parents again."""
+        await self._begin("refresh", "refresh", report)
+        write = partial(self._write_children, "refresh")
+        await self._each("refresh", 1, self._first_page, write, "refresh", report)
+
     async def run(self, report: Report) -> None:
-        """Fetch everything in the queue."""
+        """Fetch everything in the queue, except for the refresh."""
         details, child = self._detail_plan.details, self._detail_plan.child
         if details is not None:
             work: DetailWork = "details"
@@ -117,7 +129,8 @@ class DetailFetcher:
             await self._each("rows", most, self._details, self._write_details, work, report)
         if child is not None:
             await self._begin("children", "rows", report)
-            await self._each("rows", 1, self._first_page, self._write_children, "children", report)
+            write = partial(self._write_children, "rows")
+            await self._each("rows", 1, self._first_page, write, "children", report)
         if self._detail_plan.documents is not None:
             assert self._documents is not None
             await anyio.to_thread.run_sync(self._documents.prepare)
@@ -259,30 +272,33 @@ class DetailFetcher:
             raise
 
     async def _write_children(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]]
+        self,
+        work: Work,
+        answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]],
     ) -> None:
         for (record,), first in answers:
             if isinstance(first, InvalidRequest):
                 self.passed_over += 1
-                await self._blocking(partial(self._writer.skip, record))
+                await self._blocking(partial(self._writer.skip, work, record))
                 continue
             page, place = first, 1
             while page is not None and page.rows and page.has_more:
-                await self._write_page(record, page, place, last=False)
+                await self._write_page(work, record, page, place, last=False)
                 place += len(page.rows)
                 before, page = page, await self._page(record, page.number + 1)
                 if page is not None and is_repeated(before, page):
                     page = None
-            await self._write_page(record, page, place, last=True)
+            await self._write_page(work, record, page, place, last=True)
             self.read += 1
+            self.refreshed += work == "refresh"
 
     async def _write_page(
-        self, record: PendingRecord, page: Page[bytes] | None, first: int, *, last: bool
+        self, work: Work, record: PendingRecord, page: Page[bytes] | None, first: int, *, last: bool
     ) -> None:
         rows = [] if page is None else list(zip(page.ids, page.rows, strict=True))
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(
-            lambda: self._writer.write_children(record, rows, first, last=last, when=when),
+            lambda: self._writer.write_children(work, record, rows, first, last=last, when=when),
         )
 
     # -- documents ------------------------------------------------------------------------------
