@@ -126,7 +126,10 @@ async def export(server: CommentServer, to: Path, **asked: Any) -> Summary:
 
 def written(to: Path) -> list[dict[str, Any]]:
     folder = to / "books"
-    files = [folder / f"{COMMENTS}.jsonl", *sorted((folder / f"{COMMENTS}.changes").glob("*.jsonl"))]
+    files = [
+        folder / f"{COMMENTS}.jsonl",
+        *sorted((folder / f"{COMMENTS}.changes").glob("*.jsonl")),
+    ]
     return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
 
 
