@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from zoho_async.errors import BudgetSpent, ConfigurationError
@@ -250,3 +252,39 @@ def test_an_option_of_days_becomes_a_moment() -> None:
     assert since(10 * day) == 0.0
     assert since(100 * day, refresh_children=0) is None
     assert since(100 * day, refresh_children="all") == 0.0
+
+
+@pytest.mark.parametrize("damage", ["more", "gone"])
+async def test_a_killed_refresh_loses_and_doubles_nothing(tmp_path: Path, damage: str) -> None:
+    async with sandbox() as (server, zoho):
+        await export(zoho, tmp_path)
+        for invoice in recent(server):
+            await comment(zoho, invoice, f"for {invoice}")
+        with pytest.raises(BudgetSpent):
+            await export(zoho, tmp_path, max_calls=4)
+        (spool,) = (tmp_path / "books").rglob("*.part")
+        if damage == "more":  # the process died within a write
+            spool.write_bytes(spool.read_bytes() + b'{"_key":"half')
+        else:
+            spool.unlink()
+        _, summary = await export(zoho, tmp_path)
+        assert (summary.exit_code, summary.resources[0].mode == "full") == (0, damage == "gone")
+        texts = [row["description"] for row in rows(tmp_path)]
+        assert all(texts.count(f"for {invoice}") == 1 for invoice in recent(server))
+
+
+@pytest.mark.parametrize("name", ["books.sqlite", "books.duckdb"])
+async def test_a_database_holds_what_a_refresh_found(tmp_path: Path, name: str) -> None:
+    async with sandbox() as (server, zoho):
+        to = tmp_path / name
+        await export(zoho, to)
+        for invoice in recent(server):
+            await comment(zoho, invoice, f"for {invoice}")
+        with pytest.raises(BudgetSpent):
+            await export(zoho, to, max_calls=4)
+        _, summary = await export(zoho, to)
+        assert (summary.resources[0].new, summary.resources[0].refreshed) == (2, 2)
+        with closing(sqlite3.connect(to) if name.endswith("e") else duckdb.connect(to)) as database:
+            query = "SELECT description FROM books_invoices_comments WHERE description LIKE 'for %'"
+            texts = [text for (text,) in database.execute(query).fetchall()]
+        assert sorted(texts) == sorted(f"for {invoice}" for invoice in recent(server))

@@ -255,9 +255,7 @@ class ListReader:
             total=self._pass_reader.total,
             bytes=part.size,
             pages=self.pages,
-            least_calls=least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
-            if self.pages
-            else 0,
+            least_calls=self._least_calls(),
             mode=part.mode,
             new=part.rows - part.changed,
             changed=part.changed,
@@ -275,6 +273,12 @@ class ListReader:
             exit_code=code_of(state, strict=self._strict),
             note=self._note(),
         )
+
+    def _least_calls(self) -> int:
+        least = self._detail_fetcher.least_calls if self._detail_fetcher else 0
+        if self.pages:
+            least += least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
+        return least
 
     @property
     def state(self) -> ListState:

@@ -36,7 +36,7 @@ from zoho_async.export.details.operations import Batches, record_in, with_fields
 from zoho_async.export.details.ordered import WIDTH, in_order
 from zoho_async.export.details.queue import PendingRecord, Work
 from zoho_async.export.details.writer import DetailPlan, DetailWriter
-from zoho_async.export.estimate import days_needed, detail_calls
+from zoho_async.export.estimate import days_needed, detail_calls, least_calls
 from zoho_async.export.events import (
     DetailsPlanned,
     DetailsProgress,
@@ -73,7 +73,6 @@ class DetailFetcher:
         clock: Clock,
         folder: Path | None = None,
     ) -> None:
-        self.calls = 0
         self.read = 0
         self.refreshed = 0
         self.saved = 0
@@ -90,8 +89,20 @@ class DetailFetcher:
             else None
         )
         self._batches = writer.detail_plan.details.batches if writer.detail_plan.details else None
+        self._calls = 0
+        self._least = 0
         self._asked = 0
         self._of = 0
+
+    @property
+    def calls(self) -> int:
+        """The calls made by this run."""
+        return self._calls + (self._documents.calls if self._documents else 0)
+
+    @property
+    def least_calls(self) -> int:
+        """The smallest number of calls that could have brought what this run fetched."""
+        return self._least + (self._documents.answered if self._documents else 0)
 
     def calls_ahead(self, records: int) -> tuple[int, bool]:
         """Return the calls for so many records, and whether that is exact."""
@@ -218,12 +229,12 @@ class DetailFetcher:
         query: dict[str, object] = {batches.parameter: ",".join(ids)}
         if batches.facts.paged:
             query["per_page"] = batches.facts.max_per_page
-        self.calls += 1
+        self._calls += 1
         _, page = await self._zoho.fetch_page(operation, partial(raw_page, operation), query=query)
         return dict(zip(page.ids, page.rows, strict=True))
 
     async def _single(self, read: OperationFacts, name: str, identity: str) -> bytes | None:
-        self.calls += 1
+        self._calls += 1
 
         def record(body: bytes) -> bytes:
             with suppress(msgspec.DecodeError):
@@ -243,6 +254,7 @@ class DetailFetcher:
         self, answers: Sequence[tuple[Sequence[PendingRecord], Found]]
     ) -> None:
         found = [one for _, some in answers for one in some]
+        self._least += len(answers) if self._batches is not None else len(found)
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(lambda: self._writer.write_details(found, when))
         self.read += len(found)
@@ -261,7 +273,7 @@ class DetailFetcher:
     async def _page(self, record: PendingRecord, number: int) -> Page[bytes] | None:
         child = self._detail_plan.child
         assert child is not None
-        self.calls += 1
+        self._calls += 1
         ids = () if child.in_query else (record.argument,)
         query = {child.parameter: record.argument} if child.in_query else {}
         try:
@@ -276,9 +288,12 @@ class DetailFetcher:
         work: Work,
         answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]],
     ) -> None:
+        child = self._detail_plan.child
+        assert child is not None
         for (record,), first in answers:
             if isinstance(first, InvalidRequest):
                 self.passed_over += 1
+                self._least += 1
                 await self._blocking(partial(self._writer.skip, work, record))
                 continue
             page, place = first, 1
@@ -289,6 +304,8 @@ class DetailFetcher:
                 if page is not None and is_repeated(before, page):
                     page = None
             await self._write_page(work, record, page, place, last=True)
+            rows = place - 1 + (0 if page is None else len(page.rows))
+            self._least += least_calls(rows, child.facts.max_per_page)
             self.read += 1
             self.refreshed += work == "refresh"
 
@@ -305,11 +322,7 @@ class DetailFetcher:
 
     async def _save(self, batch: Sequence[PendingRecord]) -> SaveResult:
         assert self._documents is not None
-        before = self._documents.calls
-        try:
-            return await self._documents.save(batch[0])
-        finally:
-            self.calls += self._documents.calls - before
+        return await self._documents.save(batch[0])
 
     async def _note(
         self, answers: Sequence[tuple[Sequence[PendingRecord], SaveResult]], report: Report
