@@ -104,4 +104,5 @@ def _apply(function: Function, fix: CallFix) -> None:
     function.ignored += fix.ignored
     function.alternatives += fix.alternatives
     function.fixed.update(fix.fixed)
+    function.sends.update(fix.sends)
     function.twins.extend(fix.twins)
