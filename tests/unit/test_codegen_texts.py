@@ -171,7 +171,7 @@ def test_choices_are_literals_wherever_their_values_are_known() -> None:
     found = {
         f"{path.parent.name}.{path.stem}.{function.name}.{each.arg}"
         for path in MODULES
-        if path.parent.name in generate.PRODUCTS
+        if path.parent.name in generate.PRODUCTS and path.stem != "reports"
         for function in functions(ast.parse(path.read_text("utf-8")))
         for each in function.args.kwonlyargs
         if each.arg in choices and ast.unparse(each.annotation or each) == "str | None"

@@ -5,9 +5,9 @@ Resources: bank_accounts, bank_rules, bank_transactions, base_currency_adjustmen
 chart_of_accounts, contacts, credit_notes, currencies, custom_modules, customer_payments,
 delivery_challans, estimates, expenses, fixed_assets, integrations, invoices, items, journals,
 locations, opening_balances, organizations, price_lists, projects, purchase_orders, recurring_bills,
-recurring_expenses, recurring_invoices, registers, reporting_tags, retainer_invoices, sales_orders,
-sales_receipts, tasks, taxes, time_entries, transaction_locking, users, vendor_credits,
-vendor_payments.
+recurring_expenses, recurring_invoices, registers, reporting_tags, reports, retainer_invoices,
+sales_orders, sales_receipts, tasks, taxes, time_entries, transaction_locking, users,
+vendor_credits, vendor_payments.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from zoho_async.books.recurring_invoices import RecurringInvoicesResource
     from zoho_async.books.registers import RegistersResource
     from zoho_async.books.reporting_tags import ReportingTagsResource
+    from zoho_async.books.reports import ReportsResource
     from zoho_async.books.retainer_invoices import RetainerInvoicesResource
     from zoho_async.books.sales_orders import SalesOrdersResource
     from zoho_async.books.sales_receipts import SalesReceiptsResource
@@ -276,6 +277,13 @@ class ZohoBooks(Resource):
         from zoho_async.books.reporting_tags import ReportingTagsResource
 
         return ReportingTagsResource(self._session)
+
+    @cached_property
+    def reports(self) -> ReportsResource:
+        """Reports."""
+        from zoho_async.books.reports import ReportsResource
+
+        return ReportsResource(self._session)
 
     @cached_property
     def retainer_invoices(self) -> RetainerInvoicesResource:

@@ -120,6 +120,10 @@ def report(model: Model) -> Iterator[str]:
         yield f"  corrected {correction}"
     for dropped, kept in model.merged.items():
         yield f"  merged {dropped} into {kept}"
+    observed = [each.call.confidence for each in model.functions() if each.call.evidence]
+    if observed:
+        sure = ", ".join(f"{observed.count(each)} {each}" for each in ("H", "M", "L"))
+        yield f"{model.product}: {len(observed)} operations observed ({sure})"
     unconfirmed = sum(each.call.unconfirmed for each in model.functions())
     if unconfirmed:
         yield f"{model.product}: {unconfirmed} operations unconfirmed"

@@ -276,15 +276,13 @@ def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) 
 def _merge(resources: Sequence[ResourceModel]) -> dict[str, str]:
     """Drop an operation that two files describe. The host's stays, the guest's goes.
 
-    If only the dropped one describes a result, the other one takes it over.
+    A described operation stays rather than an observed one. If only the dropped one describes a
+    result, the other one takes it over.
     """
     best: dict[tuple[str, str], Function] = {}
-    for resource in resources:
-        for function in resource.functions:
-            request = same_request(function.call.method, function.path)
-            known = best.get(request)
-            if known is None:
-                best[request] = function
+    functions = [function for resource in resources for function in resource.functions]
+    for function in sorted(functions, key=lambda function: bool(function.call.evidence)):
+        best.setdefault(same_request(function.call.method, function.path), function)
     merged: dict[str, str] = {}
     for resource in resources:
         for function in resource.functions:

@@ -4,7 +4,7 @@
 Resources: batches, bills, composite_items, contacts, credit_notes, currencies, customer_payments,
 delivery_challans, inventory_adjustments, invoices, item_groups, items, landed_costs, locations,
 move_orders, organizations, packages, picklists, price_lists, purchase_orders, purchase_receives,
-putaways, replenishments, reporting_tags, retainer_invoices, sales_orders, sales_returns,
+putaways, replenishments, reporting_tags, reports, retainer_invoices, sales_orders, sales_returns,
 serial_numbers, shipment_orders, storage_locations, tasks, taxes, transfer_orders, units, users,
 vendor_credits.
 """
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from zoho_async.inventory.putaways import PutawaysResource
     from zoho_async.inventory.replenishments import ReplenishmentsResource
     from zoho_async.inventory.reporting_tags import ReportingTagsResource
+    from zoho_async.inventory.reports import ReportsResource
     from zoho_async.inventory.retainer_invoices import RetainerInvoicesResource
     from zoho_async.inventory.sales_orders import SalesOrdersResource
     from zoho_async.inventory.sales_returns import SalesReturnsResource
@@ -229,6 +230,13 @@ class ZohoInventory(Resource):
         from zoho_async.inventory.reporting_tags import ReportingTagsResource
 
         return ReportingTagsResource(self._session)
+
+    @cached_property
+    def reports(self) -> ReportsResource:
+        """Reports."""
+        from zoho_async.inventory.reports import ReportsResource
+
+        return ReportsResource(self._session)
 
     @cached_property
     def retainer_invoices(self) -> RetainerInvoicesResource:
