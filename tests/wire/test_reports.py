@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.answering_server import AnsweringServer, done
+from zoho_async.books import reports as books_reports
 from zoho_async.errors import ReportMismatch, UnreadableReply
+from zoho_async.inventory import reports as inventory_reports
 from zoho_async.operation import BOOKS
 from zoho_async.paging import Pager
 from zoho_async.reports import (
@@ -379,3 +383,111 @@ async def test_raw_rows_and_own_shapes_are_checked_too(server: AnsweringServer) 
         rows(server, [{"bills": [{"n": "1", "total": 10.10}]}], BILLS)
         async with report_rows(zoho, ROWS, DATES, {}).raw() as raw:
             assert [row async for row in raw] == [b'{"n":"1","total":10.1}']
+
+
+# -- the generated functions ----------------------------------------------------------------------
+
+FUNCTIONS = [
+    getattr(module, name)
+    for module in (books_reports, inventory_reports)
+    for name in module.REPORTS
+]
+VALUES: dict[str, object] = {
+    "from_date": FIRST,
+    "to_date": LAST,
+    "basis": "cash",
+    "show_rows": "all",
+    "rule": {"columns": []},
+    "allow_unconfirmed": True,
+    "extra_query": {"beyond": "yes"},
+}
+
+
+def value_for(name: str, annotation: str) -> object:
+    if name in VALUES:
+        return VALUES[name]
+    if "Literal" in annotation:
+        return re.findall(r"'([^']+)'", annotation)[0]
+    for words, value in (("Mapping", [{"field": "name"}]), ("bool", True), ("int", 7)):
+        if words in annotation and "str | int" not in annotation:
+            return value
+    return ["1", "2"] if "Sequence" in annotation else "text"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.__module__ + each.__name__)
+async def test_every_function_sends_all_its_arguments(
+    server: AnsweringServer, function: Callable[..., Any]
+) -> None:
+    parameters = inspect.signature(function).parameters
+    left_out = {"zoho", "period", "periods"}
+    if function.__name__ == "balance_sheet":
+        left_out.add("from_date")
+    given = {
+        name: value_for(name, str(parameter.annotation))
+        for name, parameter in parameters.items()
+        if name not in left_out
+    }
+    module = books_reports if "books" in function.__module__ else inventory_reports
+    operation = module.REPORTS[function.__name__]
+    server.answers = [web.json_response({"code": 0, operation.key: [{}], "page_context": {}})]
+    async with server.session() as zoho:
+        call = function(zoho, **given)
+        await call
+    sent = server.last.query
+    assert server.last.path == f"{operation.product.base_path}{operation.path}"
+    wanted = {**given, "beyond": "yes", "organization_id": "1"}
+    for name in ("extra_query", "allow_unconfirmed", "basis"):
+        wanted.pop(name, None)
+    if "basis" in given:
+        wanted["cash_based"] = True
+    if operation.date_filter:
+        wanted["filter_by"] = ""
+        assert sent["filter_by"] == (f"{operation.date_filter}.CustomDate{operation.filter_suffix}")
+    assert sent.keys() == wanted.keys()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.__module__ + each.__name__)
+def test_every_function_says_how_sure_it_is(function: Callable[..., Any]) -> None:
+    module = books_reports if "books" in function.__module__ else inventory_reports
+    sure = {"H": "high", "M": "medium", "L": "low"}[module.REPORTS[function.__name__].confidence]
+    said = " ".join((function.__doc__ or "").split())
+    assert f"Confidence: {sure}." in said
+    assert module.REPORTS[function.__name__].unknown in said
+
+
+async def test_a_report_of_one_object_is_that_object(server: AnsweringServer) -> None:
+    boxes = {"output_boxes": [{"box_no": 1, "amount": 10.5, "tax_amount": ""}]}
+    server.answers = [done(vat_summary=boxes, page_context=ECHO)]
+    async with server.session() as zoho:
+        report = await zoho.books.reports.vat_summary(from_date=FIRST, to_date=LAST)
+        (box,) = report.output_boxes or []
+        assert (box.amount, box.tax_amount) == (Decimal("10.5"), None)
+        server.answers = [done(vat_summary="", page_context=ECHO)]
+        with pytest.raises(UnreadableReply):
+            await zoho.books.reports.vat_summary(from_date=FIRST, to_date=LAST)
+
+
+async def test_rows_of_an_unknown_report_have_all_they_were_sent(server: AnsweringServer) -> None:
+    context = {"applied_filter": "PaymentDate.CustomDate", "has_more_page": False}
+    server.answers = [done(payments=[{"vendor_name": "Sample"}], page_context=context)]
+    async with server.session() as zoho:
+        pager = zoho.books.reports.vendor_payments(from_date=FIRST, to_date=LAST)
+        assert [row.extra async for row in pager] == [{"vendor_name": "Sample"}]
+
+
+async def test_a_balance_sheet_by_month_is_as_of_each_last_day(server: AnsweringServer) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert "from_date" not in request.query
+        day = request.query["to_date"]
+        return done(
+            balance_sheet=[node("Assets", int(day[5:7]))],
+            page_context={"as_of_date": day, "applied_filter": "TransactionDate.CustomDate"},
+        )
+
+    server.answers = [answer]
+    async with server.session() as zoho:
+        report = await zoho.books.reports.balance_sheet(
+            from_date=FIRST, to_date=LAST, periods="month"
+        )
+    assert list(map(str, report.periods)) == ["2026-01-31", "2026-02-28", "2026-03-31"]
+    assert report.sections[0].totals == (1, 2, 3)

@@ -6,10 +6,9 @@ a `Pager` of rows.
 """
 
 from zoho_async.reports.periods import Period, PeriodLength
-from zoho_async.reports.reading import ReportRow, report_rows, report_tree
+from zoho_async.reports.reading import ReportRow, report_rows, report_tree, report_value
 from zoho_async.reports.request import (
     Basis,
-    Confidence,
     NamedPeriod,
     ReportOperation,
     ReportOptions,
@@ -27,7 +26,6 @@ from zoho_async.reports.tree import (
 __all__ = [
     "Amounts",
     "Basis",
-    "Confidence",
     "NamedPeriod",
     "NodeAmounts",
     "Period",
@@ -42,4 +40,5 @@ __all__ = [
     "ShowRows",
     "report_rows",
     "report_tree",
+    "report_value",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from zoho_async.errors import Request, UnreadableReply
 from zoho_async.events import Event
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
@@ -92,6 +93,21 @@ def report_rows(
     return Pager(_CheckedSource(zoho, request), operation, query=request.query)
 
 
+async def report_value(
+    zoho: Session,
+    operation: ReportOperation[T],
+    options: ReportOptions,
+    query: Mapping[str, object | None],
+) -> T:
+    """Return a report that is one object. Raises as `report_tree` does."""
+    page = await report_rows(zoho, operation, options, query)
+    if not page.rows:
+        raise UnreadableReply(
+            Request("GET", operation.path, zoho.organization), f"the reply has no {operation.key!r}"
+        )
+    return page.rows[0]
+
+
 async def report_tree(
     zoho: Session,
     operation: ReportOperation[ReportNode],
@@ -106,7 +122,8 @@ async def report_tree(
     the errors of `Session.call`.
     """
     requests = [
-        report_request(operation, each, query) for each in _split(operation, options, periods)
+        report_request(operation, each, query)
+        for each in split_options(operation, options, periods)
     ]
     tasks = [asyncio.ensure_future(_one_tree(zoho, request)) for request in requests]
     try:
@@ -140,7 +157,7 @@ async def _one_tree(
     return page, source.context
 
 
-def _split(
+def split_options(
     operation: ReportOperation[Any], options: ReportOptions, length: PeriodLength | None
 ) -> list[ReportOptions]:
     """The options of each call. A report as of a day is read as of each period's last day."""

@@ -37,6 +37,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from zoho_async.description import Confidence
 from zoho_async.errors import ReportMismatch
 from zoho_async.operation import ListOperation
 from zoho_async.reports.periods import Period, check_order
@@ -62,7 +63,6 @@ NamedPeriod: TypeAlias = Literal[
     "PreviousQuarter",
     "PreviousYear",
 ]
-Confidence: TypeAlias = Literal["high", "medium", "low"]
 #: ``range`` takes two dates, ``day`` the day of the report; ``none``: the report takes no dates.
 Dates: TypeAlias = Literal["range", "day", "none"]
 
@@ -77,8 +77,8 @@ class ReportOperation(ListOperation[T], Generic[T], frozen=True, kw_only=True):
     ``date_filter`` is the field that ``filter_by`` names before the period, ``filter_suffix`` what
     follows it. ``other_keys`` are other envelope keys that may hold the rows; without ``key`` the
     only array or object of the reply has them. ``groups`` are the keys under which elements hold
-    the rows. ``tree`` says that the report has sections instead of rows. ``unknown`` is a sentence
-    about what is not known.
+    the rows. ``tree`` says that the report has sections instead of rows. ``confidence`` is
+    that of `description.Endpoint`, ``unknown`` a sentence about what is not known.
     """
 
     title: str
@@ -88,7 +88,7 @@ class ReportOperation(ListOperation[T], Generic[T], frozen=True, kw_only=True):
     other_keys: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     tree: bool = False
-    confidence: Confidence = "high"
+    confidence: Confidence = ""
     unknown: str = ""
 
 
