@@ -42,6 +42,10 @@ class CommentServer(ListServer):
         self.missing: set[str] = set()
         self.read: list[str] = []
 
+    def __enter__(self) -> CommentServer:
+        super().__enter__()
+        return self
+
     async def _answer(self, request: Request) -> Reply:
         parent = request.path.removeprefix(INVOICES.path + "/").removesuffix("/comments")
         if not request.path.endswith("/comments"):
