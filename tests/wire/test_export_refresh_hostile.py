@@ -31,6 +31,8 @@ PAGE = 3
 class CommentServer(ListServer):
     """A list server whose invoices have comments, which change without them."""
 
+    now: float
+
     def __init__(self, *, old: int = 3, recent: int = 9, seed: int = 0, **manners: Any) -> None:
         made = records(old + recent, moments=old + recent)
         for place in range(old):
@@ -179,7 +181,7 @@ async def test_children_arrive_once_whatever_the_server_does(
         for _ in range(3):  # one to end the refresh that is under way, one for what came after
             server.now += 600.0
             summary = await export(server, tmp_path)
-        assert summary.resources[0].status == "done"
+            assert summary.resources[0].status == "done"
         rows = written(tmp_path)
         now = {one.id for one in server.truth if one.modified > server.now - MONTH}
         left = {key: text for key, text in state_of(rows).items() if key.split("/")[0] in now}
