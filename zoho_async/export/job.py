@@ -70,6 +70,7 @@ from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
+from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.summary import SummaryBuilder
 from zoho_async.export.write_queue import WriteQueue
@@ -90,7 +91,9 @@ class Export:
     ``books.duckdb``, ``postgresql://user@host/name``. ``options`` say the rest.
 
     ``time_zone`` is the organization's, for a date in ``options.since``. If it is not given, one
-    call reads it. ``margin`` allows for differences between clocks.
+    call reads it. ``margin`` allows for differences between clocks. ``one_of_several`` says that
+    other organizations are exported too (`Exports`). If Zoho refuses the organization,
+    its lists are refused, and the job does not fail.
 
     If ``max_calls`` or the day's quota is spent, the job ends with `BudgetSpent` or
     `DailyQuotaExceeded`, and the next run continues. ``until_done`` waits for the next day instead.
@@ -111,6 +114,7 @@ class Export:
         scopes: Collection[str] | None = None,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
+        one_of_several: bool = False,
     ) -> None:
         if zoho.organization is None:
             raise ConfigurationError(
@@ -122,6 +126,8 @@ class Export:
         self._time_zone = time_zone
         self._options: Final = options
         budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
+        self._budget: Final = budget
+        self._one_of_several: Final = one_of_several
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -157,6 +163,11 @@ class Export:
     def resources(self) -> tuple[str, ...]:
         """The resources that are exported, as ``product.resource``."""
         return tuple(facts.resource for facts in self._plan.lists)
+
+    @property
+    def calls(self) -> int:
+        """The number of calls that were made so far."""
+        return self._budget.spent
 
     @property
     def summary(self) -> Summary:
@@ -263,12 +274,13 @@ class Export:
             writes.start_soon(write_queue.run)
             try:
                 planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
+                first = FirstList(self._readers, self._clock.time())
                 async with anyio.create_task_group() as watching:
                     if self._options.until_done:
                         watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
-                            group.start_soon(self._read, reader, write_queue, send, planned)
+                            group.start_soon(self._read, reader, write_queue, send, planned, first)
                     watching.cancel_scope.cancel()
             finally:
                 write_queue.close()
@@ -279,18 +291,27 @@ class Export:
         write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
         planned: _Barrier,
+        first: FirstList,
     ) -> None:
+        async def wait_for_plan() -> None:
+            first.answer(reader)
+            await planned.passed()
+
         try:
-            await reader.run(send.send, write_queue, planned.passed)
+            if refused := await first.wait(reader):
+                raise refused
+            await reader.run(send.send, write_queue, wait_for_plan)
             self._observe(reader.summary())
         except LimitError:
             await write_queue.flush()  # keep the pages that were fetched
             raise
         except (ReplyError, UnreadableReply) as error:
-            if isinstance(error, OrganizationError | InvalidToken):
+            organization = isinstance(error, OrganizationError) and not self._one_of_several
+            if organization or isinstance(error, InvalidToken):
                 raise
             await write_queue.flush()
             await reader.fail(error)
+            first.answer(reader, error)
             resource, state = reader.facts.resource, reader.state
             await send.send(
                 ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
@@ -341,7 +362,9 @@ class Export:
             raise
 
     def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
-        zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
+        # A separate view, because the scheduler serves views in turns; its budget counts its calls.
+        budget = Budget(sys.maxsize, within=self._budget)
+        zoho = self._zoho.with_options(budget=budget)
         writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
         detail_fetcher = None
         if detail_writer is not None:
@@ -365,6 +388,7 @@ class Export:
             deletions=self._deletions,
             detail_fetcher=detail_fetcher,
             allowance=self._allowance,
+            budget=budget,
         )
 
     def _close(self) -> None:
