@@ -24,6 +24,8 @@ Kind: TypeAlias = Literal[
     "id", "text", "decimal", "integer", "boolean", "date", "time", "object", "list", "any"
 ]
 Answer: TypeAlias = Literal["record", "list", "values", "done", "file"]
+#: How sure an observed operation is: high, medium or low; "" if Zoho describes it.
+Confidence: TypeAlias = Literal["", "H", "M", "L"]
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,13 +66,16 @@ class Named(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Endpoint(Named, frozen=True, kw_only=True, omit_defaults=True):
     """An operation's names: here, at Zoho, and among the OAuth scopes.
 
-    ``unconfirmed`` marks those that no document of the product names.
+    ``unconfirmed`` marks those that no document of the product names. An observed operation is in
+    no OpenAPI file of Zoho: ``evidence`` is what it rests on, and ``confidence`` how sure it is.
     """
 
     method: str
     path: str
     scope: str = ""
     unconfirmed: bool = False
+    evidence: str = ""
+    confidence: Confidence = ""
 
     @property
     def module(self) -> str:
@@ -94,7 +99,7 @@ class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
     list counts its rows, ``per_page`` is its default page size. ``details`` is the operation that
     reads many of its records in full, at most ``batch`` per call. ``ignored`` are documented
     parameters without an effect ("*": all filters). ``alternatives`` are other documented paths for
-    the same operation.
+    the same operation. ``evidence`` and ``confidence`` are those of `Endpoint`.
     """
 
     method: str
@@ -120,6 +125,8 @@ class OperationFacts(Named, frozen=True, kw_only=True, omit_defaults=True):
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     unconfirmed: bool = False
+    evidence: str = ""
+    confidence: Confidence = ""
 
     @property
     def top_level(self) -> bool:

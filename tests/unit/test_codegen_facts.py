@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zoho_async.codegen import distill, naming, pages, prose, spec, words
+from zoho_async.codegen import distill, naming, observed, pages, prose, spec, words
 from zoho_async.codegen.kinds import Place, element_of, kind_of
 from zoho_async.codegen.spec import CallSpec, Node
 from zoho_async.description import Kind
@@ -275,7 +275,8 @@ def test_distilling_is_deterministic_and_drops_sentences() -> None:
     ("billing", 24, 192),
 ])  # fmt: skip
 def test_every_official_file_can_be_distilled(product: str, files: int, operations: int) -> None:
-    names = distill.resources(REFERENCE, product)
+    ours = observed.resources(REFERENCE, product)
+    names = [each for each in distill.resources(REFERENCE, product) if each not in ours]
     assert len(names) == files
     sources = [distill.read(REFERENCE, product, name) for name in names]
     assert sum(len(source.calls) for source in sources) == operations

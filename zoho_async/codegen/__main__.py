@@ -70,8 +70,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _distill(reference: Path, wanted: Sequence[str]) -> int:
-    held = sorted(spec.SPEC.glob("*/*.json"))
-    names = list(wanted) or [f"{path.parent.name}/{path.stem}" for path in held]
+    names = list(wanted) or [
+        f"{product}/{resource}"
+        for product in generate.PRODUCTS
+        for resource in distill.resources(reference, product)
+        if (spec.SPEC / product / f"{resource}.json").is_file()
+    ]
     for name in names:
         product, _, resource = name.partition("/")
         try:

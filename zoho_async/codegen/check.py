@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zoho_async.codegen import distill, pages, spec
+from zoho_async.codegen import distill, observed, pages, spec
 from zoho_async.codegen.answers import ENVELOPE
 from zoho_async.codegen.functions import JSON
 from zoho_async.codegen.kinds import Place
 from zoho_async.codegen.model import Model, same_request
+from zoho_async.codegen.reports import described_rows
 from zoho_async.codegen.spec import Node
 from zoho_async.codegen.structs import Family, Objects
 
 
 def missing(model: Model, reference: Path) -> list[str]:
-    """The operations in Zoho's files of a product that have no function.
+    """The described and the observed operations of a product that have no function.
 
     An operation whose path the overrides changed is found by its id.
     """
@@ -26,6 +27,11 @@ def missing(model: Model, reference: Path) -> list[str]:
         f"{model.product}/{source}: {method} {path}"
         for source in distill.resources(reference, model.product)
         for method, path, _ in _operations(reference, model.product, source)
+        if same_request(method, path) not in served
+    ]
+    found += [
+        f"{model.product}/observed: {method} {path}"
+        for method, path in observed.requests(reference, model.product)
         if same_request(method, path) not in served
     ]
     if model.product == "billing":
@@ -58,7 +64,7 @@ def held(model: Model) -> tuple[int, list[str]]:
     """
     found = _Fields()
     for each in model.functions():
-        reply = each.reply if each.result in model.replies.shapes else ()
+        reply = described_rows(each) if each.result in model.replies.shapes else ()
         found.look(each.full_name, reply, each.result, model.replies, each.reply_objects, "reply")
         body = each.body_nodes if each.body in model.inputs.shapes else ()
         found.look(each.full_name, body, each.body, model.inputs, each.objects, "body")
@@ -120,6 +126,10 @@ def report(model: Model) -> Iterator[str]:
         yield f"  corrected {correction}"
     for dropped, kept in model.merged.items():
         yield f"  merged {dropped} into {kept}"
+    marks = [each.call.confidence for each in model.functions() if each.call.evidence]
+    if marks:
+        sure = ", ".join(f"{marks.count(each)} {each}" for each in ("H", "M", "L"))
+        yield f"{model.product}: {len(marks)} operations observed ({sure})"
     unconfirmed = sum(each.call.unconfirmed for each in model.functions())
     if unconfirmed:
         yield f"{model.product}: {unconfirmed} operations unconfirmed"

@@ -69,6 +69,8 @@ def _facts(model: Model, function: Function) -> OperationFacts:
         ignored=function.ignored,
         alternatives=function.alternatives,
         unconfirmed=function.call.unconfirmed,
+        evidence=function.call.evidence,
+        confidence=function.call.confidence,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from zoho_async.codegen import pages, prose
+from zoho_async.codegen import observed, pages, prose
 from zoho_async.codegen.spec import CallSpec, Content, Looks, Node, Source
 
 METHODS: Final = ("get", "post", "put", "delete", "patch")
@@ -31,7 +31,9 @@ def read(reference: Path, product: str, resource: str) -> Source:
 
 
 def document(reference: Path, product: str, resource: str) -> dict[str, Any]:
-    """One parsed file of ``reference``/openapi, or its substitute for Invoice."""
+    """One parsed file of ``reference``/openapi, or its substitute for Invoice or for reports."""
+    if resource in observed.resources(reference, product):
+        return observed.document(reference, product)
     if product == "invoice":
         return pages.document(
             reference, resource, lambda name: _parsed(reference, "books", name), _reader
@@ -64,7 +66,8 @@ def resources(reference: Path, product: str) -> list[str]:
     """The names of a product's files."""
     if product == "invoice":
         return pages.resources(reference)
-    return sorted(path.stem for path in (reference / "openapi" / product).glob("*.yml"))
+    files = (path.stem for path in (reference / "openapi" / product).glob("*.yml"))
+    return sorted([*files, *observed.resources(reference, product)])
 
 
 def distill(parsed: Mapping[str, Any], *, product: str, resource: str) -> Source:
@@ -110,6 +113,8 @@ class _File:
             batch=prose.batch_limit(str(operation.get("description", ""))),
             organization=organization is not None,
             unconfirmed=operation.get("x-unconfirmed") is True,
+            evidence=operation.get("x-evidence", ""),
+            confidence=operation.get("x-confidence", ""),
             ids=tuple(parameters["path"].values()),
             query=tuple(parameters["query"].values()),
             headers=tuple(parameters["header"].values()),

@@ -13,6 +13,7 @@ from zoho_async.codegen.model import ResourceModel
 from zoho_async.codegen.naming import plural
 from zoho_async.operation import FILE_SIZE
 
+_CONFIDENCE: Final = {"H": "high", "M": "medium", "L": "low"}
 FILE: Final = Path(__file__).parent / "summaries.toml"
 
 
@@ -67,6 +68,15 @@ def of_function(function: Function, summary: str, *, is_twin: bool = False) -> s
     return "\n\n".join(part for part in (summary, " ".join(notes), scope) if part)
 
 
+def of_report(function: Function, title: str, note: str, unknown: str) -> str:
+    """The docstring of a report."""
+    scope = f"Scope: {function.scope}."
+    known = " ".join(part for part in (*_observed(function), unknown) if part)
+    return "\n\n".join(
+        part for part in (f"Return the report '{title}'.", note, known, scope) if part
+    )
+
+
 def of_arguments(function: Function, facts: Facts, extra: list[Parameter]) -> dict[str, str]:
     """What each argument of a function is, except its body, by its name in Python."""
     texts = {
@@ -114,7 +124,7 @@ def _notes(function: Function) -> list[str]:
         notes.append(f"Other Zoho pages give the path {_listed(list(function.alternatives))}.")
     if function.call.unconfirmed:
         notes.append("Unconfirmed: derived from Zoho Books; this product's documentation lacks it.")
-    return notes
+    return [*notes, *_observed(function)]
 
 
 def _list_notes(function: Function) -> list[str]:
@@ -167,6 +177,17 @@ def _files(function: Function) -> list[str]:
     size = (function.file_size or FILE_SIZE) // 1024**2
     kinds = f" {' '.join(function.file_types)}," if function.file_types else ""
     return [f"{which}:{kinds} at most {size} MB."]
+
+
+def _observed(function: Function) -> list[str]:
+    """The source of an operation that is in no OpenAPI file."""
+    sure = _CONFIDENCE.get(function.call.confidence)
+    if sure is None:
+        return []
+    note = f"Observed: it is in no OpenAPI file of Zoho. Confidence: {sure}."
+    if function.call.confidence == "L":
+        note += " Its path, parameters and reply can differ: try it before you rely on it."
+    return [note]
 
 
 def _listed(names: list[str]) -> str:

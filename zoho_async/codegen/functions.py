@@ -7,6 +7,7 @@ from typing import Final
 
 from zoho_async.codegen import words
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.reports import ReportFacts
 from zoho_async.codegen.spec import CallSpec, Node, Source
 from zoho_async.codegen.structs import Objects
 from zoho_async.description import Answer, Kind
@@ -54,7 +55,7 @@ class Parameter:
 
 @dataclass
 class Function:
-    """One operation as a function, with its corrections applied."""
+    """One operation as a function, with its corrections applied. ``report`` is set for reports."""
 
     name: str
     call: CallSpec
@@ -101,9 +102,11 @@ class Function:
     details: str = ""
     note: str = ""
     optional: tuple[str, ...] = ()
+    sends: dict[str, bool] = field(default_factory=dict[str, bool])
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
+    report: ReportFacts | None = None
 
     @property
     def full_name(self) -> str:
@@ -113,7 +116,7 @@ class Function:
     def required(self) -> list[str]:
         """The fields that the body must have."""
         needed = [node.name for node in self.body_nodes if node.required and not node.read_only]
-        return [name for name in needed if name not in self.optional]
+        return [name for name in needed if name not in (*self.optional, *self.sends)]
 
     @property
     def creates(self) -> bool:

@@ -144,10 +144,12 @@ def readme(text: str, models: Sequence[Model]) -> str:
 
 def _table(models: Sequence[Model]) -> str:
     """One row per product: its resources with the number of their operations."""
-    rows = ["| product | operations | resources |", "|---|---|---|"]
+    rows = ["| product | described | observed | resources |", "|---|---|---|---|"]
     for model in models:
         version = API_PRODUCTS[model.product].base_path.rpartition("/")[2]
         counted = ", ".join(f"{each.name} {len(each.functions)}" for each in model.resources)
         title = f"{model.product.capitalize()} {version}"
-        rows.append(f"| {title} | {len(model.functions())} | {counted} |")
+        functions = model.functions()
+        observed = sum(bool(each.call.evidence) for each in functions)
+        rows.append(f"| {title} | {len(functions) - observed} | {observed} | {counted} |")
     return "\n".join(rows) + "\n"

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
+from zoho_async.description import Confidence
+
 #: The form of an example. ``digits`` is a whole number of ten digits or more (an id), ``truth`` is
 #: true or false as text, ``clock`` is HH:mm, ``percent`` a number with a percent sign, ``blank``
 #: only spaces.
@@ -71,7 +73,7 @@ class CallSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``batch`` is the maximum number of ids per call that the text states. ``organization`` says that
     the call declares the organization parameter. ``unconfirmed`` marks calls that no document of
-    the product names.
+    the product names. An observed call (see `observed`) has ``evidence`` and ``confidence``.
     """
 
     id: str
@@ -82,6 +84,8 @@ class CallSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch: int | None = None
     organization: bool = False
     unconfirmed: bool = False
+    evidence: str = ""
+    confidence: Confidence = ""
     ids: tuple[Node, ...] = ()
     query: tuple[Node, ...] = ()
     headers: tuple[Node, ...] = ()
@@ -96,6 +100,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     calls: tuple[CallSpec, ...]
     objects: dict[str, tuple[Node, ...]]
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether none of its calls is in an OpenAPI file."""
+        return all(call.evidence for call in self.calls)
 
 
 SPEC: Final = Path(__file__).parent / "spec"
