@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 import msgspec
 
 from tests.conformance.official import nameless
+from zoho_async import description
 from zoho_async.operation import PRODUCTS, ListOperation, Operation
 
 AnyOperation: TypeAlias = Operation[Any] | ListOperation[Any]
@@ -72,11 +73,31 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def functions(product: str) -> tuple[Function, ...]:
-    """Every function of a product."""
+    """Every function of a product for an operation that Zoho describes."""
+    ours = _observed_names(product)
+    return tuple(each for each in _every(product) if each.operation.name not in ours)
+
+
+@functools.cache
+def observed(product: str) -> tuple[Function, ...]:
+    """Every function of a product for an operation that is in no OpenAPI file."""
+    ours = _observed_names(product)
+    return tuple(each for each in _every(product) if each.operation.name in ours)
+
+
+def _observed_names(product: str) -> frozenset[str]:
+    return frozenset(each.name for each in description.operations(product) if each.evidence)
+
+
+@functools.cache
+def _every(product: str) -> tuple[Function, ...]:
     return tuple(
         each
         for name in modules(product)
         if name not in broken(product)
+        if not name.endswith(
+            ".reports"
+        )  # they check their arguments: see tests/wire/test_reports.py
         for each in _functions(product, importlib.import_module(name))
     )
 

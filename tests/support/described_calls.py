@@ -48,7 +48,7 @@ def _of_books(call: tuple[str, str]) -> Described:
 
 
 def known(product: str) -> list[Function]:
-    """Every function of a product."""
+    """Every function of a product for an operation that Zoho describes."""
     return list(functions(product))
 
 

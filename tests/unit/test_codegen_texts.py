@@ -147,13 +147,17 @@ def test_sentences_without_a_field_are_reported() -> None:
 #: Choices whose values no document lists.
 UNDOCUMENTED = {
     "billing.invoices.list.filter_by",  # the sandbox takes the statuses of a record from it
+    "books.custom_functions.list.filter_by",  # one value for each module
     "books.customer_payments.list.sort_column",
+    "books.documents.list.filter_by",
+    "books.documents.list.sort_column",
     "books.price_lists.bulk_get.filter_by",
     "books.price_lists.get_items.sort_column",
     "books.recurring_invoices.list.sort_column",
     "books.recurring_invoices.list_child_invoices.filter_by",
     "books.recurring_invoices.list_child_invoices.sort_column",
     "inventory.batches.list.filter_by",
+    "inventory.custom_functions.list.filter_by",
     "inventory.customer_payments.list.sort_column",
     "inventory.move_orders.list.status",
     "inventory.packages.list.status",

@@ -64,7 +64,8 @@ class Answers:
                 if value is not None and (value != "record" or function.key):
                     setattr(function, name, value)
         function.paged = function.paged and function.answer == "list"
-        function.totals = function.totals and function.paged and "{" not in function.path
+        counts = not function.call.evidence or _describes_totals(function)
+        function.totals = function.totals and function.paged and "{" not in function.path and counts
 
     def _answers_file(self, function: Function, files: list[str]) -> None:
         function.answer = "file"
@@ -113,11 +114,14 @@ class Answers:
         function.result = shape.name
 
     def _answers_one_kind(self, function: Function, answer: Answer, node: Node) -> bool:
-        """Use the object (or the rows) of one envelope key; False if it has no fields."""
+        """Use the object (or the rows) of one envelope key; False if it is not described.
+
+        An object without fields is described: all of them are undescribed.
+        """
         origin = (node.items or node).object
-        fields = self._objects.get(origin, ())
-        if not fields:
+        if origin not in self._objects:
             return False
+        fields = self._objects[origin]
         function.answer, function.key, function.reply = answer, node.name, fields
         shape = self._record(function, node.name, origin, fields)
         function.result = shape.name
@@ -158,12 +162,11 @@ class Answers:
             self._list_facts(function)
 
     def _list_facts(self, function: Function) -> None:
-        described = {node.name for node in function.call.query}
         function.paged = True
         sorts = [each for each in function.query if each.name == "sort_column"]
         if any("created_time" in each.allowed for each in sorts):
             function.order = "created_time"
-        function.totals = "response_option" in described
+        function.totals = _describes_totals(function)
         if any(each.name == _CHANGES for each in function.query):
             function.changes = _CHANGES
         function.query = [each for each in function.query if each.name not in _PAGING]
@@ -188,6 +191,10 @@ def own_id(shape: StructShape, nouns: Sequence[str]) -> str:
         if exact or shorter or longer:
             return [*exact, *shorter, *longer][0]
     return ""
+
+
+def _describes_totals(function: Function) -> bool:
+    return any(node.name == "response_option" for node in function.call.query)
 
 
 def _reads_many(function: Function) -> bool:

@@ -117,6 +117,7 @@ class Arguments:
             node = content.node
             inner = node.items if node.type == "array" and node.items else node
             fields = self._objects.get(inner.object, ())
+            fields = tuple(each for each in fields if each.name not in function.sends)
             function.body_nodes = fields
             function.body_many = node.type == "array"
             function.body = self._input(function, fields) if fields else "raw"

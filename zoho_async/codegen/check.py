@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zoho_async.codegen import distill, pages, spec
+from zoho_async.codegen import distill, observed, pages, spec
 from zoho_async.codegen.answers import ENVELOPE
 from zoho_async.codegen.functions import JSON
 from zoho_async.codegen.kinds import Place
@@ -16,7 +16,7 @@ from zoho_async.codegen.structs import Family, Objects
 
 
 def missing(model: Model, reference: Path) -> list[str]:
-    """The operations in Zoho's files of a product that have no function.
+    """The described and the observed operations of a product that have no function.
 
     An operation whose path the overrides changed is found by its id.
     """
@@ -27,6 +27,11 @@ def missing(model: Model, reference: Path) -> list[str]:
         f"{model.product}/{source}: {method} {path}"
         for source in distill.resources(reference, model.product)
         for method, path, _ in _operations(reference, model.product, source)
+        if same_request(method, path) not in served
+    ]
+    found += [
+        f"{model.product}/observed: {method} {path}"
+        for method, path in observed.requests(reference, model.product)
         if same_request(method, path) not in served
     ]
     if model.product == "billing":
@@ -121,10 +126,10 @@ def report(model: Model) -> Iterator[str]:
         yield f"  corrected {correction}"
     for dropped, kept in model.merged.items():
         yield f"  merged {dropped} into {kept}"
-    observed = [each.call.confidence for each in model.functions() if each.call.evidence]
-    if observed:
-        sure = ", ".join(f"{observed.count(each)} {each}" for each in ("H", "M", "L"))
-        yield f"{model.product}: {len(observed)} operations observed ({sure})"
+    marks = [each.call.confidence for each in model.functions() if each.call.evidence]
+    if marks:
+        sure = ", ".join(f"{marks.count(each)} {each}" for each in ("H", "M", "L"))
+        yield f"{model.product}: {len(marks)} operations observed ({sure})"
     unconfirmed = sum(each.call.unconfirmed for each in model.functions())
     if unconfirmed:
         yield f"{model.product}: {unconfirmed} operations unconfirmed"

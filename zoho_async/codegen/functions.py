@@ -102,6 +102,7 @@ class Function:
     details: str = ""
     note: str = ""
     optional: tuple[str, ...] = ()
+    sends: dict[str, bool] = field(default_factory=dict[str, bool])
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
@@ -115,7 +116,7 @@ class Function:
     def required(self) -> list[str]:
         """The fields that the body must have."""
         needed = [node.name for node in self.body_nodes if node.required and not node.read_only]
-        return [name for name in needed if name not in self.optional]
+        return [name for name in needed if name not in (*self.optional, *self.sends)]
 
     @property
     def creates(self) -> bool:

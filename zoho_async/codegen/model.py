@@ -7,7 +7,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import TypeAlias, cast, get_args
 
 from zoho_async.codegen import naming, words
 from zoho_async.codegen.answers import own_id
@@ -19,6 +19,8 @@ from zoho_async.codegen.reports import shape_reports
 from zoho_async.codegen.spec import Source
 from zoho_async.codegen.structs import SHARED, Family, Member, StructShape
 from zoho_async.description import Kind
+
+_Request: TypeAlias = tuple[str, ...]
 
 
 @dataclass
@@ -276,29 +278,31 @@ def _prune(resources: Sequence[ResourceModel], replies: Family, inputs: Family) 
             del family.shapes[name]
 
 
+def _request(function: Function) -> _Request:
+    return (*same_request(function.call.method, function.path), *sorted(function.sends))
+
+
 def _merge(resources: Sequence[ResourceModel]) -> dict[str, str]:
     """Drop an operation that two files describe. The host's stays, the guest's goes.
 
     A described operation stays rather than an observed one. If only the dropped one describes a
     result, the other one takes it over.
     """
-    best: dict[tuple[str, str], Function] = {}
+    best: dict[_Request, Function] = {}
     functions = [function for resource in resources for function in resource.functions]
     for function in sorted(functions, key=lambda function: bool(function.call.evidence)):
-        best.setdefault(same_request(function.call.method, function.path), function)
+        best.setdefault(_request(function), function)
     merged: dict[str, str] = {}
     for resource in resources:
         for function in resource.functions:
-            kept = best[same_request(function.call.method, function.path)]
+            kept = best[_request(function)]
             if kept is not function:
                 what = f"{function.call.id} of {function.source} ({function.path})"
                 merged[what] = kept.full_name
                 if kept.answer == "done" and function.answer != "done":
                     _take_answer(kept, function)
         resource.functions = [
-            function
-            for function in resource.functions
-            if best[same_request(function.call.method, function.path)] is function
+            function for function in resource.functions if best[_request(function)] is function
         ]
     return merged
 

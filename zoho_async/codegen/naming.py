@@ -120,7 +120,9 @@ def _forms(noun: str) -> list[list[str]]:
 
 
 def plural(noun: str) -> str:
-    """``invoice`` -> ``invoices``."""
+    """``invoice`` -> ``invoices``; ``payment_terms`` is a plural already."""
+    if noun.endswith("terms"):
+        return noun
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")

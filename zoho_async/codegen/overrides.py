@@ -81,8 +81,9 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ``upload`` names the multipart field of a file. ``form``, ``file_types`` and ``file_size`` are
     those of `operation.Operation`. ``totals`` applies to top-level lists. ``details`` is the call
     of the same file that reads records in full. ``optional`` are fields of a create that it can
-    leave out, though they are described as required. ``note`` is a sentence for the docstring. All
-    other keys are those of `description.OperationFacts`.
+    leave out, though they are described as required. ``sends`` are fields of the body that are
+    always sent; they distinguish operations with the same method and path. ``note`` is a sentence
+    for the docstring. All other keys are those of `description.OperationFacts`.
     """
 
     of: str | tuple[str, ...]
@@ -111,6 +112,7 @@ class CallFix(Because, frozen=True, kw_only=True, forbid_unknown_fields=True):
     details: str | None = None
     note: str | None = None
     optional: tuple[str, ...] = ()
+    sends: dict[str, bool] = {}
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ class SpecReader:
             function.name = f"list_{rest}" if plain in taken else plain
 
     def _given_name(self, call: CallSpec) -> str | None:
-        report = report_of(call)
+        report = report_of(call, self.subject.source)
         return report.name if report else self._overrides.name_of(f"{self._where}.{call.id}")
 
     def _function(self, call: CallSpec, name: str) -> Function:
@@ -81,7 +81,7 @@ class SpecReader:
             objects=source.objects,
             reply_objects=source.objects,
             corrected=bool(fixes or given),
-            report=report_of(call),
+            report=report_of(call, self.subject.source),
         )
         for fix in fixes:
             _apply(function, fix)
@@ -107,4 +107,5 @@ def _apply(function: Function, fix: CallFix) -> None:
     function.ignored += fix.ignored
     function.alternatives += fix.alternatives
     function.fixed.update(fix.fixed)
+    function.sends.update(fix.sends)
     function.twins.extend(fix.twins)

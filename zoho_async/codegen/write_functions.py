@@ -201,7 +201,7 @@ class _Module:
         if function.body:
             arguments.append((f"body={self._body_name(function)}", _NONE))
         if _has_extra_body(function):
-            arguments.append(("extra_body=extra_body", _NONE))
+            arguments.append(_extra_body(function))
         if function.upsert:
             headers = [
                 ("X-Unique-Identifier-Key", "key"),
@@ -343,6 +343,14 @@ def _head(keyword: str, parts: list[str], result: str) -> list[str]:
 def _has_extra_body(function: Function) -> bool:
     """Whether a function sends a JSON object, so that a caller can add keys."""
     return bool(function.body) and not function.body_many and function.answer != "file"
+
+
+def _extra_body(function: Function) -> tuple[str, list[str]]:
+    if not function.sends:
+        return "extra_body=extra_body", _NONE
+    pairs = [(name, str(value)) for name, value in function.sends.items()]
+    flat, many = mapping(pairs, "extra_body")
+    return f"extra_body={flat}", [f"extra_body={many[0]}", *many[1:]]
 
 
 def _body_facts(function: Function) -> list[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ that follow from them, conversions, and subscription terms. `rules` lists what i
 Each operation also has a mark, which says what its behavior rests on: ``recorded`` (exchanges with
 the live service were recorded, and the sandbox answers as they do), ``documented`` (Zoho's
 specification of the product), or ``assumed`` (only another product's specification, or clients that
-are used with the live service).
+are used with the live service: the observed operations).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def marks() -> Mapping[str, Mark]:
     found: dict[str, Mark] = {}
     for product in PRODUCTS:
         for each in description.operations(product):
-            known: Mark = "assumed" if each.unconfirmed else "documented"
+            known: Mark = "assumed" if each.unconfirmed or each.evidence else "documented"
             found[each.name] = "recorded" if each.name in RECORDED else known
         found |= dict.fromkeys(undescribed(product), "assumed")
     return found

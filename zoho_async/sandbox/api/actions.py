@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from zoho_async.sandbox.api.bulk import change_many, requested_ids, schema_of_requested
-from zoho_async.sandbox.api.context import ROWS, RecordRef, RequestContext, missing
+from zoho_async.sandbox.api.context import (
+    ROWS,
+    OperationHandler,
+    RecordRef,
+    RequestContext,
+    missing,
+)
 from zoho_async.sandbox.api.files import (
     document_reply,
     is_upload,
@@ -36,6 +42,25 @@ from zoho_async.sandbox.rules import bookkeeping
 _FOREIGN: Final = ("reference_id", "zcrm_account_id", "zcrm_contact_id", "crm_reference_id")
 #: The key of a reply that lists the outcome of each record.
 _OUTCOMES: Final = "data"
+
+
+def execute_trial(context: RequestContext) -> ApiReply | None:
+    """Answer an update that runs the function in place of changing it; no code runs here."""
+    if context.call.body.get("is_execute") is not True:
+        return None
+    args = context.call.body.get("sample_param", {})
+    return success("success", {"execution_response": {"args": args, "log_message": []}})
+
+
+#: Operations that the path alone does not distinguish from a plain creation or update.
+HANDLERS: Final[Mapping[str, OperationHandler]] = {
+    f"{product}.{name}": handler
+    for product in ("books", "inventory")
+    for name, handler in (
+        ("documents.upload", save_uploads),
+        ("custom_functions.update", execute_trial),
+    )
+}
 
 
 def answer_action(context: RequestContext) -> ApiReply:

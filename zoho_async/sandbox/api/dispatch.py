@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.sandbox.api import billing_runs, books, listing, organizations
+from zoho_async.sandbox.api import actions, billing_runs, books, listing, organizations
 from zoho_async.sandbox.api.actions import answer_action
 from zoho_async.sandbox.api.bulk import change_many, ids_in_body, requested_ids
 from zoho_async.sandbox.api.context import ROWS, ApiCall, OperationHandler, RequestContext, texts
@@ -59,7 +59,7 @@ async def answer(
     """
     if (report := answer_report(call, store)) is not None:
         return report
-    if found is None and (known := answer_document(call, store)) is not None:
+    if (known := answer_document(call, store)) is not None:
         return known
     if found is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
@@ -126,7 +126,10 @@ def registry(product: str) -> Mapping[str, OperationHandler]:
     Raises `ValueError` for an operation with two handlers.
     """
     found: dict[str, OperationHandler] = {}
-    modules = (subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS, books.handlers())
+    modules = (
+        *(subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS),
+        *(actions.HANDLERS, books.handlers()),
+    )
     for name, facts in all_operations(product).items():
         several = [table[name] for table in modules if name in table]
         applies = applying.handler_of(facts)

@@ -27,7 +27,9 @@ from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, invalid_field, success
 
 #: Form fields for files. Some specifications list them as query parameters.
-UPLOADS: Final = frozenset({"attachment", "receipt", "image", "doc", "back_image", "file"})
+UPLOADS: Final = frozenset(
+    {"attachment", "receipt", "image", "doc", "document", "back_image", "file"}
+)
 _MOST_PRINTED: Final = 25
 #: Collections that return several attachments as JSON.
 _LISTS_ATTACHMENTS: Final = frozenset({"bills", "purchaseorders"})
@@ -69,7 +71,8 @@ def save_uploads(context: RequestContext) -> ApiReply:
 
 def _add_document(context: RequestContext, file: File) -> Record:
     """Keep a file as a document of its record. Returns its row."""
-    row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": "pdf"}
+    ending = file.name.rpartition(".")[2].lower()
+    row: Record = {"file_name": file.name, "file_size": len(file.content), "file_type": ending}
     product, above = context.call.product, context.call.path.rpartition("/")[0]
     shelf = context.schemas.at(
         "/".join((*context.facts.path.split("/")[: -len(context.tail)], "documents"))
@@ -152,7 +155,7 @@ def purge_document(context: RequestContext) -> None:
 
 
 def answer_document(call: ApiCall, store: Store) -> ApiReply | None:
-    """Answer ``GET /documents/{document_id}``, which no specification describes, else None."""
+    """Answer ``GET /documents/{document_id}`` for the documents of records too, else None."""
     if call.method != "GET" or call.parts[:1] != ("documents",) or len(call.parts) != 2:
         return None
     kept = store.file(call.product, call.path) if call.product in _BY_ID else None

@@ -15,34 +15,15 @@ import msgspec
 from zoho_async import description
 from zoho_async.description import Field, OperationFacts
 
-#: Product, resource, and the described operation of another product that is the same there.
+#: Product, resource, and the operation of another product that is the same there.
 _BORROWED: Final = (
     ("inventory", "invoices", "books.invoices.create_from_sales_order"),
     ("inventory", "contacts", "books.contacts.add_address"),
     ("inventory", "contacts", "books.contacts.update_address"),
     ("inventory", "contacts", "books.contacts.delete_address"),
+    ("inventory", "documents", "books.documents.list"),
+    ("inventory", "documents", "books.documents.delete"),
     ("billing", "organizations", "inventory.organizations.list"),
-)
-_DOCUMENT: Final = (
-    Field(name="document_id", kind="id"),
-    Field(name="file_name", kind="text"),
-    Field(name="file_type", kind="text"),
-    Field(name="file_size", kind="integer"),
-)
-_WAREHOUSES: Final = OperationFacts(
-    name="inventory.warehouses.list",
-    method="GET",
-    path="/settings/warehouses",
-    answer="list",
-    key="warehouses",
-    row_id="warehouse_id",
-    scope="ZohoInventory.settings.READ",
-    reply=(
-        Field(name="warehouse_id", kind="id"),
-        Field(name="warehouse_name", kind="text"),
-        Field(name="is_primary", kind="boolean"),
-        Field(name="status", kind="text", allowed=("active", "inactive")),
-    ),
 )
 _PAYMENT_ROW: Final = (
     *(Field(name=name, kind="text") for name in ("invoice_numbers", "payment_mode_formatted")),
@@ -75,43 +56,6 @@ def _undescribed(product: str) -> Iterator[OperationFacts]:
             scope = scope if product == "inventory" else ""
             name = f"{product}.{resource}.{verb}"
             yield msgspec.structs.replace(facts, name=name, scope=scope)
-    if product in ("books", "inventory"):
-        yield from _documents(product)
-    if product == "inventory":
-        yield _WAREHOUSES
-
-
-def _documents(product: str) -> Iterator[OperationFacts]:
-    """Return the operations of the inbox. A document itself is read by `files`."""
-    scope = f"Zoho{product.title()}.documents"
-    yield OperationFacts(
-        name=f"{product}.documents.list",
-        method="GET",
-        path="/documents",
-        answer="list",
-        scope=f"{scope}.READ",
-        key="documents",
-        row_id="document_id",
-        paged=True,
-        reply=_DOCUMENT,
-    )
-    yield OperationFacts(
-        name=f"{product}.documents.create",
-        method="POST",
-        path="/documents",
-        answer="values",
-        scope=f"{scope}.CREATE",
-        status=201,
-        query=(Field(name="attachment", kind="text", required=True),),
-        reply=(Field(name="documents", kind="list", fields=_DOCUMENT),),
-    )
-    yield OperationFacts(
-        name=f"{product}.documents.delete",
-        method="DELETE",
-        path="/documents/{document_id}",
-        answer="done",
-        scope=f"{scope}.DELETE",
-    )
 
 
 def live_row_fields(facts: OperationFacts) -> tuple[Field, ...]:
