@@ -13,7 +13,7 @@ from tests.support.export_summaries import summary
 from tests.support.list_in_memory import a_list, export
 from zoho_async.cli import report
 from zoho_async.cli.options import EXPORT_EPILOGUE
-from zoho_async.errors import Request, UnreadableReply, ZohoError, reply_error
+from zoho_async.errors import Request, UnreadableReply, ZohoError
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.multi import together
 from zoho_async.export.outcomes import (
@@ -26,6 +26,7 @@ from zoho_async.export.outcomes import (
     worst,
 )
 from zoho_async.export.reader import refusal_of
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.paging.completeness import Completeness
 
 PAGE = Path(__file__).parents[2] / "docs/howto/completeness.md"

@@ -143,6 +143,31 @@ def test_a_failure_of_the_server_is_a_failure_of_each_run_and_of_one_list(
         assert rows(tmp_path, "contacts") == server.truth("books.contacts")
 
 
+def test_a_list_without_a_total_is_settled_by_a_second_pass_or_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Sandbox(sizes={"books.contacts": 450}, minute=1.0, per_day=29)
+    made.faults.append(Fault(kind="no_total", path="*/contacts", times=None))
+    with serving(made) as server:
+        command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+        job = ("export", "contacts", "--to", str(tmp_path / "out"), "--minute", "1")
+        code, out, _ = command(*job)
+        assert (code, server.calls in (4, 5)) == (0, True), "one pass, and perhaps a page ahead"
+        assert "books.contacts: Zoho sends no count of it" in out
+        assert "the next run reads the list again" in out
+        held = command.json(*job)["resources"][0]
+        assert (held["mode"], held["state"], held["rows"]) == ("compared", "uncheckable", 0)
+        assert "the next run reads the list again" in held["note"]
+        server.limits.per_day = 10_000
+        (tmp_path / "later").mkdir()
+        command = Command(server.environment(), tmp_path / "later", monkeypatch, capsys)
+        settled = command.json(*job)["resources"][0]
+        assert (settled["mode"], settled["note"]) == ("compared", None)
+        calls = server.calls
+        assert command.json(*job)["resources"][0]["mode"] == "changed"
+        assert server.calls - calls == 2
+
+
 def test_a_spent_budget_comes_before_what_was_refused(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:

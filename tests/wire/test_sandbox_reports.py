@@ -266,9 +266,7 @@ async def test_purchases_and_the_balance_sheet(books: PlainClient) -> None:
         {"account_id": account(books, 3), "amount": 1000, "debit_or_credit": "debit"},
         {"account_id": account(books, 21), "amount": 1000, "debit_or_credit": "credit"},
     ]
-    await post(
-        books, "/journals", journal_date="2024-03-01", line_items=rows, status="published"
-    )
+    await post(books, "/journals", journal_date="2024-03-01", line_items=rows, status="published")
     line = {"name": "a", "rate": 150, "quantity": 2, "tax_percentage": "20"}
     bill = {"date": "2024-03-05", "due_date": "2024-04-05", "bill_number": "B-9"}
     made = await post(books, "/bills", vendor_id=party(books), line_items=[line], **bill)

@@ -14,8 +14,9 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null if that cannot be known), ``records``, ``files``, ``passed_over``
-  (records of which Zoho refused the children or a document), ``error`` (or null),
+  row was missed; null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged
+  parents whose children were read again), ``files``, ``passed_over`` (records of which Zoho refused
+  the children or a document), ``error`` (or null),
   ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
   read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
   ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
@@ -107,6 +108,8 @@ def _resource(one: ResourceSummary, width: int) -> str:
         return f"{line}  {one.status}"
     if one.passed_over:
         line += f"  (Zoho refused {count(one.passed_over, 'record')})"
+    if one.refreshed:
+        line += f"  (children of {count(one.refreshed, 'unchanged record')} read again)"
     if one.completeness == "changed":
         return f"{line}  (changed while it was read: the next run reads it again)"
     if one.completeness == "short":

@@ -13,6 +13,9 @@ parallel. `WriteQueue` writes their pages together. Events go through a bounded 
 caller stops reading them, the job waits. Leaving the block early cancels the task and waits for it.
 A write under way finishes, nothing more is sent, and the checkpoint stays valid.
 
+Refresh. After all lists are read, the children of parents that have not changed are read again
+(`zoho_async.export.details.writer`). So a refresh delays no new record of any list.
+
 Failures. A failure of one list (a missing scope, for example) ends only that list. The summary has
 the state of each list (`zoho_async.export.outcomes`), and the next run asks for a refused list
 again. A failure that affects all lists (the day's quota, the network, the disk, the credentials)
@@ -27,6 +30,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Final, TypeVar, cast
@@ -55,7 +59,7 @@ from zoho_async.export import incremental
 from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
-from zoho_async.export.destinations.base import Destination, Origin
+from zoho_async.export.destinations.base import Destination, OpenDestination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
 from zoho_async.export.events import (
     ExportEvent,
@@ -147,6 +151,7 @@ class Export:
             self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
+        self._place: OpenDestination | None = None
         self._checkpoint: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
@@ -269,6 +274,11 @@ class Export:
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
                             group.start_soon(self._read, reader, write_queue, send, planned)
+                    async with anyio.create_task_group() as group:  # after all that is new
+                        for reader in self._readers:
+                            if reader.refreshes and reader.failure is None:
+                                work = partial(reader.refresh, send.send)
+                                group.start_soon(self._attempt, reader, work, write_queue, send)
                     watching.cancel_scope.cancel()
             finally:
                 write_queue.close()
@@ -280,9 +290,23 @@ class Export:
         send: MemoryObjectSendStream[ExportEvent],
         planned: _Barrier,
     ) -> None:
+        work = partial(reader.run, send.send, write_queue, planned.passed)
+        await self._attempt(reader, work, write_queue, send)
+        if reader.planned is None:
+            await planned.passed()
+
+    async def _attempt(
+        self,
+        reader: ListReader,
+        work: Callable[[], Awaitable[None]],
+        write_queue: WriteQueue,
+        send: MemoryObjectSendStream[ExportEvent],
+    ) -> None:
+        """Do ``work`` of a list. Report its failure if it concerns only this list."""
         try:
-            await reader.run(send.send, write_queue, planned.passed)
-            self._observe(reader.summary())
+            await work()
+            if reader.writer.state.status == "complete":
+                self._observe(reader.summary())
         except LimitError:
             await write_queue.flush()  # keep the pages that were fetched
             raise
@@ -295,8 +319,6 @@ class Export:
             await send.send(
                 ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
             )
-            if reader.planned is None:
-                await planned.passed()
 
     def _observe(self, done: ResourceSummary) -> None:
         self._zoho.observe(
@@ -324,25 +346,29 @@ class Export:
     # -- the destination ------------------------------------------------------------------------
 
     def _open(self) -> None:
-        place = Origin(self._organization, _host(self._zoho.api_url))
+        origin = Origin(self._organization, _host(self._zoho.api_url))
         name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
-                database = self.destination.open(place)
-                checkpoint = Checkpoint.open(database, place, name=name, restart=restart)
+                self._place = place = self.destination.open()
+                checkpoint = Checkpoint.open(place.database, origin, name=name, restart=restart)
             self._checkpoint = checkpoint
-            settle(checkpoint, self.destination, row_facts())
+            settle(checkpoint, place, row_facts())
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
-                self._readers.append(self._reader(checkpoint, facts))
+                self._readers.append(self._reader(place, checkpoint, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
+    def _reader(
+        self, place: OpenDestination, checkpoint: Checkpoint, facts: OperationFacts
+    ) -> ListReader:
         zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
+        writer, detail_writer = self._plan.open_writers(
+            checkpoint, place, facts, self._clock.time()
+        )
         detail_fetcher = None
         if detail_writer is not None:
             folder = self._plan.folder
@@ -370,7 +396,8 @@ class Export:
     def _close(self) -> None:
         for reader in self._readers:
             reader.writer.store.close()
-        self.destination.close()
+        if self._place is not None:
+            self._place.close()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit

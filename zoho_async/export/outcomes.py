@@ -85,8 +85,11 @@ STATES: Final = (
     ),
     StateRow(
         state="uncheckable",
-        meaning="the list has no count and no strict order, so nothing can be proven",
-        shown="in `zoho-async resources`",
+        meaning=(
+            "the list has no count and no strict order, so nothing can be proven; unless two "
+            "passes brought the same, the bookmark stays, so the next run reads it again"
+        ),
+        shown="in `zoho-async resources`; a note if the bookmark stays",
         exit_code=DONE,
         strict=INCOMPLETE,
     ),

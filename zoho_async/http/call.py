@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply, reply_error
+from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.http.target import quoted_id
 from zoho_async.http.transport import Answer, Body
 from zoho_async.http.upload import MultipartForm

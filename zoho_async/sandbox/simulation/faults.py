@@ -52,6 +52,7 @@ FaultKind: TypeAlias = Literal[
     "odd",
     "last_page",
     "always_more",
+    "no_total",
     "repeat_rows",
     "shifted_rows",
     "dead_token",
@@ -109,6 +110,7 @@ FAULTS: Final[dict[FaultKind, FaultInfo]] = {
     "odd": FaultInfo("after", "`field` is `value` in every row or record of the reply"),
     "last_page": FaultInfo("after", "`has_more_page` is false"),
     "always_more": FaultInfo("after", "`has_more_page` is true"),
+    "no_total": FaultInfo("after", "`page_context` has no count of the list"),
     "repeat_rows": FaultInfo("after", "the first `rows` rows of the page repeat at its end"),
     "shifted_rows": FaultInfo(
         "after", "the page begins with the last `rows` rows of the previous one"
