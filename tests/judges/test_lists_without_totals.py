@@ -13,6 +13,7 @@ from typing import Literal
 
 import pytest
 
+from tests.judges.list_exports import EXPORTED, export, held, run
 from tests.judges.list_server import (
     CONTACTS,
     INVOICES,
@@ -22,7 +23,6 @@ from tests.judges.list_server import (
     Resource,
     records,
 )
-from tests.judges.test_list_server import EXPORTED, export, held, run
 from zoho_async.export import ResourceSummary
 from zoho_async.export.prover import Allowance
 

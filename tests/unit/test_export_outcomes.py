@@ -137,6 +137,7 @@ def test_a_short_list_is_named_with_the_number_missing_and_how_to_accept_it() ->
 
 def test_the_worst_organization_decides_the_exit_code_of_all() -> None:
     good = summary(rows=5, total=5)
-    bad = msgspec.structs.replace(good, exit_code=4)
+    short = msgspec.structs.replace(good.resources[0], state="short", exit_code=4)
+    bad = msgspec.structs.replace(good, resources=(short,), exit_code=4)
     assert together("out", {"1": good, "2": bad}).exit_code == 4
     assert together("out", {"1": good, "2": good}).exit_code == 0

@@ -31,6 +31,8 @@ PAGE = 3
 class CommentServer(ListServer):
     """A list server whose invoices have comments, which change without them."""
 
+    now: float
+
     def __init__(self, *, old: int = 3, recent: int = 9, seed: int = 0, **manners: Any) -> None:
         made = records(old + recent, moments=old + recent)
         for place in range(old):
@@ -41,6 +43,10 @@ class CommentServer(ListServer):
         self.refused: set[str] = set()
         self.missing: set[str] = set()
         self.read: list[str] = []
+
+    def __enter__(self) -> CommentServer:
+        super().__enter__()
+        return self
 
     async def _answer(self, request: Request) -> Reply:
         parent = request.path.removeprefix(INVOICES.path + "/").removesuffix("/comments")
@@ -175,7 +181,7 @@ async def test_children_arrive_once_whatever_the_server_does(
         for _ in range(3):  # one to end the refresh that is under way, one for what came after
             server.now += 600.0
             summary = await export(server, tmp_path)
-        assert summary.resources[0].status == "done"
+            assert summary.resources[0].status == "done"
         rows = written(tmp_path)
         now = {one.id for one in server.truth if one.modified > server.now - MONTH}
         left = {key: text for key, text in state_of(rows).items() if key.split("/")[0] in now}

@@ -61,8 +61,8 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
         resource=name,
         mode=mode,
         evidence=evidence,
-        parents=child and child.parents.resource,
-        refresh=child and _refresh_of(child, mode),
+        parents=None if child is None else child.parents.resource,
+        refresh=None if child is None else _refresh_of(child, mode),
     )
 
 

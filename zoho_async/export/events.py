@@ -205,12 +205,14 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     wrote. ``deleted`` records were found to be gone.
 
     ``calls`` were made by this run, ``pages`` of them for pages of the list. ``least_calls`` is the
-    smallest number that could have brought these rows. ``records`` were asked for details or
-    children, ``refreshed`` of them although they had not changed, and ``files`` were saved.
+    smallest number that could have brought these rows: full pages, and the calls for details,
+    children and documents. ``records`` were asked for details or children, ``refreshed`` of them
+    although they had not changed, and ``files`` were saved.
     ``passed_over`` counts records whose children Zoho refused,
     and documents that could not be saved (`DocumentFailed`).
 
-    ``completeness`` (None before the list was read), ``missing`` and ``proven`` are as in
+    ``refusal`` is what Zoho said if it refused the list. ``completeness`` (None before the list was
+    read), ``missing`` and ``proven`` are as in
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
     why a list was read in full again.
     """
@@ -240,6 +242,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     state: ListState = "unfinished"
     exit_code: int = DONE
     note: str | None = None
+    refusal: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
+from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.summary import SummaryBuilder
 from zoho_async.export.write_queue import WriteQueue
@@ -94,7 +95,9 @@ class Export:
     ``books.duckdb``, ``postgresql://user@host/name``. ``options`` say the rest.
 
     ``time_zone`` is the organization's, for a date in ``options.since``. If it is not given, one
-    call reads it. ``margin`` allows for differences between clocks.
+    call reads it. ``margin`` allows for differences between clocks. ``one_of_several`` says that
+    other organizations are exported too (`Exports`). If Zoho refuses the organization,
+    its lists are refused, and the job does not fail.
 
     If ``max_calls`` or the day's quota is spent, the job ends with `BudgetSpent` or
     `DailyQuotaExceeded`, and the next run continues. ``until_done`` waits for the next day instead.
@@ -115,6 +118,7 @@ class Export:
         scopes: Collection[str] | None = None,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
+        one_of_several: bool = False,
     ) -> None:
         if zoho.organization is None:
             raise ConfigurationError(
@@ -126,6 +130,8 @@ class Export:
         self._time_zone = time_zone
         self._options: Final = options
         budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
+        self._budget: Final = budget
+        self._one_of_several: Final = one_of_several
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -162,6 +168,11 @@ class Export:
     def resources(self) -> tuple[str, ...]:
         """The resources that are exported, as ``product.resource``."""
         return tuple(facts.resource for facts in self._plan.lists)
+
+    @property
+    def calls(self) -> int:
+        """The number of calls that were made so far."""
+        return self._budget.spent
 
     @property
     def summary(self) -> Summary:
@@ -268,17 +279,20 @@ class Export:
             writes.start_soon(write_queue.run)
             try:
                 planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
+                first = FirstList(self._readers, self._clock.time())
                 async with anyio.create_task_group() as watching:
                     if self._options.until_done:
                         watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
-                            group.start_soon(self._read, reader, write_queue, send, planned)
+                            group.start_soon(self._read, reader, write_queue, send, planned, first)
                     async with anyio.create_task_group() as group:  # after all that is new
                         for reader in self._readers:
                             if reader.refreshes and reader.failure is None:
                                 work = partial(reader.refresh, send.send)
-                                group.start_soon(self._attempt, reader, work, write_queue, send)
+                                group.start_soon(
+                                    self._attempt, reader, work, write_queue, send, first
+                                )
                     watching.cancel_scope.cancel()
             finally:
                 write_queue.close()
@@ -289,9 +303,18 @@ class Export:
         write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
         planned: _Barrier,
+        first: FirstList,
     ) -> None:
-        work = partial(reader.run, send.send, write_queue, planned.passed)
-        await self._attempt(reader, work, write_queue, send)
+        async def wait_for_plan() -> None:
+            first.answer(reader)
+            await planned.passed()
+
+        async def work() -> None:
+            if refused := await first.wait(reader):
+                raise refused
+            await reader.run(send.send, write_queue, wait_for_plan)
+
+        await self._attempt(reader, work, write_queue, send, first)
         if reader.planned is None:
             await planned.passed()
 
@@ -301,6 +324,7 @@ class Export:
         work: Callable[[], Awaitable[None]],
         write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
+        first: FirstList,
     ) -> None:
         """Do ``work`` of a list. Report its failure if it concerns only this list."""
         try:
@@ -311,10 +335,12 @@ class Export:
             await write_queue.flush()  # keep the pages that were fetched
             raise
         except (ReplyError, UnreadableReply) as error:
-            if isinstance(error, OrganizationError | InvalidToken):
+            organization = isinstance(error, OrganizationError) and not self._one_of_several
+            if organization or isinstance(error, InvalidToken):
                 raise
             await write_queue.flush()
             await reader.fail(error)
+            first.answer(reader, error)
             resource, state = reader.facts.resource, reader.state
             await send.send(
                 ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
@@ -365,7 +391,9 @@ class Export:
     def _reader(
         self, place: OpenDestination, checkpoint: Checkpoint, facts: OperationFacts
     ) -> ListReader:
-        zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
+        # A separate view, because the scheduler serves views in turns; its budget counts its calls.
+        budget = Budget(sys.maxsize, within=self._budget)
+        zoho = self._zoho.with_options(budget=budget)
         writer, detail_writer = self._plan.open_writers(
             checkpoint, place, facts, self._clock.time()
         )
@@ -391,6 +419,7 @@ class Export:
             deletions=self._deletions,
             detail_fetcher=detail_fetcher,
             allowance=self._allowance,
+            budget=budget,
         )
 
     def _close(self) -> None:

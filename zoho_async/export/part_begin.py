@@ -172,4 +172,4 @@ def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
         return not is_settled(before)
     if mode == "newest":
         return completeness in ("changed", "short")
-    return mode == "changed" and completeness == "short"
+    return completeness == "short"

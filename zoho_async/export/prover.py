@@ -72,7 +72,6 @@ class Prover:
         self._filters: Final = filters
         self._clock: Final = clock
         self._allowance: Final = allowance
-        self.lookups = 0
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
         """Try until the list is proven or no try is worth its calls, and store the result."""
@@ -163,7 +162,6 @@ class Prover:
             return
         alive: list[str] = []
         for one in named:
-            self.lookups += 1
             try:
                 times = await times_by_id(self._pass_reader.zoho, read, one)
             except ReplyError as error:

@@ -32,6 +32,7 @@ from zoho_async.export.passes import is_settled
 from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
+from zoho_async.http.call import Budget
 from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
@@ -58,7 +59,7 @@ class ListReader:
     ``named`` says that the resource was named, ``accepted`` that it may be short, and ``strict``
     that only a proven list counts as complete. ``deletions`` checks records that the list no longer
     shows, and ``detail_fetcher`` fetches the details of records; either may be None. ``allowance``
-    limits the calls of the tries of all lists.
+    limits the calls of the tries of all lists. ``budget`` counts the calls of ``zoho``.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ListReader:
         deletions: DeletionDetector | None = None,
         detail_fetcher: DetailFetcher | None = None,
         allowance: Allowance | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.facts: Final[OperationFacts] = writer.facts
         self.writer: Final = writer
@@ -82,6 +84,7 @@ class ListReader:
         self.exact = True
         self.failure: ZohoError | None = None
         self.refused_before = False
+        self.refused_with_all = False
         self.stopped = False
         self.refreshes = False
         self._zoho: Final = zoho
@@ -96,6 +99,7 @@ class ListReader:
         self._detail_fetcher: Final = detail_fetcher
         self._rows_before: Final = writer.state.part.rows
         self._calls_left: tuple[int, bool] = (0, True)
+        self._budget: Final = budget or Budget(0)
 
     @property
     def pages(self) -> int:
@@ -242,9 +246,7 @@ class ListReader:
     def summary(self) -> ResourceSummary:
         """Return the summary of this resource as of now."""
         part, passes = self.writer.state.part, self.writer.state.passes
-        asked = self._deletions.calls(self.facts.resource) if self._deletions else 0
         detail_fetcher = self._detail_fetcher
-        asked += detail_fetcher.calls if detail_fetcher else 0
         state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
@@ -260,13 +262,14 @@ class ListReader:
             new=part.rows - part.changed,
             changed=part.changed,
             deleted=part.deleted,
-            calls=self.pages + self._prover.lookups + asked,
+            calls=self._budget.spent,
             proven=_PROVEN[passes.completeness],
             records=detail_fetcher.read if detail_fetcher else 0,
             refreshed=detail_fetcher.refreshed if detail_fetcher else 0,
             files=detail_fetcher.saved if detail_fetcher else 0,
             passed_over=detail_fetcher.passed_over if detail_fetcher else 0,
             error=str(self.failure) if self.failure else None,
+            refusal=reason_of(self.failure) if self.failure else None,
             completeness=passes.completeness,
             missing=passes.missing,
             state=state,
@@ -296,7 +299,8 @@ class ListReader:
             return "failed"
         # A missing scope for a named list is reported each time.
         unscoped = self._named and isinstance(self.failure, MissingScope)
-        return "refused_before" if self.refused_before and not unscoped else "refused"
+        known = self.refused_with_all or (self.refused_before and not unscoped)
+        return "refused_before" if known else "refused"
 
     def _note(self) -> str | None:
         state, missing = self.writer.state, self.writer.store.missing
@@ -317,6 +321,14 @@ class ListReader:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
+
+
+def reason_of(error: ZohoError) -> str | None:
+    """Return what Zoho said when it refused a list, None for other errors."""
+    if not isinstance(error, ReplyError) or not refusal_of(error):
+        return None
+    code = "" if error.code is None else f", code {error.code}"
+    return f"HTTP {error.status}{code}: {error.message or 'no message'}"
 
 
 def refusal_of(error: ZohoError) -> str:
