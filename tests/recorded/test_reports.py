@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +17,7 @@ from zoho_async.reports import ReportOperation, ReportOptions, ReportTree
 from zoho_async.reports.request import checked, report_request
 from zoho_async.reports.tree import joined_sections
 from zoho_async.wire import Decoder, encode
+from zoho_async.wire.text import is_array, is_object
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "undescribed" / "reports.json"
 ROWS: list[dict[str, Any]] = json.loads(REFERENCE.read_text()) if REFERENCE.is_file() else []
@@ -58,18 +59,18 @@ def faults(schema: dict[str, Any], value: Any, known: dict[str, Any], path: str)
         return
     if "const" in schema and value != schema["const"]:
         yield f"{path} is not {schema['const']!r}"
-    types = schema.get("type", [])
-    types = types if isinstance(types, list) else [types]
+    given = schema.get("type", [])
+    types: list[str] = cast(list[str], given) if isinstance(given, list) else [given]
     if types and not any(isinstance(value, _TYPES[each]) for each in types):
         yield f"{path} is {value!r}, not {types}"
-    if isinstance(value, dict):
+    if is_object(value):
         yield from (
             f"{path}.{name} is missing" for name in schema.get("required", []) if name not in value
         )
         for name, each in value.items():
             if name in schema.get("properties", {}):
                 yield from faults(schema["properties"][name], each, known, f"{path}.{name}")
-    if isinstance(value, list) and "items" in schema:
+    if is_array(value) and "items" in schema:
         for each in value:
             yield from faults(schema["items"], each, known, f"{path}[]")
 
@@ -95,9 +96,9 @@ def requested(row: dict[str, Any]) -> ReportOptions:
 
 def scalars(value: Any, name: str = "") -> list[tuple[str, str]]:
     """The values at any depth with the names of their fields, without blanks."""
-    if isinstance(value, dict):
+    if is_object(value):
         return [pair for key, each in value.items() for pair in scalars(each, key)]
-    if isinstance(value, list):
+    if is_array(value):
         return [pair for each in value for pair in scalars(each, name)]
     return [] if value in ("", None) else [(name, str(value))]
 

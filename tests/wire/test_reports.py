@@ -14,7 +14,8 @@ from aiohttp import web
 
 from tests.support.answering_server import AnsweringServer, done
 from zoho_async.books import reports as books_reports
-from zoho_async.errors import ReportMismatch, UnreadableReply
+from zoho_async.description import scopes_for
+from zoho_async.errors import MissingScope, ReportMismatch, UnreadableReply
 from zoho_async.inventory import reports as inventory_reports
 from zoho_async.operation import BOOKS
 from zoho_async.paging import Pager
@@ -258,6 +259,20 @@ async def test_a_reply_without_rows_and_context_is_unreadable(server: AnsweringS
         await tree(server)
 
 
+async def test_a_missing_scope_is_named(server: AnsweringServer) -> None:
+    body = {"code": 57, "message": "You are not authorized to perform this operation"}
+    server.answers = [web.json_response(body, status=401)]
+    async with server.session() as zoho:
+        for call in (
+            zoho.books.reports.cash_flow(from_date=FIRST, to_date=LAST),
+            zoho.books.reports.general_ledger(from_date=FIRST, to_date=LAST),
+            zoho.inventory.reports.warehouse(),
+        ):
+            with pytest.raises(MissingScope, match=r"Zoho(Books|Inventory)\.reports\.READ"):
+                await call
+    assert scopes_for(["reports"]) == ["ZohoBooks.reports.READ"]
+
+
 # -- sections -----------------------------------------------------------------------------------
 
 
@@ -293,9 +308,9 @@ async def test_periods_are_one_call_each_and_joined(server: AnsweringServer) -> 
     report = await tree(server, periods="month")
     assert list(map(str, report.periods)) == ["2026-01", "2026-02", "2026-03"]
     assert [(line.section.name, line.section.totals) for line in report.lines()] == [
-        ("Income", (1, 2, 3)),
-        ("Consulting", (None, 7, None)),
-        ("Sales", (1, 2, 3)),
+        ("Income", (Decimal(1), Decimal(2), Decimal(3))),
+        ("Consulting", (None, Decimal(7), None)),
+        ("Sales", (Decimal(1), Decimal(2), Decimal(3))),
     ]
     with pytest.raises(ValueError, match="3 periods"):
         _ = report.sections[0].total
@@ -490,4 +505,4 @@ async def test_a_balance_sheet_by_month_is_as_of_each_last_day(server: Answering
             from_date=FIRST, to_date=LAST, periods="month"
         )
     assert list(map(str, report.periods)) == ["2026-01-31", "2026-02-28", "2026-03-31"]
-    assert report.sections[0].totals == (1, 2, 3)
+    assert report.sections[0].totals == (Decimal(1), Decimal(2), Decimal(3))

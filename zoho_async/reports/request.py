@@ -145,8 +145,11 @@ def report_request(
 
 def _json_text(value: object) -> object:
     """Columns and groupings as the JSON text that Zoho takes."""
-    if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
-        return encode(list(cast(Sequence[object], value))).decode()
+    if isinstance(value, list | tuple):
+        elements = cast(Sequence[object], value)
+        if elements and isinstance(elements[0], Mapping):
+            return encode(list(elements)).decode()
+        return elements
     return value
 
 
