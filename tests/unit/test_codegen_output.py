@@ -46,7 +46,7 @@ def built() -> list[Model]:
 
 
 @pytest.fixture(scope="module")
-def texts(built: list[Model]) -> dict[str, str]:
+def texts(built: list[Model]) -> dict[Path, str]:
     return generate.texts(built)
 
 
@@ -80,16 +80,16 @@ def structs() -> list[type[msgspec.Struct]]:
 # -- the generated files ----------------------------------------------------------------------
 
 
-def test_the_generated_files_are_up_to_date(texts: dict[str, str]) -> None:
+def test_the_generated_files_are_up_to_date(texts: dict[Path, str]) -> None:
     assert generate.differences(texts) == []
 
 
 @pytest.mark.long
-def test_generating_twice_gives_the_same(texts: dict[str, str]) -> None:
+def test_generating_twice_gives_the_same(texts: dict[Path, str]) -> None:
     assert texts == generate.texts(generate.models())
 
 
-def test_changed_and_foreign_files_are_reported(texts: dict[str, str], tmp_path: Path) -> None:
+def test_changed_and_foreign_files_are_reported(texts: dict[Path, str], tmp_path: Path) -> None:
     generate.write(texts, tmp_path)
     assert generate.differences(texts, tmp_path) == []
     (tmp_path / "books" / "items.py").write_text("changed", encoding="utf-8")
