@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.support.command import Command as InThisProcess
 from zoho_async.cli.output import columns_of
 from zoho_async.sandbox import Sandbox
 
@@ -159,10 +160,17 @@ async def test_a_dry_run_of_a_list_shows_the_request_that_would_be_sent(
         (["list", "contacts", "--rows", "0"], "rows"),
     ],
 )
-async def test_wrong_usage_is_one_sentence(
-    command: Command, arguments: list[str], words: str
+def test_wrong_usage_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
-    code, out, err = await command(*arguments)
+    names = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ORGANIZATION_ID")
+    environ = {f"ZOHO_{name}": "1" for name in names} | {"ZOHO_BASE_URL": "http://127.0.0.1:9"}
+    command = InThisProcess(environ, tmp_path, monkeypatch, capsys)
+    code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("zoho-async: ")
     assert len(err.splitlines()) == 1

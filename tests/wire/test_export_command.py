@@ -19,14 +19,21 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import Command
+
 SIZES = {"books.contacts": 1_500, "books.items": 1_000, "books.invoices": 6_000}
 ROWS = sum(SIZES.values())
+#: Six calls, for what does not depend on how many there are.
+FEW = {"books.contacts": 300, "books.items": 200, "books.invoices": 600}
 
 
 class Server:
     """A sandbox in its own process, and commands that are pointed at it."""
 
-    def __init__(self, environ: dict[str, str], minute: float, home: Path) -> None:
+    def __init__(
+        self, environ: dict[str, str], minute: float, home: Path, sizes: dict[str, int]
+    ) -> None:
+        self.sizes = sizes
         self.url = environ["ZOHO_BASE_URL"]
         self.environ = environ | {"XDG_STATE_HOME": str(home / "state")}
         self.to = home / "out"
@@ -44,7 +51,7 @@ class Server:
     async def started(self, *options: str, **environ: str) -> Process:
         minute = ("--minute", str(self.minute))
         return await self.start(
-            "export", *SIZES, "--to", str(self.to), *minute, *options, **environ
+            "export", *self.sizes, "--to", str(self.to), *minute, *options, **environ
         )
 
     async def start(self, *arguments: str, **environ: str) -> Process:
@@ -64,7 +71,7 @@ class Server:
 
     def assert_whole(self) -> None:
         """The files hold the server's rows, byte for byte; nothing was refused."""
-        for resource in SIZES:
+        for resource in self.sizes:
             truth = self.asked(f"truth/{resource}")
             written = (self.to / f"{resource.replace('.', '/')}.jsonl").read_bytes()
             if resource == "books.items":  # a list without a steady order
@@ -77,17 +84,19 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(home: Path, *options: str, minute: float) -> AsyncGenerator[Server]:
-    sizes = [f"--size={resource}={rows}" for resource, rows in SIZES.items()]
+async def serving(
+    home: Path, *options: str, minute: float, sizes: dict[str, int] = SIZES
+) -> AsyncGenerator[Server]:
+    rows = [f"--size={resource}={count}" for resource, count in sizes.items()]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "zoho_async.sandbox", "--minute", str(minute), "--tokens", "100"),
-        *(*sizes, *options),
+        *(*rows, *options),
         stdout=PIPE,
     )
     assert process.stdout is not None
     try:
         said = json.loads(await process.stdout.readline())
-        yield Server(said["environment"], minute, home)
+        yield Server(said["environment"], minute, home, sizes)
     finally:
         process.terminate()
         await process.communicate()
@@ -114,31 +123,29 @@ async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path
 
 
 async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1) as server:
+    async with serving(tmp_path, minute=1, sizes=FEW) as server:
         code, out, _ = await server.ended("--json")
         told = json.loads(out)
         assert (code, out.count("\n"), told["status"], told["exit_code"]) == (0, 1, "done", 0)
-        assert (told["rows"], told["calls"], told["least_calls"]) == (ROWS, 43, 43)
+        assert (told["rows"], told["calls"], told["least_calls"]) == (1_100, 6, 6)
         assert (told["refused"], told["error"], told["continue"]) == (0, None, None)
-        assert {one["resource"]: one["rows"] for one in told["resources"]} == SIZES
+        assert {one["resource"]: one["rows"] for one in told["resources"]} == FEW
         server.assert_whole()
 
 
 async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
     tmp_path: Path,
 ) -> None:
-    async with serving(tmp_path, minute=1) as server:
+    async with serving(tmp_path, minute=1, sizes=FEW) as server:
         assert (await server.ended())[0] == 0
         code, out, _ = await server.ended("--json")
         told = json.loads(out)
-        assert (code, told["rows"], told["calls"]) == (0, 0, len(SIZES))
+        assert (code, told["rows"], told["calls"]) == (0, 0, len(FEW))
         assert {one["mode"] for one in told["resources"]} == {"changed"}
         code, out, _ = await server.ended("--detect-deletions")
-        assert (code, out.count("no changes")) == (0, len(SIZES))
+        assert (code, out.count("no changes")) == (0, len(FEW))
         code, out, _ = await server.result_of(
-            await server.start(
-                *("probe", *SIZES, "--to", str(server.to), "--minute", "1", "--json")
-            )
+            await server.start(*("probe", *FEW, "--to", str(server.to), "--minute", "1", "--json"))
         )
         assert (code, {one["mode"] for one in json.loads(out)["lists"]}) == (0, {"changed"})
         calls = server.state()["calls"]
@@ -156,11 +163,15 @@ async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
         (("--max-deletion-checks", "3"), "needs --detect-deletions"),
     ],
 )
-async def test_wrong_usage_is_reported_in_one_sentence(
-    tmp_path: Path, options: tuple[str, ...], words: str
+def test_wrong_usage_is_reported_in_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    words: str,
 ) -> None:
-    environ = {"ZOHO_BASE_URL": "http://127.0.0.1:9"}
-    code, out, err = await Server(environ, 1, tmp_path).ended(*options)
+    command = Command({"ZOHO_BASE_URL": "http://127.0.0.1:9"}, tmp_path, monkeypatch, capsys)
+    code, out, err = command("export", *SIZES, "--to", str(tmp_path / "out"), *options)
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
@@ -241,7 +252,7 @@ async def test_the_daily_quota_has_its_exit_code_and_the_next_run_continues(
 
 
 async def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1) as server:
+    async with serving(tmp_path, minute=1, sizes=FEW) as server:
         for wrong in ("ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_CLIENT_ID"):
             code, out, err = await server.ended("--json", **{wrong: "very-wrong-secret"})
             assert code == 2, err
@@ -252,7 +263,7 @@ async def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(tmp_path
 
 
 async def test_another_organization_into_the_same_directory_is_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1) as server:
+    async with serving(tmp_path, minute=1, sizes=FEW) as server:
         await server.ended()
         before = {path: path.read_bytes() for path in server.to.rglob("*.jsonl")}
         code, out, err = await server.ended("--organization", "20345678")
@@ -263,7 +274,7 @@ async def test_another_organization_into_the_same_directory_is_refused(tmp_path:
 
 
 async def test_a_second_command_into_the_same_directory_says_so_and_stops(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=4) as server:
+    async with serving(tmp_path, minute=1, sizes=FEW) as server:
         first = await server.started()
         await line_with(first.stderr, "plan:")
         first.send_signal(signal.SIGSTOP)  # so that it is still at it, however slow the second

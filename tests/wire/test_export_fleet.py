@@ -173,6 +173,7 @@ def test_two_hundred_organizations_on_eight_workers_two_of_them_killed(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_two_workers_are_faster_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time is mostly Zoho's here, so it shows what is shared out and what is not.
 

@@ -73,14 +73,19 @@ async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_requi
 async def test_a_job_that_has_the_organization_to_itself_uses_the_whole_window(
     tmp_path: Path,
 ) -> None:
-    """With limit and burst 100 the 101st call goes a window after the first reply."""
-    for attempt in ("first", "second", "third"):
+    """With limit and burst 100 the 101st call goes a window after the first reply.
+
+    The second hundred goes as fast as the first, which depends on the machine.
+    """
+    for attempt in ("first", "second", "third"):  # a busy machine uses less of it
         async with Sandbox(sizes={"books.invoices": 40_000}, latency=0.3, minute=10.0) as sandbox:
             limits = Limits(limit=100, burst=100, window=10.0)
             seconds = await _exported(sandbox, tmp_path / attempt, limits)
-        print(f"200 calls in {seconds:.1f} s of 10 s minutes")
-        assert sandbox.most_in_minute == 100
+        times = [arrival.time for arrival in sandbox.arrivals]
+        gap, first, second = times[100] - times[0], times[99] - times[0], times[-1] - times[100]
+        print(f"200 calls in {seconds:.1f} s: {first:.1f} s, {second:.1f} s, {gap:.1f} s apart")
+        assert sandbox.most_in_minute <= 100
         assert seconds >= 10.0
-        if seconds <= 16.5:
+        if sandbox.most_in_minute == 100 and gap <= 12.0 and second <= 1.5 * first + 1.0:
             return
-    pytest.fail(f"200 calls took {seconds:.1f} s")
+    pytest.fail(f"{gap:.1f} s after the first hundred, {sandbox.most_in_minute} in a minute")

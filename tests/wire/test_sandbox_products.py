@@ -36,9 +36,12 @@ PAYMENT: dict[str, Any] = {
 }
 
 
+SIZES = {"books.contacts": 60, "books.items": 60, "books.invoices": 120}
+
+
 @pytest.fixture
 async def zoho() -> AsyncIterator[PlainClient]:
-    async with raw(Sandbox(per_minute=10**6, in_flight=10**3)) as client:
+    async with raw(Sandbox(per_minute=10**6, in_flight=10**3, sizes=SIZES)) as client:
         yield client
 
 
