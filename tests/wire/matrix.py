@@ -330,6 +330,8 @@ The sandbox makes requests fail on demand. A rule says what goes wrong (`kind`),
 and how often:
 
 - `path` is a glob for the URL's path. `*` matches the API, `/oauth/*` the accounts server.
+- `organization` is the id that the request names. A subscription that is over is a rule with
+  `kind="code"`, `organization` and `times=None`; a module that is switched off has a `path` too.
 - `method` is an HTTP method, or `*`.
 - `after` matching requests pass first. Then `times` requests are affected (1 by default; `"always"`
   in TOML, `null` in JSON and `None` in Python affect all).
