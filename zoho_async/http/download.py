@@ -21,7 +21,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from zoho_async.http.file_names import disposition_name, file_name
 from zoho_async.http.transport import OpenResponse
@@ -161,6 +161,42 @@ class _Each:
         for download in self._downloads:
             return download
         raise StopAsyncIteration
+
+
+class Inbox(Protocol):
+    """The documents of a product: ``zoho.books.documents``."""
+
+    def download(self, document_id: str | int, /) -> Download: ...
+
+
+class Attachment(NamedTuple):
+    """An attached file of a record; ``file`` makes no call until it is read."""
+
+    document_id: str
+    file_name: str
+    file: Download
+
+
+def attachments(documents: Inbox, record: object) -> list[Attachment]:
+    """All attached files of a record, in their order.
+
+    The record must be the one of a ``get``: rows of lists do not name their files.
+
+    Args:
+        documents: ``zoho.books.documents`` or ``zoho.inventory.documents``.
+        record: The record, such as the result of ``zoho.books.bills.get``.
+    """
+    rows: Any = getattr(record, "documents", None) or getattr(record, "extra", {}).get("documents")
+    found: list[Attachment] = []
+    for row in rows or ():
+        number, name = (_value(row, each) for each in ("document_id", "file_name"))
+        if number:
+            found.append(Attachment(str(number), str(name or ""), documents.download(str(number))))
+    return found
+
+
+def _value(row: Any, name: str) -> Any:
+    return row.get(name) if isinstance(row, dict) else getattr(row, name, None)
 
 
 async def _unchanged(document: Document) -> Document:
