@@ -444,6 +444,35 @@ class IncompleteList(ZohoError):
         super().__init__(f"{request}: the list is not proven complete: {why}")
 
 
+class ReportMismatch(ZohoError):
+    """The reply to a report is for another period, basis or rule than requested.
+
+    Zoho answers so without an error. ``asked`` has what was requested, by the names in Zoho's
+    ``page_context``. ``received`` has what the reply says instead, and is empty if the reply does
+    not say it.
+    """
+
+    def __init__(
+        self, operation: str, asked: Mapping[str, str], received: Mapping[str, str]
+    ) -> None:
+        self.operation: Final = operation
+        self.asked: Final = dict(asked)
+        self.received: Final = dict(received)
+        wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
+        if received:
+            came = ", ".join(f"{name} {value}" for name, value in received.items())
+            text = (
+                f"asked for {wanted}, but the reply is for {came}; its numbers are not returned. "
+                "Zoho did not apply the parameter: check that the report takes it"
+            )
+        else:
+            text = (
+                f"asked for {wanted}, but the reply does not confirm it, so its numbers may be "
+                "those of another period; pass allow_unconfirmed=True to read them anyway"
+            )
+        super().__init__(f"{operation}: {text}")
+
+
 # -- from answers to exceptions -----------------------------------------------------------------
 
 #: Codes that mean the same in every module and under any HTTP status, according to the documents

@@ -25,6 +25,7 @@ FLOORS = (
     ("auth", "http", "limits"),
     ("organizations", "session"),
     ("paging",),
+    ("reports",),
     ("functions",),
     ("runtime",),
     ("export", "legacy", "observability"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -40,11 +40,11 @@ def route_of(call: ApiCall) -> Route | None:
 
 
 class Api:
-    """Calls to one product on a new store."""
+    """Calls to one product on a new store. ``sizes`` are counts of further sample records."""
 
-    def __init__(self, product: str) -> None:
-        sizes = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
-        self.store: Final = Store(SampleData(11, "10234695", sizes))
+    def __init__(self, product: str, sizes: Mapping[str, int] | None = None) -> None:
+        few = {f"{product}.contacts": 6, "contacts": 6, "invoices": 0, "items": 0, "projects": 0}
+        self.store: Final = Store(SampleData(11, "10234695", few | dict(sizes or {})))
         self.product: Final = product
         self.schemas: Final = schemas(product)
 

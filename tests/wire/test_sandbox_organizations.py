@@ -199,7 +199,9 @@ async def test_a_new_organization_has_empty_lists_and_does_not_change_the_others
     async with session(box) as zoho:
         new = await organizations.create(zoho, NEW)
         held = {name for name, rows in lists(box.store(new.organization_id)).items() if rows}
-        assert {name.partition(".")[2] for name in held} == {"users", "currencies"}
+        assert {name.partition(".")[2] for name in held} == {
+            *("users", "currencies", "chart_of_accounts")
+        }
         theirs = zoho.for_organization(new.organization_id)
         await contacts.create(theirs, ContactCreate(contact_name="A"))
     assert lists(box.store()) == before

@@ -149,6 +149,44 @@ def list_(
     )
 
 
+@app.command(help_epilogue=options.REPORT_EPILOGUE)
+def report(
+    name: options.ReportName = None,
+    *,
+    from_: options.ReportFrom = None,
+    to: options.ReportTo = None,
+    period: options.ReportPeriod = None,
+    by: options.ReportBy = None,
+    basis: options.ReportBasis = None,
+    filter: options.ReportFilters = (),
+    columns: options.Columns = (),
+    output: options.Output = None,
+    allow_unconfirmed: options.AllowUnconfirmed = False,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Show a report: profit and loss, balance sheet, aging. Without a name, list the reports."""
+    from zoho_async.cli.reports import ReportCommand, list_reports, show_report
+
+    if name is None:
+        return list_reports(json=output in ("json", "jsonl"))
+    return show_report(
+        ReportCommand(
+            name=name,
+            first=from_,
+            last=to,
+            period=period,
+            by=by,
+            basis=basis,
+            query=options.read_pairs(filter, "--filter"),
+            columns=columns,
+            form=output,
+            allow_unconfirmed=allow_unconfirmed,
+        ),
+        connection,
+        environ=os.environ,
+    )
+
+
 @app.command(help_epilogue=options.CALL_EPILOGUE)
 def call(
     method: options.HttpMethod,

@@ -82,7 +82,7 @@ async def _list(
             if form in ("table", "csv"):
                 await _table(rows, facts, wanted, form)
             else:
-                await _print_rows(rows, form)
+                await print_rows(rows, form)
 
 
 def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:
@@ -110,7 +110,7 @@ async def _rows(
             yield row
 
 
-async def _print_rows(rows: AsyncIterator[bytes], form: Form) -> None:
+async def print_rows(rows: AsyncIterator[bytes], form: Form) -> None:
     """Print rows as Zoho sent them: one per line, or as one JSON array."""
     write = writer()
     between, last = (b"[\n", b"\n]\n") if form == "json" else (b"", b"")

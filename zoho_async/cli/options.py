@@ -239,6 +239,76 @@ Output: TypeAlias = Annotated[
     Form | None, _help("`table`, `csv`, `json` (one array) or `jsonl` (one row per line).")
 ]
 DryRun: TypeAlias = Annotated[bool, _help("Print the request without its token. Send nothing.")]
+
+# -- reports ------------------------------------------------------------------------------------
+
+
+def _day(_: object, tokens: Sequence[Token]) -> date:
+    token = tokens[-1]
+    try:
+        return date.fromisoformat(token.value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{token.keyword} takes a date such as 2026-01-31, got {token.value!r}"
+        ) from None
+
+
+def _day_option(name: str, text: str) -> Parameter:
+    return Parameter(name=name, help=text, converter=_day, show_default=False)
+
+
+def _report_names() -> Iterable[str]:
+    from zoho_async.cli.reports import all_reports
+
+    return all_reports()
+
+
+ReportName: TypeAlias = Annotated[
+    str | None, _help("A report, such as `profit-and-loss`."), _offer(_report_names)
+]
+ReportFrom: TypeAlias = Annotated[date | None, _day_option("--from", "First day, `2026-01-01`.")]
+ReportTo: TypeAlias = Annotated[
+    date | None, _day_option("--to", "Last day, or the day of a balance sheet.")
+]
+ReportPeriod: TypeAlias = Annotated[
+    Literal[
+        "today",
+        "this-week",
+        "this-month",
+        "this-quarter",
+        "this-year",
+        "previous-day",
+        "previous-week",
+        "previous-month",
+        "previous-quarter",
+        "previous-year",
+    ]
+    | None,
+    _help("A period instead of dates, in the organization's time zone: `previous-month`."),
+]
+ReportBy: TypeAlias = Annotated[
+    Literal["month", "quarter", "year"] | None,
+    _help("One column per `month`, `quarter` or `year`. Makes one API call per column."),
+]
+ReportBasis: TypeAlias = Annotated[
+    Literal["accrual", "cash"] | None, _help("`accrual` or `cash`. Default: the organization's.")
+]
+ReportFilters: TypeAlias = Annotated[
+    tuple[str, ...], _help("`NAME=VALUE` for the query string, by Zoho's names. Repeatable.")
+]
+AllowUnconfirmed: TypeAlias = Annotated[
+    bool, _help("Show a report whose reply does not repeat its period.")
+]
+
+REPORT_EPILOGUE: Final = """
+**Examples**
+
+- by month: `zoho-async report profit-and-loss --from 2026-01-01 --to 2026-03-31 --by month`
+- as of a day: `zoho-async report balance-sheet --to 2026-03-31`
+- for a spreadsheet: `zoho-async report sales-by-customer --period this-year --output csv`
+- the names of all reports: `zoho-async report`
+"""
+
 HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`.")]
 ApiPath: TypeAlias = Annotated[str, _help("Path after the API version, such as `/contacts/123`.")]
 Query: TypeAlias = Annotated[

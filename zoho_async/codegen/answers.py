@@ -140,6 +140,9 @@ class Answers:
             is_main = main is None or alike(main, {node.name for node in fields})
         if is_main:
             return self._replies.add(subject.main, subject.resource, fields, objects)
+        if function.report is not None:
+            name = self._replies.named(subject.main, function.name)
+            return self._replies.add(name, subject.resource, fields, objects)
         if key in _VAGUE:
             noun = naming.noun_of(function.name) or function.name
             name = self._by_object.setdefault(origin, self._replies.named(subject.main, noun))

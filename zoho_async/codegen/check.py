@@ -10,6 +10,7 @@ from zoho_async.codegen.answers import ENVELOPE
 from zoho_async.codegen.functions import JSON
 from zoho_async.codegen.kinds import Place
 from zoho_async.codegen.model import Model, same_request
+from zoho_async.codegen.reports import described_rows
 from zoho_async.codegen.spec import Node
 from zoho_async.codegen.structs import Family, Objects
 
@@ -63,7 +64,7 @@ def held(model: Model) -> tuple[int, list[str]]:
     """
     found = _Fields()
     for each in model.functions():
-        reply = each.reply if each.result in model.replies.shapes else ()
+        reply = described_rows(each) if each.result in model.replies.shapes else ()
         found.look(each.full_name, reply, each.result, model.replies, each.reply_objects, "reply")
         body = each.body_nodes if each.body in model.inputs.shapes else ()
         found.look(each.full_name, body, each.body, model.inputs, each.objects, "body")

@@ -68,6 +68,15 @@ def of_function(function: Function, summary: str, *, is_twin: bool = False) -> s
     return "\n\n".join(part for part in (summary, " ".join(notes), scope) if part)
 
 
+def of_report(function: Function, title: str, note: str, unknown: str) -> str:
+    """The docstring of a report."""
+    scope = f"Scope: {function.scope}."
+    known = " ".join(part for part in (*_observed(function), unknown) if part)
+    return "\n\n".join(
+        part for part in (f"Return the report '{title}'.", note, known, scope) if part
+    )
+
+
 def of_arguments(function: Function, facts: Facts, extra: list[Parameter]) -> dict[str, str]:
     """What each argument of a function is, except its body, by its name in Python."""
     texts = {

@@ -7,6 +7,7 @@ from typing import Final
 
 from zoho_async.codegen import words
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.reports import ReportFacts
 from zoho_async.codegen.spec import CallSpec, Node, Source
 from zoho_async.codegen.structs import Objects
 from zoho_async.description import Answer, Kind
@@ -54,7 +55,7 @@ class Parameter:
 
 @dataclass
 class Function:
-    """One operation as a function, with its corrections applied."""
+    """One operation as a function, with its corrections applied. ``report`` is set for reports."""
 
     name: str
     call: CallSpec
@@ -105,6 +106,7 @@ class Function:
     ignored: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     corrected: bool = False
+    report: ReportFacts | None = None
 
     @property
     def full_name(self) -> str:

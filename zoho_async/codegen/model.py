@@ -15,6 +15,7 @@ from zoho_async.codegen.functions import Function
 from zoho_async.codegen.order import follow_lists, follow_recorded
 from zoho_async.codegen.overrides import FieldFix, Overrides
 from zoho_async.codegen.reading import SpecReader
+from zoho_async.codegen.reports import shape_reports
 from zoho_async.codegen.spec import Source
 from zoho_async.codegen.structs import SHARED, Family, Member, StructShape
 from zoho_async.description import Kind
@@ -104,6 +105,8 @@ def build(product: str, sources: Sequence[Source], overrides: Overrides) -> Mode
     _tell_errors(product, resources, overrides)
     _find_details(resources)
     functions = [function for resource in resources for function in resource.functions]
+    shape_reports(functions, replies)
+    _prune(resources, replies, inputs)
     shorten((replies, inputs), functions, overrides)
     corrections = [
         f"{fix.of}: {len(fix.add)} fields added, {len(fix.kinds)} given another type"

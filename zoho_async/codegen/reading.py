@@ -7,6 +7,7 @@ from zoho_async.codegen.answers import Answers
 from zoho_async.codegen.arguments import Arguments
 from zoho_async.codegen.functions import Function, Subject
 from zoho_async.codegen.overrides import CallFix, Overrides
+from zoho_async.codegen.reports import report_of
 from zoho_async.codegen.spec import CallSpec, Source
 from zoho_async.codegen.structs import Family
 
@@ -56,7 +57,8 @@ class SpecReader:
             function.name = f"list_{rest}" if plain in taken else plain
 
     def _given_name(self, call: CallSpec) -> str | None:
-        return self._overrides.name_of(f"{self._where}.{call.id}")
+        report = report_of(call, self.subject.source)
+        return report.name if report else self._overrides.name_of(f"{self._where}.{call.id}")
 
     def _function(self, call: CallSpec, name: str) -> Function:
         full_id = f"{self._where}.{call.id}"
@@ -79,6 +81,7 @@ class SpecReader:
             objects=source.objects,
             reply_objects=source.objects,
             corrected=bool(fixes or given),
+            report=report_of(call, self.subject.source),
         )
         for fix in fixes:
             _apply(function, fix)

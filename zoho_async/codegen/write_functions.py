@@ -26,6 +26,7 @@ from zoho_async.codegen.lines import (
 )
 from zoho_async.codegen.model import Model, ResourceModel
 from zoho_async.codegen.overrides import Twin
+from zoho_async.codegen.write_reports import report_constant, report_function, reports_table
 from zoho_async.codegen.write_resources import resource_class, resource_lines
 from zoho_async.description import Kind
 
@@ -42,6 +43,11 @@ _ARGUMENTS: Final[dict[Kind, str]] = {
     "any": "str",
 }
 _NONE: Final[list[str]] = []
+#: What the functions of reports import.
+_REPORTS: Final = {
+    *("Basis", "NamedPeriod", "PeriodLength", "ReportNode", "ReportOperation", "ReportOptions"),
+    *("ReportRow", "ReportTree", "ShowRows", "report_rows", "report_tree", "report_value"),
+}
 
 
 @dataclass
@@ -55,6 +61,9 @@ class _Module:
 
     def function(self, function: Function) -> list[str]:
         constant = f"_{function.name.upper()}"
+        if function.report is not None:
+            row = self._result(function)
+            return report_function(function, row, self._own_keywords, self.facts, self.used)
         if function.answer == "list":
             return self._list(function, constant)
         if function.answer == "file":
@@ -80,6 +89,8 @@ class _Module:
 
     def constant(self, function: Function, name: str, accept: str) -> list[str]:
         """The `Operation` of a function, or of its twin ``name``."""
+        if function.report is not None:
+            return report_constant(function, self._result(function), self.used)
         product = self.model.product.upper()
         self.used.add(product)
         is_file = name != function.name or function.answer == "file"
@@ -149,7 +160,8 @@ class _Module:
 
     def _result(self, function: Function) -> str:
         name = function.result or "Done"
-        self.used.add(name if name == "Done" else f"struct:{name}")
+        ours = name in {"Done", "ReportNode", "ReportRow"}
+        self.used.add(name if ours else f"struct:{name}")
         return name
 
     # -- functions ----------------------------------------------------------------------------
@@ -263,6 +275,9 @@ class _Module:
         lines += [f"{words.identifier(each)}: {type_} | None = None" for each in parameter.variants]
         return lines
 
+    def _own_keywords(self, function: Function) -> list[str]:
+        return [part for each in function.query for part in self._keywords(function, each)]
+
     def _plain_type(self, parameter: Parameter) -> str:
         return "str | int" if parameter.kind == "id" else "str"
 
@@ -367,6 +382,9 @@ def functions_module(
             functions += ["", "", *module.constant(function, twin.name, twin.accept)]
             functions += ["", "", *module.twin(function, twin)]
             names.append(twin.name)
+    reports = [each for each in resource.functions if each.report is not None]
+    if reports:
+        functions += ["", "", *reports_table(reports, module.used)]
     own = {shape.name for shape in model.shapes(resource.name)}
     used = {mark.removeprefix("struct:") for mark in module.used if mark.startswith("struct:")}
     shared = {name for name in model.held(own | used) if name not in own}
@@ -378,7 +396,14 @@ def functions_module(
         *_imports(module, own, shared),
         "",
         *_exported(
-            [*names, *own, *shared, *module.aliases.values(), resource_class(resource.name)]
+            [
+                *(["REPORTS"] if reports else []),
+                *names,
+                *own,
+                *shared,
+                *module.aliases.values(),
+                resource_class(resource.name),
+            ]
         ),
     ]
     for values, name in module.aliases.items():
@@ -398,7 +423,7 @@ def _imports(module: _Module, own: set[str], shared: set[str]) -> list[str]:
     standard = [
         *imported("collections.abc", used & {"Mapping", "Sequence"}),
         *imported("decimal", used & {"Decimal"}),
-        *imported("typing", used & {"Any", "Literal", "TypeAlias"}),
+        *imported("typing", used & {"Any", "Final", "Literal", "TypeAlias"}),
     ]
     constants = used & {"Batch", product.upper(), "ListOperation", "Operation"}
     ours = [
@@ -407,6 +432,7 @@ def _imports(module: _Module, own: set[str], shared: set[str]) -> list[str]:
         ("zoho_async.http.download", used & {"Download", "Downloads"}),
         ("zoho_async.operation", constants),
         ("zoho_async.paging", used & {"Pager"}),
+        ("zoho_async.reports", used & _REPORTS),
         ("zoho_async.resource", {"Resource", "bound"}),
         ("zoho_async.session", used & {"Session"}),
         ("zoho_async.http.upload", used & {"Upload"}),

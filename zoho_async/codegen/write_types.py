@@ -11,6 +11,7 @@ from zoho_async.codegen import words
 from zoho_async.codegen.facts import Facts
 from zoho_async.codegen.lines import WIDTH, alias, docstring, imported, literal, quoted
 from zoho_async.codegen.model import Model, ResourceModel
+from zoho_async.codegen.observed import REPORTS
 from zoho_async.codegen.structs import SHARED, Member, StructShape
 from zoho_async.description import Kind
 
@@ -73,12 +74,18 @@ class _Module:
         for member in shape.members.values():
             if member.name in names:
                 body += self._field(shape, member)
-                body += docstring(self.facts.of_field(member, noun), "    ")
+                about = self.facts.of_field(member, noun)
+                if shape.home == REPORTS:  # reports name no currency
+                    about = about.replace(", in the document's currency", "")
+                body += docstring(about, "    ")
         return [*lines, "", *body] if body else lines
 
     def _about(self, shape: StructShape) -> str:
         """One line about a struct: its record, or the field that holds it."""
         is_input = shape.base == "Input"
+        if shape.home == REPORTS and shape.base == "Record":
+            title = words.phrase(words.snake(shape.name.removeprefix("Report")))
+            return f"A row of the report '{title}'. Amounts are in the base currency."
         if shape.name == shape.fields:
             siblings = f"`{shape.stem}Create` and `{shape.stem}Input`"
             return f"The fields that {siblings} share."

@@ -21,7 +21,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from zoho_async.http.file_names import disposition_name, file_name
 from zoho_async.http.transport import OpenResponse
@@ -163,12 +163,6 @@ class _Each:
         raise StopAsyncIteration
 
 
-class Inbox(Protocol):
-    """The documents of a product: ``zoho.books.documents``."""
-
-    def download(self, document_id: str | int, /) -> Download: ...
-
-
 class Attachment(NamedTuple):
     """An attached file of a record; ``file`` makes no call until it is read."""
 
@@ -177,13 +171,13 @@ class Attachment(NamedTuple):
     file: Download
 
 
-def attachments(documents: Inbox, record: object) -> list[Attachment]:
+def attachments(download: Callable[[str], Download], record: object) -> list[Attachment]:
     """All attached files of a record, in their order.
 
     The record must be the one of a ``get``: rows of lists do not name their files.
 
     Args:
-        documents: ``zoho.books.documents`` or ``zoho.inventory.documents``.
+        download: ``zoho.books.documents.download``, or that of ``zoho.inventory``.
         record: The record, such as the result of ``zoho.books.bills.get``.
     """
     rows: Any = getattr(record, "documents", None) or getattr(record, "extra", {}).get("documents")
@@ -191,12 +185,14 @@ def attachments(documents: Inbox, record: object) -> list[Attachment]:
     for row in rows or ():
         number, name = (_value(row, each) for each in ("document_id", "file_name"))
         if number:
-            found.append(Attachment(str(number), str(name or ""), documents.download(str(number))))
+            found.append(Attachment(str(number), str(name or ""), download(str(number))))
     return found
 
 
 def _value(row: Any, name: str) -> Any:
-    return row.get(name) if isinstance(row, dict) else getattr(row, name, None)
+    if isinstance(row, dict):
+        return cast(dict[str, Any], row).get(name)
+    return getattr(row, name, None)
 
 
 async def _unchanged(document: Document) -> Document:

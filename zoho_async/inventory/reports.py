@@ -3,74 +3,55 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from zoho_async.inventory.types.reports import (
-    ReportInventory,
-    ReportInventoryItemDetails,
+    ReportInventorySummary,
     ReportInventoryValuation,
-    ReportInventoryValuationItemDetails,
     ReportPurchasesByItem,
     ReportPurchasesByItemItem,
-    ReportPurchasesByItemPurchase,
-    ReportSale,
-    ReportSaleItem,
-    ReportWarehouseStockInfo,
-    ReportWarehouseStockInfoWarehouse,
+    ReportSalesByItem,
+    ReportSalesByItemItem,
+    ReportWarehouse,
+    ReportWarehouseWarehouse,
 )
-from zoho_async.operation import INVENTORY, ListOperation
+from zoho_async.operation import INVENTORY
 from zoho_async.paging import Pager
+from zoho_async.reports import NamedPeriod, ReportOperation, ReportOptions, report_rows
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
-    "InventorySummaryFilterBy",
-    "PurchasesByItemFilterBy",
-    "ReportInventory",
-    "ReportInventoryItemDetails",
+    "REPORTS",
+    "ReportInventorySummary",
     "ReportInventoryValuation",
-    "ReportInventoryValuationItemDetails",
     "ReportPurchasesByItem",
     "ReportPurchasesByItemItem",
-    "ReportPurchasesByItemPurchase",
-    "ReportSale",
-    "ReportSaleItem",
-    "ReportWarehouseStockInfo",
-    "ReportWarehouseStockInfoWarehouse",
+    "ReportSalesByItem",
+    "ReportSalesByItemItem",
+    "ReportWarehouse",
+    "ReportWarehouseWarehouse",
     "ReportsResource",
     "inventory_summary",
-    "inventory_valuation_summary",
+    "inventory_valuation",
     "purchases_by_item",
     "sales_by_item",
-    "stock_by_warehouse",
+    "warehouse",
 ]
 
-PurchasesByItemFilterBy: TypeAlias = Literal[
-    "TransactionDate.Today",
-    "TransactionDate.ThisWeek",
-    "TransactionDate.ThisMonth",
-    "TransactionDate.ThisQuarter",
-    "TransactionDate.ThisYear",
-    "TransactionDate.PreviousDay",
-    "TransactionDate.PreviousWeek",
-    "TransactionDate.PreviousMonth",
-    "TransactionDate.PreviousQuarter",
-    "TransactionDate.PreviousYear",
-    "TransactionDate.CustomDate",
-]
 
-InventorySummaryFilterBy: TypeAlias = Literal["TransactionDate.Today", "TransactionDate.CustomDate"]
-
-
-_PURCHASES_BY_ITEM = ListOperation(
+_PURCHASES_BY_ITEM = ReportOperation(
     name="inventory.reports.purchases_by_item",
     product=INVENTORY,
     path="/reports/purchasesbyitem",
     row=ReportPurchasesByItem,
     key="purchases_by_item",
-    row_id="",
     scope="ZohoInventory.reports.READ",
     totals=True,
+    title="Purchases by item",
+    date_filter="TransactionDate",
+    groups=("purchase",),
+    confidence="H",
 )
 
 
@@ -79,16 +60,16 @@ def purchases_by_item(
     *,
     from_date: dt.date | None = None,
     to_date: dt.date | None = None,
-    filter_by: PurchasesByItemFilterBy | None = None,
-    group_by: str | None = None,
-    select_columns: str | None = None,
-    rule: str | None = None,
+    period: NamedPeriod | None = None,
+    rule: Mapping[str, object] | None = None,
     sort_column: str | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    response_option: int | None = None,
     location_ids: Sequence[str | int] | None = None,
+    group_by: Sequence[Mapping[str, str]] | None = None,
+    select_columns: Sequence[Mapping[str, str]] | None = None,
     page: int | None = None,
     per_page: int | None = None,
+    allow_unconfirmed: bool = False,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportPurchasesByItem]:
     """Return the report 'Purchases by item'.
@@ -99,38 +80,36 @@ def purchases_by_item(
 
     Args:
         zoho: The session that sends the call.
-        from_date: First day to report.
-        to_date: Last day to report.
-        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
-            ``TransactionDate.ThisWeek``, ``TransactionDate.ThisMonth``,
-            ``TransactionDate.ThisQuarter``, ``TransactionDate.ThisYear``,
-            ``TransactionDate.PreviousDay``, ``TransactionDate.PreviousWeek``,
-            ``TransactionDate.PreviousMonth``, ``TransactionDate.PreviousQuarter``,
-            ``TransactionDate.PreviousYear``, ``TransactionDate.CustomDate``.
-        group_by: What the rows are grouped by.
-        select_columns: Filter: select columns of the report.
-        rule: Rule to apply, as JSON.
+        from_date: First day of the report.
+        to_date: Last day of the report.
+        period: A period relative to today in the organization's time zone, instead of dates.
+        rule: Filter in Zoho's form; its reply must repeat it.
         sort_column: Field by which to sort.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        response_option: What the reply holds: rows, counts, or both. Values: ``0``, ``1``, ``2``.
         location_ids: Filter: ids of the locations.
-        page: Number of the first page to read, from 1.
-        per_page: Number of rows per page. At most 200.
+        group_by: Grouping, each with ``field`` and ``group``. By default Zoho's.
+        select_columns: Columns, each with ``field`` and ``group``. By default Zoho's.
+        page: Number of the page, from 1.
+        per_page: Number of rows per page.
+        allow_unconfirmed: Accept a reply that does not repeat its period, basis or rule.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return Pager(
+    options = ReportOptions(
+        from_date=from_date,
+        period=period,
+        rule=rule,
+        to_date=to_date,
+        allow_unconfirmed=allow_unconfirmed,
+    )
+    return report_rows(
         zoho,
         _PURCHASES_BY_ITEM,
-        query={
-            "from_date": from_date,
-            "to_date": to_date,
-            "filter_by": filter_by,
+        options,
+        {
             "group_by": group_by,
             "select_columns": select_columns,
-            "rule": rule,
             "sort_column": sort_column,
             "sort_order": sort_order,
-            "response_option": response_option,
             "location_ids": location_ids,
             "page": page,
             "per_page": per_page,
@@ -139,15 +118,19 @@ def purchases_by_item(
     )
 
 
-_INVENTORY_SUMMARY = ListOperation(
+_INVENTORY_SUMMARY = ReportOperation(
     name="inventory.reports.inventory_summary",
     product=INVENTORY,
     path="/reports/inventorysummary",
-    row=ReportInventory,
+    row=ReportInventorySummary,
     key="inventory",
-    row_id="",
     scope="ZohoInventory.reports.READ",
     totals=True,
+    title="Inventory summary",
+    dates="day",
+    date_filter="TransactionDate",
+    groups=("item_details",),
+    confidence="H",
 )
 
 
@@ -155,22 +138,24 @@ def inventory_summary(
     zoho: Session,
     *,
     to_date: dt.date | None = None,
-    filter_by: InventorySummaryFilterBy | None = None,
+    period: NamedPeriod | None = None,
+    rule: Mapping[str, object] | None = None,
     show_actual_stock: bool | None = None,
     stock_on_hand_filter: Literal["All"] | None = None,
     location_id: str | int | None = None,
     warehouse_id: str | int | None = None,
-    rule: str | None = None,
-    group_by: str | None = None,
-    select_columns: str | None = None,
     sort_column: str | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    response_option: int | None = None,
+    group_by: Sequence[Mapping[str, str]] | None = None,
+    select_columns: Sequence[Mapping[str, str]] | None = None,
     page: int | None = None,
     per_page: int | None = None,
+    allow_unconfirmed: bool = False,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReportInventory]:
+) -> Pager[ReportInventorySummary]:
     """Return the report 'Inventory summary'.
+
+    It takes 18 to 56 seconds: allow a long timeout.
 
     Observed: it is in no OpenAPI file of Zoho. Confidence: high.
 
@@ -178,39 +163,38 @@ def inventory_summary(
 
     Args:
         zoho: The session that sends the call.
-        to_date: Last day to report.
-        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
-            ``TransactionDate.CustomDate``.
+        to_date: Day of the report.
+        period: A period relative to today in the organization's time zone, instead of dates.
+        rule: Filter in Zoho's form; its reply must repeat it.
         show_actual_stock: Filter: show actual stock, in units.
         stock_on_hand_filter: Filter: stock on hand filter of the report. Values: ``All``.
         location_id: Filter: id of the location (branch or warehouse).
         warehouse_id: Filter: id of the warehouse.
-        rule: Rule to apply, as JSON.
-        group_by: What the rows are grouped by.
-        select_columns: Filter: select columns of the report.
         sort_column: Field by which to sort.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        response_option: What the reply holds: rows, counts, or both. Values: ``0``, ``1``, ``2``.
-        page: Number of the first page to read, from 1.
-        per_page: Number of rows per page. At most 200.
+        group_by: Grouping, each with ``field`` and ``group``. By default Zoho's.
+        select_columns: Columns, each with ``field`` and ``group``. By default Zoho's.
+        page: Number of the page, from 1.
+        per_page: Number of rows per page.
+        allow_unconfirmed: Accept a reply that does not repeat its period, basis or rule.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return Pager(
+    options = ReportOptions(
+        period=period, rule=rule, to_date=to_date, allow_unconfirmed=allow_unconfirmed
+    )
+    return report_rows(
         zoho,
         _INVENTORY_SUMMARY,
-        query={
-            "to_date": to_date,
-            "filter_by": filter_by,
+        options,
+        {
             "show_actual_stock": show_actual_stock,
             "stock_on_hand_filter": stock_on_hand_filter,
             "location_id": location_id,
             "warehouse_id": warehouse_id,
-            "rule": rule,
             "group_by": group_by,
             "select_columns": select_columns,
             "sort_column": sort_column,
             "sort_order": sort_order,
-            "response_option": response_option,
             "page": page,
             "per_page": per_page,
             **(extra_query or {}),
@@ -218,78 +202,83 @@ def inventory_summary(
     )
 
 
-_INVENTORY_VALUATION_SUMMARY = ListOperation(
-    name="inventory.reports.inventory_valuation_summary",
+_INVENTORY_VALUATION = ReportOperation(
+    name="inventory.reports.inventory_valuation",
     product=INVENTORY,
     path="/reports/inventoryvaluation",
     row=ReportInventoryValuation,
     key="inventory_valuation",
-    row_id="",
     scope="ZohoInventory.reports.READ",
     totals=True,
+    title="Inventory valuation",
+    dates="day",
+    date_filter="TransactionDate",
+    groups=("item_details",),
+    confidence="M",
+    unknown="Only the default columns were seen.",
 )
 
 
-def inventory_valuation_summary(
+def inventory_valuation(
     zoho: Session,
     *,
     to_date: dt.date | None = None,
-    filter_by: InventorySummaryFilterBy | None = None,
+    period: NamedPeriod | None = None,
+    rule: Mapping[str, object] | None = None,
     show_actual_stock: bool | None = None,
     stock_on_hand_filter: Literal["All"] | None = None,
     location_id: str | int | None = None,
     warehouse_id: str | int | None = None,
-    rule: str | None = None,
-    group_by: str | None = None,
-    select_columns: str | None = None,
     sort_column: str | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    response_option: int | None = None,
+    group_by: Sequence[Mapping[str, str]] | None = None,
+    select_columns: Sequence[Mapping[str, str]] | None = None,
     page: int | None = None,
     per_page: int | None = None,
+    allow_unconfirmed: bool = False,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[ReportInventoryValuation]:
-    """Return the report 'Inventory valuation summary'.
+    """Return the report 'Inventory valuation'.
 
-    Observed: it is in no OpenAPI file of Zoho. Confidence: medium.
+    Observed: it is in no OpenAPI file of Zoho. Confidence: medium. Only the default columns were
+    seen.
 
     Scope: ZohoInventory.reports.READ.
 
     Args:
         zoho: The session that sends the call.
-        to_date: Last day to report.
-        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
-            ``TransactionDate.CustomDate``.
+        to_date: Day of the report.
+        period: A period relative to today in the organization's time zone, instead of dates.
+        rule: Filter in Zoho's form; its reply must repeat it.
         show_actual_stock: Filter: show actual stock, in units.
         stock_on_hand_filter: Filter: stock on hand filter of the report. Values: ``All``.
         location_id: Filter: id of the location (branch or warehouse).
         warehouse_id: Filter: id of the warehouse.
-        rule: Rule to apply, as JSON.
-        group_by: What the rows are grouped by.
-        select_columns: Filter: select columns of the report.
         sort_column: Field by which to sort.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        response_option: What the reply holds: rows, counts, or both. Values: ``0``, ``1``, ``2``.
-        page: Number of the first page to read, from 1.
-        per_page: Number of rows per page. At most 200.
+        group_by: Grouping, each with ``field`` and ``group``. By default Zoho's.
+        select_columns: Columns, each with ``field`` and ``group``. By default Zoho's.
+        page: Number of the page, from 1.
+        per_page: Number of rows per page.
+        allow_unconfirmed: Accept a reply that does not repeat its period, basis or rule.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return Pager(
+    options = ReportOptions(
+        period=period, rule=rule, to_date=to_date, allow_unconfirmed=allow_unconfirmed
+    )
+    return report_rows(
         zoho,
-        _INVENTORY_VALUATION_SUMMARY,
-        query={
-            "to_date": to_date,
-            "filter_by": filter_by,
+        _INVENTORY_VALUATION,
+        options,
+        {
             "show_actual_stock": show_actual_stock,
             "stock_on_hand_filter": stock_on_hand_filter,
             "location_id": location_id,
             "warehouse_id": warehouse_id,
-            "rule": rule,
             "group_by": group_by,
             "select_columns": select_columns,
             "sort_column": sort_column,
             "sort_order": sort_order,
-            "response_option": response_option,
             "page": page,
             "per_page": per_page,
             **(extra_query or {}),
@@ -297,79 +286,84 @@ def inventory_valuation_summary(
     )
 
 
-_STOCK_BY_WAREHOUSE = ListOperation(
-    name="inventory.reports.stock_by_warehouse",
+_WAREHOUSE = ReportOperation(
+    name="inventory.reports.warehouse",
     product=INVENTORY,
     path="/reports/warehouse",
-    row=ReportWarehouseStockInfo,
+    row=ReportWarehouse,
     key="warehouse_stock_info",
-    row_id="",
     scope="ZohoInventory.reports.READ",
     totals=True,
+    title="Stock by warehouse",
+    dates="day",
+    date_filter="TransactionDate",
+    confidence="L",
+    unknown="The fields of the warehouses are a guess.",
 )
 
 
-def stock_by_warehouse(
+def warehouse(
     zoho: Session,
     *,
     to_date: dt.date | None = None,
-    filter_by: InventorySummaryFilterBy | None = None,
+    period: NamedPeriod | None = None,
+    rule: Mapping[str, object] | None = None,
     show_actual_stock: bool | None = None,
     stock_on_hand_filter: Literal["All"] | None = None,
     location_id: str | int | None = None,
     warehouse_id: str | int | None = None,
-    rule: str | None = None,
-    group_by: str | None = None,
-    select_columns: str | None = None,
     sort_column: str | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    response_option: int | None = None,
+    group_by: Sequence[Mapping[str, str]] | None = None,
+    select_columns: Sequence[Mapping[str, str]] | None = None,
     page: int | None = None,
     per_page: int | None = None,
+    allow_unconfirmed: bool = False,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReportWarehouseStockInfo]:
+) -> Pager[ReportWarehouse]:
     """Return the report 'Stock by warehouse'.
 
+    Join warehouses by id, because their names can be empty.
+
     Observed: it is in no OpenAPI file of Zoho. Confidence: low. Its path, parameters and reply can
-    differ: try it before you rely on it.
+    differ: try it before you rely on it. The fields of the warehouses are a guess.
 
     Scope: ZohoInventory.reports.READ.
 
     Args:
         zoho: The session that sends the call.
-        to_date: Last day to report.
-        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
-            ``TransactionDate.CustomDate``.
+        to_date: Day of the report.
+        period: A period relative to today in the organization's time zone, instead of dates.
+        rule: Filter in Zoho's form; its reply must repeat it.
         show_actual_stock: Filter: show actual stock, in units.
         stock_on_hand_filter: Filter: stock on hand filter of the report. Values: ``All``.
         location_id: Filter: id of the location (branch or warehouse).
         warehouse_id: Filter: id of the warehouse.
-        rule: Rule to apply, as JSON.
-        group_by: What the rows are grouped by.
-        select_columns: Filter: select columns of the report.
         sort_column: Field by which to sort.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        response_option: What the reply holds: rows, counts, or both. Values: ``0``, ``1``, ``2``.
-        page: Number of the first page to read, from 1.
-        per_page: Number of rows per page. At most 200.
+        group_by: Grouping, each with ``field`` and ``group``. By default Zoho's.
+        select_columns: Columns, each with ``field`` and ``group``. By default Zoho's.
+        page: Number of the page, from 1.
+        per_page: Number of rows per page.
+        allow_unconfirmed: Accept a reply that does not repeat its period, basis or rule.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return Pager(
+    options = ReportOptions(
+        period=period, rule=rule, to_date=to_date, allow_unconfirmed=allow_unconfirmed
+    )
+    return report_rows(
         zoho,
-        _STOCK_BY_WAREHOUSE,
-        query={
-            "to_date": to_date,
-            "filter_by": filter_by,
+        _WAREHOUSE,
+        options,
+        {
             "show_actual_stock": show_actual_stock,
             "stock_on_hand_filter": stock_on_hand_filter,
             "location_id": location_id,
             "warehouse_id": warehouse_id,
-            "rule": rule,
             "group_by": group_by,
             "select_columns": select_columns,
             "sort_column": sort_column,
             "sort_order": sort_order,
-            "response_option": response_option,
             "page": page,
             "per_page": per_page,
             **(extra_query or {}),
@@ -377,15 +371,17 @@ def stock_by_warehouse(
     )
 
 
-_SALES_BY_ITEM = ListOperation(
+_SALES_BY_ITEM = ReportOperation(
     name="inventory.reports.sales_by_item",
     product=INVENTORY,
     path="/reports/salesbyitem",
-    row=ReportSale,
+    row=ReportSalesByItem,
     key="sales",
-    row_id="",
     scope="ZohoInventory.reports.READ",
     totals=True,
+    title="Sales by item",
+    date_filter="TransactionDate",
+    confidence="H",
 )
 
 
@@ -394,16 +390,18 @@ def sales_by_item(
     *,
     from_date: dt.date | None = None,
     to_date: dt.date | None = None,
-    filter_by: PurchasesByItemFilterBy | None = None,
+    period: NamedPeriod | None = None,
     sort_column: str | None = None,
     sort_order: Literal["A", "D"] | None = None,
-    response_option: int | None = None,
     location_ids: Sequence[str | int] | None = None,
     page: int | None = None,
     per_page: int | None = None,
+    allow_unconfirmed: bool = False,
     extra_query: Mapping[str, object] | None = None,
-) -> Pager[ReportSale]:
+) -> Pager[ReportSalesByItem]:
     """Return the report 'Sales by item'.
+
+    Amounts are before tax.
 
     Observed: it is in no OpenAPI file of Zoho. Confidence: high.
 
@@ -411,32 +409,27 @@ def sales_by_item(
 
     Args:
         zoho: The session that sends the call.
-        from_date: First day to report.
-        to_date: Last day to report.
-        filter_by: Predefined filter, usually on the status. Values: ``TransactionDate.Today``,
-            ``TransactionDate.ThisWeek``, ``TransactionDate.ThisMonth``,
-            ``TransactionDate.ThisQuarter``, ``TransactionDate.ThisYear``,
-            ``TransactionDate.PreviousDay``, ``TransactionDate.PreviousWeek``,
-            ``TransactionDate.PreviousMonth``, ``TransactionDate.PreviousQuarter``,
-            ``TransactionDate.PreviousYear``, ``TransactionDate.CustomDate``.
+        from_date: First day of the report.
+        to_date: Last day of the report.
+        period: A period relative to today in the organization's time zone, instead of dates.
         sort_column: Field by which to sort.
         sort_order: ``A`` for ascending, ``D`` for descending.
-        response_option: What the reply holds: rows, counts, or both. Values: ``0``, ``1``, ``2``.
         location_ids: Filter: ids of the locations.
-        page: Number of the first page to read, from 1.
-        per_page: Number of rows per page. At most 200.
+        page: Number of the page, from 1.
+        per_page: Number of rows per page.
+        allow_unconfirmed: Accept a reply that does not repeat its period, basis or rule.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return Pager(
+    options = ReportOptions(
+        from_date=from_date, period=period, to_date=to_date, allow_unconfirmed=allow_unconfirmed
+    )
+    return report_rows(
         zoho,
         _SALES_BY_ITEM,
-        query={
-            "from_date": from_date,
-            "to_date": to_date,
-            "filter_by": filter_by,
+        options,
+        {
             "sort_column": sort_column,
             "sort_order": sort_order,
-            "response_option": response_option,
             "location_ids": location_ids,
             "page": page,
             "per_page": per_page,
@@ -445,11 +438,21 @@ def sales_by_item(
     )
 
 
+#: Every report, by the name of its function.
+REPORTS: Final[Mapping[str, ReportOperation[Any]]] = {
+    "purchases_by_item": _PURCHASES_BY_ITEM,
+    "inventory_summary": _INVENTORY_SUMMARY,
+    "inventory_valuation": _INVENTORY_VALUATION,
+    "warehouse": _WAREHOUSE,
+    "sales_by_item": _SALES_BY_ITEM,
+}
+
+
 class ReportsResource(Resource):
     """Reports of Zoho Inventory: ``zoho.inventory.reports``."""
 
     purchases_by_item = bound(purchases_by_item)
     inventory_summary = bound(inventory_summary)
-    inventory_valuation_summary = bound(inventory_valuation_summary)
-    stock_by_warehouse = bound(stock_by_warehouse)
+    inventory_valuation = bound(inventory_valuation)
+    warehouse = bound(warehouse)
     sales_by_item = bound(sales_by_item)

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from zoho_async.sandbox.api.router import Target, organization_named
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal, ApiReply
+from zoho_async.sandbox.reports.answer import scope_of
 from zoho_async.sandbox.simulation.fault_effects import alter, replacement
 from zoho_async.sandbox.simulation.faults import INSTEAD, Fault
 from zoho_async.sandbox.simulation.latency import Latency, draw_seconds
@@ -262,11 +263,9 @@ def _check_token(exchange: Exchange, target: Target) -> None:
     if token is None or state == "unknown":
         raise ApiRefusal(401, 14, "Invalid value passed for authtoken.")
     scope, route = accounts.scope(token), target.route
-    lacking = (
-        "fullaccess" not in scope
-        and route is not None
-        and not _scope_allows(scope, route.facts.scope)
-    )
+    described = route.facts.scope if route is not None else ""
+    needed = scope_of(target.product, target.parts) or described
+    lacking = "fullaccess" not in scope and not _scope_allows(scope, needed)
     if state == "dead" or lacking:
         raise ApiRefusal(401, 57, "You are not authorized to perform this operation")
 

@@ -8,184 +8,19 @@ from typing import Any
 from zoho_async.wire import Part, Record
 
 
-class ReportProfitAndLoss(Record, frozen=True, kw_only=True):
-    """A report profit and loss."""
-
-    name: str | None = None
-    """Name of the report profit and loss."""
-    account_id: str | None = None
-    """Id of the account in the chart of accounts."""
-    account_code: str | None = None
-    """Code of the account in the chart of accounts."""
-    total: Decimal | None = None
-    """Total, in the document's currency."""
-    total_sub_account: Decimal | None = None
-    """Total sub account."""
-    depth: int | None = None
-    """Level in the tree, from 0."""
-    is_child_present: bool | None = None
-    """Whether the account has accounts below it."""
-    is_collapsed_view: bool | None = None
-    """Whether the report profit and loss is collapsed view."""
-    total_label: str | None = None
-    """Label of the total."""
-    previous_values: list[Any] | None = None
-    """Previous values of the report profit and loss."""
-    previous_total: list[Any] | None = None
-    """Total of the previous."""
-    previous_total_sub_account: list[Any] | None = None
-    """Previous total sub account of the report profit and loss."""
-    account_transactions: list[dict[str, Any]] | None = None
-    """Account transactions of the report profit and loss."""
-
-
-class ReportBalanceSheet(Record, frozen=True, kw_only=True):
-    """A report balance sheet."""
-
-    name: str | None = None
-    """Name of the report balance sheet."""
-    account_id: str | None = None
-    """Id of the account in the chart of accounts."""
-    account_code: str | None = None
-    """Code of the account in the chart of accounts."""
-    total: Decimal | None = None
-    """Total, in the document's currency."""
-    total_sub_account: Decimal | None = None
-    """Total sub account."""
-    depth: int | None = None
-    """Level in the tree, from 0."""
-    is_child_present: bool | None = None
-    """Whether the account has accounts below it."""
-    is_collapsed_view: bool | None = None
-    """Whether the report balance sheet is collapsed view."""
-    total_label: str | None = None
-    """Label of the total."""
-    previous_values: list[Any] | None = None
-    """Previous values of the report balance sheet."""
-    previous_total: list[Any] | None = None
-    """Total of the previous."""
-    previous_total_sub_account: list[Any] | None = None
-    """Previous total sub account of the report balance sheet."""
-    account_transactions: list[dict[str, Any]] | None = None
-    """Account transactions of the report balance sheet."""
-
-
-class ReportCashFlow(Record, frozen=True, kw_only=True):
-    """A report cash flow."""
-
-    name: str | None = None
-    """Name of the report cash flow."""
-    account_id: str | None = None
-    """Id of the account in the chart of accounts."""
-    account_code: str | None = None
-    """Code of the account in the chart of accounts."""
-    total: Decimal | None = None
-    """Total, in the document's currency."""
-    total_sub_account: Decimal | None = None
-    """Total sub account."""
-    depth: int | None = None
-    """Level in the tree, from 0."""
-    is_child_present: bool | None = None
-    """Whether the account has accounts below it."""
-    is_collapsed_view: bool | None = None
-    """Whether the report cash flow is collapsed view."""
-    total_label: str | None = None
-    """Label of the total."""
-    previous_values: list[Any] | None = None
-    """Previous values of the report cash flow."""
-    previous_total: list[Any] | None = None
-    """Total of the previous."""
-    previous_total_sub_account: list[Any] | None = None
-    """Previous total sub account of the report cash flow."""
-    account_transactions: list[dict[str, Any]] | None = None
-    """Account transactions of the report cash flow."""
-
-
-class ReportMovementOfEquityValue(Part, frozen=True, kw_only=True):
-    """An item of ``values`` of a report movement of equity."""
-
-    total: Decimal | None = None
-    """Total, in the document's currency."""
-
-
-class ReportMovementOfEquity(Record, frozen=True, kw_only=True):
-    """A report movement of equity."""
-
-    node_name: str | None = None
-    """Name of the node."""
-    name: str | None = None
-    """Name of the report movement of equity."""
-    has_total: bool | None = None
-    """Total of the has."""
-    values: list[ReportMovementOfEquityValue] | None = None
-    """Values of the report movement of equity."""
-    account_transactions: list[dict[str, Any]] | None = None
-    """Account transactions of the report movement of equity."""
-
-
-class ReportTrialbalanceValue(Part, frozen=True, kw_only=True):
-    """An item of ``values`` of a report trialbalance."""
-
-    net_debit_total: Decimal | None = None
-    """Total of the net debit."""
-    net_credit_total: Decimal | None = None
-    """Total of the net credit."""
-    net_debit_total_sub_account: Decimal | None = None
-    """Net debit total sub account of the value."""
-    net_credit_total_sub_account: Decimal | None = None
-    """Net credit total sub account of the value."""
-
-
-class ReportTrialbalance(Record, frozen=True, kw_only=True):
-    """A report trialbalance."""
-
-    name: str | None = None
-    """Name of the report trialbalance."""
-    account_id: str | None = None
-    """Id of the account in the chart of accounts."""
-    account_code: str | None = None
-    """Code of the account in the chart of accounts."""
-    account_type: str | None = None
-    """Type of the account."""
-    account_type_col_span: int | None = None
-    """Account type col span of the report trialbalance."""
-    account_type_col_span_list: list[int] | None = None
-    """Account type col span list of the report trialbalance."""
-    depth: int | None = None
-    """Level in the tree, from 0."""
-    is_child_present: bool | None = None
-    """Whether the account has accounts below it."""
-    is_collapsed_view: bool | None = None
-    """Whether the report trialbalance is collapsed view."""
-    net_debit_total: Decimal | None = None
-    """Total of the net debit."""
-    net_credit_total: Decimal | None = None
-    """Total of the net credit."""
-    net_debit_total_sub_account: Decimal | None = None
-    """Net debit total sub account of the report trialbalance."""
-    net_credit_total_sub_account: Decimal | None = None
-    """Net credit total sub account of the report trialbalance."""
-    values: list[ReportTrialbalanceValue] | None = None
-    """Values of the report trialbalance."""
-    previous_values: list[Any] | None = None
-    """Previous values of the report trialbalance."""
-    account_transactions: list[dict[str, Any]] | None = None
-    """Account transactions of the report trialbalance."""
-
-
-class ReportGeneralledgerValue(Part, frozen=True, kw_only=True):
-    """An item of ``values`` of a report generalledger."""
+class ReportGeneralLedgerValue(Part, frozen=True, kw_only=True):
+    """An item of ``values`` of a report general ledger."""
 
     debit_total: Decimal | None = None
     """Total of the debit."""
     credit_total: Decimal | None = None
     """Total of the credit."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
 
 
-class ReportGeneralledger(Record, frozen=True, kw_only=True):
-    """A report generalledger."""
+class ReportGeneralLedger(Record, frozen=True, kw_only=True):
+    """A row of the report 'general ledger'. Amounts are in the base currency."""
 
     name: str | None = None
     """Name of the report general ledger."""
@@ -198,12 +33,12 @@ class ReportGeneralledger(Record, frozen=True, kw_only=True):
     credit_total: Decimal | None = None
     """Total of the credit."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     is_debit: bool | None = None
     """Whether the report general ledger is debit."""
     previous_values: list[Any] | None = None
     """Previous values of the report general ledger."""
-    values: list[ReportGeneralledgerValue] | None = None
+    values: list[ReportGeneralLedgerValue] | None = None
     """Values of the report general ledger."""
 
 
@@ -223,19 +58,19 @@ class ReportAccountTransactionBranch(Part, frozen=True, kw_only=True):
     """Name of the location (branch or warehouse)."""
 
 
-class ReportAccountTransactionAccountTransaction(Part, frozen=True, kw_only=True):
-    """An item of ``account_transactions``."""
+class ReportAccountTransaction(Record, frozen=True, kw_only=True):
+    """A row of the report 'account transaction'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the transaction."""
+    """Date of the report account transaction."""
     account_name: str | None = None
     """Name of the account in the chart of accounts."""
     account_id: str | None = None
     """Id of the account in the chart of accounts."""
     account: ReportAccountTransactionAccount | None = None
-    """Account of the transaction."""
+    """Account of the report account transaction."""
     transaction_details: str | None = None
-    """Transaction details of the transaction."""
+    """Transaction details of the report account transaction."""
     transaction_id: str | None = None
     """Id of the transaction."""
     reference_transaction_id: str | None = None
@@ -247,13 +82,13 @@ class ReportAccountTransactionAccountTransaction(Part, frozen=True, kw_only=True
     transaction_type: str | None = None
     """Type of the transaction."""
     reference_number: str | None = None
-    """Reference number of the transaction."""
+    """Reference number of the report account transaction."""
     entity_number: str | None = None
     """Number of the entity."""
     debit: Decimal | None = None
-    """Debit of the transaction."""
+    """Debit of the report account transaction."""
     credit: Decimal | None = None
-    """Credit of the transaction."""
+    """Credit of the report account transaction."""
     net_amount: Decimal | None = None
     """Amount of the net."""
     contact_id: str | None = None
@@ -263,16 +98,9 @@ class ReportAccountTransactionAccountTransaction(Part, frozen=True, kw_only=True
     currency_code: str | None = None
     """Code of the currency (ISO 4217), such as USD."""
     reporting_tag: str | None = None
-    """Reporting tag of the transaction."""
+    """Reporting tag of the report account transaction."""
     branch: ReportAccountTransactionBranch | None = None
-    """Branch of the transaction."""
-
-
-class ReportAccountTransaction(Record, frozen=True, kw_only=True):
-    """A report account transaction."""
-
-    account_transactions: list[ReportAccountTransactionAccountTransaction] | None = None
-    """Account transactions of the report account transaction."""
+    """Branch of the report account transaction."""
 
 
 class ReportJournalAccountTransaction(Part, frozen=True, kw_only=True):
@@ -291,7 +119,7 @@ class ReportJournalAccountTransaction(Part, frozen=True, kw_only=True):
 
 
 class ReportJournal(Record, frozen=True, kw_only=True):
-    """A report journal."""
+    """A row of the report 'journal'. Amounts are in the base currency."""
 
     date: str | None = None
     """Date of the report journal."""
@@ -305,8 +133,8 @@ class ReportJournal(Record, frozen=True, kw_only=True):
     """Account transactions of the report journal."""
 
 
-class ReportTax(Record, frozen=True, kw_only=True):
-    """A report tax; ``tax_id`` is its id."""
+class ReportTaxSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'tax summary'. Amounts are in the base currency."""
 
     tax_id: str = ""
     """Id of the tax."""
@@ -328,7 +156,7 @@ class ReportVatSummaryOutputBox(Part, frozen=True, kw_only=True):
     description: str | None = None
     """Description of the output box."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     tax_amount: Decimal | None = None
     """Amount of the tax."""
     adjustment_amount: Decimal | None = None
@@ -343,7 +171,7 @@ class ReportVatSummaryInputBox(Part, frozen=True, kw_only=True):
     description: str | None = None
     """Description of the input box."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     tax_amount: Decimal | None = None
     """Amount of the tax."""
     adjustment_amount: Decimal | None = None
@@ -358,7 +186,7 @@ class ReportVatSummaryNetVatDueBox(Part, frozen=True, kw_only=True):
     description: str | None = None
     """Description of the net VAT due box."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     tax_amount: Decimal | None = None
     """Amount of the tax."""
     adjustment_amount: Decimal | None = None
@@ -366,7 +194,7 @@ class ReportVatSummaryNetVatDueBox(Part, frozen=True, kw_only=True):
 
 
 class ReportVatSummary(Record, frozen=True, kw_only=True):
-    """A report vat summary."""
+    """A row of the report 'vat summary'. Amounts are in the base currency."""
 
     output_boxes: list[ReportVatSummaryOutputBox] | None = None
     """Output boxes of the report VAT summary."""
@@ -376,42 +204,30 @@ class ReportVatSummary(Record, frozen=True, kw_only=True):
     """Net VAT due boxes of the report VAT summary."""
 
 
-class ReportSale(Record, frozen=True, kw_only=True):
-    """A report sale."""
+class ReportSalesByCustomer(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales by customer'. Amounts are in the base currency."""
 
     customer_id: str | None = None
     """Id of the customer."""
     customer_name: str | None = None
     """Name of the customer."""
     count: int | None = None
-    """Count of the report sale."""
+    """Count of the report sales by customer."""
     sales: Decimal | None = None
-    """Sales of the report sale."""
+    """Sales of the report sales by customer."""
     sales_with_tax: Decimal | None = None
-    """Sales with tax of the report sale."""
-    salesperson_id: str | None = None
-    """Id of the salesperson."""
-    salesperson_name: str | None = None
-    """Name of the salesperson."""
-    invoice_count: int | None = None
-    """Number of invoices."""
-    invoice_sales: Decimal | None = None
-    """Invoice sales of the report sale."""
-    creditnote_count: int | None = None
-    """Number of credit notes."""
-    creditnote_sales: Decimal | None = None
-    """Credit note sales of the report sale."""
+    """Sales with tax of the report sales by customer."""
 
 
-class ReportInnerSaleItem(Part, frozen=True, kw_only=True):
-    """The ``item`` object of a report inner sale."""
+class ReportSalesByItemItem(Part, frozen=True, kw_only=True):
+    """The ``item`` object of a report sales by item."""
 
     sku: str | None = None
     """Stock keeping unit (SKU) of the item."""
 
 
-class ReportInnerSale(Record, frozen=True, kw_only=True):
-    """A report inner sale."""
+class ReportSalesByItem(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales by item'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -424,32 +240,60 @@ class ReportInnerSale(Record, frozen=True, kw_only=True):
     quantity_sold: Decimal | None = None
     """Quantity sold, in units."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     average_price: Decimal | None = None
-    """Average price of the report inner sale."""
-    item: ReportInnerSaleItem | None = None
-    """Item of the report inner sale."""
-    date: dt.date | None = None
-    """Date of the report inner sale."""
+    """Average price of the report sales by item."""
+    item: ReportSalesByItemItem | None = None
+    """Item of the report sales by item."""
+
+
+class ReportSalesBySalesperson(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales by salesperson'. Amounts are in the base currency."""
+
+    salesperson_id: str | None = None
+    """Id of the salesperson."""
+    salesperson_name: str | None = None
+    """Name of the salesperson."""
+    count: int | None = None
+    """Count of the report sales by salesperson."""
     sales: Decimal | None = None
-    """Sales of the report inner sale."""
-    tax: Decimal | None = None
-    """Tax of the report inner sale."""
+    """Sales of the report sales by salesperson."""
     sales_with_tax: Decimal | None = None
-    """Sales with tax of the report inner sale."""
+    """Sales with tax of the report sales by salesperson."""
+    invoice_count: int | None = None
+    """Number of invoices."""
+    invoice_sales: Decimal | None = None
+    """Invoice sales of the report sales by salesperson."""
+    creditnote_count: int | None = None
+    """Number of credit notes."""
+    creditnote_sales: Decimal | None = None
+    """Credit note sales of the report sales by salesperson."""
 
 
-class ReportInvoiceDetailsInvoice(Part, frozen=True, kw_only=True):
-    """An item of ``invoices`` of report invoice details."""
+class ReportSalesSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales summary'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the invoice."""
+    """Date of the report sales summary."""
+    sales: Decimal | None = None
+    """Sales of the report sales summary."""
+    tax: Decimal | None = None
+    """Tax of the report sales summary."""
+    sales_with_tax: Decimal | None = None
+    """Sales with tax of the report sales summary."""
+
+
+class ReportInvoiceDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'invoice details'. Amounts are in the base currency."""
+
+    date: dt.date | None = None
+    """Date of the report invoice details."""
     status: str | None = None
-    """Status of the invoice."""
+    """Status of the report invoice details."""
     reference_number: str | None = None
-    """Reference number of the invoice."""
+    """Reference number of the report invoice details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     invoice_id: str | None = None
@@ -463,29 +307,22 @@ class ReportInvoiceDetailsInvoice(Part, frozen=True, kw_only=True):
     due_date: dt.date | None = None
     """Date on which payment is due."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     bcy_balance: Decimal | None = None
     """Balance in the base currency."""
 
 
-class ReportInvoiceDetails(Record, frozen=True, kw_only=True):
-    """Report invoice details."""
-
-    invoices: list[ReportInvoiceDetailsInvoice] | None = None
-    """Invoices of the details."""
-
-
-class ReportEstimateDetailsEstimate(Part, frozen=True, kw_only=True):
-    """An item of ``estimates`` of report estimate details."""
+class ReportEstimateDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'estimate details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the estimate."""
+    """Date of the report estimate details."""
     status: str | None = None
-    """Status of the estimate."""
+    """Status of the report estimate details."""
     reference_number: str | None = None
-    """Reference number of the estimate."""
+    """Reference number of the report estimate details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     estimate_id: str | None = None
@@ -496,24 +333,17 @@ class ReportEstimateDetailsEstimate(Part, frozen=True, kw_only=True):
     """Name of the customer."""
 
 
-class ReportEstimateDetails(Record, frozen=True, kw_only=True):
-    """Report estimate details."""
-
-    estimates: list[ReportEstimateDetailsEstimate] | None = None
-    """Estimates of the report estimate details."""
-
-
-class ReportSalesOrderDetailsSalesOrder(Part, frozen=True, kw_only=True):
-    """An item of ``salesorders`` of report sales order details."""
+class ReportSalesOrderDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales order details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the sales order."""
+    """Date of the report sales order details."""
     status: str | None = None
-    """Status of the sales order."""
+    """Status of the report sales order details."""
     reference_number: str | None = None
-    """Reference number of the sales order."""
+    """Reference number of the report sales order details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     salesorder_id: str | None = None
@@ -524,24 +354,17 @@ class ReportSalesOrderDetailsSalesOrder(Part, frozen=True, kw_only=True):
     """Name of the customer."""
 
 
-class ReportSalesOrderDetails(Record, frozen=True, kw_only=True):
-    """Report sales order details."""
-
-    salesorders: list[ReportSalesOrderDetailsSalesOrder] | None = None
-    """Sales orders of the report sales order details."""
-
-
-class ReportDeliveryChallanDetailsDeliveryChallan(Part, frozen=True, kw_only=True):
-    """An item of ``deliverychallans`` of report delivery challan details."""
+class ReportDeliveryChallanDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'delivery challan details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the delivery challan."""
+    """Date of the report delivery challan details."""
     status: str | None = None
-    """Status of the delivery challan."""
+    """Status of the report delivery challan details."""
     reference_number: str | None = None
-    """Reference number of the delivery challan."""
+    """Reference number of the report delivery challan details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     deliverychallan_id: str | None = None
@@ -554,24 +377,17 @@ class ReportDeliveryChallanDetailsDeliveryChallan(Part, frozen=True, kw_only=Tru
     """Name of the customer."""
 
 
-class ReportDeliveryChallanDetails(Record, frozen=True, kw_only=True):
-    """Report delivery challan details."""
-
-    deliverychallans: list[ReportDeliveryChallanDetailsDeliveryChallan] | None = None
-    """Deliverychallans of the report delivery challan details."""
-
-
-class ReportCreditNoteDetailsCreditNote(Part, frozen=True, kw_only=True):
-    """An item of ``creditnotes`` of report credit note details."""
+class ReportCreditNoteDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'credit note details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the credit note."""
+    """Date of the report credit note details."""
     status: str | None = None
-    """Status of the credit note."""
+    """Status of the report credit note details."""
     reference_number: str | None = None
-    """Reference number of the credit note."""
+    """Reference number of the report credit note details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     creditnote_id: str | None = None
@@ -581,29 +397,22 @@ class ReportCreditNoteDetailsCreditNote(Part, frozen=True, kw_only=True):
     customer_name: str | None = None
     """Name of the customer."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     bcy_balance: Decimal | None = None
     """Balance in the base currency."""
 
 
-class ReportCreditNoteDetails(Record, frozen=True, kw_only=True):
-    """Report credit note details."""
-
-    creditnotes: list[ReportCreditNoteDetailsCreditNote] | None = None
-    """Credit notes of the report credit note details."""
-
-
-class ReportBillDetailsBill(Part, frozen=True, kw_only=True):
-    """An item of ``bills`` of report bill details."""
+class ReportBillDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'bill details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the bill."""
+    """Date of the report bill details."""
     status: str | None = None
-    """Status of the bill."""
+    """Status of the report bill details."""
     reference_number: str | None = None
-    """Reference number of the bill."""
+    """Reference number of the report bill details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     bill_id: str | None = None
@@ -615,29 +424,22 @@ class ReportBillDetailsBill(Part, frozen=True, kw_only=True):
     due_date: dt.date | None = None
     """Date on which payment is due."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     bcy_balance: Decimal | None = None
     """Balance in the base currency."""
 
 
-class ReportBillDetails(Record, frozen=True, kw_only=True):
-    """Report bill details."""
-
-    bills: list[ReportBillDetailsBill] | None = None
-    """Bills of the details."""
-
-
-class ReportVendorcreditDetailsVendorCredit(Part, frozen=True, kw_only=True):
-    """An item of ``vendor_credits`` of report vendorcredit details."""
+class ReportVendorCreditDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'vendor credit details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the vendor credit."""
+    """Date of the report vendor credit details."""
     status: str | None = None
-    """Status of the vendor credit."""
+    """Status of the report vendor credit details."""
     reference_number: str | None = None
-    """Reference number of the vendor credit."""
+    """Reference number of the report vendor credit details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     vendor_credit_id: str | None = None
@@ -649,29 +451,22 @@ class ReportVendorcreditDetailsVendorCredit(Part, frozen=True, kw_only=True):
     vendor_name: str | None = None
     """Name of the vendor."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     bcy_balance: Decimal | None = None
     """Balance in the base currency."""
 
 
-class ReportVendorcreditDetails(Record, frozen=True, kw_only=True):
-    """Report vendorcredit details."""
-
-    vendor_credits: list[ReportVendorcreditDetailsVendorCredit] | None = None
-    """Vendor credits of the report vendor credit details."""
-
-
-class ReportPurchaseOrderDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
-    """An item of ``purchaseorders`` of report purchase order details."""
+class ReportPurchaseOrderDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'purchase order details'. Amounts are in the base currency."""
 
     date: dt.date | None = None
-    """Date of the purchase order."""
+    """Date of the report purchase order details."""
     status: str | None = None
-    """Status of the purchase order."""
+    """Status of the report purchase order details."""
     reference_number: str | None = None
-    """Reference number of the purchase order."""
+    """Reference number of the report purchase order details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
     purchaseorder_id: str | None = None
@@ -682,15 +477,8 @@ class ReportPurchaseOrderDetailsPurchaseOrder(Part, frozen=True, kw_only=True):
     """Name of the vendor."""
 
 
-class ReportPurchaseOrderDetails(Record, frozen=True, kw_only=True):
-    """Report purchase order details."""
-
-    purchaseorders: list[ReportPurchaseOrderDetailsPurchaseOrder] | None = None
-    """Purchase orders of the report purchase order details."""
-
-
-class ReportRecurringInvoiceDetailsRecurringInvoice(Part, frozen=True, kw_only=True):
-    """An item of ``recurring_invoices``."""
+class ReportRecurringInvoiceDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'recurring invoice details'. Amounts are in the base currency."""
 
     customer_name: str | None = None
     """Name of the customer."""
@@ -705,22 +493,15 @@ class ReportRecurringInvoiceDetailsRecurringInvoice(Part, frozen=True, kw_only=T
     next_invoice_date: dt.date | None = None
     """Date of the next invoice."""
     status: str | None = None
-    """Status of the recurring invoice."""
+    """Status of the report recurring invoice details."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     bcy_total: Decimal | None = None
     """Total in the base currency."""
 
 
-class ReportRecurringInvoiceDetails(Record, frozen=True, kw_only=True):
-    """Report recurring invoice details."""
-
-    recurring_invoices: list[ReportRecurringInvoiceDetailsRecurringInvoice] | None = None
-    """Recurring invoices of the report recurring invoice details."""
-
-
 class ReportRefundHistory(Record, frozen=True, kw_only=True):
-    """A report refund history."""
+    """A row of the report 'refund history'. Amounts are in the base currency."""
 
     date: dt.date | None = None
     """Date of the report refund history."""
@@ -735,13 +516,13 @@ class ReportRefundHistory(Record, frozen=True, kw_only=True):
     description: str | None = None
     """Description of the report refund history."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     bcy_amount: Decimal | None = None
     """Amount in the base currency."""
 
 
-class ReportCustomerbalance(Record, frozen=True, kw_only=True):
-    """A report customerbalance."""
+class ReportCustomerBalances(Record, frozen=True, kw_only=True):
+    """A row of the report 'customer balances'. Amounts are in the base currency."""
 
     customer_id: str | None = None
     """Id of the customer."""
@@ -750,7 +531,7 @@ class ReportCustomerbalance(Record, frozen=True, kw_only=True):
     invoice_balance: Decimal | None = None
     """Invoice balance."""
     available_credits: Decimal | None = None
-    """Available credits of the report customerbalance."""
+    """Available credits of the report customer balances."""
     fcy_balance: Decimal | None = None
     """Balance in the foreign currency."""
     bcy_balance: Decimal | None = None
@@ -761,8 +542,8 @@ class ReportCustomerbalance(Record, frozen=True, kw_only=True):
     """Code of the currency (ISO 4217), such as USD."""
 
 
-class ReportVendorbalance(Record, frozen=True, kw_only=True):
-    """A report vendorbalance."""
+class ReportVendorBalances(Record, frozen=True, kw_only=True):
+    """A row of the report 'vendor balances'. Amounts are in the base currency."""
 
     vendor_id: str | None = None
     """Id of the vendor."""
@@ -771,15 +552,15 @@ class ReportVendorbalance(Record, frozen=True, kw_only=True):
     bill_balance: Decimal | None = None
     """Bill balance."""
     excess_payment: Decimal | None = None
-    """Excess payment of the report vendorbalance."""
+    """Excess payment of the report vendor balances."""
     fcy_balance: Decimal | None = None
     """Balance in the foreign currency."""
     bcy_balance: Decimal | None = None
     """Balance in the base currency."""
 
 
-class ReportCustomerbalancesummary(Record, frozen=True, kw_only=True):
-    """A report customerbalancesummary."""
+class ReportCustomerBalanceSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'customer balance summary'. Amounts are in the base currency."""
 
     customer_id: str | None = None
     """Id of the customer."""
@@ -788,7 +569,7 @@ class ReportCustomerbalancesummary(Record, frozen=True, kw_only=True):
     invoiced_amount: Decimal | None = None
     """Amount of the invoiced."""
     amount_received: Decimal | None = None
-    """Amount received of the report customerbalancesummary."""
+    """Amount received of the report customer balance summary."""
     closing_balance: Decimal | None = None
     """Closing balance."""
     opening_balance: Decimal | None = None
@@ -797,8 +578,8 @@ class ReportCustomerbalancesummary(Record, frozen=True, kw_only=True):
     """Balance in the base currency."""
 
 
-class ReportVendorbalancesummary(Record, frozen=True, kw_only=True):
-    """A report vendorbalancesummary."""
+class ReportVendorBalanceSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'vendor balance summary'. Amounts are in the base currency."""
 
     vendor_id: str | None = None
     """Id of the vendor."""
@@ -807,7 +588,7 @@ class ReportVendorbalancesummary(Record, frozen=True, kw_only=True):
     billed_amount: Decimal | None = None
     """Amount invoiced."""
     amount_paid: Decimal | None = None
-    """Amount paid of the report vendorbalancesummary."""
+    """Amount paid of the report vendor balance summary."""
     closing_balance: Decimal | None = None
     """Closing balance."""
     opening_balance: Decimal | None = None
@@ -816,26 +597,26 @@ class ReportVendorbalancesummary(Record, frozen=True, kw_only=True):
     """Balance in the base currency."""
 
 
-class ReportInvoiceInterval(Part, frozen=True, kw_only=True):
-    """An item of ``intervals`` of a report invoice."""
+class ReportArAgingSummaryInterval(Part, frozen=True, kw_only=True):
+    """An item of ``intervals`` of a report ar aging summary."""
 
     interval: str | None = None
     """Number of interval units per billing cycle."""
     interval_formatted: str | None = None
     """``interval`` as text, in the organization's format."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
 
 
-class ReportInvoice(Record, frozen=True, kw_only=True):
-    """A report invoice."""
+class ReportArAgingSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'ar aging summary'. Amounts are in the base currency."""
 
     id: str | None = None
-    """Id of the report invoice."""
+    """Id of the report ar aging summary."""
     name: str | None = None
-    """Name of the report invoice."""
+    """Name of the report ar aging summary."""
     entity: str | None = None
-    """Entity of the report invoice."""
+    """Entity of the report ar aging summary."""
     account_name: str | None = None
     """Name of the account in the chart of accounts."""
     customer_name: str | None = None
@@ -843,51 +624,40 @@ class ReportInvoice(Record, frozen=True, kw_only=True):
     vendor_name: str | None = None
     """Name of the vendor."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     overdue: Decimal | None = None
-    """Overdue of the report invoice."""
+    """Overdue of the report ar aging summary."""
     sent: Decimal | None = None
-    """Sent of the report invoice."""
+    """Sent of the report ar aging summary."""
     fcy_total: Decimal | None = None
     """Total of the fcy."""
-    intervals: list[ReportInvoiceInterval] | None = None
-    """Intervals of the report invoice."""
+    intervals: list[ReportArAgingSummaryInterval] | None = None
+    """Intervals of the report ar aging summary."""
     group_list: list[dict[str, Any]] | None = None
-    """Group list of the report invoice."""
+    """Group list of the report ar aging summary."""
 
 
-class ReportInvoiceagingInterval(Part, frozen=True, kw_only=True):
-    """An item of ``intervals`` of a report invoiceaging."""
-
-    interval: str | None = None
-    """Number of interval units per billing cycle."""
-    interval_formatted: str | None = None
-    """``interval`` as text, in the organization's format."""
-    amount: Decimal | None = None
-    """Amount, in the document's currency."""
-
-
-class ReportInvoiceagingGroupList(Part, frozen=True, kw_only=True):
-    """An item of ``group_list`` of a report invoiceaging."""
+class ReportArAgingDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'ar aging details'. Amounts are in the base currency."""
 
     id: str | None = None
-    """Id of the group list."""
+    """Id of the report ar aging details."""
     entity: str | None = None
-    """Entity of the group list."""
+    """Entity of the report ar aging details."""
     transaction_number: str | None = None
     """Number of the transaction."""
     date: dt.date | None = None
-    """Date of the group list."""
+    """Date of the report ar aging details."""
     due_date: dt.date | None = None
     """Date on which payment is due."""
     age: Any = None
-    """Age of the group list."""
+    """Age of the report ar aging details."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     balance: Decimal | None = None
-    """Amount still open, in the document's currency."""
+    """Amount still open."""
     status: str | None = None
-    """Status of the group list."""
+    """Status of the report ar aging details."""
     customer_id: str | None = None
     """Id of the customer."""
     customer_name: str | None = None
@@ -897,46 +667,31 @@ class ReportInvoiceagingGroupList(Part, frozen=True, kw_only=True):
     salesperson_name: str | None = None
     """Name of the salesperson."""
     name: str | None = None
-    """Name of the group list."""
+    """Name of the report ar aging details."""
     group_list: list[dict[str, Any]] | None = None
-    """Group list of the group list."""
+    """Group list of the report ar aging details."""
 
 
-class ReportInvoiceaging(Record, frozen=True, kw_only=True):
-    """A report invoiceaging."""
-
-    amount: Decimal | None = None
-    """Amount, in the document's currency."""
-    total: Decimal | None = None
-    """Total, in the document's currency."""
-    name: str | None = None
-    """Name of the report invoiceaging."""
-    intervals: list[ReportInvoiceagingInterval] | None = None
-    """Intervals of the report invoiceaging."""
-    group_list: list[ReportInvoiceagingGroupList] | None = None
-    """Group list of the report invoiceaging."""
-
-
-class ReportBillInterval(Part, frozen=True, kw_only=True):
-    """An item of ``intervals`` of a report bill."""
+class ReportApAgingSummaryInterval(Part, frozen=True, kw_only=True):
+    """An item of ``intervals`` of a report ap aging summary."""
 
     interval: str | None = None
     """Number of interval units per billing cycle."""
     interval_formatted: str | None = None
     """``interval`` as text, in the organization's format."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
 
 
-class ReportBill(Record, frozen=True, kw_only=True):
-    """A report bill."""
+class ReportApAgingSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'ap aging summary'. Amounts are in the base currency."""
 
     id: str | None = None
-    """Id of the report bill."""
+    """Id of the report ap aging summary."""
     name: str | None = None
-    """Name of the report bill."""
+    """Name of the report ap aging summary."""
     entity: str | None = None
-    """Entity of the report bill."""
+    """Entity of the report ap aging summary."""
     account_name: str | None = None
     """Name of the account in the chart of accounts."""
     customer_name: str | None = None
@@ -944,34 +699,34 @@ class ReportBill(Record, frozen=True, kw_only=True):
     vendor_name: str | None = None
     """Name of the vendor."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
     overdue: Decimal | None = None
-    """Overdue of the report bill."""
+    """Overdue of the report ap aging summary."""
     sent: Decimal | None = None
-    """Sent of the report bill."""
+    """Sent of the report ap aging summary."""
     fcy_total: Decimal | None = None
     """Total of the fcy."""
-    intervals: list[ReportBillInterval] | None = None
-    """Intervals of the report bill."""
+    intervals: list[ReportApAgingSummaryInterval] | None = None
+    """Intervals of the report ap aging summary."""
     group_list: list[dict[str, Any]] | None = None
-    """Group list of the report bill."""
+    """Group list of the report ap aging summary."""
 
 
-class ReportExpense(Record, frozen=True, kw_only=True):
-    """A report expense."""
+class ReportExpensesByCategory(Record, frozen=True, kw_only=True):
+    """A row of the report 'expenses by category'. Amounts are in the base currency."""
 
     account_id: str | None = None
     """Id of the account in the chart of accounts."""
     account_name: str | None = None
     """Name of the account in the chart of accounts."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     amount_with_tax: Decimal | None = None
-    """Amount with tax of the report expense."""
+    """Amount with tax of the report expenses by category."""
 
 
-class ReportInnerExpense(Record, frozen=True, kw_only=True):
-    """A report inner expense."""
+class ReportExpensesByEmployee(Record, frozen=True, kw_only=True):
+    """A row of the report 'expenses by employee'. Amounts are in the base currency."""
 
     user_id: str | None = None
     """Id of the user."""
@@ -980,47 +735,47 @@ class ReportInnerExpense(Record, frozen=True, kw_only=True):
     employee_name: str | None = None
     """Name of the employee."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
 
 
 class ReportExpensesByProject(Record, frozen=True, kw_only=True):
-    """A report expenses by project; ``project_id`` is its id."""
+    """A row of the report 'expenses by project'. Amounts are in the base currency."""
 
     project_id: str = ""
     """Id of the project."""
     project_name: str | None = None
     """Name of the project."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     total: Decimal | None = None
-    """Total, in the document's currency."""
+    """Total."""
 
 
-class ReportCustomerpayment(Record, frozen=True, kw_only=True):
-    """A report customerpayment; ``payment_id`` is its id."""
+class ReportCustomerPayments(Record, frozen=True, kw_only=True):
+    """A row of the report 'customer payments'. Amounts are in the base currency."""
 
     payment_number: str | None = None
     """Number of the payment."""
     payment_id: str = ""
     """Id of the payment."""
     date: dt.date | None = None
-    """Date of the report customerpayment."""
+    """Date of the report customer payments."""
     reference_number: str | None = None
-    """Reference number of the report customerpayment."""
+    """Reference number of the report customer payments."""
     customer_name: str | None = None
     """Name of the customer."""
     payment_mode: str | None = None
     """How the payment was made, such as cash or banktransfer."""
     description: str | None = None
-    """Description of the report customerpayment."""
+    """Description of the report customer payments."""
     invoice_number: str | None = None
     """Number of the invoice."""
     account_name: str | None = None
     """Name of the account in the chart of accounts."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     unused_amount: Decimal | None = None
     """Amount not yet applied."""
     bcy_amount: Decimal | None = None
@@ -1036,8 +791,8 @@ class ReportPurchasesByItemItem(Part, frozen=True, kw_only=True):
     """Stock keeping unit (SKU) of the item."""
 
 
-class ReportPurchasesByItemPurchase(Part, frozen=True, kw_only=True):
-    """An item of ``purchase`` of a report purchases by item."""
+class ReportPurchasesByItem(Record, frozen=True, kw_only=True):
+    """A row of the report 'purchases by item'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -1048,22 +803,15 @@ class ReportPurchasesByItemPurchase(Part, frozen=True, kw_only=True):
     quantity_purchased: Decimal | None = None
     """Quantity purchased, in units."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     average_price: Decimal | None = None
-    """Average price of the purchase."""
+    """Average price of the report purchases by item."""
     item: ReportPurchasesByItemItem | None = None
-    """Item of the purchase."""
+    """Item of the report purchases by item."""
 
 
-class ReportPurchasesByItem(Record, frozen=True, kw_only=True):
-    """A report purchases by item."""
-
-    purchase: list[ReportPurchasesByItemPurchase] | None = None
-    """Purchase of the report purchases by item."""
-
-
-class ReportProject(Record, frozen=True, kw_only=True):
-    """A report project; ``project_id`` is its id."""
+class ReportProjectSummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'project summary'. Amounts are in the base currency."""
 
     project_id: str = ""
     """Id of the project."""
@@ -1072,7 +820,7 @@ class ReportProject(Record, frozen=True, kw_only=True):
     customer_name: str | None = None
     """Name of the customer."""
     status: str | None = None
-    """Status of the report project."""
+    """Status of the report project summary."""
     total_hours: str | None = None
     """Total hours (HH:mm)."""
     billed_amount: Decimal | None = None
@@ -1081,8 +829,8 @@ class ReportProject(Record, frozen=True, kw_only=True):
     """Amount not yet invoiced."""
 
 
-class ReportTimeEntry(Record, frozen=True, kw_only=True):
-    """A report time entry; ``time_entry_id`` is its id."""
+class ReportTimesheetDetails(Record, frozen=True, kw_only=True):
+    """A row of the report 'timesheet details'. Amounts are in the base currency."""
 
     time_entry_id: str = ""
     """Id of the time entry."""
@@ -1097,15 +845,15 @@ class ReportTimeEntry(Record, frozen=True, kw_only=True):
     log_time: str | None = None
     """Time spent (HH:mm)."""
     is_billable: bool | None = None
-    """Whether the report time entry can be invoiced to a customer."""
+    """Whether the report timesheet details can be invoiced to a customer."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     bcy_amount: Decimal | None = None
     """Amount in the base currency."""
 
 
-class ReportInventoryItemDetails(Part, frozen=True, kw_only=True):
-    """An item of ``item_details`` of a report inventory."""
+class ReportInventorySummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'inventory summary'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -1133,15 +881,8 @@ class ReportInventoryItemDetails(Part, frozen=True, kw_only=True):
     """Committed stock, in units."""
 
 
-class ReportInventory(Record, frozen=True, kw_only=True):
-    """A report inventory."""
-
-    item_details: list[ReportInventoryItemDetails] | None = None
-    """Item details of the report inventory."""
-
-
-class ReportInventoryValuationItemDetails(Part, frozen=True, kw_only=True):
-    """An item of ``item_details`` of a report inventory valuation."""
+class ReportInventoryValuation(Record, frozen=True, kw_only=True):
+    """A row of the report 'inventory valuation'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -1155,15 +896,8 @@ class ReportInventoryValuationItemDetails(Part, frozen=True, kw_only=True):
     """Value of the stock."""
 
 
-class ReportInventoryValuation(Record, frozen=True, kw_only=True):
-    """A report inventory valuation."""
-
-    item_details: list[ReportInventoryValuationItemDetails] | None = None
-    """Item details of the valuation."""
-
-
-class ReportActivityLogActivityDetails(Part, frozen=True, kw_only=True):
-    """The ``activity_details`` object of a report activity log."""
+class ReportActivityLogsActivityDetails(Part, frozen=True, kw_only=True):
+    """The ``activity_details`` object of report activity logs."""
 
     transaction_id: str | None = None
     """Id of the transaction."""
@@ -1179,15 +913,15 @@ class ReportActivityLogActivityDetails(Part, frozen=True, kw_only=True):
     """Name of the customer."""
 
 
-class ReportActivityLog(Record, frozen=True, kw_only=True):
-    """A report activity log."""
+class ReportActivityLogs(Record, frozen=True, kw_only=True):
+    """A row of the report 'activity logs'. Amounts are in the base currency."""
 
     activity_id: str | None = None
     """Id of the activity."""
     date: dt.date | None = None
-    """Date of the report activity log."""
+    """Date of the report activity logs."""
     description: str | None = None
-    """Description of the report activity log."""
+    """Description of the report activity logs."""
     user_id: str | None = None
     """Id of the user."""
     user_name: str | None = None
@@ -1196,5 +930,5 @@ class ReportActivityLog(Record, frozen=True, kw_only=True):
     """Type of the activity."""
     ref_transaction_type: str | None = None
     """Type of the ref transaction."""
-    activity_details: ReportActivityLogActivityDetails | None = None
-    """Activity details of the report activity log."""
+    activity_details: ReportActivityLogsActivityDetails | None = None
+    """Activity details of the report activity logs."""

@@ -13,8 +13,8 @@ class ReportPurchasesByItemItem(Part, frozen=True, kw_only=True):
     """Stock keeping unit (SKU) of the item."""
 
 
-class ReportPurchasesByItemPurchase(Part, frozen=True, kw_only=True):
-    """An item of ``purchase`` of a report purchases by item."""
+class ReportPurchasesByItem(Record, frozen=True, kw_only=True):
+    """A row of the report 'purchases by item'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -25,22 +25,15 @@ class ReportPurchasesByItemPurchase(Part, frozen=True, kw_only=True):
     quantity_purchased: Decimal | None = None
     """Quantity purchased, in units."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     average_price: Decimal | None = None
-    """Average price of the purchase."""
+    """Average price of the report purchases by item."""
     item: ReportPurchasesByItemItem | None = None
-    """Item of the purchase."""
+    """Item of the report purchases by item."""
 
 
-class ReportPurchasesByItem(Record, frozen=True, kw_only=True):
-    """A report purchases by item."""
-
-    purchase: list[ReportPurchasesByItemPurchase] | None = None
-    """Purchase of the report purchases by item."""
-
-
-class ReportInventoryItemDetails(Part, frozen=True, kw_only=True):
-    """An item of ``item_details`` of a report inventory."""
+class ReportInventorySummary(Record, frozen=True, kw_only=True):
+    """A row of the report 'inventory summary'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -68,15 +61,8 @@ class ReportInventoryItemDetails(Part, frozen=True, kw_only=True):
     """Committed stock, in units."""
 
 
-class ReportInventory(Record, frozen=True, kw_only=True):
-    """A report inventory."""
-
-    item_details: list[ReportInventoryItemDetails] | None = None
-    """Item details of the report inventory."""
-
-
-class ReportInventoryValuationItemDetails(Part, frozen=True, kw_only=True):
-    """An item of ``item_details`` of a report inventory valuation."""
+class ReportInventoryValuation(Record, frozen=True, kw_only=True):
+    """A row of the report 'inventory valuation'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -90,15 +76,8 @@ class ReportInventoryValuationItemDetails(Part, frozen=True, kw_only=True):
     """Value of the stock."""
 
 
-class ReportInventoryValuation(Record, frozen=True, kw_only=True):
-    """A report inventory valuation."""
-
-    item_details: list[ReportInventoryValuationItemDetails] | None = None
-    """Item details of the valuation."""
-
-
-class ReportWarehouseStockInfoWarehouse(Part, frozen=True, kw_only=True):
-    """An item of ``warehouses`` of a report warehouse stock info."""
+class ReportWarehouseWarehouse(Part, frozen=True, kw_only=True):
+    """An item of ``warehouses`` of a report warehouse."""
 
     warehouse_id: str | None = None
     """Id of the warehouse."""
@@ -108,8 +87,8 @@ class ReportWarehouseStockInfoWarehouse(Part, frozen=True, kw_only=True):
     """Quantity available, in units."""
 
 
-class ReportWarehouseStockInfo(Record, frozen=True, kw_only=True):
-    """A report warehouse stock info."""
+class ReportWarehouse(Record, frozen=True, kw_only=True):
+    """A row of the report 'warehouse'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -117,19 +96,19 @@ class ReportWarehouseStockInfo(Record, frozen=True, kw_only=True):
     """Name of the item."""
     sku: str | None = None
     """Stock keeping unit (SKU) of the item."""
-    warehouses: list[ReportWarehouseStockInfoWarehouse] | None = None
-    """Warehouses of the report warehouse stock info."""
+    warehouses: list[ReportWarehouseWarehouse] | None = None
+    """Warehouses of the report warehouse."""
 
 
-class ReportSaleItem(Part, frozen=True, kw_only=True):
-    """The ``item`` object of a report sale."""
+class ReportSalesByItemItem(Part, frozen=True, kw_only=True):
+    """The ``item`` object of a report sales by item."""
 
     sku: str | None = None
     """Stock keeping unit (SKU) of the item."""
 
 
-class ReportSale(Record, frozen=True, kw_only=True):
-    """A report sale."""
+class ReportSalesByItem(Record, frozen=True, kw_only=True):
+    """A row of the report 'sales by item'. Amounts are in the base currency."""
 
     item_id: str | None = None
     """Id of the item."""
@@ -140,8 +119,8 @@ class ReportSale(Record, frozen=True, kw_only=True):
     quantity_sold: Decimal | None = None
     """Quantity sold, in units."""
     amount: Decimal | None = None
-    """Amount, in the document's currency."""
+    """Amount."""
     average_price: Decimal | None = None
-    """Average price of the report sale."""
-    item: ReportSaleItem | None = None
-    """Item of the report sale."""
+    """Average price of the report sales by item."""
+    item: ReportSalesByItemItem | None = None
+    """Item of the report sales by item."""

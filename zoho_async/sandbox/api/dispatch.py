@@ -6,6 +6,7 @@ How a path is read (`data.schemas` has the collections):
 - a collection at its end: list it, or create a record in it
 - other words after a record: an action (`verbs`), or a value of the record that is kept by path
 - words after a collection, with ids in the query: the same action on each record
+- ``reports`` and a name: a report of the books (`reports.answer`), described or not
 
 An operation whose reply is a record of another collection creates one there. The field types of a
 reply are those of its specification. Limits, tokens and organizations are checked before.
@@ -41,6 +42,8 @@ from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
+from zoho_async.sandbox.reports.activity import record_call
+from zoho_async.sandbox.reports.answer import answer_report
 from zoho_async.sandbox.rules import applying, bookkeeping, pending, subscriptions
 
 _MOST_AT_ONCE: Final = 100
@@ -54,6 +57,8 @@ async def answer(
     ``found`` is the operation of the call, or None if none is described. ``every`` has the stores
     of all organizations. A new organization is added to it.
     """
+    if (report := answer_report(call, store)) is not None:
+        return report
     if (known := answer_document(call, store)) is not None:
         return known
     if found is None:
@@ -96,6 +101,9 @@ async def _answer_route(
     purge_document(context)
     if context.call.method != "GET" and context.records and context.records[0] is not None:
         bookkeeping.followed(store, context.records[0])
+    if call.method != "GET":
+        ids = (each for value in call.params.values() for each in texts(value))
+        record_call(store, {*call.parts, *ids})
     return reply
 
 

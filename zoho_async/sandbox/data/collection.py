@@ -50,6 +50,8 @@ class Collection:
         self.nests: Sequence[Nest] = ()
         #: Called with the record's number after each write, and with None after each removal.
         self.on_write: Callable[[int | None], None] | None = None
+        #: Called with "created", "updated" or "deleted", the record's number and its fields.
+        self.on_event: Callable[[str, int, Record], None] | None = None
         self._load()
 
     def _load(self) -> None:
@@ -169,12 +171,14 @@ class Collection:
         self._rows.append(None)
         self._write(index, state, now)
         self._pass_on(index, fields)
+        self._announce("created", index)
         return index
 
     def change(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set fields of a record; the rest stays."""
         self.follow(index, self._own_fields(fields))
         self._pass_on(index, fields)
+        self._announce("updated", index)
 
     def follow(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set derived fields of a record. Unlike `change`, this does not notify related records."""
@@ -197,7 +201,12 @@ class Collection:
         if self.on_write is not None:
             self.on_write(index)
 
+    def _announce(self, operation: str, index: int) -> None:
+        if self.on_event is not None:
+            self.on_event(operation, index, self.state(index))
+
     def remove(self, index: int) -> None:
+        self._announce("deleted", index)
         record_id = self.id(index)
         self._deleted.add(index)
         self._keep.put(self._place, str(index), DELETED)

@@ -40,6 +40,8 @@ _ID_STEP: Final = 1_000
 _INNER: Final = 99 * 10_000_000_000
 _INNER_PLACES: Final = 9_000_000
 _TOP_ROWS: Final = 25
+#: Rows that every organization has, also one that starts empty: the accounts of the ledger.
+_ALWAYS: Final = {"books.chart_of_accounts": 25}
 #: The number of seeded rows in every list below a record.
 INSIDE: Final = 2
 
@@ -116,9 +118,10 @@ class SampleData:
 
     def size(self, resource: str, default: int | None = None) -> int:
         """The number of seeded rows of ``product.resource``."""
+        least = _ALWAYS.get(resource, 0)
         if not self.seeded:
-            return 0
-        return self.sizes.get(resource, _TOP_ROWS if default is None else default)
+            return least
+        return max(least, self.sizes.get(resource, _TOP_ROWS if default is None else default))
 
     def id(self, resource: str, index: int, part: int = 1) -> str:
         """The id of row ``index``, or of an object inside it (``part`` from 2 to 999)."""

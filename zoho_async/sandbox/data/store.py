@@ -19,7 +19,7 @@ from zoho_async.sandbox.data.nested import Nest, PersonsOf, nested, updater
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas, schemas
 from zoho_async.sandbox.data.seed import SampleData, person_index
-from zoho_async.sandbox.records import currencies
+from zoho_async.sandbox.records import accounts, currencies, journals
 from zoho_async.sandbox.records.contacts import Contacts
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.invoices import Invoices
@@ -35,6 +35,15 @@ _MAX_NESTED: Final = 256
 _FIRST_DOCUMENT: Final = 7001
 
 
+class RecordEvent(msgspec.Struct, frozen=True):
+    """A record that was created, updated or deleted, with its fields at that moment."""
+
+    operation: str
+    kind: str
+    record_id: str
+    state: Record
+
+
 class Store:
     """All records, settings and files of one organization."""
 
@@ -46,12 +55,18 @@ class Store:
         self._views: Final[dict[str, View]] = {}
         self._things: Final[dict[tuple[str, str], Record]] = {}
         self._files: Final[dict[tuple[str, str], File | None]] = {}
+        self._settings_version = 0
+        self._events: list[RecordEvent] = []
+        #: The activity log, oldest first; None until it is read.
+        self.log: list[Any] | None = None
         self.collections: Final = {
             resource.name: Collection(world, resource, self.keep, self._place(resource.name))
             for resource in RESOURCES
         }
         for resource in RESOURCES:
-            self._nest(schemas("books").by_name[resource.name], ())
+            schema = schemas("books").by_name[resource.name]
+            self._nest(schema, ())
+            self._watch(schema, self.collections[resource.name])
 
     def collection(self, name: str) -> Collection:
         """A collection by ``product.resource``, or by the operation that lists its records.
@@ -105,14 +120,32 @@ class Store:
             self._nested[schema.name, parents] = made
         else:
             self.collections[schema.name] = made
+            self._watch(schema, made)
         self._nest(schema, parents)
         return made
+
+    def _watch(self, schema: CollectionSchema, collection: Collection) -> None:
+        """Note what happens to the records of a collection."""
+
+        def note(operation: str, index: int, state: Record) -> None:
+            self._events.append(RecordEvent(operation, schema.noun, collection.id(index), state))
+
+        collection.on_event = note
+
+    def take_events(self) -> list[RecordEvent]:
+        """Return what happened to records since the last call of this method."""
+        events, self._events = self._events, []
+        return events
 
     def _form(self, schema: CollectionSchema, parents: tuple[str, ...]) -> Described:
         known = schemas(schema.product)
         named = list(zip(self.names_above(schema), parents, strict=True))
         if schema.path == currencies.PATH:
             return currencies.Currencies(schema, known, named)
+        if schema.path == accounts.PATH:
+            return accounts.ChartOfAccounts(schema, known, named)
+        if schema.path == journals.PATH:
+            return journals.Journals(schema, known, named)
         if not is_persons_schema(schema):
             return Described(schema, known, named)
         contacts = self.at(known.by_path[schema.path[:1]], ())
@@ -216,7 +249,14 @@ class Store:
             self._files[product, path] = None
             self.keep.put(self._place("files"), f"{product}{path}", DELETED)
 
+    @property
+    def version(self) -> int:
+        """Grows with every write to a record or a setting."""
+        inside = (*self.collections.values(), *self._nested.values())
+        return self._settings_version + sum(each.version for each in inside)
+
     def _set_thing(self, product: str, path: str, fields: Record) -> None:
+        self._settings_version += 1
         self._things[product, path] = fields
         value = ENCODER.encode(fields) if fields else DELETED
         self.keep.put(self._place("things"), f"{product}{path}", value)

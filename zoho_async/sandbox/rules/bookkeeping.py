@@ -31,11 +31,13 @@ from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.records import journals
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules import (
     billables,
     conversions,
+    exchange,
     orders,
     payments,
     pending,
@@ -134,6 +136,9 @@ def check(
         subscriptions.prepare(ask, fields, collection.state(index) if index is not None else {})
     billables.prepare(ask.store, schema, collection, fields, index)
     if kind is None:
+        if schema.path == journals.PATH:
+            known = collection.state(index) if index is not None else {}
+            journals.check_balance(known | fields)
         refunds.check(ask, collection, fields, index)
         before = collection.state(index) if index is not None else {}
         return RulePlan(refunded=exact(before.get("amount")))
@@ -150,10 +155,14 @@ def check(
         own = collection.id(index) if index is not None else ""
         billables.check(ask.store, schema.product, fields, own)
     _fill_taxes(ask, fields)
+    exchange.fill_currency(ask, fields)
     parents = conversions.prepare(ask, schema, fields)
     ledger = ApplicationLedger(ask.store, schema.product)
     if kind.role == "payment":
-        return RulePlan(applied=payments.check(kind, ledger, collection, fields, index))
+        applied = payments.check(kind, ledger, collection, fields, index)
+        if index is None:
+            exchange.fill_rate(ledger, fields, applied or ())
+        return RulePlan(applied=applied)
     if kind.role in _BY_STATE and index is not None:
         _check_change(kind, collection, fields, index)
     return RulePlan(parents=parents)

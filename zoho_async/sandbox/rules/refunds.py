@@ -13,6 +13,7 @@ from zoho_async.sandbox.api.context import RecordRef, RequestContext
 from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
+from zoho_async.sandbox.rules import exchange
 from zoho_async.sandbox.rules.amounts import exact
 from zoho_async.sandbox.rules.documents import KINDS, Kind
 from zoho_async.sandbox.rules.settlement import ApplicationLedger, End, end_of
@@ -27,9 +28,9 @@ def _refund_of(ask: RequestContext) -> tuple[Kind, End] | None:
 
 
 def check(
-    ask: RequestContext, collection: Collection, fields: Mapping[str, Any], index: int | None
+    ask: RequestContext, collection: Collection, fields: dict[str, Any], index: int | None
 ) -> None:
-    """Refuse a refund of more than the amount left. Raises `ApiRefusal`."""
+    """Refuse a refund of more than the amount left, and fill in its rate. Raises `ApiRefusal`."""
     document = _refund_of(ask)
     if document is None or "amount" not in fields:
         return
@@ -37,9 +38,12 @@ def check(
         return
     before = exact(collection.state(index).get("amount")) if index is not None else Decimal(0)
     amount = exact(fields.get("amount"))
-    left = ApplicationLedger(ask.store, ask.facts.product).left(document[1])
+    ledger = ApplicationLedger(ask.store, ask.facts.product)
+    left = ledger.left(document[1])
     if amount <= 0 or amount - before > left:
         raise ApiRefusal(400, 4, "Invalid value passed for amount: more than the amount left")
+    if index is None:
+        exchange.fill_rate(ledger, fields, [(document[1], amount)])
 
 
 def written(ask: RequestContext, found: RecordRef, before: Decimal) -> None:
