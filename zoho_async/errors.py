@@ -1,4 +1,4 @@
-"""The exception tree, and the mapping from (HTTP status, Zoho code) to it.
+"""The exception tree.
 
 Catch by cause: `ZohoError` is everything, `ReplyError` means that Zoho refused the call,
 `TransportError` that no usable answer came, `LimitError` that the limits forbid the call now,
@@ -7,22 +7,19 @@ organization), the answer (status, code, Zoho's message) and what to do. No erro
 query value or a body.
 
 Each error also knows whether the call may have run and whether another try may help
-(`zoho_async.http.verdict`).
-
-Some of Zoho's codes under 10,000 have another meaning in each module, so the HTTP status decides
-first. Only codes that mean the same in every module and under any status (`GLOBAL_CODES`) overrule
-it. Zoho sends codes as int or as text.
+(`zoho_async.http.verdict`). `zoho_async.http.reply_errors` chooses the error for an answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import msgspec
 
-from zoho_async.http.verdict import BodyStatus, body_status
+if TYPE_CHECKING:
+    from zoho_async.http.verdict import BodyStatus
 
 
 class ZohoError(Exception):
@@ -471,73 +468,3 @@ class ReportMismatch(ZohoError):
                 "those of another period; pass allow_unconfirmed=True to read them anyway"
             )
         super().__init__(f"{operation}: {text}")
-
-
-# -- from answers to exceptions -----------------------------------------------------------------
-
-#: Codes that mean the same in every module and under any HTTP status, according to the documents
-#: and recorded traffic.
-GLOBAL_CODES: Final[dict[int, type[ReplyError]]] = {
-    14: InvalidToken,
-    43: Blocked,
-    44: Blocked,
-    45: DailyLimitReply,
-    57: MissingScope,
-    1070: TooManyInFlight,
-    6024: OrganizationError,
-    6041: OrganizationError,
-}
-
-_STATUSES: Final[dict[int, type[ReplyError]]] = {
-    400: InvalidRequest,
-    401: NotAuthorized,
-    404: NotFound,
-    429: RateLimited,
-}
-
-
-def reply_error(
-    request: Request,
-    status: int,
-    code: int | None,
-    message: str,
-    *,
-    scope: str = "",
-    choices: tuple[str, ...] = (),
-    codes: Mapping[int, str] | None = None,
-    status_in_body: BodyStatus | None = None,
-) -> ReplyError:
-    """Return the exception for an answer of HTTP ``status`` with Zoho's ``code`` (None: no code).
-
-    ``scope`` is the operation's documented scope, for `MissingScope`; ``choices`` are the
-    organizations that the answer lists, for `OrganizationError`. ``codes`` are the meanings of
-    codes in the operation's resource. ``status_in_body`` is what the body says about the call. By
-    default it follows from ``code``; without a code it is ``nothing``.
-    """
-    error = _reply_error(request, status, code, message, scope, choices)
-    if status_in_body is None:
-        status_in_body = (
-            "nothing" if code is None else body_status(code, "", codes or {}, trouble=False)
-        )
-    error.status_in_body = status_in_body
-    if code is not None and code not in GLOBAL_CODES and codes and code in codes:
-        return error.with_explanation(codes[code])
-    return error
-
-
-def _reply_error(
-    request: Request,
-    status: int,
-    code: int | None,
-    message: str,
-    scope: str,
-    choices: tuple[str, ...],
-) -> ReplyError:
-    kind = GLOBAL_CODES.get(code) if code is not None else None
-    if kind is MissingScope:
-        return MissingScope(request, status, code, message, scope)
-    if kind is OrganizationError:
-        return OrganizationError(request, status, code, message, choices)
-    if kind is None:
-        kind = _STATUSES.get(status) or (ServerError if status >= 500 else ReplyError)
-    return kind(request, status, code, message)

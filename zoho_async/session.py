@@ -166,7 +166,11 @@ class Session:
 
         Raises `ConfigurationError` that names what is missing or wrong.
         """
-        env = _account(os.environ if environ is None else environ, profile)
+        env = os.environ if environ is None else environ
+        if not names_credentials(env):
+            from zoho_async.auth.profiles import account_settings  # rarely needed
+
+            env = account_settings(profile, env)
         return cls(
             Credentials.from_env(env),
             organization=organization or env.get("ZOHO_ORGANIZATION_ID") or None,
@@ -484,18 +488,3 @@ class _View(Session):
 
     async def aclose(self) -> None:
         """Do nothing: the connections belong to the session."""
-
-
-def _account(environ: Mapping[str, str], profile: str | None) -> Mapping[str, str]:
-    """The environment on top of the stored profile. The environment's credentials win."""
-    if names_credentials(environ):
-        return environ
-    from zoho_async.auth.profiles import profile_settings
-
-    settings = profile_settings(profile, environ)
-    if not names_credentials(settings):
-        raise ConfigurationError(
-            "no account is configured: run `zoho-async login`, or set the environment variables "
-            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
-        )
-    return settings

@@ -28,17 +28,16 @@ def _file(form: Callable[[], Format]) -> Work:
 
 def _database(to: str) -> Work:
     def work(spool: Path, folder: Path, clock: Clock) -> None:
-        destination = open_destination(address(to, folder))
-        with closing(destination):
-            engine = destination.open(PLACE)
-            sink = destination.sink(TABLE, "")
+        with closing(open_destination(address(to, folder)).open()) as place:
+            engine = place.database
+            sink = place.sink(TABLE, "")
             sink.resume(0)
             for lines in portions(spool):
                 rows = lines.splitlines()  # they come one by one in an export
                 with clock, engine.transaction():
                     sink.write(rows)
             with clock:
-                destination.close()
+                place.close()
 
     return work
 
@@ -73,13 +72,10 @@ def land(to: str, spool: Path, folder: Path) -> None:
 
     facts = load("books").named("books.invoices.list")
     operation = list_operation(facts)
-    destination = open_destination(address(to, folder))
-    with closing(destination):
-        state = Checkpoint.open(destination.open(PLACE), PLACE, name=destination.name)
+    with closing(open_destination(address(to, folder)).open()) as place:
+        state = Checkpoint.open(place.database, PLACE, name=place.name)
         state.enter("benchmark", "20261123T020000Z")
-        writer = ResourceWriter(
-            open_store(state, destination, facts, "all", RunOptions(restart=True))
-        )
+        writer = ResourceWriter(open_store(state, place, facts, "all", RunOptions(restart=True)))
         for number, rows in enumerate(_pages(spool), 1):
             page = Page(number=number, rows=rows, ids=[row_id(operation, row) for row in rows])
             with state.database.transaction():

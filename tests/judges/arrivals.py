@@ -200,7 +200,7 @@ class ArrivalJudge:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.communicate(timeout=20)  # the end of its stdin ends it
+        self._process.communicate(timeout=60)  # the end of its stdin ends it
 
     def environment(self, organization: str) -> dict[str, str]:
         """The environment variables that point a client here."""
@@ -237,7 +237,7 @@ class ArrivalJudge:
 
     def _ask(self, settings: dict[str, float | None] | None) -> dict[str, Any]:
         body = None if settings is None else json.dumps(settings).encode()
-        with urllib.request.urlopen(self.url + CONTROL, data=body, timeout=20) as reply:
+        with urllib.request.urlopen(self.url + CONTROL, data=body, timeout=60) as reply:
             answered: dict[str, Any] = json.load(reply)
         return answered
 

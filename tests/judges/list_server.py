@@ -9,6 +9,8 @@ an order that the adversary chooses for each request; and the page is cut out of
 witnesses lie. `ListServer.log` holds each answer with the ids that were alive at that moment, so
 that an oracle can say which ids existed during a whole reading, and which existed at some time.
 
+`ListServer.script` has edits before single pages: by the number of the list's answer, from 0.
+
 A reader that asks for more than ``most_calls`` is stopped with an error and `exhausted` is set.
 """
 
@@ -133,6 +135,9 @@ class ListServer:
     resource: Resource = INVOICES
     most_calls: int = 2000
     organization: str = "10234695"
+    script: dict[int, tuple[Literal["delete", "insert", "modify"], int]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self.now = EPOCH
@@ -246,6 +251,15 @@ class ListServer:
             elif alive:
                 self.modify(self._random.choice(alive))
 
+    def _follow_script(self, query: dict[str, str]) -> None:
+        """Make the edit before this page, if any, to the record at its place in the list."""
+        kind, place = self.script.pop(len(self.log), (None, 0))
+        if kind == "insert":
+            self.insert()
+        elif kind is not None:
+            found = self._sorted(self._filtered(query), query, 1)
+            (self.delete if kind == "delete" else self.modify)(found[place].id)
+
     # -- answers ------------------------------------------------------------------------------
 
     async def _answer(self, request: Request) -> Reply:
@@ -258,6 +272,7 @@ class ListServer:
             return self._said(400, {"code": 9, "message": "the judge has seen enough"})
         self._edit()
         if request.path == self.resource.path:
+            self._follow_script(request.query)
             return self._list(request.query)
         name = request.path.removeprefix(self.resource.path + "/")
         found = [one for one in self.truth if one.id == name and one.died is None]

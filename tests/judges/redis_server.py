@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 
 class ForgetfulRedis:
     """``redis-server`` on a port of loopback; it saves only on command."""
@@ -20,8 +22,7 @@ class ForgetfulRedis:
     def __init__(self) -> None:
         if shutil.which("redis-server") is None:
             pytest.skip("redis-server is not installed")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port: int = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = tempfile.TemporaryDirectory()
         self._dump = Path(self._folder.name, "dump.rdb")
@@ -58,7 +59,7 @@ class ForgetfulRedis:
             ["redis-server", *options, "--bind", "127.0.0.1", "--dir", self._folder.name],
             stdout=subprocess.DEVNULL,
         )
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 60
         while True:
             try:
                 if self._command("PING") == b"+PONG":
@@ -76,7 +77,7 @@ class ForgetfulRedis:
             self._process = None
 
     def _command(self, command: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
             line.sendall(f"{command}\r\n".encode())
             return line.recv(64).split(b"\r\n")[0]
 

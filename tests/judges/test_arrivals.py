@@ -32,7 +32,7 @@ LIMIT = 8
 LATENCY = 0.15
 LEASE = 1.0
 #: The longest wait after a ledger forgot or lost a worker, in seconds.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Workers:

@@ -32,7 +32,7 @@ def imports_of(source: Path) -> set[str]:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=20) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         return json.load(reply)
 
 

@@ -87,7 +87,7 @@ def until_alone(target: Target) -> None:
     """PostgreSQL ends the session of a killed client when it notices."""
     if target.kind != "postgresql":
         return
-    patience = time.monotonic() + 30
+    patience = time.monotonic() + 60
     while target.ask(
         "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"

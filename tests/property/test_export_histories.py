@@ -42,12 +42,11 @@ from zoho_async.export import (
     Export,
     ExportOptions,
     Margin,
-    Origin,
     Sink,
     Table,
 )
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import RecordedContents, Value
+from zoho_async.export.destinations.base import OpenDestination, RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -91,8 +90,16 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
-    def open(self, place: Origin) -> Database:
-        return MortalDatabase(self._inner.open(place), self._fuse)
+    def open(self) -> OpenDestination:
+        return MortalPlace(self._inner.open(), self._fuse)
+
+
+class MortalPlace:
+    def __init__(self, inner: OpenDestination, fuse: Fuse) -> None:
+        self._inner = inner
+        self._fuse = fuse
+        self.name = inner.name
+        self.database = MortalDatabase(inner.database, fuse)
 
     def sink(self, table: Table, part: str) -> Sink:
         return MortalSink(self._inner.sink(table, part), self._fuse)

@@ -38,8 +38,9 @@ from zoho_async.limits import (
     Snapshot,
     SqliteLedger,
 )
+from zoho_async.limits.recovery import LAPSE
 from zoho_async.limits.sqlite import SqliteFile
-from zoho_async.limits.usage import LAPSE, Denial, Ending
+from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ import pyarrow.parquet  # loaded once, for all children
 
 from tests.support import export_rows
 from zoho_async.export.destinations import directory
-from zoho_async.export.destinations.base import Origin, Table
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.formats import Parquet
 from zoho_async.export.destinations.open import FORMATS, open_destination
 
@@ -26,7 +26,6 @@ __all__ = ["duckdb", "psycopg", "pyarrow"]
 
 PAGES = 15
 _LINE = '{"tags":[{}]}'
-PLACE = Origin("10234695", "www.zohoapis.com")
 
 
 def page(number: int) -> list[bytes]:
@@ -50,12 +49,12 @@ def step(name: str) -> None:
 
 def land(to: str) -> None:
     """Land the pages that the state does not speak of yet."""
-    destination = open_destination(to)
-    engine: Any = destination.open(PLACE)
+    place = open_destination(to).open()
+    engine: Any = place.database
     step("open")
     with engine.transaction():
         engine.execute("CREATE TABLE IF NOT EXISTS _zoho_test (id BIGINT PRIMARY KEY, page BIGINT)")
-    sink = destination.sink(export_rows.TABLE, "")
+    sink = place.sink(export_rows.TABLE, "")
     sink.resume(0)
     step("resumed")
     done = engine.execute("SELECT page FROM _zoho_test")
@@ -67,7 +66,7 @@ def land(to: str) -> None:
             engine.upsert("_zoho_test", ["id"], ["id", "page"], [(1, number)])
             step("promised")
         step("durable")
-    destination.close()
+    place.close()
 
 
 def settle(name: str, rows: Path, table: Table = export_rows.TABLE) -> None:

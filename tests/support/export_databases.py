@@ -22,13 +22,12 @@ from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.export import Destination, Export, ExportOptions
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
-from zoho_async.export.destinations.base import Origin, Table
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.engine import Engine
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
-PLACE = Origin("10234695", "www.zohoapis.com")
 Rows = list[dict[str, Any]]
 
 NAMES = ("books.contacts", "books.invoices")
@@ -116,10 +115,9 @@ def write(engine: Engine, sink: Any, rows: list[bytes], page: int = 200) -> None
 
 def load(target: Target, table: Table, *pages: list[bytes], part: str = "") -> None:
     """One run that writes ``pages``."""
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(table, part)
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(table, part)
         assert sink.resume(0)
         for rows in pages:
             write(engine, sink, rows)

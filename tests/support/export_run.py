@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.file import StateFile
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import Directory, Format, line
@@ -42,13 +41,11 @@ class Run:
         form: Format | None = None,
     ) -> None:
         self.path = path
-        self.directory = Directory(path, form)
         with writing(str(path)):
-            database = self.directory.open(PLACE)
-        assert isinstance(database, StateFile)
-        self.database = database
-        self.state = Checkpoint.open(database, PLACE, name=str(path))
-        settle(self.state, self.directory, LISTS)
+            self.place = Directory(path, form).open()
+        self.database = self.place.database
+        self.state = Checkpoint.open(self.database, PLACE, name=self.place.name)
+        settle(self.state, self.place, LISTS)
         self.state.enter(run, stamp)
 
     def writer(
@@ -58,7 +55,7 @@ class Run:
         if not identified:
             facts = msgspec.structs.replace(facts, row_id="")
         options = asked or RunOptions()
-        return ResourceWriter(open_store(self.state, self.directory, facts, request, options))
+        return ResourceWriter(open_store(self.state, self.place, facts, request, options))
 
     def write_pages(
         self, writer: ResourceWriter, page: int, rows: list[bytes], ids: list[str]
@@ -70,7 +67,7 @@ class Run:
         return writer.state.part.rows - before
 
     def close(self) -> None:
-        self.directory.close()
+        self.place.close()
 
     @property
     def file(self) -> Path:

@@ -98,6 +98,6 @@ class Place:
 
     def until_alone(self) -> None:
         """PostgreSQL ends the session of a killed client when it notices."""
-        patience = time.monotonic() + 30
+        patience = time.monotonic() + 60
         while self.kind == "postgresql" and self.target and self.target.ask(_ALONE):
             assert time.monotonic() < patience, "the session of the killed client stays"

@@ -48,7 +48,7 @@ class RedisServer:
             cwd=self._folder.name,
             stdout=subprocess.DEVNULL,
         )
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 60
         while True:
             try:
                 with socket.socket(socket.AF_UNIX) as probe:

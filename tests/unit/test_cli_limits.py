@@ -174,7 +174,7 @@ def test_watching_ends_well_when_interrupted(ledger: Path) -> None:
     for _ in range(2):
         assert json.loads(watching.stdout.readline())["minute_used"] == 3
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=30)
+    _, err = watching.communicate(timeout=100)
     assert (watching.returncode, err) == (0, "")
 
 

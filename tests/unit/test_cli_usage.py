@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zoho_async import __version__
 from zoho_async.cli.app import run
 from zoho_async.cli.options import parse_since
+from zoho_async.cli.resources import ResourceRow, refresh_text
 from zoho_async.errors import ConfigurationError
 
 ACCOUNT = {
@@ -127,6 +130,27 @@ def test_the_version_and_the_resources_are_printed(command: Command) -> None:
     assert command("--version") == (0, f"{__version__}\n", "")
     code, out, _ = command("resources")
     assert (code, "books.invoices" in out.splitlines()) == (0, True)
+
+
+def test_the_resources_say_whose_children_a_later_run_reads_again(command: Command) -> None:
+    _, out, _ = command("resources", "--json")
+    found = {row["resource"]: row for row in map(json.loads, out.splitlines())}
+    assert found["books.invoices"]["refresh"] is None
+    comments, users = found["books.invoices.comments"], found["books.projects.users"]
+    assert (comments["parents"], comments["refresh"]) == ("books.invoices", "recent")
+    assert (users["parents"], users["refresh"]) == ("books.projects", "all")
+    texts = [refresh_text(msgspec.convert(row, ResourceRow)) for row in (comments, users)]
+    assert "books.invoices changed in the last 30 days: a call or more per parent" in texts[0]
+    assert "books.projects (all of them)" in texts[1]
+
+
+@pytest.mark.parametrize("days", ["-1", "some"])
+def test_children_are_refreshed_for_days_or_all(
+    command: Command, days: str, tmp_path: Path
+) -> None:
+    to = str(tmp_path)
+    code, _, err = command("export", "items", "--to", to, f"--refresh-children={days}")
+    assert (code, "refresh-children" in err, "all" in err) == (2, True, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["export", "--help"], ["sandbox", "--help"]])

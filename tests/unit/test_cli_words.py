@@ -25,7 +25,6 @@ from zoho_async.errors import (
     NotConnected,
     Request,
     WaitTooLong,
-    reply_error,
 )
 from zoho_async.events import Called
 from zoho_async.export import (
@@ -37,6 +36,7 @@ from zoho_async.export import (
     ResourceDone,
     ResourceFailed,
 )
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.limits import Snapshot
 from zoho_async.runtime import ledger_path, state_directory
 

@@ -14,15 +14,8 @@ from zoho_async import Credentials, Session
 from zoho_async.billing import plans
 from zoho_async.books import bank_rules, contacts, invoices
 from zoho_async.description import load
-from zoho_async.errors import (
-    GLOBAL_CODES,
-    InvalidRequest,
-    InvalidToken,
-    NotFound,
-    ReplyError,
-    Request,
-    reply_error,
-)
+from zoho_async.errors import InvalidRequest, InvalidToken, NotFound, ReplyError, Request
+from zoho_async.http.reply_errors import GLOBAL_CODES, reply_error
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 

@@ -20,10 +20,10 @@ from zoho_async.errors import (
     Request,
     WaitTooLong,
     ZohoError,
-    reply_error,
 )
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.events import Summary
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.wire.input import CopyError
 from zoho_async.wire.text import AnotherRecord, Unreadable
 

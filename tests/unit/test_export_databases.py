@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from tests.support import export_databases, export_rows
-from tests.support.export_databases import PLACE, Target, by_id, load, write
+from tests.support.export_databases import Target, by_id, load, write
 from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field
 from zoho_async.export.columns.schema import shape_of
@@ -90,10 +90,9 @@ def test_rows_with_blank_ids_are_all_there_and_not_twice(target: Target) -> None
 
 def test_deleted_records_are_marked_and_kept(target: Target) -> None:
     load(target, TABLE, [row("1", total="1.0", line_items="[{}]"), row("2", total="2.0")])
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(TABLE, "20261123T020000Z")
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(TABLE, "20261123T020000Z")
         sink.resume(0)
         with engine.transaction():
             sink.mark_deleted(["1", "7", "1"], "2026-11-23T02:00:00+0000")
@@ -107,10 +106,9 @@ def test_deleted_records_are_marked_and_kept(target: Target) -> None:
 
 
 def test_a_record_known_only_as_deleted_can_appear_later(target: Target) -> None:
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(TABLE, "")
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(TABLE, "")
         sink.resume(0)
         write(engine, sink, [row("5", total="1.0")])
         with engine.transaction():
@@ -129,10 +127,9 @@ def test_undescribed_ids_distinguish_rows(target: Target) -> None:
 def test_a_full_disk_ends_the_run_and_free_space_continues_it(tmp_path: Path) -> None:
     target = export_databases.sqlite_target(tmp_path)
     rows = export_rows.rows(400)
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(TABLE, "")
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(TABLE, "")
         sink.resume(0)
         engine.execute("PRAGMA max_page_count = 40")
         with pytest.raises(DestinationError, match=r"full; make it writable \(or make room\)"):
@@ -147,12 +144,11 @@ def test_a_full_disk_ends_the_run_and_free_space_continues_it(tmp_path: Path) ->
 
 
 def test_rows_and_state_come_together_or_not_at_all(target: Target) -> None:
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
+    with closing(target.make().open()) as place:
+        engine = place.database
         with engine.transaction():
             engine.execute("CREATE TABLE _zoho_test (id BIGINT PRIMARY KEY, text TEXT)")
-        sink = destination.sink(TABLE, "")
+        sink = place.sink(TABLE, "")
         sink.resume(0)
         with engine.transaction():
             sink.write([row("1")])
@@ -175,9 +171,8 @@ def test_rows_and_state_come_together_or_not_at_all(target: Target) -> None:
 def test_state_comes_back_as_it_was_written(target: Target) -> None:
     rows = [(n, f"id {n} \\ \t'\u00e9", n * 0.1 if n % 2 else None) for n in range(1500)]
     names = ["number", "text", "seconds"]
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
+    with closing(target.make().open()) as place:
+        engine = place.database
         with engine.transaction():
             engine.execute(
                 "CREATE TABLE IF NOT EXISTS _zoho_test (number BIGINT NOT NULL, text TEXT NOT NULL,"
@@ -195,13 +190,14 @@ def test_state_comes_back_as_it_was_written(target: Target) -> None:
 
 
 def test_a_second_run_into_the_same_place_is_refused(target: Target) -> None:
-    first, second = target.make(), target.make()
-    first.open(PLACE)
+    first = target.make().open()
     with pytest.raises(ExportRunning):
-        second.open(PLACE)
+        target.make().open()
     first.close()
+    second = target.make().open()
     first.close()
-    second.open(PLACE)
+    with pytest.raises(ExportRunning):
+        target.make().open()
     second.close()
 
 
@@ -216,9 +212,8 @@ def test_columns_that_a_description_gains_are_added(target: Target) -> None:
 def test_columns_of_others_are_left_alone(target: Target) -> None:
     rows = export_rows.rows(20)
     load(target, TABLE, rows)
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
+    with closing(target.make().open()) as place:
+        engine = place.database
         with engine.transaction():
             engine.execute("ALTER TABLE books_invoices ADD COLUMN note TEXT")
             engine.execute("UPDATE books_invoices SET note = ?", ["mine"])
@@ -259,10 +254,9 @@ def test_rows_without_ids_are_appended_and_a_restarted_part_replaces_its_rows(
 
 def test_an_error_of_the_engine_keeps_its_text(target: Target) -> None:
     load(target, TABLE, [row("1")])
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(TABLE, "")
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(TABLE, "")
         sink.resume(0)
         with engine.transaction():
             engine.execute("DROP TABLE books_invoices__line_items__tags")
@@ -277,9 +271,9 @@ def test_a_destination_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     for make in (export_databases.sqlite_target, export_databases.duckdb_target):
         target = make(tmp_path)
         with pytest.raises(DestinationError, match="books"):
-            target.make().open(PLACE)
+            target.make().open()
         with pytest.raises(DestinationError, match="books"):  # and it is not held
-            target.make().open(PLACE)
+            target.make().open()
 
 
 def test_psql_reads_the_tables(postgresql: PostgresqlServer) -> None:
@@ -296,10 +290,9 @@ def test_psql_reads_the_tables(postgresql: PostgresqlServer) -> None:
 
 def test_a_server_that_goes_away_ends_the_run_with_advice(postgresql: PostgresqlServer) -> None:
     target = export_databases.postgresql_target(postgresql.create("goes_away"))
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
-        sink = destination.sink(TABLE, "")
+    with closing(target.make().open()) as place:
+        engine = place.database
+        sink = place.sink(TABLE, "")
         sink.resume(0)
         write(engine, sink, [row("1")])
         target.ask(
@@ -345,20 +338,18 @@ def test_an_existing_duckdb_file_takes_a_table_of_400_columns(tmp_path: Path) ->
 
 
 def test_duckdb_draws_no_progress_bar_into_our_output(tmp_path: Path) -> None:
-    destination = DuckDb(tmp_path / "books.duckdb")
-    engine = destination.open(PLACE)
-    assert engine.execute("SELECT current_setting('enable_progress_bar')") == [(False,)]
-    destination.close()
+    with closing(DuckDb(tmp_path / "books.duckdb").open()) as place:
+        bar = place.database.execute("SELECT current_setting('enable_progress_bar')")
+    assert bar == [(False,)]
 
 
 def test_row_groups_of_duckdb_stay_small_so_that_rows_cost_the_same_in_a_large_table(
     tmp_path: Path,
 ) -> None:
-    destination = DuckDb(tmp_path / "books.duckdb")
-    engine = destination.open(PLACE)
-    engine.execute('CREATE TABLE "many" AS SELECT range::VARCHAR AS id FROM range(50000)')
-    ((groups,),) = engine.execute(
-        "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('many')"
-    )
-    destination.close()
+    with closing(DuckDb(tmp_path / "books.duckdb").open()) as place:
+        engine = place.database
+        engine.execute('CREATE TABLE "many" AS SELECT range::VARCHAR AS id FROM range(50000)')
+        ((groups,),) = engine.execute(
+            "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('many')"
+        )
     assert groups >= 6

@@ -325,8 +325,8 @@ def test_a_checkpoint_of_another_version_is_refused_unless_fresh(run: Run) -> No
 def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_tables(run: Run) -> None:
     run.writer().store.close()
     run.database.execute("ALTER TABLE _zoho_resource RENAME COLUMN state TO position")
-    run.database.execute("UPDATE _zoho_place SET form = 4")
-    with pytest.raises(CheckpointRefused, match=r"format 4, this version has 5.*--restart"):
+    run.database.execute("UPDATE _zoho_place SET form = 5")
+    with pytest.raises(CheckpointRefused, match=r"format 5, this version has 6.*--restart"):
         Checkpoint.open(run.database, PLACE, name="here")
     again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     begun = again.begin(ResourceState(name="books.invoices", status="reading"))
@@ -349,19 +349,18 @@ def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:
     run.database.execute("PRAGMA user_version = 99")
     run.close()
     with pytest.raises(CheckpointRefused, match=r"another version.*delete"):
-        Directory(run.path).open(PLACE)
+        Directory(run.path).open()
 
 
 def test_a_checkpoint_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "checkpoint.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(CheckpointRefused, match="cannot be read"):
-        Directory(tmp_path).open(PLACE)
+        Directory(tmp_path).open()
 
 
 OTHER = (
     "import sys, pathlib\n"
-    "from zoho_async.export.destinations.base import Origin\n"
     "from zoho_async.export.destinations.directory import Directory\n"
     "from zoho_async.export.errors import ExportRunning\n"
 )
@@ -369,11 +368,8 @@ OTHER = (
 
 def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
     with pytest.raises(ExportRunning, match="another export is running"):
-        Directory(run.path).open(PLACE)
-    program = (
-        "try: Directory(sys.argv[1]).open(Origin('10234695', 'h'))\n"
-        "except ExportRunning: print('refused')"
-    )
+        Directory(run.path).open()
+    program = "try: Directory(sys.argv[1]).open()\nexcept ExportRunning: print('refused')"
     other = subprocess.run(
         [sys.executable, "-c", OTHER + program, str(run.path)],
         capture_output=True,
@@ -386,14 +382,11 @@ def test_a_second_run_into_the_same_directory_says_so(run: Run) -> None:
 def test_a_directory_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DestinationError, match=r"cannot write to .*file.*choose another place"):
-        Directory(tmp_path / "file").open(PLACE)
+        Directory(tmp_path / "file").open()
 
 
 def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
-    program = (
-        "held = Directory(sys.argv[1]); held.open(Origin('10234695', 'h'))\n"
-        "print('held', flush=True); sys.stdin.read()"
-    )
+    program = "held = Directory(sys.argv[1]).open()\nprint('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", OTHER + program, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -403,18 +396,16 @@ def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(ExportRunning):
-            Directory(tmp_path).open(PLACE)
+            Directory(tmp_path).open()
         holder.kill()
-    free = Directory(tmp_path)
-    free.open(PLACE)
-    free.close()
+    Directory(tmp_path).open().close()
 
 
 def test_the_state_file_closes_what_it_opened_when_it_refuses(run: Run) -> None:
     run.database.execute("PRAGMA user_version = 99")
     run.close()
     with pytest.raises(CheckpointRefused):
-        Directory(run.path).open(PLACE)
+        Directory(run.path).open()
     free = sqlite3.connect(run.path / FOLDER / "checkpoint.sqlite", timeout=0)
     free.execute("BEGIN EXCLUSIVE")
     free.close()

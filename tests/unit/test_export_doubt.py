@@ -46,12 +46,11 @@ def run(
     narrowed: bool = False,
 ) -> None:
     """One run that reads the list as these rows."""
-    destination = Sqlite(path)
-    database = destination.open(PLACE)
-    state = Checkpoint.open(database, PLACE, name=str(path))
+    place = Sqlite(path).open()
+    state = Checkpoint.open(place.database, PLACE, name=place.name)
     state.enter("run", "20261123T020000Z")
     asked = RunOptions(full=full, since=since, narrowed=narrowed)
-    writer = ResourceWriter(open_store(state, destination, ITEMS, "all", asked))
+    writer = ResourceWriter(open_store(state, place, ITEMS, "all", asked))
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
         writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
@@ -59,7 +58,7 @@ def run(
     complete_part(writer.store, WHEN)
     state.finish(["books.items"])
     writer.store.close()
-    destination.close()
+    place.close()
 
 
 def there(path: Path) -> dict[str, bool]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import export_databases, hostile
-from tests.support.export_databases import PLACE, Target, load
+from tests.support.export_databases import Target, load
 from zoho_async.description import Field
 from zoho_async.export import Directory
 from zoho_async.export.columns.batch import ColumnReader
@@ -134,9 +134,8 @@ def test_a_state_holds_hostile_texts_in_parameters_and_arrays(target: Target) ->
     texts = [
         one for one in VALUES if "\0" not in one and one.encode("utf-8", "ignore").decode() == one
     ]
-    destination = target.make()
-    with closing(destination):
-        engine = destination.open(PLACE)
+    with closing(target.make().open()) as place:
+        engine = place.database
         with engine.transaction():
             engine.execute('CREATE TABLE "odd?%s" ("a?" TEXT NOT NULL, "b%" TEXT NOT NULL)')
             engine.insert("odd?%s", ("a?", "b%"), [(one, one) for one in texts])
@@ -209,13 +208,12 @@ def test_nothing_is_written_through_a_link_in_a_directory(tmp_path: Path) -> Non
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     directory = Directory(tmp_path / "to", Csv())
-    with closing(directory):
-        directory.open(PLACE)
+    with closing(directory.open()) as place:
         files = directory.files("books.invoices")
         files.full.parent.mkdir(parents=True)
         spool = files.spool("")
         spool.symlink_to(victim)
-        sink = directory.sink(TABLE, "")
+        sink = place.sink(TABLE, "")
         with pytest.raises(OSError, match="symbolic link"):
             sink.resume(0)
         spool.unlink()

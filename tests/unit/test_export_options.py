@@ -34,6 +34,7 @@ VALUES: dict[str, tuple[list[str], object]] = {
         {"status": "paid", "customer_id": "1"},
     ),
     "full": ([], True),
+    "refresh_children": (["7"], 7),
     "detect_deletions": ([], True),
     "format": (["csv"], "csv"),
     "flatten": ([], True),

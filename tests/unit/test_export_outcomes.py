@@ -13,7 +13,7 @@ from tests.support.export_summaries import summary
 from tests.support.list_in_memory import a_list, export
 from zoho_async.cli import report
 from zoho_async.cli.options import EXPORT_EPILOGUE
-from zoho_async.errors import Request, UnreadableReply, ZohoError, reply_error
+from zoho_async.errors import Request, UnreadableReply, ZohoError
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.export.multi import together
 from zoho_async.export.outcomes import (
@@ -26,6 +26,7 @@ from zoho_async.export.outcomes import (
     worst,
 )
 from zoho_async.export.reader import refusal_of
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.paging.completeness import Completeness
 
 PAGE = Path(__file__).parents[2] / "docs/howto/completeness.md"
@@ -136,6 +137,7 @@ def test_a_short_list_is_named_with_the_number_missing_and_how_to_accept_it() ->
 
 def test_the_worst_organization_decides_the_exit_code_of_all() -> None:
     good = summary(rows=5, total=5)
-    bad = msgspec.structs.replace(good, exit_code=4)
+    short = msgspec.structs.replace(good.resources[0], state="short", exit_code=4)
+    bad = msgspec.structs.replace(good, resources=(short,), exit_code=4)
     assert together("out", {"1": good, "2": bad}).exit_code == 4
     assert together("out", {"1": good, "2": good}).exit_code == 0

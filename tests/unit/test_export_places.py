@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
-from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
-from zoho_async.export.errors import DestinationError, MissingExtra
-
-PLACE = Origin("10234695", "www.zohoapis.com")
+from zoho_async.export.errors import CheckpointRefused, DestinationError, MissingExtra
 
 
 @pytest.mark.parametrize(
@@ -110,9 +108,27 @@ def open_and_name(address: str) -> None:
     told = f"{destination!r} {destination.name}"
     assert "s3cret" not in told
     assert "Passw0rd" not in told
-    destination.open(PLACE)
+    destination.open()
 
 
 def test_a_user_whose_password_is_its_name_still_learns_what_is_wrong() -> None:
     with pytest.raises(DestinationError, match="refused"):
-        open_destination("postgresql://postgres:postgres@127.0.0.1:1/postgres").open(PLACE)
+        open_destination("postgresql://postgres:postgres@127.0.0.1:1/postgres").open()
+
+
+@pytest.mark.parametrize("to", ["out", "books.sqlite", "books.duckdb"])
+def test_only_an_open_destination_takes_rows(to: str, tmp_path: Path) -> None:
+    destination = open_destination(tmp_path / to)
+    members = {"sink", "database", "close"}
+    assert not members & set(dir(destination))
+    with closing(destination.open()) as place:
+        assert members <= set(dir(place))
+        assert place.name == destination.name
+
+
+def test_a_directory_that_refuses_a_format_is_not_locked(tmp_path: Path) -> None:
+    open_destination(tmp_path, "csv").open().close()
+    with pytest.raises(CheckpointRefused, match="--format csv") as refused:
+        open_destination(tmp_path, "jsonl").open()
+    open_destination(tmp_path, "csv").open().close()
+    assert refused.traceback  # it keeps the frames, and so an open file, alive

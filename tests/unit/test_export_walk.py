@@ -47,14 +47,13 @@ class FakeList:
 
 async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
     """Read ``pages`` pages (None: to the end) as a new process would; return the file."""
-    destination = Directory(directory)
-    place = Origin("1", "host")
-    state = Checkpoint.open(destination.open(place), place, name="here")
+    place = Directory(directory).open()
+    state = Checkpoint.open(place.database, Origin("1", "host"), name="here")
     state.enter("run", "20261123T020000Z")
     facts = OperationFacts(
         name="books.invoices.list", method="GET", path="/x", answer="list", row_id="invoice_id"
     )
-    writer = ResourceWriter(open_store(state, destination, facts, "all", RunOptions()))
+    writer = ResourceWriter(open_store(state, place, facts, "all", RunOptions()))
 
     async def known(page: Page[bytes]) -> bool:
         return writer.is_in_pass(page.ids[0], b"")
@@ -68,7 +67,7 @@ async def read(listing: FakeList, directory: Path, pages: int | None) -> bytes:
         pages = None if pages is None else pages - 1
     await walk.aclose()
     writer.store.close()
-    destination.close()
+    place.close()
     return (directory / "books/invoices.jsonl.part").read_bytes()
 
 

@@ -82,7 +82,7 @@ def run(story: str, *arguments: str) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=100,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     assert done.returncode == 0, done.stderr

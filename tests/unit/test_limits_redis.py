@@ -102,7 +102,7 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
     await asyncio.sleep(0.1)
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         slot = await limiter_on(ledger).admit("bulk", max_wait=None)
     await slot.unsent()
     connection.open_places.clear()
@@ -112,9 +112,9 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
 async def test_a_living_worker_keeps_its_lease_through_a_long_call(
     server: RedisServer, ledger: RedisLedger
 ) -> None:
-    other = RedisLedger(server.url, lease=0.06)
+    other = RedisLedger(server.url, lease=0.4)
     place = await taken(other)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1.2)
     seen = await ledger.snapshot(KEY, ACCOUNT, Limits(), SYSTEM_CLOCK)
     assert seen.in_flight == 1
     await settled(other, place, Ending("replied", 0.3))
@@ -218,7 +218,7 @@ async def test_a_reply_to_another_workers_call_wakes_a_waiter(
     ledger.poll = 3600.0  # so that only the message wakes it
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
     client = other._worker().connection.client
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
             if listeners[0][1]:
@@ -303,7 +303,7 @@ async def test_calls_wait_while_redis_is_unreachable_and_continue_after_it() -> 
         with pytest.raises(LedgerError, match="Redis cannot be reached"):
             await limiter.snapshot()
         server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             slot = await limiter.admit(max_wait=None)
             await slot.unsent()
             renewal = ledger._worker().connection.renewal
@@ -406,7 +406,7 @@ def test_four_processes_share_one_limit_on_redis(server: RedisServer) -> None:
     ]
     sent: list[float] = []
     for each in workers:
-        out, _ = each.communicate(timeout=60)
+        out, _ = each.communicate(timeout=100)
         assert each.returncode == 0
         sent += [float(line.split()[1]) for line in out.splitlines()]
     sent.sort()

@@ -87,7 +87,7 @@ def test_four_processes_keep_the_limit_and_use_it(tmp_path: Path) -> None:
     workers = [worker(tmp_path / "limits.db", 30, **limits) for _ in range(4)]
     sent: list[float] = []
     for pending in workers:
-        output, _ = pending.communicate(timeout=60)
+        output, _ = pending.communicate(timeout=100)
         assert pending.returncode == 0
         sent += moments(output)
     assert len(sent) == 120

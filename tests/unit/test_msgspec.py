@@ -42,7 +42,7 @@ for _ in range(25):
 
 
 def test_several_threads_may_decode_a_record_for_the_first_time() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, timeout=100)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,8 +13,8 @@ from zoho_async.errors import (
     Request,
     TransportError,
     UnreadableReply,
-    reply_error,
 )
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.http.retry import Policy, RetryBudget, retry_after, verdict
 from zoho_async.http.verdict import Again, Verdict
 

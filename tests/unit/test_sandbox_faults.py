@@ -14,7 +14,9 @@ from zoho_async.sandbox.simulation.faults import Faults, describe_rules
 def picked(rules: list[Fault], moments: list[float]) -> list[int]:
     faults = Faults(rules, seed=1)
     return [
-        -1 if (rule := faults.pick("GET", "/books/v3/items", now)) is None else rules.index(rule)
+        -1
+        if (rule := faults.pick("GET", "/books/v3/items", None, now)) is None
+        else rules.index(rule)
         for now in moments
     ]
 
@@ -36,7 +38,7 @@ def test_the_first_matching_rule_applies() -> None:
 def test_probability_is_reproducible_by_seed() -> None:
     def hits(seed: int) -> list[bool]:
         rule, chance = Fault(kind="drop", times=None, probability=0.3), random.Random(seed)
-        return [rule.wants("GET", "/x", 0.0, chance) for _ in range(200)]
+        return [rule.wants("GET", "/x", None, 0.0, chance) for _ in range(200)]
 
     assert hits(1) == hits(1) != hits(2)
     assert 30 < sum(hits(1)) < 90
@@ -85,7 +87,7 @@ def test_invalid_rules_are_refused_with_place_and_reason(text: str, problem: str
 
 def test_a_rule_is_described_by_its_non_default_fields() -> None:
     rule = Fault(kind="status", status=503, times=None)
-    rule.wants("GET", "/x", 0.0, random.Random(1))
+    rule.wants("GET", "/x", None, 0.0, random.Random(1))
     assert describe_rules([rule]) == [
         {"kind": "status", "path": "*", "method": "*", "times": None, "status": 503}
         | {"seen": 1, "hits": 1}

@@ -51,7 +51,7 @@ _WHERE: Final[dict[Column, tuple[str, str]]] = {
     "refresh": ("POST", "/oauth/v2/token"),
     "export": ("GET", "*/contacts"),
 }
-_PAGES: Final = {"last_page", "always_more", "repeat_rows", "shifted_rows"}
+_PAGES: Final = {"last_page", "always_more", "no_total", "repeat_rows", "shifted_rows"}
 _TOKENS: Final = {"dead_token", "unknown_token", "revoked_grant"}
 _GRANTS: Final = {"denied_grant", "throttled_grant"}
 _CODES: Final = {"code", "refuse"}
@@ -130,7 +130,7 @@ ROWS: Final = (
     _row("wrong_content_type"),
     *(_row(kind) for kind in ("bad_gzip", "cut_gzip", "byte_order_mark", "no_content", "stray")),
     _row("odd", " total", field="total", value="a lot"),
-    *(_row(kind) for kind in ("last_page", "always_more")),
+    *(_row(kind) for kind in ("last_page", "always_more", "no_total")),
     _row("repeat_rows", rows=3),
     _row("shifted_rows", rows=3),
     *(_row(kind) for kind in ("dead_token", "unknown_token", "revoked_grant", "wrong_region")),

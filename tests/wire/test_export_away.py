@@ -135,8 +135,7 @@ def test_a_second_command_into_a_place_says_so_and_stops(
 ) -> None:
     server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
     there = Place(kind, tmp_path / "place", server)
-    with closing(open_destination(there.to)) as first:
-        first.open(export_databases.PLACE)
+    with closing(open_destination(there.to).open()):
         code, said = command(away, there.arguments)
     assert code == 2, said
     assert "another export is running into" in said

@@ -385,6 +385,31 @@ async def test_every_list_is_exported_from_a_sandbox_that_plays_all_of_them(
         assert sum(one.rows > 0 for one in summary.resources) > len(all_lists()) * 0.9
 
 
+# -- call totals ----------------------------------------------------------------------------------
+
+
+async def test_the_least_calls_include_details_children_and_documents(tmp_path: Path) -> None:
+    names = ("invoices", "items", "invoices.comments")
+    async with sandbox() as server, session(server) as zoho:
+        ids = [json.loads(row)["invoice_id"] for row in server.truth("books.invoices")]
+        await attach(server, zoho, ids[3], "receipt.png")
+        before = server.calls
+        _, summary = await export(zoho, tmp_path, *names, details=True, files=True)
+        made = {one.resource: one.calls for one in summary.resources}
+        least = {one.resource: one.least_calls for one in summary.resources}
+        lists, full, printed, attached = 1, 30, 30, 1 + 1  # to see what is attached, and the file
+        assert made["books.invoices"] == lists + full + printed + attached
+        assert made["books.invoices.comments"] == lists + 30
+        assert least == made
+        assert summary.calls == summary.least_calls == sum(made.values()) == server.calls - before
+
+
+async def test_calls_that_bring_nothing_are_not_among_the_least(tmp_path: Path) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        _, summary = await export(zoho, tmp_path, "sales_orders", details=True)  # tries a batch
+        assert (summary.calls, summary.least_calls) == (1 + 1 + 5, 1 + 5)
+
+
 # -- documents ------------------------------------------------------------------------------------
 
 

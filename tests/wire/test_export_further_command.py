@@ -129,6 +129,6 @@ async def test_a_command_that_waits_for_the_next_day_says_so_and_can_be_interrup
                 break
         assert b"the export will wait for the day's reset" in said
         process.send_signal(signal.SIGINT)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
+        _, err = await asyncio.wait_for(process.communicate(), 100)
         assert (process.returncode, b"Traceback" in err) == (130, False)
         assert b"continue with: " in err

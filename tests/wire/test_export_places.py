@@ -170,15 +170,10 @@ async def test_a_directory_of_any_form_takes_exports_changes_and_merges(
 
 
 def test_a_form_that_is_remembered_is_not_asked_for_again(tmp_path: Path) -> None:
-    place = Origin("10234695", "www.zohoapis.com")
-    first = open_destination(tmp_path, "parquet", True)
-    first.open(place)
-    first.close()
+    open_destination(tmp_path, "parquet", True).open().close()
     for asked in (None, "parquet"):
-        again = open_destination(tmp_path, asked, asked is not None)
-        again.open(place)
-        again.close()
+        open_destination(tmp_path, asked, asked is not None).open().close()
     with pytest.raises(CheckpointRefused, match="--format parquet --flatten"):
-        open_destination(tmp_path, "parquet").open(place)
+        open_destination(tmp_path, "parquet").open()
     with pytest.raises(ConfigurationError, match="unknown format"):
         open_destination(tmp_path, "xlsx")

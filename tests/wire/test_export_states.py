@@ -143,6 +143,31 @@ def test_a_failure_of_the_server_is_a_failure_of_each_run_and_of_one_list(
         assert rows(tmp_path, "contacts") == server.truth("books.contacts")
 
 
+def test_a_list_without_a_total_is_settled_by_a_second_pass_or_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Sandbox(sizes={"books.contacts": 450}, minute=1.0, per_day=29)
+    made.faults.append(Fault(kind="no_total", path="*/contacts", times=None))
+    with serving(made) as server:
+        command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+        job = ("export", "contacts", "--to", str(tmp_path / "out"), "--minute", "1")
+        code, out, _ = command(*job)
+        assert (code, server.calls in (4, 5)) == (0, True), "one pass, and perhaps a page ahead"
+        assert "books.contacts: Zoho sends no count of it" in out
+        assert "the next run reads the list again" in out
+        held = command.json(*job)["resources"][0]
+        assert (held["mode"], held["state"], held["rows"]) == ("compared", "uncheckable", 0)
+        assert "the next run reads the list again" in held["note"]
+        server.limits.per_day = 10_000
+        (tmp_path / "later").mkdir()
+        command = Command(server.environment(), tmp_path / "later", monkeypatch, capsys)
+        settled = command.json(*job)["resources"][0]
+        assert (settled["mode"], settled["note"]) == ("compared", None)
+        calls = server.calls
+        assert command.json(*job)["resources"][0]["mode"] == "changed"
+        assert server.calls - calls == 2
+
+
 def test_a_spent_budget_comes_before_what_was_refused(
     server: Sandbox, command: Command, job: tuple[str, ...]
 ) -> None:
@@ -235,3 +260,140 @@ def test_an_organization_whose_place_is_refused_keeps_no_other_from_being_export
     assert (told["exit_code"], told["rows"], told["organization"]) == (2, 1, "222")
     assert "111/books/items.jsonl was changed by hand" in told["error"]
     assert told["continue"].endswith("--all-organizations --json --full")
+
+
+@pytest.fixture
+def four_organizations() -> Generator[Sandbox]:
+    """222 is expired, 333 has no items; both by codes that no document names."""
+    sizes = {"books.contacts": 30, "books.invoices": 12, "books.items": 9}
+    names = ("111", "222", "333", "444")
+    firms = Sandbox(sizes=sizes, minute=1.0, organization="111", organizations=names)
+    with serving(firms) as made:
+        yield made
+
+
+def expired(code: int = 103001, status: int = 400) -> Fault:
+    message = "Your subscription has expired."
+    return Fault(
+        kind="code", organization="222", status=status, code=code, message=message, times=None
+    )
+
+
+def switched_off() -> Fault:
+    return Fault(
+        kind="code", organization="333", path="*/items", status=400, code=9999,
+        message="Items are switched off.", times=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "status"), [(103001, 400), (6041, 400), (57, 401), (2, 400)])
+def test_an_expired_organization_and_a_module_that_is_off_are_reported_once(
+    four_organizations: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    status: int,
+) -> None:
+    server = four_organizations
+    command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+    job = ("export", *LISTS, "--to", str(tmp_path / "out"), "--minute", "1", "--all-organizations")
+
+    server.faults[:] = [expired(code, status), switched_off()]
+    ended, out, err = command(*job)
+    assert (ended, "done: 144 rows" in out) == (4, True)  # 3 x 51 rows without 9 items
+    problems = [line for line in err.splitlines() if line.startswith("zoho-async: ")]
+    if code == 57:  # each list names the scope that it may lack
+        assert len(problems) == 3 + 1 + 1
+    else:
+        assert len(problems) == 3
+        assert "organization 222: Zoho refused every list: HTTP" in problems[0]
+        assert "333/books.items: GET /items" in problems[1]
+        assert "the list was not read; each run asks again" in problems[1]
+        assert problems[2] == "zoho-async: not complete: organization 222, 333/books.items"
+
+    calls = server.calls
+    ended, out, err = command(*job)
+    assert (ended, "222" in out, "zoho-async: " in err) == (0, False, False)
+    assert f"{server.calls - calls} calls made" in out
+    of_222 = [one for one in server.arrivals if one.organization == "222"]
+    assert command.json(*job)["exit_code"] == 0
+    asked = [one for one in server.arrivals if one.organization == "222"][len(of_222) :]
+    assert len({one.path for one in asked}) == 1, "one list is asked"
+
+    server.faults.clear()
+    told = command.json(*job)
+    assert (told["exit_code"], told["rows"]) == (0, 60)
+    assert {one["state"] for one in told["resources"]} == {"proven"}
+    for name in LISTS:
+        rows = (tmp_path / f"out/222/books/{name}.jsonl").read_bytes().splitlines()
+        assert sorted(rows) == sorted(server.truth(f"books.{name}", "222"))
+    server.faults[:] = [expired(code, status)]
+    assert command.json(*job)["exit_code"] == 4
+
+
+def test_an_organization_that_is_open_again_is_read_although_a_module_is_off(
+    four_organizations: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = four_organizations
+    command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+    job = ("export", *LISTS, "--to", str(tmp_path / "out"), "--minute", "1", "--all-organizations")
+    off = Fault(
+        kind="code", organization="222", path="*/items", status=400, code=103001,
+        message="Your subscription has expired.", times=None,
+    )  # fmt: skip
+    server.faults[:] = [off]
+    assert command(*job)[0] == 4
+    server.faults[:] = [expired()]
+    assert command(*job)[0] == 4
+    server.faults[:] = [off]
+    server.store("222").collection("contacts").change(3, {"contact_name": "New"})
+    told = command.json(*job)  # a list that was read before is asked, and not items
+    assert (told["exit_code"], told["rows"]) == (0, 1)
+
+
+@pytest.mark.parametrize("options", [(), ("--details", "--full"), ("--since", "2020-01-31")])
+def test_the_calls_of_several_organizations_add_up_to_what_the_server_counts(
+    four_organizations: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+) -> None:
+    server = four_organizations
+    command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+    job = ("export", *LISTS, "--to", str(tmp_path / "out"), "--minute", "1", "--all-organizations")
+    for _ in range(2):
+        broken = Fault(kind="drop", organization="444", path="*/contacts")
+        listing = Fault(kind="drop", path="*/organizations")
+        server.faults[:] = [expired(), switched_off(), broken, listing]
+        calls = server.calls
+        told = command.json(*job, *options)
+        assert told["calls"] == server.calls - calls
+        assert told["calls"] == 2 + sum(one["calls"] for one in told["resources"])
+        assert told["least_calls"] <= told["calls"]
+    if "--details" in options:
+        assert told["calls"] - told["least_calls"] <= 8, "details are calls that are needed"
+
+
+def test_the_calls_of_an_organization_whose_place_is_refused_are_counted(
+    two_organizations: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = two_organizations
+    command = Command(server.environment(), tmp_path, monkeypatch, capsys)
+    job = ("export", *LISTS, "--to", str(tmp_path / "out"), "--minute", "1", "--all-organizations")
+    assert command(*job)[0] == 0
+    with (tmp_path / "out/111/books/items.jsonl").open("ab") as file:
+        file.write(b"mine\n")
+    calls = server.calls
+    told = command.json(*job)
+    assert (told["exit_code"], told["calls"]) == (2, server.calls - calls)
+    server.faults.append(Fault(kind="code", path="*/organizations", code=4, status=400, times=None))
+    calls = server.calls
+    assert command.json(*job)["calls"] == server.calls - calls == 1

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import stat
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +19,7 @@ import pytest
 
 from tests.support.browser import Browser
 from tests.support.consent_pages import agree, self_client_code
+from tests.support.ports import free_port
 from zoho_async.sandbox import Sandbox
 
 pexpect = pytest.importorskip("pexpect", reason="terminals are driven with pexpect, on POSIX only")
@@ -65,19 +64,13 @@ async def command(env: dict[str, str], *arguments: str) -> tuple[int | None, str
     return process.returncode, out.decode(), err.decode()
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Terminal:
     """A person at a pseudo-terminal; ``seen`` is all that was shown there."""
 
     def __init__(self, env: dict[str, str], *arguments: str) -> None:
         self.seen = ""
         self._child: Any = pexpect.spawn(
-            sys.executable, [*COMMAND, *arguments], env=env, encoding="utf-8", timeout=30
+            sys.executable, [*COMMAND, *arguments], env=env, encoding="utf-8", timeout=100
         )
 
     def shown(self, pattern: str) -> str:

@@ -9,14 +9,9 @@ from contextlib import closing
 import aiohttp
 import pytest
 
+from tests.support.ports import free_port
 from zoho_async.auth.loopback import Loopback, redirect_uri
 from zoho_async.errors import AuthError, ConfigurationError
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_only_the_answer_of_this_login_is_accepted() -> None:

@@ -53,11 +53,19 @@ async def test_no_call_is_refused_over_many_minutes(
 async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_require(
     tmp_path: Path,
 ) -> None:
-    """Limit 90 and burst 10 let 100 calls through in 67.5 s; a reply takes 0.3 s."""
-    async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
-        seconds = await _exported(sandbox, tmp_path, Limits())
+    """Limit 90 and burst 10 let 100 calls through in 67.5 s; a reply takes 0.3 s.
+
+    A busy machine adds to the time and takes nothing from it, so a time that is too long is
+    measured once more.
+    """
+    for attempt in ("first", "second"):
+        async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
+            seconds = await _exported(sandbox, tmp_path / attempt, Limits())
         print(f"100 calls in {seconds:.1f} s")
-        assert 67.5 <= seconds <= 67.8 * 1.05
+        assert seconds >= 67.5
+        if seconds <= 67.8 * 1.05:
+            return
+    pytest.fail(f"100 calls took {seconds:.1f} s")
 
 
 @pytest.mark.long
@@ -66,8 +74,13 @@ async def test_a_job_that_has_the_organization_to_itself_uses_the_whole_window(
     tmp_path: Path,
 ) -> None:
     """With limit and burst 100 the 101st call goes a window after the first reply."""
-    async with Sandbox(sizes={"books.invoices": 40_000}, latency=0.3, minute=10.0) as sandbox:
-        seconds = await _exported(sandbox, tmp_path, Limits(limit=100, burst=100, window=10.0))
+    for attempt in ("first", "second", "third"):
+        async with Sandbox(sizes={"books.invoices": 40_000}, latency=0.3, minute=10.0) as sandbox:
+            limits = Limits(limit=100, burst=100, window=10.0)
+            seconds = await _exported(sandbox, tmp_path / attempt, limits)
         print(f"200 calls in {seconds:.1f} s of 10 s minutes")
         assert sandbox.most_in_minute == 100
-        assert 10.0 <= seconds <= 16.5
+        assert seconds >= 10.0
+        if seconds <= 16.5:
+            return
+    pytest.fail(f"200 calls took {seconds:.1f} s")

@@ -81,7 +81,7 @@ def test_it_serves_the_requested_data_and_stops_cleanly_on_a_signal(tmp_path: Pa
         with urlopen(env["ZOHO_BASE_URL"]) as reply:
             assert b"<h1>Zoho sandbox</h1>" in reply.read()
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=100)
     assert process.returncode == 0
     assert "export --to DIR --minute 1" in told
     assert told.endswith("sandbox stopped\n")

@@ -265,6 +265,11 @@ async def test_several_items_are_read_at_once(zoho: PlainClient) -> None:
 
 
 async def test_starting_is_fast_with_any_number_of_rows() -> None:
-    started = time.perf_counter()
-    async with Sandbox(sizes={"invoices": 1_000_000}):
-        assert time.perf_counter() - started < 0.3
+    least, most = [[await seconds_to_start(rows) for _ in range(5)] for rows in (10, 1_000_000)]
+    assert min(most) < 100 * min(least)  # a row costs less than a thousandth of a start
+
+
+async def seconds_to_start(rows: int) -> float:
+    began = time.perf_counter()
+    async with Sandbox(sizes={"invoices": rows}):
+        return time.perf_counter() - began

@@ -83,6 +83,15 @@ async def test_a_form_without_fields_is_still_refused(zoho: PlainClient) -> None
     assert (sent.status, sent.code) == (400, 4)
 
 
+async def test_null_is_a_body_without_fields(zoho: PlainClient) -> None:
+    null = {"data": b"null", "headers": {"Content-Type": "application/json"}}
+    assert (await call(zoho, "GET", "/books/v3/contacts", **null)).code == 0
+    path = f"/books/v3/contacts/{first(zoho, 'contacts')}/inactive"
+    assert (await call(zoho, "POST", path, **null)).code == 0
+    made = await call(zoho, "POST", "/books/v3/contacts", **null)
+    assert made.code == (await call(zoho, "POST", "/books/v3/contacts")).code == 3013
+
+
 async def test_the_inbox_lists_what_was_uploaded_to_it(zoho: PlainClient) -> None:
     assert (await call(zoho, "GET", "/books/v3/documents")).json["documents"] == []
     form = aiohttp.FormData()

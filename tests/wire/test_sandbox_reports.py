@@ -19,7 +19,7 @@ from zoho_async.sandbox.data.schemas import schemas
 MARCH = {"from_date": "2024-03-01", "to_date": "2024-03-31"}
 CUSTOM = {"filter_by": "TransactionDate.CustomDate", **MARCH}
 #: No sample documents, so that every amount is one of the test's.
-EMPTY = dict.fromkeys(
+EMPTY: dict[str, int] = dict.fromkeys(
     (
         *("invoices", "bills", "credit_notes", "vendor_credits", "retainer_invoices"),
         *("customer_payments", "vendor_payments", "expenses", "journals"),

@@ -133,12 +133,10 @@ async def failing(
     ledger, store = SqliteLedger(folder / "limits.sqlite"), FileStore(folder / "tokens.json")
     env = {**zoho.environment(), **environ}
     async with Session.from_env(
-        env, ledger=ledger, tokens=store, observer=captured.event
+        env, ledger=ledger, tokens=store, observer=captured.event, retry=Policy(base=0.001)
     ) as session:
         quick = session.with_options(timeout=2.0, max_wait=1.0)
         account: Any = session._core.client
-        account._retry = Policy(base=0.001)
-        account._tokens._retry = Policy(base=0.001)
         captured.add(session, quick, store, ledger, account, account._tokens, account._credentials)
         yield quick
     await ledger.close()

@@ -91,7 +91,7 @@ def serving(*, greeting: bytes = b"", after: bytes = b"") -> Generator[Server]:
 
 async def get(transport: Transport, server: Server, path: str) -> bytes:
     answer = await transport.send(
-        Request("GET", path), f"{server.url}{path}", headers={}, read_timeout=2.0
+        Request("GET", path), f"{server.url}{path}", headers={}, read_timeout=60.0
     )
     return answer.body
 

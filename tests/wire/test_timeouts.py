@@ -56,12 +56,12 @@ async def test_an_answer_that_drips_forever_is_a_timeout(transport: Transport) -
 
 
 async def test_one_timeout_fails_no_other_call(transport: Transport) -> None:
-    asked, hold = asyncio.Event(), asyncio.Event()
+    asked, over, hold = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def first_silent(number: int, writer: asyncio.StreamWriter) -> bool:
         asked.set()
         if number > 1:
-            await asyncio.sleep(0.1)
+            await over.wait()
             writer.write(_HEAD + b"{    }")
             await writer.drain()
             return True
@@ -70,14 +70,18 @@ async def test_one_timeout_fails_no_other_call(transport: Transport) -> None:
 
     async with serving(first_silent) as server:
         hasty = asyncio.create_task(
-            transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=0.05)
+            transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=0.5)
         )
         await asked.wait()
         others = [
-            transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=5.0) for _ in range(3)
+            asyncio.create_task(
+                transport.send(_GET, f"{server.url}/x", headers={}, read_timeout=60.0)
+            )
+            for _ in range(3)
         ]
-        bodies = [answer.body for answer in await asyncio.gather(*others)]
-        assert bodies == [b"{    }"] * 3
         with pytest.raises(CallTimeout):
             await hasty
+        over.set()
+        bodies = [answer.body for answer in await asyncio.gather(*others)]
+        assert bodies == [b"{    }"] * 3
         hold.set()

@@ -86,9 +86,9 @@ async def test_a_fleet_with_an_expired_token_asks_for_one(place: str) -> None:
 async def test_a_refresher_that_is_killed_costs_one_more_request(place: str) -> None:
     async with sandbox() as zoho:
         await expire(zoho, place)
-        fleet = await begin(zoho, place, 2.0)
-        zoho.latency = 1.0
-        store = store_at(place, 2.0)
+        fleet = await begin(zoho, place, 5.0)
+        zoho.latency = 60.0
+        store = store_at(place, 5.0)
 
         def holder(shared: TokenState, now: float) -> str:
             return shared.holder
@@ -98,6 +98,7 @@ async def test_a_refresher_that_is_killed_costs_one_more_request(place: str) -> 
             await asyncio.sleep(0.01)
         refresher = await store.change(key_of(zoho), holder)
         os.kill(int(refresher.partition("-")[0]), signal.SIGKILL)
+        zoho.latency = 0.0
         told = [(await process.communicate())[0] for process in fleet]
         assert sorted(told) == [b""] + [b"50\n"] * (PROCESSES - 1)
         assert zoho.token_requests == 2

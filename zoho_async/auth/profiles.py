@@ -212,3 +212,16 @@ def profile_settings(
         return env
     given = {variable: value for variable, value in env.items() if value}
     return {**profile.variables(), **given}
+
+
+def account_settings(
+    name: str | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """As `profile_settings`. Raises `ConfigurationError` if they have no credentials."""
+    settings = profile_settings(name, environ)
+    if not names_credentials(settings):
+        raise ConfigurationError(
+            "no account is configured: run `zoho-async login`, or set the environment variables "
+            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
+        )
+    return settings

@@ -11,9 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from zoho_async.auth import MemoryStore, TokenStore, profile_settings
-from zoho_async.auth.credentials import names_credentials
-from zoho_async.auth.profiles import chosen_profile
+from zoho_async.auth import MemoryStore, TokenStore
+from zoho_async.auth.profiles import account_settings, chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger
@@ -105,11 +104,6 @@ async def connected(
             tokens: TokenStore = MemoryStore()
         else:
             profile = chosen_profile(wanted.profile, environ)
-            if profile is None and not names_credentials(environ):
-                raise ConfigurationError(
-                    "no account is configured: run `zoho-async login`, or set the environment "
-                    "variables ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_REFRESH_TOKEN"
-                )
             environ = _settings(wanted, environ)
             ledger = _ledger(wanted, environ)
             tokens = token_store(environ, keyring=profile is not None and profile.keyring)
@@ -171,7 +165,7 @@ def _holds_password(url: str) -> bool:
 def _settings(wanted: ConnectionOptions, environ: Mapping[str, str]) -> dict[str, str]:
     """The settings: options first, then the environment, then the profile."""
     options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
-    settings = profile_settings(wanted.profile, environ)
+    settings = account_settings(wanted.profile, environ)
     settings |= {name: value for name, value in options.items() if value}
     host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname
     if wanted.minute is not None and host not in _LOOPBACK:

@@ -41,7 +41,7 @@ from zoho_async.export import (
     open_destination,
 )
 from zoho_async.export.destinations import PostgreSql
-from zoho_async.export.errors import DestinationChanged, problem_of
+from zoho_async.export.errors import DestinationChanged, problems_of
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.plan import accepted_lists, chosen_lists
 from zoho_async.limits import Snapshot
@@ -90,7 +90,7 @@ class ExportCommand:
         else:
             code = outcome.DONE if run.summary is None else run.summary.exit_code
         try:
-            self._report(error, run.summary, code, json=json)
+            self._report(error, run.summary, code, json=json, calls=run.calls)
         except BrokenPipeError:
             discard_stdout()
         return code
@@ -102,22 +102,23 @@ class ExportCommand:
         code: int,
         *,
         json: bool,
+        calls: int,
     ) -> None:
-        """Print the result of the run."""
+        """Print the result of the run. Without ``summary``, it made ``calls``."""
         sentence = str(error) if error is not None else None
-        problems: list[str] = []
+        problems: dict[str, str] = {}
         if summary is not None:
             early = ("stopped", "unfinished")
             ended = [one for one in summary.incomplete if one.state not in early]
-            problems = [problem_of(one) for one in ended]
+            problems = problems_of(summary, ended)
             if error is None and ended:
-                sentence = f"not complete: {', '.join(one.resource for one in ended)}"
+                sentence = f"not complete: {', '.join(problems)}"
         if isinstance(error, Interrupted):
             sentence = "interrupted; written rows are kept"
         next_command = self._continuing(error, summary, code)
         if summary is not None and not json:
             print("\n".join(report.as_lines(summary)))
-        for problem in problems:
+        for problem in problems.values():
             print(f"zoho-async: {problem}", file=sys.stderr)
         if sentence:
             print(f"zoho-async: {sentence}", file=sys.stderr)
@@ -127,7 +128,11 @@ class ExportCommand:
             for line in self._next_step(summary):
                 print(line)
         if json:
-            print(report.as_json(summary, code=code, error=sentence, next_command=next_command))
+            print(
+                report.as_json(
+                    summary, code=code, error=sentence, next_command=next_command, calls=calls
+                )
+            )
         sys.stdout.flush()
 
     def _continuing(
@@ -197,6 +202,11 @@ class _Run:
         self._command: Final = command
         self._environ: Final = environ
         self._tracker: Final = Tracker()
+
+    @property
+    def calls(self) -> int:
+        """The calls made so far."""
+        return self._tracker.calls
 
     def run(self) -> ZohoError | Interrupted | None:
         """Run to the end and return the error that ended the run early, if any."""

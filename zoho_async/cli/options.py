@@ -126,7 +126,7 @@ else:
                 **dict.fromkeys(
                     (
                         *("format", "flatten", "restart", "max_calls", "max_deletion_checks"),
-                        "until_done",
+                        *("until_done", "refresh_children"),
                     ),
                     Parameter(group=_MORE),
                 ),
@@ -207,7 +207,8 @@ EXPORT_EPILOGUE: Final = """
 - deleted records too, for example each week: `zoho-async export --detect-deletions --to backup`
 - all details, over several days if needed:
   `zoho-async export invoices --details --until-done --to backup`
-- the comments of invoices: `zoho-async export invoices.comments --to backup`
+- the comments of invoices: `zoho-async export invoices.comments --to backup`;
+  `--refresh-children all` reads those of every unchanged invoice again, too
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every organization: `zoho-async export --all-organizations --to backup`
 - typed files: `zoho-async export --format parquet --to backup`; `--flatten` adds child tables

@@ -14,12 +14,14 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
   null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null if that cannot be known), ``records``, ``files``, ``passed_over``
-  (records of which Zoho refused the children or a document), ``error`` (or null),
+  row was missed; null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged
+  parents whose children were read again), ``files``, ``passed_over`` (records of which Zoho refused
+  the children or a document), ``error`` (or null),
   ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
   read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
   ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
-  again, or null)
+  again, or why the next run reads it again, or null), ``refusal`` (what Zoho said if it refused the
+  list, or null)
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
 from zoho_async.export import ResourceSummary, Summary
+from zoho_async.export.errors import organization_of, refused_organizations
 
 _STATUS: Final = {
     outcome.DONE: "done",
@@ -42,9 +45,14 @@ _STATUS: Final = {
 
 
 def as_json(
-    summary: Summary | None, *, code: int, error: str | None, next_command: str | None
+    summary: Summary | None,
+    *,
+    code: int,
+    error: str | None,
+    next_command: str | None,
+    calls: int = 0,
 ) -> str:
-    """The object of ``--json`` on one line. Without ``summary`` nothing was read."""
+    """The object of ``--json`` on one line. Without ``summary``, ``calls`` were made in vain."""
     result: dict[str, Any] = {
         "status": _STATUS.get(code, "interrupted"),
         "exit_code": code,
@@ -55,7 +63,7 @@ def as_json(
         "seconds": 0.0,
         "rows": 0,
         "rows_new": 0,
-        "calls": 0,
+        "calls": calls,
         "least_calls": 0,
         "refused": 0,
         "records": 0,
@@ -82,7 +90,12 @@ def as_json(
 def as_lines(summary: Summary) -> list[str]:
     """The result of an export, for people."""
     width = max((len(_location(one)) for one in summary.resources), default=0)
-    shown = [one for one in summary.resources if one.state != "refused_before"]
+    refused = refused_organizations(summary)
+    shown = [
+        one
+        for one in summary.resources
+        if one.state != "refused_before" and organization_of(summary, one) not in refused
+    ]
     lines = [_resource(one, width) for one in shown]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
     ended = all(one.status != "partial" and one.state != "failed" for one in shown)
@@ -107,6 +120,8 @@ def _resource(one: ResourceSummary, width: int) -> str:
         return f"{line}  {one.status}"
     if one.passed_over:
         line += f"  (Zoho refused {count(one.passed_over, 'record')})"
+    if one.refreshed:
+        line += f"  (children of {count(one.refreshed, 'unchanged record')} read again)"
     if one.completeness == "changed":
         return f"{line}  (changed while it was read: the next run reads it again)"
     if one.completeness == "short":

@@ -10,9 +10,13 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import all_lists, children
+from zoho_async.export.catalog import Child, all_lists, children
 from zoho_async.export.incremental import Capabilities, Mode, choose
+from zoho_async.export.options import ExportOptions
+from zoho_async.wire.page import MODIFIED
 
+#: Whose children a later run reads again, one call or more per parent.
+Refresh: TypeAlias = Literal["recent", "all"]
 #: What a list offers as evidence that every record was found.
 Evidence: TypeAlias = Literal["count", "order", "unknown"]
 
@@ -30,11 +34,18 @@ LATER_RUNS: Final[dict[Mode, str]] = {
 
 
 class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness."""
+    """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness.
+
+    For children, ``parents`` is the resource of their parents, and ``refresh`` says of which
+    unchanged parents a later run reads them again: those that were changed in the last days, or all
+    if their rows have no time of modification.
+    """
 
     resource: str
     mode: Mode
     evidence: Evidence
+    parents: str | None = None
+    refresh: Refresh | None = None
 
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
@@ -45,7 +56,29 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
         evidence = "count"
     elif facts.order or not facts.paged:
         evidence = "order"
-    return ResourceRow(resource=name, mode=mode, evidence=evidence)
+    child = children().get(name)
+    return ResourceRow(
+        resource=name,
+        mode=mode,
+        evidence=evidence,
+        parents=None if child is None else child.parents.resource,
+        refresh=None if child is None else _refresh_of(child, mode),
+    )
+
+
+def _refresh_of(child: Child, mode: Mode) -> Refresh:
+    """Return whose children a later run reads again."""
+    dated = any(field.name == MODIFIED for field in child.parents.reply)
+    return "recent" if dated or mode == "changed" else "all"
+
+
+def refresh_text(one: ResourceRow) -> str:
+    """Explain whose children a later run reads again, and the cost; "" for other lists."""
+    if one.refresh is None:
+        return ""
+    days = ExportOptions().refresh_children
+    whose = f"changed in the last {days} days" if one.refresh == "recent" else "(all of them)"
+    return f", and again the children of {one.parents} {whose}: a call or more per parent"
 
 
 def list_resources(*, json: bool) -> int:
@@ -59,9 +92,9 @@ def list_resources(*, json: bool) -> int:
         print("\n".join(one.resource for one in found))
         return outcome.DONE
     width = max(len(one.resource) for one in found)
-    child_lists = children()
     for one in found:
-        of = "its parents' list " if one.resource in child_lists else ""
+        of = "its parents' list " if one.parents else ""
         text = f"{of}{_MEANINGS[one.evidence]}; a later run {LATER_RUNS[one.mode]}"
+        text += refresh_text(one)
         print(f"{one.resource:<{width}}  {text}")
     return outcome.DONE

@@ -57,7 +57,7 @@ class SpecReader:
             function.name = f"list_{rest}" if plain in taken else plain
 
     def _given_name(self, call: CallSpec) -> str | None:
-        report = report_of(call, self.subject.source)
+        report = report_of(self.subject.source, call)
         return report.name if report else self._overrides.name_of(f"{self._where}.{call.id}")
 
     def _function(self, call: CallSpec, name: str) -> Function:
@@ -81,7 +81,7 @@ class SpecReader:
             objects=source.objects,
             reply_objects=source.objects,
             corrected=bool(fixes or given),
-            report=report_of(call, self.subject.source),
+            report=report_of(source, call),
         )
         for fix in fixes:
             _apply(function, fix)

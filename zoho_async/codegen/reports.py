@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from zoho_async.codegen.observed import REPORTS
 from zoho_async.codegen.spec import CallSpec, Node, Source
 
 if TYPE_CHECKING:
@@ -77,9 +76,9 @@ def known() -> dict[str, ReportFacts]:
     return msgspec.convert(tables, dict[str, ReportFacts])
 
 
-def report_of(call: CallSpec, source: Source) -> ReportFacts | None:
-    """The table of a report, None for calls of other files. Raises `LookupError` without one."""
-    if source.resource != REPORTS:
+def report_of(source: Source, call: CallSpec) -> ReportFacts | None:
+    """The table of an observed report, None for other calls. Raises `LookupError` without one."""
+    if source.resource != "reports" or not call.evidence:
         return None
     name = call.path.removeprefix(_PATH)
     if name not in known():

@@ -43,6 +43,7 @@ from zoho_async.export.catalog import exportable
 from zoho_async.export.destinations.base import (
     Database,
     Destination,
+    OpenDestination,
     Origin,
     RecordedContents,
     Sink,
@@ -103,6 +104,7 @@ __all__ = [
     "Margin",
     "MergeResult",
     "NextPass",
+    "OpenDestination",
     "Origin",
     "Planned",
     "PlannedResource",

@@ -15,6 +15,7 @@ more. Merging by id removes the copies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -60,9 +61,8 @@ def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence
 
     ``held`` are the ids of the records in the other place, for deletion detection.
     """
-    place = Directory(folder)
-    try:
-        checkpoint = Checkpoint.open(place.open(None), None, name=place.name)
+    with closing(Directory(folder).open()) as place:
+        checkpoint = Checkpoint.open(place.database, None, name=place.name)
         state = checkpoint.begin(
             ResourceState(
                 name=facts.resource,
@@ -80,19 +80,15 @@ def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence
             index.add(dict.fromkeys(held, 0) | edges, 0, unknown=True)
             known = replace(state.bookmark, largest=index.largest)
             checkpoint.put(replace(state, bookmark=known))
-    finally:
-        place.close()
 
 
 def bookmark_of(
     folder: Path, facts: OperationFacts, organization: str, since: Bookmark
 ) -> Bookmark:
     """Return the bookmark after a complete run into ``folder``, which began from ``since``."""
-    place = Directory(folder)
-    try:
-        state = Checkpoint.open(place.open(None), None, name=place.name).state_of(facts.resource)
-    finally:
-        place.close()
+    with closing(Directory(folder).open()) as place:
+        checkpoint = Checkpoint.open(place.database, None, name=place.name)
+        state = checkpoint.state_of(facts.resource)
     assert state is not None, "the directory was exported into"
     watermark = state.bookmark.watermark
     return Bookmark(
@@ -113,8 +109,8 @@ def _boundary(folder: Path, facts: OperationFacts, since: Bookmark, low: float) 
             edges[one] = Edge(one, digest(row), modified)
             if len(edges) > MOST + len(since.boundary):
                 return ()
-    again = [edge for edge in edges.values() if edge.modified >= low]
-    return tuple(again) if len(again) <= MOST else ()
+    boundary = [edge for edge in edges.values() if edge.modified >= low]
+    return tuple(boundary) if len(boundary) <= MOST else ()
 
 
 def _rows(folder: Path, facts: OperationFacts) -> Iterable[bytes]:

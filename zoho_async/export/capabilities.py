@@ -16,6 +16,7 @@ filter while it reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -53,7 +54,7 @@ async def probe(
     calls, capabilities, error = 0, Capabilities(), None
     try:
         if incremental.asks_changes(facts) or incremental.sorts_by_change(facts):
-            calls, capabilities = await _asked(zoho, facts, clock)
+            calls, capabilities = await _probe_list(zoho, facts, clock)
     except ReplyError as refusal:
         error = str(refusal)
     mode = incremental.choose(facts, known=True, watermark=0.0, capabilities=capabilities)
@@ -62,7 +63,9 @@ async def probe(
     )
 
 
-async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple[int, Capabilities]:
+async def _probe_list(
+    zoho: PageSource, facts: OperationFacts, clock: Clock
+) -> tuple[int, Capabilities]:
     order = {"sort_column": MODIFIED, "sort_order": "D"}
     sorted_so = order if incremental.sorts_by_change(facts) else {}
     page = await page_of(zoho, facts, sorted_so, 1)
@@ -91,18 +94,15 @@ async def _asked(zoho: PageSource, facts: OperationFacts, clock: Clock) -> tuple
 
 
 def save_capabilities(
-    destination: Destination, place: Origin, found: Sequence[ProbeResult]
+    destination: Destination, origin: Origin, found: Sequence[ProbeResult]
 ) -> None:
     """Store the results in ``destination``, for its later runs. Blocks.
 
     Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`.
     """
-    with writing(destination.name):
-        try:
-            checkpoint = Checkpoint.open(destination.open(place), place, name=destination.name)
-            for one in found:
-                state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
-                bookmark = replace(state.bookmark, capabilities=one.capabilities)
-                checkpoint.begin(replace(state, bookmark=bookmark))
-        finally:
-            destination.close()
+    with writing(destination.name), closing(destination.open()) as place:
+        checkpoint = Checkpoint.open(place.database, origin, name=place.name)
+        for one in found:
+            state = checkpoint.state_of(one.resource) or ResourceState(name=one.resource)
+            bookmark = replace(state.bookmark, capabilities=one.capabilities)
+            checkpoint.begin(replace(state, bookmark=bookmark))

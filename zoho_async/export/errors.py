@@ -87,11 +87,52 @@ class ExportIncomplete(ExportError):
 
     def __init__(self, summary: Summary) -> None:
         self.summary: Final = summary
-        super().__init__("; ".join(map(problem_of, summary.incomplete)))
+        super().__init__("; ".join(problems_of(summary, summary.incomplete).values()))
 
 
-def problem_of(one: ResourceSummary) -> str:
-    """Say what is wrong with an incomplete list, and what to do about it."""
+def problems_of(summary: Summary, incomplete: Sequence[ResourceSummary]) -> dict[str, str]:
+    """Say what is wrong with ``incomplete`` lists, by their names, and what to do about it.
+
+    An organization of which Zoho refused every list for one reason is one problem.
+    """
+    problems: dict[str, str] = {}
+    refused = refused_organizations(summary)
+    for one in incomplete:
+        organization = organization_of(summary, one)
+        if organization in refused:
+            problems[f"organization {organization}"] = (
+                f"organization {organization}: Zoho refused every list: {one.refusal}; check that "
+                "its subscription is valid and that you belong to it; later runs ask for one list, "
+                "and read all when it is no longer refused"
+            )
+        else:
+            problems[one.resource] = _problem_of(one)
+    return problems
+
+
+def organization_of(summary: Summary, one: ResourceSummary) -> str:
+    """Return the organization of a list. Its name begins with it if there are several."""
+    return one.resource.rpartition("/")[0] or summary.organization
+
+
+def refused_organizations(summary: Summary) -> set[str]:
+    """Return the organizations of which Zoho refused every list, of several, for one reason."""
+    refusals: dict[str, list[str | None]] = {}
+    for one in summary.resources:
+        refusals.setdefault(organization_of(summary, one), []).append(one.refusal)
+    return {
+        name
+        for name, said in refusals.items()
+        if len(said) > 1 and len(set(said)) == 1 and said[0] is not None
+    }
+
+
+def _problem_of(one: ResourceSummary) -> str:
+    if one.state == "refused":
+        return (
+            f"{one.resource}: {one.error}; the list was not read; each run asks again, and reports "
+            "it only if the reason changes; if its module is switched off, there is nothing to do"
+        )
     if one.error:
         return f"{one.resource}: {one.error}"
     if one.state == "short":

@@ -54,7 +54,7 @@ def detail_calls(
         batches = detail_plan.details.batches
         most = batches.most if batches and not batches.proof else 1
         calls += math.ceil(records / most)
-    if detail_plan.child is not None and only in (None, "children"):
+    if detail_plan.child is not None and only in (None, "children", "refresh"):
         calls, exact = calls + records, False
     if detail_plan.documents is not None and only in (None, "files"):
         calls += records * (detail_plan.documents.printed is not None)

@@ -17,7 +17,7 @@ from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
 
-DetailWork: TypeAlias = Literal["details", "children", "files"]
+DetailWork: TypeAlias = Literal["details", "children", "refresh", "files"]
 Status: TypeAlias = Literal["done", "partial", "failed", "not allowed"]
 
 
@@ -205,11 +205,14 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     wrote. ``deleted`` records were found to be gone.
 
     ``calls`` were made by this run, ``pages`` of them for pages of the list. ``least_calls`` is the
-    smallest number that could have brought these rows. ``records`` were asked for details or
-    children, and ``files`` were saved. ``passed_over`` counts records whose children Zoho refused,
+    smallest number that could have brought these rows: full pages, and the calls for details,
+    children and documents. ``records`` were asked for details or children, ``refreshed`` of them
+    although they had not changed, and ``files`` were saved.
+    ``passed_over`` counts records whose children Zoho refused,
     and documents that could not be saved (`DocumentFailed`).
 
-    ``completeness`` (None before the list was read), ``missing`` and ``proven`` are as in
+    ``refusal`` is what Zoho said if it refused the list. ``completeness`` (None before the list was
+    read), ``missing`` and ``proven`` are as in
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
     why a list was read in full again.
     """
@@ -231,6 +234,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     proven: bool | None = None
     records: int = 0
     files: int = 0
+    refreshed: int = 0
     passed_over: int = 0
     error: str | None = None
     completeness: Completeness | None = None
@@ -238,6 +242,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     state: ListState = "unfinished"
     exit_code: int = DONE
     note: str | None = None
+    refusal: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

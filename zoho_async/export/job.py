@@ -13,6 +13,9 @@ parallel. `WriteQueue` writes their pages together. Events go through a bounded 
 caller stops reading them, the job waits. Leaving the block early cancels the task and waits for it.
 A write under way finishes, nothing more is sent, and the checkpoint stays valid.
 
+Refresh. After all lists are read, the children of parents that have not changed are read again
+(`zoho_async.export.details.writer`). So a refresh delays no new record of any list.
+
 Failures. A failure of one list (a missing scope, for example) ends only that list. The summary has
 the state of each list (`zoho_async.export.outcomes`), and the next run asks for a refused list
 again. A failure that affects all lists (the day's quota, the network, the disk, the credentials)
@@ -27,6 +30,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Final, TypeVar, cast
@@ -55,7 +59,7 @@ from zoho_async.export import incremental
 from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
-from zoho_async.export.destinations.base import Destination, Origin
+from zoho_async.export.destinations.base import Destination, OpenDestination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
 from zoho_async.export.events import (
     ExportEvent,
@@ -70,6 +74,7 @@ from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
+from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.summary import SummaryBuilder
 from zoho_async.export.write_queue import WriteQueue
@@ -90,7 +95,9 @@ class Export:
     ``books.duckdb``, ``postgresql://user@host/name``. ``options`` say the rest.
 
     ``time_zone`` is the organization's, for a date in ``options.since``. If it is not given, one
-    call reads it. ``margin`` allows for differences between clocks.
+    call reads it. ``margin`` allows for differences between clocks. ``one_of_several`` says that
+    other organizations are exported too (`Exports`). If Zoho refuses the organization,
+    its lists are refused, and the job does not fail.
 
     If ``max_calls`` or the day's quota is spent, the job ends with `BudgetSpent` or
     `DailyQuotaExceeded`, and the next run continues. ``until_done`` waits for the next day instead.
@@ -111,6 +118,7 @@ class Export:
         scopes: Collection[str] | None = None,
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
+        one_of_several: bool = False,
     ) -> None:
         if zoho.organization is None:
             raise ConfigurationError(
@@ -122,6 +130,8 @@ class Export:
         self._time_zone = time_zone
         self._options: Final = options
         budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)
+        self._budget: Final = budget
+        self._one_of_several: Final = one_of_several
         self._zoho: Final = zoho.with_options(
             lane="bulk",
             max_wait=None,
@@ -147,6 +157,7 @@ class Export:
             self._zoho, self._organization, self._readers, budget=budget, clock=clock
         )
         self._allowance: Final = Allowance(self._day)
+        self._place: OpenDestination | None = None
         self._checkpoint: Checkpoint | None = None
         self._task: asyncio.Task[None] | None = None
         self._summary: Summary | None = None
@@ -157,6 +168,11 @@ class Export:
     def resources(self) -> tuple[str, ...]:
         """The resources that are exported, as ``product.resource``."""
         return tuple(facts.resource for facts in self._plan.lists)
+
+    @property
+    def calls(self) -> int:
+        """The number of calls that were made so far."""
+        return self._budget.spent
 
     @property
     def summary(self) -> Summary:
@@ -263,12 +279,20 @@ class Export:
             writes.start_soon(write_queue.run)
             try:
                 planned = _Barrier(len(self._readers), lambda: self._report_plan(send))
+                first = FirstList(self._readers, self._clock.time())
                 async with anyio.create_task_group() as watching:
                     if self._options.until_done:
                         watching.start_soon(self._summary_builder.report_waiting, send)
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
-                            group.start_soon(self._read, reader, write_queue, send, planned)
+                            group.start_soon(self._read, reader, write_queue, send, planned, first)
+                    async with anyio.create_task_group() as group:  # after all that is new
+                        for reader in self._readers:
+                            if reader.refreshes and reader.failure is None:
+                                work = partial(reader.refresh, send.send)
+                                group.start_soon(
+                                    self._attempt, reader, work, write_queue, send, first
+                                )
                     watching.cancel_scope.cancel()
             finally:
                 write_queue.close()
@@ -279,24 +303,48 @@ class Export:
         write_queue: WriteQueue,
         send: MemoryObjectSendStream[ExportEvent],
         planned: _Barrier,
+        first: FirstList,
     ) -> None:
+        async def wait_for_plan() -> None:
+            first.answer(reader)
+            await planned.passed()
+
+        async def work() -> None:
+            if refused := await first.wait(reader):
+                raise refused
+            await reader.run(send.send, write_queue, wait_for_plan)
+
+        await self._attempt(reader, work, write_queue, send, first)
+        if reader.planned is None:
+            await planned.passed()
+
+    async def _attempt(
+        self,
+        reader: ListReader,
+        work: Callable[[], Awaitable[None]],
+        write_queue: WriteQueue,
+        send: MemoryObjectSendStream[ExportEvent],
+        first: FirstList,
+    ) -> None:
+        """Do ``work`` of a list. Report its failure if it concerns only this list."""
         try:
-            await reader.run(send.send, write_queue, planned.passed)
-            self._observe(reader.summary())
+            await work()
+            if reader.writer.state.status == "complete":
+                self._observe(reader.summary())
         except LimitError:
             await write_queue.flush()  # keep the pages that were fetched
             raise
         except (ReplyError, UnreadableReply) as error:
-            if isinstance(error, OrganizationError | InvalidToken):
+            organization = isinstance(error, OrganizationError) and not self._one_of_several
+            if organization or isinstance(error, InvalidToken):
                 raise
             await write_queue.flush()
             await reader.fail(error)
+            first.answer(reader, error)
             resource, state = reader.facts.resource, reader.state
             await send.send(
                 ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
             )
-            if reader.planned is None:
-                await planned.passed()
 
     def _observe(self, done: ResourceSummary) -> None:
         self._zoho.observe(
@@ -324,25 +372,31 @@ class Export:
     # -- the destination ------------------------------------------------------------------------
 
     def _open(self) -> None:
-        place = Origin(self._organization, _host(self._zoho.api_url))
+        origin = Origin(self._organization, _host(self._zoho.api_url))
         name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
-                database = self.destination.open(place)
-                checkpoint = Checkpoint.open(database, place, name=name, restart=restart)
+                self._place = place = self.destination.open()
+                checkpoint = Checkpoint.open(place.database, origin, name=name, restart=restart)
             self._checkpoint = checkpoint
-            settle(checkpoint, self.destination, row_facts())
+            settle(checkpoint, place, row_facts())
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
-                self._readers.append(self._reader(checkpoint, facts))
+                self._readers.append(self._reader(place, checkpoint, facts))
         except BaseException:
             self._close()
             raise
 
-    def _reader(self, checkpoint: Checkpoint, facts: OperationFacts) -> ListReader:
-        zoho = self._zoho.with_options()  # a separate view: the scheduler serves views in turns
-        writer, detail_writer = self._plan.open_writers(checkpoint, self.destination, facts)
+    def _reader(
+        self, place: OpenDestination, checkpoint: Checkpoint, facts: OperationFacts
+    ) -> ListReader:
+        # A separate view, because the scheduler serves views in turns; its budget counts its calls.
+        budget = Budget(sys.maxsize, within=self._budget)
+        zoho = self._zoho.with_options(budget=budget)
+        writer, detail_writer = self._plan.open_writers(
+            checkpoint, place, facts, self._clock.time()
+        )
         detail_fetcher = None
         if detail_writer is not None:
             folder = self._plan.folder
@@ -365,12 +419,14 @@ class Export:
             deletions=self._deletions,
             detail_fetcher=detail_fetcher,
             allowance=self._allowance,
+            budget=budget,
         )
 
     def _close(self) -> None:
         for reader in self._readers:
             reader.writer.store.close()
-        self.destination.close()
+        if self._place is not None:
+            self._place.close()
 
     async def _day(self) -> int | None:
         return (await self._zoho.snapshot()).day_limit

@@ -30,8 +30,8 @@ from zoho_async.export.errors import ExportError
 from zoho_async.export.events import ExportEvent, Planned, SinceMidnight, Summary, WaitingForReset
 from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.outcomes import worst
 from zoho_async.export.plan import destination_of
+from zoho_async.export.summary import code_of_all
 from zoho_async.organizations import KnownOrganization
 from zoho_async.session import Session
 
@@ -42,6 +42,10 @@ class Exports:
     ``organizations`` are ids, or what `Session.organizations` returns. The other parameters are
     those of `Export`. If ``options`` name a folder for documents, each organization has its own
     folder in it. ``max_calls`` is the largest number of calls of each organization.
+
+    If Zoho refuses an organization, for example because its subscription is over, its lists are
+    refused (`zoho_async.export.outcomes`): they are reported once, and the others are exported.
+    Later runs ask for one list of it.
 
     If the destination of an organization is refused, the others are exported all the same. The
     error is raised at the end, or on entering if no organization is left.
@@ -68,9 +72,11 @@ class Exports:
                 options=_options_of(one, options),
                 time_zone=time_zone,
                 scopes=scopes,
+                one_of_several=True,
             )
         self._entered: Final = AsyncExitStack()
         self._errors: Final[list[Exception]] = []
+        self._calls_before = 0  # of organizations whose destination is refused
         self._plans: Final[dict[str, Planned]] = {}
 
     async def __aenter__(self) -> Exports:
@@ -80,6 +86,7 @@ class Exports:
                     await self._entered.enter_async_context(job)
                 except ExportError as error:
                     self._errors.append(error)
+                    self._calls_before += job.calls
                     del self._jobs[one]
             if self._errors and not self._jobs:
                 raise self._errors[0]
@@ -99,7 +106,8 @@ class Exports:
     @property
     def summary(self) -> Summary:
         """The summary of all runs. Raises `RuntimeError` before their end."""
-        return together(self._name, {one: job.summary for one, job in self._jobs.items()})
+        all_of_them = together(self._name, {one: job.summary for one, job in self._jobs.items()})
+        return msgspec.structs.replace(all_of_them, calls=all_of_them.calls + self._calls_before)
 
     async def follow(self, show: Callable[[ExportEvent], None]) -> None:
         """Run all exports to their ends. ``show`` gets every event.
@@ -163,14 +171,15 @@ def planned_together(plans: Sequence[Planned]) -> Planned:
 def together(directory: str, summaries: dict[str, Summary]) -> Summary:
     """Join the summaries of several organizations into one."""
     every = list(summaries.values())
+    resources = tuple(
+        msgspec.structs.replace(one, resource=f"{name}/{one.resource}")
+        for name, summary in summaries.items()
+        for one in summary.resources
+    )
     return Summary(
         organization=", ".join(summaries),
         directory=directory,
-        resources=tuple(
-            msgspec.structs.replace(one, resource=f"{name}/{one.resource}")
-            for name, summary in summaries.items()
-            for one in summary.resources
-        ),
+        resources=resources,
         done=all(one.done for one in every),
         rows=sum(one.rows for one in every),
         rows_new=sum(one.rows_new for one in every),
@@ -180,5 +189,5 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         seconds=max((one.seconds for one in every), default=0.0),
         records=sum(one.records for one in every),
         files=sum(one.files for one in every),
-        exit_code=worst(one.exit_code for one in every),
+        exit_code=code_of_all(resources),
     )

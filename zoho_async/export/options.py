@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from os import PathLike
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from zoho_async.errors import ConfigurationError
 
+_DAY: Final = 86_400.0
+
+#: Whose children are read again: of parents changed in the last so many days, or of all.
+RefreshChildren: TypeAlias = int | Literal["all"]
 FormatName: TypeAlias = Literal["jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"]
 
 
@@ -48,6 +52,10 @@ class ExportOptions:
 
     full: bool = False
     """Read everything again, not only what changed."""
+
+    refresh_children: RefreshChildren = 30
+    """Read the children (comments, history) of parents changed in the last so many days again, or
+    ``all``. 0 reads only those of new and changed parents. Default: 30."""
 
     detect_deletions: bool = False
     """Find deleted records: read whole lists, check each missing record."""
@@ -97,6 +105,10 @@ class ExportOptions:
                 "--detect-deletions compares with what is there and --full reads everything again: "
                 "give one of them"
             )
+        if self.refresh_children != "all" and self.refresh_children < 0:
+            raise ConfigurationError(
+                f"refresh-children must be a number of days or all, got {self.refresh_children}"
+            )
         if self.max_calls is not None and self.max_calls < 1:
             raise ConfigurationError(f"max-calls must be at least 1, got {self.max_calls}")
 
@@ -109,6 +121,17 @@ class ExportOptions:
     def moment(self) -> float | None:
         """``since`` in seconds since 1970, once it has a time."""
         return self.since.timestamp() if isinstance(self.since, datetime) else None
+
+    def refresh_since(self, now: float) -> float | None:
+        """Return the moment since which a parent must have changed for a refresh of its children.
+
+        0.0 means all parents, None no refresh. ``now`` is in seconds since 1970.
+        """
+        if self.refresh_children == 0:
+            return None
+        days = self.refresh_children
+        since = 0.0 if days == "all" else max(0.0, now - days * _DAY)
+        return max(since, self.moment or 0.0)
 
 
 def midnight(day: date, time_zone: str | None) -> datetime | None:

@@ -8,10 +8,13 @@ The exit code of a run is the first of `PRECEDENCE` that a list or the failure t
 asks for. For example, a run that used up the day's calls ends with 3 even if a list was refused:
 the rest is still to be read, and the next run reports the refusal again.
 
-A refusal is remembered by its HTTP status and Zoho's code. If the next run meets the same refusal,
-it does not report it again. There are two exceptions, which are reported each time: a list that was
-named and that the token has no scope for, and any refusal if no list could be read. A server error
-(HTTP 5xx) or an unreadable reply is not a refusal. It is a failure of the run.
+A refusal is remembered by its HTTP status and Zoho's code. It is never taken for permanent: each
+run asks again, with one call per list. If the next run meets the same refusal, it does not report
+it again. There are two exceptions, which are reported each time: a list that was named and that the
+token has no scope for, and any refusal if no list could be read. If several organizations are
+exported, that means no list of any of them. An organization that refused every list for one reason
+is asked for one list (`zoho_async.export.refusals`). A server error (HTTP 5xx) or an unreadable
+reply is not a refusal. It is a failure of the run.
 """
 
 from __future__ import annotations
@@ -85,8 +88,11 @@ STATES: Final = (
     ),
     StateRow(
         state="uncheckable",
-        meaning="the list has no count and no strict order, so nothing can be proven",
-        shown="in `zoho-async resources`",
+        meaning=(
+            "the list has no count and no strict order, so nothing can be proven; unless two "
+            "passes brought the same, the bookmark stays, so the next run reads it again"
+        ),
+        shown="in `zoho-async resources`; a note if the bookmark stays",
         exit_code=DONE,
         strict=INCOMPLETE,
     ),

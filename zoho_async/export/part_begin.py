@@ -19,9 +19,10 @@ from zoho_async.export.checkpoint.store import (
     PreviousPart,
     ResourceState,
 )
-from zoho_async.export.destinations.base import Destination, RecordedContents
+from zoho_async.export.destinations.base import OpenDestination, RecordedContents
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Mode, choose
+from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import (
     ListRows,
     ResourceStore,
@@ -33,7 +34,7 @@ from zoho_async.export.resource_store import (
 
 def open_store(
     checkpoint: Checkpoint,
-    destination: Destination,
+    destination: OpenDestination,
     facts: OperationFacts,
     request: str,
     options: RunOptions,
@@ -111,16 +112,23 @@ def _begin(store: ResourceStore, request: str) -> None:
         full=whole or bool(store.missing),
         detect_deletions=options.detect_deletions,
     )
-    if _is_in_doubt(before, mode):
+    refresh = None if mode == "full" else store.policy.refresh_since(store)
+    if _is_in_doubt(before, mode) or refresh == 0.0:
         mode = "compared"
-    store.use(store.checkpoint.begin(_first_state(store, request, mode)))
+    store.use(store.checkpoint.begin(_first_state(store, request, mode, refresh)))
     store.sink.resume(0)
 
 
-def _first_state(store: ResourceStore, request: str, mode: Mode) -> ResourceState:
+def _first_state(
+    store: ResourceStore, request: str, mode: Mode, refresh: float | None
+) -> ResourceState:
     before = store.state
     full, number, bookmark = mode == "full", before.passes.current + 1, before.bookmark
-    since = store.options.since if mode in ("full", "compared") else bookmark.watermark
+    since = store.options.since
+    if mode not in ("full", "compared"):
+        since = bookmark.watermark
+        if refresh is not None and since is not None:  # the list shows what the refresh needs
+            since = min(since, refresh)
     return ResourceState(
         name=before.name,
         number=before.number,
@@ -138,7 +146,7 @@ def _first_state(store: ResourceStore, request: str, mode: Mode) -> ResourceStat
             previous=_previous_part(before) if full else None,
         ),
         passes=PassHistory(first=number, current=number),
-        details=store.policy.begin(before.details, mode),
+        details=store.policy.begin(before.details, mode, refresh),
         runs=before.runs,
     )
 
@@ -154,11 +162,14 @@ def _is_in_doubt(before: ResourceState, mode: Mode) -> bool:
     """Whether another read by ``mode`` would leave the same doubt. Then the whole list is counted.
 
     If a list is read from its newest row, ties at page borders stay where they are. If a filter's
-    total is larger than its rows, the list is counted without the filter.
+    total is larger than its rows, the list is counted without the filter. If a list has no total
+    and nothing settled the read, the whole list may be proven in another way.
     """
-    if mode != before.part.mode:
+    if mode not in ("changed", "newest") or mode != before.part.mode:
         return False
     completeness = before.passes.completeness
+    if completeness == "uncheckable":
+        return not is_settled(before)
     if mode == "newest":
         return completeness in ("changed", "short")
-    return mode == "changed" and completeness == "short"
+    return completeness == "short"

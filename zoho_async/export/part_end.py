@@ -23,20 +23,24 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.store import (
     Checkpoint,
     CurrentPart,
+    PartStatus,
     PreviousPart,
     ResourceState,
     RunHistory,
 )
-from zoho_async.export.destinations.base import Destination, Sink
+from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
+from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import ResourceStore, table_of, writing
 
 #: Stored as a try if two passes some time apart saw the same records.
 STEADY: Final = "steady"
 
 
-def complete_part(store: ResourceStore, when: str) -> None:
+def complete_part(store: ResourceStore, when: str, *, refreshes: bool = False) -> None:
     """Give the part its final form, after its last pass.
+
+    If it ``refreshes`` children, more rows follow, and `complete_refresh` settles it.
 
     Records that a whole list that is believed did not show are marked deleted, at the moment
     ``when``. Records that were not asked for stay as they are.
@@ -55,9 +59,26 @@ def complete_part(store: ResourceStore, when: str) -> None:
         if lost and part.previous is not None:
             _keep_both(store, part.previous)
         else:
-            _replace(store, doubted=full and not whole)
-        store.sink.settle()
-        store.state = record_sizes(store.checkpoint, store.sink, store.state)
+            status: PartStatus = "refreshing" if refreshes else "complete"
+            _replace(store, status, doubted=full and not whole)
+        if store.state.status == "complete":
+            store.sink.settle()
+            store.state = record_sizes(store.checkpoint, store.sink, store.state)
+
+
+def complete_refresh(store: ResourceStore) -> None:
+    """Complete a part after the refresh of its children."""
+    with store.translate_errors():
+        store.state = _settle_refresh(store.checkpoint, store.sink, store.state)
+
+
+def _settle_refresh(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> ResourceState:
+    sizes = state.runs.sizes if _is_unchanged(state.part) else None
+    state = replace(state, status="complete", runs=replace(state.runs, sizes=sizes))
+    with checkpoint.database.transaction():
+        checkpoint.put(state)
+    sink.settle()
+    return record_sizes(checkpoint, sink, state)
 
 
 def _is_believed(store: ResourceStore) -> bool:
@@ -68,14 +89,14 @@ def _is_believed(store: ResourceStore) -> bool:
     counted = any(one.total is not None for one in passes.counts)
     if passes.completeness == "proven":
         return counted or passes.records_seen > 0
-    return STEADY in passes.tried and passes.completeness != "short"
+    return STEADY in passes.tries and passes.completeness != "short"
 
 
-def _replace(store: ResourceStore, *, doubted: bool) -> None:
+def _replace(store: ResourceStore, status: PartStatus, *, doubted: bool) -> None:
     with store.transaction():
         if doubted:
             store.records.doubt(store.state.passes.first)
-        _put_complete(store, store.state.part, _next_watermark(store))
+        _put_complete(store, store.state.part, _next_watermark(store), status)
 
 
 def _keep_both(store: ResourceStore, previous: PreviousPart) -> None:
@@ -88,14 +109,19 @@ def _keep_both(store: ResourceStore, previous: PreviousPart) -> None:
     store.use(store.state)
 
 
-def _put_complete(store: ResourceStore, part: CurrentPart, watermark: float | None) -> None:
-    """Store that ``part`` is complete, and what it leaves for the next run."""
+def _put_complete(
+    store: ResourceStore,
+    part: CurrentPart,
+    watermark: float | None,
+    status: PartStatus = "complete",
+) -> None:
+    """Store that ``part`` is complete or ``refreshing``, and what it leaves for the next run."""
     runs, bookmark, found = store.state.runs, store.state.bookmark, store.state.passes.completeness
     is_base = part.mode in ("full", "compared") and found in ("proven", "uncheckable")
     changed = found == "changed"
-    unchanged = part.mode != "full" and part.rows == part.deleted == 0
+    unchanged = _is_unchanged(part) or status == "refreshing"
     store.put(
-        status="complete",
+        status=status,
         bookmark=replace(
             bookmark,
             finished=True,
@@ -110,10 +136,13 @@ def _put_complete(store: ResourceStore, part: CurrentPart, watermark: float | No
     )
 
 
+def _is_unchanged(part: CurrentPart) -> bool:
+    return part.mode != "full" and part.rows == part.deleted == 0
+
+
 def _next_watermark(store: ResourceStore) -> float | None:
     part, watermark = store.state.part, store.state.bookmark.watermark
-    proven = store.state.passes.completeness in ("proven", "uncheckable")
-    if not proven or part.begun is None:
+    if not is_settled(store.state) or part.begun is None:
         return watermark
     return watermark_after(
         watermark,
@@ -124,17 +153,29 @@ def _next_watermark(store: ResourceStore) -> float | None:
 
 
 def settle(
-    checkpoint: Checkpoint, destination: Destination, lists: Mapping[str, OperationFacts]
+    checkpoint: Checkpoint, destination: OpenDestination, lists: Mapping[str, OperationFacts]
 ) -> None:
-    """Settle parts that were completed right before the last run ended."""
+    """Settle parts that were completed right before the last run ended.
+
+    If the run ended during a refresh, it ends here, so that the next one reads all lists first.
+    What is left of the refresh stays in the queue.
+    """
     with writing(destination.name):
-        for state in checkpoint.states():
+        ended = [one for one in checkpoint.states() if one.status in ("complete", "refreshing")]
+        for state in ended:
+            full_records = state.details.full_records
+            table = table_of(state.name, lists.get(state.name), details=full_records)
+            sink = destination.sink(table, state.part.name)
             if state.status == "complete":
-                full_records = state.details.full_records
-                table = table_of(state.name, lists.get(state.name), details=full_records)
-                sink = destination.sink(table, state.part.name)
                 sink.settle()
                 record_sizes(checkpoint, sink, state)
+            elif sink.resume(state.part.offset):
+                _settle_refresh(checkpoint, sink, state)
+            else:  # its rows are gone, so it is read again
+                with checkpoint.database.transaction():
+                    checkpoint.put(replace(state, status="reading"))
+        if any(one.status == "refreshing" for one in ended):
+            checkpoint.finish(one.name for one in checkpoint.states() if one.status == "complete")
 
 
 def record_sizes(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> ResourceState:

@@ -297,7 +297,7 @@ class PassReader:
             self.newest.page([None if time is None else -time for time in times])
             return
         passes = self.writer.state.passes
-        first = passes.current == passes.first and not passes.tried
+        first = passes.current == passes.first and not passes.tries
         alone = page.number == 1 and page.total is not None and page.total <= len(page)
         if self.evidence is not None and first and not alone:
             self.evidence.page(page)

@@ -18,6 +18,16 @@ A list that is read from its newest row is not read whole. Such a read is comple
 first page reached rows older than the watermark. Or the first page, read again at the end, brings
 nothing new, the count is the same, and the sort values at all page borders differ. Then nothing was
 added, changed or deleted during the read, and no row changed its place unseen.
+
+A list without a total is *settled* if its pages prove it, or if two passes brought the same ids in
+the same order, on full pages, and no id twice. Only then may its watermark move. Why two passes
+suffice: suppose that both missed a record. Then the first one read a row before it, and that row
+left its place before the next page was read: it was deleted, or it moved behind the record. The
+second pass found the row in its old place. A deleted record does not come back.
+
+Unknown. This holds if all pages use one order, and no row moves forth and back between two passes.
+A list that orders ties by the number of the page hides the same rows from each pass. Only a count
+would show that, so such a list is settled but never called proven.
 """
 
 from __future__ import annotations
@@ -26,9 +36,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from zoho_async.export.checkpoint.records import IndexedRecord
+from zoho_async.export.checkpoint.records import IndexedRecord, digest
 from zoho_async.export.checkpoint.store import PassHistory, ResourceState
-from zoho_async.paging.completeness import Completeness, is_certain, missing, verdict
+from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
+from zoho_async.wire import Page
 from zoho_async.wire.page import RowTimes
 
 
@@ -76,8 +87,8 @@ class Counting:
         if self._first and self._certain:
             self._certain[-1] += rows
 
-    def result(self) -> PassHistory:
-        """Return the passes with this page counted."""
+    def result(self, page: Page[bytes]) -> PassHistory:
+        """Return the passes with ``page`` counted, after its rows."""
         counts = [
             replace(one, certain=one.certain + certain)
             for one, certain in zip(self._passes.counts, self._certain, strict=True)
@@ -88,9 +99,20 @@ class Counting:
                 records=counts[-1].records + self._in_pass,
                 repeated=counts[-1].repeated + self._repeated,
                 without_id=counts[-1].without_id + self._without_id,
+                order=_order_after(counts[-1], page) if self._in_pass == len(page.ids) else None,
+                page_rows=counts[-1].page_rows or len(page.ids),
             )
         seen = self._passes.records_seen + self._seen
         return replace(self._passes, counts=tuple(counts), records_seen=seen)
+
+
+def _order_after(one: Pass, page: Page[bytes]) -> int | None:
+    """Return the digest of the order of pass ``one`` after its next ``page`` (`Pass.order`)."""
+    full = one.page_rows or len(page.ids)
+    joins = one.records == (page.number - 1) * full and len(page.ids) <= full
+    if one.order is None or not joins or not all(page.ids):
+        return None
+    return digest("\n".join([str(one.order), *page.ids]).encode())
 
 
 def completeness_of(state: ResourceState) -> Completeness:
@@ -106,6 +128,17 @@ def completeness_of(state: ResourceState) -> Completeness:
     if partial and found == "proven" and state.bookmark.completeness == "uncheckable":
         return "uncheckable"
     return found
+
+
+def is_settled(state: ResourceState) -> bool:
+    """Whether the read of a part is believed, so that the watermark may move."""
+    completeness = state.passes.completeness or completeness_of(state)
+    if completeness != "uncheckable":
+        return completeness == "proven"
+    if any(one.closed or one.total is not None for one in state.passes.counts):
+        return True
+    orders = [one.order for one in state.passes.counts]
+    return bool(orders) and orders[-1] is not None and orders[-1] in orders[:-1]
 
 
 def missing_of(state: ResourceState) -> int:

@@ -22,7 +22,7 @@ from zoho_async.export.catalog import (
     resolve,
 )
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import Destination
+from zoho_async.export.destinations.base import Destination, OpenDestination
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
 from zoho_async.export.details.operations import details_of, document_sources
@@ -81,9 +81,16 @@ class JobPlan:
         return msgspec.json.encode(request).decode()
 
     def open_writers(
-        self, checkpoint: Checkpoint, destination: Destination, facts: OperationFacts
+        self,
+        checkpoint: Checkpoint,
+        destination: OpenDestination,
+        facts: OperationFacts,
+        now: float,
     ) -> tuple[ResourceWriter, DetailWriter | None]:
-        """Return the open writer of one list, and that of its details if it has any. Blocks."""
+        """Return the open writer of one list, and that of its details if it has any. Blocks.
+
+        ``now`` is in seconds since 1970.
+        """
         options = RunOptions(
             full=self.options.full,
             restart=self.options.restart,
@@ -91,6 +98,7 @@ class JobPlan:
             accept_shorter=self.options.accept_shorter,
             since=self.options.moment,
             narrowed=bool(self.options.filter),
+            refresh_since=self.options.refresh_since(now),
             margin=self.margin,
         )
         details = self._details_of(facts.resource, checkpoint.state_of(facts.resource))

@@ -21,13 +21,15 @@ from zoho_async.export.events import ExportEvent, NextPass
 from zoho_async.export.fetch import times_by_id
 from zoho_async.export.incremental import BOUND
 from zoho_async.export.pass_reader import PassReader
-from zoho_async.export.passes import are_steady, completeness_of, missing_of
+from zoho_async.export.passes import are_steady, completeness_of, is_settled, missing_of
 from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
 from zoho_async.export.write_queue import WriteQueue
 
 Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
 
+#: Stored as a try if a list without a total was read once more.
+_REPEATED: Final = "again"
 #: The largest number of passes over a list read from its newest row, in one run.
 _PASSES_OF_NEWEST: Final = 3
 #: Seconds between two passes that must bring the same records before a fuller file is replaced.
@@ -70,15 +72,15 @@ class Prover:
         self._filters: Final = filters
         self._clock: Final = clock
         self._allowance: Final = allowance
-        self.asked = 0
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
         """Try until the list is proven or no try is worth its calls, and store the result."""
         if self._writer.state.part.mode == "newest":
-            await self._read_newest_again(report, write_queue)
+            await self._reread_newest(report, write_queue)
         elif self._writer.state.passes.counts:
             await self._try_all(report, write_queue)
         steady = await self._compare_passes(report, write_queue)
+        await self._repeat(report, write_queue)
         state = self._writer.state
         completeness, missing = completeness_of(state), missing_of(state)
         await self._pass_reader.blocking(
@@ -106,15 +108,15 @@ class Prover:
             try:
                 await self._try(what, evidence, report, write_queue)
             except InvalidRequest:
-                if what not in ("sorted", "sliced"):
+                if what not in ("sort", "slices"):
                     raise
                 await write_queue.flush()  # the list does not take this parameter
 
     def _cost(self, what: Try, evidence: OrderEvidence) -> int:
-        if what == "asked":
+        if what == "lookup":
             return FEW
         pages = self._pages
-        return len(evidence.slices(self._writer.facts.max_per_page)) if what == "sliced" else pages
+        return len(evidence.slices(self._writer.facts.max_per_page)) if what == "slices" else pages
 
     @property
     def _pages(self) -> int:
@@ -126,30 +128,30 @@ class Prover:
     async def _try(
         self, what: Try, evidence: OrderEvidence, report: Report, write_queue: WriteQueue
     ) -> None:
-        if what == "asked":
-            await self._ask()
-        elif what == "sliced":
+        if what == "lookup":
+            await self._look_up_absent()
+        elif what == "slices":
             for narrowed in evidence.slices(self._writer.facts.max_per_page):
                 if not await self._pass_reader.slice(narrowed, write_queue):
                     break
             await write_queue.flush()
         else:
-            await self._again(report)
+            await self._begin_pass(report)
             if what == "backwards":
                 await self._pass_reader.backwards(write_queue)
             else:
                 order = None
-                if what == "sorted":
+                if what == "sort":
                     order = {"sort_column": evidence.distinct[0], "sort_order": "A"}
                 await self._pass_reader.forward(write_queue, order=order)
 
-    async def _again(self, report: Report) -> None:
+    async def _begin_pass(self, report: Report) -> None:
         await self._pass_reader.blocking(self._writer.begin_pass)
         passes = self._writer.state.passes
         pass_number = passes.current - passes.first + 1
         await report(NextPass(resource=self._writer.facts.resource, pass_number=pass_number))
 
-    async def _ask(self) -> None:
+    async def _look_up_absent(self) -> None:
         """Fetch by id the few records that an earlier pass saw and the last one did not."""
         facts, last = self._writer.facts, self._writer.state.passes.counts[-1]
         read = single_reads().get(facts.resource)
@@ -160,7 +162,6 @@ class Prover:
             return
         alive: list[str] = []
         for one in named:
-            self.asked += 1
             try:
                 times = await times_by_id(self._pass_reader.zoho, read, one)
             except ReplyError as error:
@@ -180,7 +181,7 @@ class Prover:
             return False
         return modified < state.bookmark.watermark - BOUND
 
-    async def _read_newest_again(self, report: Report, write_queue: WriteQueue) -> None:
+    async def _reread_newest(self, report: Report, write_queue: WriteQueue) -> None:
         writer = self._writer
         while not self._proven:
             passes = writer.state.passes
@@ -188,7 +189,7 @@ class Prover:
             if not counted or passes.current >= passes.first + _PASSES_OF_NEWEST - 1:
                 return
             before, borders = passes.counts[-1].total, self._newest_borders
-            await self._again(report)
+            await self._begin_pass(report)
             await self._pass_reader.first_page(write_queue)
             passes = writer.state.passes
             if passes.new_in_pass == 0 and passes.counts[-1].total == before and borders:
@@ -199,6 +200,18 @@ class Prover:
     @property
     def _newest_borders(self) -> bool:
         return self._pass_reader.newest.differ
+
+    async def _repeat(self, report: Report, write_queue: WriteQueue) -> None:
+        """Read a list without a total once more: two equal passes settle it."""
+        state = self._writer.state
+        open_question = completeness_of(state) == "uncheckable" and not is_settled(state)
+        if not (open_question and state.passes.counts and self._writer.facts.row_id):
+            return
+        if _REPEATED in state.passes.tried or not await self._allowance.take(self._pages):
+            return
+        await self._pass_reader.blocking(partial(self._writer.note_try, _REPEATED))
+        await self._again(report)
+        await self._pass_reader.forward(write_queue)
 
     # -- before a fuller file is replaced -----------------------------------------------------
 
@@ -220,6 +233,6 @@ class Prover:
             return True
         started = writer.state.passes.counts[-1].started
         await wait(self._clock, max(0.0, started + APART - self._clock.time()))
-        await self._again(report)
+        await self._begin_pass(report)
         await self._pass_reader.forward(write_queue)
         return are_steady(writer.state, APART)

@@ -26,14 +26,21 @@ from zoho_async.export.events import (
     Status,
 )
 from zoho_async.export.outcomes import ListState, code_of, complete_state
-from zoho_async.export.part_end import complete_part
+from zoho_async.export.part_end import complete_part, complete_refresh
 from zoho_async.export.pass_reader import PassReader
+from zoho_async.export.passes import is_settled
 from zoho_async.export.prover import Allowance, Prover, Report
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
+from zoho_async.http.call import Budget
 from zoho_async.paging import Page, PageSource
 from zoho_async.paging.completeness import Completeness
 
+#: The note on a list without a total that nothing settled.
+_HELD: Final = (
+    "Zoho sends no count of it, and it was not read twice with the same result, "
+    "so a record may be missing: the next run reads the list again"
+)
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
 #: `ResourceSummary.proven` for each completeness.
@@ -52,7 +59,7 @@ class ListReader:
     ``named`` says that the resource was named, ``accepted`` that it may be short, and ``strict``
     that only a proven list counts as complete. ``deletions`` checks records that the list no longer
     shows, and ``detail_fetcher`` fetches the details of records; either may be None. ``allowance``
-    limits the calls of the tries of all lists.
+    limits the calls of the tries of all lists. ``budget`` counts the calls of ``zoho``.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class ListReader:
         deletions: DeletionDetector | None = None,
         detail_fetcher: DetailFetcher | None = None,
         allowance: Allowance | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.facts: Final[OperationFacts] = writer.facts
         self.writer: Final = writer
@@ -76,7 +84,9 @@ class ListReader:
         self.exact = True
         self.failure: ZohoError | None = None
         self.refused_before = False
+        self.refused_with_all = False
         self.stopped = False
+        self.refreshes = False
         self._zoho: Final = zoho
         self._pass_reader: Final = PassReader(zoho, writer, filters, blocking, clock)
         self._prover: Final = Prover(self._pass_reader, filters, clock, allowance or Allowance())
@@ -89,6 +99,7 @@ class ListReader:
         self._detail_fetcher: Final = detail_fetcher
         self._rows_before: Final = writer.state.part.rows
         self._calls_left: tuple[int, bool] = (0, True)
+        self._budget: Final = budget or Budget(0)
 
     @property
     def pages(self) -> int:
@@ -98,13 +109,16 @@ class ListReader:
     async def run(
         self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
     ) -> None:
-        """Read the list to its end. ``wait_for_plan`` returns when the plan was reported."""
+        """Read the list to its end. ``wait_for_plan`` returns when the plan was reported.
+
+        If it `refreshes` then, it is not complete yet.
+        """
         state = self.writer.state
         if state.status == "complete":
             self.planned = self._plan_without_calls(rows=state.part.rows, finished=True)
             await wait_for_plan()
             return
-        if state.passes.done or state.passes.tried:
+        if state.passes.done or state.passes.tries:
             self.planned = await self._plan_the_rest()
             await wait_for_plan()
         else:
@@ -120,9 +134,24 @@ class ListReader:
             await self._detail_fetcher.run(report)
         if self._deletions is not None and state.part.mode == "compared":
             await self._deletions.run(self.writer, self._zoho, report)
-        when = incremental.zoho_time(self._clock.time())
-        await self._blocking(lambda: complete_part(self.writer.store, when))
+        if self._detail_fetcher is not None:
+            self.refreshes = bool(await self._blocking(self._detail_fetcher.count_refresh))
+        if not self.refreshes:
+            await self._complete()
+            await report(self._done())
+
+    async def refresh(self, report: Report) -> None:
+        """Read the children of unchanged parents again, and complete the part."""
+        assert self._detail_fetcher is not None
+        await self._complete()
+        await self._detail_fetcher.refresh(report)
+        await self._blocking(lambda: complete_refresh(self.writer.store))
         await report(self._done())
+
+    async def _complete(self) -> None:
+        when = incremental.zoho_time(self._clock.time())
+        refreshes = self.refreshes
+        await self._blocking(lambda: complete_part(self.writer.store, when, refreshes=refreshes))
 
     async def fail(self, error: ZohoError) -> None:
         """Note the failure of the list. A refusal is stored for the next run."""
@@ -182,6 +211,7 @@ class ListReader:
         if self._detail_fetcher is not None:
             # In other modes, the new and changed rows are known only at the end.
             rows_known = self.writer.state.part.mode in ("full", "changed")
+            rows_known = rows_known or self.writer.state.details.refresh_since == 0.0
             detail_calls, exact = self._detail_fetcher.calls_ahead(rows or 0 if rows_known else 0)
             owed, sure = self._calls_left
             detail_calls += owed
@@ -216,9 +246,7 @@ class ListReader:
     def summary(self) -> ResourceSummary:
         """Return the summary of this resource as of now."""
         part, passes = self.writer.state.part, self.writer.state.passes
-        asked = self._deletions.calls(self.facts.resource) if self._deletions else 0
         detail_fetcher = self._detail_fetcher
-        asked += detail_fetcher.calls if detail_fetcher else 0
         state = self.state
         return ResourceSummary(
             resource=self.facts.resource,
@@ -229,25 +257,31 @@ class ListReader:
             total=self._pass_reader.total,
             bytes=part.size,
             pages=self.pages,
-            least_calls=least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
-            if self.pages
-            else 0,
+            least_calls=self._least_calls(),
             mode=part.mode,
             new=part.rows - part.changed,
             changed=part.changed,
             deleted=part.deleted,
-            calls=self.pages + self._prover.asked + asked,
+            calls=self._budget.spent,
             proven=_PROVEN[passes.completeness],
             records=detail_fetcher.read if detail_fetcher else 0,
+            refreshed=detail_fetcher.refreshed if detail_fetcher else 0,
             files=detail_fetcher.saved if detail_fetcher else 0,
             passed_over=detail_fetcher.passed_over if detail_fetcher else 0,
             error=str(self.failure) if self.failure else None,
+            refusal=reason_of(self.failure) if self.failure else None,
             completeness=passes.completeness,
             missing=passes.missing,
             state=state,
             exit_code=code_of(state, strict=self._strict),
             note=self._note(),
         )
+
+    def _least_calls(self) -> int:
+        least = self._detail_fetcher.least_calls if self._detail_fetcher else 0
+        if self.pages:
+            least += least_calls(self._pass_reader.rows_read, self.facts.max_per_page)
+        return least
 
     @property
     def state(self) -> ListState:
@@ -265,11 +299,16 @@ class ListReader:
             return "failed"
         # A missing scope for a named list is reported each time.
         unscoped = self._named and isinstance(self.failure, MissingScope)
-        return "refused_before" if self.refused_before and not unscoped else "refused"
+        known = self.refused_with_all or (self.refused_before and not unscoped)
+        return "refused_before" if known else "refused"
 
     def _note(self) -> str | None:
-        missing = self.writer.store.missing
-        return f"{missing}: read in full again" if missing else None
+        state, missing = self.writer.state, self.writer.store.missing
+        held = state.status == "complete" and state.passes.completeness == "uncheckable"
+        notes = [f"{missing}: read in full again"] if missing else []
+        if held and self.facts.row_id and not is_settled(state):
+            notes.append(_HELD)
+        return "; ".join(notes) or None
 
     @property
     def allowed(self) -> bool:
@@ -282,6 +321,14 @@ class ListReader:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
+
+
+def reason_of(error: ZohoError) -> str | None:
+    """Return what Zoho said when it refused a list, None for other errors."""
+    if not isinstance(error, ReplyError) or not refusal_of(error):
+        return None
+    code = "" if error.code is None else f", code {error.code}"
+    return f"HTTP {error.status}{code}: {error.message or 'no message'}"
 
 
 def refusal_of(error: ZohoError) -> str:

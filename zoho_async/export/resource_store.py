@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
-from zoho_async.export.destinations.base import Destination, Sink, Table
+from zoho_async.export.destinations.base import OpenDestination, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import DestinationError
@@ -38,7 +38,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``full`` reads everything again; ``restart`` also gives up what an interrupted run left.
     ``detect_deletions`` detects deleted records. ``since`` is the moment before which nothing is
     wanted, and ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a
-    full read replace a fuller one without proof.
+    full read replace a fuller one without proof. ``refresh_since`` is the moment since which the
+    parents have changed whose children are read again; None for no refresh.
     """
 
     full: bool = False
@@ -47,6 +48,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     accept_shorter: bool = False
     since: float | None = None
     narrowed: bool = False
+    refresh_since: float | None = None
     margin: Margin = Margin()
 
 
@@ -73,12 +75,26 @@ class RowPolicy(Protocol):
         """Whether more is fetched per record than in the part before; then all are read again."""
         ...
 
-    def begin(self, before: DetailState, mode: Mode) -> DetailState:
-        """Return the details of a part that begins, and is read in ``mode``."""
+    def refresh_since(self, store: ResourceStore) -> float | None:
+        """Return since when the parents have changed whose children a new part reads again.
+
+        None for no parents.
+        """
+        ...
+
+    def begin(self, before: DetailState, mode: Mode, refresh: float | None) -> DetailState:
+        """Return the details of a part that begins, and is read in ``mode``.
+
+        ``refresh`` is what `refresh_since` returned.
+        """
         ...
 
     def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
         """Return the rows to write as the list has them. Called inside a transaction."""
+        ...
+
+    def select_unchanged(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> None:
+        """Take what a refresh needs of unchanged ``rows``. Called inside a transaction."""
         ...
 
     def count_written(self, store: ResourceStore) -> int:
@@ -102,11 +118,17 @@ class ListRows:
     def wants_more(self, before: DetailState) -> bool:
         return False
 
-    def begin(self, before: DetailState, mode: Mode) -> DetailState:
+    def refresh_since(self, store: ResourceStore) -> float | None:
+        return None
+
+    def begin(self, before: DetailState, mode: Mode, refresh: float | None) -> DetailState:
         return DetailState()
 
     def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
         return rows
+
+    def select_unchanged(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> None:
+        return None
 
     def count_written(self, store: ResourceStore) -> int:
         return store.records.count() - store.queue.count("rows")
@@ -129,7 +151,7 @@ class ResourceStore:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        destination: Destination,
+        destination: OpenDestination,
         facts: OperationFacts,
         options: RunOptions,
         policy: RowPolicy,

@@ -11,7 +11,14 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
-from zoho_async.export.events import ExportEvent, Planned, Status, Summary, WaitingForReset
+from zoho_async.export.events import (
+    ExportEvent,
+    Planned,
+    ResourceSummary,
+    Status,
+    Summary,
+    WaitingForReset,
+)
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.reader import ListReader
 from zoho_async.http.call import Budget
@@ -84,8 +91,6 @@ class SummaryBuilder:
         """What the run did, into ``directory``."""
         resources = tuple(reader.summary() for reader in self._readers)
         statuses: list[Status] = [one.status for one in resources]
-        # If no list could be read, that is reported each time.
-        read = INCOMPLETE if statuses and {"failed", "not allowed"} >= set(statuses) else DONE
         return Summary(
             organization=self._organization,
             directory=directory,
@@ -93,13 +98,13 @@ class SummaryBuilder:
             done=_is_done(statuses),
             rows=sum(one.rows for one in resources),
             rows_new=sum(one.rows_new for one in resources),
-            calls=self._budget.calls - self._budget.left,
+            calls=self._budget.spent,
             least_calls=sum(one.least_calls for one in resources),
             refused=await self._refused(),
             seconds=time.monotonic() - self._started,
             records=sum(one.records for one in resources),
             files=sum(one.files for one in resources),
-            exit_code=worst([read, *(one.exit_code for one in resources)]),
+            exit_code=code_of_all(resources),
         )
 
     async def _refused(self) -> int:
@@ -107,6 +112,14 @@ class SummaryBuilder:
         if self._before is None:
             return 0
         return (await self._zoho.snapshot()).refused - self._before.refused
+
+
+def code_of_all(resources: Sequence[ResourceSummary]) -> int:
+    """Return the exit code of a run over these lists."""
+    statuses = {one.status for one in resources}
+    # If no list could be read, that is reported each time.
+    read = INCOMPLETE if statuses and {"failed", "not allowed"} >= statuses else DONE
+    return worst([read, *(one.exit_code for one in resources)])
 
 
 def _is_done(statuses: Sequence[Status]) -> bool:

@@ -6,15 +6,15 @@ case. They are made in this order:
 1. ``backwards``: read a list in order of creation from its last page to its first. Deletions hide
    nothing from such a reader. It is not tried if sort values repeat at a page border, because rows
    may change places there.
-2. ``sorted``: a pass in the order of a column whose values all differ, so that no row can change
+2. ``sort``: a pass in the order of a column whose values all differ, so that no row can change
    places with another.
-3. ``sliced``: the list in spans of dates, each short enough for one page. (A filter by status is
+3. ``slices``: the list in spans of dates, each short enough for one page. (A filter by status is
    not used: it may show records that the list itself hides.)
-4. ``asked``: fetch by id the few records that an earlier pass saw and the last one did not.
-5. ``again``: another pass from the beginning, at most two.
+4. ``lookup``: fetch by id the few records that an earlier pass saw and the last one did not.
+5. ``repeat``: another pass from the beginning, at most two.
 
-All tries together take at most a tenth of the day's calls. For a list without a total only the
-first can help.
+All tries together take at most a tenth of the day's calls. A list without a total is read backwards
+or once more, as `zoho_async.export.prover` says.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zoho_async.paging.completeness import Borders
 from zoho_async.wire import Page
 from zoho_async.wire.page import CREATED, MODIFIED
 
-Try: TypeAlias = Literal["backwards", "sorted", "sliced", "asked", "again"]
+Try: TypeAlias = Literal["backwards", "sort", "slices", "lookup", "repeat"]
 
 #: The largest number of extra passes from the beginning.
 PASSES: Final = 2
@@ -55,21 +55,21 @@ def next_try(
     pages: int,
 ) -> Try | None:
     """Return the next try for an unproven list of ``pages`` pages; None to give up."""
-    part, tried = state.part, state.passes.tried
+    part, tries = state.part, state.passes.tries
     counted = any(one.total is not None for one in state.passes.counts)
     whole = part.mode in ("full", "compared") and not narrowed and part.since is None
     in_order = whole and facts.order == CREATED and pages > 1
-    if in_order and evidence.borders.differ and "backwards" not in tried:
+    if in_order and evidence.borders.differ and "backwards" not in tries:
         return "backwards"
     if not counted:
         return None
-    if whole and pages > 1 and evidence.distinct and "sorted" not in tried:
-        return "sorted"
-    if whole and pages > 1 and evidence.slices(facts.max_per_page) and "sliced" not in tried:
-        return "sliced"
-    if whole and "asked" not in tried:
-        return "asked"
-    return "again" if tried.count("again") < PASSES else None
+    if whole and pages > 1 and evidence.distinct and "sort" not in tries:
+        return "sort"
+    if whole and pages > 1 and evidence.slices(facts.max_per_page) and "slices" not in tries:
+        return "slices"
+    if whole and "lookup" not in tries:
+        return "lookup"
+    return "repeat" if tries.count("repeat") < PASSES else None
 
 
 class OrderEvidence:

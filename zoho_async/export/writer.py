@@ -29,13 +29,15 @@ from zoho_async.wire.page import times_of
 class _Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The result of comparing a page with the record index.
 
-    ``rows`` are to be stored, ``fresh`` is the number of new or changed rows, and ``newest`` the
-    largest last modification that the part has seen.
+    ``rows`` are to be stored, ``unchanged`` rows are what a refresh of children may need,
+    ``fresh`` is the number of rows that the part had not seen, and ``newest`` the largest last
+    modification that it has seen.
     """
 
     rows: Sequence[ChangedRow]
     fresh: int
     newest: float | None
+    unchanged: Sequence[ChangedRow] = ()
 
 
 class ResourceWriter:
@@ -81,8 +83,9 @@ class ResourceWriter:
         begins = self._begin_counts(page)
         counting = Counting(store.state.passes, narrowed=self._is_narrowed, first=begins)
         comparison = self._compare(page, counting)
-        store.state = replace(store.state, passes=counting.result())
+        store.state = replace(store.state, passes=counting.result(page))
         selected = store.policy.select(store, comparison.rows)
+        store.policy.select_unchanged(store, comparison.unchanged)
         rows = [one.row for one in selected]
         part = store.state.part.with_rows(rows, sum(one.changed for one in selected))
         passes = store.state.passes
@@ -128,6 +131,7 @@ class ResourceWriter:
         known = self.store.records.find(rows)
         records: dict[str, int] = {}
         changed_rows: list[ChangedRow] = []
+        unchanged: list[ChangedRow] = []
         fresh, newest = 0, part.newest
         for one, row in rows.items():
             content, before = digest(row), known.get(one)
@@ -146,10 +150,12 @@ class ResourceWriter:
                 newest = times.modified if newest is None else max(newest, times.modified)
             if part.mode == "full" or before is None or changed:
                 changed_rows.append(ChangedRow(one, row, changed))
+            elif self.state.details.refresh_begins:
+                unchanged.append(ChangedRow(one, row, changed))
         if records:
             unknown = known.keys().isdisjoint(records)
             self.store.records.add(records, passes.current, unknown=unknown)
-        return _Comparison(rows=changed_rows, fresh=fresh, newest=newest)
+        return _Comparison(rows=changed_rows, unchanged=unchanged, fresh=fresh, newest=newest)
 
     # -- passes -----------------------------------------------------------------------------------
 
@@ -173,7 +179,7 @@ class ResourceWriter:
         """Store that ``what`` is tried, before it is."""
         passes = self.state.passes
         with self.store.transaction():
-            self.store.put(passes=replace(passes, tried=(*passes.tried, what)))
+            self.store.put(passes=replace(passes, tries=(*passes.tries, what)))
 
     def finish_passes(
         self, completeness: Completeness, missing: int = 0, *, steady: bool = False
@@ -183,11 +189,11 @@ class ResourceWriter:
         ``steady`` says that two passes some time apart saw the same records.
         """
         passes = self.state.passes
-        tried = (*passes.tried, STEADY) if steady else passes.tried
+        tries = (*passes.tries, STEADY) if steady else passes.tries
         with self.store.transaction():
             self.store.put(
                 passes=replace(
-                    passes, done=True, completeness=completeness, missing=missing, tried=tried
+                    passes, done=True, completeness=completeness, missing=missing, tries=tries
                 )
             )
 

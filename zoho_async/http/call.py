@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply, reply_error
+from zoho_async.errors import BudgetSpent, ReplyError, Request, UnreadableReply
+from zoho_async.http.reply_errors import reply_error
 from zoho_async.http.target import quoted_id
 from zoho_async.http.transport import Answer, Body
 from zoho_async.http.upload import MultipartForm
@@ -42,23 +43,32 @@ START: Final = 1024
 class Budget:
     """A cap of ``calls`` for all views of a session that share it in their options.
 
-    Each retry counts as a call. Raises `ValueError` if ``calls`` is negative.
+    Each retry counts as a call. A budget ``within`` another one spends both. Raises `ValueError` if
+    ``calls`` is negative.
     """
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, *, within: Budget | None = None) -> None:
         if calls < 0:
             raise ValueError(f"calls must not be negative, got {calls}")
         self.calls: Final = calls
         self.left = calls
+        self._within: Final = within
+
+    @property
+    def spent(self) -> int:
+        """The number of calls that were made."""
+        return self.calls - self.left
 
     def check(self) -> None:
         """Raise `BudgetSpent` if no call is left."""
+        if self._within is not None:
+            self._within.check()
         if self.left <= 0:
             raise BudgetSpent(self.calls)
 
     def spend(self) -> bool:
         """Count one call. Returns False if other tasks have spent the last one meanwhile."""
-        if self.left <= 0:
+        if self.left <= 0 or (self._within is not None and not self._within.spend()):
             return False
         self.left -= 1
         return True

@@ -23,7 +23,6 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import aiohttp
-import anyio
 
 from zoho_async import __version__, fork
 from zoho_async.auth import (
@@ -44,20 +43,19 @@ from zoho_async.errors import (
     NotConnected,
     ReplyError,
     SessionClosed,
-    TooManyInFlight,
     TransportError,
     UnreadableReply,
     UsedAfterFork,
     ZohoError,
     ambiguous,
 )
-from zoho_async.events import Event, Observer, Refreshed, Retried, guarded
+from zoho_async.events import Event, Observer, Refreshed, guarded
 from zoho_async.http.call import Call
 from zoho_async.http.download import Document
-from zoho_async.http.retry import Policy, RetryBudget, retry_after, verdict
+from zoho_async.http.retry import Policy, Retries, verdict
 from zoho_async.http.sender import Attempt, CallSender
 from zoho_async.http.transport import Answer, Transport, verifies_certificates
-from zoho_async.http.verdict import is_ambiguous, next_step
+from zoho_async.http.verdict import is_ambiguous
 from zoho_async.limits import Ledger, Limits, Scheduler, Slot, scheduler
 from zoho_async.limits.keys import host_key, organization_key, organization_names
 from zoho_async.limits.shared_limits import SharedLimits, shared_limits
@@ -122,13 +120,12 @@ class Client:
         self._ledger: Final = ledger
         self._connector: Final = connector
         self._clock: Final = clock
-        self._retry: Final = retry
         self._transport: Transport | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._budgets: dict[str | None, RetryBudget] = {}
         self._schedulers: OrderedDict[str, Scheduler] = OrderedDict()
         self._closed = False
         self._closing: Final = _Closing()
+        self._retries: Final = Retries(retry, clock, self._observer, self._closing.wait)
         self._shared_limits: SharedLimits | None = None
         self._process: Final = fork.Process()
         #: The event loop of the first call.
@@ -240,10 +237,8 @@ class Client:
         """Check the two organizations that were checked longest ago. This needs no timer."""
         for _ in range(min(2, len(self._schedulers))):
             key, limiter = next(iter(self._schedulers.items()))
-            budget = self._budgets.get(limiter.organization)
-            if limiter.idle and (budget is None or budget.full):
+            if limiter.idle and self._retries.forget(limiter.organization):
                 del self._schedulers[key]
-                self._budgets.pop(limiter.organization, None)
             else:
                 self._schedulers.move_to_end(key)
 
@@ -315,8 +310,7 @@ class Client:
         refusal says nothing about an earlier try.
         """
         self._check_owner()
-        budget = self._budget(call.request.organization)
-        budget.deposit()
+        self._retries.deposit(call.request.organization)
         attempt, renewed, in_doubt = 0, False, False
         last: TransportError | ReplyError | None = None
         try:
@@ -338,7 +332,7 @@ class Client:
                     if renewed:
                         attempt -= 1
                         continue
-                await self._wait_before_retry(call, last, attempt, budget)
+                await self._retries.wait(call, last, attempt)
         except ZohoError as error:
             if in_doubt:
                 raise ambiguous(call.request, error) from error
@@ -402,57 +396,6 @@ class Client:
         if self._transport is None:
             self._transport = Transport(self._connector, user_agent=f"zoho_async/{__version__}")
         return self._transport
-
-    # -- retries ----------------------------------------------------------------------------
-
-    async def _wait_before_retry(
-        self, call: Call, error: TransportError | ReplyError, attempt: int, budget: RetryBudget
-    ) -> None:
-        """Return when it is time for another try. Raises ``error`` if no try is left."""
-        step = next_step(call.kind, verdict(error))
-        if call.is_spent and (step != "raise" or isinstance(error, NotAuthorized)):
-            error.add_note(
-                "The call was not tried again: a file in it comes from an iterator, which can be "
-                "read only once. Pass its path or its bytes instead."
-            )
-            raise error
-        patient = call.options.lane == "bulk"
-        given_up = attempt >= self._retry.tries and not (patient and step == "after_block")
-        wanted = 0.0 if step == "after_block" else retry_after(error)
-        if step == "raise" or given_up or self._exceeds_max_wait(call, error, wanted):
-            raise error
-        if step != "after_block":
-            while wait := budget.withdraw():
-                if not patient:
-                    raise error
-                await self._closing.wait(anyio.sleep(wait))
-        # The scheduler's block paces all refusals except "too many at once".
-        paced = step == "after_block" and not isinstance(error, TooManyInFlight)
-        delay = 0.0 if paced else wanted + self._retry.delay(attempt)
-        self.observe(
-            Retried(
-                method=call.request.method,
-                path=call.request.path,
-                organization=call.request.organization,
-                attempt=attempt,
-                delay=delay,
-                cause=type(error).__name__,
-            )
-        )
-        await self._closing.wait(anyio.sleep(delay))
-
-    def _exceeds_max_wait(self, call: Call, error: ZohoError, wait: float) -> bool:
-        """Whether the server asks for a longer wait than the caller allows."""
-        if call.options.max_wait is None or wait <= call.options.max_wait:
-            return False
-        error.add_note(f"Zoho asked to wait {wait:.0f} s, longer than max_wait.")
-        return True
-
-    def _budget(self, organization: str | None) -> RetryBudget:
-        budget = self._budgets.get(organization)
-        if budget is None:
-            budget = self._budgets[organization] = RetryBudget(self._clock)
-        return budget
 
     # -- tokens -----------------------------------------------------------------------------
 

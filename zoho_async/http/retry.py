@@ -23,23 +23,29 @@ interactive call has ``tries`` for these too.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+import anyio
 import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     CallTimeout,
     ConnectionBroken,
+    NotAuthorized,
     NotConnected,
     RateLimited,
     ReplyError,
     ReplyTooLong,
+    TooManyInFlight,
     TransportError,
     UnreadableReply,
+    ZohoError,
 )
-from zoho_async.http.verdict import Verdict, verdict_of
+from zoho_async.events import Observer, Retried
+from zoho_async.http.call import Call
+from zoho_async.http.verdict import Verdict, next_step, verdict_of
 
 _UNSENT: Final = Verdict(may_have_run=False, again="unsent")
 _BROKEN: Final = Verdict(may_have_run=True, again="soon")
@@ -122,3 +128,83 @@ class RetryBudget:
         earned = (now - self._at) * self.PER_SECOND + more
         self._saved = min(self.CAPACITY, self._saved + earned)
         self._at = now
+
+
+class Retries:
+    """The retries of one client: their delays, and a budget per organization.
+
+    ``wait`` awaits a sleep, which the end of the client cuts short.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        clock: Clock,
+        observer: Observer | None,
+        wait: Callable[[Awaitable[None]], Awaitable[None]],
+    ) -> None:
+        self._policy: Final = policy
+        self._clock: Final = clock
+        self._observer: Final = observer
+        self._wait: Final = wait
+        self._budgets: dict[str | None, RetryBudget] = {}
+
+    def deposit(self, organization: str | None) -> None:
+        """Add what a call of ``organization`` earns."""
+        self._budget(organization).deposit()
+
+    def forget(self, organization: str | None) -> bool:
+        """Drop the budget of ``organization`` if it equals a new one. Returns whether it did."""
+        if not self._budget(organization).full:
+            return False
+        del self._budgets[organization]
+        return True
+
+    async def wait(self, call: Call, error: TransportError | ReplyError, attempt: int) -> None:
+        """Return when it is time for another try. Raises ``error`` if no try is left."""
+        step = next_step(call.kind, verdict(error))
+        if call.is_spent and (step != "raise" or isinstance(error, NotAuthorized)):
+            error.add_note(
+                "The call was not tried again: a file in it comes from an iterator, which can be "
+                "read only once. Pass its path or its bytes instead."
+            )
+            raise error
+        patient = call.options.lane == "bulk"
+        given_up = attempt >= self._policy.tries and not (patient and step == "after_block")
+        wanted = 0.0 if step == "after_block" else retry_after(error)
+        if step == "raise" or given_up or _exceeds_max_wait(call, error, wanted):
+            raise error
+        if step != "after_block":
+            while seconds := self._budget(call.request.organization).withdraw():
+                if not patient:
+                    raise error
+                await self._wait(anyio.sleep(seconds))
+        # The scheduler's block paces all refusals except "too many at once".
+        paced = step == "after_block" and not isinstance(error, TooManyInFlight)
+        delay = 0.0 if paced else wanted + self._policy.delay(attempt)
+        if self._observer is not None:
+            self._observer(
+                Retried(
+                    method=call.request.method,
+                    path=call.request.path,
+                    organization=call.request.organization,
+                    attempt=attempt,
+                    delay=delay,
+                    cause=type(error).__name__,
+                )
+            )
+        await self._wait(anyio.sleep(delay))
+
+    def _budget(self, organization: str | None) -> RetryBudget:
+        budget = self._budgets.get(organization)
+        if budget is None:
+            budget = self._budgets[organization] = RetryBudget(self._clock)
+        return budget
+
+
+def _exceeds_max_wait(call: Call, error: ZohoError, wait: float) -> bool:
+    """Whether the server asks for a longer wait than the caller allows."""
+    if call.options.max_wait is None or wait <= call.options.max_wait:
+        return False
+    error.add_note(f"Zoho asked to wait {wait:.0f} s, longer than max_wait.")
+    return True

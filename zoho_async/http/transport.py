@@ -1,36 +1,21 @@
-"""Send one HTTP request, and say whether it left this machine.
+"""Send one HTTP request and read its answer, on one of a limited number of connections.
 
-Model. The limits count requests, so a call to `Transport.send` must never become two. aiohttp
-repeats GET, PUT and DELETE when a kept-alive connection turns out to be broken, follows redirects
-(with the Authorization header), and adds credentials from ``~/.netrc``. All of that is off. The
-exception's class says whether the request left this machine: `NotConnected` means no,
-`ConnectionBroken` and `CallTimeout` mean perhaps.
+A request never becomes two, and gets no other request's answer (`zoho_async.http.connection`).
 
-Stray replies. HTTP/1.1 matches answers to requests by order alone: one reply that was not requested
-would shift all later ones to the wrong calls. So before a request is written, its connection must
-hold nothing unread, neither in aiohttp nor in the kernel. A connection that does is closed, and
-another is taken. aiohttp checks this only when a connection is returned, not when it is taken
-again.
-
-Unknown. A stray reply that arrives after the request was written and before the true answer looks
-like the answer. Only the id in the answer tells them apart.
-
-Connections. There are `CONNECTIONS` at most, or what the caller's connector allows (the smaller of
-its ``limit`` and ``limit_per_host``). A request first
-takes a free one (`Transport.acquire`), so that it never waits within aiohttp, which would count
-that wait as a failure to connect. A session that calls for hundreds of organizations often waits
-for connections that are in use, which is not an error.
+There are `CONNECTIONS` connections at most, or what the caller's connector allows (the smaller of
+its ``limit`` and ``limit_per_host``). A request first takes a free one (`Transport.acquire`), so
+that it never waits within aiohttp, which would count that wait as a failure to connect. A session
+that calls for hundreds of organizations often waits for connections that are in use, which is not
+an error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import select
 import ssl
 import sys
 import urllib.request
-import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -38,19 +23,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import msgspec
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
-from zoho_async.errors import (
-    CallTimeout,
-    ConfigurationError,
-    ConnectionBroken,
-    NotConnected,
-    ReplyTooLong,
-    Request,
-    UnreadableReply,
-)
+from zoho_async.errors import ReplyTooLong, Request, UnreadableReply
+from zoho_async.http.connection import ERRORS, CleanRequest, send_once, translate
 from zoho_async.http.decompress import ACCEPTED, NotDecompressed, decompressor
 from zoho_async.http.upload import MultipartForm
 from zoho_async.regions import is_loopback
@@ -183,96 +159,12 @@ class OpenResponse:
         content = self._response.content
         try:
             return await (content.readany() if most is None else content.read(most))
-        except _ERRORS as error:
-            raise _translate(error, self._request, self._url) from error
+        except ERRORS as error:
+            raise translate(error, self._request, self._url) from error
 
     def _answer(self, body: bytes) -> Answer:
         seconds = asyncio.get_running_loop().time() - self._began
         return Answer(self.status, self.headers, body, seconds)
-
-
-class _Broken(Exception):
-    """Replaces the exceptions after which aiohttp would send the request again."""
-
-
-class _Unread(Exception):
-    """A connection has unread input. Nothing was written to it."""
-
-    def __init__(self, *, was_used: bool) -> None:
-        self.was_used: Final = was_used
-        super().__init__()
-
-
-#: The exceptions of aiohttp and its sockets.
-_ERRORS: Final = (_Broken, _Unread, aiohttp.ClientError, OSError)
-
-#: Per used connection: a function that says whether the kernel holds unread input for it.
-_HAS_INPUT: Final[weakref.WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], bool]]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-class _Request(aiohttp.ClientRequest):
-    """A request that is written only to a connection without unread input."""
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        protocol, transport = conn.protocol, conn.transport
-        if protocol is not None and transport is not None:
-            is_waiting = _HAS_INPUT.get(protocol)
-            was_used = is_waiting is not None
-            if is_waiting is None:
-                is_waiting = _HAS_INPUT[protocol] = _watch(transport)
-            # A new TLS connection may still receive its session tickets.
-            is_quiet = not was_used and transport.get_extra_info("ssl_object") is not None
-            if _has_unread_input(protocol) or (not is_quiet and is_waiting()):
-                raise _Unread(was_used=was_used)
-        return await super().send(conn)
-
-
-def _has_unread_input(protocol: ResponseHandler) -> bool:
-    """Whether aiohttp has read more from a connection than its last answer."""
-    # aiohttp starts the timer when bytes arrive and stops it with the answer. On an idle connection
-    # the timer runs if part of a head has arrived, which `should_close` does not show.
-    timer: object = getattr(protocol, "_read_timeout_handle", None)
-    return protocol.should_close or timer is not None
-
-
-def _watch(transport: asyncio.Transport) -> Callable[[], bool]:
-    """Return a function that says whether input, or the end, waits to be read."""
-    found = transport.get_extra_info("socket")
-    if found is None:
-        return lambda: False
-    descriptor: int = found.fileno()
-    if descriptor < 0:
-        return lambda: True
-    if sys.platform == "win32":
-        return lambda: bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return lambda: bool(poll.poll(0))
-
-
-async def _no_repeats(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    try:
-        return await _on_clean_connection(request, handler)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Broken(type(error).__name__) from error
-
-
-async def _on_clean_connection(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Try connections until one has no unread input. aiohttp closes the others."""
-    while True:
-        try:
-            return await handler(request)
-        except _Unread as found:
-            if not found.was_used:
-                raise
 
 
 def verifies_certificates(connector: aiohttp.BaseConnector) -> bool:
@@ -305,8 +197,8 @@ class Transport:
             connector=connector or aiohttp.TCPConnector(limit=0),
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_no_repeats,),
-            request_class=_Request,
+            middlewares=(send_once,),
+            request_class=CleanRequest,
             headers={
                 "User-Agent": user_agent,
                 "Accept": "application/json",
@@ -401,46 +293,17 @@ class Transport:
             )
         except BaseException as error:
             self.release()
-            if not isinstance(error, _ERRORS):
+            if not isinstance(error, ERRORS):
                 raise
             if isinstance(body, MultipartForm) and body.failure is not None:
                 raise body.failure from None
-            raise _translate(error, request, url) from error
+            raise translate(error, request, url) from error
         return OpenResponse(response, request, url, began, self.release)
 
 
 @functools.lru_cache(64)
 def _timeout(total: float | None, read: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT, sock_read=read)
-
-
-def _translate(error: Exception, request: Request, url: str) -> Exception:
-    """Turn an exception of aiohttp into one that says what happened to the request."""
-    host = urlsplit(url).hostname
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return ConfigurationError(
-                f"the certificate of {host} cannot be trusted; "
-                "if a proxy opens TLS, install its certificate"
-            )
-        case (
-            aiohttp.ClientConnectorError()
-            | aiohttp.ConnectionTimeoutError()
-            | aiohttp.ClientHttpProxyError()
-        ):
-            return NotConnected(request, f"no connection to {host} ({_name(error)})")
-        case _Unread():
-            return NotConnected(request, f"{host} sent data before the request")
-        case TimeoutError():
-            return CallTimeout(request, "no answer within the timeout")
-        case _:
-            return ConnectionBroken(request, f"the connection broke ({_name(error)})")
-
-
-def _name(error: BaseException) -> str:
-    """The class of an exception. Its text may hold a URL, so it is not used."""
-    cause = error.__cause__ if isinstance(error, _Broken) and error.__cause__ else error
-    return type(cause).__name__
 
 
 def proxy_for(url: str) -> str | None:

@@ -23,6 +23,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
+from zoho_async.limits import recovery
 from zoho_async.limits import usage as usages
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.usage import Denial, Ending, Usage
@@ -258,7 +259,7 @@ class MemoryLedger:
                 if lost:
                     for place in lost:
                         del own.loops[place]
-                    usages.abandon(own.usage, lost, limits, now)
+                    recovery.abandon_open(own.usage, lost, limits, now)
                     answer = usages.take(
                         own.usage, account_entry.usage, lane, limits, now, wall, ""
                     )

@@ -42,7 +42,7 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
 from zoho_async.fork import Process
-from zoho_async.limits import machine
+from zoho_async.limits import machine, recovery
 from zoho_async.limits import usage as usages
 from zoho_async.limits.database import BUSY, LedgerDatabase
 from zoho_async.limits.file_watch import FileWatch
@@ -168,7 +168,7 @@ class SqliteFile:
     def _settle(self, pending: PendingSettlement, now: float, wall: float) -> float:
         key, account, ending = pending.key, pending.account, pending.ending
         if now > pending.came:
-            ending = usages.delay(ending, now - pending.came)
+            ending = recovery.delay(ending, now - pending.came)
         with self._transaction(pending.limits, now, wall) as connection:
             row, account_row = self._read(connection, key, account, pending.limits, now, wall)
             blocked_for = usages.settle(
@@ -230,8 +230,8 @@ class SqliteFile:
         usage = row.usage
         if row.boot != self._boot or now < row.now - MOST_BEHIND:
             passed = wall - row.wall
-            usages.shift_clock(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
-            usages.expire_dead_owners(usage, _none_alive, limits, now)
+            recovery.shift_clock(usage, now - row.now - (passed if passed > SURELY_PASSED else 0.0))
+            recovery.expire_dead_owners(usage, _none_alive, limits, now)
             row = Row(self._boot, now, wall, usage)
             self._write(connection, key, row)
             return row
@@ -246,8 +246,8 @@ class SqliteFile:
         """Abandon places that no call will end. Returns whether there were any."""
         own = (number for number, place in usage.open.items() if place.owner == self._owner)
         lost = self._open_calls.lost(key, list(own))
-        usages.abandon(usage, lost, limits, now)
-        return usages.expire_dead_owners(usage, self._is_alive, limits, now) or bool(lost)
+        recovery.abandon_open(usage, lost, limits, now)
+        return recovery.expire_dead_owners(usage, self._is_alive, limits, now) or bool(lost)
 
     def _is_alive(self, owner: str) -> bool | None:
         return True if owner == self._owner else self._alive(owner)
@@ -273,7 +273,7 @@ class SqliteFile:
             carried = dict(self._database.carried)
             for key, packed in carried.items():
                 row = self._row(connection, key, limits, now, wall)
-                usages.carry_over(row.usage, self._decoded(packed).usage)
+                recovery.carry_over(row.usage, self._decoded(packed).usage)
                 self._write(connection, key, row)
             yield connection
         for key in carried:
@@ -381,8 +381,8 @@ class SqliteLedger:
         return self._watch.add(wake)
 
     def lease(self, limits: Limits) -> float:
-        """Places expire after this time; see `usage.expire_dead_owners`."""
-        return usages.LAPSE * limits.linger
+        """Places expire after this time; see `recovery.expire_dead_owners`."""
+        return recovery.LAPSE * limits.linger
 
     async def close(self) -> None:
         """Finish pending work, close the file and end the thread. The next call opens it again."""

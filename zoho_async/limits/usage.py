@@ -23,8 +23,7 @@ organization with five calls in flight for that long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush, nsmallest
+from heapq import heappop, heappush, nsmallest
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -37,8 +36,6 @@ from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
 #: longer than Zoho's.
 DRIFT: Final = 1.001
-#: An open place expires after this many ``linger``, if it is unknown whether its owner is alive.
-LAPSE: Final = 10.0
 #: Seconds by which a timer may be early without being set again.
 SOON: Final = 1e-6
 
@@ -240,7 +237,7 @@ def settle(
             _undo_admission(usage, place)
         return 0.0
     if ending.how == "lost":
-        _abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
+        abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
         return 0.0
     heappush(usage.held, now + ending.unsure + limits.window * DRIFT)
     if usage.slowest > 0:
@@ -292,7 +289,7 @@ def _undo_admission(usage: Usage, place: int) -> None:
         usage.day.probe_at = 0.0
 
 
-def _abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
+def abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
     """Count a call without a reply that was sent at ``sent``. It arrives within ``linger``."""
     arrives = sent + limits.linger
     heappush(usage.held, arrives + limits.window * DRIFT)
@@ -368,82 +365,3 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
         or usage.bucket_full_at > now
         or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )
-
-
-# -- for ledgers that outlive their processes -----------------------------------------------------
-
-
-def expire_dead_owners(
-    usage: Usage, alive: Callable[[str], bool | None], limits: Limits, now: float
-) -> bool:
-    """Abandon the open calls of dead owners. Returns whether there were any.
-
-    It is not known when an owner died, so its calls may have been sent until now. No call is sent
-    later than `LAPSE` times ``linger`` after its admission, because slots get stale. After that
-    time, calls are also abandoned if ``alive`` does not know their owner (None).
-    """
-    verdicts = {owner: alive(owner) for owner in {place.owner for place in usage.open.values()}}
-    lapse = LAPSE * limits.linger
-    lost = [
-        number
-        for number, place in usage.open.items()
-        if (verdict := verdicts[place.owner]) is False
-        or (verdict is None and now >= place.taken + lapse)
-    ]
-    abandon(usage, lost, limits, now)
-    return bool(lost)
-
-
-def abandon(usage: Usage, places: Iterable[int], limits: Limits, now: float) -> None:
-    """Abandon the open calls in ``places``, as if they were sent as late as possible."""
-    for number in places:
-        latest = usage.open.pop(number).taken + LAPSE * limits.linger
-        _abandon(usage, min(now, latest), now, limits)
-
-
-def delay(ending: Ending, seconds: float) -> Ending:
-    """Return ``ending`` for noting it ``seconds`` after it came."""
-    quota, refusal = ending.quota, ending.refusal
-    if quota is not None and quota.reset is not None:
-        quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - seconds))
-    if refusal is not None and refusal.retry_after:
-        # Not 0, which means that no Retry-After was given.
-        left = max(SOON, refusal.retry_after - seconds)
-        refusal = msgspec.structs.replace(refusal, retry_after=left)
-    since = ending.since_sent + seconds
-    return msgspec.structs.replace(ending, since_sent=since, quota=quota, refusal=refusal)
-
-
-def carry_over(usage: Usage, lost: Usage) -> None:
-    """Carry the block, the concurrency limit and the day of ``lost`` over into ``usage``.
-
-    No call of ``lost`` counts in the minute any more. Its calls may still be open, so numbers of
-    places continue after its last one.
-    """
-    usage.serial = max(usage.serial, lost.serial)
-    if lost.block.opens > usage.block.opens:
-        usage.block = lost.block
-    if lost.concurrency.shrunk > usage.concurrency.shrunk:
-        usage.concurrency = lost.concurrency
-    if lost.day.used > usage.day.used:
-        usage.day = lost.day
-
-
-def shift_clock(usage: Usage, seconds: float) -> None:
-    """Move all monotonic moments by ``seconds``, after a restart of the machine."""
-    for heap in (usage.held, usage.abandoned):
-        heap[:] = [moment + seconds for moment in heap]
-        heapify(heap)
-    usage.open = {
-        number: LoggedCall(place.taken + seconds, place.owner)
-        for number, place in usage.open.items()
-    }
-    usage.started += seconds
-    usage.paced += seconds
-    usage.bucket_full_at += seconds
-    usage.block.closed += seconds
-    usage.block.opens += seconds
-    usage.concurrency.shrunk += seconds
-    usage.concurrency.opens += seconds
-    usage.day.renewed += seconds
-    usage.day.refused += seconds

@@ -77,7 +77,9 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``certain`` is the number of records certain for this pass, ``without_id`` the number of rows
     without an id on the page of the total. ``closed`` is true if the pages alone prove the pass
     complete. ``records`` is the number of records read, ``repeated`` the number of those that the
-    previous pass read too. ``started`` is the start by the local clock.
+    previous pass read too. ``started`` is the start by the local clock. ``order`` is a digest of
+    the ids in their order, None if the pages do not join without gaps and repeats. ``page_rows`` is
+    the number of rows on the first page.
     """
 
     number: int = 1
@@ -89,6 +91,8 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     records: int = 0
     repeated: int = 0
     started: float = 0.0
+    order: int | None = 0
+    page_rows: int = 0
 
 
 def is_certain(

@@ -34,7 +34,7 @@ def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body or of its form field ``JSONString``; {} if it is empty.
 
     A form without that field may have ids (``invoice_ids=1,2``). A body that is a list is returned
-    under the key ``[]``.
+    under the key ``[]``. ``null`` is an empty body: clients send it with calls that need none.
     """
     if request.content_type == "application/x-www-form-urlencoded":
         fields = dict(parse_qsl(body.decode(errors="replace")))
@@ -47,7 +47,7 @@ def parse_body(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
         body = (text or "").encode()
     elif request.content_type.startswith("multipart/"):
         return {}
-    if not body.strip():
+    if body.strip() in (b"", b"null"):
         return {}
     try:
         decoded = _BODY.decode(body)

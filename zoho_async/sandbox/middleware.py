@@ -142,7 +142,9 @@ async def _wait(exchange: Exchange, latency: Latency) -> None:
 async def choose_fault(exchange: Exchange, handler: Handler) -> ApiReply:
     """Choose the fault that affects the request. One kind closes the connection at once."""
     box, request = exchange.box, exchange.request
-    exchange.fault = box.rules.pick(request.method, request.path, box.clock.now())
+    exchange.fault = box.rules.pick(
+        request.method, request.path, exchange.organization, box.clock.now()
+    )
     if exchange.fault is not None and exchange.fault.kind == "drop_unread":
         return ApiReply()
     return await handler(exchange)

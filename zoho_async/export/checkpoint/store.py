@@ -14,7 +14,9 @@ Resources. Each has one `ResourceState`, with one value per subject: the list's 
 current or last part, its passes, its details, and what runs leave for the next one. It is stored as
 JSON, in one row per resource. Any run with the same request for the list continues a part that was
 begun. The status goes from ``reading`` to ``complete`` (all rows are durable; the sink is settled
-from then on) to ``resting`` (the run is over).
+from then on) to ``resting`` (the run is over). A part whose children are refreshed is
+``refreshing`` between ``reading`` and ``complete``: the list is read, and all that it showed as new
+or changed is written.
 
 Records are in `zoho_async.export.checkpoint.records`.
 
@@ -40,7 +42,7 @@ from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
 #: The version of these tables.
-VERSION: Final = 5
+VERSION: Final = 6
 
 _PLACE: Final = "_zoho_place"
 _RESOURCE: Final = "_zoho_resource"
@@ -54,7 +56,7 @@ _TABLES: Final = (
     children.SCHEMA,
 )
 
-PartStatus: TypeAlias = Literal["reading", "complete", "resting"]
+PartStatus: TypeAlias = Literal["reading", "refreshing", "complete", "resting"]
 
 
 class ListBookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -120,7 +122,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ``first`` is the number of the part's first pass, ``current`` that of its current or last one;
     0 if none was begun. ``counts`` has the counts of each (`zoho_async.export.passes`).
     ``records_seen`` were seen in all of them together, ``new_in_pass`` are new or changed in the
-    last one. ``tried`` are the tries after the first pass (`zoho_async.export.tries`). ``done``
+    last one. ``tries`` were made after the first pass (`zoho_async.export.tries`). ``done``
     says that no pass follows; ``completeness`` is then the result, and ``missing`` how many more
     records the list counts. Records up to ``checked_up_to`` were checked one by one.
     """
@@ -130,7 +132,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     counts: tuple[Pass, ...] = ()
     records_seen: int = 0
     new_in_pass: int = 0
-    tried: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
     done: bool = False
     completeness: Completeness | None = None
     missing: int = 0
@@ -144,6 +146,10 @@ class DetailState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     documents are saved or queued, and ``all_attachments`` that these include all of its attachments
     (version 0.1.0 saved only the last one). ``queued`` records were put into the queue
     (`zoho_async.export.details.queue`), ``read`` were fetched, and ``files`` were saved.
+
+    ``refresh_since`` is the moment since which the parents have changed whose children the last
+    refresh reads, None if there was none. ``refresh_begins`` says that this part puts them into the
+    queue; otherwise it only continues with what is left there.
     """
 
     full_records: bool = False
@@ -152,6 +158,8 @@ class DetailState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     queued: int = 0
     read: int = 0
     files: int = 0
+    refresh_since: float | None = None
+    refresh_begins: bool = False
 
 
 class RunHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -279,7 +287,7 @@ class Checkpoint:
             if not state.number:
                 number = 1 + max((one.number for one in self.states()), default=0)
                 state = replace(state, number=number)
-            self.queue(state).begin(keep_files=state.details.queued)
+            self.queue(state).begin(keep=state.details.queued)
             self.put(state)
         return state
 

@@ -3,8 +3,8 @@
 Model
 -----
 A destination holds the rows and the checkpoint (`zoho_async.export.checkpoint.store`). The core of
-the export knows neither files nor database engines. It opens a `Database` for the checkpoint and a
-`Sink` for each resource.
+the export knows neither files nor database engines. It opens a `Destination`. The result, an
+`OpenDestination`, has the `Database` of the checkpoint and makes a `Sink` for each resource.
 
 Invariant
 ---------
@@ -166,19 +166,33 @@ class Sink(Protocol):
 
 
 class Destination(Protocol):
-    """A place for rows and the checkpoint. Methods block; one call at a time."""
+    """The address of a place for rows and the checkpoint."""
 
     @property
     def name(self) -> str:
         """The name to show to people. It never contains a password."""
         ...
 
-    def open(self, origin: Origin) -> Database:
+    def open(self) -> OpenDestination:
         """Open and lock the destination for one run.
 
         Raises `ExportRunning` if another run holds it, and `DestinationError` if it cannot be
         opened.
         """
+        ...
+
+
+class OpenDestination(Protocol):
+    """A destination that one run holds, until `close`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the destination."""
+        ...
+
+    @property
+    def database(self) -> Database:
+        """The database of the checkpoint."""
         ...
 
     def sink(self, table: Table, part: str) -> Sink:
@@ -189,5 +203,5 @@ class Destination(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the destination and release its lock."""
+        """Close the destination and release its lock. Idempotent."""
         ...

@@ -27,8 +27,22 @@ from zoho_async.export.destinations.engine import Engine, quote
 from zoho_async.export.errors import DestinationError
 
 
+class OpenDatabase:
+    """A database as an open destination. ``database`` holds both the rows and the checkpoint."""
+
+    def __init__(self, database: Engine) -> None:
+        self.name: Final = database.name
+        self.database: Final = database
+
+    def sink(self, table: Table, part: str) -> DatabaseSink:
+        return DatabaseSink(self.database, table, part)
+
+    def close(self) -> None:
+        self.database.close()
+
+
 class DatabaseSink:
-    """Writes one part of a resource to tables. Created by a destination's ``sink``."""
+    """Writes one part of a resource to tables."""
 
     def __init__(self, engine: Engine, table: Table, part: str) -> None:
         shape = shape_of(table.fields, table.row_id)

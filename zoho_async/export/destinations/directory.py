@@ -53,7 +53,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.destinations.base import Database, Origin, RecordedContents, Table
+from zoho_async.export.destinations.base import RecordedContents, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
 #: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
@@ -257,7 +257,6 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], format: Format | None = None) -> None:
         self.path: Final = Path(path)
         self.format: Final = format
-        self._state: StateFile | None = None
 
     @property
     def name(self) -> str:
@@ -267,24 +266,24 @@ class Directory:
         """The paths of the files of ``resource``."""
         return Files(self.path, resource, self.format.suffix if self.format else ".jsonl")
 
-    def open(self, origin: Origin | None) -> Database:
+    def open(self) -> OpenDirectory:
         try:
             make_directory(self.path / FOLDER)
         except OSError as problem:
             raise DestinationError(self.path, problem.strerror or str(problem)) from problem
-        self._state = StateFile(self.path / FOLDER / "checkpoint.sqlite")
+        database = StateFile(self.path / FOLDER / "checkpoint.sqlite")
         try:
-            self._record_format()
+            self._record_format(database)
         except BaseException:
-            self.close()
+            database.close()
             raise
-        return self._state
+        return OpenDirectory(self, database)
 
-    def _record_format(self) -> None:
+    def _record_format(self, database: StateFile) -> None:
         """Store the format of the files, or refuse a second format in one directory."""
         mine = self.format.name if self.format else JSON_LINES
         held = recorded_format(self.path)
-        if held is None and self._state and self._state.execute(_HAS_OLD_STATE):
+        if held is None and database.execute(_HAS_OLD_STATE):
             held = JSON_LINES
         if held is None:
             file = self.path / FOLDER / _FORMAT
@@ -297,13 +296,21 @@ class Directory:
                 f"use --format {held} (or omit it), or export to another directory"
             )
 
+
+class OpenDirectory:
+    """A directory that one run holds. ``database`` is the file of its checkpoint."""
+
+    def __init__(self, directory: Directory, database: StateFile) -> None:
+        self.name: Final = directory.name
+        self.database: Final = database
+        self._directory: Final = directory
+
     def sink(self, table: Table, part: str) -> DirectorySink:
-        return DirectorySink(self.files(table.name), table, part, self.format)
+        directory = self._directory
+        return DirectorySink(directory.files(table.name), table, part, directory.format)
 
     def close(self) -> None:
-        if self._state is not None:
-            self._state.close()
-            self._state = None
+        self.database.close()
 
 
 class DirectorySink:

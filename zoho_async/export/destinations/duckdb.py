@@ -22,8 +22,8 @@ from zoho_async.export.columns.arrow import Arrow
 from zoho_async.export.columns.decode import PRECISION, SCALE
 from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Origin, Table, Value
-from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, literal, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
 
@@ -60,8 +60,8 @@ _TYPES: Final[dict[ColumnKind, str]] = {
 }
 
 #: The files that this process has open. DuckDB would let one process open a file twice.
-_open_paths: Final[set[Path]] = set()
-_open_paths_lock: Final = threading.Lock()
+_open_files: Final[dict[Path, DuckDbEngine]] = {}
+_open_files_lock: Final = threading.Lock()
 
 
 class DuckDb:
@@ -72,21 +72,10 @@ class DuckDb:
         self.name: Final = str(self.path)
         self._duckdb: Final = library("duckdb", "duckdb", "writing to DuckDB")
         self._pyarrow: Final = library("pyarrow", "duckdb", "writing to DuckDB")
-        self._engine: DuckDbEngine | None = None
 
-    def open(self, origin: Origin) -> DuckDbEngine:
+    def open(self) -> OpenDatabase:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
-        self._engine = DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow))
-        return self._engine
-
-    def sink(self, table: Table, part: str) -> DatabaseSink:
-        assert self._engine is not None, "the destination is not open"
-        return DatabaseSink(self._engine, table, part)
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        return OpenDatabase(DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow)))
 
 
 class DuckDbEngine:
@@ -102,10 +91,10 @@ class DuckDbEngine:
         self._largest: Final[dict[str, int]] = {}
         self._widest = 0
         self._whole: Final = path.resolve()
-        with _open_paths_lock:
-            if self._whole in _open_paths:
+        with _open_files_lock:
+            if self._whole in _open_files:
                 raise ExportRunning(path)
-            _open_paths.add(self._whole)
+            _open_files[self._whole] = self
         try:
             with self.translate_errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,8 +220,9 @@ class DuckDbEngine:
             self._release()
 
     def _release(self) -> None:
-        with _open_paths_lock:
-            _open_paths.discard(self._whole)
+        with _open_files_lock:
+            if _open_files.get(self._whole) is self:
+                del _open_files[self._whole]
 
     def _note_largest_id(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
         """Update the largest known id. An id that is rolled back later does no harm."""

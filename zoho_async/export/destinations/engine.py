@@ -56,6 +56,10 @@ class Engine(Database, Protocol):
         """Delete the rows of ``table`` whose first key column is in ``ids``."""
         ...
 
+    def close(self) -> None:
+        """Close the database and release its lock. Idempotent."""
+        ...
+
 
 def quote(name: str) -> str:
     """Return ``name`` as an SQL identifier. Raises `ValueError` if no database can store it."""

@@ -41,7 +41,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import list_operation, row_facts
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import Table
+from zoho_async.export.destinations.base import OpenDestination, Table
 from zoho_async.export.destinations.directory import (
     DELETED,
     FOLDER,
@@ -101,29 +101,27 @@ def merge(directory: Directory) -> list[MergeResult]:
             f"{directory.name} holds no export: name the directory that was given to --to"
         )
     with writing(directory.name):
-        database = directory.open(None)
-    try:
-        checkpoint = Checkpoint.open(database, None, name=directory.name)
-        settle(checkpoint, directory, row_facts())
-        with writing(directory.name):
+        place = directory.open()
+    with closing(place):
+        checkpoint = Checkpoint.open(place.database, None, name=place.name)
+        settle(checkpoint, place, row_facts())
+        with writing(place.name):
             return [
                 merged
                 for state in checkpoint.states()
-                if (merged := _merge_recorded(directory, checkpoint, state)) is not None
+                if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
             ]
-    finally:
-        directory.close()
 
 
 def _merge_recorded(
-    directory: Directory, checkpoint: Checkpoint, state: ResourceState
+    directory: Directory, place: OpenDestination, checkpoint: Checkpoint, state: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
     files = directory.files(state.name)
     if not files.parts() or not state.runs.sizes:
         return _merge_one(directory, state.name, details=state.details.full_records)
     table = table_of(state.name, row_facts().get(state.name))
-    sink = directory.sink(table, "")
+    sink = place.sink(table, "")
     if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "

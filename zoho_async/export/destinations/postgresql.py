@@ -21,8 +21,8 @@ from urllib.parse import unquote
 
 from zoho_async.export.columns.schema import ColumnKind, short_name
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Origin, Table, Value
-from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
 
@@ -65,14 +65,13 @@ class PostgreSql:
         self.name: Final = self._name(address) + (f", schema {schema}" if schema else "")
         self._schema: Final = schema
         self._address: Final = address
-        self._engine: PostgreSqlEngine | None = None
 
     @property
     def has_password(self) -> bool:
         """Whether the address contains a password."""
         return bool(self._psycopg.conninfo.conninfo_to_dict(self._address).get("password"))
 
-    def open(self, origin: Origin) -> PostgreSqlEngine:
+    def open(self) -> OpenDatabase:
         """Connect and lock the schema. Raises `ExportRunning` or `DestinationError`."""
         connection = self._connect()
         if isinstance(connection, str):
@@ -81,17 +80,8 @@ class PostgreSql:
                 connection,
                 "check that the server is running and reachable, then run the same command again",
             )
-        self._engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
-        return self._engine
-
-    def sink(self, table: Table, part: str) -> DatabaseSink:
-        assert self._engine is not None, "the destination is not open"
-        return DatabaseSink(self._engine, table, part)
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
+        return OpenDatabase(engine)
 
     def _connect(self) -> Any:
         """A connection, or the text of the error. The driver's exception may hold a password."""

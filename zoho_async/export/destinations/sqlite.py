@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Origin, Table, Value
-from zoho_async.export.destinations.database import DatabaseSink
+from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning
 
@@ -47,21 +47,10 @@ class Sqlite:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = Path(path)
         self.name: Final = str(self.path)
-        self._engine: SqliteEngine | None = None
 
-    def open(self, origin: Origin) -> SqliteEngine:
+    def open(self) -> OpenDatabase:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
-        self._engine = SqliteEngine(self.path)
-        return self._engine
-
-    def sink(self, table: Table, part: str) -> DatabaseSink:
-        assert self._engine is not None, "the destination is not open"
-        return DatabaseSink(self._engine, table, part)
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        return OpenDatabase(SqliteEngine(self.path))
 
 
 class SqliteEngine:

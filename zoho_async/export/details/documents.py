@@ -121,6 +121,7 @@ class Documents:
 
     def __init__(self, zoho: Session, documents: DocumentSources, folder: Path) -> None:
         self.calls = 0
+        self.answered = 0  # the calls that brought a document, or the list of a record's documents
         self._zoho: Final = zoho
         self._sources: Final = documents
         self._folder: Final = folder
@@ -266,6 +267,7 @@ class Documents:
             if says_gone(error):
                 return []
             raise
+        self.answered += 1
         return found
 
     async def _download_by_id(self, result: _RecordResult, identity: str, document: str) -> Path:
@@ -302,7 +304,9 @@ class Documents:
         query = {"accept": "pdf"} if operation.accept == _PDF_TYPE else {}
         download = self._zoho.download(operation, ids=ids, query=query)
         self.calls += 1
-        return await download.save(f"{result.holder}/")
+        path = await download.save(f"{result.holder}/")
+        self.answered += 1
+        return path
 
 
 def documents_in(record: object) -> list[ListedDocument] | None:

@@ -36,7 +36,7 @@ from zoho_async.export.details.operations import Batches, record_in, with_fields
 from zoho_async.export.details.ordered import WIDTH, in_order
 from zoho_async.export.details.queue import PendingRecord, Work
 from zoho_async.export.details.writer import DetailPlan, DetailWriter
-from zoho_async.export.estimate import days_needed, detail_calls
+from zoho_async.export.estimate import days_needed, detail_calls, least_calls
 from zoho_async.export.events import (
     DetailsPlanned,
     DetailsProgress,
@@ -73,8 +73,8 @@ class DetailFetcher:
         clock: Clock,
         folder: Path | None = None,
     ) -> None:
-        self.calls = 0
         self.read = 0
+        self.refreshed = 0
         self.saved = 0
         self.passed_over = 0
         self._zoho: Final = zoho
@@ -89,8 +89,20 @@ class DetailFetcher:
             else None
         )
         self._batches = writer.detail_plan.details.batches if writer.detail_plan.details else None
+        self._calls = 0
+        self._least = 0
         self._asked = 0
         self._of = 0
+
+    @property
+    def calls(self) -> int:
+        """The calls made by this run."""
+        return self._calls + (self._documents.calls if self._documents else 0)
+
+    @property
+    def least_calls(self) -> int:
+        """The smallest number of calls that could have brought what this run fetched."""
+        return self._least + (self._documents.answered if self._documents else 0)
 
     def calls_ahead(self, records: int) -> tuple[int, bool]:
         """Return the calls for so many records, and whether that is exact."""
@@ -101,12 +113,23 @@ class DetailFetcher:
         rows = self._writer.count("rows")
         files = self._writer.count("files") if self._detail_plan.documents is not None else 0
         own: DetailWork = "children" if self._detail_plan.child else "details"
-        calls, exact = detail_calls(self._detail_plan, rows, own)
+        calls, exact = detail_calls(self._detail_plan, rows + self.count_refresh(), own)
         more, too = detail_calls(self._detail_plan, files, "files")
         return calls + more, exact and too
 
+    def count_refresh(self) -> int:
+        """Return the number of parents whose children this run is to refresh. Blocks."""
+        refreshes = self._writer.store.options.refresh_since is not None
+        return self._writer.count("refresh") if refreshes else 0
+
+    async def refresh(self, report: Report) -> None:
+        """Read the children of unchanged parents again."""
+        await self._begin("refresh", "refresh", report)
+        write = partial(self._write_children, "refresh")
+        await self._each("refresh", 1, self._first_page, write, "refresh", report)
+
     async def run(self, report: Report) -> None:
-        """Fetch everything in the queue."""
+        """Fetch everything in the queue, except for the refresh."""
         details, child = self._detail_plan.details, self._detail_plan.child
         if details is not None:
             work: DetailWork = "details"
@@ -117,7 +140,8 @@ class DetailFetcher:
             await self._each("rows", most, self._details, self._write_details, work, report)
         if child is not None:
             await self._begin("children", "rows", report)
-            await self._each("rows", 1, self._first_page, self._write_children, "children", report)
+            write = partial(self._write_children, "rows")
+            await self._each("rows", 1, self._first_page, write, "children", report)
         if self._detail_plan.documents is not None:
             assert self._documents is not None
             await anyio.to_thread.run_sync(self._documents.prepare)
@@ -205,12 +229,12 @@ class DetailFetcher:
         query: dict[str, object] = {batches.parameter: ",".join(ids)}
         if batches.facts.paged:
             query["per_page"] = batches.facts.max_per_page
-        self.calls += 1
+        self._calls += 1
         _, page = await self._zoho.fetch_page(operation, partial(raw_page, operation), query=query)
         return dict(zip(page.ids, page.rows, strict=True))
 
     async def _single(self, read: OperationFacts, name: str, identity: str) -> bytes | None:
-        self.calls += 1
+        self._calls += 1
 
         def record(body: bytes) -> bytes:
             with suppress(msgspec.DecodeError):
@@ -230,6 +254,7 @@ class DetailFetcher:
         self, answers: Sequence[tuple[Sequence[PendingRecord], Found]]
     ) -> None:
         found = [one for _, some in answers for one in some]
+        self._least += len(answers) if self._batches is not None else len(found)
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(lambda: self._writer.write_details(found, when))
         self.read += len(found)
@@ -248,7 +273,7 @@ class DetailFetcher:
     async def _page(self, record: PendingRecord, number: int) -> Page[bytes] | None:
         child = self._detail_plan.child
         assert child is not None
-        self.calls += 1
+        self._calls += 1
         ids = () if child.in_query else (record.argument,)
         query = {child.parameter: record.argument} if child.in_query else {}
         try:
@@ -259,41 +284,45 @@ class DetailFetcher:
             raise
 
     async def _write_children(
-        self, answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]]
+        self,
+        work: Work,
+        answers: Sequence[tuple[Sequence[PendingRecord], Page[bytes] | InvalidRequest | None]],
     ) -> None:
+        child = self._detail_plan.child
+        assert child is not None
         for (record,), first in answers:
             if isinstance(first, InvalidRequest):
                 self.passed_over += 1
-                await self._blocking(partial(self._writer.skip, record))
+                self._least += 1
+                await self._blocking(partial(self._writer.skip, work, record))
                 continue
             page, place = first, 1
             while page is not None and page.rows and page.has_more:
-                await self._write_page(record, page, place, last=False)
+                await self._write_page(work, record, page, place, last=False)
                 place += len(page.rows)
                 before, page = page, await self._page(record, page.number + 1)
                 if page is not None and is_repeated(before, page):
                     page = None
-            await self._write_page(record, page, place, last=True)
+            await self._write_page(work, record, page, place, last=True)
+            rows = place - 1 + (0 if page is None else len(page.rows))
+            self._least += least_calls(rows, child.facts.max_per_page)
             self.read += 1
+            self.refreshed += work == "refresh"
 
     async def _write_page(
-        self, record: PendingRecord, page: Page[bytes] | None, first: int, *, last: bool
+        self, work: Work, record: PendingRecord, page: Page[bytes] | None, first: int, *, last: bool
     ) -> None:
         rows = [] if page is None else list(zip(page.ids, page.rows, strict=True))
         when = incremental.zoho_time(self._clock.time())
         await self._blocking(
-            lambda: self._writer.write_children(record, rows, first, last=last, when=when),
+            lambda: self._writer.write_children(work, record, rows, first, last=last, when=when),
         )
 
     # -- documents ------------------------------------------------------------------------------
 
     async def _save(self, batch: Sequence[PendingRecord]) -> SaveResult:
         assert self._documents is not None
-        before = self._documents.calls
-        try:
-            return await self._documents.save(batch[0])
-        finally:
-            self.calls += self._documents.calls - before
+        return await self._documents.save(batch[0])
 
     async def _note(
         self, answers: Sequence[tuple[Sequence[PendingRecord], SaveResult]], report: Report

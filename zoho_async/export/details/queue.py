@@ -6,8 +6,8 @@ that named them, and come out with what was fetched, each in one transaction wit
 Invariant. Every record is fetched once, whatever interrupts the run. Records come out in the order
 in which they went in.
 
-A part begins with an empty queue, except for files. If documents were saved once, a run that saves
-none still queues the records that are new or changed, for the next run that does.
+A part begins with an empty queue, except for files and the refresh. If documents were saved once, a
+run that saves none still queues the records that are new or changed, for the next run that does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCHEMA: Final = (
 )
 _COLUMNS: Final = ("resource", "work", "place", "id", "argument", "known")
 
-Work: TypeAlias = Literal["rows", "files"]
+Work: TypeAlias = Literal["rows", "files", "refresh"]
 
 
 class PendingRecord(msgspec.Struct, frozen=True):
@@ -87,11 +87,19 @@ class Queue:
             (self._resource, work, *places),
         )
 
-    def begin(self, *, keep_files: int) -> None:
-        """Empty the queue, except for the files of the first ``keep_files`` places."""
+    def remove_records(self, work: Work, ids: Sequence[str]) -> None:
+        """Remove every entry of the records ``ids``, at most 500."""
+        marks = ",".join("?" * len(ids))
         self._database.execute(
-            f"DELETE FROM {TABLE} WHERE resource = ? AND (work <> 'files' OR place > ?)",
-            (self._resource, keep_files),
+            f"DELETE FROM {TABLE} WHERE resource = ? AND work = ? AND id IN ({marks})",
+            (self._resource, work, *ids),
+        )
+
+    def begin(self, *, keep: int) -> None:
+        """Empty the queue, except for files and the refresh of the first ``keep`` places."""
+        self._database.execute(
+            f"DELETE FROM {TABLE} WHERE resource = ? AND (work = 'rows' OR place > ?)",
+            (self._resource, keep),
         )
 
     def keep_newest(self, work: Work) -> None:

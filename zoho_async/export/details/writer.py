@@ -19,6 +19,20 @@ Children are compared one by one (`zoho_async.export.checkpoint.children`). A ch
 whole, which gives the children that are new or changed and the ids of deleted ones. A child is
 written once per run, as any row is.
 
+Refresh. A child can change without its parent: a comment leaves the parent's time of modification
+alone. So the children of parents that were changed in the last days are read again, even if the
+parent's row is the same. The list of parents is read from that moment on, so Zoho selects them by
+its clock, and the row's ``last_modified_time`` confirms it. Both are moments with an offset, so the
+organization's time zone does not matter; the moment is by this computer's clock, less the margin. A
+parent without ``last_modified_time`` counts as changed, since nothing says otherwise.
+
+- A refresh never delays what is new. It is separate work in the queue, which begins after all
+  lists of the job are read (`zoho_async.export.job`). If it is interrupted, the next run reads the
+  lists first, too.
+- A refresh is neither repeated nor skipped. What is left of it stays in the queue through later
+  parts, and no other refresh begins before it is empty, unless one of more days is asked for.
+- A parent that changes meanwhile leaves the refresh, since its children are read as new work.
+
 Every method blocks.
 """
 
@@ -40,6 +54,7 @@ from zoho_async.export.details.operations import Details, DocumentSources, with_
 from zoho_async.export.details.queue import PendingRecord, Work
 from zoho_async.export.incremental import Mode
 from zoho_async.export.resource_store import ChangedRow, ListRows, ResourceStore, table_of
+from zoho_async.wire.page import times_of
 from zoho_async.wire.text import untyped
 
 #: Ids that would change the path of a request; `zoho_async.http.call` refuses them.
@@ -74,12 +89,23 @@ class QueuedRecords:
         saved = before.documents and before.all_attachments
         return more or (plan.documents is not None and not saved)
 
-    def begin(self, before: DetailState, mode: Mode) -> DetailState:
+    def refresh_since(self, store: ResourceStore) -> float | None:
+        since, before = store.options.refresh_since, store.state.details.refresh_since
+        if self._plan.child is None or since is None:
+            return None
+        since = max(0.0, since - store.options.margin.start)
+        wider = before is None or since < before
+        return since if wider or not store.queue.count("refresh") else None
+
+    def begin(self, before: DetailState, mode: Mode, refresh: float | None) -> DetailState:
+        since = before.refresh_since if refresh is None else refresh
         return DetailState(
             full_records=self._plan.details is not None,
             documents=self._plan.documents is not None,
             all_attachments=self._plan.documents is not None,
             queued=0 if mode == "full" else before.queued,
+            refresh_since=None if mode == "full" else since,
+            refresh_begins=refresh is not None,
         )
 
     def select(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> Sequence[ChangedRow]:
@@ -106,8 +132,30 @@ class QueuedRecords:
                 files.append(PendingRecord(place, one.key, chosen, one.changed))
         store.queue.add("rows", pending)
         store.queue.add("files", files)
+        if plan.child is not None and pending:
+            store.queue.remove_records("refresh", [one.id for one in pending])
         store.state = replace(store.state, details=replace(store.state.details, queued=place))
         return selected
+
+    def select_unchanged(self, store: ResourceStore, rows: Sequence[ChangedRow]) -> None:
+        """Queue the parents among ``rows`` whose children this refresh reads again."""
+        child, details = self._plan.child, store.state.details
+        if child is None or details.refresh_since is None:
+            return
+        pending: list[PendingRecord] = []
+        for one in rows:
+            modified = times_of(one.row).modified
+            old = modified is not None and modified < details.refresh_since
+            if old or one.key.startswith("#") or one.key.strip() in _NO_PATH:
+                continue
+            if argument := _argument(child, one):
+                place = details.queued + len(pending) + 1
+                pending.append(PendingRecord(place, one.key, argument, one.changed))
+        if pending:
+            store.queue.remove_records("refresh", [one.id for one in pending])
+            store.queue.add("refresh", pending)
+            details = replace(details, queued=pending[-1].place)
+            store.state = replace(store.state, details=details)
 
     def count_written(self, store: ResourceStore) -> int:
         if self._plan.child is None:
@@ -178,6 +226,7 @@ class DetailWriter:
 
     def write_children(
         self,
+        work: Work,
         record: PendingRecord,
         rows: Sequence[tuple[str, bytes]],
         first: int,
@@ -201,17 +250,17 @@ class DetailWriter:
             if last:
                 since = store.state.passes.first
                 deleted = _mark_children_deleted(store, record.id, when, since)
-                store.queue.remove("rows", [record.place])
+                store.queue.remove(work, [record.place])
                 part, details = store.state.part, store.state.details
                 store.put(
                     part=replace(part, deleted=part.deleted + deleted),
                     details=replace(details, read=details.read + 1),
                 )
 
-    def skip(self, record: PendingRecord) -> None:
+    def skip(self, work: Work, record: PendingRecord) -> None:
         """Skip a parent whose children Zoho refused to list."""
         with self.store.transaction():
-            self.store.queue.remove("rows", [record.place])
+            self.store.queue.remove(work, [record.place])
 
     def _add_children(self, record: PendingRecord, keyed: dict[str, bytes]) -> None:
         store = self.store

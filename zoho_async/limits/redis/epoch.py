@@ -71,7 +71,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from zoho_async.limits import usage as usages
+from zoho_async.limits import recovery
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.models import Limits
@@ -142,7 +142,7 @@ def restore(usage: Usage, base: dict[int, int], memory: Usage, passed: float, no
 
     The moments of ``memory`` are moved by ``passed`` seconds.
     """
-    usages.shift_clock(memory, passed)
+    recovery.shift_clock(memory, passed)
     _merge_block(usage.block, memory.block)
     _merge_day(usage.day, base, memory.day, now)
     usage.slowest = max(usage.slowest, memory.slowest)

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from zoho_async.errors import LedgerError
+from zoho_async.limits import recovery
 from zoho_async.limits import usage as usages
 from zoho_async.limits.block import NEVER
 from zoho_async.limits.models import Limits
@@ -125,7 +126,7 @@ class UsageReader:
         row, changed = self._row(key, packed, lost, epoch, now), False
         set_back = now < row.now - SET_BACK
         if set_back:
-            usages.shift_clock(row.usage, now - row.now)
+            recovery.shift_clock(row.usage, now - row.now)
             row.now = now
         row.now = max(row.now, now)
         if packed and row.epoch != epoch.id:
@@ -159,9 +160,9 @@ class UsageReader:
         theirs again.
         """
         if now < row.now:
-            usages.shift_clock(row.usage, now - row.now)
+            recovery.shift_clock(row.usage, now - row.now)
             row.now = now
-        usages.expire_dead_owners(row.usage, _none_alive, limits, row.now)
+        recovery.expire_dead_owners(row.usage, _none_alive, limits, row.now)
         row.usage.serial = row.born = _number()
         row.epoch, row.base = epoch.id, dict(row.usage.day.hours)
 
@@ -179,7 +180,7 @@ class UsageReader:
         if memory is None:
             return None
         usage = _DECODER.decode(memory.packed).usage
-        usages.shift_clock(usage, memory.until - memory.time)
+        recovery.shift_clock(usage, memory.until - memory.time)
         return usage
 
     def _abandon_lost_calls(self, key: str, row: UsageRow, alive: set[str], limits: Limits) -> bool:
@@ -200,7 +201,7 @@ class UsageReader:
             usages.settle(
                 usage, usage, place, ending, limits, row.now, row.now, self._connection.name
             )
-        return usages.expire_dead_owners(usage, alive.__contains__, limits, row.now) or bool(
+        return recovery.expire_dead_owners(usage, alive.__contains__, limits, row.now) or bool(
             unknown
         )
 

@@ -16,6 +16,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ConfigurationError, LedgerError
+from zoho_async.limits import recovery
 from zoho_async.limits import usage as usages
 from zoho_async.limits.ledger import PendingSettlement
 from zoho_async.limits.models import Lane, Limits, Snapshot
@@ -313,7 +314,7 @@ class RedisWorker:
         for _ in range(len(self.connection.pending)):
             pending, clock = self.connection.pending.pop(0)
             late = clock.monotonic() - pending.came
-            ending = usages.delay(pending.ending, late)
+            ending = recovery.delay(pending.ending, late)
             key, account, limits = pending.key, pending.account, pending.limits
             settling = self.settle(key, account, pending.place, ending, limits, clock)
             await asyncio.shield(self.connection.run(settling))

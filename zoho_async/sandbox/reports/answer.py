@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.reports.activity import activity_rows
 from zoho_async.sandbox.reports.ageing import AGEING
@@ -159,14 +160,14 @@ def _value(product: str, name: str, store: Store, asked: ReportQuestion) -> tupl
     if name == "activitylogs":
         made = activity_rows(store, asked)
     elif name == "vatsummary":
-        made = {box: [] for box in _VAT}
+        made = {box: list[Any]() for box in _VAT}
     else:
         report = STATEMENTS.get(name) or AGEING.get(name) or LISTS.get(name)
         if report is not None:
             made = report(books_of(store, product), asked)
     if isinstance(made, PagedValue):
         return made.value, made.count
-    if not isinstance(made, list):
+    if not is_list(made):
         return made, 1
     rows: list[Any] = made
     page = list(asked.page_of(rows))

@@ -61,7 +61,6 @@ from zoho_async.sandbox.reports.parts import (
     taxed_part,
 )
 from zoho_async.sandbox.rules.amounts import exact, work_out
-from zoho_async.sandbox.rules.documents import SETTLING
 from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, End
 
 #: Statuses of documents that post nothing.
@@ -386,10 +385,10 @@ def _settled(end: End, state: Mapping[str, Any]) -> Decimal:
     if end[0] in _PAYING:
         unused = exact(state.get("unused_amount", state.get("amount")))
         return exact(state.get("amount")) - unused
-    if end[0] in ("creditnotes", "vendorcredits"):
-        return exact(state.get("total_credits_used")) + exact(state.get("total_refunded_amount"))
-    names = [name for name in SETTLING if name != "write_off_amount"]
-    return sum((exact(state.get(name)) for name in names), NOTHING)
+    if end[0] == "retainerinvoices":
+        return exact(state.get("payment_made"))
+    left = exact(state.get("balance")) + exact(state.get("write_off_amount"))
+    return document_total(state) - left
 
 
 def _converted(parts: Sequence[Part], rate: Decimal, sign: int) -> list[BookEntry]:

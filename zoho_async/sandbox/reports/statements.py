@@ -83,7 +83,8 @@ def day_before(day: str) -> str:
 
 
 def _node(name: str, total: Decimal, children: list[Any], *, label: bool = True) -> dict[str, Any]:
-    node = {"name": name, "total": shown(total), "previous_values": [], "previous_total": []}
+    node: dict[str, Any] = {"name": name, "total": shown(total)}
+    node |= {"previous_values": [], "previous_total": []}
     if label:
         node["total_label"] = f"Total {name}"
     return node | {"account_transactions": children}

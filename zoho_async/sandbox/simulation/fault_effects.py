@@ -120,6 +120,9 @@ def alter(fault: Fault, reply: ApiReply) -> ApiReply:
             page.context["has_more_page"] = False
         case "always_more" if page is not None:
             page.context["has_more_page"] = True
+        case "no_total" if page is not None:
+            page.context.pop("total", None)
+            page.context.pop("total_pages", None)
         case "repeat_rows" if page is not None:
             page.rows.extend(page.rows[: fault.rows])
         case _:

@@ -1,9 +1,10 @@
 """Rules for what goes wrong, for which requests, and how often.
 
 Model
-    A rule applies to requests whose method and path match. It lets ``after`` of them pass, then
-    affects the next ``times`` (None: all that follow), each with ``probability``. It ends
-    ``lasts`` seconds after its first match. The first rule that affects a request is the only one.
+    A rule applies to requests whose method, path and organization match. It lets ``after`` of them
+    pass, then affects the next ``times`` (None: all that follow), each with ``probability``. It
+    ends ``lasts`` seconds after its first match. The first rule that affects a request is the only
+    one.
 
 A fault acts at one of three moments, which decides what a client may conclude: before the request
 counts, instead of the work (it did not happen), or after the work (it happened, but the client
@@ -52,6 +53,7 @@ FaultKind: TypeAlias = Literal[
     "odd",
     "last_page",
     "always_more",
+    "no_total",
     "repeat_rows",
     "shifted_rows",
     "dead_token",
@@ -109,6 +111,7 @@ FAULTS: Final[dict[FaultKind, FaultInfo]] = {
     "odd": FaultInfo("after", "`field` is `value` in every row or record of the reply"),
     "last_page": FaultInfo("after", "`has_more_page` is false"),
     "always_more": FaultInfo("after", "`has_more_page` is true"),
+    "no_total": FaultInfo("after", "`page_context` has no count of the list"),
     "repeat_rows": FaultInfo("after", "the first `rows` rows of the page repeat at its end"),
     "shifted_rows": FaultInfo(
         "after", "the page begins with the last `rows` rows of the previous one"
@@ -137,6 +140,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         path: glob for the URL's path. ``*`` matches the API only; ``/oauth/*`` matches the
             accounts server.
         method: HTTP method, or ``*``.
+        organization: id of the organization that the request names, or ``*``.
         after: matching requests that pass first.
         times: requests to affect after those; None affects all.
         probability: chance that a request is affected.
@@ -159,6 +163,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     kind: FaultKind
     path: str = "*"
     method: str = "*"
+    organization: str = "*"
     after: int = 0
     times: int | None = 1
     probability: float = 1.0
@@ -181,9 +186,13 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.kind not in FAULTS:
             raise ValueError(f"kind must be one of {', '.join(FAULTS)}, got {self.kind!r}")
 
-    def wants(self, method: str, path: str, now: float, chance: random.Random) -> bool:
+    def wants(
+        self, method: str, path: str, organization: str | None, now: float, chance: random.Random
+    ) -> bool:
         """Return whether the rule affects this request, and count it."""
         if self.method not in ("*", method) or not fnmatch.fnmatchcase(path, self.path):
+            return False
+        if self.organization not in ("*", organization):
             return False
         if self.path == "*" and path.startswith(_ACCOUNTS):
             return False
@@ -209,10 +218,10 @@ class Faults:
         self.rules = rules
         self._chance = random.Random(seed)
 
-    def pick(self, method: str, path: str, now: float) -> Fault | None:
+    def pick(self, method: str, path: str, organization: str | None, now: float) -> Fault | None:
         """Return the rule that affects this request, or None. Call once per request."""
         for rule in self.rules:
-            if rule.wants(method, path, now, self._chance):
+            if rule.wants(method, path, organization, now, self._chance):
                 return rule
         return None
 

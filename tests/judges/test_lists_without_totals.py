@@ -1,0 +1,146 @@
+"""Lists without a count: what one run misses, a later run finds.
+
+Each test edits the list before one page, for each page of the two passes of a run. In some tests
+both passes are edited at the same place, or the day has no calls for a second pass.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.judges.list_exports import EXPORTED, export, held, run
+from tests.judges.list_server import (
+    CONTACTS,
+    INVOICES,
+    ITEMS,
+    ListServer,
+    Manners,
+    Resource,
+    records,
+)
+from zoho_async.export import ResourceSummary
+from zoho_async.export.prover import Allowance
+
+ROWS, PER_PAGE = 14, 5
+#: A pass asks for three pages with rows, and for the empty one after them.
+PASS = 4
+
+Kind = Literal["delete", "insert", "modify"]
+
+
+def a_list(resource: Resource, *, times: bool = True, moments: int = 1) -> ListServer:
+    manners = Manners(largest_page=PER_PAGE, total="none", times=times)
+    rows = [
+        replace(one, modified=one.created + 60.0 * number)
+        for number, one in enumerate(records(ROWS, moments=moments))
+    ]
+    return ListServer(rows, manners, resource=resource, most_calls=100)
+
+
+def exported(server: ListServer, to: Path) -> tuple[ResourceSummary, int]:
+    """The result of one run a day later, and its calls."""
+    done: list[ResourceSummary] = []
+
+    async def work() -> None:
+        one = await export(server, to)
+        assert one is not None
+        done.append(one)
+
+    server.pass_time(86_400.0)
+    calls = server.calls
+    run(work())
+    return done[0], server.calls - calls
+
+
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("resource", [CONTACTS, INVOICES, ITEMS], ids=lambda one: one.key)
+def test_a_quiet_list_is_read_twice_once_and_then_by_its_changes(
+    resource: Resource, times: bool, tmp_path: Path
+) -> None:
+    with a_list(resource, times=times) as server:
+        first, calls = exported(server, tmp_path)
+        assert (first.completeness, first.note, calls) == ("uncheckable", None, 2 * PASS)
+        second, calls = exported(server, tmp_path)
+        assert (second.mode, calls) == ("changed", 2)
+        assert held(tmp_path, EXPORTED[resource]) == server.alive()
+
+
+@pytest.mark.parametrize("kind", ["delete", "insert", "modify"])
+@pytest.mark.parametrize("resource", [CONTACTS, INVOICES, ITEMS], ids=lambda one: one.key)
+def test_an_edit_before_any_page_of_the_first_run_loses_no_record(
+    resource: Resource, kind: Kind, tmp_path: Path
+) -> None:
+    for page, place in itertools.product(range(2 * PASS), (0, PER_PAGE - 1, ROWS - 2)):
+        to = tmp_path / f"{page}-{place}"
+        with a_list(resource) as server:
+            server.script = {page: (kind, place)}
+            first, _ = exported(server, to)
+            assert first.completeness in ("uncheckable", "proven")
+            exported(server, to)
+            assert held(to, EXPORTED[resource]) >= server.alive(), (page, place)
+
+
+@pytest.mark.parametrize("resource", [CONTACTS, INVOICES, ITEMS], ids=lambda one: one.key)
+def test_a_record_that_a_run_misses_is_found_by_the_next_one(
+    resource: Resource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_left(self: Allowance, calls: int) -> bool:
+        return False
+
+    for page, times in itertools.product(range(1, PASS - 1), (True, False)):
+        to = tmp_path / f"{page}-{times}"
+        with a_list(resource, times=times) as server:
+            server.script = {page: ("delete", 0)}
+            with monkeypatch.context() as poor:
+                poor.setattr(Allowance, "take", nothing_left)
+                first, calls = exported(server, to)
+            assert (first.state, first.exit_code, calls) == ("uncheckable", 0, PASS)
+            assert first.note is not None
+            assert "the next run reads the list again" in first.note
+            assert not held(to, EXPORTED[resource]) >= server.alive(), "the attack works"
+            second, calls = exported(server, to)
+            assert (second.mode, second.note, calls) == ("compared", None, 2 * PASS)
+            assert held(to, EXPORTED[resource]) >= server.alive(), page
+            third, calls = exported(server, to)
+            assert (third.mode, calls) == ("changed", 2)
+
+
+def test_a_list_that_is_edited_in_both_passes_is_not_settled(tmp_path: Path) -> None:
+    for page in range(1, PASS - 1):
+        to = tmp_path / str(page)
+        with a_list(ITEMS) as server:
+            server.script = {page: ("delete", 0), PASS + page: ("delete", 0)}
+            first, calls = exported(server, to)
+            assert (first.note is not None, calls) == (True, 2 * PASS)
+            second, _ = exported(server, to)
+            assert (second.mode, second.note) == ("compared", None)
+
+
+def test_changes_that_an_edit_hides_are_found_by_the_next_run(tmp_path: Path) -> None:
+    """The filtered list of changes has pages too, and shrinks in the same way."""
+    for page in range(1, PASS - 1):
+        to = tmp_path / str(page)
+        with a_list(INVOICES) as server:
+            exported(server, to)
+            server.pass_time(86_400.0)
+            new = {server.insert() for _ in range(ROWS)}
+            begin = server.mark
+            server.script = {begin + page: ("delete", 0), begin + PASS + page: ("delete", 0)}
+            second, _ = exported(server, to)
+            assert second.mode == "changed"
+            assert second.note is not None
+            exported(server, to)
+            assert held(to, "books.invoices") >= server.alive() >= new & server.alive()
+
+
+def test_a_list_whose_borders_differ_is_proven_backwards_and_not_read_a_third_time(
+    tmp_path: Path,
+) -> None:
+    with a_list(INVOICES, moments=ROWS) as server:
+        first, calls = exported(server, tmp_path)
+        assert (first.completeness, calls) == ("proven", 2 * PASS + 1)
