@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoho_async.auth import Credentials
     from zoho_async.errors import ZohoError
-    from zoho_async.http.download import Download
+    from zoho_async.http.download import Download, attachments
     from zoho_async.http.reply import Reply
     from zoho_async.http.upload import Upload
     from zoho_async.limits import Limits
@@ -29,6 +29,7 @@ else:
         "Session": "session",
         "Upload": "http.upload",
         "ZohoError": "errors",
+        "attachments": "http.download",
     }
 
     def __getattr__(name):
@@ -57,4 +58,5 @@ __all__ = [
     "Upload",
     "ZohoError",
     "__version__",
+    "attachments",
 ]

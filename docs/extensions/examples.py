@@ -107,7 +107,7 @@ def _list_and_get(resource: Resource) -> list[str]:
     bound = f"zoho.{resource.product}.{resource.name}"
     one = _noun(resource)
     fields = [each.name for each in resource.types.structs[row].fields]
-    shown = row_id if row_id in fields else fields[0]
+    shown = row_id if row_id in fields else next(iter(fields), "extra")
     lines = [f"async for {one} in {bound}.list():", f"    print({one}.{shown})"]
     reading = resource.functions.get("get")
     if reading is not None and len(reading.positional) == 1 and row_id in fields:
@@ -274,6 +274,8 @@ def _any(resource: Resource) -> list[str]:
         bound = f"zoho.{resource.product}.{resource.name}.{function.name}"
         lines = [f"async for row in {bound}({', '.join(given)}):", "    print(row)"]
     else:
+        if kind == "Download":
+            lines[-1] += ".read()"
         lines.append("print(result)")
     if any(ID in each for each in given):
         lines = ["try:", *(f"    {line}" for line in lines), "except ReplyError as error:"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sphinx.application import Sphinx
 
 from docs.extensions.generated import resource
-from docs.extensions.resources import Page, ordered, plain
+from docs.extensions.resources import CONFIDENCE, Page, observed, ordered, plain
 from zoho_async.description import operations
 from zoho_async.operation import PRODUCTS
 
@@ -61,7 +61,12 @@ def _skip_source(app: Sphinx, module: str) -> tuple[str, dict[str, Any]] | None:
 
 def index(product: str) -> str:
     """The pages of a product, and a table of the operations of each."""
-    lines = ["", "## Resources", "", "```{toctree}", ":maxdepth: 1", ""]
+    ours, count = observed(product), len(operations(product))
+    lines = ["", "## Resources", ""]
+    lines += [f"{count - len(ours)} operations are described by Zoho.", ""]
+    if ours:
+        lines += [f"{len(ours)} are observed: in no OpenAPI file, but used by clients.", ""]
+    lines += ["```{toctree}", ":maxdepth: 1", ""]
     every = list(pages(product))
     lines += [f"{product}/{each.resource.name}" for each in every]
     lines += ["```", ""]
@@ -71,6 +76,8 @@ def index(product: str) -> str:
         for name in ordered(page.resource.functions):
             each = page.resource.functions[name]
             scope = f"<br>`{each.scope}`" if each.scope else ""
+            seen = ours.get(f"{page.resource.name}.{name}")
+            scope += f"<br>observed, {CONFIDENCE[seen.confidence]} confidence" if seen else ""
             summary = plain(each.about.partition("\n")[0])
             lines.append(
                 f"| [`{name}`](#{page.label(name)})<br>{summary} "

@@ -7,6 +7,7 @@ fields. The pages are written when the site is built, into ``docs/products/<prod
 from __future__ import annotations
 
 import ast
+import functools
 import html
 import re
 import textwrap
@@ -16,7 +17,9 @@ from typing import Final
 
 from docs.extensions.examples import example
 from docs.extensions.generated import Function, Resource, Struct, Types, Value
+from zoho_async.description import Endpoint, operations
 
+CONFIDENCE: Final = {"": "", "H": "high", "M": "medium", "L": "low"}
 _FIRST: Final = ("list", "get", "create", "update", "delete")
 _WIDTH: Final = 88
 _UNSET: Final = {"None", "UnsetType"}
@@ -35,6 +38,14 @@ _KINDS: Final = {
     "Mapping[str, Any]": "mapping",
     "dict[str, Any]": "dict",
 }
+
+
+@functools.cache
+def observed(product: str) -> dict[str, Endpoint]:
+    """The operations of a product that are in no OpenAPI file, by resource and function."""
+    return {
+        each.name.removeprefix(f"{product}."): each for each in operations(product) if each.evidence
+    }
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ class Page:
             "",
             f"`{function.method} {function.path}`{scope}. {self._returns(function)}",
             "",
+            *self._evidence(function),
             *self._values(each for each in function.parameters if each.name not in COMMON),
             *(
                 f"{plain(function.sections[name])}\n"
@@ -113,6 +125,11 @@ class Page:
                 if name in function.sections
             ),
         ]
+
+    def _evidence(self, function: Function) -> list[str]:
+        """What an operation that is in no OpenAPI file rests on."""
+        found = observed(self.resource.product).get(f"{self.resource.name}.{function.name}")
+        return [f"Observed with: {plain(found.evidence)}.", ""] if found else []
 
     def _returns(self, function: Function) -> str:
         shown = self._type(function.returns)

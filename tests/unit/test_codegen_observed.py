@@ -125,3 +125,15 @@ def test_a_docstring_says_how_sure_an_observed_operation_is(sure: str) -> None:
     said = " ".join(said.split())
     assert f"Confidence: {sure}." in said
     assert ("try it before you rely on it" in said) == (sure == "low")
+
+
+def test_the_readme_counts_described_and_observed_operations_apart() -> None:
+    every = [each for product in generate.PRODUCTS for each in description.operations(product)]
+    observed_ones = sum(bool(each.evidence) for each in every)
+    said = " ".join(generate.README.read_text("utf-8").split())
+    counted = (
+        f"All {len(every) - observed_ones:,} operations that Zoho describes, and {observed_ones}"
+    )
+    assert f"{counted} that are only observed" in said
+    books = sum(bool(each.evidence) and each.product == "books" for each in every)
+    assert f"| Books v3 | 838 | {books} |" in said

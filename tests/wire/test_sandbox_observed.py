@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import AsyncIterator, MutableSequence
+from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import msgspec
 import pytest
 
@@ -16,13 +19,16 @@ from zoho_async import (
     Limits,
     Session,
     Upload,
+    attachments,
 )
 from zoho_async.books import custom_functions, custom_triggers, workflows
 from zoho_async.books.custom_fields import FieldDefinitionInput
 from zoho_async.books.custom_functions import CustomFunctionInput
 from zoho_async.books.webhooks import WebhookCreate, WebhookInput
 from zoho_async.description import load, scopes_for
-from zoho_async.errors import NotFound, ZohoError
+from zoho_async.errors import MissingScope, NotFound, ZohoError
+from zoho_async.export import Export
+from zoho_async.export.catalog import exportable, resolve
 from zoho_async.http.download import Download
 from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS, ListOperation
@@ -153,7 +159,7 @@ def lacking(function: Function, reply: ApiReply) -> list[str]:
     if facts.answer in ("done", "file"):
         return []
     body: Any = msgspec.json.decode(reply.page.joined() if reply.page else reply.body)
-    value = body[facts.key] if facts.key else body
+    value: Any = body[facts.key] if facts.key else body
     if facts.answer == "list":
         value = value[0] if value else {}
     return [each.name for each in facts.reply if each.name not in value]
@@ -197,6 +203,21 @@ async def test_inventory_downloads_what_was_uploaded(zoho: Session) -> None:
     number = made.documents[0].document_id
     assert number is not None
     assert await zoho.inventory.documents.download(number).read() == PDF
+
+
+@pytest.mark.parametrize("resource", ["bills", "contacts", "invoices", "expenses"])
+async def test_all_attachments_of_a_record_are_downloaded(
+    resource: str, sandbox: Sandbox, zoho: Session
+) -> None:
+    calls = getattr(zoho.books, resource)
+    rows = sandbox.store().collection(f"books.{resource}")
+    number = rows.id(rows.indexes()[0])
+    assert attachments(zoho.books.documents.download, await calls.get(number)) == []
+    for name, content in (("a.pdf", PDF), ("b.png", PNG)):
+        await calls.add_attachment(number, attachment=Upload(name, content))
+    found = attachments(zoho.books.documents.download, await calls.get(number))
+    assert [each.file_name for each in found] == ["a.pdf", "b.png"]
+    assert [await each.file.read() for each in found] == [PDF, PNG]
 
 
 # -- lookups, webhooks, functions -------------------------------------------------------------
@@ -259,3 +280,39 @@ def test_scopes_of_reports_are_not_those_of_accountants() -> None:
         f"ZohoBooks.settings.{verb}" for verb in ("CREATE", "DELETE", "READ", "UPDATE")
     ]
     assert "ZohoBooks.reports.READ" not in scopes_for(["journals"], write=True)
+
+
+async def test_reports_need_their_own_scope(zoho: Session, sandbox: Sandbox) -> None:
+    sandbox.tokens.scope = "ZohoBooks.accountants.READ,ZohoBooks.settings.READ"
+    with pytest.raises(MissingScope, match=r"ZohoBooks\.reports\.READ"):
+        await zoho.books.reports.receivable_summary()
+    with pytest.raises(MissingScope, match=r"ZohoBooks\.documents\.READ"):
+        await zoho.books.documents.list()
+    await zoho.books.preferences.get()
+
+
+# -- export -----------------------------------------------------------------------------------
+
+
+async def test_lookups_are_exported_as_other_lists(
+    zoho: Session, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    names = ["salespersons", "webhooks", "email_templates", "inventory.warehouses"]
+    async with Export(zoho, names, to=tmp_path) as job:
+        summary = await job.wait()
+    files = {each.resource: each.file for each in summary.resources}
+    assert all(each.rows == 25 for each in summary.resources), summary
+    assert len(files) == len(names)
+    lines = await anyio.Path(files["books.salespersons"]).read_text("utf-8")
+    rows = [json.loads(line) for line in lines.splitlines()]
+    asked = (await zoho.books.salespersons.list()).rows
+    assert {row["salesperson_id"] for row in rows} == {each.salesperson_id for each in asked}
+
+
+def test_an_export_of_everything_leaves_observed_lists_to_those_who_name_them() -> None:
+    known = exportable()
+    everything = resolve([], known)
+    assert not any(each.evidence for each in everything)
+    assert "books.contacts" in {each.resource for each in everything}
+    (named,) = resolve(["salespersons"], known)
+    assert named.evidence

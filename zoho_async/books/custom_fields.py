@@ -41,7 +41,7 @@ _LIST = ListOperation(
 def list(
     zoho: Session,
     *,
-    entity: str,
+    entity: str | None = None,
     is_entity_edit: bool | None = None,
     page: int | None = None,
     per_page: int | None = None,
@@ -49,13 +49,14 @@ def list(
 ) -> Pager[FieldDefinition]:
     """Return the custom fields of a module.
 
-    Observed: it is in no OpenAPI file of Zoho. Confidence: high.
+    Clients always give ``entity``. Zoho refuses some modules with status 400. Observed: it is in no
+    OpenAPI file of Zoho. Confidence: high.
 
     Scope: ZohoBooks.settings.READ.
 
     Args:
         zoho: The session that sends the call.
-        entity: Kind of record, such as ``invoice``. Required.
+        entity: Kind of record, such as ``invoice``.
         is_entity_edit: Whether the fields are for the form that edits a record; always true so far.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
@@ -123,21 +124,21 @@ _LIST_FIELDS = ListOperation(
 def list_fields(
     zoho: Session,
     *,
-    entity: str,
+    entity: str | None = None,
     page: int | None = None,
     per_page: int | None = None,
     extra_query: Mapping[str, object] | None = None,
 ) -> Pager[FieldDefinitionField]:
     """Return the fields of a module, custom ones included.
 
-    Zoho refuses some modules with status 400. Observed: it is in no OpenAPI file of Zoho.
-    Confidence: medium.
+    Clients always give ``entity``. Zoho refuses some modules with status 400. Observed: it is in no
+    OpenAPI file of Zoho. Confidence: medium.
 
     Scope: ZohoBooks.settings.READ.
 
     Args:
         zoho: The session that sends the call.
-        entity: Kind of record, such as ``invoice``. Required.
+        entity: Kind of record, such as ``invoice``.
         page: Number of the first page to read, from 1.
         per_page: Number of rows per page. At most 200.
         extra_query: Further query parameters, by Zoho's names.

@@ -138,7 +138,8 @@ def _plain(schema: Json, sample: Any, known: Mapping[str, Json], seen: tuple[str
         if name in seen:
             return {"type": "object"}
         schema, seen = known[name], (*seen, name)
-    schema = {**next((each for each in schema.get("anyOf", []) if "type" in each), {}), **schema}
+    for each in schema.get("anyOf", []):
+        schema = {**each, **schema} if "type" in each else schema
     types = [each for each in _list(schema.get("type")) if each != "null"]
     plain: Json = {"type": types[0]} if len(types) == 1 else {}
     if "enum" in schema:
@@ -151,7 +152,7 @@ def _plain(schema: Json, sample: Any, known: Mapping[str, Json], seen: tuple[str
         }
         plain["required"] = schema.get("required", [])
     elif "items" in schema:
-        rows = cast(list[Any], sample) if isinstance(sample, list) else []
+        rows = [*cast(Sequence[Any], sample)] if isinstance(sample, list) else []
         plain["items"] = _plain(schema["items"], rows[0] if rows else None, known, seen)
     elif sample is not None and not isinstance(sample, list | dict):
         plain["example"] = sample
@@ -161,4 +162,4 @@ def _plain(schema: Json, sample: Any, known: Mapping[str, Json], seen: tuple[str
 
 
 def _list(value: Any) -> list[Any]:
-    return cast(list[Any], value) if isinstance(value, list) else [value] if value else []
+    return [*cast(Sequence[Any], value)] if isinstance(value, list) else [value] if value else []

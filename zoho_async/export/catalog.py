@@ -57,17 +57,18 @@ def resolve(
 ) -> list[OperationFacts]:
     """Return the lists that ``names`` mean, each once, in their order.
 
-    Without names: every list that takes ``filters`` and that ``scopes`` allow; if the scopes are
-    not known, those of Books. Raises `UnknownResource` with similar names, and `UnknownFilter` if
-    no list is left.
+    Without names: every described list that takes ``filters`` and that ``scopes`` allow; if the
+    scopes are not known, those of Books. An observed list (`description.Endpoint`) needs its name.
+    Raises `UnknownResource` with similar names, and `UnknownFilter` if no list is left.
     """
     if names:
         lists = {facts.name: facts for name in names for facts in [_named(name, known)]}
         return list(lists.values())
+    described = [facts for facts in known.values() if not facts.evidence]
     if scopes is None:
-        meant = [facts for facts in known.values() if facts.product == "books"]
+        meant = [facts for facts in described if facts.product == "books"]
     else:
-        meant = [facts for facts in known.values() if _is_allowed(facts.scope, scopes)]
+        meant = [facts for facts in described if _is_allowed(facts.scope, scopes)]
     taking = [facts for facts in meant if set(filters) <= taken_by(facts)]
     if meant and not taking:
         raise UnknownFilter(f"no list takes all of the filters {', '.join(filters)}")

@@ -21,7 +21,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from zoho_async.http.file_names import disposition_name, file_name
 from zoho_async.http.transport import OpenResponse
@@ -161,6 +161,38 @@ class _Each:
         for download in self._downloads:
             return download
         raise StopAsyncIteration
+
+
+class Attachment(NamedTuple):
+    """An attached file of a record; ``file`` makes no call until it is read."""
+
+    document_id: str
+    file_name: str
+    file: Download
+
+
+def attachments(download: Callable[[str], Download], record: object) -> list[Attachment]:
+    """All attached files of a record, in their order.
+
+    The record must be the one of a ``get``: rows of lists do not name their files.
+
+    Args:
+        download: ``zoho.books.documents.download``, or that of ``zoho.inventory``.
+        record: The record, such as the result of ``zoho.books.bills.get``.
+    """
+    rows: Any = getattr(record, "documents", None) or getattr(record, "extra", {}).get("documents")
+    found: list[Attachment] = []
+    for row in rows or ():
+        number, name = (_value(row, each) for each in ("document_id", "file_name"))
+        if number:
+            found.append(Attachment(str(number), str(name or ""), download(str(number))))
+    return found
+
+
+def _value(row: Any, name: str) -> Any:
+    if isinstance(row, dict):
+        return cast(dict[str, Any], row).get(name)
+    return getattr(row, name, None)
 
 
 async def _unchanged(document: Document) -> Document:

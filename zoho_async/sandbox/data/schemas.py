@@ -182,7 +182,7 @@ def _found(product: str) -> dict[Shape, CollectionSchema]:
         if facts.answer == "list":
             listed[shape] = facts
         elif facts.method == "POST" and shape[-1] != "{}":
-            if facts.answer != "done" or not facts.evidence:  # else nobody learns the new id
+            if facts.answer != "done" or not facts.evidence:  # else no reply names the new id
                 made[shape] = facts
         elif shape[-1] == "{}" and names[-1] != _FOREIGN:
             parameters.setdefault(shape[:-1], names[-1])
