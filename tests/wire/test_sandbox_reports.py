@@ -114,7 +114,8 @@ async def test_a_partial_payment_with_tax(books: PlainClient) -> None:
     assert await aged(books) == {"days_1-15": 210.0}
     assert await aged(books, "2024-03-20") == {"current": 210.0}
     assert await aged(books, "2024-05-05") == {"days_above_45": 210.0}
-    # Before the payment of 15 March the whole invoice was open.
+    # The payment of 15 March counts on that day; the day before, the whole invoice was open.
+    assert await aged(books, "2024-03-15") == {"current": 210.0}
     assert await aged(books, "2024-03-14") == {"current": 330.0}
 
 
@@ -492,3 +493,14 @@ async def test_a_file_keeps_the_activity_log(tmp_path: Any) -> None:
             rows = (await client.get("/reports/activitylogs")).json["activity_logs"]
             assert len(rows) == expected
             assert len({row["activity_id"] for row in rows}) == expected
+
+
+async def test_inventory_has_its_own_reports() -> None:
+    async with raw(Sandbox(sizes={"inventory.invoices": 3})) as client:
+        base = f"{client.sandbox.url}/inventory/v1/reports"
+        headers = {"Authorization": f"Zoho-oauthtoken {client.token}"}
+        days = {"filter_by": "TransactionDate.CustomDate", "from_date": "2020-01-01"}
+        async with client.http.get(f"{base}/salesbyitem", params=days, headers=headers) as reply:
+            assert (await reply.json())["page_context"]["from_date"] == "2020-01-01"
+        async with client.http.get(f"{base}/profitandloss", headers=headers) as reply:
+            assert (reply.status, (await reply.json())["code"]) == (404, 5)
