@@ -22,12 +22,13 @@ added, changed or deleted during the read, and no row changed its place unseen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from zoho_async.export.checkpoint.records import IndexedRecord
-from zoho_async.export.checkpoint.store import PassHistory, ResourceState
+from zoho_async.export.checkpoint.store import PassHistory, ResourceState, ViewResult
 from zoho_async.paging.completeness import Completeness, is_certain, missing, verdict
 from zoho_async.wire.page import RowTimes
 
@@ -43,6 +44,7 @@ class Counting:
         self._seen = 0
         self._in_pass = 0
         self._repeated = 0
+        self._again = 0
         self._without_id = 0
 
     def count_row(
@@ -52,7 +54,9 @@ class Counting:
         passes = self._passes
         last = before.pass_number if before is not None else 0
         seen_in_part = before is not None and last >= passes.first
-        self._seen += not seen_in_part
+        seen_in_view = before is not None and last >= max(passes.first, passes.view_first)
+        self._seen += not seen_in_view
+        self._again += seen_in_part and not seen_in_view
         self._without_id += key.startswith("#") and self._first
         self._in_pass += 1
         self._repeated += before is not None and last == passes.current - 1
@@ -90,11 +94,12 @@ class Counting:
                 without_id=counts[-1].without_id + self._without_id,
             )
         seen = self._passes.records_seen + self._seen
-        return replace(self._passes, counts=tuple(counts), records_seen=seen)
+        again = self._passes.again + self._again
+        return replace(self._passes, counts=tuple(counts), records_seen=seen, again=again)
 
 
 def completeness_of(state: ResourceState) -> Completeness:
-    """Return what the passes of a part prove.
+    """Return what the passes of the current view prove.
 
     A read of the changes alone proves no more than the whole read on which it builds: a record
     that this one missed can be missing still.
@@ -106,6 +111,39 @@ def completeness_of(state: ResourceState) -> Completeness:
     if partial and found == "proven" and state.bookmark.completeness == "uncheckable":
         return "uncheckable"
     return found
+
+
+#: From the best to the worst.
+_ORDER: Final[tuple[Completeness, ...]] = ("proven", "uncheckable", "changed", "short")
+
+
+def result_of(state: ResourceState, *, steady: bool) -> ViewResult:
+    """Return the result of the current view. ``steady`` is as in `ResourceWriter.end_view`.
+
+    An empty list without a count is not believed: it may be a reply that lost its rows.
+    """
+    passes, completeness = state.passes, completeness_of(state)
+    totals = [one.total for one in passes.counts if one.total is not None]
+    proven = completeness == "proven" and (bool(totals) or passes.records_seen > 0)
+    return ViewResult(
+        completeness=completeness,
+        missing=missing_of(state),
+        total=totals[0] if totals else None,
+        believed=proven or (steady and completeness != "short"),
+    )
+
+
+def worse(found: Completeness) -> Completeness:
+    """Return ``found``, or "uncheckable" if that is worse."""
+    return max(found, "uncheckable", key=_ORDER.index)
+
+
+def joined(views: Sequence[ViewResult], hidden: str | None) -> Completeness:
+    """Return the completeness of a list whose views have these results."""
+    found = [one.completeness for one in views]
+    if hidden is not None:
+        found.append("uncheckable")
+    return max(found, key=_ORDER.index, default="uncheckable")
 
 
 def missing_of(state: ResourceState) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -21,7 +21,7 @@ from zoho_async.export.events import ExportEvent, NextPass
 from zoho_async.export.fetch import times_by_id
 from zoho_async.export.incremental import BOUND
 from zoho_async.export.pass_reader import PassReader
-from zoho_async.export.passes import are_steady, completeness_of, missing_of
+from zoho_async.export.passes import are_steady, completeness_of, result_of
 from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
 from zoho_async.export.write_queue import WriteQueue
 
@@ -61,29 +61,29 @@ class Prover:
     def __init__(
         self,
         pass_reader: PassReader,
-        filters: Mapping[str, str],
         clock: Clock,
         allowance: Allowance,
     ) -> None:
         self._pass_reader: Final = pass_reader
         self._writer: Final = pass_reader.writer
-        self._filters: Final = filters
         self._clock: Final = clock
         self._allowance: Final = allowance
         self.asked = 0
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
-        """Try until the list is proven or no try is worth its calls, and store the result."""
+        """Try until the view is proven or no try is worth its calls, and store the result.
+
+        That begins the next view, if there is one.
+        """
         if self._writer.state.part.mode == "newest":
             await self._read_newest_again(report, write_queue)
         elif self._writer.state.passes.counts:
             await self._try_all(report, write_queue)
         steady = await self._compare_passes(report, write_queue)
-        state = self._writer.state
-        completeness, missing = completeness_of(state), missing_of(state)
-        await self._pass_reader.blocking(
-            lambda: self._writer.finish_passes(completeness, missing, steady=steady)
-        )
+        views = self._pass_reader.views
+        result = views.judge(result_of(self._writer.state, steady=steady))
+        following = views.following()
+        await self._pass_reader.blocking(lambda: self._writer.end_view(result, following))
 
     @property
     def _proven(self) -> bool:
@@ -98,7 +98,7 @@ class Prover:
         )
         while not self._proven:
             state = self._writer.state
-            narrowed = bool(self._filters)
+            narrowed = self._pass_reader.views.narrowed
             what = next_try(facts, state, evidence, narrowed=narrowed, pages=self._pages)
             if what is None or not await self._allowance.take(self._cost(what, evidence)):
                 return
