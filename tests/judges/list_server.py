@@ -41,7 +41,9 @@ class Resource:
 INVOICES = Resource()
 CONTACTS = Resource("/books/v3/contacts", "contacts", "contact", "contact_id")
 ITEMS = Resource("/books/v3/items", "items", "item", "item_id")
-ACCOUNTS = Resource("/books/v3/chartofaccounts", "chartofaccounts", "chart_of_account", "account_id")
+ACCOUNTS = Resource(
+    "/books/v3/chartofaccounts", "chartofaccounts", "chart_of_account", "account_id"
+)
 BANK = Resource(
     "/books/v3/banktransactions", "banktransactions", "banktransaction", "transaction_id"
 )
@@ -62,11 +64,11 @@ class Manners:
     total), "refused" (400), "always" (totals come unasked). ``more`` is what ``has_more_page`` is:
     "honest", "always" true, "never" true, or "random".
 
-    ``hides`` are statuses that the list leaves out unless ``filter_by`` is a key of ``views``, which
-    has the statuses that such a value shows. ``applied`` is the filter that the reply then names.
-    Values in ``refuses`` get a 400. ``echoes`` says whether replies name the filters that they
-    applied. With a moment, ``together`` is "both", "moment alone" (the value is ignored), "value
-    alone", or "refused" (400). ``cancels_dates`` says that ``filter_by`` cancels dates.
+    ``hides`` are statuses that the list leaves out unless ``filter_by`` is a key of ``views``,
+    which has the statuses that such a value shows. ``applied`` is the filter that the reply then
+    names. Values in ``refuses`` get a 400. ``echoes`` says whether replies name the filters that
+    they applied. With a moment, ``together`` is "both", "moment alone" (the value is ignored),
+    "value alone", or "refused" (400). ``cancels_dates`` says that ``filter_by`` cancels dates.
 
     ``empty`` is the chance of a page without its rows and ``bare`` of a reply with neither rows nor
     their key. ``repeats`` is the chance that a page begins with the row before it. ``nameless``
@@ -362,7 +364,9 @@ class ListServer:
 
     def _applied(self, query: dict[str, str]) -> dict[str, object]:
         """What the page context says about filters."""
-        context: dict[str, object] = {"applied_filter": query.get("filter_by", self.manners.applied)}
+        context: dict[str, object] = {
+            "applied_filter": query.get("filter_by", self.manners.applied)
+        }
         paging = ("page", "per_page", "sort_column", "sort_order", "response_option")
         filters = {
             name: text

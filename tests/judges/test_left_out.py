@@ -63,8 +63,7 @@ async def export(server: ListServer, to: Path, **options: Any) -> tuple[Summary,
             options=ExportOptions(**options),
         )
         async with job:
-            async for event in job:
-                events.append(event)
+            events += [event async for event in job]
     return job.summary, events
 
 
@@ -101,7 +100,7 @@ def asyncio_run(work: Any) -> Any:
 
 @pytest.mark.parametrize("resource", [ACCOUNTS, BANK, INVOICES], ids=lambda one: one.key)
 def test_a_refused_value_is_sent_once(resource: Resource, tmp_path: Path) -> None:
-    value, applied = VALUES[resource]
+    value, _ = VALUES[resource]
     manners = leaving_out(resource, refuses=(value,))
     with ListServer(records(9, moments=9), manners, resource=resource) as server:
         for _ in range(3):

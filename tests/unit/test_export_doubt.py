@@ -55,9 +55,7 @@ def run(
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
         writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
-    writer.end_view(
-        ViewResult(completeness=completeness, believed=completeness == "proven")
-    )
+    writer.end_view(ViewResult(completeness=completeness, believed=completeness == "proven"))
     complete_part(writer.store, WHEN)
     state.finish(["books.items"])
     writer.store.close()

@@ -41,8 +41,7 @@ async def export(
 ) -> tuple[Summary, list[ExportEvent]]:
     events: list[ExportEvent] = []
     async with Export(zoho, names or LISTS, to=to, options=ExportOptions(**asked)) as job:
-        async for event in job:
-            events.append(event)
+        events += [event async for event in job]
     return job.summary, events
 
 
@@ -127,7 +126,11 @@ async def test_a_refused_value_is_reported_and_not_sent_again(tmp_path: Path) ->
         hide_some(server)
         summary, events = await export(zoho, tmp_path, "books.taxes")
         (one,) = summary.resources
-        assert (one.rows, one.completeness, one.applied_filter) == (24, "uncheckable", "Taxes.Active")
+        assert (one.rows, one.completeness, one.applied_filter) == (
+            24,
+            "uncheckable",
+            "Taxes.Active",
+        )
         resource = "books.taxes"
         assert FilterUnconfirmed(resource=resource, filters=("filter_by=Taxes.All",)) in events
         left_out = RecordsLeftOut(
@@ -137,7 +140,10 @@ async def test_a_refused_value_is_reported_and_not_sent_again(tmp_path: Path) ->
         calls = server.calls
         summary, _ = await export(zoho, tmp_path, "books.taxes", full=True)
         assert server.calls - calls == 1
-        assert summary.resources[0].note == "Zoho applied Taxes.Active, so inactive taxes may be missing"
+        assert (
+            summary.resources[0].note
+            == "Zoho applied Taxes.Active, so inactive taxes may be missing"
+        )
 
 
 async def test_records_that_a_filter_hides_now_are_not_dropped(tmp_path: Path) -> None:
@@ -145,9 +151,7 @@ async def test_records_that_a_filter_hides_now_are_not_dropped(tmp_path: Path) -
     async with sandbox() as server, session(server) as zoho:
         hide_some(server)
         await export(zoho, tmp_path, "books.invoices")
-        server.faults.append(
-            Fault(kind="code", status=400, code=2, path="*/invoices", after=1)
-        )
+        server.faults.append(Fault(kind="code", status=400, code=2, path="*/invoices", after=1))
         summary, _ = await export(zoho, tmp_path, "books.invoices", full=True)
         server.faults.clear()
         assert summary.resources[0].completeness == "uncheckable"

@@ -72,9 +72,7 @@ async def _list(
     environ: Mapping[str, str],
     dry_run: bool,
 ) -> None:
-    async with connected(
-        connection, environ, _warn, organization=not facts.per_user
-    ) as zoho:
+    async with connected(connection, environ, _warn, organization=not facts.per_user) as zoho:
         form = form_for(wanted.form)
         most = wanted.rows if wanted.rows is not None or form != "table" else _SCREENFUL
         query: dict[str, object] = dict(wanted.filters)

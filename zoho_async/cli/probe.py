@@ -35,7 +35,8 @@ def probe_lists(
     """Test each list, save the result in ``to`` and print it; the exit code.
 
     ``json`` prints one object: ``lists`` with ``resource``, ``capabilities`` (``changes`` and
-    ``newest``: true, false, or null if it is not known; ``combined``), ``mode``, ``calls`` and ``error``.
+    ``newest``: true, false, or null if it is not known; ``combined``: whether ``filter_by`` shows
+    what the default leaves out among the changes too), ``mode``, ``calls`` and ``error``.
 
     Raises what calls raise, `ExportError` and `Interrupted`.
     """

@@ -12,6 +12,7 @@ from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import all_lists, children
 from zoho_async.export.incremental import Capabilities, Mode, choose
+from zoho_async.paging.list_defaults import default_of
 
 #: What a list offers as evidence that every record was found.
 Evidence: TypeAlias = Literal["count", "order", "unknown"]
@@ -29,12 +30,18 @@ LATER_RUNS: Final[dict[Mode, str]] = {
 }
 
 
-class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness."""
+class ResourceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness.
+
+    If its default leaves records out, ``left_out`` says which, and ``filter_by`` has the values
+    that read them.
+    """
 
     resource: str
     mode: Mode
     evidence: Evidence
+    left_out: str = ""
+    filter_by: tuple[str, ...] = ()
 
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
@@ -45,7 +52,16 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
         evidence = "count"
     elif facts.order or not facts.paged:
         evidence = "order"
-    return ResourceRow(resource=name, mode=mode, evidence=evidence)
+    default = default_of(facts.product, facts.path)
+    if default is None:
+        return ResourceRow(resource=name, mode=mode, evidence=evidence)
+    return ResourceRow(
+        resource=name,
+        mode=mode,
+        evidence=evidence,
+        left_out=default.leaves_out,
+        filter_by=(default.every,) if default.every else default.further,
+    )
 
 
 def list_resources(*, json: bool) -> int:
@@ -63,5 +79,8 @@ def list_resources(*, json: bool) -> int:
     for one in found:
         of = "its parents' list " if one.resource in child_lists else ""
         text = f"{of}{_MEANINGS[one.evidence]}; a later run {LATER_RUNS[one.mode]}"
+        if one.left_out:
+            text += f"; {one.left_out} are read with filter_by={', '.join(one.filter_by)}"
+            text += ", but not by a later run" if one.mode == "changed" else ""
         print(f"{one.resource:<{width}}  {text}")
     return outcome.DONE

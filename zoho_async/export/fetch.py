@@ -106,9 +106,9 @@ async def times_by_id(zoho: PageSource, reading: OperationFacts, identity: str) 
 async def record_by_id(
     zoho: PageSource, reading: OperationFacts, identity: str, row_id: str
 ) -> bytes | None:
-    """Fetch a record as Zoho sent it, with its ``row_id``; b"" if the reply has none; None if it does not exist.
+    """Fetch a record as Zoho sent it, with its id as ``row_id``; None if it does not exist.
 
-    Raises any other failure.
+    Returns b"" if the reply has no record. Raises any other failure.
     """
 
     def read(body: bytes) -> bytes:

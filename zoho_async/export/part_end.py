@@ -16,6 +16,7 @@ Every function blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
@@ -61,7 +62,9 @@ def _is_believed(store: ResourceStore) -> bool:
     if store.options.accept_shorter:
         return True
     passes = store.state.passes
-    return passes.hidden is None and bool(passes.views) and all(one.believed for one in passes.views)
+    return (
+        passes.hidden is None and bool(passes.views) and all(one.believed for one in passes.views)
+    )
 
 
 def _replace(store: ResourceStore, *, doubted: bool) -> None:

@@ -113,7 +113,11 @@ class ResourceWriter:
     def _is_narrowed(self) -> bool:
         part = self.state.part
         view = self.state.passes.view > 0
-        return self.store.options.narrowed or view or (part.mode != "newest" and part.since is not None)
+        return (
+            self.store.options.narrowed
+            or view
+            or (part.mode != "newest" and part.since is not None)
+        )
 
     def _compare(self, page: Page[bytes], counting: Counting) -> _Comparison:
         """Compare a page with the record index, and index its rows."""

@@ -118,8 +118,8 @@ class ViewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of a view that was read to its end (`zoho_async.export.views`).
 
     ``total`` is its count, ``missing`` how many more records it counts than were found. If it is
-    ``believed``, records that it did not show may be dropped. ``again`` counts records that this view
-    or one before it repeated.
+    ``believed``, records that it did not show may be dropped. ``again`` counts the records that
+    this view or one before it repeated.
     """
 
     completeness: Completeness
