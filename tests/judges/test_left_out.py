@@ -26,7 +26,7 @@ from tests.judges.list_server import (
     Resource,
     records,
 )
-from tests.judges.test_list_server import ServerClock, run, session
+from tests.support.list_sessions import ServerClock, run, session
 from zoho_async.errors import UnconfirmedFilter
 from zoho_async.export import Directory, Export, ExportOptions, RecordsLeftOut, Summary, merge
 from zoho_async.export.capabilities import probe

@@ -14,10 +14,9 @@ totals looks like its end. Such servers are generated too, and judged by the oth
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,10 @@ from tests.judges.list_server import (
     Resource,
     records,
 )
-from zoho_async import Credentials, Limits, Session, ZohoError
+from tests.support.list_sessions import ServerClock, run, session
+from zoho_async import ZohoError
 from zoho_async.books import contacts, invoices, items
 from zoho_async.export import Directory, Export, ExportOptions, ResourceSummary, merge
-from zoho_async.http.retry import Policy
-from zoho_async.limits import MemoryLedger
 
 LISTS: dict[Resource, Callable[..., Any]] = {
     INVOICES: invoices.list,
@@ -97,40 +95,6 @@ def tell(words: str) -> None:
         note(words)
     else:
         print(words)
-
-
-def session(server: ListServer) -> Session:
-    """One call at a time, so that the adversary's moves depend on its seed alone."""
-    return Session(
-        Credentials.from_env(server.environment()),
-        organization=server.organization,
-        api_url=server.url,
-        accounts_url=server.url,
-        limits=Limits(limit=100_000, burst=100_000, in_flight=1),
-        ledger=MemoryLedger(),
-        retry=Policy(base=0.001),
-    )
-
-
-class ServerClock:
-    """The server's own clock; who waits by it moves it on."""
-
-    def __init__(self, server: ListServer) -> None:
-        self._server = server
-
-    def monotonic(self) -> float:
-        return self._server.now
-
-    def time(self) -> float:
-        return self._server.now
-
-    async def sleep(self, seconds: float) -> None:
-        self._server.pass_time(seconds)
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner() as runner:
-        runner.run(work)
 
 
 # -- iterating ------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordsLeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Zoho applied a filter that nobody asked for, so the list may leave records out.
+    """Zoho applied a filter that was not sent, so the list may leave records out.
 
     ``applied_filter`` is the filter as Zoho names it, "" if it names none. ``left_out`` says which
     records, None if that is not known. The list cannot be proven complete.

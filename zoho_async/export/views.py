@@ -100,7 +100,7 @@ class Views:
         return {**query, FILTER: self.value} if self.value else query
 
     def following(self) -> int | None:
-        """Return the number of the next view to read; None if there is none."""
+        """Return the number of the next view to read, or None after the last one."""
         return next(iter(self._further), None)
 
     def calls_ahead(self) -> tuple[int, bool]:

@@ -18,7 +18,7 @@ import msgspec
 class ListDefault(msgspec.Struct, frozen=True, kw_only=True):
     """A list whose default leaves records out.
 
-    ``every`` is the value of ``filter_by`` that shows all of them. If there is none, ``further``
+    ``every`` is the value of ``filter_by`` that shows all of them. Without it, ``further``
     are values that show what the default leaves out: each is another read, merged by id.
     ``cancelled`` are filters that ``filter_by`` cancels.
     """

@@ -52,7 +52,7 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
 
 
 def raw_context(body: bytes) -> PageContext:
-    """The page context in ``body``, empty if there is none. Raises `Unreadable`."""
+    """The page context in ``body``, empty without one. Raises `Unreadable`."""
     return Coercer(PageContext).coerce(untyped_object(body).get(CONTEXT), _ignore_drift)
 
 
