@@ -39,10 +39,7 @@ from zoho_async.books import contacts, invoices, items
 from zoho_async.export import Directory, Export, ExportOptions, ResourceSummary, merge
 
 #: These servers confirm no filter.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter"),
-    pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter")
 
 LISTS: dict[Resource, Callable[..., Any]] = {
     INVOICES: invoices.list,
