@@ -41,6 +41,14 @@ class ConfigurationError(ZohoError):
     """A setting cannot work: a region, URL, credential or option. Nothing was sent."""
 
 
+class CancelledFilter(ConfigurationError, ValueError):
+    """``filter_by`` cancels another filter of the same request. Nothing was sent."""
+
+
+class UnconfirmedFilter(UserWarning):
+    """A list's reply does not confirm a filter that was sent. Zoho may have ignored it."""
+
+
 class LedgerError(ZohoError):
     """The ledger that counts calls cannot be read or written now. Nothing was sent."""
 

@@ -109,6 +109,14 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True):
     has_more_page: bool
 
 
+class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """A list's reply does not confirm these ``filters``. Zoho may have ignored them."""
+
+    path: str
+    organization: str | None
+    filters: tuple[str, ...]
+
+
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
     """An export wrote a resource to its end. ``rows`` is the number of rows in this part.
 
@@ -134,6 +142,7 @@ Event: TypeAlias = (
     | Refreshed
     | Drifted
     | Paged
+    | Unconfirmed
     | Exported
 )
 Observer: TypeAlias = Callable[[Event], None]

@@ -43,6 +43,12 @@ class Resource:
 INVOICES = Resource()
 CONTACTS = Resource("/books/v3/contacts", "contacts", "contact", "contact_id")
 ITEMS = Resource("/books/v3/items", "items", "item", "item_id")
+ACCOUNTS = Resource(
+    "/books/v3/chartofaccounts", "chartofaccounts", "chart_of_account", "account_id"
+)
+BANK = Resource(
+    "/books/v3/banktransactions", "banktransactions", "banktransaction", "transaction_id"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,12 @@ class Manners:
     right or too big). ``option`` says what ``response_option`` does: "honored", "ignored" (no
     total), "refused" (400), "always" (totals come unasked). ``more`` is what ``has_more_page`` is:
     "honest", "always" true, "never" true, or "random".
+
+    ``hides`` are statuses that the list leaves out unless ``filter_by`` is a key of ``views``,
+    which has the statuses that such a value shows. ``applied`` is the filter that the reply then
+    names. Values in ``refuses`` get a 400. ``echoes`` says whether replies name the filters that
+    they applied. With a moment, ``together`` is "both", "moment alone" (the value is ignored),
+    "value alone", or "refused" (400). ``cancels_dates`` says that ``filter_by`` cancels dates.
 
     ``empty`` is the chance of a page without its rows and ``bare`` of a reply with neither rows nor
     their key. ``repeats`` is the chance that a page begins with the row before it. ``nameless``
@@ -77,6 +89,13 @@ class Manners:
     ignores_page: bool = False
     ignores_sort: bool = False
     ignores_filters: bool = False
+    hides: tuple[str, ...] = ()
+    applied: str = "Status.All"
+    views: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    refuses: tuple[str, ...] = ()
+    echoes: bool = True
+    together: Literal["both", "moment alone", "value alone", "refused"] = "both"
+    cancels_dates: bool = False
     empty: float = 0.0
     bare: float = 0.0
     repeats: float = 0.0
@@ -144,6 +163,8 @@ class ListServer:
         self.calls = 0
         self.exhausted = False
         self.log: list[Answered] = []
+        #: The parameters of every request for the list that arrived, refused ones too.
+        self.arrived: list[dict[str, str]] = []
         self._random = random.Random(self.seed)
         self._next_id = 1 + max((int(one.id) for one in self.truth), default=1000)
         self._server = Server(self._answer)
@@ -272,6 +293,7 @@ class ListServer:
             return self._said(400, {"code": 9, "message": "the judge has seen enough"})
         self._edit()
         if request.path == self.resource.path:
+            self.arrived.append(dict(request.query))
             self._follow_script(request.query)
             return self._list(request.query)
         name = request.path.removeprefix(self.resource.path + "/")
@@ -289,6 +311,10 @@ class ListServer:
         if option and manners.option == "refused":
             message = "Invalid value passed for response_option"
             return self._said(400, {"code": 2, "message": message})
+        value, moment = query.get("filter_by", ""), query.get("last_modified_time", "")
+        if value in manners.refuses or (value and moment and manners.together == "refused"):
+            return self._said(400, {"code": 2, "message": "Invalid value passed for filter_by"})
+        query = self._kept(query)
         asked = _whole(query.get("page"))
         number = 1 if manners.ignores_page else asked
         size = min(_whole(query.get("per_page"), manners.largest_page), manners.largest_page)
@@ -301,6 +327,8 @@ class ListServer:
             page = []
         total = self._total(len(found), option)
         context: dict[str, object] = {"page": asked, "per_page": size}
+        if manners.echoes:
+            context |= self._applied(query)
         context["has_more_page"] = self._more(begin + size < len(found))
         if total is not None:
             context |= {"total": total, "total_pages": -(-total // size)}
@@ -338,11 +366,46 @@ class ListServer:
             return self._random.random() < 0.5
         return {"honest": honest, "always": True, "never": False}[manners.more]
 
+    def _kept(self, query: dict[str, str]) -> dict[str, str]:
+        """The parameters that are not ignored."""
+        manners = self.manners
+        left_out = {"filter_by"} if manners.ignores_filters else set[str]()
+        if "filter_by" in query and "last_modified_time" in query:
+            ignored = {"moment alone": "filter_by", "value alone": "last_modified_time"}
+            left_out |= {ignored.get(manners.together, "")}
+        if manners.cancels_dates and "filter_by" in query:
+            left_out |= {"date", "date_start", "date_end"}
+        return {name: text for name, text in query.items() if name not in left_out}
+
+    def _applied(self, query: dict[str, str]) -> dict[str, object]:
+        """What the page context says about filters."""
+        context: dict[str, object] = {
+            "applied_filter": query.get("filter_by", self.manners.applied)
+        }
+        paging = ("page", "per_page", "sort_column", "sort_order", "response_option")
+        filters = {
+            name: text
+            for name, text in query.items()
+            if name not in (*paging, "filter_by", "organization_id")
+        }
+        if filters and not self.manners.ignores_filters:
+            context["search_criteria"] = [
+                {"column_name": name, "search_text": text, "comparator": "equal"}
+                for name, text in filters.items()
+            ]
+        return context
+
     def _filtered(self, query: dict[str, str]) -> list[Record]:
         alive = [one for one in self.truth if one.died is None]
         if self.manners.ignores_filters:
             return alive
-        status = query.get("status") or query.get("filter_by", "").removeprefix("Status.").lower()
+        value, views = query.get("filter_by", ""), dict(self.manners.views)
+        status = query.get("status") or value.removeprefix("Status.").lower()
+        if value in views:
+            alive = [one for one in alive if one.status in views[value]]
+            status = query.get("status", "")
+        elif status in ("", "all"):
+            alive = [one for one in alive if one.status not in self.manners.hides]
         if status and status != "all":
             alive = [one for one in alive if one.status == status]
         since = query.get("last_modified_time")

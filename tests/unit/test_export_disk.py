@@ -13,12 +13,14 @@ import msgspec
 import pytest
 
 from tests.support.export_run import PLACE, WHEN, Run, rows, text
-from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
+from zoho_async.export.checkpoint.store import Checkpoint, ResourceState, ViewResult
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.part_end import complete_part
 from zoho_async.export.resource_store import RunOptions
+
+PROVEN = ViewResult(completeness="proven", believed=True)
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_the_finished_file_stays_until_the_new_one_is_complete(run: Run) -> None
     second = run.writer(asked=RunOptions(full=True))
     run.write_pages(second, 1, *rows(20))
     assert run.file.read_bytes() == text(10)
-    second.finish_passes("proven")
+    second.end_view(PROVEN)
     complete_part(second.store, WHEN)
     assert run.file.read_bytes() == text(20)
     assert not run.part.exists()
@@ -178,7 +180,7 @@ def test_an_end_before_old_changes_are_removed_is_repaired(run: Run) -> None:
     following = again(run, "second")
     second = following.writer(asked=RunOptions(full=True))
     following.write_pages(second, 1, *rows(20))
-    second.finish_passes("proven")
+    second.end_view(PROVEN)
     complete_part(second.store, WHEN)
     run.file.rename(run.part)  # as it was right before the name was given
     run.file.write_bytes(text(10))
@@ -249,7 +251,7 @@ def test_detecting_deletions_after_an_interrupted_run_begins_a_new_part(run: Run
     sweep = same.writer(asked=RunOptions(detect_deletions=True))
     assert (sweep.state.status, sweep.state.part.mode) == ("reading", "compared")
     same.write_pages(sweep, 1, *rows(10, 11, 12, 13))
-    sweep.finish_passes("proven")
+    sweep.end_view(PROVEN)
     complete_part(sweep.store, WHEN)
     assert [path.read_bytes() for path in run.changes] == [text(12), text(13)]
     assert same.writer(asked=RunOptions(detect_deletions=True)).state.status == "complete"

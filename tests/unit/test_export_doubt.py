@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoho_async.description import Field, OperationFacts
-from zoho_async.export.checkpoint.store import Checkpoint
+from zoho_async.export.checkpoint.store import Checkpoint, ViewResult
 from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.part_begin import open_store
@@ -54,7 +54,7 @@ def run(
     rows = [b'{"item_id":"%b","name":"A"}' % one.encode() for one in ids]
     with state.database.transaction():
         writer.write_pages([Page(number=1, rows=rows, ids=list(ids))])
-    writer.finish_passes(completeness)
+    writer.end_view(ViewResult(completeness=completeness, believed=completeness == "proven"))
     complete_part(writer.store, WHEN)
     state.finish(["books.items"])
     writer.store.close()

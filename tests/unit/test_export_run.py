@@ -60,11 +60,11 @@ def test_a_call_exports_all_and_the_next_what_changed(
 ) -> None:
     to = tmp_path / "out"
     first = run_export(["contacts", "invoices"], to=to, account=account)
-    assert (first.done, first.rows, server.calls) == (True, 242, 3)
+    assert (first.done, first.rows, server.calls) == (True, 242, 4)
     assert rows(to, "contacts") == server.truth("contacts")
     server.store().collection("contacts").change(3, {"contact_name": "Changed"})
     second = run_export(["contacts", "invoices"], to=to, account=account)
-    assert (second.done, second.rows, server.calls) == (True, 1, 5)
+    assert (second.done, second.rows, server.calls) == (True, 1, 6)
     assert (server.refused, server.token_requests) == (0, 1)  # limits and token outlive a call
 
 

@@ -23,7 +23,10 @@ from zoho_async.wire import Decoder, Record, Unreadable
 
 T = TypeVar("T")
 
-pytestmark = pytest.mark.looptime
+pytestmark = [
+    pytest.mark.looptime,
+    pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter"),
+]
 
 
 class Thing(Record, frozen=True, kw_only=True):

@@ -103,6 +103,30 @@ async def test_an_unknown_filter_is_an_error(sandbox: Sandbox, command: Command)
     assert sandbox.calls == 0
 
 
+async def test_a_filter_that_is_not_described_is_sent_with_a_warning(
+    sandbox: Sandbox, command: Command
+) -> None:
+    code, out, err = await command(
+        *("list", "invoices", "--filter", "total_less_than=5", "--output", "jsonl", "--rows", "1")
+    )
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert sandbox.arrivals[0].query["total_less_than"] == "5"
+    assert err == (
+        "zoho-async: warning: Zoho's reply does not confirm total_less_than; "
+        "it may have ignored the filter\n"
+    )
+
+
+async def test_filters_that_cancel_each_other_are_refused(
+    sandbox: Sandbox, command: Command
+) -> None:
+    pair = ("--filter", "filter_by=Status.Paid", "--filter", "date_start=2026-01-01")
+    code, out, err = await command("list", "invoices", *pair)
+    assert (code, out) == (2, "")
+    assert "filter_by cancels date_start" in err
+    assert sandbox.calls == 0
+
+
 async def test_a_call_prints_the_reply(sandbox: Sandbox, command: Command) -> None:
     body = json.dumps({"contact_name": "Acme & Søn", "credit_limit": 12.5})
     code, out, err = await command("call", "post", "contacts", "--body", "@-", stdin=body.encode())

@@ -212,7 +212,8 @@ def test_resources_says_what_each_list_offers_as_evidence(command: Command) -> N
     assert (code, "books.invoices" in names.splitlines()) == (0, True)
     code, out, _ = command("resources", "--json")
     assert code == 0
-    assert '{"resource":"books.invoices","mode":"changed","evidence":"count"}' in out.splitlines()
+    assert '{"resource":"books.estimates","mode":"changed","evidence":"count"}' in out.splitlines()
+    assert '"left_out":"debit notes","filter_by":["Type.DebitNote"]}' in out
     unknown = [line for line in out.splitlines() if line.endswith('"evidence":"unknown"}')]
     assert any('"resource":"books.fixed_assets.types"' in line for line in unknown)
 

@@ -34,14 +34,17 @@ from zoho_async.export import (
     Export,
     ExportEvent,
     Exports,
+    FilterUnconfirmed,
     MergeResult,
     Planned,
+    RecordsLeftOut,
     Summary,
     merge,
     open_destination,
 )
 from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problems_of
+from zoho_async.export.events import left_out_text
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.plan import accepted_lists, chosen_lists
 from zoho_async.limits import Snapshot
@@ -275,6 +278,8 @@ class _Run:
             def show(event: ExportEvent) -> None:
                 tracker.exported(event)
                 display.show(event)
+                if isinstance(event, RecordsLeftOut | FilterUnconfirmed):
+                    display.note(filter_note(event))
                 waits = self._command.options.until_done
                 if isinstance(event, Planned) and (
                     note := day_note(event, tracker.snapshot, waits=waits)
@@ -310,6 +315,14 @@ async def _refresh(zoho: Session, tracker: Tracker, display: Display) -> None:
         tracker.snapshot = await zoho.snapshot()
         display.tick()
         await anyio.sleep(_REFRESH)
+
+
+def filter_note(event: RecordsLeftOut | FilterUnconfirmed) -> str:
+    """The note for a list whose filter is not as it was asked for."""
+    if isinstance(event, FilterUnconfirmed):
+        names = ", ".join(event.filters)
+        return f"{event.resource}: Zoho does not confirm {names}; it may have ignored the filter"
+    return f"{event.resource}: {left_out_text(event.applied_filter, event.left_out)}"
 
 
 def day_note(plan: Planned, snapshot: Snapshot | None, *, waits: bool = False) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
@@ -26,6 +27,8 @@ from zoho_async.cli.output import (
 )
 from zoho_async.cli.safe import print
 from zoho_async.description import OperationFacts
+from zoho_async.errors import UnconfirmedFilter
+from zoho_async.events import Event, Unconfirmed
 from zoho_async.export.catalog import check_filters, exportable, list_operation, resolve
 from zoho_async.paging import Pager
 from zoho_async.paging.list_query import list_query
@@ -56,7 +59,9 @@ def list_rows(
     """
     (facts,) = resolve([wanted.resource], exportable())
     check_filters(wanted.filters, [facts])
-    asyncio.run(interruptible(_list(wanted, facts, connection, environ, dry_run)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnconfirmedFilter)  # `_warn` prints it
+        asyncio.run(interruptible(_list(wanted, facts, connection, environ, dry_run)))
     return outcome.DONE
 
 
@@ -67,9 +72,7 @@ async def _list(
     environ: Mapping[str, str],
     dry_run: bool,
 ) -> None:
-    async with connected(
-        connection, environ, lambda event: None, organization=not facts.per_user
-    ) as zoho:
+    async with connected(connection, environ, _warn, organization=not facts.per_user) as zoho:
         form = form_for(wanted.form)
         most = wanted.rows if wanted.rows is not None or form != "table" else _SCREENFUL
         query: dict[str, object] = dict(wanted.filters)
@@ -83,6 +86,13 @@ async def _list(
                 await _table(rows, facts, wanted, form)
             else:
                 await print_rows(rows, form)
+
+
+def _warn(event: Event) -> None:
+    if isinstance(event, Unconfirmed):
+        names = ", ".join(event.filters)
+        text = f"warning: Zoho's reply does not confirm {names}; it may have ignored the filter"
+        print(f"zoho-async: {text}", file=sys.stderr)
 
 
 def _first(facts: OperationFacts, query: Mapping[str, object]) -> CallOptions:

@@ -35,7 +35,8 @@ def probe_lists(
     """Test each list, save the result in ``to`` and print it; the exit code.
 
     ``json`` prints one object: ``lists`` with ``resource``, ``capabilities`` (``changes`` and
-    ``newest``: true, false, or null if it is not known), ``mode``, ``calls`` and ``error``.
+    ``newest``: true, false, or null if it is not known; ``combined``: whether ``filter_by`` shows
+    what the default leaves out among the changes too), ``mode``, ``calls`` and ``error``.
 
     Raises what calls raise, `ExportError` and `Interrupted`.
     """
@@ -73,5 +74,7 @@ def _result(one: ProbeResult) -> str:
     text = f"a later run {LATER_RUNS[one.mode]}"
     if one.calls:
         changes, newest = _RESULTS[one.capabilities.changes], _RESULTS[one.capabilities.newest]
-        text += f" (filter {changes}, order {newest})"
+        text += f" (filter {changes}, order {newest}"
+        combined = one.capabilities.combined
+        text += f", with filter_by {_RESULTS[combined]})" if combined is not None else ")"
     return text

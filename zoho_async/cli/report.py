@@ -20,8 +20,9 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
   read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
   ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
-  again, or why the next run reads it again, or null), ``refusal`` (what Zoho said if it refused the
-  list, or null)
+  again, why the next run reads it again, which filter hides records or is not confirmed, or null),
+  ``refusal`` (what Zoho said if it refused the list, or null), ``applied_filter`` (the filter that
+  hides records, or null)
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import Child, all_lists, children
 from zoho_async.export.incremental import Capabilities, Mode, choose
 from zoho_async.export.options import ExportOptions
+from zoho_async.paging.list_defaults import default_of
 from zoho_async.wire.page import MODIFIED
 
 #: Whose children a later run reads again, one call or more per parent.
@@ -33,12 +34,15 @@ LATER_RUNS: Final[dict[Mode, str]] = {
 }
 
 
-class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
+class ResourceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One list: how a later run reads it (``mode``), and its ``evidence`` of completeness.
 
     For children, ``parents`` is the resource of their parents, and ``refresh`` says of which
     unchanged parents a later run reads them again: those that were changed in the last days, or all
     if their rows have no time of modification.
+
+    If its default leaves records out, ``left_out`` says which, and ``filter_by`` has the values
+    that read them.
     """
 
     resource: str
@@ -46,6 +50,8 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
     parents: str | None = None
     refresh: Refresh | None = None
+    left_out: str = ""
+    filter_by: tuple[str, ...] = ()
 
 
 def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
@@ -57,12 +63,15 @@ def capabilities(name: str, facts: OperationFacts) -> ResourceRow:
     elif facts.order or not facts.paged:
         evidence = "order"
     child = children().get(name)
+    default = default_of(facts.product, facts.path)
     return ResourceRow(
         resource=name,
         mode=mode,
         evidence=evidence,
         parents=None if child is None else child.parents.resource,
         refresh=None if child is None else _refresh_of(child, mode),
+        left_out="" if default is None else default.leaves_out,
+        filter_by=() if default is None else default.values,
     )
 
 
@@ -96,5 +105,8 @@ def list_resources(*, json: bool) -> int:
         of = "its parents' list " if one.parents else ""
         text = f"{of}{_MEANINGS[one.evidence]}; a later run {LATER_RUNS[one.mode]}"
         text += refresh_text(one)
+        if one.left_out:
+            text += f"; {one.left_out} are read with filter_by={', '.join(one.filter_by)}"
+            text += ", but not by a later run" if one.mode == "changed" else ""
         print(f"{one.resource:<{width}}  {text}")
     return outcome.DONE

@@ -22,8 +22,14 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.incremental import asks_changes
 from zoho_async.operation import PRODUCTS, ListOperation
+from zoho_async.paging.filters import refuse_cancelled
 from zoho_async.wire import Record
 
+#: The endings of filters that compare a field otherwise than by equality.
+COMPARISONS: Final = (
+    *("_startswith", "_contains", "_start", "_end", "_before", "_after"),
+    *("_less_than", "_less_equals", "_greater_than", "_greater_equals"),
+)
 #: Parameters that the export itself sets.
 _OWN: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "response_option"})
 
@@ -122,14 +128,29 @@ def taken_by(facts: OperationFacts) -> set[str]:
 
 
 def check_filters(filters: Mapping[str, str], lists: Iterable[OperationFacts]) -> None:
-    """Raise `UnknownFilter` unless every list takes every filter."""
+    """Raise `UnknownFilter` for a name that looks misspelled, or `CancelledFilter`.
+
+    A filter that the description lacks passes: the reply says whether Zoho took it.
+    """
     for facts in lists:
+        refuse_cancelled(facts.product, facts.path, filters)
         taken = taken_by(facts)
         for name in filters:
-            if name not in taken:
+            if name not in taken and not _may_exist(name, facts):
                 near = difflib.get_close_matches(name, taken, n=3, cutoff=0.6)
                 advice = f"did you mean {' or '.join(near)}?" if near else _choices(taken)
                 raise UnknownFilter(f"{facts.resource} has no filter {name!r}: {advice}")
+
+
+def _may_exist(name: str, facts: OperationFacts) -> bool:
+    """Whether a filter that is not described compares a field of the list's rows."""
+    fields = taken_by(facts) | {field.name for field in facts.reply}
+    return any(
+        name == field + ending
+        for field in fields
+        for ending in ("", *COMPARISONS)
+        if name.startswith(field)
+    ) or name.startswith(("cf_", "custom_field"))
 
 
 def check_since(lists: Iterable[OperationFacts]) -> None:

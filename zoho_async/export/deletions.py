@@ -2,8 +2,13 @@
 
 Model. The whole list is read. Known records that it did not show are *candidates*: they are
 deleted, hidden by a filter, or were missed. Each candidate is fetched by its id. Only a reply that
-says "no such record" counts as deleted; any other reply changes nothing. Deleted records are marked
-in the destination and removed from the record index.
+says "no such record" counts as deleted. Deleted records are marked in the destination and removed
+from the record index.
+
+A reply that has the record shows its current content. The record index has only the digest of what
+was written. If the two differ, the record is written as the reply has it, with the fields of a full
+record. So a record that leaves the list is written once more, and then when it changes. Parents
+whose children are exported are not written.
 
 Each candidate costs one call, so the job has a limit for them. The next detection checks the rest.
 If a resource has no read of single records, nothing can be confirmed and nothing is marked.
@@ -11,7 +16,7 @@ If a resource has no read of single records, nothing can be confirmed and nothin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from zoho_async.clock import Clock
@@ -24,8 +29,9 @@ from zoho_async.errors import (
     ReplyError,
 )
 from zoho_async.export import incremental
+from zoho_async.export.catalog import children
 from zoho_async.export.events import DetectingDeletions, ExportEvent
-from zoho_async.export.fetch import is_gone
+from zoho_async.export.fetch import record_by_id
 from zoho_async.export.write_queue import Blocking
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import PageSource
@@ -76,8 +82,8 @@ class DeletionDetector:
                     self._left -= len(batch)
                 if not batch:
                     return
-                gone = [one for one in batch if await self._is_gone(zoho, read, one)]
-                await self._note(writer, batch[-1], gone)
+                found = [(one, await self._record(writer, zoho, one)) for one in batch]
+                await self._note(writer, batch[-1], found)
                 await report(
                     DetectingDeletions(
                         resource=resource,
@@ -86,18 +92,28 @@ class DeletionDetector:
                     )
                 )
 
-    async def _note(self, writer: ResourceWriter, last: str, gone: list[str]) -> None:
+    async def _note(
+        self, writer: ResourceWriter, last: str, found: Sequence[tuple[str, bytes | None]]
+    ) -> None:
         when = incremental.zoho_time(self._clock.time())
-        await self._blocking(lambda: writer.mark_checked(last, gone, when))
+        gone = [one for one, record in found if record is None]
+        written = writer.facts.resource not in children()
+        alive = {one: record for one, record in found if record and written}
+        await self._blocking(lambda: writer.mark_checked(last, gone, when, alive))
 
-    async def _is_gone(self, zoho: PageSource, read: OperationFacts, identity: str) -> bool:
+    async def _record(
+        self, writer: ResourceWriter, zoho: PageSource, identity: str
+    ) -> bytes | None:
+        """Return a record, None if it was deleted, b"" if the reply does not say."""
         if identity.startswith("#"):  # a row without an id cannot be fetched
-            return False
+            return b""
+        facts = writer.facts
+        read = self._reads[facts.resource]
         self._calls[read.resource] = self.calls(read.resource) + 1
         try:
-            return await is_gone(zoho, read, identity)
+            return await record_by_id(zoho, read, identity, facts.row_id)
         except ReplyError as error:
             ends_all = (LimitError, OrganizationError, InvalidToken, MissingScope)
             if isinstance(error, ends_all):
                 raise
-            return False
+            return b""

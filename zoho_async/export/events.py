@@ -82,6 +82,30 @@ class DetectingDeletions(msgspec.Struct, frozen=True, kw_only=True):
     gone: int
 
 
+class RecordsLeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Zoho applied a filter that was not sent, so the list may leave records out.
+
+    ``applied_filter`` is the filter as Zoho names it, "" if it names none. ``left_out`` says which
+    records, None if that is not known. The list cannot be proven complete.
+    """
+
+    resource: str
+    applied_filter: str
+    left_out: str | None
+
+
+def left_out_text(applied_filter: str, left_out: str | None) -> str:
+    """Say which filter hides which records."""
+    return f"Zoho applied {applied_filter or 'a filter'}, so {left_out or 'records'} may be missing"
+
+
+class FilterUnconfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """Zoho's reply does not confirm these ``filters``. It may have ignored them."""
+
+    resource: str
+    filters: tuple[str, ...]
+
+
 class DetailsPlanned(msgspec.Struct, frozen=True, kw_only=True):
     """The list is read, and ``records`` are now asked for their details, children or files.
 
@@ -187,6 +211,8 @@ ExportEvent: TypeAlias = (
     | Planned
     | Progress
     | NextPass
+    | RecordsLeftOut
+    | FilterUnconfirmed
     | DetailsPlanned
     | DetailsProgress
     | DocumentFailed
@@ -214,7 +240,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``refusal`` is what Zoho said if it refused the list. ``completeness`` (None before the list was
     read), ``missing`` and ``proven`` are as in
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
-    why a list was read in full again.
+    why a list was read in full again, which filter hides records, or which filter is not confirmed.
+    ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
     """
 
     resource: str
@@ -243,6 +270,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = DONE
     note: str | None = None
     refusal: str | None = None
+    applied_filter: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

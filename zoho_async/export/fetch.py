@@ -12,11 +12,12 @@ import msgspec
 from zoho_async.description import OperationFacts
 from zoho_async.errors import NotFound, ReplyError
 from zoho_async.export.catalog import list_operation
+from zoho_async.export.details.operations import record_in, with_fields
 from zoho_async.paging import Page, Pager, PageSource
 from zoho_async.paging.completeness import Completeness
 from zoho_async.paging.list_query import list_query
 from zoho_async.paging.source import fetch_page
-from zoho_async.wire import raw_page, read_envelope
+from zoho_async.wire import PageContext, raw_context, raw_page, read_envelope
 from zoho_async.wire.page import RowTimes, times_of
 from zoho_async.wire.text import untyped_object
 
@@ -48,6 +49,16 @@ async def page_of(
 ) -> Page[bytes]:
     """Fetch one page of a list, with its total if the list counts its rows."""
     return await page_below(zoho, facts, (), query, number, counting=True)
+
+
+async def context_of(
+    zoho: PageSource, facts: OperationFacts, query: Mapping[str, object]
+) -> PageContext:
+    """Fetch the page context of a list, without rows if ``query`` asks for the count alone."""
+    operation = list_operation(facts)
+    parameters = list_query(operation, (), query).page_query(1)
+    _, context = await zoho.fetch_page(operation, raw_context, query=parameters)
+    return context
 
 
 def is_repeated(before: Page[bytes], page: Page[bytes]) -> bool:
@@ -92,16 +103,29 @@ async def times_by_id(zoho: PageSource, reading: OperationFacts, identity: str) 
     return record[0] if record else RowTimes(None, None)
 
 
-async def is_gone(zoho: PageSource, reading: OperationFacts, identity: str) -> bool:
-    """Whether Zoho says that the record does not exist. Raises any other failure."""
-    operation = list_operation(reading)
+async def record_by_id(
+    zoho: PageSource, reading: OperationFacts, identity: str, row_id: str
+) -> bytes | None:
+    """Fetch a record as Zoho sent it, with its id as ``row_id``; None if it does not exist.
+
+    Returns b"" if the reply has no record. Raises any other failure.
+    """
+
+    def read(body: bytes) -> bytes:
+        read_envelope(body)
+        try:
+            row = record_in(reading, body, row_id)
+        except msgspec.DecodeError:
+            return b""
+        return with_fields(row, {row_id: identity}) if row else b""
+
     try:
-        await zoho.fetch_page(operation, read_envelope, ids=(identity,))
+        _, row = await zoho.fetch_page(list_operation(reading), read, ids=(identity,))
     except ReplyError as error:
         if says_gone(error):
-            return True
+            return None
         raise
-    return False
+    return row
 
 
 def says_gone(error: ReplyError) -> bool:

@@ -38,6 +38,8 @@ from zoho_async.paging.completeness import CLOCKS
 from zoho_async.wire.page import MODIFIED
 
 Mode: TypeAlias = Literal["full", "changed", "newest", "compared"]
+#: What a test of a value showed; "lost" is one that held before and is refused now.
+ValueState: TypeAlias = Literal["holds", "refused", "lost"]
 
 #: Zoho's moments have whole seconds, and a bound may leave out the second that it names.
 BOUND: Final = 1.0
@@ -59,12 +61,16 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     ``changes``: the filter by last modification works. ``newest``: sorting by last modification
     works. ``totals``: the list counts its rows, even if its description names no
-    ``response_option``.
+    ``response_option``. ``values`` are the values of ``filter_by`` that show what the list leaves
+    out (`zoho_async.export.views`). ``combined``: they hold together with the filter by last
+    modification.
     """
 
     changes: bool | None = None
     newest: bool | None = None
     totals: bool | None = None
+    values: dict[str, ValueState] = {}
+    combined: bool | None = None
 
 
 def choose(

@@ -5,7 +5,8 @@ ends between the two, the next run settles the sink.
 
 Replacing. A full read replaces the earlier rows only if no record is lost by that, or if the read
 is believed: it is proven, or two passes some time apart saw the same records (and the list's count
-does not contradict them), or the caller accepts a shorter one. Otherwise the earlier rows stay, and
+does not contradict them), or the caller accepts a shorter one. A list of which Zoho says that a
+filter hides rows is not believed. Otherwise the earlier rows stay, and
 the new ones are kept as changes, so nothing is lost. If the process ends in between, the rows are
 not where the checkpoint says, and the part is read again.
 
@@ -15,7 +16,6 @@ Every function blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,9 +32,6 @@ from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
 from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import ResourceStore, table_of, writing
-
-#: Stored as a try if two passes some time apart saw the same records.
-STEADY: Final = "steady"
 
 
 def complete_part(store: ResourceStore, when: str, *, refreshes: bool = False) -> None:
@@ -86,10 +83,9 @@ def _is_believed(store: ResourceStore) -> bool:
     if store.options.accept_shorter:
         return True
     passes = store.state.passes
-    counted = any(one.total is not None for one in passes.counts)
-    if passes.completeness == "proven":
-        return counted or passes.records_seen > 0
-    return STEADY in passes.tries and passes.completeness != "short"
+    return (
+        passes.hidden is None and bool(passes.views) and all(one.believed for one in passes.views)
+    )
 
 
 def _replace(store: ResourceStore, status: PartStatus, *, doubted: bool) -> None:

@@ -19,6 +19,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import InvalidRequest
 from zoho_async.export import fetch, incremental
 from zoho_async.export.tries import OrderEvidence
+from zoho_async.export.views import Views
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import Page, PageSource
@@ -54,9 +55,9 @@ _EXTENSIONS: Final = 3
 
 
 class PassReader:
-    """Reads passes over the list of ``writer``, with ``filters``.
+    """Reads passes over the current one of ``views`` of the list of ``writer``.
 
-    ``pages`` calls were made, ``rows_read`` rows came, ``total`` is the list's last count, and
+    ``pages`` calls were made, ``rows_read`` rows came, ``counted`` is the view's last count, and
     ``last`` the largest page number with rows.
     """
 
@@ -64,7 +65,7 @@ class PassReader:
         self,
         zoho: PageSource,
         writer: ResourceWriter,
-        filters: Mapping[str, str],
+        views: Views,
         blocking: Blocking,
         clock: Clock,
     ) -> None:
@@ -73,16 +74,29 @@ class PassReader:
         self.blocking: Final = blocking
         self.pages = 0
         self.rows_read = 0
-        self.total: int | None = None
+        self.counted: int | None = None
+        self.views: Final = views
         self.last = writer.state.part.page
         self.newest = Borders()
         self.evidence: OrderEvidence | None = (
             OrderEvidence(writer.facts) if writer.state.part.page == 0 else None
         )
-        self._filters: Final = filters
         self._clock: Final = clock
         self._ended: Completeness | None = None
         self._refused = False
+
+    @property
+    def total(self) -> int | None:
+        """The records that the list counts, in all views that were begun."""
+        passes = self.writer.state.passes
+        views = [one.total for one in passes.views]
+        totals = views if passes.done else [*views, self.counted]
+        known = [total for total in totals if total is not None]
+        return sum(known) - passes.again if known and len(known) == len(totals) else None
+
+    def begin_view(self) -> None:
+        """Forget what is known of the view before."""
+        self.counted, self.last, self.evidence = None, 0, None
 
     # -- passes -------------------------------------------------------------------------------
 
@@ -170,6 +184,8 @@ class PassReader:
 
     async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
         """Read a part of the list; if it does not fit on one page, write nothing."""
+        if self.views.value:
+            return False  # it may cancel filters by date
         page = await self._page(1, narrowed)
         if page.has_more or page.total is None or page.total > len(page.rows):
             return False
@@ -209,7 +225,7 @@ class PassReader:
                 came = True
                 yield page
         except InvalidRequest:
-            if came or not self._asks_total:
+            if came or not self._asks_total or self.views.current:
                 raise
             self._refused = True
         if came:
@@ -274,8 +290,7 @@ class PassReader:
         return await self.blocking(lambda: self.writer.is_in_pass(page.ids[0], page.rows[0]))
 
     def _query(self) -> dict[str, object]:
-        part = self.writer.state.part
-        return incremental.query_of(self.writer.facts, part.mode, self._filters, part.since)
+        return self.views.query()
 
     async def put(
         self, page: Page[bytes], write_queue: WriteQueue, *, of_list: bool = True
@@ -283,9 +298,10 @@ class PassReader:
         """Queue a page for writing. Return whether no later page is needed."""
         self.rows_read += len(page)
         if of_list:
-            self.total = self.total if page.total is None else page.total
+            self.counted = self.counted if page.total is None else page.total
             self.last = max(self.last, page.number if page.rows else 0)
             self._note_order(page)
+            await self.views.check(page)
         over = await self._learn(page)
         await write_queue.put(self.writer, page, self.total)
         return over

@@ -32,12 +32,13 @@ would show that, so such a list is settled but never called proven.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from zoho_async.export.checkpoint.records import IndexedRecord, digest
-from zoho_async.export.checkpoint.store import PassHistory, ResourceState
+from zoho_async.export.checkpoint.store import PassHistory, ResourceState, ViewResult
 from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
 from zoho_async.wire import Page
 from zoho_async.wire.page import RowTimes
@@ -54,6 +55,7 @@ class Counting:
         self._seen = 0
         self._in_pass = 0
         self._repeated = 0
+        self._again = 0
         self._without_id = 0
 
     def count_row(
@@ -63,7 +65,9 @@ class Counting:
         passes = self._passes
         last = before.pass_number if before is not None else 0
         seen_in_part = before is not None and last >= passes.first
-        self._seen += not seen_in_part
+        seen_in_view = before is not None and last >= max(passes.first, passes.view_first)
+        self._seen += not seen_in_view
+        self._again += seen_in_part and not seen_in_view
         self._without_id += key.startswith("#") and self._first
         self._in_pass += 1
         self._repeated += before is not None and last == passes.current - 1
@@ -103,7 +107,8 @@ class Counting:
                 page_rows=counts[-1].page_rows or len(page.ids),
             )
         seen = self._passes.records_seen + self._seen
-        return replace(self._passes, counts=tuple(counts), records_seen=seen)
+        again = self._passes.again + self._again
+        return replace(self._passes, counts=tuple(counts), records_seen=seen, again=again)
 
 
 def _order_after(one: Pass, page: Page[bytes]) -> int | None:
@@ -116,7 +121,7 @@ def _order_after(one: Pass, page: Page[bytes]) -> int | None:
 
 
 def completeness_of(state: ResourceState) -> Completeness:
-    """Return what the passes of a part prove.
+    """Return what the passes of the current view prove.
 
     A read of the changes alone proves no more than the whole read on which it builds: a record
     that this one missed can be missing still.
@@ -132,13 +137,52 @@ def completeness_of(state: ResourceState) -> Completeness:
 
 def is_settled(state: ResourceState) -> bool:
     """Whether the read of a part is believed, so that the watermark may move."""
-    completeness = state.passes.completeness or completeness_of(state)
+    return bool(state.passes.views) and all(one.settled for one in state.passes.views)
+
+
+def is_view_settled(state: ResourceState) -> bool:
+    """Whether the read of the current view is believed."""
+    completeness = completeness_of(state)
     if completeness != "uncheckable":
         return completeness == "proven"
     if any(one.closed or one.total is not None for one in state.passes.counts):
         return True
     orders = [one.order for one in state.passes.counts]
     return bool(orders) and orders[-1] is not None and orders[-1] in orders[:-1]
+
+
+#: From the best to the worst.
+_ORDER: Final[tuple[Completeness, ...]] = ("proven", "uncheckable", "changed", "short")
+
+
+def result_of(state: ResourceState, *, steady: bool) -> ViewResult:
+    """Return the result of the current view. ``steady`` is as in `ResourceWriter.end_view`.
+
+    An empty list without a count is not believed: it may be a reply that lost its rows.
+    """
+    passes, completeness = state.passes, completeness_of(state)
+    totals = [one.total for one in passes.counts if one.total is not None]
+    proven = completeness == "proven" and (bool(totals) or passes.records_seen > 0)
+    return ViewResult(
+        completeness=completeness,
+        missing=missing_of(state),
+        total=totals[0] if totals else None,
+        believed=proven or (steady and completeness != "short"),
+        settled=is_view_settled(state),
+    )
+
+
+def worse(found: Completeness) -> Completeness:
+    """Return ``found``, or "uncheckable" if that is worse."""
+    return max(found, "uncheckable", key=_ORDER.index)
+
+
+def joined(views: Sequence[ViewResult], hidden: str | None) -> Completeness:
+    """Return the completeness of a list whose views have these results."""
+    found = [one.completeness for one in views]
+    if hidden is not None:
+        found.append("uncheckable")
+    return max(found, key=_ORDER.index, default="uncheckable")
 
 
 def missing_of(state: ResourceState) -> int:

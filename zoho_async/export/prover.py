@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -21,7 +21,7 @@ from zoho_async.export.events import ExportEvent, NextPass
 from zoho_async.export.fetch import times_by_id
 from zoho_async.export.incremental import BOUND
 from zoho_async.export.pass_reader import PassReader
-from zoho_async.export.passes import are_steady, completeness_of, is_settled, missing_of
+from zoho_async.export.passes import are_steady, completeness_of, is_view_settled, result_of
 from zoho_async.export.tries import FEW, SHARE, OrderEvidence, Try, next_try
 from zoho_async.export.write_queue import WriteQueue
 
@@ -29,7 +29,7 @@ Report: TypeAlias = Callable[[ExportEvent], Awaitable[None]]
 Day: TypeAlias = Callable[[], Awaitable[int | None]]
 
 #: Stored as a try if a list without a total was read once more.
-_REPEATED: Final = "again"
+_SETTLING: Final = "settle"
 #: The largest number of passes over a list read from its newest row, in one run.
 _PASSES_OF_NEWEST: Final = 3
 #: Seconds between two passes that must bring the same records before a fuller file is replaced.
@@ -63,29 +63,29 @@ class Prover:
     def __init__(
         self,
         pass_reader: PassReader,
-        filters: Mapping[str, str],
         clock: Clock,
         allowance: Allowance,
     ) -> None:
         self._pass_reader: Final = pass_reader
         self._writer: Final = pass_reader.writer
-        self._filters: Final = filters
         self._clock: Final = clock
         self._allowance: Final = allowance
 
     async def run(self, report: Report, write_queue: WriteQueue) -> None:
-        """Try until the list is proven or no try is worth its calls, and store the result."""
+        """Try until the view is proven or no try is worth its calls, and store the result.
+
+        That begins the next view, if there is one.
+        """
         if self._writer.state.part.mode == "newest":
             await self._reread_newest(report, write_queue)
         elif self._writer.state.passes.counts:
             await self._try_all(report, write_queue)
         steady = await self._compare_passes(report, write_queue)
         await self._repeat(report, write_queue)
-        state = self._writer.state
-        completeness, missing = completeness_of(state), missing_of(state)
-        await self._pass_reader.blocking(
-            lambda: self._writer.finish_passes(completeness, missing, steady=steady)
-        )
+        views = self._pass_reader.views
+        result = views.judge(result_of(self._writer.state, steady=steady))
+        following = views.following()
+        await self._pass_reader.blocking(lambda: self._writer.end_view(result, following))
 
     @property
     def _proven(self) -> bool:
@@ -100,7 +100,7 @@ class Prover:
         )
         while not self._proven:
             state = self._writer.state
-            narrowed = bool(self._filters)
+            narrowed = self._pass_reader.views.narrowed
             what = next_try(facts, state, evidence, narrowed=narrowed, pages=self._pages)
             if what is None or not await self._allowance.take(self._cost(what, evidence)):
                 return
@@ -204,13 +204,13 @@ class Prover:
     async def _repeat(self, report: Report, write_queue: WriteQueue) -> None:
         """Read a list without a total once more: two equal passes settle it."""
         state = self._writer.state
-        open_question = completeness_of(state) == "uncheckable" and not is_settled(state)
+        open_question = completeness_of(state) == "uncheckable" and not is_view_settled(state)
         if not (open_question and state.passes.counts and self._writer.facts.row_id):
             return
-        if _REPEATED in state.passes.tried or not await self._allowance.take(self._pages):
+        if _SETTLING in state.passes.tries or not await self._allowance.take(self._pages):
             return
-        await self._pass_reader.blocking(partial(self._writer.note_try, _REPEATED))
-        await self._again(report)
+        await self._pass_reader.blocking(partial(self._writer.note_try, _SETTLING))
+        await self._begin_pass(report)
         await self._pass_reader.forward(write_queue)
 
     # -- before a fuller file is replaced -----------------------------------------------------

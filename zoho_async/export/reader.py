@@ -24,12 +24,14 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceSummary,
     Status,
+    left_out_text,
 )
 from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.part_end import complete_part, complete_refresh
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.passes import is_settled
 from zoho_async.export.prover import Allowance, Prover, Report
+from zoho_async.export.views import Views
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
@@ -88,8 +90,9 @@ class ListReader:
         self.stopped = False
         self.refreshes = False
         self._zoho: Final = zoho
-        self._pass_reader: Final = PassReader(zoho, writer, filters, blocking, clock)
-        self._prover: Final = Prover(self._pass_reader, filters, clock, allowance or Allowance())
+        self._views: Final = Views(zoho, writer, filters, blocking)
+        self._pass_reader: Final = PassReader(zoho, writer, self._views, blocking, clock)
+        self._prover: Final = Prover(self._pass_reader, clock, allowance or Allowance())
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._named: Final = named
@@ -103,8 +106,13 @@ class ListReader:
 
     @property
     def pages(self) -> int:
-        """The calls made for the list."""
+        """The calls made for pages of the list."""
         return self._pass_reader.pages
+
+    @property
+    def calls_for_list(self) -> int:
+        """The calls made for pages of the list and for its counts."""
+        return self._pass_reader.pages + self._views.counted
 
     async def run(
         self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
@@ -118,9 +126,11 @@ class ListReader:
             self.planned = self._plan_without_calls(rows=state.part.rows, finished=True)
             await wait_for_plan()
             return
-        if state.passes.done or state.passes.tries:
+        if state.passes.done or state.passes.tries or state.passes.view:
             self.planned = await self._plan_the_rest()
             await wait_for_plan()
+            if not (state.passes.done or state.passes.tries):
+                await self._pass_reader.forward(write_queue)
         else:
             if self._detail_fetcher is not None and state.part.page == 0:
                 self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
@@ -128,8 +138,7 @@ class ListReader:
             if self.planned is None:  # the list is gone: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
                 await wait_for_plan()
-        if not state.passes.done:
-            await self._prover.run(report, write_queue)
+        await self._prove_views(report, write_queue)
         if self._detail_fetcher is not None:
             await self._detail_fetcher.run(report)
         if self._deletions is not None and state.part.mode == "compared":
@@ -153,6 +162,16 @@ class ListReader:
         refreshes = self.refreshes
         await self._blocking(lambda: complete_part(self.writer.store, when, refreshes=refreshes))
 
+    async def _prove_views(self, report: Report, write_queue: WriteQueue) -> None:
+        """Prove the current view, and read and prove each that follows."""
+        while not self.writer.state.passes.done:
+            await self._views.report(report)
+            await self._prover.run(report, write_queue)
+            if not self.writer.state.passes.done:
+                self._pass_reader.begin_view()
+                await self._pass_reader.forward(write_queue)
+        await self._views.report(report)
+
     async def fail(self, error: ZohoError) -> None:
         """Note the failure of the list. A refusal is stored for the next run."""
         self.failure = error
@@ -168,9 +187,12 @@ class ListReader:
 
         async def planned(page: Page[bytes]) -> None:
             if self.planned is None:
+                await self._views.count_further(page)
                 self._plan(page)
                 await wait_for_plan()
 
+        if self.writer.state.part.page == 0:
+            await self._views.test_every()
         await self._pass_reader.forward(write_queue, planned)
 
     # -- plan and summary ------------------------------------------------------------------------
@@ -190,7 +212,7 @@ class ListReader:
             resource=self.facts.resource,
             file=self.writer.store.sink.name,
             rows=rows,
-            calls=self.pages,
+            calls=self.calls_for_list,
             mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             finished=finished,
@@ -204,6 +226,8 @@ class ListReader:
             rows=len(page.rows),
             more=page.context.has_more_page,
         )
+        view_calls, known = self._views.calls_ahead()
+        self.exact = self.exact and known
         rows = page.total
         if rows is None and self.exact:
             rows = self._rows_before + len(page.rows)
@@ -220,7 +244,7 @@ class ListReader:
             resource=self.facts.resource,
             file=self.writer.store.sink.name,
             rows=rows,
-            calls=calls + detail_calls,
+            calls=self._views.counted + calls + view_calls + detail_calls,
             mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             detail_calls=detail_calls,
@@ -275,6 +299,7 @@ class ListReader:
             state=state,
             exit_code=code_of(state, strict=self._strict),
             note=self._note(),
+            applied_filter=passes.hidden,
         )
 
     def _least_calls(self) -> int:
@@ -303,11 +328,16 @@ class ListReader:
         return "refused_before" if known else "refused"
 
     def _note(self) -> str | None:
-        state, missing = self.writer.state, self.writer.store.missing
+        state, hidden = self.writer.state, self.writer.state.passes.hidden
         held = state.status == "complete" and state.passes.completeness == "uncheckable"
+        missing = self.writer.store.missing
         notes = [f"{missing}: read in full again"] if missing else []
         if held and self.facts.row_id and not is_settled(state):
             notes.append(_HELD)
+        if hidden is not None and not self._views.expects_hidden:
+            notes.append(left_out_text(hidden, self._views.left_out))
+        if self._views.unconfirmed:
+            notes.append(f"Zoho does not confirm the filter {', '.join(self._views.unconfirmed)}")
         return "; ".join(notes) or None
 
     @property

@@ -63,7 +63,7 @@ class SummaryBuilder:
         """Return the plan, once each reader has planned or failed."""
         ahead = [reader.planned for reader in self._readers if reader.planned is not None]
         calls = sum(one.calls for one in ahead)
-        made = sum(reader.pages for reader in self._readers)
+        made = sum(reader.calls_for_list for reader in self._readers)
         limits = self._zoho.limits
         today = await self._zoho.snapshot()
         return Planned(

@@ -9,7 +9,7 @@ Every method blocks. `write_pages` is called inside a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,11 +17,10 @@ from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
-from zoho_async.export.checkpoint.store import ResourceState
-from zoho_async.export.part_end import STEADY
-from zoho_async.export.passes import Counting, with_answers
+from zoho_async.export.checkpoint.store import ResourceState, ViewResult
+from zoho_async.export.passes import Counting, joined, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
-from zoho_async.paging.completeness import Completeness, Pass
+from zoho_async.paging.completeness import Pass
 from zoho_async.wire import Page
 from zoho_async.wire.page import times_of
 
@@ -116,7 +115,12 @@ class ResourceWriter:
     @property
     def _is_narrowed(self) -> bool:
         part = self.state.part
-        return self.store.options.narrowed or (part.mode != "newest" and part.since is not None)
+        view = self.state.passes.view > 0
+        return (
+            self.store.options.narrowed
+            or view
+            or (part.mode != "newest" and part.since is not None)
+        )
 
     def _compare(self, page: Page[bytes], counting: Counting) -> _Comparison:
         """Compare a page with the record index, and index its rows."""
@@ -181,25 +185,46 @@ class ResourceWriter:
         with self.store.transaction():
             self.store.put(passes=replace(passes, tries=(*passes.tries, what)))
 
-    def finish_passes(
-        self, completeness: Completeness, missing: int = 0, *, steady: bool = False
-    ) -> None:
-        """End the passes. Only checks of single records remain.
+    def end_view(self, result: ViewResult, following: int | None = None) -> None:
+        """End the current view with its ``result``, and begin the ``following`` one.
 
-        ``steady`` says that two passes some time apart saw the same records.
+        Without one the passes are done, and only checks of single records remain.
         """
         passes = self.state.passes
-        tries = (*passes.tries, STEADY) if steady else passes.tries
+        views = (*passes.views, result)
         with self.store.transaction():
-            self.store.put(
-                passes=replace(
-                    passes, done=True, completeness=completeness, missing=missing, tries=tries
+            if following is None:
+                ended = replace(
+                    passes,
+                    done=True,
+                    views=views,
+                    completeness=joined(views, passes.hidden),
+                    missing=sum(one.missing for one in views),
                 )
+                self.store.put(passes=ended)
+                return
+            number = passes.current + 1
+            begun = replace(
+                passes,
+                current=number,
+                counts=(),
+                records_seen=0,
+                new_in_pass=0,
+                tries=(),
+                view=following,
+                view_first=number,
+                views=views,
             )
+            self.store.put(part=replace(self.state.part, page=0), passes=begun)
+
+    def note_hidden(self, applied: str) -> None:
+        """Store that the filter ``applied`` hides records of the list."""
+        with self.store.transaction():
+            self.store.put(passes=replace(self.state.passes, hidden=applied))
 
     # -- what a list can do, and what it refuses --------------------------------------------------
 
-    def learn(self, **learnt: bool) -> None:
+    def learn(self, **learnt: object) -> None:
         """Store what a list can or cannot do (see `Capabilities`)."""
         bookmark = self.state.bookmark
         capabilities = replace(bookmark.capabilities, **learnt)
@@ -234,8 +259,33 @@ class ResourceWriter:
         """Whether a full read lacks records of the rows that it replaces."""
         return self.state.part.previous is not None and bool(self.store.find_unseen())
 
-    def mark_checked(self, last: str, gone: Sequence[str], when: str) -> None:
-        """Store that records up to ``last`` were checked, and mark ``gone`` as deleted."""
+    def mark_checked(
+        self,
+        last: str,
+        gone: Sequence[str],
+        when: str,
+        alive: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Store that records up to ``last`` were checked, and mark ``gone`` as deleted.
+
+        Records that are ``alive`` are written if they differ from what was written before.
+        """
         with self.store.transaction():
+            self._write_differing(alive or {})
             self.store.mark_deleted(gone, when)
             self.store.put(passes=replace(self.state.passes, checked_up_to=last))
+
+    def _write_differing(self, records: Mapping[str, bytes]) -> None:
+        store = self.store
+        known = store.records.find(records)
+        rows = {
+            one: row
+            for one, row in records.items()
+            if one in known and known[one].digest != digest(row)
+        }
+        if rows:
+            digests = {one: digest(row) for one, row in rows.items()}
+            store.records.add(digests, self.state.passes.current, unknown=False)
+            offset = store.sink.write(list(rows.values()))
+            part = self.state.part.with_rows(list(rows.values()), len(rows))
+            store.put(part=replace(part, offset=offset))

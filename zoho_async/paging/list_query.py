@@ -14,13 +14,9 @@ from msgspec import UNSET
 
 from zoho_async.http.call import path_of
 from zoho_async.operation import Id, ListOperation, ids_in, split_ids
+from zoho_async.paging.filters import NOT_FILTERS
 
 T = TypeVar("T")
-
-#: Parameters that page, sort or count rows without filtering them.
-_NOT_FILTERS: Final = frozenset(
-    {"page", "per_page", "sort_column", "sort_order", "response_option"}
-)
 
 #: Lists observed to send a false ``has_more_page`` before their end, filtered or not.
 _END_EARLY: Final = frozenset({"/chartofaccounts"})
@@ -64,7 +60,7 @@ class ListQuery(msgspec.Struct, Generic[T], frozen=True):
     def narrowed(self) -> bool:
         """Whether a filter hides rows."""
         return any(
-            name not in _NOT_FILTERS and not _is_all(value) for name, value in self.query.items()
+            name not in NOT_FILTERS and not _is_all(value) for name, value in self.query.items()
         )
 
     @property

@@ -53,7 +53,7 @@ from zoho_async.paging.evidence import Evidence
 from zoho_async.paging.list_query import ListQuery
 from zoho_async.paging.plan import MOST_AHEAD, PagePlan, depth
 from zoho_async.paging.seen import SeenIds
-from zoho_async.paging.source import PageSource, fetch_page
+from zoho_async.paging.source import PageSource, fetch_page, report_unconfirmed
 from zoho_async.wire import Page, PageContext
 
 R = TypeVar("R")
@@ -267,6 +267,8 @@ class Walk(Generic[R]):
 
     def _record_arrival(self, page: Page[R]) -> None:
         if not self._begun:
+            if not self._for_export:
+                report_unconfirmed(self._zoho, self._query, page)
             self._latency = page.seconds
             self._total = page.total
             if page.total is not None:

@@ -11,9 +11,10 @@ import msgspec
 
 from zoho_async.operation import ListOperation
 from zoho_async.paging.completeness import Completeness
+from zoho_async.paging.filters import refuse_cancelled
 from zoho_async.paging.list_query import list_query
 from zoho_async.paging.lookahead import Walk
-from zoho_async.paging.source import PageSource, fetch_page
+from zoho_async.paging.source import PageSource, fetch_page, report_unconfirmed
 from zoho_async.wire import OwnShape, Page, raw_page
 
 R = TypeVar("R")
@@ -104,6 +105,10 @@ class Pager(Generic[T_co]):
     More ids than one call takes are read in batches, and the rows are joined. Both forms raise the
     errors of `Session.call`. An error of a page is raised after the rows before it.
 
+    If Zoho's reply does not confirm a filter, an `UnconfirmedFilter` warning and an `Unconfirmed`
+    event are sent, because Zoho ignores some filters. Filters that are known to cancel each other
+    raise `CancelledFilter` before anything is sent.
+
     After a complete loop, ``completeness`` tells whether it returned every row
     (`zoho_async.paging.completeness`). With ``Session(strict=True)`` the loop raises
     `IncompleteList` at its end unless this is proven.
@@ -120,6 +125,7 @@ class Pager(Generic[T_co]):
     ) -> None:
         self._zoho: Final = zoho
         self._query: Final = list_query(operation, ids, query)
+        refuse_cancelled(operation.product.name, operation.path, self._query.query)
         self._own_read: Final = read
         self._raw: Final = partial(raw_page, operation)
         self._completeness: Completeness | None = None
@@ -142,7 +148,9 @@ class Pager(Generic[T_co]):
         query = self._query
         if query.batches:
             return await self._joined_batches()
-        return await fetch_page(self._zoho, query, self._read, query.query, query.first)
+        page = await fetch_page(self._zoho, query, self._read, query.query, query.first)
+        report_unconfirmed(self._zoho, query, page)
+        return page
 
     async def _joined_batches(self) -> Page[T_co]:
         """The replies to all batches of ids as one page."""

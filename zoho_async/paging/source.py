@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from zoho_async.events import Event
+from zoho_async.errors import UnconfirmedFilter
+from zoho_async.events import Event, Unconfirmed
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
 from zoho_async.operation import ListOperation
+from zoho_async.paging.filters import unconfirmed
 from zoho_async.paging.list_query import ListQuery
 from zoho_async.wire import Decoder, Page
 
@@ -65,6 +68,17 @@ async def fetch_page(
     return msgspec.structs.replace(
         page, number=number, date=sent_at(answer), seconds=answer.seconds
     )
+
+
+def report_unconfirmed(zoho: PageSource, list_query: ListQuery[Any], page: Page[Any]) -> None:
+    """Warn, and send an event, if the reply does not confirm a filter of the list."""
+    names = unconfirmed(list_query.query, page)
+    if not names:
+        return
+    path, filters = list_query.path, ", ".join(names)
+    text = f"{path}: Zoho's reply does not confirm {filters}; it may have ignored the filter"
+    zoho.observe(Unconfirmed(path=path, organization=zoho.organization, filters=tuple(names)))
+    warnings.warn(text, UnconfirmedFilter, stacklevel=2)
 
 
 def reply_date(answer: Answer) -> float | None:

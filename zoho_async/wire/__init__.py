@@ -13,7 +13,7 @@ from zoho_async.wire.identity import identity_of
 from zoho_async.wire.input import CopyError, Input
 from zoho_async.wire.own_shape import OwnShape
 from zoho_async.wire.page import Page
-from zoho_async.wire.raw import raw_page, row_id
+from zoho_async.wire.raw import raw_context, raw_page, row_id
 from zoho_async.wire.record import Done, Moment, PageContext, Part, Record
 from zoho_async.wire.shape import Percentage
 from zoho_async.wire.text import AnotherRecord
@@ -37,6 +37,7 @@ __all__ = [
     "encode",
     "identity_of",
     "query",
+    "raw_context",
     "raw_page",
     "read_envelope",
     "row_id",

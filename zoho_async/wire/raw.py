@@ -51,6 +51,11 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     return page_with(found, ids, context, lambda: [times_of(row) for row in found])
 
 
+def raw_context(body: bytes) -> PageContext:
+    """The page context in ``body``, empty without one. Raises `Unreadable`."""
+    return Coercer(PageContext).coerce(untyped_object(body).get(CONTEXT), _ignore_drift)
+
+
 def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw) -> str:
     """The id in the bytes of a row, or "" if it has none."""
     if not operation.row_id:

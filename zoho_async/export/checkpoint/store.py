@@ -116,6 +116,23 @@ class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         )
 
 
+class ViewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of a view that was read to its end (`zoho_async.export.views`).
+
+    ``total`` is its count, ``missing`` how many more records it counts than were found. If it is
+    ``believed``, records that it did not show may be dropped. If it is ``settled``, the watermark
+    may move (`zoho_async.export.passes.is_settled`). ``again`` counts the records that this view or
+    one before it repeated.
+    """
+
+    completeness: Completeness
+    missing: int = 0
+    total: int | None = None
+    believed: bool = False
+    settled: bool = False
+    again: int = 0
+
+
 class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The passes of the current part, and what they prove.
 
@@ -125,6 +142,11 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     last one. ``tries`` were made after the first pass (`zoho_async.export.tries`). ``done``
     says that no pass follows; ``completeness`` is then the result, and ``missing`` how many more
     records the list counts. Records up to ``checked_up_to`` were checked one by one.
+
+    ``view`` is the view that is read, and ``view_first`` the number of its first pass. ``counts``,
+    ``records_seen``, ``new_in_pass`` and ``tries`` are those of this view. ``views`` are the
+    results of the views before it, ``again`` counts records that more than one view showed, and
+    ``hidden`` is the filter that hides records, None if none does.
     """
 
     first: int = 0
@@ -137,6 +159,11 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     completeness: Completeness | None = None
     missing: int = 0
     checked_up_to: str = ""
+    view: int = 0
+    view_first: int = 0
+    views: tuple[ViewResult, ...] = ()
+    again: int = 0
+    hidden: str | None = None
 
 
 class DetailState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

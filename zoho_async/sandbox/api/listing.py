@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -51,8 +52,63 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 
 
+class DefaultView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list shows without ``filter_by``: the filter it names, and which rows it hides.
+
+    ``also_under`` are filters that hide the same rows. ``dates_cancelled`` says that ``filter_by``
+    cancels the filters by date, and ``seeded`` that rows of the seed may be hidden.
+    """
+
+    applied: str
+    hidden: Test
+    also_under: frozenset[str] = frozenset()
+    dates_cancelled: bool = False
+    seeded: bool = True
+
+    def hides_any(self, rows: Rows) -> bool:
+        """Whether ``rows`` may have hidden ones."""
+        return self.seeded or (
+            isinstance(rows, Collection)
+            and any(self.hidden(defaultdict(str, one)) for one in rows.written())
+        )
+
+
+def _is_inactive(record: Record) -> bool:
+    return record["is_active"] is False or record["status"] == "inactive"
+
+
+_ALL: Final = "Status.All"
+_TAXES: Final = DefaultView(applied="Taxes.Active", hidden=_is_inactive)
+#: Lists whose default leaves rows out, by product and path. Any other list applies Status.All.
+_DEFAULT_VIEWS: Final[dict[tuple[str, str], DefaultView]] = {
+    ("books", "/chartofaccounts"): DefaultView(applied="AccountType.Active", hidden=_is_inactive),
+    ("books", "/settings/taxes"): _TAXES,
+    ("inventory", "/settings/taxes"): _TAXES,
+    ("books", "/banktransactions"): DefaultView(
+        applied=_ALL,
+        hidden=lambda record: record["status"] == "uncategorized",
+        also_under=frozenset({_ALL}),
+        dates_cancelled=True,
+    ),
+    ("books", "/invoices"): DefaultView(
+        applied=_ALL,
+        hidden=lambda record: record["type"] == "debit_note",
+        also_under=frozenset({_ALL}),
+        dates_cancelled=True,
+        seeded=False,
+    ),
+    ("inventory", "/replenishments/tasks"): DefaultView(
+        applied="Status.Pending", hidden=lambda record: record["status"] != "pending"
+    ),
+}
+_DATES: Final = ("date", "date_start", "date_end", "date_before", "date_after")
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """The parsed parameters of a list. ``filters`` are pairs of parameter and value."""
+    """The parsed parameters of a list. ``filters`` are pairs of parameter and value.
+
+    ``view`` names the list's default view if that hides rows here.
+    """
 
     page: int
     per_page: int
@@ -61,6 +117,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     filter_by: str
     filters: tuple[tuple[str, str], ...]
     response_option: int
+    view: tuple[str, str] | None = None
 
 
 def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, str]) -> Query:
@@ -89,13 +146,24 @@ def parse_query(collection: Rows, facts: OperationFacts, params: Mapping[str, st
     for name, value in [*filters, ("filter_by", params.get("filter_by", ""))]:
         _check(name, value, known.get(name))
     usual = max(facts.per_page, 1)
+    place = (facts.product, facts.path)
+    view, asked = _DEFAULT_VIEWS.get(place), params.get("filter_by", "")
+    if view is not None and view.dates_cancelled and asked:
+        filters = [(name, value) for name, value in filters if name not in _DATES]
+    hides = (
+        view is not None
+        and "status" not in dict(filters)
+        and asked in ("", *view.also_under)
+        and view.hides_any(collection)
+    )
     most = max(MAX_PER_PAGE, usual, facts.max_per_page)
     return Query(
         page=_count(params, "page", 1),
         per_page=min(most, _count(params, "per_page", usual)),
         sort_column=column,
         sort_order=order,
-        filter_by=params.get("filter_by") or "Status.All",
+        filter_by=asked or (_ALL if view is None else view.applied),
+        view=place if hides else None,
         filters=tuple(sorted(filters)),
         response_option=_count(params, "response_option", 0, least=0) if facts.totals else 0,
     )
@@ -158,13 +226,16 @@ def _page_context(collection: Rows, query: Query, count: int, first: int) -> dic
 async def _order(collection: Rows, query: Query) -> list[int] | range:
     """Return the indexes of the matching rows in order. Cached until the next write."""
     natural = query.sort_column == "created_time"
-    plain = not query.filters and query.filter_by == "Status.All"
+    plain = not query.filters and query.filter_by == _ALL and query.view is None
     if natural and plain:
         indexes = collection.indexes()
         in_order = indexes if query.sort_order == "A" else indexes[::-1]
         return in_order if isinstance(in_order, range) else list(in_order)
     today = day(int(time.time())) if is_relative(query.filter_by) else ""
-    asked = (query.sort_column, query.sort_order, query.filter_by, query.filters, today)
+    asked = (
+        *(query.sort_column, query.sort_order, query.filter_by, query.filters),
+        *(query.view, today),
+    )
     while True:
         known = collection.orders.get(asked)
         if known is not None:
@@ -178,7 +249,10 @@ async def _order(collection: Rows, query: Query) -> list[int] | range:
 
 async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
     tests = [_test(collection, name, value) for name, value in query.filters]
-    if query.filter_by != "Status.All":
+    if query.view is not None:
+        hidden = _DEFAULT_VIEWS[query.view].hidden
+        tests.append(lambda record: not hidden(record))
+    elif query.filter_by != _ALL:
         resource, filter_by = collection.resource, query.filter_by
         tests.append(lambda record: resource.matches(record, filter_by))
     keys: list[tuple[Any, int]] = []

@@ -235,6 +235,8 @@ class Invoices(ResourceRules):
     def matches(self, record: Record, filter_by: str) -> bool:
         if filter_by == "Date.PaymentExpectedDate":
             return bool(record["payment_expected_date"])
+        if filter_by == "Type.DebitNote":
+            return bool(record["type"] == "debit_note")
         wanted = filter_by.removeprefix("Status.").lower()
         return wanted == "all" or has_status(
             record, {"partiallypaid": "partially_paid"}.get(wanted, wanted)
