@@ -279,6 +279,8 @@ class ListServer:
             self.insert()
         elif kind is not None:
             found = self._sorted(self._filtered(query), query, 1)
+            if not found:  # a view without records
+                return
             (self.delete if kind == "delete" else self.modify)(found[place].id)
 
     # -- answers ------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ from zoho_async.export.prover import Allowance
 ROWS, PER_PAGE = 14, 5
 #: A pass asks for three pages with rows, and for the empty one after them.
 PASS = 4
+#: Debit notes are another view of the list of invoices: its count, and the two passes of its one page.
+VIEW = 3
 
 Kind = Literal["delete", "insert", "modify"]
 
@@ -40,6 +42,10 @@ def a_list(resource: Resource, *, times: bool = True, moments: int = 1) -> ListS
         for number, one in enumerate(records(ROWS, moments=moments))
     ]
     return ListServer(rows, manners, resource=resource, most_calls=100)
+
+
+def view_calls(resource: Resource) -> int:
+    return VIEW if resource is INVOICES else 0
 
 
 def exported(server: ListServer, to: Path) -> tuple[ResourceSummary, int]:
@@ -63,8 +69,9 @@ def test_a_quiet_list_is_read_twice_once_and_then_by_its_changes(
     resource: Resource, times: bool, tmp_path: Path
 ) -> None:
     with a_list(resource, times=times) as server:
+        whole = 2 * PASS + view_calls(resource)
         first, calls = exported(server, tmp_path)
-        assert (first.completeness, first.note, calls) == ("uncheckable", None, 2 * PASS)
+        assert (first.completeness, first.note, calls) == ("uncheckable", None, whole)
         second, calls = exported(server, tmp_path)
         assert (second.mode, calls) == ("changed", 2)
         assert held(tmp_path, EXPORTED[resource]) == server.alive()
@@ -75,7 +82,9 @@ def test_a_quiet_list_is_read_twice_once_and_then_by_its_changes(
 def test_an_edit_before_any_page_of_the_first_run_loses_no_record(
     resource: Resource, kind: Kind, tmp_path: Path
 ) -> None:
-    for page, place in itertools.product(range(2 * PASS), (0, PER_PAGE - 1, ROWS - 2)):
+    for page, place in itertools.product(
+        range(2 * PASS + view_calls(resource)), (0, PER_PAGE - 1, ROWS - 2)
+    ):
         to = tmp_path / f"{page}-{place}"
         with a_list(resource) as server:
             server.script = {page: (kind, place)}
@@ -92,6 +101,7 @@ def test_a_record_that_a_run_misses_is_found_by_the_next_one(
     async def nothing_left(self: Allowance, calls: int) -> bool:
         return False
 
+    view = view_calls(resource)
     for page, times in itertools.product(range(1, PASS - 1), (True, False)):
         to = tmp_path / f"{page}-{times}"
         with a_list(resource, times=times) as server:
@@ -99,12 +109,16 @@ def test_a_record_that_a_run_misses_is_found_by_the_next_one(
             with monkeypatch.context() as poor:
                 poor.setattr(Allowance, "take", nothing_left)
                 first, calls = exported(server, to)
-            assert (first.state, first.exit_code, calls) == ("uncheckable", 0, PASS)
+            assert (first.state, first.exit_code, calls) == (
+                "uncheckable",
+                0,
+                PASS + max(0, view - 1),
+            )
             assert first.note is not None
             assert "the next run reads the list again" in first.note
             assert not held(to, EXPORTED[resource]) >= server.alive(), "the attack works"
             second, calls = exported(server, to)
-            assert (second.mode, second.note, calls) == ("compared", None, 2 * PASS)
+            assert (second.mode, second.note, calls) == ("compared", None, 2 * PASS + view)
             assert held(to, EXPORTED[resource]) >= server.alive(), page
             third, calls = exported(server, to)
             assert (third.mode, calls) == ("changed", 2)
@@ -141,6 +155,6 @@ def test_changes_that_an_edit_hides_are_found_by_the_next_run(tmp_path: Path) ->
 def test_a_list_whose_borders_differ_is_proven_backwards_and_not_read_a_third_time(
     tmp_path: Path,
 ) -> None:
-    with a_list(INVOICES, moments=ROWS) as server:
+    with a_list(CONTACTS, moments=ROWS) as server:
         first, calls = exported(server, tmp_path)
         assert (first.completeness, calls) == ("proven", 2 * PASS + 1)

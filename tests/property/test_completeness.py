@@ -183,7 +183,7 @@ def test_whatever_many_loops_claim_proven_is_complete(
 
 @given(st.integers(0, 14), st.integers(1, 4), st.sampled_from(["steady", "flipped", "shuffled"]))
 @settings(max_examples=15)
-def test_a_calm_list_with_a_total_is_proven_without_a_call_more(
+def test_a_calm_list_with_a_total_is_proven_without_another_pass(
     rows: int, per_page: int, ties: Any
 ) -> None:
     zoho = Adversary(INVOICES.row_id, Manners(per_page=per_page, ties=ties))
@@ -192,4 +192,5 @@ def test_a_calm_list_with_a_total_is_proven_without_a_call_more(
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         summary = export(zoho, Path(folder), "books.invoices").resources[0]
     assert summary.completeness == "proven"
-    assert (summary.rows, zoho.calls) == (rows, max(1, -(-rows // per_page)))
+    counts = 1  # of debit notes, which the list of invoices leaves out
+    assert (summary.rows, zoho.calls) == (rows, max(1, -(-rows // per_page)) + counts)
