@@ -12,8 +12,10 @@ import inspect
 import pkgutil
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Final, NoReturn, TypeAlias
+from unittest import mock
 
 import msgspec
 
@@ -196,9 +198,15 @@ def bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Fun
     )
 
 
+def any_filters() -> AbstractContextManager[object]:
+    """Let a list be called with all filters at once, also with those that cancel each other."""
+    return mock.patch("zoho_async.paging.pager.refuse_cancelled")
+
+
 def _ask(function: Callable[..., Any], marks: Mapping[str, _Mark]) -> _Sent:
     try:
-        asked: Any = function(_Watch(), **marks)
+        with any_filters():
+            asked: Any = function(_Watch(), **marks)
         if hasattr(asked, "__anext__"):
             asked = asked.__anext__()
         asked.__await__().send(None)

@@ -137,6 +137,8 @@ async def test_a_created_record_exists_until_it_is_removed(schema: CollectionSch
             changes.pop(schema.id_field, None)
             await place.call("PUT", path, changes)
             read = _record(await place.call("GET", path), place.get)
+            if "currency_id" in changes and "currency_id" not in body:
+                body.pop("exchange_rate", None)  # another currency has another rate
             assert _lost({**body, **changes}, read, place.get, place) == []
         if place.delete is None:
             before = sorted([*before, record_id])

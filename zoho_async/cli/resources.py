@@ -48,8 +48,8 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     resource: str
     mode: Mode
     evidence: Evidence
-    parents: str | None = None
-    refresh: Refresh | None = None
+    parents: str | None
+    refresh: Refresh | None
     left_out: str = ""
     filter_by: tuple[str, ...] = ()
 

@@ -153,6 +153,7 @@ def is_view_settled(state: ResourceState) -> bool:
 
 #: From the best to the worst.
 _ORDER: Final[tuple[Completeness, ...]] = ("proven", "uncheckable", "changed", "short")
+_UNCHECKABLE: Final[Completeness] = "uncheckable"
 
 
 def result_of(state: ResourceState, *, steady: bool) -> ViewResult:
@@ -174,15 +175,15 @@ def result_of(state: ResourceState, *, steady: bool) -> ViewResult:
 
 def worse(found: Completeness) -> Completeness:
     """Return ``found``, or "uncheckable" if that is worse."""
-    return max(found, "uncheckable", key=_ORDER.index)
+    return max((found, _UNCHECKABLE), key=_ORDER.index)
 
 
 def joined(views: Sequence[ViewResult], hidden: str | None) -> Completeness:
     """Return the completeness of a list whose views have these results."""
-    found = [one.completeness for one in views]
-    if hidden is not None:
-        found.append("uncheckable")
-    return max(found, key=_ORDER.index, default="uncheckable")
+    found: list[Completeness] = [one.completeness for one in views]
+    if hidden is not None or not found:
+        found.append(_UNCHECKABLE)
+    return max(found, key=_ORDER.index)
 
 
 def missing_of(state: ResourceState) -> int:

@@ -19,6 +19,7 @@ attribute holds a token, a body or a query.
 ``zoho.rows``                     counter      rows of lists that were read, each once
 ``zoho.exported``                 counter      rows that exports have written
 ``zoho.drift``                    counter      values that did not fit their type
+``zoho.unconfirmed``              counter      filters that a list's reply does not confirm
 ================================= ============ ===============================================
 """
 
@@ -45,6 +46,7 @@ from zoho_async.events import (
     Refreshed,
     Refused,
     Retried,
+    Unconfirmed,
     Waited,
 )
 
@@ -85,6 +87,7 @@ class OpenTelemetry:
         self._refreshed: Final = meter.create_counter("zoho.tokens.refreshed", unit="{token}")
         self._rows: Final = meter.create_counter("zoho.rows", unit="{row}")
         self._drift: Final = meter.create_counter("zoho.drift", unit="{value}")
+        self._unconfirmed: Final = meter.create_counter("zoho.unconfirmed", unit="{filter}")
 
     def __call__(self, event: Event) -> None:
         """Record one event."""
@@ -112,6 +115,9 @@ class OpenTelemetry:
                 self._rows.add(event.new, {"url.template": template(event.path)})
             case Drifted():
                 self._drift.add(1, {"zoho.record": event.record, "zoho.field": event.field})
+            case Unconfirmed():
+                about = {"url.template": template(event.path)}
+                self._unconfirmed.add(len(event.filters), about)
 
     def _called(self, event: Called) -> None:
         route = template(event.path)

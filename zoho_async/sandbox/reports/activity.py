@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.data.store import RecordEvent, Store
 from zoho_async.sandbox.replies import ENCODER
 from zoho_async.sandbox.reports.ledger import number_of
@@ -36,7 +37,7 @@ class Activity(msgspec.Struct, frozen=True):
     amount: str
 
 
-_DECODER: Final = msgspec.json.Decoder(Activity)
+_DECODER: Final = decoder_of(Activity)
 
 
 def log_of(store: Store) -> list[Activity]:

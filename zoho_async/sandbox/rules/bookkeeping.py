@@ -155,7 +155,8 @@ def check(
         own = collection.id(index) if index is not None else ""
         billables.check(ask.store, schema.product, fields, own)
     _fill_taxes(ask, fields)
-    exchange.fill_currency(ask, fields)
+    before = collection.state(index) if index is not None else {}
+    exchange.fill_currency(ask, fields, before)
     parents = conversions.prepare(ask, schema, fields)
     ledger = ApplicationLedger(ask.store, schema.product)
     if kind.role == "payment":

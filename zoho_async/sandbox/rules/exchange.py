@@ -5,14 +5,14 @@ Documented: a document in a foreign currency has an exchange rate, which a calle
 Assumed:
 
 - A document whose ``currency_id`` names a currency has its code and symbol, and its rate if the
-  caller sends no rate.
+  caller sends no rate. A change that names the same currency keeps the document's rate.
 - A payment without a rate has the rate of the first document that it pays, a refund that of the
   document that it refunds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,8 +24,11 @@ from zoho_async.sandbox.rules.settlement import ApplicationLedger, End
 _SHOWN: Final = ("currency_code", "currency_symbol")
 
 
-def fill_currency(ask: RequestContext, fields: dict[str, Any]) -> None:
-    """Fill in the facts of the currency that a document names."""
+def fill_currency(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Fill in the facts of the currency that a document names.
+
+    ``before`` is the document before the write, empty for a new one.
+    """
     schema = ask.schemas.by_path.get(currencies.PATH)
     named = str(fields.get("currency_id") or "")
     if schema is None or not named:
@@ -36,7 +39,8 @@ def fill_currency(ask: RequestContext, fields: dict[str, Any]) -> None:
         return
     currency = known.state(index)
     fields |= {name: currency[name] for name in _SHOWN if currency.get(name)}
-    if not exact(fields.get("exchange_rate")):
+    same = str(before.get("currency_id") or named) == named and exact(before.get("exchange_rate"))
+    if not exact(fields.get("exchange_rate")) and not same:
         fields["exchange_rate"] = exact(currency.get("exchange_rate")) or Decimal(1)
 
 
