@@ -179,3 +179,8 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     per_user: bool = False
     batch: Batch | None = None
     codes: Mapping[int, str] = {}
+
+    @property
+    def checks_filters(self) -> bool:
+        """Whether a reader compares each reply with its filters itself, as reports do."""
+        return False

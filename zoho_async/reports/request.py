@@ -91,6 +91,10 @@ class ReportOperation(ListOperation[T], Generic[T], frozen=True, kw_only=True):
     confidence: Confidence = ""
     unknown: str = ""
 
+    @property
+    def checks_filters(self) -> bool:
+        return True
+
 
 class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments that every report understands."""
