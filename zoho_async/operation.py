@@ -155,7 +155,8 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """An endpoint that returns rows of type ``row`` under ``key``, in numbered pages.
 
-    ``row_id`` is the field that identifies a row, or "" if rows have no id. ``order`` is the
+    ``key`` can be a path of two names: ``data.payment_terms``. ``row_id`` is the field that
+    identifies a row, or "" if rows have no id. ``order`` is the
     ``sort_column`` in whose ascending order rows do not move while others edit, or "" if the
     description allows none. ``paged`` is False for lists that return everything at once.
     ``max_per_page`` is the largest documented page. ``totals`` says that the description names

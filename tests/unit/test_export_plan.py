@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
 import pytest
 
-from zoho_async.description import Field, OperationFacts
+from zoho_async.description import Field, OperationFacts, load, reads
 from zoho_async.export.catalog import check_filters, exportable_of, list_operation, resolve
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.estimate import calls_ahead, estimated_seconds, least_calls
+from zoho_async.operation import PRODUCTS
+
+#: Makes the first export of a process. Prints its time, that of loading all descriptions once more,
+#: and how many the export itself loaded.
+_FIRST_EXPORT: Final = '''
+import asyncio, json, sys, time
+from zoho_async import Credentials, Session
+from zoho_async.description import load
+from zoho_async.export import Export
+from zoho_async.operation import PRODUCTS
+
+def seconds(run):
+    began = time.thread_time()
+    run()
+    return time.thread_time() - began
+
+async def main():
+    zoho = Session(Credentials("1", "2", "3"), organization="1")
+    first = seconds(lambda: Export(zoho, ["invoices", "inventory.items"], to=sys.argv[1]))
+    loaded = load.cache_info().currsize
+    whole = seconds(lambda: [load(product) for product in PRODUCTS])
+    print(json.dumps([first, whole, loaded]))
+
+asyncio.run(main())
+'''
 
 
 def facts(name: str, path: str, **more: object) -> OperationFacts:
@@ -108,3 +139,23 @@ def test_the_plan_is_exact_where_zoho_counts_and_certain_where_it_does_not(
 def test_the_time_is_that_of_the_calls_beyond_the_burst() -> None:
     assert estimated_seconds(44, rate=80 / 60, burst=10) == pytest.approx(25.5)
     assert estimated_seconds(4, rate=80 / 60, burst=10) == 0
+
+
+def test_the_reads_of_a_product_are_its_get_operations() -> None:
+    for product in PRODUCTS:
+        every = load(product).operations
+        assert list(reads(product)) == [one for one in every if one.method == "GET"]
+        assert {one.name for one in every if one.answer == "list"} <= {
+            one.name for one in reads(product)
+        }
+
+
+def test_the_first_export_of_a_process_loads_no_whole_description(tmp_path: Path) -> None:
+    """It is made on the event loop. The figures are those of its thread, whatever else runs."""
+    times: list[float] = []
+    for number in range(3):
+        command = [sys.executable, "-c", _FIRST_EXPORT, str(tmp_path / str(number))]
+        first, whole, loaded = json.loads(subprocess.check_output(command))
+        assert loaded == 0
+        times.append(first / whole)
+    assert min(times) < 1.5, times

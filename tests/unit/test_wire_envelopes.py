@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from zoho_async.books import chart_of_accounts, contacts, currencies, invoices, vendor_payments
+from zoho_async.books import (
+    chart_of_accounts,
+    contacts,
+    currencies,
+    invoices,
+    payment_terms,
+    vendor_payments,
+)
 from zoho_async.errors import DecodeError
 from zoho_async.inventory import item_groups, sales_orders
 from zoho_async.operation import ListOperation, Operation
@@ -241,3 +248,49 @@ def test_an_empty_page_stays_one(members: dict[str, Any]) -> None:
     sent = body(**members, page_context=CONTEXT)
     assert Decoder().page(LIST, sent).rows == []
     assert raw_page(LIST, sent).rows == []
+
+
+NET_15 = {"payment_terms_id": "1", "payment_terms_label": "Net 15", "payment_terms": 15, "new": 1}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"data": {"payment_terms": [NET_15], "more": 1}},
+        {"data": {"payment_terms": [NET_15]}, "page_context": {"has_more_page": False}},
+        {"payment_terms": [NET_15]},
+        {"data": None, "paymentterms": [NET_15]},
+    ],
+)
+def test_rows_inside_an_object_of_the_envelope_are_read(members: dict[str, Any]) -> None:
+    listed, sent = payment_terms._LIST, body(**members)
+    page = Decoder().page(listed, sent)
+    (row,) = page.rows
+    assert (row.payment_terms_id, row.payment_terms_label, row.payment_terms) == ("1", "Net 15", 15)
+    assert row.extra == {"new": 1}
+    raw = raw_page(listed, sent)
+    assert [json.loads(each) for each in raw.rows] == [NET_15]
+    assert page.ids == raw.ids == ["1"]
+
+
+@pytest.mark.parametrize("value", [{"payment_terms": []}, {"payment_terms": ""}, {}, "", None])
+def test_an_object_without_rows_is_an_empty_page(value: Any) -> None:
+    sent = body(data=value)
+    assert Decoder().page(payment_terms._LIST, sent).rows == []
+    assert raw_page(payment_terms._LIST, sent).rows == []
+
+
+@pytest.mark.parametrize("value", [{"payment_terms": 3}, {"other": [NET_15]}, [NET_15]])
+def test_an_object_with_other_rows_is_unreadable(value: Any) -> None:
+    sent = body(data=value)
+    with pytest.raises(Unreadable):
+        Decoder().page(payment_terms._LIST, sent)
+    with pytest.raises(Unreadable):
+        raw_page(payment_terms._LIST, sent)
+
+
+def test_damaged_text_inside_an_object_of_the_envelope_is_repaired() -> None:
+    sent = body(data={"payment_terms": [NET_15]}).replace(b"Net 15", b"Net \xff")
+    assert Decoder().page(payment_terms._LIST, sent).rows[0].payment_terms_label == "Net \ufffd"
+    with pytest.raises(Unreadable):
+        raw_page(payment_terms._LIST, sent[:-3])

@@ -21,7 +21,6 @@ from zoho_async.books import contacts, invoices
 from zoho_async.books.contacts import ContactInput
 from zoho_async.errors import ZohoError
 from zoho_async.export import Export
-from zoho_async.export.catalog import all_lists
 from zoho_async.http.retry import Policy
 from zoho_async.limits import MemoryLedger
 
@@ -153,7 +152,6 @@ async def test_nothing_blocks_the_event_loop_for_50_ms_in_a_large_export(
         if seconds > 0.01:
             longest.append((seconds, repr(handle)))
 
-    all_lists()  # the first export of a process reads the descriptions of all lists: 0.1 s
     options = ("--size", "invoices=20000", "--size", "contacts=6000")
     more = ("--per-minute", "100000", "--in-flight", "50")
     async with started(*options, *more) as (_, said):

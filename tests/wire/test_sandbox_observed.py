@@ -159,7 +159,9 @@ def lacking(function: Function, reply: ApiReply) -> list[str]:
     if facts.answer in ("done", "file"):
         return []
     body: Any = msgspec.json.decode(reply.page.joined() if reply.page else reply.body)
-    value: Any = body[facts.key] if facts.key else body
+    value: Any = body
+    for name in facts.key.split(".") if facts.key else ():
+        value = value[name]
     if facts.answer == "list":
         value = value[0] if value else {}
     return [each.name for each in facts.reply if each.name not in value]

@@ -3,34 +3,35 @@
 
 from collections.abc import Mapping
 
-from zoho_async.books.types.payment_terms import PaymentTerm, PaymentTerms
-from zoho_async.operation import BOOKS, Operation
+from zoho_async.books.types.payment_terms import PaymentTerms
+from zoho_async.operation import BOOKS, ListOperation
+from zoho_async.paging import Pager
 from zoho_async.resource import Resource, bound
 from zoho_async.session import Session
 
 __all__ = [
-    "PaymentTerm",
     "PaymentTerms",
     "PaymentTermsResource",
-    "get",
+    "list",
 ]
 
 
-_GET = Operation(
-    name="books.payment_terms.get",
+_LIST = ListOperation(
+    name="books.payment_terms.list",
     product=BOOKS,
-    method="GET",
     path="/settings/paymentterms",
-    result=PaymentTerms,
+    row=PaymentTerms,
+    key="data.payment_terms",
+    row_id="payment_terms_id",
     scope="ZohoBooks.settings.READ",
-    key="data",
+    paged=False,
 )
 
 
-async def get(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> PaymentTerms:
+def list(zoho: Session, *, extra_query: Mapping[str, object] | None = None) -> Pager[PaymentTerms]:
     """Return all payment terms.
 
-    Observed: it is in no OpenAPI file of Zoho. Confidence: medium.
+    One reply holds all rows. Observed: it is in no OpenAPI file of Zoho. Confidence: medium.
 
     Scope: ZohoBooks.settings.READ.
 
@@ -38,10 +39,10 @@ async def get(zoho: Session, *, extra_query: Mapping[str, object] | None = None)
         zoho: The session that sends the call.
         extra_query: Further query parameters, by Zoho's names.
     """
-    return await zoho.call(_GET, query=extra_query)
+    return Pager(zoho, _LIST, query=extra_query)
 
 
 class PaymentTermsResource(Resource):
     """Payment terms of Zoho Books: ``zoho.books.payment_terms``."""
 
-    get = bound(get)
+    list = bound(list)

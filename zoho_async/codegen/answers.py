@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from zoho_async.codegen import naming, words
 from zoho_async.codegen.functions import JSON, Function, Subject
 from zoho_async.codegen.overrides import CallFix
@@ -48,6 +50,10 @@ class Answers:
         held = {node.name: node for node in envelope if node.name not in ENVELOPE}
         if function.key in held:  # a correction selected one of several keys
             held = {function.key: held[function.key]}
+        outer, _, inner = function.key.partition(".")
+        if inner and outer in held:
+            rows = next(one for one in self._objects[held[outer].object] if one.name == inner)
+            held = {function.key: msgspec.structs.replace(rows, name=function.key)}
         if function.answer == "file" or (files and not held):
             self._answers_file(function, files)
         elif record is not None:
@@ -133,6 +139,7 @@ class Answers:
     ) -> StructShape:
         """The struct of the object under an envelope key."""
         objects, subject = self._objects, self._subject
+        key = key.rpartition(".")[2]
         main = self._replies.shapes.get(subject.main)
         names = {subject.record, subject.record.replace("_", "")}
         is_main = words.singular(words.snake(key)) in names
@@ -156,7 +163,8 @@ class Answers:
 
     def _top_level(self, function: Function, shape: StructShape) -> None:
         shape.base, subject = "Record", self._subject
-        called = (subject.record, *subject.also) if shape.name == subject.main else (function.key,)
+        key = function.key.rpartition(".")[2]
+        called = (subject.record, *subject.also) if shape.name == subject.main else (key,)
         shape.called += called if called[0] not in shape.called else ()
         if function.answer == "list":
             self._list_facts(function)

@@ -38,7 +38,7 @@ _OWN: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "respo
 def exportable() -> Mapping[str, OperationFacts]:
     """Return the list of each exportable resource, by ``product.resource``, sorted."""
     return exportable_of(
-        facts for product in PRODUCTS for facts in description.load(product).operations
+        facts for product in PRODUCTS for facts in description.reads(product)
     )
 
 
@@ -172,7 +172,7 @@ def single_reads() -> Mapping[str, OperationFacts]:
     """Return the read of a single record, by the resource of each list that has one."""
     found: dict[str, OperationFacts] = {}
     for product in PRODUCTS:
-        for facts in description.load(product).operations:
+        for facts in description.reads(product):
             listed = exportable().get(facts.resource)
             if listed is None or facts.name != f"{facts.resource}.get" or facts.method != "GET":
                 continue
@@ -248,7 +248,7 @@ def children() -> Mapping[str, Child]:
     """Return the child lists, by the name under which they are exported."""
     found: dict[str, Child] = {}
     for product in PRODUCTS:
-        for facts in description.load(product).operations:
+        for facts in description.reads(product):
             if facts.answer == "list" and not facts.top_level and not is_excluded(facts):
                 found[name_of(facts)] = _child(facts)
     return found
@@ -283,7 +283,7 @@ def _top_level_lists() -> Mapping[str, OperationFacts]:
     """Return the lists that need no other record."""
     found = dict(exportable())
     for product in PRODUCTS:
-        for facts in description.load(product).operations:
+        for facts in description.reads(product):
             name = name_of(facts)
             if facts.top_level and name not in found:
                 found[name] = _renamed(facts, name)

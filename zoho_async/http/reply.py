@@ -113,7 +113,7 @@ def _joined(
 
 
 def _undescribed(operation: Operation[Any] | ListOperation[Any], body: bytes) -> dict[str, Any]:
-    known = {"code", "message", operation.key}
+    known = {"code", "message", operation.key.partition(".")[0]}
     if isinstance(operation, ListOperation):
         known.add("page_context")
     elif not operation.key:

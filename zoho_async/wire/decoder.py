@@ -34,6 +34,7 @@ from zoho_async.wire.identity import (
     other_rows,
 )
 from zoho_async.wire.page import Page, as_id, getter, page_with, times_of_records
+from zoho_async.wire.raw import with_flat_envelope
 from zoho_async.wire.record import CONTEXT, Done, PageContext, attach_source
 from zoho_async.wire.reply_source import ENVELOPE, ReplyPath, ReplySource
 from zoho_async.wire.shape import fields_of, shape_of
@@ -93,6 +94,7 @@ class Decoder:
 
     def page(self, operation: ListOperation[T], body: bytes) -> Page[T]:
         """Decode the page of ``operation``'s list in ``body``. Raises `Unreadable`."""
+        operation, body = with_flat_envelope(operation, body)
         row: Any = operation.row
         key = operation.key
         try:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.operation import ListOperation
+from zoho_async.operation import ListOperation, T
 from zoho_async.wire.coerce import Coercer
 from zoho_async.wire.identity import other_rows
 from zoho_async.wire.page import Page, as_id, page_with, times_of
@@ -27,10 +27,12 @@ from zoho_async.wire.text import (
 
 _ABSENT: Final = msgspec.Raw()
 _ROWS: Final = decoder_of(list[msgspec.Raw])
+_OBJECT: Final = decoder_of(dict[str, msgspec.Raw])
 
 
 def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`."""
+    operation, body = with_flat_envelope(operation, body)
     try:
         reply = _rows_at_once(operation.key).decode(body)
         rows: list[msgspec.Raw] | msgspec.UnsetType | None = reply.rows
@@ -49,6 +51,30 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     found = [bytes(row) for row in rows or []]
     ids = [row_id(operation, row) for row in found]
     return page_with(found, ids, context, lambda: [times_of(row) for row in found])
+
+
+def with_flat_envelope(
+    operation: ListOperation[T], body: bytes
+) -> tuple[ListOperation[T], bytes]:
+    """Move the rows of a nested key (``data.payment_terms``) to the top of the reply.
+
+    A reply without the outer object is not changed: its rows may be at the top already. Raises
+    `Unreadable`.
+    """
+    outer, _, inner = operation.key.rpartition(".")
+    if not outer:
+        return operation, body
+    operation = msgspec.structs.replace(operation, key=inner)
+    try:
+        reply = _OBJECT.decode(body)
+    except UNDECODABLE:
+        untyped_object(body)  # raises unless the text can be repaired
+        body = repaired(body)
+        reply = _OBJECT.decode(body)
+    if outer not in reply or not is_object(untyped(reply[outer])):
+        return operation, body
+    within = _OBJECT.decode(reply.pop(outer))
+    return operation, msgspec.json.encode({**reply, **within})
 
 
 def raw_context(body: bytes) -> PageContext:

@@ -198,8 +198,8 @@ def document_sources(resource: str) -> DocumentSources | None:
 
 
 def _read(listed: OperationFacts) -> OperationFacts | None:
-    for facts in description.load(listed.product).operations:
-        is_read = facts.method == "GET" and facts.answer in ("record", "values")
+    for facts in description.reads(listed.product):
+        is_read = facts.answer in ("record", "values")
         if is_read and facts.name == f"{listed.resource}.get" and _is_below(facts.path, listed):
             return facts
     return None

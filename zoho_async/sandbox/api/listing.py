@@ -188,7 +188,10 @@ async def answer(collection: Rows, query: Query, facts: OperationFacts) -> ApiRe
     key = facts.key
     if not facts.paged:
         every = b",".join(collection.encoded_row(index) for index in order)
-        body = b'{"code":0,"message":"success","%b":[%b]}' % (key.encode(), every)
+        outer, _, inner = key.rpartition(".")
+        value = b'"%b":[%b]' % (inner.encode(), every)
+        value = b'"%b":{%b}' % (outer.encode(), value) if outer else value
+        body = b'{"code":0,"message":"success",%b}' % value
         return ApiReply(body=body)
     first = (query.page - 1) * query.per_page
     context = _page_context(collection, query, len(order), first)
