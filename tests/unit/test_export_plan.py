@@ -18,7 +18,7 @@ from zoho_async.operation import PRODUCTS
 
 #: Makes the first export of a process. Prints its time, that of loading all descriptions once more,
 #: and how many the export itself loaded.
-_FIRST_EXPORT: Final = '''
+_FIRST_EXPORT: Final = """
 import asyncio, json, sys, time
 from zoho_async import Credentials, Session
 from zoho_async.description import load
@@ -38,7 +38,7 @@ async def main():
     print(json.dumps([first, whole, loaded]))
 
 asyncio.run(main())
-'''
+"""
 
 
 def facts(name: str, path: str, **more: object) -> OperationFacts:

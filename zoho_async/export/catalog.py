@@ -37,9 +37,7 @@ _OWN: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "respo
 @functools.cache
 def exportable() -> Mapping[str, OperationFacts]:
     """Return the list of each exportable resource, by ``product.resource``, sorted."""
-    return exportable_of(
-        facts for product in PRODUCTS for facts in description.reads(product)
-    )
+    return exportable_of(facts for product in PRODUCTS for facts in description.reads(product))
 
 
 def exportable_of(operations: Iterable[OperationFacts]) -> dict[str, OperationFacts]:

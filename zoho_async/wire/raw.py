@@ -53,9 +53,7 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     return page_with(found, ids, context, lambda: [times_of(row) for row in found])
 
 
-def with_flat_envelope(
-    operation: ListOperation[T], body: bytes
-) -> tuple[ListOperation[T], bytes]:
+def with_flat_envelope(operation: ListOperation[T], body: bytes) -> tuple[ListOperation[T], bytes]:
     """Move the rows of a nested key (``data.payment_terms``) to the top of the reply.
 
     A reply without the outer object is not changed: its rows may be at the top already. Raises
