@@ -109,7 +109,8 @@ class Described(ResourceRules):
         self.id_field = schema.id_field
         self.single = schema.noun
         self.path = "/" + "/".join(schema.path)
-        self.key = (schema.listed.key if schema.listed is not None else schema.noun).rpartition(".")[2]
+        key = schema.listed.key if schema.listed is not None else schema.noun
+        self.key = key.rpartition(".")[2]
         self.report_name = self.key.replace("_", " ").title()
         self.default_sort = ("created_time", "D")
         self.blanks = {}
