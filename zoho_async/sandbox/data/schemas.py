@@ -224,8 +224,8 @@ def _schema(
     else:
         name = f"{product}:/" + "/".join(shape)
     single = next((each for each in (read, made) if each is not None and each.key), None)
-    plural = listed.key.rpartition(".")[2] if listed else shape[-1]
-    noun = single.key if single is not None else _singular(plural)
+    rows = listed.key.rpartition(".")[2] if listed else shape[-1]
+    noun = single.key if single is not None else _singular(rows)
     first = _FIRST_NUMBERS.get(shape[0]) if len(shape) == 1 and product == "books" else None
     return CollectionSchema(
         name=name,
