@@ -26,7 +26,7 @@ from zoho_async.books.custom_fields import FieldDefinitionInput
 from zoho_async.books.custom_functions import CustomFunctionInput
 from zoho_async.books.webhooks import WebhookCreate, WebhookInput
 from zoho_async.description import load, scopes_for
-from zoho_async.errors import MissingScope, NotFound, ZohoError
+from zoho_async.errors import MissingScope, NotFound, UnconfirmedFilter, ZohoError
 from zoho_async.export import Export
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.http.download import Download
@@ -255,7 +255,8 @@ async def test_a_trial_of_a_function_does_not_change_it(zoho: Session) -> None:
 async def test_a_custom_field_is_listed_after_it_was_created(zoho: Session) -> None:
     fields = zoho.books.custom_fields
     made = await fields.create(FieldDefinitionInput(entity="item", label="Color", data_type="text"))
-    rows = (await fields.list(entity="item")).rows
+    with pytest.warns(UnconfirmedFilter, match="entity"):  # rows do not say their entity
+        rows = (await fields.list(entity="item")).rows
     assert made.customfield_id in [each.customfield_id for each in rows]
 
 
