@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.conformance.functions import Function
+from tests.conformance.functions import Function, any_filters
 from tests.conformance.official import files
 from tests.conformance.patches import KNOWN, Patches
 from tests.support import official_replies, page_replies
@@ -144,7 +144,8 @@ async def test_every_operation_succeeds_with_valid_arguments(
     assert not problems, f"{len(problems)} of {len(called)}\n" + "\n".join(
         f"{name}: {'; '.join(each)}" for name, each in problems.items()
     )
-    assert set(operations(product)) <= called
+    described = {name for name, facts in operations(product).items() if not facts.evidence}
+    assert described <= called  # test_sandbox_observed.py calls the observed ones
     for name, count in patches.used.most_common():
         print(f"{count:6} x {name}: {KNOWN[name]}")  # shown by -rP
 
@@ -258,7 +259,8 @@ class Played:
             yield problem
 
     async def _call(self, given: Mapping[str, Any]) -> Any:
-        result: Any = self.function.call(self.zoho, **given)
+        with any_filters():
+            result: Any = self.function.call(self.zoho, **given)
         if hasattr(result, "__anext__"):
             result = await result.__anext__()
         if isinstance(result, Downloads):
@@ -359,6 +361,11 @@ class Played:
         for name, value in _NOT_IN_EXAMPLES.get(self.function.name, {}).items():
             body = next(each for each in given.values() if isinstance(each, msgspec.Struct))
             setattr(body, name, value)
+        journal = given.get("journal")
+        if journal is not None:  # the examples have a credit alone
+            (line,) = journal.line_items
+            other = "debit" if line.debit_or_credit == "credit" else "credit"
+            journal.line_items = [line, msgspec.structs.replace(line, debit_or_credit=other)]
 
 
 # -- the description --------------------------------------------------------------------------
