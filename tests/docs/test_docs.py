@@ -50,6 +50,7 @@ async def run(block: CodeType, names: dict[str, Any]) -> None:
         await running
 
 
+@pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter")
 @pytest.mark.parametrize(
     "name", [name for name in PAGES if name not in ELSEWHERE and blocks(DOCS / name)]
 )

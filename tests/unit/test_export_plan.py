@@ -11,7 +11,13 @@ from typing import Final
 import pytest
 
 from zoho_async.description import Field, OperationFacts, load, reads
-from zoho_async.export.catalog import check_filters, exportable_of, list_operation, resolve
+from zoho_async.export.catalog import (
+    all_lists,
+    check_filters,
+    exportable_of,
+    list_operation,
+    resolve,
+)
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.estimate import calls_ahead, estimated_seconds, least_calls
 from zoho_async.operation import PRODUCTS
@@ -80,6 +86,12 @@ def test_an_unknown_resource_is_reported_with_similar_names(
         resolve([name], LISTS)
     assert refused.value.near[: len(near)] == near
     assert bool(refused.value.near) is bool(near)
+
+
+@pytest.mark.parametrize("name", ["reports.profit_and_loss", "inventory.reports.sales_by_item"])
+def test_a_report_is_no_list(name: str) -> None:
+    with pytest.raises(UnknownResource, match="zoho-async report"):
+        resolve([name], all_lists())
 
 
 def test_a_filter_must_be_one_that_every_list_takes() -> None:

@@ -138,6 +138,7 @@ async def test_a_reply_holds_the_rest_of_the_answer(server: AnsweringServer, zoh
     assert server.last.query["a"] == "1"
 
 
+@pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter")
 async def test_a_page_has_a_reply_too(server: AnsweringServer, zoho: Session) -> None:
     server.answers = [done(invoices=[{"invoice_id": "1"}], page_context={"page": 1}, server="x")]
     reply = await zoho.reply(zoho.books.invoices.list(status="sent"))

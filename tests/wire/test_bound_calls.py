@@ -49,6 +49,7 @@ def test_a_product_has_a_property_per_resource(product: str) -> None:
     assert properties == {each.resource.rpartition(".")[2] for each in operations(product)}
 
 
+@pytest.mark.filterwarnings("ignore::zoho_async.errors.UnconfirmedFilter")
 async def test_a_bound_call_is_the_functions(server: AnsweringServer, zoho: Session) -> None:
     server.answers = [done(invoice={"invoice_id": "1"})]
     assert (await zoho.books.invoices.get("1")).invoice_id == "1"

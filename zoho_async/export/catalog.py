@@ -93,6 +93,11 @@ def _named(name: str, known: Mapping[str, OperationFacts]) -> OperationFacts:
     full = wanted if dot and first in PRODUCTS else f"books.{wanted}"
     if full in known:
         return known[full]
+    if full.split(".")[1] == _REPORTS:
+        why = (
+            "a report depends on its period; `zoho-async report` shows it, --output csv writes rows"
+        )
+        raise UnknownResource(name, [], why)
     near = difflib.get_close_matches(full, known, n=3, cutoff=0.7)
     raise UnknownResource(name, [one.removeprefix("books.") for one in near])
 
@@ -195,6 +200,9 @@ _PARENTS: Final = {
 #: The field of a parent's row that names it, if that is not its id.
 _NAMED_BY: Final = {"module_name": "module_api_name"}
 
+#: The resource of reports. They are no lists: what they hold depends on the period.
+_REPORTS: Final = "reports"
+
 #: Lists that are not exported, with the reason.
 EXCLUDED: Final = {
     "base_currency_adjustment.list_contacts": (
@@ -283,7 +291,11 @@ def _top_level_lists() -> Mapping[str, OperationFacts]:
     for product in PRODUCTS:
         for facts in description.reads(product):
             name = name_of(facts)
-            if facts.top_level and name not in found:
+            if (
+                facts.top_level
+                and name not in found
+                and facts.resource.partition(".")[2] != _REPORTS
+            ):
                 found[name] = _renamed(facts, name)
     return found
 
