@@ -132,7 +132,7 @@ async def test_a_large_export_fits_the_limits_at_every_distance(
         async with session(server) as zoho:
             _, summary = await export(zoho, tmp_path, list(large))
         assert (server.refused, summary.refused) == (0, 0)
-        assert summary.calls == summary.least_calls == server.calls
+        assert summary.calls == server.calls == summary.least_calls + 1  # it counts debit notes
         for resource in ("books.contacts", "books.invoices"):
             assert lines(tmp_path, resource) == server.truth(resource)
         assert sorted(lines(tmp_path, "books.items")) == sorted(server.truth("books.items"))
