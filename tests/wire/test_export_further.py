@@ -360,8 +360,8 @@ def test_every_list_of_the_four_products_can_be_exported_or_has_a_reason() -> No
     beyond = set()
     for product in PRODUCTS:
         for facts in description.load(product).operations:
-            if facts.answer != "list":
-                continue
+            if facts.answer != "list" or facts.resource.endswith(".reports"):
+                continue  # a report depends on its period
             if is_excluded(facts):
                 beyond.add(facts.name.partition(".")[2])
                 continue
