@@ -32,6 +32,8 @@ PASS = 4
 #: Debit notes are another view of the list of invoices: its count after the first page, and then
 #: the two passes of its one page.
 VIEW = 3
+#: Where there are debit notes: two pages with rows, and the empty one after them.
+VIEW_ROWS, VIEW_PASS = 9, 3
 
 Kind = Literal["delete", "insert", "modify"]
 
@@ -159,3 +161,71 @@ def test_a_list_whose_borders_differ_is_proven_backwards_and_not_read_a_third_ti
     with a_list(CONTACTS, moments=ROWS) as server:
         first, calls = exported(server, tmp_path)
         assert (first.completeness, calls) == ("proven", 2 * PASS + 1)
+
+
+def test_an_empty_view_is_settled_but_proves_nothing(tmp_path: Path) -> None:
+    """No count says that there are no debit notes, so the proof of the invoices is not enough."""
+    with a_list(INVOICES, moments=ROWS) as server:
+        first, calls = exported(server, tmp_path)
+        assert (first.completeness, first.note) == ("uncheckable", None)
+        assert calls == 2 * PASS + 1 + VIEW
+
+
+def debit_notes() -> ListServer:
+    """Invoices of which the list leaves out two pages of debit notes; nothing is counted."""
+    manners = Manners(
+        largest_page=PER_PAGE, total="none", hides=("void",), views=(("Type.DebitNote", ("void",)),)
+    )
+    rows = records(ROWS + VIEW_ROWS, moments=1)
+    kinds = ["sent"] * ROWS + ["void"] * VIEW_ROWS
+    truth = [
+        replace(one, status=kind, modified=one.created + 60.0 * number)
+        for number, (one, kind) in enumerate(zip(rows, kinds, strict=True))
+    ]
+    return ListServer(truth, manners, most_calls=100)
+
+
+def test_each_view_is_read_twice_once_and_a_quiet_run_reads_the_changes_alone(
+    tmp_path: Path,
+) -> None:
+    with debit_notes() as server:
+        first, calls = exported(server, tmp_path)
+        count = 1
+        assert (first.completeness, first.note) == ("uncheckable", None)
+        assert calls == 2 * PASS + count + 2 * VIEW_PASS
+        assert held(tmp_path, "books.invoices") == server.alive()
+        second, calls = exported(server, tmp_path)
+        assert (second.mode, second.note, calls) == ("changed", None, 2)
+
+
+def test_an_unsettled_view_holds_the_bookmark_of_the_whole_list(tmp_path: Path) -> None:
+    """A debit note is missed in both passes over them; those over the invoices are equal."""
+    with debit_notes() as server:
+        begin = 2 * PASS + 1
+        server.script = {begin + 1: ("delete", 0), begin + VIEW_PASS + 1: ("delete", 0)}
+        first, _ = exported(server, tmp_path)
+        assert first.note is not None
+        assert "the next run reads the list again" in first.note
+        second, _ = exported(server, tmp_path)
+        assert (second.mode, second.note) == ("compared", None)
+        assert held(tmp_path, "books.invoices") >= server.alive()
+
+
+@pytest.mark.parametrize("kind", ["delete", "insert", "modify"])
+def test_an_edit_before_any_page_of_the_views_loses_no_record(kind: Kind, tmp_path: Path) -> None:
+    for page, place in itertools.product(range(2 * PASS + 1 + 2 * VIEW_PASS), (0, PER_PAGE - 1)):
+        to = tmp_path / f"{page}-{place}"
+        with debit_notes() as server:
+            server.script = {page: (kind, place)}
+            before = server.alive()
+            exported(server, to)
+            exported(server, to)
+            assert held(to, "books.invoices") >= server.alive() & before, (page, place)
+
+
+def test_the_least_calls_are_those_of_one_pass(tmp_path: Path) -> None:
+    """The second pass brings no record."""
+    rows = records(450, moments=1)
+    with ListServer(rows, Manners(total="none"), resource=CONTACTS) as server:
+        first, calls = exported(server, tmp_path)
+        assert (first.least_calls, calls) == (3, 2 * (3 + 1))

@@ -130,6 +130,7 @@ def test_the_least_calls_are_full_pages_and_one_for_an_empty_list(rows: int, cal
         (100, 3, 0, False, (1, True)),
         (None, 1, 200, True, (2, False)),
         (None, 1, 20, False, (2, True)),
+        (None, 1, 200, False, (2, False)),  # a full page proves no end: the list is read again
         (None, 1, 20, None, (1, True)),
     ],
 )

@@ -2,8 +2,8 @@
 
 A page holds at most ``per_page`` rows, and an empty list takes one call, so ``rows`` rows take at
 least ``max(1, ceil(rows / per_page))`` calls. The plan is exact if Zoho counts the rows. If not, a
-list that seems to end on its first page takes one more page that proves its end; for a longer list
-only the next page is certain.
+list that seems to end on its first page takes one more page, which proves its end unless the first
+page is full; for a longer list only the next page is certain.
 
 Bulk calls pass a token bucket that is full at the start (``burst``) and refills steadily. So
 ``calls`` of them take as long as refilling all but the first ``burst``.
@@ -37,7 +37,7 @@ def calls_ahead(
         return max(1, math.ceil(total / per_page) - page + 1), True
     if more is None and rows < per_page:
         return 1, True
-    return 2, more is False
+    return 2, more is False and rows < per_page
 
 
 def detail_calls(

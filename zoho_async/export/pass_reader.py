@@ -57,8 +57,8 @@ _EXTENSIONS: Final = 3
 class PassReader:
     """Reads passes over the current one of ``views`` of the list of ``writer``.
 
-    ``pages`` calls were made, ``rows_read`` rows came, ``counted`` is the view's last count, and
-    ``last`` the largest page number with rows.
+    ``pages`` calls were made, ``rows_read`` rows came in the first pass over each view,
+    ``counted`` is the view's last count, and ``last`` the largest page number with rows.
     """
 
     def __init__(
@@ -296,7 +296,9 @@ class PassReader:
         self, page: Page[bytes], write_queue: WriteQueue, *, of_list: bool = True
     ) -> bool:
         """Queue a page for writing. Return whether no later page is needed."""
-        self.rows_read += len(page)
+        passes = self.writer.state.passes
+        if passes.current == max(passes.first, passes.view_first) and not passes.tries:
+            self.rows_read += len(page)
         if of_list:
             self.counted = self.counted if page.total is None else page.total
             self.last = max(self.last, page.number if page.rows else 0)
