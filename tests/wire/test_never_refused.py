@@ -14,16 +14,16 @@ from zoho_async.sandbox import Sandbox
 
 
 async def _exported(sandbox: Sandbox, to: Path, limits: Limits) -> float:
-    """Export all invoices, compare their bytes with the sandbox's, and return the seconds."""
+    """Export all contacts, compare their bytes with the sandbox's, and return the seconds."""
     began = time.monotonic()
     session = Session.from_env(sandbox.environment(), limits=limits, ledger=MemoryLedger())
-    async with session as zoho, Export(zoho, ["invoices"], to=to) as job:
+    async with session as zoho, Export(zoho, ["contacts"], to=to) as job:
         async for _ in job:
             pass
     seconds = time.monotonic() - began
     assert sandbox.refused == 0
-    rows = (to / "books" / "invoices.jsonl").read_bytes()
-    assert rows == b"".join(row + b"\n" for row in sandbox.truth("books.invoices"))
+    rows = (to / "books" / "contacts.jsonl").read_bytes()
+    assert rows == b"".join(row + b"\n" for row in sandbox.truth("books.contacts"))
     return seconds
 
 
@@ -36,7 +36,7 @@ async def test_no_call_is_refused_over_many_minutes(
 ) -> None:
     """A minute of 6 s, so that 150 calls take more than one of them."""
     sandbox = Sandbox(
-        sizes={"books.invoices": 30_000},
+        sizes={"books.contacts": 30_000},
         latency=latency,
         minute=6.0,
         window=window,  # type: ignore[arg-type] # parametrized
@@ -59,7 +59,7 @@ async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_requi
     measured once more.
     """
     for attempt in ("first", "second"):
-        async with Sandbox(sizes={"books.invoices": 20_000}, latency=0.3) as sandbox:
+        async with Sandbox(sizes={"books.contacts": 20_000}, latency=0.3) as sandbox:
             seconds = await _exported(sandbox, tmp_path / attempt, Limits())
         print(f"100 calls in {seconds:.1f} s")
         assert seconds >= 67.5
@@ -78,7 +78,7 @@ async def test_a_job_that_has_the_organization_to_itself_uses_the_whole_window(
     The second hundred goes as fast as the first, which depends on the machine.
     """
     for attempt in ("first", "second", "third"):  # a busy machine uses less of it
-        async with Sandbox(sizes={"books.invoices": 40_000}, latency=0.3, minute=10.0) as sandbox:
+        async with Sandbox(sizes={"books.contacts": 40_000}, latency=0.3, minute=10.0) as sandbox:
             limits = Limits(limit=100, burst=100, window=10.0)
             seconds = await _exported(sandbox, tmp_path / attempt, limits)
         times = [arrival.time for arrival in sandbox.arrivals]
