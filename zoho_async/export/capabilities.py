@@ -128,7 +128,7 @@ async def _combined(
     if default is None or (default.every and shown.has_more):
         return 0, None  # a row on another page of the default would be taken for one left out
     calls = 0
-    for value in (default.every,) if default.every else default.further:
+    for value in default.values:
         query: dict[str, object] = {**sorted_so, FILTER: value}
         calls += 1
         try:
