@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.export_summaries import FILE, summary
-from zoho_async.cli import outcome, report
+from zoho_async.cli import export_summary, outcome
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
 from zoho_async.cli.output import count, seconds, size
@@ -195,13 +195,13 @@ def test_a_directory_that_cannot_be_written_from_the_start_is_bad_usage() -> Non
 
 
 def test_the_summary_shows_rows_calls_the_fewest_possible_refusals_and_time() -> None:
-    assert report.as_lines(summary(rows=6000, total=6000)) == [
+    assert export_summary.as_lines(summary(rows=6000, total=6000)) == [
         "  out/books/invoices.jsonl      6,000 rows     1.2 MB   30 calls",
         "done: 6,000 rows in 16 s",
         "31 calls made, 30 the least possible, 0 refused",
     ]
-    assert "Zoho counted 6,001" in report.as_lines(summary(rows=6000, total=6001))[0]
-    assert report.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")
+    assert "Zoho counted 6,001" in export_summary.as_lines(summary(rows=6000, total=6001))[0]
+    assert export_summary.as_lines(summary(rows=10, total=6000, done=False))[0].endswith("partial")
 
 
 def test_the_summary_of_later_runs_counts_new_changed_and_deleted_records() -> None:
@@ -209,14 +209,16 @@ def test_the_summary_of_later_runs_counts_new_changed_and_deleted_records() -> N
     later = msgspec.structs.replace(one, mode="changed", rows=3, new=1, changed=2, deleted=1)
     none = msgspec.structs.replace(one, mode="changed", rows=0, new=0)
     shown = msgspec.structs.replace(summary(rows=3, total=3), resources=(later, none))
-    lines = report.as_lines(shown)
+    lines = export_summary.as_lines(shown)
     assert "1 new, 2 changed, 1 deleted" in lines[0]
     assert "no changes" in lines[1]
 
 
 def test_the_json_summary_has_the_documented_keys() -> None:
     shown = json.loads(
-        report.as_json(summary(rows=6000, total=6000), code=0, error=None, next_command=None)
+        export_summary.as_json(
+            summary(rows=6000, total=6000), code=0, error=None, next_command=None
+        )
     )
     assert shown["status"] == "done"
     assert (shown["rows"], shown["calls"], shown["least_calls"], shown["refused"]) == (
@@ -226,10 +228,10 @@ def test_the_json_summary_has_the_documented_keys() -> None:
         0,
     )
     assert shown["resources"][0]["file"] == str(FILE)
-    nothing = json.loads(report.as_json(None, code=2, error="no", next_command=None))
+    nothing = json.loads(export_summary.as_json(None, code=2, error="no", next_command=None))
     assert nothing["status"] == "refused"
     assert nothing.keys() == shown.keys()
-    documented = report.__doc__ or ""
+    documented = export_summary.__doc__ or ""
     assert all(f"``{key}``" in documented for key in [*shown, *shown["resources"][0]])
 
 

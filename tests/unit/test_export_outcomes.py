@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.export_summaries import summary
 from tests.support.list_in_memory import a_list, export
-from zoho_async.cli import report
+from zoho_async.cli import export_summary
 from zoho_async.cli.options import EXPORT_EPILOGUE
 from zoho_async.errors import Request, UnreadableReply, ZohoError
 from zoho_async.export.errors import ExportIncomplete
@@ -128,7 +128,7 @@ def test_a_short_list_is_named_with_the_number_missing_and_how_to_accept_it() ->
         told.resources[0], completeness="short", missing=3, state="short", exit_code=4
     )
     told = msgspec.structs.replace(told, resources=(short,), exit_code=4)
-    assert "(short: 3 records missing)" in report.as_lines(told)[0]
+    assert "(short: 3 records missing)" in export_summary.as_lines(told)[0]
     text = str(ExportIncomplete(told))
     assert "3 records" in text
     assert "--accept short:books.invoices" in text

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command, serving
+from zoho_async.cli.report import all_reports, report_named
 from zoho_async.cli.report_table import table_text
-from zoho_async.cli.reports import all_reports, report_named
 from zoho_async.errors import ConfigurationError
 from zoho_async.reports import ReportNode, ReportTree
 from zoho_async.reports.periods import split_period

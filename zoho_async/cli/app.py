@@ -165,7 +165,7 @@ def report(
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Show a report: profit and loss, balance sheet, aging. Without a name, list the reports."""
-    from zoho_async.cli.reports import ReportCommand, list_reports, show_report
+    from zoho_async.cli.report import ReportCommand, list_reports, show_report
 
     if name is None:
         return list_reports(json=output in ("json", "jsonl"))

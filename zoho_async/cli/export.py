@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console
 
 from zoho_async.auth.profiles import chosen_profile
-from zoho_async.cli import outcome, report
+from zoho_async.cli import export_summary, outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted, interruptible
@@ -120,7 +120,7 @@ class ExportCommand:
             sentence = "interrupted; written rows are kept"
         next_command = self._continuing(error, summary, code)
         if summary is not None and not json:
-            print("\n".join(report.as_lines(summary)))
+            print("\n".join(export_summary.as_lines(summary)))
         for problem in problems.values():
             print(f"zoho-async: {problem}", file=sys.stderr)
         if sentence:
@@ -132,7 +132,7 @@ class ExportCommand:
                 print(line)
         if json:
             print(
-                report.as_json(
+                export_summary.as_json(
                     summary, code=code, error=sentence, next_command=next_command, calls=calls
                 )
             )

@@ -259,7 +259,7 @@ def _day_option(name: str, text: str) -> Parameter:
 
 
 def _report_names() -> Iterable[str]:
-    from zoho_async.cli.reports import all_reports
+    from zoho_async.cli.report import all_reports
 
     return all_reports()
 

@@ -1,147 +1,195 @@
-"""The result of an export: lines for people, or with ``--json`` an object for programs.
-
-The object of ``--json`` has these keys. Later versions may add keys but remove none:
-
-- ``status``: ``done``, ``incomplete`` (exit code 4), ``failed``, ``refused`` (bad usage or
-  configuration), ``quota`` or ``interrupted``; ``exit_code``; ``error``: one sentence or null;
-  ``continue``: the command that continues the export, or null
-- ``organization``, ``directory``, ``seconds``
-- ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
-  ``calls`` (made by this run), ``least_calls`` (the fewest calls that could have read the rows),
-  ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
-  children by this run) and ``files`` (saved by this run)
-- ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
-  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
-  ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
-  null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged
-  parents whose children were read again), ``files``, ``passed_over`` (records of which Zoho refused
-  the children or a document), ``error`` (or null),
-  ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
-  read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
-  ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
-  again, why the next run reads it again, which filter hides records or is not confirmed, or null),
-  ``refusal`` (what Zoho said if it refused the list, or null), ``applied_filter`` (the filter that
-  hides records, or null)
-"""
+"""``zoho-async report``: prints a report, or the names of all reports."""
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+import difflib
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.output import count, seconds, size
-from zoho_async.export import ResourceSummary, Summary
-from zoho_async.export.errors import organization_of, refused_organizations
+from zoho_async.cli.connect import ConnectionOptions, connected
+from zoho_async.cli.list import print_rows
+from zoho_async.cli.outcome import interruptible
+from zoho_async.cli.output import (
+    Form,
+    check_columns,
+    columns_of,
+    form_for,
+    print_csv,
+    print_table,
+)
+from zoho_async.cli.report_table import print_tree
+from zoho_async.cli.safe import print
+from zoho_async.errors import ConfigurationError
+from zoho_async.reports import (
+    Basis,
+    NamedPeriod,
+    PeriodLength,
+    ReportOperation,
+    ReportOptions,
+    report_rows,
+    report_tree,
+)
+from zoho_async.reports.reading import split_options
+from zoho_async.reports.request import report_request
+from zoho_async.session import Session
+from zoho_async.wire.text import untyped
 
-_STATUS: Final = {
-    outcome.DONE: "done",
-    outcome.FAILED: "failed",
-    outcome.USAGE: "refused",
-    outcome.QUOTA: "quota",
-    outcome.INCOMPLETE: "incomplete",
-}
+_SUGGESTED: Final = 3
+_SURE: Final = {"H": "high", "M": "medium", "L": "low", "": "high"}
 
 
-def as_json(
-    summary: Summary | None,
-    *,
-    code: int,
-    error: str | None,
-    next_command: str | None,
-    calls: int = 0,
-) -> str:
-    """The object of ``--json`` on one line. Without ``summary``, ``calls`` were made in vain."""
-    result: dict[str, Any] = {
-        "status": _STATUS.get(code, "interrupted"),
-        "exit_code": code,
-        "error": error,
-        "continue": next_command,
-        "organization": None,
-        "directory": None,
-        "seconds": 0.0,
-        "rows": 0,
-        "rows_new": 0,
-        "calls": calls,
-        "least_calls": 0,
-        "refused": 0,
-        "records": 0,
-        "files": 0,
-        "resources": [],
+class ReportCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``report``. ``columns`` and ``query`` apply to reports with rows."""
+
+    name: str
+    first: dt.date | None = None
+    last: dt.date | None = None
+    period: str | None = None
+    by: PeriodLength | None = None
+    basis: Basis | None = None
+    query: Mapping[str, str] = {}
+    columns: tuple[str, ...] = ()
+    form: Form | None = None
+    allow_unconfirmed: bool = False
+
+    @property
+    def options(self) -> ReportOptions:
+        named: Any = "".join(map(str.capitalize, (self.period or "").split("-")))
+        period: NamedPeriod | None = named or None
+        return ReportOptions(
+            from_date=self.first,
+            to_date=self.last,
+            period=period,
+            basis=self.basis,
+            allow_unconfirmed=self.allow_unconfirmed,
+        )
+
+
+def all_reports() -> dict[str, ReportOperation[Any]]:
+    """Every report by the name that the command takes: ``profit-and-loss``.
+
+    A report that only Inventory has needs no ``inventory.`` either.
+    """
+    from zoho_async.books.reports import REPORTS as BOOKS
+    from zoho_async.inventory.reports import REPORTS as INVENTORY
+
+    books = {_dashed(name): operation for name, operation in BOOKS.items()}
+    inventory = {_dashed(name): operation for name, operation in INVENTORY.items()}
+    return books | {
+        name if name not in books else f"inventory.{name}": operation
+        for name, operation in inventory.items()
     }
-    if summary is not None:
-        result |= {
-            "organization": summary.organization,
-            "directory": summary.directory,
-            "seconds": round(summary.seconds, 3),
-            "rows": summary.rows,
-            "rows_new": summary.rows_new,
-            "calls": summary.calls,
-            "least_calls": summary.least_calls,
-            "refused": summary.refused,
-            "records": summary.records,
-            "files": summary.files,
-            "resources": [msgspec.structs.asdict(one) for one in summary.resources],
-        }
-    return msgspec.json.encode(result).decode()
 
 
-def as_lines(summary: Summary) -> list[str]:
-    """The result of an export, for people."""
-    width = max((len(_location(one)) for one in summary.resources), default=0)
-    refused = refused_organizations(summary)
-    shown = [
-        one
-        for one in summary.resources
-        if one.state != "refused_before" and organization_of(summary, one) not in refused
-    ]
-    lines = [_resource(one, width) for one in shown]
-    lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
-    ended = all(one.status != "partial" and one.state != "failed" for one in shown)
-    head = "done: " if ended else "stopped: "
-    rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
-    if summary.rows_new != summary.rows:
-        rows += f", {count(summary.rows_new)} of them by this run"
-    calls = (
-        f"{count(summary.calls, 'call')} made, {count(summary.least_calls)} the least possible, "
-        f"{count(summary.refused)} refused"
-    )
-    if summary.records or summary.files:
-        details = f"{count(summary.records, 'record')} asked for details or children"
-        calls += f"; {details}, {count(summary.files, 'file')} saved"
-    return [*lines, rows, calls]
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
-def _resource(one: ResourceSummary, width: int) -> str:
-    calls = count(one.calls, "call")
-    line = f"  {_location(one):<{width}}  {_rows_text(one):>14}  {size(one.bytes):>9}  {calls:>9}"
-    if one.status != "done":
-        return f"{line}  {one.status}"
-    if one.passed_over:
-        line += f"  (Zoho refused {count(one.passed_over, 'record')})"
-    if one.refreshed:
-        line += f"  (children of {count(one.refreshed, 'unchanged record')} read again)"
-    if one.completeness == "changed":
-        return f"{line}  (changed while it was read: the next run reads it again)"
-    if one.completeness == "short":
-        return f"{line}  (short: {count(one.missing, 'record')} missing)"
-    if one.mode == "full" and one.total is not None and one.total != one.rows:
-        return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
-    return line
+def report_named(name: str) -> ReportOperation[Any]:
+    """The report called ``name``. Raises `ConfigurationError` with similar names."""
+    known = all_reports()
+    wanted = _dashed(name.strip().lower()).removeprefix("books.")
+    for each in (wanted, wanted.removeprefix("inventory.")):
+        if each in known and (each == wanted or known[each].product.name == "inventory"):
+            return known[each]
+    near = difflib.get_close_matches(wanted, known, n=_SUGGESTED)
+    words = [each for each in known if wanted and wanted in each][:_SUGGESTED]
+    similar = list(dict.fromkeys([*near, *words]))
+    advice = f"did you mean {', '.join(similar)}?" if similar else "run `zoho-async report`"
+    raise ConfigurationError(f"no report is called {name!r}; {advice}")
 
 
-def _location(one: ResourceSummary) -> str:
-    """The file of the rows, or the resource if the run wrote no file."""
-    there = one.mode == "full" or one.rows or one.deleted
-    return one.file if there else one.resource
+def list_reports(*, json: bool) -> int:
+    """Print every report with its confidence, or its name alone in a pipe."""
+    found = all_reports()
+    if json:
+        for name, one in found.items():
+            row = {
+                "report": name,
+                "title": one.title,
+                "product": one.product.name,
+                "confidence": _SURE[one.confidence],
+                "unknown": one.unknown,
+            }
+            print(msgspec.json.encode(row).decode())
+    elif not sys.stdout.isatty():
+        print("\n".join(found))
+    else:
+        width = max(map(len, found))
+        for name, one in found.items():
+            print(f"{name:<{width}}  {_SURE[one.confidence]:<6}  {one.title}")
+    return outcome.DONE
 
 
-def _rows_text(one: ResourceSummary) -> str:
-    """``6,000 rows`` of a full read, ``3 new, 2 changed`` of any other."""
-    if one.mode == "full":
-        return count(one.rows, "row")
-    parts = {"new": one.new, "changed": one.changed, "deleted": one.deleted}
-    texts = [f"{count(number)} {what}" for what, number in parts.items() if number]
-    return ", ".join(texts) or "no changes"
+def show_report(
+    wanted: ReportCommand, connection: ConnectionOptions, *, environ: Mapping[str, str]
+) -> int:
+    """Print a report. Raises what calls raise, and `Interrupted`.
+
+    Raises `ConfigurationError` before any call for an unknown name and for wrong dates.
+    """
+    operation = report_named(wanted.name)
+    try:
+        for options in split_options(operation, wanted.options, wanted.by):
+            report_request(operation, options, wanted.query)
+    except ValueError as wrong:
+        raise ConfigurationError(_in_options(str(wrong))) from None
+    if wanted.by is not None and not operation.tree:
+        raise ConfigurationError(f"{wanted.name} has rows, not sections: leave out --by")
+    if wanted.columns and operation.tree:
+        raise ConfigurationError(f"{wanted.name} has sections, not rows: leave out --columns")
+    asyncio.run(interruptible(_show(wanted, operation, connection, environ)))
+    return outcome.DONE
+
+
+def _in_options(sentence: str) -> str:
+    """A sentence about arguments with the names of the options."""
+    names = {"from_date": "--from", "to_date": "--to", "periods": "--by", "extra_query": "--filter"}
+    return re.sub("|".join(names), lambda found: names[found[0]], sentence)
+
+
+async def _show(
+    wanted: ReportCommand,
+    operation: ReportOperation[Any],
+    connection: ConnectionOptions,
+    environ: Mapping[str, str],
+) -> None:
+    form = form_for(wanted.form)
+    async with connected(connection, environ, lambda event: None) as zoho:
+        if operation.tree:
+            report = await report_tree(
+                zoho, operation, wanted.options, wanted.query, periods=wanted.by
+            )
+            print_tree(report, operation.title, form)
+        else:
+            await _show_rows(zoho, wanted, operation, form)
+
+
+async def _show_rows(
+    zoho: Session, wanted: ReportCommand, operation: ReportOperation[Any], form: Form
+) -> None:
+    rows = report_rows(zoho, operation, wanted.options, wanted.query).raw()
+    async with aclosing(rows):
+        if form in ("json", "jsonl"):
+            await print_rows(rows, form)
+            return
+        read: list[dict[str, Any]] = [untyped(row) async for row in rows]
+    if not read:
+        print("no rows", file=sys.stderr)
+        return
+    check_columns(read, wanted.columns)
+    if form == "csv":
+        print_csv(read, wanted.columns)
+        return
+    width = shutil.get_terminal_size().columns
+    print_table(read, wanted.columns or columns_of(read, operation.row_id, width))
+    sys.stdout.flush()

@@ -1,0 +1,147 @@
+"""The result of an export: lines for people, or with ``--json`` an object for programs.
+
+The object of ``--json`` has these keys. Later versions may add keys but remove none:
+
+- ``status``: ``done``, ``incomplete`` (exit code 4), ``failed``, ``refused`` (bad usage or
+  configuration), ``quota`` or ``interrupted``; ``exit_code``; ``error``: one sentence or null;
+  ``continue``: the command that continues the export, or null
+- ``organization``, ``directory``, ``seconds``
+- ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
+  ``calls`` (made by this run), ``least_calls`` (the fewest calls that could have read the rows),
+  ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
+  children by this run) and ``files`` (saved by this run)
+- ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
+  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
+  ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
+  null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
+  row was missed; null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged
+  parents whose children were read again), ``files``, ``passed_over`` (records of which Zoho refused
+  the children or a document), ``error`` (or null),
+  ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
+  read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
+  ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
+  again, why the next run reads it again, which filter hides records or is not confirmed, or null),
+  ``refusal`` (what Zoho said if it refused the list, or null), ``applied_filter`` (the filter that
+  hides records, or null)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from zoho_async.cli import outcome
+from zoho_async.cli.output import count, seconds, size
+from zoho_async.export import ResourceSummary, Summary
+from zoho_async.export.errors import organization_of, refused_organizations
+
+_STATUS: Final = {
+    outcome.DONE: "done",
+    outcome.FAILED: "failed",
+    outcome.USAGE: "refused",
+    outcome.QUOTA: "quota",
+    outcome.INCOMPLETE: "incomplete",
+}
+
+
+def as_json(
+    summary: Summary | None,
+    *,
+    code: int,
+    error: str | None,
+    next_command: str | None,
+    calls: int = 0,
+) -> str:
+    """The object of ``--json`` on one line. Without ``summary``, ``calls`` were made in vain."""
+    result: dict[str, Any] = {
+        "status": _STATUS.get(code, "interrupted"),
+        "exit_code": code,
+        "error": error,
+        "continue": next_command,
+        "organization": None,
+        "directory": None,
+        "seconds": 0.0,
+        "rows": 0,
+        "rows_new": 0,
+        "calls": calls,
+        "least_calls": 0,
+        "refused": 0,
+        "records": 0,
+        "files": 0,
+        "resources": [],
+    }
+    if summary is not None:
+        result |= {
+            "organization": summary.organization,
+            "directory": summary.directory,
+            "seconds": round(summary.seconds, 3),
+            "rows": summary.rows,
+            "rows_new": summary.rows_new,
+            "calls": summary.calls,
+            "least_calls": summary.least_calls,
+            "refused": summary.refused,
+            "records": summary.records,
+            "files": summary.files,
+            "resources": [msgspec.structs.asdict(one) for one in summary.resources],
+        }
+    return msgspec.json.encode(result).decode()
+
+
+def as_lines(summary: Summary) -> list[str]:
+    """The result of an export, for people."""
+    width = max((len(_location(one)) for one in summary.resources), default=0)
+    refused = refused_organizations(summary)
+    shown = [
+        one
+        for one in summary.resources
+        if one.state != "refused_before" and organization_of(summary, one) not in refused
+    ]
+    lines = [_resource(one, width) for one in shown]
+    lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    ended = all(one.status != "partial" and one.state != "failed" for one in shown)
+    head = "done: " if ended else "stopped: "
+    rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
+    if summary.rows_new != summary.rows:
+        rows += f", {count(summary.rows_new)} of them by this run"
+    calls = (
+        f"{count(summary.calls, 'call')} made, {count(summary.least_calls)} the least possible, "
+        f"{count(summary.refused)} refused"
+    )
+    if summary.records or summary.files:
+        details = f"{count(summary.records, 'record')} asked for details or children"
+        calls += f"; {details}, {count(summary.files, 'file')} saved"
+    return [*lines, rows, calls]
+
+
+def _resource(one: ResourceSummary, width: int) -> str:
+    calls = count(one.calls, "call")
+    line = f"  {_location(one):<{width}}  {_rows_text(one):>14}  {size(one.bytes):>9}  {calls:>9}"
+    if one.status != "done":
+        return f"{line}  {one.status}"
+    if one.passed_over:
+        line += f"  (Zoho refused {count(one.passed_over, 'record')})"
+    if one.refreshed:
+        line += f"  (children of {count(one.refreshed, 'unchanged record')} read again)"
+    if one.completeness == "changed":
+        return f"{line}  (changed while it was read: the next run reads it again)"
+    if one.completeness == "short":
+        return f"{line}  (short: {count(one.missing, 'record')} missing)"
+    if one.mode == "full" and one.total is not None and one.total != one.rows:
+        return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
+    return line
+
+
+def _location(one: ResourceSummary) -> str:
+    """The file of the rows, or the resource if the run wrote no file."""
+    there = one.mode == "full" or one.rows or one.deleted
+    return one.file if there else one.resource
+
+
+def _rows_text(one: ResourceSummary) -> str:
+    """``6,000 rows`` of a full read, ``3 new, 2 changed`` of any other."""
+    if one.mode == "full":
+        return count(one.rows, "row")
+    parts = {"new": one.new, "changed": one.changed, "deleted": one.deleted}
+    texts = [f"{count(number)} {what}" for what, number in parts.items() if number]
+    return ", ".join(texts) or "no changes"
