@@ -161,8 +161,8 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     description allows none. ``paged`` is False for lists that return everything at once.
     ``max_per_page`` is the largest documented page. ``totals`` says that the description names
     ``response_option``, with which Zoho counts the rows. ``batch`` is the parameter that selects
-    rows by their ids, with its maximum: more ids are read in several calls. ``codes`` are as in
-    `Operation`.
+    rows by their ids, with its maximum: more ids are read in several calls. ``required`` are the
+    query parameters that choose the list, such as its parent. ``codes`` are as in `Operation`.
     """
 
     name: str
@@ -178,6 +178,7 @@ class ListOperation(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     totals: bool = False
     per_user: bool = False
     batch: Batch | None = None
+    required: tuple[str, ...] = ()
     codes: Mapping[int, str] = {}
 
     @property

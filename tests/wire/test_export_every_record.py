@@ -236,5 +236,6 @@ async def test_a_list_warns_of_a_filter_that_is_not_confirmed() -> None:
             with pytest.warns(UnconfirmedFilter):
                 assert [one async for one in invoices.list(extra_query=extra)]
             await invoices.list(status="paid", customer_name="A", filter_by="Status.Paid")
+            await zoho.inventory.items.list_invoices(item_id="1")  # the item chooses the list
     found = [one for one in events if isinstance(one, Unconfirmed)]
     assert [one.filters for one in found] == [("customer_name_contains",)] * 2

@@ -442,6 +442,7 @@ _LIST_TRANSACTIONS = ListOperation(
     row_id="",
     scope="ZohoBooks.accountants.READ",
     totals=True,
+    required=("account_id",),
 )
 
 

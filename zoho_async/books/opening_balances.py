@@ -187,6 +187,7 @@ _LIST_TRANSACTIONS = ListOperation(
     row_id="transaction_id",
     scope="ZohoBooks.settings.READ",
     totals=True,
+    required=("account_id",),
 )
 
 

@@ -425,6 +425,7 @@ _LIST_OPTIONS = ListOperation(
     key="options",
     row_id="option_id",
     scope="ZohoBooks.settings.READ",
+    required=("tag_id",),
 )
 
 

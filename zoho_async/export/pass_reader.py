@@ -92,7 +92,7 @@ class PassReader:
         views = [one.total for one in passes.views]
         totals = views if passes.done else [*views, self.counted]
         known = [total for total in totals if total is not None]
-        return sum(known) - passes.again if known and len(known) == len(totals) else None
+        return sum(known) - passes.shared if known and len(known) == len(totals) else None
 
     def begin_view(self) -> None:
         """Forget what is known of the view before."""

@@ -55,7 +55,7 @@ class Counting:
         self._seen = 0
         self._in_pass = 0
         self._repeated = 0
-        self._again = 0
+        self._shared = 0
         self._without_id = 0
 
     def count_row(
@@ -67,7 +67,7 @@ class Counting:
         seen_in_part = before is not None and last >= passes.first
         seen_in_view = before is not None and last >= max(passes.first, passes.view_first)
         self._seen += not seen_in_view
-        self._again += seen_in_part and not seen_in_view
+        self._shared += seen_in_part and not seen_in_view
         self._without_id += key.startswith("#") and self._first
         self._in_pass += 1
         self._repeated += before is not None and last == passes.current - 1
@@ -107,8 +107,8 @@ class Counting:
                 page_rows=counts[-1].page_rows or len(page.ids),
             )
         seen = self._passes.records_seen + self._seen
-        again = self._passes.again + self._again
-        return replace(self._passes, counts=tuple(counts), records_seen=seen, again=again)
+        shared = self._passes.shared + self._shared
+        return replace(self._passes, counts=tuple(counts), records_seen=seen, shared=shared)
 
 
 def _order_after(one: Pass, page: Page[bytes]) -> int | None:

@@ -68,7 +68,7 @@ class Views:
         self._blocking: Final = blocking
         self._default: Final = default_of(writer.facts.product, writer.facts.path)
         self._counts: Final[dict[str, int | None]] = {}
-        self._untold: list[ExportEvent] = []
+        self._events: list[ExportEvent] = []
         self._counts_alone = True
         self._echoed = False
 
@@ -147,9 +147,9 @@ class Views:
         That is so if Zoho does not confirm the value, and every row was in another view too.
         """
         passes = self._writer.state.passes
-        again = passes.again - (passes.views[-1].again if passes.views else 0)
-        result = replace(result, again=passes.again)
-        if not self.current or self._echoed or not again or again < passes.records_seen:
+        shared = passes.shared - (passes.views[-1].shared if passes.views else 0)
+        result = replace(result, shared=passes.shared)
+        if not self.current or self._echoed or not shared or shared < passes.records_seen:
             return result
         return replace(result, believed=False, completeness=worse(result.completeness))
 
@@ -218,7 +218,7 @@ class Views:
         values = self._capabilities.values
         found = "holds" if holds else "lost" if values.get(value) == "holds" else "refused"
         if not holds:
-            self._untold.append(
+            self._events.append(
                 FilterUnconfirmed(resource=self._facts.resource, filters=(f"{FILTER}={value}",))
             )
         if values.get(value) != found:
@@ -239,7 +239,7 @@ class Views:
         if hidden is not None and before is None:
             await self._blocking(partial(self._writer.note_hidden, hidden))
             if not self.expects_hidden:
-                self._untold.append(
+                self._events.append(
                     RecordsLeftOut(
                         resource=self._facts.resource, applied_filter=hidden, left_out=self.left_out
                     )
@@ -247,7 +247,7 @@ class Views:
         missing = unconfirmed(self._filters, page)
         if missing and not self.unconfirmed:
             self.unconfirmed = missing
-            self._untold.append(
+            self._events.append(
                 FilterUnconfirmed(resource=self._facts.resource, filters=tuple(missing))
             )
 
@@ -280,8 +280,8 @@ class Views:
 
     async def report(self, report: Callable[[ExportEvent], Awaitable[None]]) -> None:
         """Report what was found since the last call."""
-        untold, self._untold = self._untold, []
-        for event in untold:
+        events, self._events = self._events, []
+        for event in events:
             await report(event)
 
 

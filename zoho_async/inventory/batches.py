@@ -93,6 +93,7 @@ _LIST = ListOperation(
     row_id="batch_id",
     scope="ZohoInventory.items.READ",
     totals=True,
+    required=("item_id",),
 )
 
 

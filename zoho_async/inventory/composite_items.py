@@ -535,6 +535,7 @@ _LIST_ASSEMBLIES = ListOperation(
     scope="ZohoInventory.compositeitems.READ",
     order="created_time",
     totals=True,
+    required=("composite_item_id",),
 )
 
 

@@ -1439,6 +1439,7 @@ _LIST_SALES_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.salesorders.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1501,6 +1502,7 @@ _LIST_PURCHASE_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.purchaseorders.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1560,6 +1562,7 @@ _LIST_INVOICES = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1620,6 +1623,7 @@ _LIST_DELIVERY_CHALLANS = ListOperation(
     scope="ZohoInventory.invoices.READ",
     order="created_time",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1681,6 +1685,7 @@ _LIST_SALES_RECEIPTS = ListOperation(
     row_id="",
     scope="ZohoInventory.invoices.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1735,6 +1740,7 @@ _LIST_MOVE_ORDERS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 
@@ -1785,6 +1791,7 @@ _LIST_PUTAWAYS = ListOperation(
     row_id="",
     scope="ZohoInventory.items.READ",
     totals=True,
+    required=("item_id",),
     codes=_CODES,
 )
 

@@ -425,6 +425,7 @@ _LIST_OPTIONS = ListOperation(
     key="options",
     row_id="option_id",
     scope="ZohoInventory.settings.READ",
+    required=("tag_id",),
 )
 
 

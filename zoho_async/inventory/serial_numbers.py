@@ -30,6 +30,7 @@ _LIST = ListOperation(
     row_id="serialnumber_id",
     scope="ZohoInventory.items.READ",
     totals=True,
+    required=("item_id",),
 )
 
 

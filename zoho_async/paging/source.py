@@ -72,8 +72,9 @@ async def fetch_page(
 
 def report_unconfirmed(zoho: PageSource, list_query: ListQuery[Any], page: Page[Any]) -> None:
     """Warn, and send an event, if the reply does not confirm a filter of the list."""
-    names = unconfirmed(list_query.query, page)
-    if not names or list_query.operation.checks_filters:
+    operation = list_query.operation
+    names = [each for each in unconfirmed(list_query.query, page) if each not in operation.required]
+    if not names or operation.checks_filters:
         return
     path, filters = list_query.path, ", ".join(names)
     text = f"{path}: Zoho's reply does not confirm {filters}; it may have ignored the filter"

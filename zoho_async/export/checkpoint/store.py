@@ -121,8 +121,8 @@ class ViewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``total`` is its count, ``missing`` how many more records it counts than were found. If it is
     ``believed``, records that it did not show may be dropped. If it is ``settled``, the watermark
-    may move (`zoho_async.export.passes.is_settled`). ``again`` counts the records that this view or
-    one before it repeated.
+    may move (`zoho_async.export.passes.is_settled`). ``shared`` counts the records that this view
+    or one before it repeated.
     """
 
     completeness: Completeness
@@ -130,7 +130,7 @@ class ViewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int | None = None
     believed: bool = False
     settled: bool = False
-    again: int = 0
+    shared: int = 0
 
 
 class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,7 +145,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     ``view`` is the view that is read, and ``view_first`` the number of its first pass. ``counts``,
     ``records_seen``, ``new_in_pass`` and ``tries`` are those of this view. ``views`` are the
-    results of the views before it, ``again`` counts records that more than one view showed, and
+    results of the views before it, ``shared`` counts records that more than one view showed, and
     ``hidden`` is the filter that hides records, None if none does.
     """
 
@@ -162,7 +162,7 @@ class PassHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     view: int = 0
     view_first: int = 0
     views: tuple[ViewResult, ...] = ()
-    again: int = 0
+    shared: int = 0
     hidden: str | None = None
 
 
