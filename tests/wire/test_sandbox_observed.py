@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import AsyncIterator, MutableSequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +14,8 @@ import msgspec
 import pytest
 
 from tests.conformance.functions import Function, observed
+from tests.support.unlimited_sandbox import recorded_replies, strict_session, unlimited_sandbox
 from zoho_async import (
-    Credentials,
-    Limits,
     Session,
     Upload,
     attachments,
@@ -30,15 +29,10 @@ from zoho_async.errors import MissingScope, NotFound, UnconfirmedFilter, ZohoErr
 from zoho_async.export import Export
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.http.download import Download
-from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.api import dispatch
-from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import Route
 from zoho_async.sandbox.coverage import marks
 from zoho_async.sandbox.data.schemas import schemas
-from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiReply
 from zoho_async.wire import Input
 
@@ -52,38 +46,19 @@ FUNCTIONS: Final = [each for product in PRODUCTS for each in observed(product)]
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(per_minute=10**6, per_day=10**6, in_flight=10**3) as running:
+    async with unlimited_sandbox() as running:
         yield running
 
 
 @pytest.fixture
 async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
-    async with Session(
-        Credentials(sandbox.client_id, sandbox.client_secret, sandbox.refresh_token),
-        organization=sandbox.organization,
-        api_url=sandbox.url,
-        accounts_url=sandbox.url,
-        limits=Limits(limit=10**6, burst=10**6, in_flight=10**3),
-        ledger=MemoryLedger(),
-        strict=True,
-    ) as session:
+    async with strict_session(sandbox) as session:
         yield session
 
 
 @pytest.fixture
 def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
-    """The replies of the API before they are sent."""
-    answers: list[ApiReply] = []
-    answer = dispatch.answer
-
-    async def noted(
-        call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
-    ) -> ApiReply:
-        answers.append(await answer(call, found, store, every))
-        return answers[-1]
-
-    monkeypatch.setattr(dispatch, "answer", noted)
-    return answers
+    return recorded_replies(monkeypatch)
 
 
 # -- every operation --------------------------------------------------------------------------

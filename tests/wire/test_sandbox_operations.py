@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,16 +23,14 @@ from tests.conformance.patches import KNOWN, Patches
 from tests.support import official_replies, page_replies
 from tests.support.described_calls import arguments, known, path_ids
 from tests.support.open_documents import open_documents
-from zoho_async import Credentials, Limits, Session
+from tests.support.unlimited_sandbox import recorded_replies, strict_session, unlimited_sandbox
+from zoho_async import Session
 from zoho_async.description import Field, OperationFacts
 from zoho_async.http.download import Download, Downloads
-from zoho_async.limits import MemoryLedger
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Page
 from zoho_async.sandbox import Sandbox
-from zoho_async.sandbox.api import dispatch
-from zoho_async.sandbox.api.context import ApiCall
-from zoho_async.sandbox.api.router import Route, operations
+from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.data.files import File
 from zoho_async.sandbox.data.schemas import CollectionSchema, schemas
 from zoho_async.sandbox.data.seed import SampleData
@@ -85,38 +83,19 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(per_minute=10**6, per_day=10**6, in_flight=10**3) as running:
+    async with unlimited_sandbox() as running:
         yield running
 
 
 @pytest.fixture
 async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
-    async with Session(
-        Credentials(sandbox.client_id, sandbox.client_secret, sandbox.refresh_token),
-        organization=sandbox.organization,
-        api_url=sandbox.url,
-        accounts_url=sandbox.url,
-        limits=Limits(limit=10**6, burst=10**6, in_flight=10**3),
-        ledger=MemoryLedger(),
-        strict=True,
-    ) as session:
+    async with strict_session(sandbox) as session:
         yield session
 
 
 @pytest.fixture
 def replies(monkeypatch: pytest.MonkeyPatch) -> list[ApiReply]:
-    """The replies of the API before they are sent."""
-    answers: list[ApiReply] = []
-    answer = dispatch.answer
-
-    async def noted(
-        call: ApiCall, found: Route | None, store: Store, every: MutableSequence[Store]
-    ) -> ApiReply:
-        answers.append(await answer(call, found, store, every))
-        return answers[-1]
-
-    monkeypatch.setattr(dispatch, "answer", noted)
-    return answers
+    return recorded_replies(monkeypatch)
 
 
 # The sandbox filters by fields of its rows only, and confirms no other filter.

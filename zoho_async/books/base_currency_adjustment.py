@@ -322,7 +322,7 @@ _LIST_CONTACTS = ListOperation(
     row_id="contact_id",
     scope="ZohoBooks.accountants.READ",
     totals=True,
-    required=("currency_id", "account_id", "adjustment_date", "exchange_rate",),
+    required=("currency_id", "account_id", "adjustment_date", "exchange_rate"),
 )
 
 

@@ -151,9 +151,10 @@ class _Module:
             facts.append(("totals", "True"))
         if function.per_user:
             facts.append(("per_user", "True"))
-        required = "".join(f"{quoted(each.name)}, " for each in function.query if each.required)
+        required = [quoted(each.name) for each in function.query if each.required]
         if required:
-            facts.append(("required", f"({required.rstrip()})"))
+            comma = "," if len(required) == 1 else ""
+            facts.append(("required", f"({', '.join(required)}{comma})"))
         for each in function.limited:
             if function.names_rows(each):
                 self.used.add("Batch")

@@ -465,7 +465,7 @@ _LIST_ORDER_DETAILS = ListOperation(
     key="replenishment_order_details",
     row_id="",
     scope="ZohoInventory.items.READ",
-    required=("replenishment_configuration_id", "order_type",),
+    required=("replenishment_configuration_id", "order_type"),
 )
 
 
