@@ -46,7 +46,7 @@ from zoho_async.export import (
     Table,
 )
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import OpenDestination, RecordedContents, Value
+from zoho_async.export.destinations.base import OpenDestination, Query, RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -92,6 +92,9 @@ class Mortal:
 
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._inner.read_only()
 
 
 class MortalPlace:
@@ -162,6 +165,10 @@ class MortalSink:
         self._fuse.burn()
         self._inner.keep_as_part(part)
         self._fuse.burn()
+
+    def discard(self) -> None:
+        self._fuse.burn()
+        self._inner.discard()
 
     def settle(self) -> None:
         self._fuse.burn()

@@ -23,13 +23,20 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.records import RecordIndex
-from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
+from zoho_async.export.catalog import row_facts
+from zoho_async.export.checkpoint.records import RecordIndex, key
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    DetailState,
+    ListBookmark,
+    ResourceState,
+)
 from zoho_async.export.destinations.base import OpenDestination, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.incremental import Margin, Mode
+from zoho_async.export.shape_rules import Shapers, recorded_shaper
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +163,12 @@ class ResourceStore:
         options: RunOptions,
         policy: RowPolicy,
         state: ResourceState,
+        shapers: Shapers | None = None,
     ) -> None:
+        shapers = shapers or Shapers()
+        #: Shapes the rows that are written, and the rows of the list that is read.
+        self.shaper: Final = shapers.of(facts.resource)
+        self.list_shaper: Final = shapers.of_list(facts.resource)
         self.checkpoint: Final = checkpoint
         self.place: Final = destination.name
         self.facts: Final = facts
@@ -164,7 +176,7 @@ class ResourceStore:
         self.policy: Final = policy
         self.missing = ""
         self._destination: Final = destination
-        self._table: Final = policy.table(facts)
+        self._table: Final = self.shaper.narrow(policy.table(facts))
         self.use(state)
 
     def use(self, state: ResourceState) -> None:
@@ -177,6 +189,28 @@ class ResourceStore:
     def queue(self) -> Queue:
         """The queue of the resource's pending records."""
         return self.checkpoint.queue(self.state)
+
+    def key(self, identity: str, row: bytes) -> str:
+        """Return the key of a list's row in the record index."""
+        return identity or key(identity, self.list_shaper.apply(row))
+
+    def discard(self) -> None:
+        """Remove the rows of earlier runs, which have another shape, and forget them."""
+        state, recorded = self.state, recorded_shaper(self.facts.resource, self.state.shape)
+        facts = row_facts().get(self.facts.resource)
+        table = table_of(self.facts.resource, facts, details=state.details.full_records)
+        self._destination.sink(recorded.narrow(table), "").discard()
+        capabilities = state.bookmark.capabilities
+        with self.checkpoint.database.transaction():
+            self.checkpoint.forget(state)
+            fresh = ResourceState(
+                name=state.name,
+                number=state.number,
+                shape=self.shaper.text,
+                bookmark=ListBookmark(capabilities=capabilities),
+            )
+            self.checkpoint.put(fresh)
+        self.use(fresh)
 
     @contextmanager
     def translate_errors(self) -> Generator[None]:
