@@ -1,41 +1,49 @@
-"""A receiver for Zoho's webhooks that believes none of them.
+"""A receiver for the webhooks of Zoho Books' invoices.
 
     pip install zoho-async
-    WEBHOOK_SECRET=... python webhook.py
+    ZOHO_WEBHOOK_SECRET=... python webhook.py
 
-Zoho does not sign its webhooks, so whoever knows the address can send one. This receiver takes one
-thing from them, the id of an invoice, and reads the invoice itself. The secret in the path keeps
-strangers from spending the organization's calls; it is no proof of what a message says.
+Zoho signs webhooks that have a secret. This receiver refuses all others, and reads each invoice
+from the API again: webhooks can arrive twice and in another order than the changes.
+
+In Zoho Books, make a webhook for invoices with the address https://HOST/hooks?event_type=changed,
+method POST, the default payload, and a secret of 12 to 50 letters and digits.
 """
 
-import hmac
 import os
-import re
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from zoho_async import Session
+from zoho_async import Session, webhooks
 from zoho_async.books.invoices import Invoice
 from zoho_async.errors import LimitError, NotFound
 
 SESSION = web.AppKey("session", Session)
-ID = re.compile(r"[0-9]{1,19}")
 
 
 async def hook(request: web.Request) -> web.Response:
-    secret = os.environ["WEBHOOK_SECRET"]
-    if not hmac.compare_digest(request.match_info["secret"].encode(), secret.encode()):
-        raise web.HTTPNotFound
-    invoice_id = request.match_info["invoice_id"]
-    if not ID.fullmatch(invoice_id):
-        raise web.HTTPBadRequest(text="no id")
+    try:
+        delivery = webhooks.verify(
+            os.environ["ZOHO_WEBHOOK_SECRET"],
+            headers=request.headers,
+            query=request.query,
+            query_names=["event_type"],
+            body=await request.read(),
+        )
+        event = webhooks.parse(delivery, "books")
+    except webhooks.WrongSignature as error:
+        raise web.HTTPUnauthorized(text=str(error)) from None
+    except webhooks.UnreadableWebhook as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+    if event.resource != "books.invoices":
+        raise web.HTTPBadRequest(text="not an invoice")
     try:
         # Sent by a machine that tries again: it may wait behind people, as a bulk call.
         patient = request.app[SESSION].with_options(lane="bulk", max_wait=30.0)
-        await changed(await patient.books.invoices.get(invoice_id))
+        await changed(await patient.books.invoices.get(event.record_id))
     except NotFound:
-        return web.Response(text="gone")  # deleted since, or made up: nothing to do either way
+        return web.Response(text="deleted")
     except LimitError:
         raise web.HTTPServiceUnavailable(headers={"Retry-After": "60"}) from None
     return web.Response(text="ok")
@@ -53,9 +61,9 @@ async def session(app: web.Application) -> AsyncIterator[None]:
 
 
 def application() -> web.Application:
-    app = web.Application()
+    app = web.Application(client_max_size=1024 * 1024)
     app.cleanup_ctx.append(session)
-    app.router.add_post("/hooks/{secret}/invoices/{invoice_id}", hook)
+    app.router.add_post("/hooks", hook)
     return app
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import importlib.util
 import json
 import subprocess
@@ -203,45 +205,48 @@ async def test_a_night_of_the_service_is_a_whole_export(
 
 # -- webhook.py ---------------------------------------------------------------------------------
 
-
-@pytest.fixture
-def secret(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("WEBHOOK_SECRET", "s3cret")
-    return "s3cret"
+WEBHOOK_SECRET = "Secret1234567890"
 
 
-async def test_a_webhook_is_believed_in_nothing_but_the_id(
-    secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def send(sender: TestClient[Any, Any], body: bytes, signed: str) -> int:
+    """Send ``body`` with the signature of ``signed``, and return the status."""
+    digest = hmac.new(WEBHOOK_SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest()
+    answer = await sender.post(
+        "/hooks?event_type=changed", data=body, headers={"X-Zoho-Webhook-Signature": digest}
+    )
+    return answer.status
+
+
+async def test_a_signed_webhook_leads_to_the_record_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
     async with Sandbox(sizes=SIZES) as sandbox:
         point(monkeypatch, sandbox)
         truth = invoices_of(sandbox)[0]
-        app = loaded("webhook").application()
-        async with TestClient(TestServer(app)) as sender:
-            told = {"invoice": {"status": "paid", "balance": 0}}
-            path = f"/hooks/{secret}/invoices/{truth['invoice_id']}"
-            assert (await sender.post(path, json=told)).status == 200
+        body = json.dumps({"invoice": {"invoice_id": truth["invoice_id"], "balance": 0}})
+        async with TestClient(TestServer(loaded("webhook").application())) as sender:
+            assert await send(sender, body.encode(), f"event_typechanged{body}") == 200
         printed = capsys.readouterr().out.split()
         assert printed[0] == truth["invoice_number"]
         assert Decimal(printed[-1]) == Decimal(str(truth["balance"]))
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "calls"),
-    [
-        ("/hooks/wrong/invoices/7026429030000000001", 404, 0),
-        ("/hooks/s3cret/invoices/..%2Fusers", 400, 0),
-        ("/hooks/s3cret/invoices/123", 200, 1),
-    ],
-)
 async def test_strangers_spend_no_calls_and_deleted_records_are_no_failure(
-    secret: str, path: str, status: int, calls: int, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
     async with Sandbox(sizes=SIZES) as sandbox:
         point(monkeypatch, sandbox)
         async with TestClient(TestServer(loaded("webhook").application())) as sender:
-            assert (await sender.post(path)).status == status
-        assert sandbox.calls == calls
+            deleted = '{"invoice":{"invoice_id":"123"}}'
+            assert await send(sender, deleted.encode(), deleted) == 401
+            contact = '{"contact":{"contact_id":"1"}}'
+            assert await send(sender, contact.encode(), f"event_typechanged{contact}") == 400
+            assert await send(sender, b"{", "event_typechanged{") == 400
+            assert sandbox.calls == 0
+            assert await send(sender, deleted.encode(), f"event_typechanged{deleted}") == 200
+        assert sandbox.calls == 1
 
 
 # -- customers.py -------------------------------------------------------------------------------
