@@ -1,71 +1,63 @@
-"""A receiver for the webhooks of Zoho Books' invoices.
+"""A receiver for the webhooks of Zoho Books.
 
     pip install zoho-async
     ZOHO_WEBHOOK_SECRET=... python webhook.py
 
-Zoho signs webhooks that have a secret. This receiver refuses all others, and reads each invoice
-from the API again: webhooks can arrive twice and in another order than the changes.
+Zoho signs webhooks that have a secret. This receiver refuses all others, keeps the rest in a file
+until they are handled, and prints the state of each changed record. Webhooks can arrive late, twice
+and in another order than the changes: what is not certain is read from the API.
 
-In Zoho Books, make a webhook for invoices with the address https://HOST/hooks?event_type=changed,
-method POST, the default payload, and a secret of 12 to 50 letters and digits.
+In Zoho Books, make webhooks with the address https://HOST/hooks?event_type=edited (or created, or
+deleted), method POST, the default payload, and a secret of 12 to 50 letters and digits.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from zoho_async import Session, webhooks
+from zoho_async import Session
 from zoho_async.books.invoices import Invoice
-from zoho_async.errors import LimitError, NotFound
-
-SESSION = web.AppKey("session", Session)
-
-
-async def hook(request: web.Request) -> web.Response:
-    try:
-        delivery = webhooks.verify(
-            os.environ["ZOHO_WEBHOOK_SECRET"],
-            headers=request.headers,
-            query=request.query,
-            query_names=["event_type"],
-            body=await request.read(),
-        )
-        event = webhooks.parse(delivery, "books")
-    except webhooks.WrongSignature as error:
-        raise web.HTTPUnauthorized(text=str(error)) from None
-    except webhooks.UnreadableWebhook as error:
-        raise web.HTTPBadRequest(text=str(error)) from None
-    if event.resource != "books.invoices":
-        raise web.HTTPBadRequest(text="not an invoice")
-    try:
-        # Sent by a machine that tries again: it may wait behind people, as a bulk call.
-        patient = request.app[SESSION].with_options(lane="bulk", max_wait=30.0)
-        await changed(await patient.books.invoices.get(event.record_id))
-    except NotFound:
-        return web.Response(text="deleted")
-    except LimitError:
-        raise web.HTTPServiceUnavailable(headers={"Retry-After": "60"}) from None
-    return web.Response(text="ok")
+from zoho_async.webhooks import (
+    Change,
+    Receiver,
+    WebhookQueue,
+    aiohttp_handler,
+    handle_changes,
+    open_queue,
+)
 
 
-async def changed(invoice: Invoice) -> None:
+async def changed(change: Change) -> None:
     """Called once or more often for each change: make what you do here safe to repeat."""
-    print(invoice.invoice_number, invoice.status, invoice.balance, flush=True)
+    match change:
+        case Change(is_deleted=True):
+            print(change.resource, change.record_id, "deleted", flush=True)
+        case Change(record=Invoice(invoice_number=number, balance=balance)):
+            print(number, balance, flush=True)
+        case _:
+            print(change.resource, change.record_id, "changed", flush=True)
 
 
-async def session(app: web.Application) -> AsyncIterator[None]:
-    async with Session.from_env() as zoho:
-        app[SESSION] = zoho
-        yield
-
-
-def application() -> web.Application:
-    app = web.Application(client_max_size=1024 * 1024)
-    app.cleanup_ctx.append(session)
-    app.router.add_post("/hooks", hook)
+def application(queue: WebhookQueue) -> web.Application:
+    receiver = Receiver(
+        queue, "books", secret=os.environ["ZOHO_WEBHOOK_SECRET"], query_names=["event_type"]
+    )
+    app = web.Application()
+    app.router.add_route("*", "/hooks", aiohttp_handler(receiver))
     return app
 
 
+async def main() -> None:
+    async with open_queue("webhooks.sqlite") as queue, Session.from_env() as zoho:
+        runner = web.AppRunner(application(queue))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 8081).start()
+        try:
+            await handle_changes(queue, zoho, changed)
+        finally:
+            await runner.cleanup()
+
+
 if __name__ == "__main__":
-    web.run_app(application(), host="127.0.0.1", port=8081)
+    asyncio.run(main())

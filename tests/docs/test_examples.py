@@ -20,6 +20,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.consent_pages import agree
+from zoho_async import Session
 from zoho_async.errors import (
     DailyQuotaExceeded,
     InvalidGrant,
@@ -29,6 +30,7 @@ from zoho_async.errors import (
     ZohoError,
 )
 from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.webhooks import Change, handle_changes, open_queue
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SIZES = {"books.contacts": 30, "books.items": 10, "books.invoices": 230}
@@ -218,35 +220,39 @@ async def send(sender: TestClient[Any, Any], body: bytes, signed: str) -> int:
 
 
 async def test_a_signed_webhook_leads_to_the_record_as_it_is_now(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Strangers spend no calls; a payload without a time is read; a deletion is confirmed."""
     monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
-    async with Sandbox(sizes=SIZES) as sandbox:
+    example = loaded("webhook")
+    async with Sandbox(sizes=SIZES) as sandbox, open_queue(tmp_path / "queue.sqlite") as queue:
         point(monkeypatch, sandbox)
         truth = invoices_of(sandbox)[0]
-        body = json.dumps({"invoice": {"invoice_id": truth["invoice_id"], "balance": 0}})
-        async with TestClient(TestServer(loaded("webhook").application())) as sender:
-            assert await send(sender, body.encode(), f"event_typechanged{body}") == 200
-        printed = capsys.readouterr().out.split()
-        assert printed[0] == truth["invoice_number"]
-        assert Decimal(printed[-1]) == Decimal(str(truth["balance"]))
-
-
-async def test_strangers_spend_no_calls_and_deleted_records_are_no_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
-    async with Sandbox(sizes=SIZES) as sandbox:
-        point(monkeypatch, sandbox)
-        async with TestClient(TestServer(loaded("webhook").application())) as sender:
-            deleted = '{"invoice":{"invoice_id":"123"}}'
-            assert await send(sender, deleted.encode(), deleted) == 401
-            contact = '{"contact":{"contact_id":"1"}}'
-            assert await send(sender, contact.encode(), f"event_typechanged{contact}") == 400
+        async with TestClient(TestServer(example.application(queue))) as sender:
+            body = json.dumps({"invoice": {"invoice_id": truth["invoice_id"], "balance": 0}})
+            assert await send(sender, body.encode(), body) == 401
             assert await send(sender, b"{", "event_typechanged{") == 400
-            assert sandbox.calls == 0
+            assert queue.pending == 0
+            assert await send(sender, body.encode(), f"event_typechanged{body}") == 200
+            deleted = '{"invoice":{"invoice_id":"123"}}'
             assert await send(sender, deleted.encode(), f"event_typechanged{deleted}") == 200
-        assert sandbox.calls == 1
+        assert sandbox.calls == 0
+        handled: list[str] = []
+
+        async def handler(change: Change) -> None:
+            await example.changed(change)
+            handled.append(change.record_id)
+            if len(handled) == 2:
+                working.cancel()
+
+        async with Session.from_env() as zoho, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(handle_changes(queue, zoho, handler))
+        assert sandbox.calls == 2
+        invoice, deletion = sorted(capsys.readouterr().out.splitlines())
+        assert deletion == "books.invoices 123 deleted"
+        number, balance = invoice.split()
+        assert number == truth["invoice_number"]
+        assert Decimal(balance) == Decimal(str(truth["balance"]))
 
 
 # -- customers.py -------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from zoho_async.wire import Decoder, Record, Unreadable
 from zoho_async.wire.text import UNDECODABLE, is_object, untyped_object
 
 RecordProduct: TypeAlias = Literal["books", "invoice", "inventory"]
+ProductName: TypeAlias = Literal["books", "invoice", "inventory", "billing"]
 
 #: The event types of Billing that documents name. There are more.
 BillingEventType: TypeAlias = Literal[
@@ -126,7 +127,7 @@ class BillingEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of Billing.
 
     ``event_type`` is one of `BillingEventType` or another text. ``records`` are the records of
-    known modules by their key (``subscription``, ``invoice``), ``values`` everything as plain JSON.
+    known modules by their key (``subscription``, ``invoice``), ``values`` all as plain JSON.
     """
 
     event_id: str
@@ -141,9 +142,9 @@ class BillingEvent(msgspec.Struct, frozen=True, kw_only=True):
 def parse(delivery: Delivery, product: Literal["billing"]) -> BillingEvent: ...
 @overload
 def parse(delivery: Delivery, product: RecordProduct) -> ChangeEvent: ...
-def parse(
-    delivery: Delivery, product: Literal["billing"] | RecordProduct
-) -> BillingEvent | ChangeEvent:
+@overload
+def parse(delivery: Delivery, product: ProductName) -> ChangeEvent | BillingEvent: ...
+def parse(delivery: Delivery, product: ProductName) -> ChangeEvent | BillingEvent:
     """Read the event in ``delivery``.
 
     Loads the product's description and the record's module when first used: 10 to 60 ms. Raises
@@ -228,10 +229,14 @@ def _billing_data(payload: dict[str, Any], body: bytes) -> tuple[dict[str, Any],
 
 
 class _KnownRecord(msgspec.Struct, frozen=True):
-    """A record that a product's API can read: its ``product.resource``, and its id's field."""
+    """A record that a product's API can read: its ``product.resource``, and its id's field.
+
+    ``by_id`` says that its own id is enough to read it.
+    """
 
     resource: str
     id_field: str
+    by_id: bool
 
 
 @functools.cache
@@ -241,11 +246,19 @@ def _records_of(product: str) -> Mapping[str, _KnownRecord]:
     for facts in description.reads(product):
         _, brace, id_field = facts.path.rpartition("{")
         if facts.name.endswith(".get") and facts.key and brace and id_field.endswith("}"):
-            found.setdefault(_plain(facts.key), _KnownRecord(facts.resource, id_field[:-1]))
+            known = _KnownRecord(facts.resource, id_field[:-1], facts.path.count("{") == 1)
+            found.setdefault(_plain(facts.key), known)
     for other, name in _SYNONYMS.items():
         if name in found:
             found.setdefault(other, found[name])
     return found
+
+
+def readable(product: str, module: str, values: Mapping[str, Any]) -> tuple[str, str]:
+    """The resource and the id with which the API reads a payload's record; "" if it cannot."""
+    known = _records_of(product).get(_plain(module))
+    record_id = _id_text(values.get(known.id_field)) if known and known.by_id else ""
+    return (known.resource, record_id) if known and record_id else ("", "")
 
 
 def _plain(name: str) -> str:

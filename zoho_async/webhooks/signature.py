@@ -157,6 +157,29 @@ def verify(
     )
 
 
+def check_settings(secret: str | Sequence[str], query_names: Iterable[str]) -> None:
+    """Raise `ConfigurationError` if these cannot be the secret and the names of a webhook."""
+    _secrets(secret)
+    _checked_names(query_names)
+
+
+def unsigned(*, query: str, body: bytes, body_type: BodyType = "json") -> Delivery:
+    """A delivery of a webhook without a secret. Nothing in it is proven.
+
+    Raises `WrongSignature` if the query or the form cannot be decoded.
+    """
+    form = _form_fields(body, body_type)
+    is_json_form = [name for name, _ in form] == [JSON_FIELD]
+    raw = b"" if body_type == "form" else body
+    return Delivery(
+        query=dict(_decoded(query.removeprefix("?"), "query")),
+        body=form[0][1].encode() if is_json_form else raw,
+        form=form,
+        is_proven=False,
+        digest=_digest(query.encode() + b"\0" + body),
+    )
+
+
 def verify_payments(
     signing_key: str | Sequence[str],
     *,
