@@ -70,7 +70,7 @@ class SummaryBuilder:
             resources=tuple(ahead),
             rows=sum(one.rows or 0 for one in ahead),
             calls=calls,
-            seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
+            seconds=estimated_seconds(calls, limits),
             exact=all(reader.exact for reader in self._readers),
             days=days_needed(calls - made, today, limits),
         )
