@@ -173,6 +173,10 @@ To: TypeAlias = Annotated[
     _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
 ]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+PlanOnly: TypeAlias = Annotated[
+    bool,
+    _help("Print the calls, time and days that the export takes. Write nothing, call little."),
+]
 FileFormat: TypeAlias = Annotated[
     FormatName | None, _help("File format. A directory keeps its format.")
 ]

@@ -25,7 +25,7 @@ pass through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -34,6 +34,8 @@ import msgspec
 from zoho_async.description import Field
 
 Value: TypeAlias = str | int | float | bytes | None
+#: Runs one SELECT statement and returns its rows.
+Query: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -178,6 +180,13 @@ class Destination(Protocol):
 
         Raises `ExportRunning` if another run holds it, and `DestinationError` if it cannot be
         opened.
+        """
+        ...
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        """Read the tables of the checkpoint, and change nothing; None if there is no export yet.
+
+        Raises `ExportRunning` or `DestinationError`.
         """
         ...
 
