@@ -104,6 +104,9 @@ class MortalPlace:
     def sink(self, table: Table, part: str) -> Sink:
         return MortalSink(self._inner.sink(table, part), self._fuse)
 
+    def finish(self) -> None:
+        self._inner.finish()
+
     def close(self) -> None:
         self._inner.close()
 

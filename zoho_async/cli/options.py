@@ -125,7 +125,14 @@ else:
                 "files_to": Annotated[Path | None, Parameter(group=_MORE)],
                 **dict.fromkeys(
                     (
-                        *("format", "flatten", "restart", "max_calls", "max_deletion_checks"),
+                        *(
+                            "format",
+                            "flatten",
+                            "excel",
+                            "restart",
+                            "max_calls",
+                            "max_deletion_checks",
+                        ),
                         *("until_done", "refresh_children"),
                     ),
                     Parameter(group=_MORE),
@@ -170,7 +177,10 @@ Probed: TypeAlias = Annotated[
 ]
 To: TypeAlias = Annotated[
     str,
-    _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
+    _help(
+        "A directory, `FILE.duckdb`, `FILE.sqlite`, `FILE.xlsx`, for one list also `FILE.csv`, "
+        "`FILE.parquet` or `FILE.jsonl`, or `postgresql://USER@HOST/DATABASE`."
+    ),
 ]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
 PlanOnly: TypeAlias = Annotated[
@@ -182,7 +192,7 @@ FileFormat: TypeAlias = Annotated[
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _help("Write nested lists to files such as `invoices__line_items.parquet`. Parquet only."),
+    _help("Write nested lists to separate files, such as `invoices__line_items.csv`."),
 ]
 MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
 ProbeTo: TypeAlias = Annotated[
@@ -215,6 +225,8 @@ EXPORT_EPILOGUE: Final = """
   `--refresh-children all` reads those of every unchanged invoice again, too
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every organization: `zoho-async export --all-organizations --to backup`
+- a spreadsheet: `zoho-async export invoices contacts --flatten --to books.xlsx`
+- one list in one file: `zoho-async export invoices --to invoices.csv`; `--excel` for Excel
 - typed files: `zoho-async export --format parquet --to backup`; `--flatten` adds child tables
 - PostgreSQL: `zoho-async export --to postgresql://me@db/books`, with the password in `PGPASSWORD`
   or `.pgpass`

@@ -407,11 +407,18 @@ class Export:
 
     async def _finish(self) -> None:
         """End the run: each list is complete, refused or failed."""
-        checkpoint = self._checkpoint
+        checkpoint, place = self._checkpoint, self._place
         assert checkpoint is not None
+        assert place is not None
         done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
-        await self._blocking(lambda: checkpoint.finish(names))
+
+        def finish() -> None:
+            with writing(place.name):
+                place.finish()
+                checkpoint.finish(names)
+
+        await self._blocking(finish)
 
     # -- the destination ------------------------------------------------------------------------
 

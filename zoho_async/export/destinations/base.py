@@ -211,6 +211,13 @@ class OpenDestination(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """Bring the destination into its final form. Idempotent.
+
+        Called at the end of a run that was not interrupted, before the checkpoint says so.
+        """
+        ...
+
     def close(self) -> None:
         """Close the destination and release its lock. Idempotent."""
         ...
