@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command, serving
-from zoho_async.cli.report import all_reports, report_named
 from zoho_async.cli.report_table import table_text
 from zoho_async.errors import ConfigurationError
+from zoho_async.export.report_catalog import all_reports, report_named
 from zoho_async.reports import ReportNode, ReportTree
 from zoho_async.reports.periods import split_period
 from zoho_async.reports.tree import NodeAmounts, joined_sections
