@@ -149,7 +149,7 @@ def answer_report(call: ApiCall, store: Store) -> ApiReply | None:
     name = call.parts[1]
     if call.params.get("accept", "json") != "json":
         raise ApiRefusal(501, 0, "The sandbox has no files of reports.")
-    asked = question_of(rules, call.params)
+    asked = question_of(rules, call.params, store.world.day_now())
     value, count = _value(call.product, name, store, asked)
     return success("success", {rules.key: value, "page_context": asked.context(count)})
 

@@ -117,7 +117,7 @@ class Books:
         collection = self._store.at(schema, ()) if schema is not None else None
         if collection is not None:
             for index in collection.indexes():
-                yield collection.id(index), collection.state(index)
+                yield collection.id(index), collection.booked(index)
 
     def _merged(self) -> Iterator[Posting]:
         """The postings, with a payment and its applications of the same day as one."""
