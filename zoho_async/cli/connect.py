@@ -30,9 +30,7 @@ SANDBOX_SIZES: Final = {
 SANDBOX_SEED: Final = 1
 #: The lists that have rows in the sandbox.
 SANDBOX_LISTS: Final = tuple(
-    sorted(
-        (*SANDBOX_SIZES, "books.credit_notes", "books.customer_payments", "books.organizations")
-    )
+    sorted((*SANDBOX_SIZES, "books.credit_notes", "books.customer_payments", "books.organizations"))
 )
 
 _ZOHO_MINUTE: Final = 60.0

@@ -17,7 +17,8 @@ Invariant
 ---------
 For each posted sale, in cents: total = payments + credits applied + balance. The balance is never
 negative, and no event is before the invoice or after the evening before today. So an invoice's
-status and last change follow from its events.
+status and last change follow from its events. The lines of a sale convert to the base currency
+without rounding.
 
 Made up: prices, rates of exchange, and how customers pay.
 """
@@ -56,6 +57,7 @@ CURRENCIES: Final = {
     "AED": ("UAE Dirham", "AED", 0.2723),
     "ZAR": ("South African Rand", "R", 0.054),
 }
+_SMALL_RATE: Final = 0.5
 #: The number of a customer's currency, of twenty customers.
 _OF_CUSTOMERS: Final = (*[0] * 14, 1, 1, 1, 2, 2, 3)
 #: Chances in 256, and the days from the due date within which those customers pay.
@@ -185,8 +187,15 @@ class Sales:
         if known is None:
             months = int(on[:4]) * 12 + int(on[5:7])
             swing = 1 + 0.04 * math.sin(months / 5 + currency) if currency else 1.0
-            known = self._rates[currency, on[:7]] = round(self._world.rate(currency) * swing, 6)
+            digits = self._digits(currency)
+            known = self._rates[currency, on[:7]] = round(
+                self._world.rate(currency) * swing, digits
+            )
         return known
+
+    def _digits(self, currency: int) -> int:
+        """The decimals of a currency's rates: few, so that amounts convert without rounding."""
+        return 2 if self._world.rate(currency) >= _SMALL_RATE else 4
 
     # -- sales ----------------------------------------------------------------------------------
 
@@ -200,7 +209,12 @@ class Sales:
         share = min(index / max(self._rows, 1), 1.0)
         party = self._customer(draw, share)
         rate = self.rate(party.currency, day(moment))
-        lines = tuple([self._line(draw, number, share, rate) for number in range(1 + draw[4] % 4)])
+        lines = tuple(
+            [
+                self._line(draw, number, share, party.currency, rate)
+                for number in range(1 + draw[4] % 4)
+            ]
+        )
         total = sum([quantity * price for _, quantity, price in lines])
         due = moment + party.terms * _DAY
         status = self._first_status(draw, moment)
@@ -241,13 +255,16 @@ class Sales:
         )
 
     def _line(
-        self, draw: bytes, number: int, share: float, rate: float
+        self, draw: bytes, number: int, share: float, currency: int, rate: float
     ) -> tuple[int | None, int, int]:
         quantity = 1 + draw[12 + number] % 9
         known = max(1, int(self._items * (IMPORTED + (1 - IMPORTED) * share)) - 2)
         item = int.from_bytes(draw[16 + 2 * number : 18 + 2 * number], "big") % known
         price = self.price(item) if self._items else 8_500
-        return (item if self._items else None), quantity, max(1, round(price / rate))
+        if rate != 1.0:
+            unit = 10 ** self._digits(currency)  # in cents: whole units, or hundreds of small ones
+            price = max(1, round(price / rate / unit)) * unit
+        return (item if self._items else None), quantity, price
 
     def _first_status(self, draw: bytes, moment: int) -> str:
         if draw[5] < 5:

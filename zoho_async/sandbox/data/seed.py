@@ -59,12 +59,14 @@ GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
 _FIRST: Final = (
     *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
     *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
-    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "株式会社"),
+    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "Zhang"),
 )
 _SECOND: Final = (
     *("Bakery", "Logistics", "Studio", "Foods", "Textiles", "Optics", "Motors", "Farms"),
-    *("Print", "Labs", "& Sons", "Trading", '"Quoted" Goods', "Back\\slash", "Energy", "Zoë"),
+    *("Print", "Labs", "& Sons", "Trading", "Energy", "Interiors", "Tools", "Books"),
 )
+#: Words that careless programs cannot write or read, in every sixteenth name.
+_AWKWARD: Final = ('"Quoted" Goods', "Back\\slash", "株式会社", "Zoë, Ltd; Co", "<b>Bold</b>")
 _REGIONS: Final = ("North", "South", "East", "West", "")
 
 
@@ -219,7 +221,10 @@ class SampleData:
 
     def party(self, index: int, draw: bytes) -> str:
         """A company name, different for every row."""
-        return f"{_FIRST[draw[0] % 24]} {_SECOND[draw[1] % 16]} {index}"
+        second = _SECOND[draw[1] % 16]
+        if index % 16 == 13:
+            second = _AWKWARD[index // 16 % len(_AWKWARD)]
+        return f"{_FIRST[draw[0] % 24]} {second} {index}"
 
     def customer(self, draw: bytes) -> tuple[str, str]:
         """The id and name of the contact of a document, or ("", "") if there are no contacts.
