@@ -25,20 +25,23 @@ TODAY = date.fromisoformat(sys.argv[3]) if len(sys.argv) > 3 else date.today()
 books = duckdb.connect(FILE, read_only=True)
 
 # %% [markdown]
-# Amounts are converted to the base currency at the rate of each document. Drafts, void and deleted
-# documents do not count.
+# Amounts are converted to the base currency at the rate of each document. Drafts, documents that
+# wait for approval, and void and deleted documents do not count.
 
 # %% Sales: invoices, less credit notes
 
+for name in ("invoices", "credit_notes"):
+    books.execute(f"""
+        CREATE TEMP VIEW {name} AS
+        SELECT * FROM books_{name} WHERE _deleted_time IS NULL
+        AND status NOT IN ('draft', 'void', 'pending_approval', 'approved', 'rejected')
+    """)
 books.execute("""
     CREATE TEMP VIEW sales AS
     SELECT date, customer_id, customer_name, round(total * coalesce(exchange_rate, 1), 2) AS amount
-    FROM books_invoices
-    WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void')
+    FROM invoices
     UNION ALL
-    SELECT date, customer_id, customer_name, -total
-    FROM books_credit_notes
-    WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void')
+    SELECT date, customer_id, customer_name, -total FROM credit_notes
 """)
 
 # %% Revenue by month
@@ -59,8 +62,7 @@ ages = dict.fromkeys(AGES, 0) | dict(
         WITH open AS (
             SELECT $today::DATE - due_date AS age,
                    round(balance * coalesce(exchange_rate, 1), 2) AS amount
-            FROM books_invoices
-            WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void') AND balance <> 0
+            FROM invoices WHERE balance <> 0
         )
         SELECT CASE WHEN age <= 0 THEN 'current'
                     WHEN age <= 15 THEN '1-15'

@@ -31,17 +31,19 @@ from zoho_async.sandbox import Sandbox
 
 LISTS = ("contacts", "invoices", "credit_notes", "customer_payments")
 
+#: Statuses of documents that do not count yet, or no longer.
+UNPOSTED = "('draft', 'void', 'pending_approval', 'approved', 'rejected')"
 #: Amounts are converted to the base currency at the rate of each document.
 REPORTS = {
     "Revenue by month": """
         WITH sales AS (
             SELECT date, round(total * coalesce(exchange_rate, 1), 2) AS amount
             FROM books_invoices
-            WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void')
+            WHERE _deleted_time IS NULL AND status NOT IN {unposted}
             UNION ALL
             SELECT date, -total
             FROM books_credit_notes
-            WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void')
+            WHERE _deleted_time IS NULL AND status NOT IN {unposted}
         )
         SELECT strftime(date, '%Y-%m') AS month,
                count(*) AS documents,
@@ -53,7 +55,7 @@ REPORTS = {
             SELECT greatest($today::DATE - due_date, 0) AS age,
                    round(balance * coalesce(exchange_rate, 1), 2) AS amount
             FROM books_invoices
-            WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void') AND balance <> 0
+            WHERE _deleted_time IS NULL AND status NOT IN {unposted} AND balance <> 0
         )
         SELECT CASE WHEN age = 0 THEN 'current'
                     WHEN age <= 15 THEN '1-15 days'
@@ -69,7 +71,7 @@ REPORTS = {
                count(*) AS invoices,
                sum(round(total * coalesce(exchange_rate, 1), 2))::DECIMAL(18, 2) AS sales
         FROM books_invoices
-        WHERE _deleted_time IS NULL AND status NOT IN ('draft', 'void')
+        WHERE _deleted_time IS NULL AND status NOT IN {unposted}
         GROUP BY customer_id, customer_name ORDER BY sales DESC, customer LIMIT 10
     """,
 }
@@ -125,7 +127,8 @@ def report(file: Path, today: date | None = None) -> dict[str, list[tuple[Any, .
     """The rows of each report, below the names of its columns."""
     with duckdb.connect(str(file), read_only=True) as books:
         found = {}
-        for title, sql in REPORTS.items():
+        for title, text in REPORTS.items():
+            sql = text.format(unposted=UNPOSTED)
             values = {"today": today or date.today()} if "$today" in sql else {}
             answer = books.execute(sql, values)
             names = tuple(column[0] for column in answer.description or ())
