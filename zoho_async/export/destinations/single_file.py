@@ -43,7 +43,7 @@ import msgspec
 
 from zoho_async import __version__
 from zoho_async._msgspec import decoder_of
-from zoho_async.export.catalog import row_facts
+from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.destinations.base import Database, Sink, Table
 from zoho_async.export.destinations.directory import (
@@ -208,7 +208,7 @@ class OpenSingleFile:
         """The lists that were read to their end, with all of their rows."""
         lists: list[CompleteList] = []
         for state in checkpoint.states():
-            facts, rows = row_facts().get(state.name), self._hidden.files(state.name).full
+            facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
                 table = table_of(state.name, facts, details=state.details.full_records)
                 lists.append(CompleteList(table, rows))
