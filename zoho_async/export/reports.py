@@ -246,6 +246,7 @@ class _Run:
         self._lock: Final = threading.Lock()
         self._place: OpenDestination | None = None
         self._store: ResourceStore | None = None
+        self._failed = False
         self._done = ReportTable(
             report=operation.name,
             organization=organization,
@@ -370,7 +371,13 @@ class _Run:
         return _Rows(list_rows(plain, self._operation.row_id, period, basis), min(read))
 
     def _write(self, store: ResourceStore, period: TablePeriod, read: _Rows) -> None:
-        """Write the rows of a period that are new or changed, and mark those that are gone."""
+        """Write the rows of a period that are new or changed, and mark those that are gone.
+
+        After a write that failed, the store no longer agrees with the checkpoint, so none follows.
+        """
+        if self._failed:
+            return
+        self._failed = True
         with store.transaction():
             known = store.records.find_prefix(f"{period.key}/")
             digests = {key: digest(row) for key, row in read.rows.items()}
@@ -394,6 +401,7 @@ class _Run:
                 periods={**store.state.periods, period.key: entry},
             )
             store.mark_deleted(gone, incremental.zoho_time(self._clock.time()))
+        self._failed = False
         self._done = replace(
             self._done,
             rows=self._done.rows + len(rows),
