@@ -201,7 +201,7 @@ class Export:
                     group.start_soon(self._plan_one, reader, records)
             return await self._summary_builder.planned(only=True)
         except BaseExceptionGroup as several:
-            raise _first(several) from None
+            raise first_failure(several) from None
         finally:
             with anyio.CancelScope(shield=True):
                 await self._blocking(self._close)

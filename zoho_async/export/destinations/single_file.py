@@ -10,7 +10,7 @@ Model
 A file of these formats cannot take changes: a compressed file, a workbook or a Parquet file is
 written once. So the rows go into a hidden directory, which is an ordinary
 `zoho_async.export.destinations.directory`, and later runs read only what changed. At the end of a
-run the changes are merged there, and the file is made anew from all rows and renamed.
+run the changes are merged there, and the file is made again from all rows and renamed.
 
 Invariant
 ---------
@@ -178,7 +178,7 @@ class OpenSingleFile:
         sources = {one.table.name: _identity(one.rows) for one in lists}
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
         current = before is not None and (before.sources, before.maker) == (sources, maker)
-        if current and before is not None and _found(self._path) == before.file:
+        if current and before is not None and _identity_if_there(self._path) == before.file:
             return
         if lists:
             self._make(lists, sources, maker)
@@ -195,7 +195,7 @@ class OpenSingleFile:
             made = self._making / self._path.name
             self._maker.write(lists, made)
             self._check_file()  # a person may have changed it during the run
-            old, new = _found(self._path), _identity(made)
+            old, new = _identity_if_there(self._path), _identity(made)
             sizes = (new[0],) if old is None else (old[0], new[0])
             note = self._making / _MADE
             note.write_bytes(msgspec.json.encode(_Made(sizes, new, sources, maker)))
@@ -222,7 +222,7 @@ class OpenSingleFile:
 
     def _check_file(self) -> None:
         """Raise `CheckpointRefused` if the file is a person's, or was changed by one."""
-        found, made = _found(self._path), self._read_made()
+        found, made = _identity_if_there(self._path), self._read_made()
         if found is not None and (made is None or found[0] not in made.sizes):
             raise _not_ours(self._path)
 
@@ -255,7 +255,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _found(path: Path) -> tuple[int, int] | None:
+def _identity_if_there(path: Path) -> tuple[int, int] | None:
     try:
         return _identity(path)
     except FileNotFoundError:

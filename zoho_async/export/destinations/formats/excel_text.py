@@ -23,7 +23,7 @@ Numbers, dates and truth values of the description stay as they are.
 Unknown
 -------
 Excel uses the language of the computer. The names of months are known in English and in the larger
-languages of Europe. If the decimal separator is a comma, Excel must be told on import that the file
+languages of Europe. If the decimal separator is a comma, say on import that the file
 has a point.
 """
 
