@@ -357,7 +357,7 @@ class Sales:
 
     @cached_property
     def open_amounts(self) -> dict[str, tuple[int, int]]:
-        """What each contact owes and has in unused credits, by id, in cents of its currency."""
+        """The balances and the unused credits of each contact, by id, in cents of its currency."""
         found: dict[str, tuple[int, int]] = {}
         for sale in self.all:
             owed = sale.balance if sale.status not in ("draft", "void") else 0
