@@ -20,8 +20,8 @@ from zoho_async.runtime import ledger_path, open_ledger, token_store
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
 
-#: The sample data of ``--sandbox``: the same rows on each day. Payments and credit notes follow from
-#: the invoices. Without receipts and bank transactions, all revenue is in these lists.
+#: The sample data of ``--sandbox``. Payments and credit notes follow from the invoices. Without
+#: sales receipts and bank transactions, all revenue is in the lists.
 SANDBOX_SIZES: Final = {
     "books.contacts": 700,
     "books.items": 300,

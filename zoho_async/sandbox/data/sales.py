@@ -58,6 +58,8 @@ CURRENCIES: Final = {
     "ZAR": ("South African Rand", "R", 0.054),
 }
 _SMALL_RATE: Final = 0.5
+#: The price of a line in an organization without items, in cents.
+_PRICE_OF_WORK: Final = 8_500
 #: The number of a customer's currency, of twenty customers.
 _OF_CUSTOMERS: Final = (*[0] * 14, 1, 1, 1, 2, 2, 3)
 #: Chances in 256, and the days from the due date within which those customers pay.
@@ -136,6 +138,7 @@ class Sales:
         self._parties: Final[dict[int, Party]] = {}
         self._prices: Final[dict[int, int]] = {}
         self._rates: Final[dict[tuple[int, str], float]] = {}
+        self._decimals: Final[dict[int, int]] = {}
         self._today: Final = str(world.today)
         self._all: Sequence[Sale] | None = None
 
@@ -195,7 +198,11 @@ class Sales:
 
     def _digits(self, currency: int) -> int:
         """The decimals of a currency's rates: few, so that amounts convert without rounding."""
-        return 2 if self._world.rate(currency) >= _SMALL_RATE else 4
+        known = self._decimals.get(currency)
+        if known is None:
+            small = self._world.rate(currency) < _SMALL_RATE
+            known = self._decimals[currency] = 4 if small else 2
+        return known
 
     # -- sales ----------------------------------------------------------------------------------
 
@@ -209,12 +216,7 @@ class Sales:
         share = min(index / max(self._rows, 1), 1.0)
         party = self._customer(draw, share)
         rate = self.rate(party.currency, day(moment))
-        lines = tuple(
-            [
-                self._line(draw, number, share, party.currency, rate)
-                for number in range(1 + draw[4] % 4)
-            ]
-        )
+        lines = self._lines(draw, share, party.currency, rate)
         total = sum([quantity * price for _, quantity, price in lines])
         due = moment + party.terms * _DAY
         status = self._first_status(draw, moment)
@@ -254,17 +256,22 @@ class Sales:
             credit=credit,
         )
 
-    def _line(
-        self, draw: bytes, number: int, share: float, currency: int, rate: float
-    ) -> tuple[int | None, int, int]:
-        quantity = 1 + draw[12 + number] % 9
-        known = max(1, int(self._items * (IMPORTED + (1 - IMPORTED) * share)) - 2)
-        item = int.from_bytes(draw[16 + 2 * number : 18 + 2 * number], "big") % known
-        price = self.price(item) if self._items else 8_500
-        if rate != 1.0:
-            unit = 10 ** self._digits(currency)  # in cents: whole units, or hundreds of small ones
-            price = max(1, round(price / rate / unit)) * unit
-        return (item if self._items else None), quantity, price
+    def _lines(
+        self, draw: bytes, share: float, currency: int, rate: float
+    ) -> tuple[tuple[int | None, int, int], ...]:
+        """The lines of a sale, of items that the firm had at that time."""
+        known = int(self._items * (IMPORTED + (1 - IMPORTED) * share)) - 2
+        if known < 1:
+            known = 1
+        unit = 10 ** self._digits(currency)  # in cents: whole units, or hundreds of small ones
+        lines: list[tuple[int | None, int, int]] = []
+        for number in range(1 + draw[4] % 4):
+            item = (draw[16 + 2 * number] << 8 | draw[17 + 2 * number]) % known
+            price = self.price(item) if self._items else _PRICE_OF_WORK
+            if currency:
+                price = (round(price / rate / unit) or 1) * unit
+            lines.append((item if self._items else None, 1 + draw[12 + number] % 9, price))
+        return tuple(lines)
 
     def _first_status(self, draw: bytes, moment: int) -> str:
         if draw[5] < 5:
@@ -357,7 +364,7 @@ class Sales:
 
     @cached_property
     def open_amounts(self) -> dict[str, tuple[int, int]]:
-        """What each contact owes and has in unused credits, by id, in cents of its currency."""
+        """The balances and the unused credits of each contact, by id, in cents of its currency."""
         found: dict[str, tuple[int, int]] = {}
         for sale in self.all:
             owed = sale.balance if sale.status not in ("draft", "void") else 0

@@ -237,6 +237,7 @@ class SampleData:
         party = self.sales.party(int.from_bytes(draw[2:5], "big") % busy)
         return party.id, party.name
 
+    @cached_property
     def currency_codes(self) -> list[str]:
         """The codes of the seeded currencies, the base currency first."""
         return [self.currency_code, *(code for code in CURRENCIES if code != self.currency_code)]
@@ -245,7 +246,7 @@ class SampleData:
         """The id, code and symbol of a seeded currency, counted from the base currency."""
         if not number:
             return self.currency_id, self.currency_code, self.currency_symbol
-        code = self.currency_codes()[number]
+        code = self.currency_codes[number]
         return self.fixed_id(_CURRENCY + number), code, CURRENCIES[code][1]
 
     def rate(self, number: int) -> float:
@@ -253,7 +254,7 @@ class SampleData:
         if not number:
             return 1.0
         base = CURRENCIES.get(self.currency_code, ("", "", 1.0))[2]
-        return round(CURRENCIES[self.currency_codes()[number]][2] / base, 6)
+        return round(CURRENCIES[self.currency_codes[number]][2] / base, 6)
 
     def custom_fields(self, draw: bytes) -> dict[str, Any]:
         """A record's custom fields in all three forms. Half of the records have none.

@@ -62,13 +62,13 @@ def _with_facts(world: SampleData, index: int, made: Record) -> Record:
 
 
 def _rate(world: SampleData, index: int) -> float:
-    known = index < len(world.currency_codes())
+    known = index < len(world.currency_codes)
     return world.rate(index) if known else round(0.5 + 0.125 * index, 3)
 
 
 def _code(world: SampleData, index: int) -> str:
     """The code of a currency. After the known codes come ``XAA``, ``XAB`` and so on."""
-    codes = world.currency_codes()
+    codes = world.currency_codes
     if index < len(codes):
         return codes[index]
     number = index - len(codes)

@@ -64,7 +64,8 @@ class CreditNotes(SalesEvents):
     def detail(self, world: SampleData, index: int, row: Record) -> Record:
         made = super().detail(world, index, row)
         facts = _credit_note(world, index)
-        for line in made["line_items"] if facts else []:
+        lines: list[Record] = made["line_items"] if facts else []
+        for line in lines:
             line |= {name: each for name, each in facts["line"].items() if name in line}
         return _with_facts(made, facts)
 
