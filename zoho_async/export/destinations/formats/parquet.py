@@ -56,7 +56,7 @@ class Parquet:
 
     def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape)
+        reader = ColumnReader(shape, "decimal")
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
@@ -66,7 +66,7 @@ class Parquet:
 
     def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape)
+        reader = ColumnReader(shape, "decimal")
         layout = Layout(_stem(rows), table.row_id, shape)
         children = [
             (target.with_name(f"{each.name}{self.suffix}.tmp"), each) for each in layout.tables[1:]
