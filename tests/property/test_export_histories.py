@@ -90,6 +90,9 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._inner.read_only()
+
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)
 
@@ -106,6 +109,9 @@ class MortalPlace:
 
     def sink(self, table: Table, part: str) -> Sink:
         return MortalSink(self._inner.sink(table, part), self._fuse)
+
+    def finish(self) -> None:
+        self._inner.finish()
 
     def close(self) -> None:
         self._inner.close()

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from zoho_async.export.options import ExportOptions
 from zoho_async.export.shape import HashKey
 
 KEY = "0123456789abcdef0123456789abcdef"
-PLACES = ("jsonl", "csv", "parquet", "parquet flat", "out.sqlite", "out.duckdb")
+PLACES = ("jsonl", "csv", "parquet", "parquet flat", "out.sqlite", "out.duckdb", "out.xlsx")
 LISTS = ("contacts", "contacts.comments")
 
 
@@ -75,6 +76,10 @@ def assert_hidden(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             assert not list(leaks(path.read_bytes())), path
+    for path in folder.glob("*.xlsx"):
+        with zipfile.ZipFile(path) as sheets:
+            for name in sheets.namelist():
+                assert not list(leaks(sheets.read(name))), name
     for path in folder.glob("*.duckdb"):
         with duckdb.connect(path, read_only=True) as database:
             tables = database.execute("SELECT table_name FROM information_schema.tables").fetchall()

@@ -169,6 +169,10 @@ def report(
     columns: options.Columns = (),
     output: options.Output = None,
     allow_unconfirmed: options.AllowUnconfirmed = False,
+    table: options.ReportTable = None,
+    closed_after: options.ClosedAfter = None,
+    full: options.FullTable = False,
+    format: options.TableFormat = None,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Show a report: profit and loss, balance sheet, aging. Without a name, list the reports."""
@@ -188,6 +192,10 @@ def report(
             columns=columns,
             form=output,
             allow_unconfirmed=allow_unconfirmed,
+            table=table,
+            closed_after=closed_after,
+            full=full,
+            format=format,
         ),
         connection,
         environ=os.environ,

@@ -52,9 +52,9 @@ def read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     for key, value in _content(path).items():
         name = key.replace("_", "-")
         _check_name(path, key, name, known)
-        argument = known[name]
+        argument, texts = known[name], _texts(path, key, value)
         if not argument.tokens:
-            for place, text in enumerate(_texts(path, key, value)):
+            for place, text in enumerate(texts):
                 argument.append(
                     Token(keyword=f"--{name}", value=text, source=str(path), index=place)
                 )

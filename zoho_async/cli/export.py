@@ -47,7 +47,7 @@ from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problems_of
 from zoho_async.export.events import left_out_text
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.plan import accepted_lists, chosen_lists
+from zoho_async.export.plan import accepted_lists, check_destination, chosen_lists
 from zoho_async.export.shape import HashKey
 from zoho_async.export.shape_rules import check_rules, hash_key, rules_of
 from zoho_async.limits import Snapshot
@@ -80,13 +80,17 @@ class ExportCommand:
 
     def check(self, environ: Mapping[str, str]) -> None:
         """Check the arguments before anything is opened. Raises `ConfigurationError`."""
-        parse_destination(self.to, self.options.format, flatten=self.options.flatten)
+        options = self.options
+        destination = parse_destination(
+            self.to, options.format, flatten=options.flatten, excel=options.excel
+        )
         accepted_lists(self.options.accept)
         if self.options.max_calls is not None and self.all_organizations:
             raise ConfigurationError(
                 "--max-calls works for one organization: name it with --organization"
             )
         lists = chosen_lists(self.resources, self.options)
+        check_destination(destination, lists)
         check_rules(rules_of(self.options), [facts.resource for facts in lists])
         self.hash_key(environ)
         if self._protects and (self.options.files or self.options.files_to):
@@ -323,9 +327,11 @@ class _Run:
                 refreshing.cancel()
 
 
-def parse_destination(to: str, format: str | None, *, flatten: bool) -> Destination:
+def parse_destination(
+    to: str, format: str | None = None, *, flatten: bool = False, excel: bool = False
+) -> Destination:
     """The destination for ``--to``. Raises `ConfigurationError` and `ExportError`."""
-    destination = open_destination(to, format, flatten)
+    destination = open_destination(to, format, flatten, excel=excel)
     if isinstance(destination, PostgreSql) and destination.has_password:
         raise ConfigurationError(
             "other users can see a password on the command line: leave it out of --to, and set "
@@ -379,7 +385,7 @@ def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> in
     destination = open_destination(to, format, flatten)
     if not isinstance(destination, Directory):
         raise ConfigurationError(
-            f"{destination.name} is a database, which always holds the current state: "
+            f"{destination.name} is not a directory, and always holds the current state: "
             "there is nothing to merge"
         )
     merged: list[MergeResult] = []

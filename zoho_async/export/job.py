@@ -33,13 +33,13 @@ from datetime import date, datetime
 from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import Final, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from zoho_async._groups import first_failure
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
@@ -57,7 +57,7 @@ from zoho_async.errors import (
 )
 from zoho_async.events import Exported
 from zoho_async.export import incremental
-from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
+from zoho_async.export.catalog import reads_of_parents, rows_of, single_reads
 from zoho_async.export.checkpoint.copy import CheckpointCopy
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
@@ -211,7 +211,7 @@ class Export:
                     group.start_soon(self._plan_one, reader, records)
             return await self._summary_builder.planned(only=True)
         except BaseExceptionGroup as several:
-            raise _first(several) from None
+            raise first_failure(several) from None
         finally:
             with anyio.CancelScope(shield=True):
                 await self._blocking(self._close)
@@ -311,7 +311,7 @@ class Export:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
-            first = _first(several)
+            first = first_failure(several)
             if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
                 for reader in self._readers:
                     reader.stopped = True
@@ -417,23 +417,30 @@ class Export:
 
     async def _finish(self) -> None:
         """End the run: each list is complete, refused or failed."""
-        checkpoint = self._checkpoint
+        checkpoint, place = self._checkpoint, self._place
         assert checkpoint is not None
+        assert place is not None
         done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
-        await self._blocking(lambda: checkpoint.finish(names))
+
+        def finish() -> None:
+            with writing(place.name):
+                place.finish()
+                checkpoint.finish(names)
+
+        await self._blocking(finish)
 
     # -- the destination ------------------------------------------------------------------------
 
     def _open(self, destination: Destination) -> None:
-        origin = Origin(self._organization, _host(self._zoho.api_url))
+        origin = Origin.of(self._organization, self._zoho.api_url)
         name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
                 self._place = place = destination.open()
                 checkpoint = Checkpoint.open(place.database, origin, name=name, restart=restart)
             self._checkpoint = checkpoint
-            settle(checkpoint, place, row_facts())
+            settle(checkpoint, place, rows_of)
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
@@ -497,14 +504,6 @@ class Export:
             return work()
 
 
-def _first(failure: BaseException) -> BaseException:
-    """Return the first failure of a task group, at any depth; any other failure as it is."""
-    if not isinstance(failure, BaseExceptionGroup):
-        return failure
-    group = cast("BaseExceptionGroup[BaseException]", failure)
-    return _first(group.exceptions[0])
-
-
 class _Barrier:
     """Opens after ``expected`` callers have arrived; the last one first runs ``then``."""
 
@@ -519,8 +518,3 @@ class _Barrier:
             await self._then()
             self._open.set()
         await self._open.wait()
-
-
-def _host(url: str) -> str:
-    """Return the host without its port, which differs for each sandbox."""
-    return urlsplit(url).hostname or url

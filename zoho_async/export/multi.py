@@ -162,7 +162,7 @@ def _options_of(organization: str, options: ExportOptions) -> ExportOptions:
     """Return the options of one organization. Its destination already has its format."""
     folder = options.files_to
     own = None if folder is None else Path(folder, organization)
-    return replace(options, format=None, flatten=False, files_to=own)
+    return replace(options, format=None, flatten=False, excel=False, files_to=own)
 
 
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:

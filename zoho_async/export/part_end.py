@@ -15,7 +15,7 @@ Every function blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -31,8 +31,7 @@ from zoho_async.export.checkpoint.store import (
 from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
 from zoho_async.export.passes import is_settled
-from zoho_async.export.resource_store import ResourceStore, table_of, writing
-from zoho_async.export.shape_rules import recorded_shaper
+from zoho_async.export.resource_store import ResourceStore, recorded_table, writing
 
 
 def complete_part(store: ResourceStore, when: str, *, refreshes: bool = False) -> None:
@@ -150,9 +149,13 @@ def _next_watermark(store: ResourceStore) -> float | None:
 
 
 def settle(
-    checkpoint: Checkpoint, destination: OpenDestination, lists: Mapping[str, OperationFacts]
+    checkpoint: Checkpoint,
+    destination: OpenDestination,
+    rows_of: Callable[[str], OperationFacts | None],
 ) -> None:
     """Settle parts that were completed right before the last run ended.
+
+    ``rows_of`` returns the description of a resource's rows, by the name of the resource.
 
     If the run ended during a refresh, it ends here, so that the next one reads all lists first.
     What is left of the refresh stays in the queue.
@@ -160,10 +163,7 @@ def settle(
     with writing(destination.name):
         ended = [one for one in checkpoint.states() if one.status in ("complete", "refreshing")]
         for state in ended:
-            full_records = state.details.full_records
-            table = table_of(state.name, lists.get(state.name), details=full_records)
-            table = recorded_shaper(state.name, state.shape).narrow(table)
-            sink = destination.sink(table, state.part.name)
+            sink = destination.sink(recorded_table(state, rows_of(state.name)), state.part.name)
             if state.status == "complete":
                 sink.settle()
                 record_sizes(checkpoint, sink, state)

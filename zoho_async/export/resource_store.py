@@ -23,7 +23,7 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import row_facts
+from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint.records import RecordIndex, key
 from zoho_async.export.checkpoint.store import (
     Checkpoint,
@@ -196,10 +196,8 @@ class ResourceStore:
 
     def discard(self) -> None:
         """Remove the rows of earlier runs, which have another shape, and forget them."""
-        state, recorded = self.state, recorded_shaper(self.facts.resource, self.state.shape)
-        facts = row_facts().get(self.facts.resource)
-        table = table_of(self.facts.resource, facts, details=state.details.full_records)
-        self._destination.sink(recorded.narrow(table), "").discard()
+        state = self.state
+        self._destination.sink(recorded_table(state, rows_of(state.name)), "").discard()
         capabilities = state.bookmark.capabilities
         with self.checkpoint.database.transaction():
             self.checkpoint.forget(state)
@@ -256,6 +254,12 @@ def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) 
         return Table(name=name, row_id="", fields=())
     fields = facts.reply if full is None else together(full.fields, facts.reply)
     return Table(name=name, row_id=facts.row_id, fields=fields)
+
+
+def recorded_table(state: ResourceState, facts: OperationFacts | None) -> Table:
+    """Return the table of the rows that runs have written so far (see `table_of`)."""
+    table = table_of(state.name, facts, details=state.details.full_records)
+    return recorded_shaper(state.name, state.shape).narrow(table)
 
 
 @contextmanager

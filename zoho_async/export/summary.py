@@ -66,11 +66,8 @@ class SummaryBuilder:
 
         With ``only``, no run follows: the calls that were made for the plan will be made again.
         """
-        limits, rate = self._zoho.limits, self._zoho.rate
+        limits = self._zoho.limits
         today = await self._zoho.snapshot()
-
-        def seconds(calls: int) -> float:
-            return estimated_seconds(calls, rate=rate, burst=limits.burst)
 
         ahead: list[PlannedResource] = []
         for reader in self._readers:
@@ -80,14 +77,15 @@ class SummaryBuilder:
             if planned is not None:
                 made = 0 if only else reader.calls_for_list
                 days = days_needed(planned.calls - made, today, limits)
-                ahead.append(replace(planned, seconds=seconds(planned.calls), days=days))
+                seconds = estimated_seconds(planned.calls, limits)
+                ahead.append(replace(planned, seconds=seconds, days=days))
         calls = sum(one.calls for one in ahead)
         made = self._budget.spent if only else sum(one.calls_for_list for one in self._readers)
         return Planned(
             resources=tuple(ahead),
             rows=sum(one.rows or 0 for one in ahead),
             calls=calls,
-            seconds=seconds(calls),
+            seconds=estimated_seconds(calls, limits),
             exact=all(one.exact for one in ahead) if only else all(r.exact for r in self._readers),
             days=days_needed(calls if only else calls - made, today, limits),
             calls_made=made,

@@ -78,6 +78,8 @@ class OpenCopy:
     def sink(self, table: Table, part: str) -> NoSink:
         return NoSink(table.name)
 
+    def finish(self) -> None: ...
+
     def close(self) -> None:
         self.database.close()
 

@@ -26,6 +26,7 @@ Every method blocks on the database, and only one may run at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -203,11 +204,24 @@ class RunHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sizes: dict[str, int] | None = None
 
 
+class PeriodRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A period of a report that was written (`zoho_async.export.reports`).
+
+    It was read from ``first`` (None for a report as of one day) to ``last`` at the moment ``read``,
+    into the part called ``part``.
+    """
+
+    first: date | None = None
+    last: date
+    read: float
+    part: str = ""
+
+
 class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far the export of a resource got; by default, no part was begun.
 
-    Moments are seconds since 1970. ``shape`` is what was chosen of its rows
-    (`zoho_async.export.shape`), "" for all.
+    ``periods`` are those of a report, by their keys. Moments are seconds since 1970. ``shape`` is
+    what was chosen of the rows (`zoho_async.export.shape`), "" for all.
     """
 
     name: str
@@ -219,6 +233,7 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     passes: PassHistory = PassHistory()
     details: DetailState = DetailState()
     runs: RunHistory = RunHistory()
+    periods: dict[str, PeriodRead] = {}
 
 
 _STATE: Final = decoder_of(ResourceState)

@@ -313,6 +313,9 @@ class OpenDirectory:
         directory = self._directory
         return DirectorySink(directory.files(table.name), table, part, directory.format)
 
+    def finish(self) -> None:
+        return None  # each part was settled
+
     def close(self) -> None:
         self.database.close()
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.columns.arrow import Arrow
-from zoho_async.export.columns.decode import PRECISION, SCALE
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.numbers import PRECISION, SCALES, NumberStorage
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
@@ -52,7 +52,8 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "VARCHAR",
     "json": "VARCHAR",
     "texts": "VARCHAR",
-    "decimal": f"DECIMAL({PRECISION},{SCALE})",
+    "decimal": f"DECIMAL({PRECISION},{SCALES['decimal']})",
+    "exchange_rate": f"DECIMAL({PRECISION},{SCALES['exchange_rate']})",
     "date": "DATE",
     "time": "TIMESTAMP WITH TIME ZONE",
     "integer": "BIGINT",
@@ -99,6 +100,7 @@ class DuckDbEngine:
     """An open DuckDB file."""
 
     types: Mapping[ColumnKind, str] = _TYPES
+    numbers: NumberStorage = "decimal"
 
     def __init__(self, path: Path, duckdb: Any, arrow: Arrow) -> None:
         self.name: Final = str(path)
@@ -193,6 +195,9 @@ class DuckDbEngine:
             [name],
         )
         return bool(rows)
+
+    def define(self, column: Column) -> str:
+        return f"{quote(column.name)} {_TYPES[column.kind]}"
 
     def create(self, table: FlatTable) -> None:
         self.execute(f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)})")

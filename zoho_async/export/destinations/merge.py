@@ -38,7 +38,7 @@ from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import list_operation, row_facts
+from zoho_async.export.catalog import list_operation, rows_of
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import OpenDestination, Table
@@ -53,7 +53,7 @@ from zoho_async.export.destinations.directory import (
 )
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
-from zoho_async.export.resource_store import table_of, writing
+from zoho_async.export.resource_store import recorded_table, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -104,13 +104,20 @@ def merge(directory: Directory) -> list[MergeResult]:
         place = directory.open()
     with closing(place):
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
-        settle(checkpoint, place, row_facts())
+        settle(checkpoint, place, rows_of)
         with writing(place.name):
-            return [
-                merged
-                for state in checkpoint.states()
-                if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
-            ]
+            return merge_changes(directory, place, checkpoint)
+
+
+def merge_changes(
+    directory: Directory, place: OpenDestination, checkpoint: Checkpoint
+) -> list[MergeResult]:
+    """Merge like `merge`, in the open destination ``place``, whose parts are settled."""
+    return [
+        merged
+        for state in checkpoint.states()
+        if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
+    ]
 
 
 def _merge_recorded(
@@ -119,9 +126,8 @@ def _merge_recorded(
     """Merge one resource. The checkpoint holds no sizes while they change."""
     files = directory.files(state.name)
     if not files.parts() or not state.runs.sizes:
-        return _merge_one(directory, state.name, details=state.details.full_records)
-    table = table_of(state.name, row_facts().get(state.name))
-    sink = place.sink(table, "")
+        return _merge_one(directory, state)
+    sink = place.sink(recorded_table(state, rows_of(state.name)), "")
     if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
         raise CheckpointRefused(
             f"{', '.join(gone)} in {files.full.parent} is missing: "
@@ -130,21 +136,22 @@ def _merge_recorded(
     state = replace(state, runs=replace(state.runs, sizes=None))
     with checkpoint.database.transaction():
         checkpoint.put(state)
-    merged = _merge_one(directory, state.name, details=state.details.full_records)
+    merged = _merge_one(directory, state)
     record_sizes(checkpoint, sink, state)
     return merged
 
 
-def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
+def _merge_one(directory: Directory, state: ResourceState) -> MergeResult | None:
+    resource = state.name
     files = directory.files(resource)
     parts = files.parts()
-    facts = row_facts().get(resource)
+    facts = rows_of(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another format")
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
-    table = table_of(resource, facts, details=details)
+    table = recorded_table(state, facts)
     rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
     return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))

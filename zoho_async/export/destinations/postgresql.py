@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import unquote
 
-from zoho_async.export.columns.schema import ColumnKind, short_name
+from zoho_async.export.columns.numbers import PRECISION, SCALES, NumberStorage
+from zoho_async.export.columns.schema import Column, ColumnKind, short_name
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
@@ -30,7 +31,8 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "text",
     "json": "text",
     "texts": "text",
-    "decimal": "numeric",
+    "decimal": f"numeric({PRECISION},{SCALES['decimal']})",
+    "exchange_rate": f"numeric({PRECISION},{SCALES['exchange_rate']})",
     "date": "date",
     "time": "timestamp with time zone",
     "integer": "bigint",
@@ -131,6 +133,7 @@ class PostgreSqlEngine:
     """An open connection that holds the lock on its schema."""
 
     types: Mapping[ColumnKind, str] = _TYPES
+    numbers: NumberStorage = "decimal"
 
     def __init__(self, name: str, psycopg: Any, connection: Any, schema: str | None) -> None:
         self.name: Final = name
@@ -214,6 +217,9 @@ class PostgreSqlEngine:
             [name],
         )
         return bool(rows)
+
+    def define(self, column: Column) -> str:
+        return f"{quote(column.name)} {_TYPES[column.kind]}"
 
     def create(self, table: FlatTable) -> None:
         self.execute(
