@@ -83,6 +83,7 @@ def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
         grant, found = asyncio.run(_by_browser(order, client, accounts_url, scopes))
     else:
         grant, found = _by_code(client, accounts_url, scopes), Redirect("")
+    profiles = Profiles(profiles_path(environ))
     before = profiles.get(order.profile)
     profile = Profile(
         hash_key=(before.hash_key if before else "") or secrets.token_hex(32),
@@ -96,7 +97,6 @@ def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
         keyring=order.keyring and works(),
         organization=order.organization or "",
     )
-    profiles = Profiles(profiles_path(environ))
     profiles.put(order.profile, profile)
     where = "the OS keyring" if profile.keyring else f"{profiles.path} (mode 0600)"
     say(f"Logged in. The secrets are saved in {where}.")
