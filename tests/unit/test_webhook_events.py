@@ -13,7 +13,7 @@ from zoho_async.billing.subscriptions import Subscription
 from zoho_async.books.contacts import Contact
 from zoho_async.books.customer_payments import CustomerPayment
 from zoho_async.books.invoices import Invoice
-from zoho_async.webhooks import BillingEvent, Delivery, ChangeEvent, UnreadableWebhook, parse
+from zoho_async.webhooks import BillingEvent, ChangeEvent, Delivery, UnreadableWebhook, parse
 
 
 def delivery(body: bytes, **query: str) -> Delivery:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command, serving
+from tests.support.wall_clock import noon_of
 from zoho_async.cli.report_table import table_text
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.report_catalog import all_reports, report_named
@@ -22,12 +23,16 @@ from zoho_async.reports.periods import split_period
 from zoho_async.reports.tree import NodeAmounts, joined_sections
 from zoho_async.sandbox import Sandbox
 
+#: The sample data begins three years before this month.
+TODAY = noon_of("2026-01-20")
 DATES = ("--from", "2023-01-01", "--to", "2023-03-31")
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with serving(Sandbox(sizes={"contacts": 20, "invoices": 30, "items": 10})) as made:
+    with serving(
+        Sandbox(sizes={"contacts": 20, "invoices": 300, "items": 10}, wall_clock=TODAY)
+    ) as made:
         yield made
 
 

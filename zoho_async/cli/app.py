@@ -35,6 +35,7 @@ def export(
     to: options.To,
     wanted: options.ExportArguments = ExportOptions(),  # noqa: B008 - a frozen value
     json: options.AsJson = False,
+    plan_only: options.PlanOnly = False,
     all_organizations: options.AllOrganizations = False,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
@@ -59,6 +60,7 @@ def export(
         connection=connection,
         all_organizations=all_organizations,
         arguments=sys.argv[1:],
+        plan_only=plan_only,
     )
     return command.run(os.environ, json=json)
 

@@ -126,7 +126,14 @@ else:
                 "files_to": Annotated[Path | None, Parameter(group=_MORE)],
                 **dict.fromkeys(
                     (
-                        *("format", "flatten", "restart", "max_calls", "max_deletion_checks"),
+                        *(
+                            "format",
+                            "flatten",
+                            "excel",
+                            "restart",
+                            "max_calls",
+                            "max_deletion_checks",
+                        ),
                         *("until_done", "refresh_children"),
                     ),
                     Parameter(group=_MORE),
@@ -171,15 +178,22 @@ Probed: TypeAlias = Annotated[
 ]
 To: TypeAlias = Annotated[
     str,
-    _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
+    _help(
+        "A directory, `FILE.duckdb`, `FILE.sqlite`, `FILE.xlsx`, for one list also `FILE.csv`, "
+        "`FILE.parquet` or `FILE.jsonl`, or `postgresql://USER@HOST/DATABASE`."
+    ),
 ]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+PlanOnly: TypeAlias = Annotated[
+    bool,
+    _help("Print the calls, time and days that the export takes. Write nothing, call little."),
+]
 FileFormat: TypeAlias = Annotated[
     FormatName | None, _help("File format. A directory keeps its format.")
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _help("Write nested lists to files such as `invoices__line_items.parquet`. Parquet only."),
+    _help("Write nested lists to separate files, such as `invoices__line_items.csv`."),
 ]
 MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
 ProbeTo: TypeAlias = Annotated[
@@ -212,6 +226,8 @@ EXPORT_EPILOGUE: Final = """
   `--refresh-children all` reads those of every unchanged invoice again, too
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every organization: `zoho-async export --all-organizations --to backup`
+- a spreadsheet: `zoho-async export invoices contacts --flatten --to books.xlsx`
+- one list in one file: `zoho-async export invoices --to invoices.csv`; `--excel` for Excel
 - typed files: `zoho-async export --format parquet --to backup`; `--flatten` adds child tables
 - PostgreSQL: `zoho-async export --to postgresql://me@db/books`, with the password in `PGPASSWORD`
   or `.pgpass`

@@ -411,7 +411,9 @@ class _Run:
 
     def _complete(self, store: ResourceStore) -> None:
         complete_part(store, incremental.zoho_time(self._clock.time()))
+        assert self._place is not None
         with writing(store.place):
+            self._place.finish()
             store.checkpoint.finish([self._facts.resource])
 
     # -- the destination ------------------------------------------------------------------------

@@ -25,7 +25,7 @@ pass through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -35,6 +35,8 @@ import msgspec
 from zoho_async.description import Field
 
 Value: TypeAlias = str | int | float | bytes | None
+#: Runs one SELECT statement and returns its rows.
+Query: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -187,6 +189,13 @@ class Destination(Protocol):
         """
         ...
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        """Read the tables of the checkpoint, and change nothing; None if there is no export yet.
+
+        Raises `ExportRunning` or `DestinationError`.
+        """
+        ...
+
 
 class OpenDestination(Protocol):
     """A destination that one run holds, until `close`."""
@@ -205,6 +214,13 @@ class OpenDestination(Protocol):
         """The sink of a resource for ``part``: "" for a full read, otherwise the run's stamp.
 
         A stamp is the start time of the run, such as ``20261123T020000Z``, so stamps sort by time.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Bring the destination into its final form. Idempotent.
+
+        Called at the end of a run that was not interrupted, before the checkpoint says so.
         """
         ...
 

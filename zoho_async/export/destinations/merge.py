@@ -106,11 +106,18 @@ def merge(directory: Directory) -> list[MergeResult]:
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
         settle(checkpoint, place, rows_of)
         with writing(place.name):
-            return [
-                merged
-                for state in checkpoint.states()
-                if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
-            ]
+            return merge_changes(directory, place, checkpoint)
+
+
+def merge_changes(
+    directory: Directory, place: OpenDestination, checkpoint: Checkpoint
+) -> list[MergeResult]:
+    """Merge like `merge`, in the open destination ``place``, whose parts are settled."""
+    return [
+        merged
+        for state in checkpoint.states()
+        if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
+    ]
 
 
 def _merge_recorded(
