@@ -473,6 +473,7 @@ class ReportMismatch(ZohoError):
         else:
             text = (
                 f"asked for {wanted}, but the reply does not confirm it, so its numbers may be "
-                "those of another period; pass allow_unconfirmed=True to read them anyway"
+                "those of another period; allow_unconfirmed=True (--allow-unconfirmed) reads them, "
+                "but no table takes them"
             )
         super().__init__(f"{operation}: {text}")
