@@ -46,7 +46,7 @@ from zoho_async.export import (
     Table,
 )
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import OpenDestination, RecordedContents, Value
+from zoho_async.export.destinations.base import OpenDestination, Query, RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -89,6 +89,9 @@ class Mortal:
     @property
     def name(self) -> str:
         return self._inner.name
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._inner.read_only()
 
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)

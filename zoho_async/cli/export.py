@@ -21,6 +21,7 @@ from rich.console import Console
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import export_summary, outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
+from zoho_async.cli.export_plan import show_plan
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted, interruptible
 from zoho_async.cli.output import count
@@ -57,7 +58,7 @@ _FLAGS: Final = frozenset(
     f"--{name.replace('_', '-')}"
     for options in (ExportOptions, ConnectionOptions)
     for name in [one.name for one in fields(options) if one.default is False]
-) | {"--json", "--all-organizations"}
+) | {"--json", "--all-organizations", "--plan-only"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class ExportCommand:
     connection: ConnectionOptions
     all_organizations: bool
     arguments: Sequence[str]
+    plan_only: bool = False
 
     def check(self) -> None:
         """Check the arguments before anything is opened. Raises `ConfigurationError`."""
@@ -88,7 +90,9 @@ class ExportCommand:
         check_destination(destination, chosen_lists(self.resources, self.options))
 
     def run(self, environ: Mapping[str, str], *, json: bool) -> int:
-        """Run the export and print its result; the exit code."""
+        """Run the export, or plan it, and print the result; the exit code."""
+        if self.plan_only:
+            return show_plan(self, environ, json=json)
         run = _Run(self, environ)
         error = run.run()
         if error is not None:
@@ -100,6 +104,12 @@ class ExportCommand:
         except BrokenPipeError:
             discard_stdout()
         return code
+
+    def scopes(self, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+        """The scopes that the account's login asked for; None if they are not known."""
+        wanted = self.connection
+        profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
+        return profile.scopes or None if profile is not None else None
 
     def _report(
         self,
@@ -237,7 +247,7 @@ class _Run:
             command.resources,
             to=command.to,
             options=command.options,
-            scopes=known_scopes(command.connection, self._environ),
+            scopes=command.scopes(self._environ),
         )
         try:
             async with job, self._displayed(zoho) as show:
@@ -257,7 +267,7 @@ class _Run:
             command.resources,
             to=command.to,
             options=command.options,
-            scopes=known_scopes(command.connection, self._environ),
+            scopes=command.scopes(self._environ),
         )
         try:
             async with jobs, self._displayed(zoho.for_organization(found[0].id)) as show:
@@ -307,12 +317,6 @@ def parse_destination(
             "PGPASSWORD or use a .pgpass file"
         )
     return destination
-
-
-def known_scopes(wanted: ConnectionOptions, environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The scopes that the account's login asked for; None if they are not known."""
-    profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
-    return profile.scopes or None if profile is not None else None
 
 
 async def _refresh(zoho: Session, tracker: Tracker, display: Display) -> None:

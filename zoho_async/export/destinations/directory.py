@@ -47,13 +47,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.checkpoint.file import StateFile, query_of_file
+from zoho_async.export.destinations.base import Query, RecordedContents, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
 #: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
@@ -278,6 +279,9 @@ class Directory:
             database.close()
             raise
         return OpenDirectory(self, database)
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return query_of_file(self.path / FOLDER / "checkpoint.sqlite")
 
     def _record_format(self, database: StateFile) -> None:
         """Store the format of the files, or refuse a second format in one directory."""

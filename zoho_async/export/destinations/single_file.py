@@ -36,6 +36,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -43,9 +44,9 @@ import msgspec
 
 from zoho_async import __version__
 from zoho_async._msgspec import decoder_of
-from zoho_async.export.catalog import row_facts
+from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint.store import Checkpoint
-from zoho_async.export.destinations.base import Database, Sink, Table
+from zoho_async.export.destinations.base import Database, Query, Sink, Table
 from zoho_async.export.destinations.directory import (
     Directory,
     DirectorySink,
@@ -129,8 +130,15 @@ class SingleFile:
         self.maker: Final = maker
         self.name: Final = str(path)
 
+    @property
+    def _hidden(self) -> Directory:
+        return Directory(self.path.with_name(f".{self.path.name}.zoho-export"))
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._hidden.read_only()
+
     def open(self) -> OpenSingleFile:
-        hidden = Directory(self.path.with_name(f".{self.path.name}.zoho-export"))
+        hidden = self._hidden
         self._check_path(hidden.path)
         try:
             place = hidden.open()
@@ -211,7 +219,7 @@ class OpenSingleFile:
         """The lists that were read to their end, with all of their rows."""
         lists: list[CompleteList] = []
         for state in checkpoint.states():
-            facts, rows = row_facts().get(state.name), self._hidden.files(state.name).full
+            facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
                 table = table_of(state.name, facts, details=state.details.full_records)
                 lists.append(CompleteList(table, rows))

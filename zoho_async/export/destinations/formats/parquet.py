@@ -57,7 +57,7 @@ class Parquet:
 
     def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape)
+        reader = ColumnReader(shape, "decimal")
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
@@ -66,7 +66,7 @@ class Parquet:
                 groups.add(self._arrow.nested(shape, reader.read(lines)))
 
     def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
-        source = spool_tables(stem(rows), table, flatten=True, texts=True)
+        source = spool_tables(stem(rows), table, flatten=True, texts=True, numbers="decimal")
         children = [target.with_name(f"{each.name}{self.suffix}.tmp") for each in source.tables[1:]]
         with ExitStack() as stack:
             files = [

@@ -13,8 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from msgspec.structs import replace
+
 from zoho_async.export.columns.batch import ColumnReader
-from zoho_async.export.columns.schema import EXTRA, Column, shape_of
+from zoho_async.export.columns.numbers import NumberStorage
+from zoho_async.export.columns.schema import EXACT, EXTRA, Column, shape_of
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import CHILD, portions
@@ -34,21 +37,29 @@ class SpoolTables(Protocol):
 
 
 def spool_tables(
-    name: str, table: Table, *, flatten: bool = False, texts: bool = False
+    name: str,
+    table: Table,
+    *,
+    flatten: bool = False,
+    texts: bool = False,
+    numbers: NumberStorage = "digits",
 ) -> SpoolTables:
     """Return the tables of the resource ``table``. ``name`` is that of the main one.
 
-    If ``texts`` is true, lists of texts stay lists; otherwise they are JSON text.
+    If ``texts`` is true, lists of texts stay lists; otherwise they are JSON text. ``numbers`` is
+    how the format stores numbers.
     """
-    return _Flat(name, table, texts=texts) if flatten else _Whole(name, table)
+    if flatten:
+        return _Flat(name, table, texts=texts, numbers=numbers)
+    return _Whole(name, table, numbers)
 
 
 class _Whole:
     """A resource as one table."""
 
-    def __init__(self, name: str, table: Table) -> None:
+    def __init__(self, name: str, table: Table, numbers: NumberStorage) -> None:
         shape = shape_of(table.fields, table.row_id, lists=False)
-        self._reader: Final = ColumnReader(shape)
+        self._reader: Final = ColumnReader(shape, numbers)
         self.tables: Final = (
             FlatTable(name, (table.row_id,), (*shape.columns, Column(EXTRA, "json", ()))),
         )
@@ -62,11 +73,19 @@ class _Whole:
 class _Flat:
     """A resource and its lists of objects as separate tables."""
 
-    def __init__(self, name: str, table: Table, *, texts: bool) -> None:
+    def __init__(self, name: str, table: Table, *, texts: bool, numbers: NumberStorage) -> None:
         shape = shape_of(table.fields, table.row_id, texts=texts)
-        self._reader: Final = ColumnReader(shape)
+        self._reader: Final = ColumnReader(shape, numbers)
         self._layout: Final = Layout(name, table.row_id, shape)
-        self.tables: Final[tuple[FlatTable, ...]] = self._layout.tables
+        #: The indexes of each table's columns. A column of digits needs no ``_exact``.
+        self._columns: Final = [
+            [n for n, one in enumerate(each.columns) if numbers != "digits" or one.name != EXACT]
+            for each in self._layout.tables
+        ]
+        self.tables: Final = tuple(
+            replace(each, columns=tuple(each.columns[n] for n in chosen))
+            for each, chosen in zip(self._layout.tables, self._columns, strict=True)
+        )
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         number = 0
@@ -77,7 +96,8 @@ class _Flat:
                 number += batch.size
             else:
                 ids = self._layout.ids(batch, lines)
-            yield self._layout.split(batch, ids)
+            tables = zip(self._layout.split(batch, ids), self._columns, strict=True)
+            yield [[columns[n] for n in chosen] for columns, chosen in tables]
 
 
 def stem(path: Path) -> str:

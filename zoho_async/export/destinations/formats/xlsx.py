@@ -34,7 +34,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from zoho_async.export.columns.schema import Column, ColumnKind
+from zoho_async.export.columns.schema import EXACT, Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.formats.excel_text import (
     DIGITS,
@@ -54,7 +54,7 @@ _MOST_COLUMNS: Final = 16_384
 _LONGEST_NAME: Final = 31
 _NOT_IN_NAMES: Final = re.compile(r"[\[\]:*?/\\\x00-\x1f]|^'|'$")
 
-EXACT: Final = "_exact"
+
 LONG_TEXTS: Final = "_long_texts"
 _CONTINUED: Final = f"... (whole text in {LONG_TEXTS})"
 _LONG_TEXT_COLUMNS: Final = ("sheet", "row", "id", "column", "part", "text")
