@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import hashlib
+import hmac
 import importlib.util
 import json
 import runpy
@@ -33,6 +35,7 @@ from zoho_async.errors import (
 )
 from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.webhooks import Change, handle_changes, open_queue
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 #: Statuses of documents that do not count.
@@ -283,45 +286,52 @@ async def test_a_night_of_the_service_is_a_whole_export(
 
 # -- webhook.py ---------------------------------------------------------------------------------
 
-
-@pytest.fixture
-def secret(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("WEBHOOK_SECRET", "s3cret")
-    return "s3cret"
+WEBHOOK_SECRET = "Secret1234567890"
 
 
-async def test_a_webhook_is_believed_in_nothing_but_the_id(
-    secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def send(sender: TestClient[Any, Any], body: bytes, signed: str) -> int:
+    """Send ``body`` with the signature of ``signed``, and return the status."""
+    digest = hmac.new(WEBHOOK_SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest()
+    answer = await sender.post(
+        "/hooks?event_type=changed", data=body, headers={"X-Zoho-Webhook-Signature": digest}
+    )
+    return answer.status
+
+
+async def test_a_signed_webhook_leads_to_the_record_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with Sandbox(sizes=SIZES) as sandbox:
+    """Strangers spend no calls; a payload without a time is read; a deletion is confirmed."""
+    monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
+    example = loaded("webhook")
+    async with Sandbox(sizes=SIZES) as sandbox, open_queue(tmp_path / "queue.sqlite") as queue:
         point(monkeypatch, sandbox)
         truth = invoices_of(sandbox)[0]
-        app = loaded("webhook").application()
-        async with TestClient(TestServer(app)) as sender:
-            told = {"invoice": {"status": "paid", "balance": 0}}
-            path = f"/hooks/{secret}/invoices/{truth['invoice_id']}"
-            assert (await sender.post(path, json=told)).status == 200
-        printed = capsys.readouterr().out.split()
-        assert printed[0] == truth["invoice_number"]
-        assert Decimal(printed[-1]) == Decimal(str(truth["balance"]))
+        async with TestClient(TestServer(example.application(queue))) as sender:
+            body = json.dumps({"invoice": {"invoice_id": truth["invoice_id"], "balance": 0}})
+            assert await send(sender, body.encode(), body) == 401
+            assert await send(sender, b"{", "event_typechanged{") == 400
+            assert queue.pending == 0
+            assert await send(sender, body.encode(), f"event_typechanged{body}") == 200
+            deleted = '{"invoice":{"invoice_id":"123"}}'
+            assert await send(sender, deleted.encode(), f"event_typechanged{deleted}") == 200
+        assert sandbox.calls == 0
+        handled: list[str] = []
 
+        async def handler(change: Change) -> None:
+            await example.changed(change)
+            handled.append(change.record_id)
+            if len(handled) == 2:
+                working.cancel()
 
-@pytest.mark.parametrize(
-    ("path", "status", "calls"),
-    [
-        ("/hooks/wrong/invoices/7026429030000000001", 404, 0),
-        ("/hooks/s3cret/invoices/..%2Fusers", 400, 0),
-        ("/hooks/s3cret/invoices/123", 200, 1),
-    ],
-)
-async def test_strangers_spend_no_calls_and_deleted_records_are_no_failure(
-    secret: str, path: str, status: int, calls: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with Sandbox(sizes=SIZES) as sandbox:
-        point(monkeypatch, sandbox)
-        async with TestClient(TestServer(loaded("webhook").application())) as sender:
-            assert (await sender.post(path)).status == status
-        assert sandbox.calls == calls
+        async with Session.from_env() as zoho, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(handle_changes(queue, zoho, handler))
+        assert sandbox.calls == 2
+        invoice, deletion = sorted(capsys.readouterr().out.splitlines())
+        assert deletion == "books.invoices 123 deleted"
+        number, balance = invoice.split()
+        assert number == truth["invoice_number"]
+        assert Decimal(balance) == Decimal(str(truth["balance"]))
 
 
 # -- customers.py -------------------------------------------------------------------------------
