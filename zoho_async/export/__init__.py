@@ -52,6 +52,7 @@ from zoho_async.export.destinations.base import (
 from zoho_async.export.destinations.directory import Directory, Format
 from zoho_async.export.destinations.merge import MergeResult, merge
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
+from zoho_async.export.destinations.remote import Remote
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationChanged,
@@ -114,6 +115,7 @@ __all__ = [
     "Progress",
     "RecordedContents",
     "RecordsLeftOut",
+    "Remote",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",

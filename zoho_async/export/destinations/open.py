@@ -3,6 +3,7 @@
 postgresql://user@host/name      a PostgreSQL database
 duckdb:PATH, or PATH.duckdb      a DuckDB file
 sqlite:PATH, or PATH.sqlite, PATH.sqlite3, PATH.db
+s3://bucket/path, gs://..., abfs://...   files in an object store, in a format
 any other path                   a directory of files in a format
 
 With several organizations each gets a separate place: a subdirectory, a PostgreSQL schema
@@ -21,8 +22,16 @@ from typing import Final
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Destination
-from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, recorded_format
+from zoho_async.export.destinations.directory import (
+    JSON_LINES,
+    SUFFIXES,
+    Directory,
+    Format,
+    recorded_format,
+)
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.remote import Remote
+from zoho_async.export.destinations.remote.store import is_remote
 from zoho_async.export.errors import ExportError
 from zoho_async.http.file_names import component
 
@@ -64,6 +73,8 @@ def open_destination(
     `UnknownDestination`, `MissingExtra`, or `DestinationError` for an invalid address.
     """
     text = os.fspath(to)
+    if is_remote(text):
+        return _remote(text, organization, format, flatten=flatten)
     database = _database(text, organization)
     if database is None:
         path = Path(text, component(organization)) if organization else Path(text)
@@ -83,7 +94,7 @@ def _database(text: str, organization: str | None) -> Destination | None:
     if scheme:  # the rest may hold a password, so it is not repeated
         raise UnknownDestination(
             f"unknown destination {scheme[1]}://...: use postgresql://user@host/name, "
-            "duckdb:PATH, sqlite:PATH or a directory"
+            "duckdb:PATH, sqlite:PATH, s3://bucket/path or a directory"
         )
     prefix, colon, path = text.partition(":")
     if colon and prefix in _PREFIXES:
@@ -96,13 +107,26 @@ def _database(text: str, organization: str | None) -> Destination | None:
     return make(_path_for_organization(Path(text), organization))
 
 
+def _remote(
+    address: str, organization: str | None, format: str | None, *, flatten: bool
+) -> Destination:
+    if address.lower().endswith((*_ENDINGS, *SUFFIXES)):  # a password in it is not repeated
+        raise UnknownDestination(
+            f"an address that ends in {Path(address).suffix} would be a folder with that name: "
+            "name a folder, and choose its files with --format"
+        )
+    if organization:
+        address = f"{address.rstrip('/')}/{component(organization)}"
+    return Remote(address, lambda path: _directory(path, format, flatten=flatten))
+
+
 def _path_for_organization(path: Path, organization: str | None) -> Path:
     if not organization:
         return path
     return path.with_name(f"{path.stem}-{component(organization)}{path.suffix}")
 
 
-def _directory(path: Path, format: str | None, *, flatten: bool) -> Destination:
+def _directory(path: Path, format: str | None, *, flatten: bool) -> Directory:
     held, _, option = (recorded_format(path) or JSON_LINES).partition(" ")
     if format is None and option:
         flatten = True
