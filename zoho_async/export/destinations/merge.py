@@ -38,7 +38,7 @@ from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import list_operation, row_facts
+from zoho_async.export.catalog import list_operation, rows_of
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Table
@@ -107,20 +107,25 @@ def merge(destination: Directory | Remote) -> list[MergeResult]:
         place: OpenDirectory | OpenRemote = destination.open()
     with closing(place):
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
-        settle(checkpoint, place, row_facts())
+        settle(checkpoint, place, rows_of)
         with writing(place.name):
-            return [
-                merged
-                for state in checkpoint.states()
-                if (merged := _merge_recorded(place, checkpoint, state)) is not None
-            ]
+            return merge_changes(place, checkpoint)
+
+
+def merge_changes(place: OpenDirectory | OpenRemote, checkpoint: Checkpoint) -> list[MergeResult]:
+    """Merge like `merge`, in the open destination ``place``, whose parts are settled."""
+    return [
+        merged
+        for state in checkpoint.states()
+        if (merged := _merge_recorded(place, checkpoint, state)) is not None
+    ]
 
 
 def _merge_recorded(
     place: OpenDirectory | OpenRemote, checkpoint: Checkpoint, state: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
-    sink = place.sink(table_of(state.name, row_facts().get(state.name)), "")
+    sink = place.sink(table_of(state.name, rows_of(state.name)), "")
     with place.local_copy(state.name) as directory:
         files = directory.files(state.name)
         if not files.parts() or not state.runs.sizes:
@@ -142,7 +147,7 @@ def _merge_recorded(
 def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = row_facts().get(resource)
+    facts = rows_of(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another format")
     if not parts or facts is None or not files.full.exists():

@@ -51,18 +51,19 @@ import hashlib
 import os
 import platform
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from zoho_async.export.checkpoint.file import StateFile
+from zoho_async.export.checkpoint.file import StateFile, query_of_file
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.destinations.base import Query, RecordedContents, Table
 from zoho_async.export.destinations.directory import (
     CHILD,
     FOLDER,
@@ -149,6 +150,24 @@ class Remote:
             raise
         return place
 
+    @contextmanager
+    def read_only(self) -> Generator[Query | None]:
+        self._store.connect()
+        log = ManifestLog(self._store, self.work / FOLDER / "manifests")
+        held = log.newest()
+        if held is None:
+            yield None
+        elif log.knows(held):
+            with query_of_file(self.work / FOLDER / "checkpoint.sqlite") as query:
+                yield query
+        else:
+            with tempfile.TemporaryDirectory(prefix="zoho-async-") as folder:
+                copy = Path(folder)
+                make_directory(copy / FOLDER)
+                with closing(StateFile(copy / FOLDER / "checkpoint.sqlite")) as database:
+                    _fill(copy, database, self._store, held)
+                    yield database.execute
+
     def organizations(self) -> list[str]:
         """Return the addresses of the organizations below this one, if it holds several. Blocks."""
         self._store.connect()
@@ -208,6 +227,9 @@ class OpenRemote:
         files = self._directory.files(table.name)
         local = DirectorySink(files, table, part, self._directory.format)
         return RemoteSink(self, local, table.name, part)
+
+    def finish(self) -> None:
+        return None  # each part was committed
 
     def close(self) -> None:
         """Say that the run has ended, and close the working directory."""

@@ -113,7 +113,7 @@ class ManifestLog:
         self._seen: Final = seen
 
     def newest(self) -> Manifest | None:
-        """Return the newest manifest, None if there is none."""
+        """Return the newest manifest; None for no export."""
         while names := self._names():
             content = self._store.read(f"{_MANIFESTS}/{names[-1]}")
             if content is not None:  # else a run replaced it since it was listed

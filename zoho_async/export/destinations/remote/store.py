@@ -10,7 +10,7 @@ Facts (S3 since 2020 and 2024, Google Cloud Storage, Azure Blob Storage; tried a
 fsspec finds credentials and settings in the environment, as the tools of each store do. An address
 never holds a secret: one with a password, a key or a query is refused and not repeated.
 
-The calls block. fsspec runs them on one thread of its own, so they can be called from any thread.
+The calls block. fsspec runs them on one separate thread, so they can be called from any thread.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class ObjectStore:
                 return
 
     def modified(self, path: str) -> datetime | None:
-        """Return when an object was written, by the clock of the store; None if there is none."""
+        """Return when an object was written, by the store's clock; None if it does not exist."""
         with self._errors():
             try:
                 moment: datetime = self._files.modified(self._path(path))
