@@ -184,7 +184,7 @@ class OpenSingleFile:
 
     def finish(self) -> None:
         checkpoint = Checkpoint(self.database, self.name)
-        merge_changes(self._hidden, self._place, checkpoint)
+        merge_changes(self._place, checkpoint)
         lists = self._lists(checkpoint)
         sources = {one.table.name: _identity(one.rows) for one in lists}
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
