@@ -40,6 +40,7 @@ Writing:
 """
 
 from zoho_async.export.catalog import exportable
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.destinations.base import (
     Database,
     Destination,
@@ -76,6 +77,7 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceFailed,
     ResourceSummary,
+    SchemaChanged,
     SinceMidnight,
     Summary,
     WaitingForReset,
@@ -117,6 +119,8 @@ __all__ = [
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "SchemaChange",
+    "SchemaChanged",
     "SinceMidnight",
     "Sink",
     "Summary",

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from zoho_async.export.columns.arrow import Arrow
 from zoho_async.export.columns.decode import PRECISION, SCALE
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Value
 from zoho_async.export.destinations.database import OpenDatabase
@@ -57,6 +57,12 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "time": "TIMESTAMP WITH TIME ZONE",
     "integer": "BIGINT",
     "boolean": "BOOLEAN",
+}
+
+#: Exact text of a column's values, if a cast does not give it.
+_AS_TEXT: Final[dict[ColumnKind, str]] = {
+    "decimal": "rtrim(rtrim(CAST({} AS VARCHAR), '0'), '.')",
+    "time": "strftime({} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')",
 }
 
 #: The files that this process has open. DuckDB would let one process open a file twice.
@@ -179,6 +185,13 @@ class DuckDbEngine:
 
     def create(self, table: FlatTable) -> None:
         self.execute(f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)})")
+
+    def convert_to_text(self, table: str, column: Column) -> None:
+        text = _AS_TEXT.get(column.kind, "CAST({} AS VARCHAR)").format(quote(column.name))
+        self.execute(
+            f"ALTER TABLE {quote(table)} ALTER {quote(column.name)}"
+            f" SET DATA TYPE {_TYPES['text']} USING {text}"
+        )
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         if not all(map(_is_number, ids)):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Database
 
@@ -38,6 +38,10 @@ class Engine(Database, Protocol):
 
     def create(self, table: FlatTable) -> None:
         """Create ``table`` with its key."""
+        ...
+
+    def convert_to_text(self, table: str, column: Column) -> None:
+        """Change the type of ``column`` of ``table`` to text, and convert its values."""
         ...
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:

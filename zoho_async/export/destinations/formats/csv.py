@@ -17,7 +17,8 @@ from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Final
 
-from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.batch import reader_of
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, EXTRA, ColumnKind, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
@@ -35,13 +36,15 @@ class Csv:
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``."""
-        shape = shape_of(table.fields, table.row_id, lists=False)
-        reader = ColumnReader(shape)
+        until_steady(lambda: self._write(rows, target, table))
+
+    def _write(self, rows: Path, target: Path, table: Table) -> None:
+        reader = reader_of(shape_of(table.fields, table.row_id, lists=False), table.observer)
+        shape = reader.shape
         kinds: list[ColumnKind] = [*(column.kind for column in shape.columns), "json"]
         with target.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow([*(column.name for column in shape.columns), EXTRA])
-            for lines in portions(rows):
-                batch = reader.read(lines)
+            for _, batch in reader.read_all(portions(rows)):
                 columns = map(fields, kinds, [*batch.values, batch.extra])
                 file.write("\r\n".join([*map(",".join, zip(*columns, strict=True)), ""]))
 
