@@ -48,7 +48,7 @@ def observed(*rows: bytes) -> dict[str, str]:
     """The columns that an observer learns from ``rows``, with their kinds."""
     shape = shape_of(export_rows.FIELDS, "invoice_id")
     observer = Observer()
-    ColumnReader(shape, observer)._observe(b"".join(each + b"\n" for each in rows))
+    reader_of(shape, observer)._observe(b"".join(each + b"\n" for each in rows))
     own = {column.name for column in shape.columns}
     columns = with_observed(shape, observer.fields).columns
     return {column.name: column.kind for column in columns if column.name not in own}

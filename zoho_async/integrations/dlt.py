@@ -31,19 +31,22 @@ is a row with its id and ``_deleted_time``, which dlt treats as a *hard delete*.
 ``detect_deletions`` the source reads the ids from the destination, and requests each record that
 the list no longer has.
 
-Amounts are `Decimal` and become ``decimal(38, 12)``. Times are instants. Blanks are NULL. A value
-that does not fit the type of its column goes into one of dlt's variant columns. Custom fields and
-other observed fields have the names and types of every destination
-(`zoho_async.export.columns.observed`), as far as dlt's naming keeps them.
+Numbers are `Decimal` and become ``decimal(38, 6)``, exchange rates ``decimal(38, 9)``. The digits
+of a number with more are in the column ``_exact`` of its row, as in other destinations
+(`zoho_async.export.columns.numbers`). Times are instants. Blanks are NULL. A value that does not
+fit the type of its column goes into one of dlt's variant columns. Custom fields and other observed
+fields have the names and types of every destination (`zoho_async.export.columns.observed`), as far
+as dlt's naming keeps them.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -53,9 +56,9 @@ from zoho_async.errors import MissingScope
 from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.columns.batch import ColumnReader, reader_of
-from zoho_async.export.columns.decode import PRECISION, SCALE
+from zoho_async.export.columns.numbers import PRECISION, SCALES, number_kind, parse, stored
 from zoho_async.export.columns.observed import Observer, until_steady
-from zoho_async.export.columns.schema import DELETED, Observed, fields_of, shape_of
+from zoho_async.export.columns.schema import DELETED, EXACT, Observed, fields_of, shape_of
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
@@ -63,10 +66,13 @@ from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.resource_store import table_of
 from zoho_async.runtime import Account, run_blocking, unattended
-from zoho_async.wire.text import untyped_object
+from zoho_async.wire.text import is_array, is_object, untyped_object
 
 if TYPE_CHECKING:
     from dlt.sources import DltSource
+
+#: The name of a column and the digits of its number.
+_Exact: TypeAlias = tuple[str, str]
 
 #: Rows per batch for dlt.
 _ROWS: Final = 1_000
@@ -74,7 +80,6 @@ _ROWS: Final = 1_000
 _TYPES: Final[dict[Kind, dict[str, Any]]] = {
     "id": {"data_type": "text"},
     "text": {"data_type": "text"},
-    "decimal": {"data_type": "decimal", "precision": PRECISION, "scale": SCALE},
     "integer": {"data_type": "bigint"},
     "boolean": {"data_type": "bool"},
     "date": {"data_type": "date"},
@@ -220,6 +225,7 @@ class _ObservedRows:
     """Gives observed fields the columns that they have in every destination."""
 
     def __init__(self, facts: OperationFacts, fields: Observed) -> None:
+        self._facts: Final = facts
         self._described: Final = shape_of(table_of(facts.resource, facts).fields, facts.row_id)
         self._observer: Final = Observer(fields)
         self._known: Final = {one.path for one in fields}
@@ -232,15 +238,19 @@ class _ObservedRows:
         """The rows of ``lines``, and hints for columns that they are the first to show."""
         read = until_steady(lambda: self._read(b"".join(lines)))
         names = {one.path: one.name for one in read.shape.columns}
-        rows = [_without_blanks(untyped_object(line)) for line in lines]
-        for one in self.fields:
-            if len(one.path) == 1:
-                _rename(rows, one.path[0], names[one.path])
-        columns = {
-            names[one.path]: {"name": names[one.path], **_TYPES[cast("Kind", one.kind)]}
-            for one in self.fields
-            if len(one.path) == 1 and one.path not in self._known
-        }
+        new = [one for one in self.fields if len(one.path) == 1]
+        numbers = [Field(name=one.path[0], kind="decimal") for one in new if one.kind == "decimal"]
+        described = [*self._facts.reply, *numbers]
+        rows = [_with_exact(_without_blanks(untyped_object(line)), described) for line in lines]
+        for one in new:
+            _rename(rows, one.path[0], names[one.path])
+        columns = _columns(
+            [
+                Field(name=names[one.path], kind=cast("Kind", one.kind))
+                for one in new
+                if one.path not in self._known
+            ]
+        )
         self._known.update(one.path for one in self.fields)
         return rows, columns
 
@@ -297,6 +307,47 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def _with_exact(row: dict[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
+    """``row`` with numbers as their columns hold them, and in ``_exact`` the digits that they lack.
+
+    The same applies to the rows of its lists.
+    """
+    exact = dict(_round(row, fields))
+    if exact:
+        row[EXACT] = msgspec.json.encode(exact, order="sorted").decode()
+    return row
+
+
+def _round(row: dict[str, Any], fields: Sequence[Field], above: str = "") -> Iterator[_Exact]:
+    """Round the numbers of ``row`` in place. Yield the digits of those that change."""
+    for field in fields:
+        value = row.get(field.name)
+        if value is None:
+            continue
+        if field.kind == "decimal":
+            yield from _round_one(row, field.name, value, above)
+        elif field.kind == "object" and is_object(value):
+            yield from _round(value, field.fields, f"{above}{field.name}__")
+        elif field.kind == "list" and field.fields and is_array(value):
+            for one in value:
+                if is_object(one):
+                    _with_exact(one, field.fields)
+
+
+def _round_one(row: dict[str, Any], name: str, value: object, above: str) -> Iterator[_Exact]:
+    text = str(value)
+    number = None if isinstance(value, bool) else parse(text)
+    if number is None:
+        return
+    cell, holds = stored(text, number, number_kind(name), "decimal")
+    if not holds:
+        yield above + name, text
+    if cell is None:
+        del row[name]
+    elif not holds:
+        row[name] = Decimal(cell)
+
+
 # -- columns ----------------------------------------------------------------------------------
 
 
@@ -307,6 +358,10 @@ def _columns(fields: Sequence[Field], above: str = "") -> dict[str, dict[str, An
         name = above + field.name
         if field.kind == "object":
             found |= _columns(field.fields, name + "__")
+        elif field.kind == "decimal":
+            scale = SCALES[number_kind(field.name)]
+            decimal = {"data_type": "decimal", "precision": PRECISION, "scale": scale}
+            found[name] = {"name": name, **decimal}
         elif field.kind in _TYPES:
             found[name] = {"name": name, **_TYPES[field.kind]}
     return found

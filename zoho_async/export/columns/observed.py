@@ -220,4 +220,4 @@ def _kind_of(raw: msgspec.Raw) -> ColumnKind:
 
 def _fold(kind: ColumnKind, values: Sequence[msgspec.Raw]) -> ColumnKind:
     """The kind of a column of ``kind`` after more ``values``."""
-    return kind if kind == "text" or not coerce(kind, values)[1] else "text"
+    return kind if kind == "text" or not coerce(kind, values).misfits else "text"

@@ -13,15 +13,16 @@ The columns are the same for every destination.
 
 Live rows hold about twice as many fields as are described, and some described fields have other
 types. Fields that rows show become columns too (`zoho_async.export.columns.observed`). Every table
-has a column ``_extra``: a JSON object of everything that the other columns do not hold exactly.
+has a column ``_extra``: a JSON object of everything that the other columns do not hold. Numbers
+with more digits than their column holds are in ``_exact`` (`zoho_async.export.columns.numbers`).
 
 The lists of custom fields always have ``label``, ``api_name``, ``data_type``, ``value`` and
 ``value_formatted``, and their values are plain text.
 
 Invariant
 ---------
-The columns and ``_extra`` together hold the row. A field is either in its column, or complete and
-as Zoho sent it in ``_extra``.
+The columns, ``_exact`` and ``_extra`` together hold the row. A field is either in its column, with
+the digits that the column lacks in ``_exact``, or complete and as Zoho sent it in ``_extra``.
 
 Names
 -----
@@ -41,14 +42,16 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from zoho_async.description import Field, Kind
+from zoho_async.export.columns.numbers import number_kind
 
 EXTRA: Final = "_extra"
+EXACT: Final = "_exact"
 DELETED: Final = "_deleted_time"
 #: The id of the row that a child belongs to, and the child's position in its list, from 1.
 ROW: Final = "_row_id"
 POSITION: Final = "_position"
 
-_RESERVED: Final = frozenset({EXTRA, ROW, POSITION})
+_RESERVED: Final = frozenset({EXACT, EXTRA, ROW, POSITION})
 
 #: The field with a record's custom fields, as a list of objects.
 CUSTOM_FIELDS: Final = "custom_fields"
@@ -61,9 +64,10 @@ _CUSTOM: Final = (
     Field(name="value_formatted", kind="text"),
 )
 
-#: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text.
+#: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text. The kinds
+#: ``decimal`` and ``exchange_rate`` are numbers (`zoho_async.export.columns.numbers`).
 ColumnKind: TypeAlias = Literal[
-    "text", "decimal", "integer", "boolean", "date", "time", "json", "texts"
+    "text", "decimal", "exchange_rate", "integer", "boolean", "date", "time", "json", "texts"
 ]
 
 #: The longest name in PostgreSQL, in bytes.
@@ -72,7 +76,6 @@ LONGEST_NAME: Final = 63
 _PLAIN: Final[dict[Kind, ColumnKind]] = {
     "id": "text",
     "text": "text",
-    "decimal": "decimal",
     "integer": "integer",
     "boolean": "boolean",
     "date": "date",
@@ -108,7 +111,7 @@ class Nested(msgspec.Struct, frozen=True):
 
 
 class ColumnShape(msgspec.Struct, frozen=True):
-    """The columns of a row without ``_extra``, and its lists of objects."""
+    """The columns of a row without ``_exact`` and ``_extra``, and its lists of objects."""
 
     columns: tuple[Column, ...]
     lists: tuple[Nested, ...]
@@ -128,7 +131,7 @@ def shape_of(
     lists of objects are JSON text. If ``texts`` is true, lists of texts stay lists.
     """
     identity = {row_id: Field(name=row_id, kind="id")} if row_id else {}
-    known = {field.name: field for field in fields if field.name not in (DELETED, EXTRA)}
+    known = {field.name: field for field in fields if field.name not in (DELETED, EXACT, EXTRA)}
     deleted = Field(name=DELETED, kind="time")
     return _shape([*{**known, **identity}.values(), deleted], lists=lists, texts=texts)
 
@@ -193,6 +196,8 @@ def fields_of(field: Field) -> tuple[Field, ...]:
 def _kind(field: Field, *, texts: bool) -> ColumnKind:
     if field.kind == "list" and texts and field.element in ("id", "text"):
         return "texts"
+    if field.kind == "decimal":
+        return number_kind(field.name)
     return _PLAIN.get(field.kind, "json")
 
 

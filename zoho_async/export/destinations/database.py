@@ -40,6 +40,9 @@ class OpenDatabase:
     def sink(self, table: Table, part: str) -> DatabaseSink:
         return DatabaseSink(self.database, table, part)
 
+    def finish(self) -> None:
+        return None  # each page is final
+
     def close(self) -> None:
         self.database.close()
 
@@ -59,7 +62,7 @@ class DatabaseSink:
     def _use_observed(self) -> None:
         """Read rows with all columns that are observed as of now."""
         table = self._table
-        self._reader = reader_of(self._described, table.observer)
+        self._reader = reader_of(self._described, table.observer, self._engine.numbers)
         name = short_name(table.name.replace(".", "_"))
         self._layout = Layout(name, table.row_id, self._reader.shape)
 
@@ -183,7 +186,7 @@ class DatabaseSink:
             wanted = types[column.kind]
             if column.name not in held:
                 self._engine.execute(
-                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {wanted}"
+                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {self._engine.define(column)}"
                 )
             elif held[column.name] != wanted:
                 raise DestinationError(
