@@ -34,6 +34,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import EXACT, Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.formats.excel_text import (
@@ -85,6 +86,9 @@ class Xlsx:
 
     def write(self, lists: Sequence[CompleteList], target: Path) -> None:
         """Write a workbook of ``lists``. Temporary files are next to ``target``."""
+        until_steady(lambda: self._write(lists, target))
+
+    def _write(self, lists: Sequence[CompleteList], target: Path) -> None:
         options = {"constant_memory": True, "tmpdir": str(target.parent)}
         book = self._library.Workbook(str(target), options)
         book.use_zip64()
