@@ -3,7 +3,7 @@
 It decodes each row, with numbers as `Decimal`, converts its fields by the description, and keeps
 other fields as JSON. Each engine then gets rows in the way that its manual starts with. It is less
 careful than we are: a value that does not fit its column ends it, and so does an empty text in a
-column of JSON.
+column of JSON. A number with more digits than a double has loses them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.destinations import CSV, FLAT, LAYOUT, NESTED, SHAPE, Clock, Work
 from benchmarks.destinations.engines import postgresql_tables
-from zoho_async.export.columns.schema import EXTRA, ColumnKind, ColumnShape
+from zoho_async.export.columns.schema import EXACT, EXTRA, ColumnKind, ColumnShape
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.duckdb import DuckDbEngine
 from zoho_async.export.destinations.engine import definitions, quote_all
@@ -48,6 +48,7 @@ def _utc(moment: str) -> str:
 _TYPED: Final[_Types] = {
     "text": str,
     "decimal": Decimal,
+    "exchange_rate": Decimal,
     "integer": int,
     "boolean": bool,
     "date": date.fromisoformat,
@@ -58,11 +59,18 @@ _TYPED: Final[_Types] = {
 _CSV: Final[_Types] = {
     **_TYPED,
     "decimal": str,
+    "exchange_rate": str,
     "boolean": lambda value: "true" if value else "false",
     "date": str,
     "time": str,
 }
-_SQLITE: Final[_Types] = {**_TYPED, "decimal": str, "date": str, "time": _utc}
+_SQLITE: Final[_Types] = {
+    **_TYPED,
+    "decimal": float,
+    "exchange_rate": float,
+    "date": str,
+    "time": _utc,
+}
 
 
 def _rows(spool: Path, shape: ColumnShape, types: _Types) -> Iterator[Row]:
@@ -83,6 +91,7 @@ def _row(sent: Row, shape: ColumnShape, types: _Types) -> Row:
             row[nested.name] = None
         else:
             row[nested.name] = [_row(element, nested.shape, types) for element in elements]
+    row[EXACT] = None
     rest = {name: value for name, value in sorted(sent.items()) if value not in _BLANKS}
     row[EXTRA] = _json(rest) if rest else None
     return row
@@ -109,7 +118,7 @@ def _tables(rows: Iterable[Row], layout: Layout, shape: ColumnShape) -> list[lis
 def _csv(spool: Path, folder: Path, clock: Clock) -> None:
     names = [*(column.name for column in CSV.columns), EXTRA]
     with clock, (folder / "invoices.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(_rows(spool, CSV, _CSV))
 

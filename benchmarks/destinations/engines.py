@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from benchmarks.destinations import CSV, FLAT, LAYOUT, NESTED, SHAPE, Clock, Who, Work, bring
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
+from zoho_async.export.columns.numbers import NumberStorage
 from zoho_async.export.columns.schema import ColumnShape
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations import duckdb as our_duckdb
@@ -35,17 +36,17 @@ from zoho_async.export.destinations.formats.parquet import GROUP
 from zoho_async.export.destinations.sqlite import rows_of
 
 
-def _batches(spool: Path, shape: ColumnShape) -> Iterator[RowBatch]:
-    reader = ColumnReader(shape)
+def _batches(spool: Path, shape: ColumnShape, numbers: NumberStorage) -> Iterator[RowBatch]:
+    reader = ColumnReader(shape, numbers)
     for lines in portions(spool):
         yield reader.read(lines)
 
 
 def _columns(
-    spool: Path, shape: ColumnShape, layout: Layout
+    spool: Path, shape: ColumnShape, layout: Layout, numbers: NumberStorage = "decimal"
 ) -> Iterator[list[list[Sequence[Any]]]]:
     """For each portion the columns of each table."""
-    reader = ColumnReader(shape)
+    reader = ColumnReader(shape, numbers)
     for lines in portions(spool):
         batch = reader.read(lines)
         yield layout.split(batch, layout.ids(batch, lines))
@@ -68,7 +69,7 @@ def _csv(spool: Path, folder: Path, clock: Clock) -> None:
     with (folder / "invoices.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*(column.name for column in CSV.columns), "_extra"])
-        for batch in _batches(spool, CSV):
+        for batch in _batches(spool, CSV, "digits"):
             columns = [
                 [words.get(cell) for cell in cells] if column.kind == "boolean" else cells
                 for column, cells in zip(CSV.columns, batch.values, strict=True)
@@ -82,7 +83,7 @@ def _parquet(spool: Path, folder: Path, clock: Clock) -> None:
     from zoho_async.export.columns.arrow import Arrow
 
     arrow = Arrow(_pyarrow())
-    tables = ([arrow.nested(NESTED, batch)] for batch in _batches(spool, NESTED))
+    tables = ([arrow.nested(NESTED, batch)] for batch in _batches(spool, NESTED, "decimal"))
     _write_parquet([folder / "invoices.parquet"], [arrow.nested_schema(NESTED)], tables, clock)
 
 
@@ -144,7 +145,7 @@ def _sqlite(spool: Path, folder: Path, clock: Clock) -> None:
             )
             marks = ", ".join("?" * len(table.columns))
             inserts.append(f"INSERT INTO {table.name} VALUES ({marks})")
-        for portion in _columns(spool, SHAPE, LAYOUT):
+        for portion in _columns(spool, SHAPE, LAYOUT, "double"):
             rows = [
                 list(rows_of(table, values))
                 for table, values in zip(LAYOUT.tables, portion, strict=True)

@@ -27,6 +27,7 @@ import pytest
 
 from tests.support.killed_exports import (
     DATABASES,
+    FILES,
     FORMS,
     HERE,
     SIZES,
@@ -109,6 +110,7 @@ class Proof:
             ended = self._command.run(arguments, killed_after=after)
             self.kills += not ended
             place.until_alone()
+            place.assert_whole()
 
     @contextmanager
     def _servers(self) -> Iterator[None]:
@@ -153,3 +155,9 @@ def test_runs_killed_at_two_hundred_moments_end_with_all_rows(
     tmp_path: Path, server: Server
 ) -> None:
     assert killed((*FORMS, *DATABASES), 25, tmp_path, server) >= 200
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_single_files_stay_whole_at_a_hundred_moments(tmp_path: Path, server: Server) -> None:
+    assert killed(tuple(FILES), 25, tmp_path, server) >= 100

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from zoho_async.description import Field
-from zoho_async.export.columns.schema import EXTRA, ROW, ColumnShape
+from zoho_async.export.columns.schema import EXACT, EXTRA, ROW, ColumnShape
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Table
 
@@ -184,10 +184,12 @@ def _without_blanks(value: Any) -> Any:
 
 def _kept(shape: ColumnShape, record: Mapping[str, Any]) -> Any:
     fields: dict[str, Any] = {}
+    exact = _parsed(record.get(EXACT) or "{}")
     for column in shape.columns:
-        value = record[column.name]
+        value = exact.pop(column.name, record[column.name])
         if value is not None:
             _put(fields, column.path, _parsed(value) if column.kind == "json" else value)
+    assert not exact, f"no columns: {exact}"
     for nested in shape.lists:
         value = record.get(nested.name)
         if value is not None:

@@ -13,6 +13,7 @@ from zoho_async import description
 from zoho_async.description import Field
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
 from zoho_async.export.columns.decode import coerce
+from zoho_async.export.columns.numbers import NumberStorage
 from zoho_async.export.columns.schema import LONGEST_NAME, ColumnShape, shape_of, short_name
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.directory import line
@@ -35,8 +36,8 @@ def read(text: str, *fields: Field) -> tuple[dict[str, Any], str | None]:
 
 def one(kind: Any, text: str) -> tuple[Any, bool]:
     """The cell of a JSON text, alone and among others, and whether it fits."""
-    (cell,), misfits = coerce(kind, [msgspec.Raw(text.encode())])
-    cells, several = coerce(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
+    (cell,), misfits, _ = coerce(kind, [msgspec.Raw(text.encode())])
+    cells, several, _ = coerce(kind, [msgspec.Raw(each.encode()) for each in ("null", text, '""')])
     assert cells == [None, cell, None]
     assert several == [1] * len(misfits)
     return cell, not misfits
@@ -49,7 +50,9 @@ def one(kind: Any, text: str) -> tuple[Any, bool]:
         ("decimal", '"46.10"', "46.10"),
         ("decimal", "1E+3", "1000"),
         ("decimal", "-0.000000000001", "-0.000000000001"),
-        ("decimal", "1.0000000000000", "1"),
+        ("decimal", "1.0000000000000", "1.0000000000000"),
+        ("decimal", "1.50E+2", "150"),
+        ("exchange_rate", '"1E-7"', "0.0000001"),
         ("integer", '"15"', 15),
         ("integer", "15.0", 15),
         ("integer", "-9223372036854775807", -9223372036854775807),
@@ -72,10 +75,14 @@ def test_a_value_that_says_the_same_in_other_words_fits(kind: str, text: str, ce
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("decimal", "0.1234567890123"),
-        ("decimal", "100000000000000000000000000"),
         ("decimal", "1E+999999"),
         ("decimal", '"NaN"'),
+        ("decimal", '"Infinity"'),
+        ("decimal", '"12.5%"'),
+        ("decimal", '"1_000"'),
+        ("decimal", '"1,000.50"'),
+        ("decimal", '" 1"'),
+        ("decimal", '"\u0661"'),
         ("decimal", "true"),
         ("integer", "9223372036854775808"),
         ("integer", "1.5"),
@@ -97,6 +104,74 @@ def test_a_value_that_says_the_same_in_other_words_fits(kind: str, text: str, ce
 )
 def test_a_value_that_would_lose_something_in_its_column_does_not_fit(kind: str, text: str) -> None:
     assert one(kind, text) == (None, False)
+
+
+EXACT = {
+    # as sent: (SQLite, DECIMAL(38, 6)), with what is exact in the column first
+    "12.50": (12.5, "12.50"),
+    '"12.50"': (12.5, "12.500000"),
+    "1E+5": (100000, "100000.000000"),
+    "-0": (0, "-0"),
+    "-0.0": (0.0, "-0.0"),
+    "0E+999999": (0, "0.000000"),
+    "1.5E+300": (1.5e300, None),
+    "9223372036854775807": (2**63 - 1, "9223372036854775807"),
+    "-9223372036854775808": (-(2**63), "-9223372036854775808"),
+    "100000000000000000000": (1e20, "100000000000000000000"),
+    "9007199254740993.00": (9007199254740993, "9007199254740993.00"),
+    "1.00000000000000000000": (1, "1.000000"),
+}
+ROUNDED = {
+    "9223372036854775809": (2.0**63, "9223372036854775809"),
+    "0.30000000000000004441": (0.30000000000000004, "0.300000"),
+    "12345678901234567.89": (12345678901234568.0, "12345678901234567.89"),
+    "0.0000005": (5e-7, "0.000001"),
+    "-0.0000005": (-5e-7, "-0.000001"),
+    "0.00000049": (4.9e-7, "0.000000"),
+    "1E-400": (0.0, "0.000000"),
+    "1E+400": (None, None),
+    "99999999999999999999999999999999.9999995": (1e32, None),
+    '"-1E+32"': (-1e32, None),
+}
+
+
+@pytest.mark.parametrize("text", [*EXACT, *ROUNDED])
+def test_a_number_that_a_column_does_not_hold_has_its_digits_in_exact(text: str) -> None:
+    sent = text.strip('"')
+    storages: tuple[NumberStorage, ...] = ("double", "decimal")
+    for storage, cell in zip(storages, (EXACT | ROUNDED)[text], strict=True):
+        raws = [msgspec.Raw(each.encode()) for each in ("null", text, '""')]
+        cells, misfits, exact = coerce("decimal", raws, storage)
+        assert (cells, misfits) == ([None, cell, None], [])
+        held = cell is not None and Decimal(repr(cell).strip("'")) == Decimal(sent)
+        assert exact == ({} if held else {1: sent})
+        again = coerce("decimal", [msgspec.Raw(text.encode())] * 3, storage)
+        assert again == ([cell] * 3, [], {} if held else dict.fromkeys(range(3), sent))
+
+
+def test_an_exchange_rate_has_nine_digits() -> None:
+    (cell,), _, exact = coerce("exchange_rate", [msgspec.Raw(b"0.0000187654321")], "decimal")
+    assert (cell, exact) == ("0.000018765", {0: "0.0000187654321"})
+    names = ["exchange_rate", "bcy_exchange_rate", "conversion_rate", "rate", "exchange_gain"]
+    shape = shape_of([Field(name=name, kind="decimal") for name in names])
+    kinds = [column.kind for column in shape.columns]
+    assert kinds == ["exchange_rate"] * 3 + ["decimal"] * 2 + ["time"]
+
+
+def test_exact_names_the_columns_of_a_row_and_counts_their_fields() -> None:
+    shape = shape_of(export_rows.FIELDS)
+    row = (
+        b'{"total":1E-9,"exchange_rate":"0.1","billing_address":{"geo":{"x":2.12345678}},'
+        b'"line_items":[{"rate":1},{"rate":0.0000001,"tags":[{"share":1e40}]}],"_exact":"mine"}'
+    )
+    batch = ColumnReader(shape, "decimal").read(lines_of([b"{}", row]))
+    assert batch.exact == [None, '{"billing_address_geo_x":"2.12345678","total":"1E-9"}']
+    assert batch.extra == [None, '{"_exact":"mine"}']
+    lines = batch.lists[0].batch
+    assert lines.exact == [None, '{"rate":"0.0000001"}']
+    assert lines.lists[0].batch.exact == ['{"share":"1e40"}']
+    fields = ["billing_address.geo.x", "line_items.rate", "line_items.tags.share", "total"]
+    assert batch.rounded == dict.fromkeys(fields, 1)
 
 
 def test_a_misfit_is_complete_in_extra() -> None:

@@ -55,7 +55,7 @@ def test_money_is_exact_and_its_sums_agree_to_the_cent(target: Target) -> None:
     amounts = [Decimal(n * 7919 % 100_003) / 100 for n in range(1000)]
     load(target, TABLE, [row(str(n), total=f"{one:f}") for n, one in enumerate(amounts, 1)])
     found = target.ask("SELECT total FROM books_invoices")
-    assert sum(Decimal(each["total"]) for each in found) == sum(amounts)
+    assert sum(Decimal(str(each["total"])) for each in found) == sum(amounts)
     (told,) = target.ask("SELECT sum(total) AS total FROM books_invoices")
     assert round(Decimal(told["total"]), 2) == sum(amounts)
 
@@ -285,7 +285,7 @@ def test_psql_reads_the_tables(postgresql: PostgresqlServer) -> None:
         ["psql", target.to, "-At", "-c", "SELECT sum(total), max(date) FROM books_invoices"],
         capture_output=True, check=True, text=True,
     )  # fmt: skip
-    assert told.stdout.strip() == "0.30|2026-06-09"
+    assert told.stdout.strip() == "0.300000|2026-06-09"
 
 
 def test_a_server_that_goes_away_ends_the_run_with_advice(postgresql: PostgresqlServer) -> None:

@@ -128,7 +128,8 @@ def test_csv_quotes_as_the_module_csv_does(rows: list[tuple[str | None, ...]]) -
 def test_parquet_holds_every_value_with_lists_as_lists(spool: Path) -> None:
     table = pq.read_table(made(Parquet(), spool))
     assert_all_there(table.to_pylist(), TEXTS)
-    assert table.schema.field("total").type == pa.decimal128(38, 12)
+    assert table.schema.field("total").type == pa.decimal128(38, 6)
+    assert table.schema.field("exchange_rate").type == pa.decimal128(38, 9)
     assert table.schema.field("date").type == pa.date32()
     assert table.schema.field("created_time").type == pa.timestamp("us", "UTC")
     assert pa.types.is_list(table.schema.field("line_items").type)

@@ -14,7 +14,7 @@ from tests.support.sandbox_api import Api
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.coverage import WITH_RULES
-from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.replies import ApiRefusal
 
 

@@ -93,7 +93,7 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
         assert total == sum(Decimal(str(row["total"])) for row in truth)
         assert pipeline.rows(
             "SELECT typeof(total), typeof(date), typeof(created_time) FROM books_invoices LIMIT 1"
-        ) == [("DECIMAL(38,12)", "DATE", "TIMESTAMP WITH TIME ZONE")]
+        ) == [("DECIMAL(38,6)", "DATE", "TIMESTAMP WITH TIME ZONE")]
 
         contacts = server.store().collection("contacts")
         contacts.change(7, {"contact_name": "Changed"})

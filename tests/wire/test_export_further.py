@@ -419,11 +419,12 @@ async def test_calls_that_bring_nothing_are_not_among_the_least(tmp_path: Path) 
 # -- documents ------------------------------------------------------------------------------------
 
 
-async def test_documents_of_new_and_changed_records_are_saved_under_their_ids(
+async def test_documents_of_new_and_changed_records_are_saved_under_their_numbers_and_ids(
     tmp_path: Path,
 ) -> None:
     async with sandbox() as server, session(server) as zoho:
-        ids = [json.loads(row)["invoice_id"] for row in server.truth("books.invoices")]
+        rows = [json.loads(row) for row in server.truth("books.invoices")]
+        ids = [row["invoice_id"] for row in rows]
         await attach(server, zoho, ids[3], "../receipt of May.png")
         _, summary = await export(zoho, tmp_path, "invoices", files=True)
         assert (summary.files, summary.calls) == (
@@ -431,19 +432,25 @@ async def test_documents_of_new_and_changed_records_are_saved_under_their_ids(
             1 + COUNT + 30 + 1 + 1,
         )  # one to see what is attached
         folder = tmp_path / "books/invoices.files"
-        assert {path.name for path in folder.glob("*.pdf")} == {f"{one}.pdf" for one in ids}
+        names = {f"{row['invoice_number']}-{row['invoice_id']}.pdf" for row in rows}
+        assert {path.name for path in folder.glob("*.pdf")} == names
         assert all(path.read_bytes().startswith(b"%PDF") for path in folder.glob("*.pdf"))
         (attached,) = (folder / ids[3]).iterdir()
         _, line, name = attached.name.partition("_")
         assert (line, name, attached.read_bytes()) == ("_", "receipt of May.png", b"picture")
+        for path in folder.glob("*.pdf"):  # as version 0.1.0 named them
+            path.rename(path.with_name(f"{path.stem.rpartition('-')[2]}.pdf"))
         before = server.calls
         _, summary = await export(zoho, tmp_path, "invoices", files=True)
         assert (server.calls - before, summary.files) == (1, 0)
         invoices = server.store().collection("books.invoices")
-        invoices.change(list(invoices.indexes())[3], {"reference_number": "changed"})
-        _, summary = await export(zoho, tmp_path, "invoices", files=True)
-        assert summary.files == 1  # what was attached is there already
+        for number in ("IN/7", "IN/8"):
+            invoices.change(list(invoices.indexes())[3], {"invoice_number": number})
+            _, summary = await export(zoho, tmp_path, "invoices", files=True)
+            assert summary.files == 1  # what was attached is there already
         assert list((folder / ids[3]).iterdir()) == [attached]
+        names = {f"{one}.pdf" for one in ids if one != ids[3]} | {f"IN-8-{ids[3]}.pdf"}
+        assert {path.name for path in folder.glob("*.pdf")} == names
 
 
 async def attach(server: Sandbox, zoho: Session, invoice: str, name: str) -> None:

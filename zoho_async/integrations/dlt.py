@@ -31,17 +31,20 @@ is a row with its id and ``_deleted_time``, which dlt treats as a *hard delete*.
 ``detect_deletions`` the source reads the ids from the destination, and requests each record that
 the list no longer has.
 
-Amounts are `Decimal` and become ``decimal(38, 12)``. Times are instants. Blanks are NULL. A value
-that does not fit its described type goes into one of dlt's variant columns.
+Numbers are `Decimal` and become ``decimal(38, 6)``, exchange rates ``decimal(38, 9)``. The digits
+of a number with more are in the column ``_exact`` of its row, as in other destinations
+(`zoho_async.export.columns.numbers`). Times are instants. Blanks are NULL. A value that does not
+fit its described type goes into one of dlt's variant columns.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -50,18 +53,21 @@ from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.errors import MissingScope
 from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
-from zoho_async.export.columns.decode import PRECISION, SCALE
-from zoho_async.export.columns.schema import DELETED
+from zoho_async.export.columns.numbers import PRECISION, SCALES, number_kind, parse, stored
+from zoho_async.export.columns.schema import DELETED, EXACT
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.runtime import Account, run_blocking, unattended
-from zoho_async.wire.text import untyped_object
+from zoho_async.wire.text import is_array, is_object, untyped_object
 
 if TYPE_CHECKING:
     from dlt.sources import DltSource
+
+#: The name of a column and the digits of its number.
+_Exact: TypeAlias = tuple[str, str]
 
 #: Rows per batch for dlt.
 _ROWS: Final = 1_000
@@ -69,7 +75,6 @@ _ROWS: Final = 1_000
 _TYPES: Final[dict[Kind, dict[str, Any]]] = {
     "id": {"data_type": "text"},
     "text": {"data_type": "text"},
-    "decimal": {"data_type": "decimal", "precision": PRECISION, "scale": SCALE},
     "integer": {"data_type": "bigint"},
     "boolean": {"data_type": "bool"},
     "date": {"data_type": "date"},
@@ -214,7 +219,7 @@ def _batches(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any
         batch: list[dict[str, Any]] = []
         with path.open("rb") as lines:
             for line in lines:
-                row = _without_blanks(untyped_object(line))
+                row = _with_exact(_without_blanks(untyped_object(line)), facts.reply)
                 identity = row.get(facts.row_id)
                 if identity is not None:
                     if identity in seen:
@@ -245,6 +250,47 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def _with_exact(row: dict[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
+    """``row`` with numbers as their columns hold them, and in ``_exact`` the digits that they lack.
+
+    The same applies to the rows of its lists.
+    """
+    exact = dict(_round(row, fields))
+    if exact:
+        row[EXACT] = msgspec.json.encode(exact, order="sorted").decode()
+    return row
+
+
+def _round(row: dict[str, Any], fields: Sequence[Field], above: str = "") -> Iterator[_Exact]:
+    """Round the numbers of ``row`` in place. Yield the digits of those that change."""
+    for field in fields:
+        value = row.get(field.name)
+        if value is None:
+            continue
+        if field.kind == "decimal":
+            yield from _round_one(row, field.name, value, above)
+        elif field.kind == "object" and is_object(value):
+            yield from _round(value, field.fields, f"{above}{field.name}__")
+        elif field.kind == "list" and field.fields and is_array(value):
+            for one in value:
+                if is_object(one):
+                    _with_exact(one, field.fields)
+
+
+def _round_one(row: dict[str, Any], name: str, value: object, above: str) -> Iterator[_Exact]:
+    text = str(value)
+    number = None if isinstance(value, bool) else parse(text)
+    if number is None:
+        return
+    cell, holds = stored(text, number, number_kind(name), "decimal")
+    if not holds:
+        yield above + name, text
+    if cell is None:
+        del row[name]
+    elif not holds:
+        row[name] = Decimal(cell)
+
+
 # -- columns ----------------------------------------------------------------------------------
 
 
@@ -255,6 +301,10 @@ def _columns(fields: Sequence[Field], above: str = "") -> dict[str, dict[str, An
         name = above + field.name
         if field.kind == "object":
             found |= _columns(field.fields, name + "__")
+        elif field.kind == "decimal":
+            scale = SCALES[number_kind(field.name)]
+            decimal = {"data_type": "decimal", "precision": PRECISION, "scale": scale}
+            found[name] = {"name": name, **decimal}
         elif field.kind in _TYPES:
             found[name] = {"name": name, **_TYPES[field.kind]}
     return found

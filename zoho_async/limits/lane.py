@@ -346,8 +346,9 @@ class LaneQueue:
         if self.pace is None or not self.pace.is_active:
             # The head waits for its place already. Then every ``limit`` calls take a minute.
             return known + ahead // limits.limit * limits.window
-        saved = 0 if self._paused_for_token else limits.burst + 1
-        return max(known, (ahead - saved) / limits.rate)
+        saved = 0 if self._paused_for_token else self.pace.capacity + 1
+        windows = ahead // limits.bulk_limit
+        return max(known, (ahead - saved) / limits.rate, windows * limits.window)
 
     async def _leave(self, waiter: Waiter) -> None:
         """Remove a ``waiter`` that was cancelled."""

@@ -44,9 +44,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         limit: Calls in any ``window`` seconds. The default leaves ten of Zoho's 100 to people and
             programs that share the organization.
-        burst: Bulk calls that may go together. The others are spread evenly. ``burst`` places are
-            left to interactive calls. Use ``burst = limit`` for a job that has the organization to
-            itself.
+        burst: Places of every minute that are left to interactive calls, and bulk calls that may go
+            together when they are spread evenly. Use ``burst = limit`` for a job that has the
+            organization to itself.
         window: Seconds of a minute. Shorter than 60 only for a sandbox with a shorter minute. It
             does not change how long blocks and pauses last.
         linger: The longest time that a request may be on its way after it was sent, in seconds.
@@ -121,9 +121,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"pace must be full or even, got {self.pace!r}")
 
     @property
+    def bulk_limit(self) -> int:
+        """Bulk calls in any ``window`` seconds. The other places are left to interactive calls."""
+        return self.limit - self.burst or self.limit
+
+    @property
+    def head_start(self) -> int:
+        """Bulk calls in any ``window`` seconds that do not wait for the even pace."""
+        return self.limit if self.burst == self.limit else min(self.limit // 2, self.bulk_limit)
+
+    @property
     def rate(self) -> float:
         """Bulk calls a second in the long run, if replies take no time."""
-        return (self.limit - self.burst or self.limit) / self.window
+        return self.bulk_limit / self.window
 
 
 class Quota(msgspec.Struct, frozen=True):

@@ -62,6 +62,7 @@ class Usage(msgspec.Struct):
         slowest: How long slow replies took lately, in seconds.
         started: When the last call was admitted.
         paced: When the last call with an even pace was admitted.
+        bulk: A heap of the moments when bulk calls will have been admitted a ``window`` ago.
         bucket_full_at: When the bucket of bulk calls is full.
     """
 
@@ -72,6 +73,7 @@ class Usage(msgspec.Struct):
     slowest: float = 0.0
     started: float = NEVER
     paced: float = NEVER
+    bulk: list[float] = []
     bucket_full_at: float = NEVER
     block: Block = msgspec.field(default_factory=Block)
     concurrency: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
@@ -138,9 +140,9 @@ def take(
             return Denial("pace", usage.paced + apart - now)
     spread = lane == "bulk" and limits.burst < limits.limit
     if spread:
-        opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
-        if now < opens - SOON:
-            return Denial("bulk", opens - now)
+        denial = _deny_bulk(usage, limits, now)
+        if denial is not None:
+            return denial
     denial = _deny_full(usage, limits, now)
     if denial is not None:
         return denial
@@ -150,7 +152,7 @@ def take(
     if paced:
         usage.paced = now
     if spread:
-        usage.bucket_full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
+        _count_bulk(usage, limits, now)
     day.count()
     if probing:
         day.probe = place
@@ -162,6 +164,9 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
     held = usage.held
     while held and held[0] <= now:
         heappop(held)
+    bulk = usage.bulk
+    while bulk and bulk[0] <= now:
+        heappop(bulk)
     abandoned = usage.abandoned
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
@@ -178,6 +183,24 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     if wall < usage.day.probe_at:
         return Denial("day", usage.day.probe_at - wall)
     return Denial("day", None) if usage.open else None
+
+
+def _deny_bulk(usage: Usage, limits: Limits, now: float) -> Denial | None:
+    """Return the denial if bulk calls used up their part of the minute, or come too fast."""
+    over = len(usage.bulk) - limits.bulk_limit + 1
+    if over > 0:
+        return Denial("bulk", _frees_in(usage.bulk, over, now))
+    if len(usage.bulk) < limits.head_start:
+        return None
+    opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
+    return Denial("bulk", opens - now) if now < opens - SOON else None
+
+
+def _count_bulk(usage: Usage, limits: Limits, now: float) -> None:
+    heappush(usage.bulk, now + limits.window)
+    # Calls of the head start empty the bucket, but leave no debt.
+    full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
+    usage.bucket_full_at = min(full_at, now + limits.burst / limits.rate)
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
@@ -362,6 +385,7 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
         or day.used
         or day.spent
         or day.reset_at is not None
+        or usage.bulk
         or usage.bucket_full_at > now
         or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )

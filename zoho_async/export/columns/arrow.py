@@ -1,7 +1,8 @@
 """Convert batches to Arrow tables, for Parquet and DuckDB.
 
-Arrow casts amounts, dates and times from text. The cast is exact, because
-`zoho_async.export.columns.decode` passes only text that Arrow reads exactly.
+Arrow casts numbers, dates and times from text. The cast is exact, because
+`zoho_async.export.columns.decode` passes only text that Arrow reads exactly, if the reader stores
+numbers as ``decimal``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,15 @@ from itertools import accumulate
 from typing import Any, Final
 
 from zoho_async.export.columns.batch import ListElements, RowBatch
-from zoho_async.export.columns.decode import PRECISION, SCALE
-from zoho_async.export.columns.schema import EXTRA, Column, ColumnKind, ColumnShape, Nested
+from zoho_async.export.columns.numbers import PRECISION, SCALES
+from zoho_async.export.columns.schema import (
+    EXACT,
+    EXTRA,
+    Column,
+    ColumnKind,
+    ColumnShape,
+    Nested,
+)
 
 
 class Arrow:
@@ -23,7 +31,8 @@ class Arrow:
         self._types: Final[dict[ColumnKind, Any]] = {
             "text": pa.string(),
             "json": pa.string(),
-            "decimal": pa.decimal128(PRECISION, SCALE),
+            "decimal": pa.decimal128(PRECISION, SCALES["decimal"]),
+            "exchange_rate": pa.decimal128(PRECISION, SCALES["exchange_rate"]),
             "integer": pa.int64(),
             "boolean": pa.bool_(),
             "date": pa.date32(),
@@ -64,7 +73,8 @@ class Arrow:
         field = self.pa.field
         own = [field(column.name, self._types[column.kind]) for column in shape.columns]
         lists = [field(nested.name, self._list_type(nested)) for nested in shape.lists]
-        return [*own, *lists, field(EXTRA, self._types["json"])]
+        rest = [field(name, self._types["json"]) for name in (EXACT, EXTRA)]
+        return [*own, *lists, *rest]
 
     def _list_type(self, nested: Nested) -> Any:
         return self.pa.list_(self.pa.struct(self._fields(nested.shape)))
@@ -78,7 +88,8 @@ class Arrow:
             self._list(nested, elements)
             for nested, elements in zip(shape.lists, batch.lists, strict=True)
         ]
-        return [*own, *lists, self._array("json", batch.extra)]
+        rest = [self._array("json", cells) for cells in (batch.exact, batch.extra)]
+        return [*own, *lists, *rest]
 
     def _list(self, nested: Nested, elements: ListElements) -> Any:
         inside = self._arrays(nested.shape, elements.batch)
@@ -93,6 +104,6 @@ class Arrow:
 
     def _array(self, kind: ColumnKind, cells: Sequence[Any]) -> Any:
         wanted = self._types[kind]
-        if kind in ("decimal", "date", "time"):
+        if kind in ("decimal", "exchange_rate", "date", "time"):
             return self.pa.array(cells, self.pa.string()).cast(wanted)
         return self.pa.array(cells, wanted)

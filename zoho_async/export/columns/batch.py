@@ -8,12 +8,14 @@ row is handled alone.
 
 Undescribed fields, misfits, and undescribed fields of inner objects are collected as columns of raw
 values, `NULL` for rows without one. At the end they are encoded as the ``_extra`` of each row. Text
-that UTF-8 cannot hold goes there too (`zoho_async.export.columns.surrogates`).
+that UTF-8 cannot hold goes there too (`zoho_async.export.columns.surrogates`). Digits of numbers
+that their columns do not hold become the ``_exact`` of each row.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -23,11 +25,15 @@ from msgspec.structs import astuple
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.columns import surrogates
 from zoho_async.export.columns.decode import BLANKS, NULL, RawValues, all_equal, coerce
+from zoho_async.export.columns.numbers import NumberStorage
 from zoho_async.export.columns.schema import ColumnShape
 from zoho_async.wire.text import UNDECODABLE, Unreadable, repaired
 
 #: The fields of a batch of objects: raw values by row, `NULL` if a field is missing.
 Columns: TypeAlias = dict[str, RawValues]
+
+#: The digits of numbers that their columns do not hold, by row and by the column's name.
+ExactNumbers: TypeAlias = dict[int, dict[str, str]]
 
 #: The most field names that a struct learns. With more names, each batch is decoded to dicts.
 _MAX_NAMES: Final = 400
@@ -154,25 +160,30 @@ _LIST: Final = decoder_of(list[msgspec.Raw])
 
 
 class RowBatch:
-    """Rows by column: ``values`` in the order of the shape's columns, ``extra`` as JSON text.
+    """Rows by column: ``values`` in the order of the shape's columns.
 
-    ``lists`` holds the elements of the shape's lists. ``misfits`` counts values that are in
-    ``_extra`` because they do not fit their columns.
+    ``exact`` and ``extra`` are JSON texts. ``lists`` holds the elements of the shape's lists.
+    ``misfits`` counts values that are in ``_extra`` because they do not fit their columns.
+    ``rounded`` counts numbers that are in ``_exact``, by field (``line_items.rate``).
     """
 
-    __slots__ = ("extra", "lists", "misfits", "size", "values")
+    __slots__ = ("exact", "extra", "lists", "misfits", "rounded", "size", "values")
 
     def __init__(self, size: int, shape: ColumnShape) -> None:
         self.size = size
         self.values: Final[list[list[Any]]] = [[] for _ in shape.columns]
+        self.exact: list[str | None] = []
         self.extra: list[str | None] = []
         self.lists: Final = [ListElements([], RowBatch(0, nested.shape)) for nested in shape.lists]
         self.misfits = 0
+        self.rounded: Final[Counter[str]] = Counter()
 
     def add(self, other: RowBatch) -> None:
         """Append the rows of ``other``, which has the same shape."""
         self.size += other.size
         self.misfits += other.misfits
+        self.rounded.update(other.rounded)
+        self.exact += other.exact
         self.extra += other.extra
         for cells, more in zip(self.values, other.values, strict=True):
             cells += more
@@ -192,11 +203,15 @@ class ListElements:
 
 
 class ColumnReader:
-    """Reads rows of one shape, and learns the names of undocumented fields."""
+    """Reads rows of one shape, and learns the names of undocumented fields.
 
-    def __init__(self, shape: ColumnShape) -> None:
+    ``numbers`` is how the destination stores numbers.
+    """
+
+    def __init__(self, shape: ColumnShape, numbers: NumberStorage = "digits") -> None:
         self.shape: Final = shape
-        self._lists: Final = [ColumnReader(nested.shape) for nested in shape.lists]
+        self._numbers: Final[NumberStorage] = numbers
+        self._lists: Final = [ColumnReader(nested.shape, numbers) for nested in shape.lists]
         self._object: Final = ObjectFields(shape, ())
 
     def read(self, lines: bytes) -> RowBatch:
@@ -226,15 +241,25 @@ class ColumnReader:
         batch = RowBatch(size, self.shape)
         if not size:
             return batch
-        left = self._read_fields(self._object, self._object.decode_columns(lines, size), batch)
+        exact: ExactNumbers = {}
+        columns = self._object.decode_columns(lines, size)
+        left = self._read_fields(self._object, columns, batch, exact)
+        batch.exact = [None] * size
+        for place, texts in exact.items():
+            batch.exact[place] = _ENCODER.encode(texts).decode()
         batch.extra = [None] * size
         if left:
             written = self._object.encode_rows(left, size).decode("utf-8", "replace")
             batch.extra = [None if text == "{}" else text for text in written.split("\n")[:size]]
         return batch
 
-    def _read_fields(self, known: ObjectFields, columns: Columns, batch: RowBatch) -> Columns:
-        """Read the described fields into ``batch`` and return the values that do not fit."""
+    def _read_fields(
+        self, known: ObjectFields, columns: Columns, batch: RowBatch, exact: ExactNumbers
+    ) -> Columns:
+        """Read the described fields into ``batch`` and return the values that do not fit.
+
+        Add the digits of numbers that their columns do not hold to ``exact``.
+        """
         left: Columns = {}
 
         def keep(name: str, places: Sequence[int]) -> None:
@@ -249,21 +274,30 @@ class ColumnReader:
             if (full := _blanks_to_null(columns[name])) is not None:
                 left[name] = full
         for name, number in known.columns:
-            batch.values[number], places = coerce(self.shape.columns[number].kind, columns[name])
-            keep(name, places)
+            column = self.shape.columns[number]
+            coerced = coerce(column.kind, columns[name], self._numbers)
+            batch.values[number] = coerced.cells
+            keep(name, coerced.misfits)
+            if coerced.exact:
+                batch.rounded[".".join(column.path)] += len(coerced.exact)
+                for place, digits in coerced.exact.items():
+                    exact.setdefault(place, {})[column.name] = digits
         for name, inner in known.objects:
-            rest, places = self._read_object(inner, columns[name], batch)
+            rest, places = self._read_object(inner, columns[name], batch, exact)
             if rest is not None:
                 left[name] = rest
             keep(name, places)
         for name, number in known.lists:
             batch.lists[number], places = self._lists[number]._read_lists(columns[name])
-            batch.misfits += batch.lists[number].batch.misfits
+            inside = batch.lists[number].batch
+            batch.misfits += inside.misfits
+            path = ".".join(self.shape.lists[number].path)
+            batch.rounded.update({f"{path}.{one}": n for one, n in inside.rounded.items()})
             keep(name, places)
         return left
 
     def _read_object(
-        self, inner: ObjectFields, raws: RawValues, batch: RowBatch
+        self, inner: ObjectFields, raws: RawValues, batch: RowBatch, exact: ExactNumbers
     ) -> tuple[RawValues | None, list[int]]:
         """Read inner objects into ``batch``.
 
@@ -275,7 +309,7 @@ class ColumnReader:
         except (NotAnObject, *UNDECODABLE):
             raws, misfits = _keep_decodable(_OBJECT.decode, raws)
             columns = inner.decode_columns(b"\n".join(raws), batch.size)
-        left = self._read_fields(inner, columns, batch)
+        left = self._read_fields(inner, columns, batch, exact)
         if not left:
             return None, misfits
         written = inner.encode_rows(left, batch.size).split(b"\n")[: batch.size]

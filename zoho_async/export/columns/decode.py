@@ -8,19 +8,21 @@ does not fit its kind is a *misfit*: it is NULL here, and the caller keeps it el
 with the same value in every row is decoded once; in real data half of the columns are like that,
 and most of these are empty.
 
-Amounts, dates and times are returned as text that SQLite, DuckDB, PostgreSQL and Arrow all read as
-the same value. Floats are never used.
+Dates and times are returned as text that SQLite, DuckDB, PostgreSQL and Arrow all read as the same
+value. Numbers are returned as the destination stores them (`zoho_async.export.columns.numbers`):
+text, or an `int` or `float` for doubles. The exact texts of numbers that their cells do not hold
+are returned separately.
 
 Values that fit
 ---------------
-- Amount: at most 26 digits before the point and 12 after it, exact as ``DECIMAL(38, 12)``.
+- Number: any, also as JSON text. ``"NaN"`` and ``"5%"`` are not numbers.
 - Integer: 64 bits.
 - Date: a calendar day, ``YYYY-MM-DD``.
 - Time: a time with an offset, to the microsecond. The column holds the instant.
 - Text: any text without NUL, which PostgreSQL cannot store.
 
 A value of another type fits if it means the same: an integer as the text of an id, ``"15"`` or
-``15.0`` as the integer 15, ``"46.10"`` as an amount. Any other value is a misfit.
+``15.0`` as the integer 15, ``"46.10"`` as a number. Any other value is a misfit.
 """
 
 from __future__ import annotations
@@ -29,17 +31,25 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from zoho_async._msgspec import decoder_of
+from zoho_async.export.columns.numbers import (
+    PRECISION,
+    SCALES,
+    NumberKind,
+    NumberStorage,
+    parse,
+    stored,
+)
 from zoho_async.export.columns.schema import ColumnKind
 from zoho_async.wire import Moment, Unreadable
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, untyped
 
-#: A value of a column. Amounts, dates and times are text.
-Cell: TypeAlias = str | int | bool | list[str] | None
+#: A value of a column. Dates and times are text.
+Cell: TypeAlias = str | int | float | bool | list[str] | None
 
 RawValues: TypeAlias = Sequence[msgspec.Raw]
 
@@ -48,20 +58,30 @@ NULL: Final = msgspec.Raw(b"null")
 BLANKS: Final = frozenset({b"null", b'""', b'" "'})
 _BLANK_TEXTS: Final = frozenset(blank.decode() for blank in BLANKS)
 
-WHOLE_DIGITS: Final = 26
-SCALE: Final = 12
-PRECISION: Final = WHOLE_DIGITS + SCALE
-
 _LARGEST: Final = 2**63 - 1
-_AMOUNT: Final = rf"-?\d{{1,{WHOLE_DIGITS}}}(?:\.\d{{1,{SCALE}}})?"
 _TIME: Final = r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)"
-_ONE_AMOUNT: Final = re.compile(_AMOUNT)
 _ONE_TIME: Final = re.compile(_TIME)
-_AMOUNTS: Final = re.compile(rf"(?:(?:null|{_AMOUNT}),)*+".encode())
+
+
+def _numbers_like(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(rf"(?:(?:null|-?{pattern}),)*+".encode())
+
+
+#: Columns of numbers that every cell of the storage holds, so that no number is looked at alone.
+_FITTING: Final = {
+    "digits": dict.fromkeys(SCALES, _numbers_like(r"\d+(?:\.\d+)?")),
+    # A double holds 15 digits, an integer of 64 bits 18.
+    "double": dict.fromkeys(SCALES, _numbers_like(r"(?:\d{1,18}|(?=[\d.]{3,16},)\d+\.\d+)")),
+    "decimal": {
+        kind: _numbers_like(rf"\d{{1,{PRECISION - scale}}}(?:\.\d{{1,{scale}}})?")
+        for kind, scale in SCALES.items()
+    },
+}
 _TIMES: Final = re.compile(rf'(?:(?:null|"{_TIME}"),)*+'.encode())
 
 _TEXT_LIST: Final = decoder_of(list[str | None])
 _TEXTS_LIST: Final = decoder_of(list[list[str] | None])
+_NUMBER_LIST: Final = decoder_of(list[int | float | None])
 _INTEGER_LIST: Final = decoder_of(list[int | None])
 _BOOLEAN_LIST: Final = decoder_of(list[bool | None])
 _DATE_LIST: Final = decoder_of(list[date | None])
@@ -72,16 +92,33 @@ class _Misfit(Exception):
     """A value does not fit its kind."""
 
 
-def coerce(kind: ColumnKind, raws: RawValues) -> tuple[list[Any], list[int]]:
-    """Convert ``raws`` to cells of ``kind``. Also return the indexes of misfits, which are None.
+class Coerced(NamedTuple):
+    """The cells of a column, None for blanks and misfits.
+
+    ``misfits`` are the indexes of values that do not fit. ``exact`` has the digits of numbers that
+    their cells do not hold, by index.
+    """
+
+    cells: list[Any]
+    misfits: list[int]
+    exact: dict[int, str]
+
+
+def coerce(kind: ColumnKind, raws: RawValues, storage: NumberStorage = "digits") -> Coerced:
+    """Convert ``raws`` to cells of ``kind``, with numbers for ``storage``.
 
     Values contain no line breaks, because each row is one line.
     """
     joined = b",".join(raws)
     if all_equal(raws, joined):
-        cells, misfits = _coerce_joined(kind, raws[:1], bytes(raws[0]))
-        return cells * len(raws), [*range(len(raws))] if misfits else []
-    return _coerce_joined(kind, raws, joined)
+        size = len(raws)
+        one = _coerce_joined(kind, raws[:1], bytes(raws[0]), storage)
+        return Coerced(
+            one.cells * size,
+            [*range(size)] if one.misfits else [],
+            dict.fromkeys(range(size), one.exact[0]) if one.exact else {},
+        )
+    return _coerce_joined(kind, raws, joined, storage)
 
 
 def all_equal(raws: RawValues, joined: bytes) -> bool:
@@ -92,13 +129,17 @@ def all_equal(raws: RawValues, joined: bytes) -> bool:
     return joined == b",".join([bytes(raws[0])] * len(raws))
 
 
-def _coerce_joined(kind: ColumnKind, raws: RawValues, joined: bytes) -> tuple[list[Any], list[int]]:
+def _coerce_joined(
+    kind: ColumnKind, raws: RawValues, joined: bytes, storage: NumberStorage
+) -> Coerced:
     if kind == "json":
-        return _jsons(raws), []
+        return Coerced(_jsons(raws), [], {})
     try:
-        return _COLUMN_DECODERS[kind](joined), []
+        if kind == "decimal" or kind == "exchange_rate":
+            return Coerced(_numbers(joined, kind, storage), [], {})
+        return Coerced(_COLUMN_DECODERS[kind](joined), [], {})
     except (_Misfit, *UNDECODABLE):
-        return _coerce_each(kind, raws)
+        return _coerce_each(kind, raws, storage)
 
 
 def _texts(joined: bytes) -> list[str | None]:
@@ -112,11 +153,11 @@ def _texts(joined: bytes) -> list[str | None]:
     return values
 
 
-def _amounts(joined: bytes) -> list[str | None]:
+def _numbers(joined: bytes, kind: NumberKind, storage: NumberStorage) -> list[Any]:
     joined = joined.replace(b'""', b"null")
-    if not _AMOUNTS.fullmatch(joined + b","):
+    if not _FITTING[storage][kind].fullmatch(joined + b","):
         raise _Misfit
-    return _split(joined)
+    return _NUMBER_LIST.decode(b"[" + joined + b"]") if storage == "double" else _split(joined)
 
 
 def _integers(joined: bytes) -> list[int | None]:
@@ -158,7 +199,6 @@ def _lists_of_texts(joined: bytes) -> list[list[str] | None]:
 
 _COLUMN_DECODERS: Final[dict[ColumnKind, Callable[[bytes], list[Any]]]] = {
     "text": _texts,
-    "decimal": _amounts,
     "integer": _integers,
     "boolean": _booleans,
     "date": _dates,
@@ -174,19 +214,40 @@ def _split(joined: bytes) -> list[str | None]:
     return [*values]
 
 
-def _coerce_each(kind: ColumnKind, raws: RawValues) -> tuple[list[Cell], list[int]]:
-    values: list[Cell] = []
+def _coerce_each(kind: ColumnKind, raws: RawValues, storage: NumberStorage) -> Coerced:
+    cells: list[Cell] = []
     misfits: list[int] = []
+    exact: dict[int, str] = {}
     for place, raw in enumerate(raws):
         text = bytes(raw)
-        value: Cell = None
+        cell: Cell = None
         if text not in BLANKS:
             try:
-                value = _coerce_one(kind, text)
+                if kind == "decimal" or kind == "exchange_rate":
+                    cell, digits = _number(text, kind, storage)
+                    if digits:
+                        exact[place] = digits
+                else:
+                    cell = _coerce_one(kind, text)
             except (_Misfit, Unreadable):
                 misfits.append(place)
-        values.append(value)
-    return values, misfits
+        cells.append(cell)
+    return Coerced(cells, misfits, exact)
+
+
+def _number(text: bytes, kind: NumberKind, storage: NumberStorage) -> tuple[Cell, str]:
+    """The cell of a number, and its digits if the cell does not hold them."""
+    value = untyped(text)
+    if is_blank(value):
+        return None, ""
+    sent = value if isinstance(value, str) else text.decode()
+    number = None if isinstance(value, bool) else parse(sent)
+    if number is None:
+        raise _Misfit
+    cell, holds = stored(sent, number, kind, storage)
+    if cell is None and storage == "digits":
+        raise _Misfit
+    return cell, "" if holds else sent
 
 
 def _coerce_one(kind: ColumnKind, text: bytes) -> Cell:
@@ -202,8 +263,6 @@ def _coerce_one(kind: ColumnKind, text: bytes) -> Cell:
     match kind:
         case "text":
             return _text(value if isinstance(value, str) else text.decode())
-        case "decimal":
-            return _amount(value, text)
         case "integer":
             return _integer(value)
         case "date":
@@ -234,20 +293,6 @@ def _boolean(value: Any) -> bool:
     if value not in ("true", "false"):
         raise _Misfit
     return bool(value == "true")
-
-
-def _amount(value: str | int | Decimal, sent: bytes) -> str:
-    text = value if isinstance(value, str) else sent.decode()
-    if not isinstance(value, str) and not _ONE_AMOUNT.fullmatch(text):
-        number = Decimal(value)
-        if not -40 < number.adjusted() < 40:  # do not expand 1E+999999
-            raise _Misfit
-        text = f"{number:f}"
-        if "." in text:
-            text = text.rstrip("0").rstrip(".")
-    if not (text.isascii() and _ONE_AMOUNT.fullmatch(text)):
-        raise _Misfit
-    return text
 
 
 def _integer(value: str | int | Decimal) -> int:

@@ -13,12 +13,13 @@ The columns are the same for every destination.
 
 Live rows hold about twice as many fields as are described, and some described fields have other
 types. So every table has a column ``_extra``: a JSON object of everything that the other columns do
-not hold exactly.
+not hold. Numbers with more digits than their column holds are in ``_exact``
+(`zoho_async.export.columns.numbers`).
 
 Invariant
 ---------
-The columns and ``_extra`` together hold the row. A field is either in its column, or complete and
-as Zoho sent it in ``_extra``.
+The columns, ``_exact`` and ``_extra`` together hold the row. A field is either in its column, with
+the digits that the column lacks in ``_exact``, or complete and as Zoho sent it in ``_extra``.
 
 Names
 -----
@@ -38,16 +39,19 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from zoho_async.description import Field, Kind
+from zoho_async.export.columns.numbers import number_kind
 
 EXTRA: Final = "_extra"
+EXACT: Final = "_exact"
 DELETED: Final = "_deleted_time"
 #: The id of the row that a child belongs to, and the child's position in its list, from 1.
 ROW: Final = "_row_id"
 POSITION: Final = "_position"
 
-#: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text.
+#: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text. The kinds
+#: ``decimal`` and ``exchange_rate`` are numbers (`zoho_async.export.columns.numbers`).
 ColumnKind: TypeAlias = Literal[
-    "text", "decimal", "integer", "boolean", "date", "time", "json", "texts"
+    "text", "decimal", "exchange_rate", "integer", "boolean", "date", "time", "json", "texts"
 ]
 
 #: The longest name in PostgreSQL, in bytes.
@@ -56,7 +60,6 @@ LONGEST_NAME: Final = 63
 _PLAIN: Final[dict[Kind, ColumnKind]] = {
     "id": "text",
     "text": "text",
-    "decimal": "decimal",
     "integer": "integer",
     "boolean": "boolean",
     "date": "date",
@@ -81,7 +84,7 @@ class Nested(msgspec.Struct, frozen=True):
 
 
 class ColumnShape(msgspec.Struct, frozen=True):
-    """The columns of a row without ``_extra``, and its lists of objects."""
+    """The columns of a row without ``_exact`` and ``_extra``, and its lists of objects."""
 
     columns: tuple[Column, ...]
     lists: tuple[Nested, ...]
@@ -101,7 +104,7 @@ def shape_of(
     lists of objects are JSON text. If ``texts`` is true, lists of texts stay lists.
     """
     identity = {row_id: Field(name=row_id, kind="id")} if row_id else {}
-    known = {field.name: field for field in fields if field.name not in (DELETED, EXTRA)}
+    known = {field.name: field for field in fields if field.name not in (DELETED, EXACT, EXTRA)}
     deleted = Field(name=DELETED, kind="time")
     return _shape([*{**known, **identity}.values(), deleted], lists=lists, texts=texts)
 
@@ -116,7 +119,7 @@ def short_name(name: str) -> str:
 def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> ColumnShape:
     columns: list[Column] = []
     nested: list[Nested] = []
-    taken = {EXTRA, ROW, POSITION}
+    taken = {EXACT, EXTRA, ROW, POSITION}
 
     def add(field: Field, above: tuple[str, ...]) -> None:
         path = (*above, field.name)
@@ -140,6 +143,8 @@ def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> ColumnShape:
 def _kind(field: Field, *, texts: bool) -> ColumnKind:
     if field.kind == "list" and texts and field.element in ("id", "text"):
         return "texts"
+    if field.kind == "decimal":
+        return number_kind(field.name)
     return _PLAIN.get(field.kind, "json")
 
 

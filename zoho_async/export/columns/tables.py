@@ -19,6 +19,7 @@ import msgspec
 
 from zoho_async.export.columns.batch import RowBatch
 from zoho_async.export.columns.schema import (
+    EXACT,
     EXTRA,
     POSITION,
     ROW,
@@ -31,7 +32,7 @@ from zoho_async.export.columns.schema import (
 
 
 class FlatTable(msgspec.Struct, frozen=True):
-    """A table: key columns, the columns of its rows, and ``_extra``."""
+    """A table: key columns, the columns of its rows, ``_exact`` and ``_extra``."""
 
     name: str
     key: tuple[str, ...]
@@ -47,15 +48,15 @@ class Layout:
         self.id_column: Final = places[0] if places else None
         key = shape.columns[places[0]].name if places else ROW
         own = () if places else (_column(ROW, "text"),)
-        root = FlatTable(name, (key,), (*own, *shape.columns, _column(EXTRA, "json")))
+        root = FlatTable(name, (key,), (*own, *shape.columns, *_REST))
         self.tables: Final = (root, *_children(name, shape.lists, 1))
 
     def split(self, batch: RowBatch, ids: Sequence[str]) -> list[list[Sequence[Any]]]:
         """The columns of ``batch`` for each table. ``ids`` are the ids of its rows."""
         if self.id_column is None:
-            root: list[Sequence[Any]] = [ids, *batch.values, batch.extra]
+            root: list[Sequence[Any]] = [ids, *batch.values, batch.exact, batch.extra]
         else:
-            root = [*batch.values, batch.extra]
+            root = [*batch.values, batch.exact, batch.extra]
             root[self.id_column] = ids
         return [root, *_child_columns(batch, [ids])]
 
@@ -78,6 +79,9 @@ def _column(name: str, kind: ColumnKind) -> Column:
     return Column(name, kind, ())
 
 
+_REST: Final = (_column(EXACT, "json"), _column(EXTRA, "json"))
+
+
 def _key_names(depth: int) -> tuple[str, ...]:
     return (ROW, *(f"{POSITION}_{level}" for level in range(1, depth)), POSITION)
 
@@ -87,7 +91,7 @@ def _children(parent: str, lists: Sequence[Nested], depth: int) -> Iterator[Flat
     columns = (_column(ROW, "text"), *(_column(name, "integer") for name in key[1:]))
     for nested in lists:
         name = short_name(f"{parent}__{nested.name}")
-        own = (*columns, *nested.shape.columns, _column(EXTRA, "json"))
+        own = (*columns, *nested.shape.columns, *_REST)
         yield FlatTable(name, key, own)
         yield from _children(name, nested.shape.lists, depth + 1)
 
@@ -101,5 +105,5 @@ def _child_columns(batch: RowBatch, keys: Sequence[Sequence[Any]]) -> Iterator[l
         ]
         places = [place for count in counts for place in range(1, count + 1)]
         inside = elements.batch
-        yield [*above, places, *inside.values, inside.extra]
+        yield [*above, places, *inside.values, inside.exact, inside.extra]
         yield from _child_columns(inside, [*above, places])

@@ -37,6 +37,9 @@ class OpenDatabase:
     def sink(self, table: Table, part: str) -> DatabaseSink:
         return DatabaseSink(self.database, table, part)
 
+    def finish(self) -> None:
+        return None  # each page is final
+
     def close(self) -> None:
         self.database.close()
 
@@ -48,7 +51,7 @@ class DatabaseSink:
         shape = shape_of(table.fields, table.row_id)
         self.name: Final = f"{table.name.replace('.', '_')} in {engine.name}"
         self._engine: Final = engine
-        self._reader: Final = ColumnReader(shape)
+        self._reader: Final = ColumnReader(shape, engine.numbers)
         self._layout: Final = Layout(short_name(table.name.replace(".", "_")), table.row_id, shape)
         self._part: Final = part
         self._resource: Final = table.name
@@ -156,7 +159,7 @@ class DatabaseSink:
             wanted = types[column.kind]
             if column.name not in held:
                 self._engine.execute(
-                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {wanted}"
+                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {self._engine.define(column)}"
                 )
             elif held[column.name] != wanted:
                 raise DestinationError(

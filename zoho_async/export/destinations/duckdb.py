@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.columns.arrow import Arrow
-from zoho_async.export.columns.decode import PRECISION, SCALE
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.numbers import PRECISION, SCALES, NumberStorage
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, literal, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
@@ -52,7 +52,8 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "VARCHAR",
     "json": "VARCHAR",
     "texts": "VARCHAR",
-    "decimal": f"DECIMAL({PRECISION},{SCALE})",
+    "decimal": f"DECIMAL({PRECISION},{SCALES['decimal']})",
+    "exchange_rate": f"DECIMAL({PRECISION},{SCALES['exchange_rate']})",
     "date": "DATE",
     "time": "TIMESTAMP WITH TIME ZONE",
     "integer": "BIGINT",
@@ -77,11 +78,29 @@ class DuckDb:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         return OpenDatabase(DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow)))
 
+    @contextmanager
+    def read_only(self) -> Generator[Query | None]:
+        if not self.path.exists():
+            yield None
+            return
+        connection: Any = self._duckdb.connect()
+        try:
+            connection.execute(f"ATTACH {literal(str(self.path))} AS {_FILE} (READ_ONLY)")
+            connection.execute(f"USE {_FILE}")
+            yield lambda sql: connection.execute(sql).fetchall()
+        except self._duckdb.Error as problem:
+            if "lock on file" in str(problem):
+                raise ExportRunning(self.path) from None
+            raise DestinationError(self.path, str(problem).split("\n")[0]) from problem
+        finally:
+            connection.close()
+
 
 class DuckDbEngine:
     """An open DuckDB file."""
 
     types: Mapping[ColumnKind, str] = _TYPES
+    numbers: NumberStorage = "decimal"
 
     def __init__(self, path: Path, duckdb: Any, arrow: Arrow) -> None:
         self.name: Final = str(path)
@@ -176,6 +195,9 @@ class DuckDbEngine:
             [name],
         )
         return bool(rows)
+
+    def define(self, column: Column) -> str:
+        return f"{quote(column.name)} {_TYPES[column.kind]}"
 
     def create(self, table: FlatTable) -> None:
         self.execute(f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)})")

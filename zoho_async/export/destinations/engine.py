@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.columns.numbers import NumberStorage
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Database
 
@@ -34,6 +35,15 @@ class Engine(Database, Protocol):
 
     def is_view(self, name: str) -> bool:
         """Whether ``name`` is a view, which cannot take rows."""
+        ...
+
+    @property
+    def numbers(self) -> NumberStorage:
+        """How this database stores numbers."""
+        ...
+
+    def define(self, column: Column) -> str:
+        """The definition of ``column`` for CREATE TABLE and ADD COLUMN."""
         ...
 
     def create(self, table: FlatTable) -> None:

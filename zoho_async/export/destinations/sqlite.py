@@ -1,8 +1,10 @@
 """A SQLite file as a destination.
 
-SQLite has no exact decimal type, so amounts are TEXT with every digit that Zoho sent.
-``SUM(total)`` and ``CAST(total AS REAL)`` compute with them as floats. Dates are ``YYYY-MM-DD``,
-times ``YYYY-MM-DDTHH:MM:SS+00:00``, so text sorts by time. Booleans are 0 and 1.
+SQLite has no decimal type. A number is an integer or a double, and ``_exact`` has the digits that a
+double lacks (`zoho_async.export.columns.numbers`). A constraint keeps text of other writers out of
+these columns, because SQLite sorts text after all numbers. Dates are ``YYYY-MM-DD``, times
+``YYYY-MM-DDTHH:MM:SS+00:00``. They sort by time, and SQLite's date functions read them. Booleans
+are 0 and 1.
 
 The file is opened in exclusive mode: no other program can read or write it during a run. The lock
 is the operating system's and ends with the process. A committed transaction is on the disk
@@ -15,25 +17,36 @@ import functools
 import os
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from zoho_async.export.columns.schema import ColumnKind
+from zoho_async.export.checkpoint.file import query_of_file
+from zoho_async.export.columns.numbers import NumberStorage
+from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
-from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
+from zoho_async.export.destinations.engine import on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning
 
 _LOOKUP: Final = 500  # ids per query, within the limit on variables of old SQLite versions
+
+_PRAGMAS: Final = (
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    # We bind no text to a column of numbers. Checking each value would cost half of an insertion.
+    "ignore_check_constraints = ON",
+)
 
 _TYPES: Final[dict[ColumnKind, str]] = {
     "text": "TEXT",
     "json": "TEXT",
     "texts": "TEXT",
-    "decimal": "TEXT",
+    "decimal": "NUMERIC",
+    "exchange_rate": "NUMERIC",
     "date": "TEXT",
     "time": "TEXT",
     "integer": "INTEGER",
@@ -52,11 +65,15 @@ class Sqlite:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         return OpenDatabase(SqliteEngine(self.path))
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return query_of_file(self.path)
+
 
 class SqliteEngine:
     """An open SQLite file."""
 
     types: Mapping[ColumnKind, str] = _TYPES
+    numbers: NumberStorage = "double"
 
     def __init__(self, path: Path) -> None:
         self.name: Final = str(path)
@@ -77,7 +94,7 @@ class SqliteEngine:
             raise
 
     def _lock(self) -> None:
-        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+        for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("BEGIN EXCLUSIVE")
         self._connection.execute("COMMIT")
@@ -128,10 +145,17 @@ class SqliteEngine:
         found = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?)"
         return bool(self.execute(found, [name]))
 
+    def define(self, column: Column) -> str:
+        name, kind = quote(column.name), _TYPES[column.kind]
+        if kind == "NUMERIC":
+            return f"{name} {kind} CHECK (typeof({name}) IN ('integer', 'real', 'null'))"
+        return f"{name} {kind}"
+
     def create(self, table: FlatTable) -> None:
         child = len(table.key) > 1  # stored in key order, next to its siblings
+        columns = ", ".join(map(self.define, table.columns))
         self.execute(
-            f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)},"
+            f"CREATE TABLE {quote(table.name)} ({columns},"
             f" PRIMARY KEY ({quote_all(table.key)})){' WITHOUT ROWID' if child else ''}"
         )
 

@@ -100,6 +100,9 @@ class OfflineShare:
                 heappush(usage.held, now + (until - here) * DRIFT)
         for _ in own.open:  # sent within a lease from now; its ending is entered too
             heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
+        for until in own.bulk:
+            if until > here:
+                heappush(usage.bulk, now + until - here)
         for _ in range(own.day.used):
             usage.day.count()
         for block in (own.block, self._usage(account).block):
