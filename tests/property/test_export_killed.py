@@ -171,7 +171,7 @@ def test_tables_of_reports_killed_at_random_moments_end_with_all_rows(
 ) -> None:
     command = Command(server, tmp_path / "said.log")
     chance = random.Random(kind)
-    year = ("--from", "2023-01-01", "--to", "2023-12-31", "--by", "month")
+    year = ("--from", "2025-01-01", "--to", "2025-12-31", "--by", "month")
 
     def arguments(place: Place) -> list[str]:
         return ["report", "profit-and-loss", *year, "--table", place.to, *place.arguments[-2:]]
