@@ -324,8 +324,8 @@ AllowUnconfirmed: TypeAlias = Annotated[
 ReportTable: TypeAlias = Annotated[
     str | None,
     _help(
-        "Write one row per line and period to a table: a directory, `FILE.duckdb`, `FILE.sqlite` "
-        "or `postgresql://USER@HOST/DATABASE`. Run again to update it.",
+        "Write one row per line and period to a table, in any place that `export --to` takes: "
+        "`books.duckdb`, `profit.csv`, a directory. Run again to update it.",
         _TABLE,
     ),
 ]
