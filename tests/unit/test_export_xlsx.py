@@ -218,6 +218,12 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert again == first
 
 
+def test_a_file_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "books.xlsx").mkdir()
+    with pytest.raises(IsADirectoryError):
+        Xlsx().write([], tmp_path / "books.xlsx")
+
+
 def test_names_of_sheets_are_valid_and_unique() -> None:
     taken = {"history"}
     wanted = ["History", "a" * 40, "a" * 40, "A" * 31, "x[1]:*?/\\", "'q'", "😀" * 20, "invoices"]

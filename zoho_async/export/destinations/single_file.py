@@ -177,7 +177,10 @@ class OpenSingleFile:
     def sink(self, table: Table, part: str) -> Sink:
         if self._maker.most_lists == 1:
             self._check_list(table.name)
-        return _Sink(self._path, self._hidden.files(table.name), table, part)
+            shown = self.name
+        else:
+            shown = f"{table.name.removeprefix('books.')} in {self.name}"
+        return _Sink(shown, self._hidden.files(table.name), table, part)
 
     def finish(self) -> None:
         checkpoint = Checkpoint(self.database, self.name)
@@ -248,9 +251,9 @@ class OpenSingleFile:
 class _Sink(DirectorySink):
     """Writes a part to the hidden directory. Its name is that of the file."""
 
-    def __init__(self, path: Path, files: Files, table: Table, part: str) -> None:
+    def __init__(self, shown: str, files: Files, table: Table, part: str) -> None:
         super().__init__(files, table, part, None)
-        self._shown: Final = str(path)
+        self._shown: Final = shown
 
     @property
     def name(self) -> str:

@@ -23,8 +23,8 @@ Numbers, dates and truth values of the description stay as they are.
 Unknown
 -------
 Excel uses the language of the computer. The names of months are known in English and in the larger
-languages of Europe. If the decimal separator is a comma, say on import that the file
-has a point.
+languages of Europe. If the decimal separator is a comma, say on import that the
+file has a point.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MONTHS: Final = re.compile(
 )
 _WORDS: Final = frozenset({"am", "pm", "a", "p", "e"})
 _TRUTH_VALUES: Final = frozenset(
-    {"true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "falso", "vero", "waar"}
+    {"true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "vero", "waar"}
 )
 #: The characters that begin a formula, also in the wide forms of East Asian keyboards.
 _SIGNS: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
