@@ -12,6 +12,7 @@ override the profile's region, organization and hosts.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ _VERSION: Final = 1
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One account and its organization. ``keyring`` says that its secrets are in the keyring.
+    ``hash_key`` is the key of ``export --hash``.
 
     The repr shows no secret.
     """
@@ -47,6 +49,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     api_url: str = ""
     accounts_url: str = ""
     keyring: bool = False
+    hash_key: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -104,16 +107,25 @@ class Profiles:
             profile,
             client_secret=vault.get(f"{name}/client_secret") or "",
             refresh_token=vault.get(f"{name}/refresh_token") or "",
+            hash_key=vault.get(f"{name}/hash_key") or "",
         )
 
     def put(self, name: str, profile: Profile) -> None:
-        """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``."""
+        """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``.
+
+        A profile without ``hash_key`` keeps the one that is stored, or gets a random one.
+        """
+        if not profile.hash_key:
+            before = self.get(name)
+            held = before.hash_key if before is not None else ""
+            profile = msgspec.structs.replace(profile, hash_key=held or secrets.token_hex(32))
         kept = profile
         if profile.keyring:
             vault = KeyringVault(_SERVICE)
             vault.set(f"{name}/client_secret", profile.client_secret)
             vault.set(f"{name}/refresh_token", profile.refresh_token)
-            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="")
+            vault.set(f"{name}/hash_key", profile.hash_key)
+            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="", hash_key="")
         self._change(name, kept)
 
     def remove(self, name: str) -> None:
@@ -125,6 +137,7 @@ class Profiles:
             vault = KeyringVault(_SERVICE)
             vault.delete(f"{name}/client_secret")
             vault.delete(f"{name}/refresh_token")
+            vault.delete(f"{name}/hash_key")
         self._change(name, None)
 
     def _change(self, name: str, profile: Profile | None) -> None:

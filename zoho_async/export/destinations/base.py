@@ -159,6 +159,10 @@ class Sink(Protocol):
         """Give a part its final form once the checkpoint marks it complete. Idempotent."""
         ...
 
+    def discard(self) -> None:
+        """Remove everything that is held of the resource. Idempotent."""
+        ...
+
     def close(self) -> None:
         """Close open files and cursors."""
         ...
