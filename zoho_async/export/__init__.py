@@ -43,6 +43,7 @@ Writing:
 """
 
 from zoho_async.export.catalog import exportable
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.destinations.base import (
     Database,
     Destination,
@@ -80,6 +81,7 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceFailed,
     ResourceSummary,
+    SchemaChanged,
     SinceMidnight,
     Summary,
     WaitingForReset,
@@ -124,6 +126,8 @@ __all__ = [
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "SchemaChange",
+    "SchemaChanged",
     "SinceMidnight",
     "Sink",
     "Summary",

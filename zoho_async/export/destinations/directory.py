@@ -460,6 +460,8 @@ def finish_file(spool: Path, target: Path, table: Table, format: Format | None) 
     made.unlink(missing_ok=True)  # it may be a symbolic link
     format.write(spool, made, table)
     rename_durably(made, target)
+    if table.observer is not None:  # before the rows that showed its fields are removed
+        table.observer.store()
     spool.unlink()
 
 

@@ -55,7 +55,7 @@ from zoho_async.export.destinations.directory import (
 from zoho_async.export.destinations.remote.destination import OpenRemote, Remote
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
-from zoho_async.export.resource_store import table_of, writing
+from zoho_async.export.resource_store import table_of, with_observer, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -129,7 +129,7 @@ def _merge_recorded(
     with place.local_copy(state.name) as directory:
         files = directory.files(state.name)
         if not files.parts() or not state.runs.sizes:
-            merged = _merge_one(directory, state.name, details=state.details.full_records)
+            merged = _merge_one(directory, checkpoint, state)
             return merged and replace(merged, file=sink.name)
         if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
             raise CheckpointRefused(
@@ -139,12 +139,15 @@ def _merge_recorded(
         state = replace(state, runs=replace(state.runs, sizes=None))
         with checkpoint.database.transaction():
             checkpoint.put(state)
-        merged = _merge_one(directory, state.name, details=state.details.full_records)
+        merged = _merge_one(directory, checkpoint, state)
     record_sizes(checkpoint, sink, state)
     return merged and replace(merged, file=sink.name)
 
 
-def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
+def _merge_one(
+    directory: Directory, checkpoint: Checkpoint, state: ResourceState
+) -> MergeResult | None:
+    resource = state.name
     files = directory.files(resource)
     parts = files.parts()
     facts = rows_of(resource)
@@ -153,7 +156,8 @@ def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeRe
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
-    table = table_of(resource, facts, details=details)
+    table = table_of(resource, facts, details=state.details.full_records)
+    table = with_observer(checkpoint, table, state)
     rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
     return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))
