@@ -96,7 +96,7 @@ def run(
     with closing(place.make().open()) as opened:
         database = opened.database
         checkpoint = Checkpoint.open(database, Origin("1", "host"), name=opened.name)
-        settle(checkpoint, opened, {FACTS.resource: FACTS})
+        settle(checkpoint, opened, {FACTS.resource: FACTS}.get)
         checkpoint.enter(name, "20261123T020000Z")
         store = open_store(checkpoint, opened, FACTS, "all", RunOptions())
         writer = ResourceWriter(store)

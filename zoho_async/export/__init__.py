@@ -56,6 +56,7 @@ from zoho_async.export.destinations.base import (
 from zoho_async.export.destinations.directory import Directory, Format
 from zoho_async.export.destinations.merge import MergeResult, merge
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
+from zoho_async.export.destinations.remote import Remote
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationChanged,
@@ -120,6 +121,7 @@ __all__ = [
     "Progress",
     "RecordedContents",
     "RecordsLeftOut",
+    "Remote",
     "ReportTable",
     "ResourceDone",
     "ResourceFailed",

@@ -177,11 +177,14 @@ class OpenSingleFile:
     def sink(self, table: Table, part: str) -> Sink:
         if self._maker.most_lists == 1:
             self._check_list(table.name)
-        return _Sink(self._path, self._hidden.files(table.name), table, part)
+            shown = self.name
+        else:
+            shown = f"{table.name.removeprefix('books.')} in {self.name}"
+        return _Sink(shown, self._hidden.files(table.name), table, part)
 
     def finish(self) -> None:
         checkpoint = Checkpoint(self.database, self.name)
-        merge_changes(self._hidden, self._place, checkpoint)
+        merge_changes(self._place, checkpoint)
         lists = self._lists(checkpoint)
         sources = {one.table.name: _identity(one.rows) for one in lists}
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
@@ -251,9 +254,9 @@ class OpenSingleFile:
 class _Sink(DirectorySink):
     """Writes a part to the hidden directory. Its name is that of the file."""
 
-    def __init__(self, path: Path, files: Files, table: Table, part: str) -> None:
+    def __init__(self, shown: str, files: Files, table: Table, part: str) -> None:
         super().__init__(files, table, part, None)
-        self._shown: Final = str(path)
+        self._shown: Final = shown
 
     @property
     def name(self) -> str:
