@@ -206,7 +206,8 @@ class ResourceStore:
     def discard(self) -> None:
         """Remove the rows of earlier runs, which have another shape, and forget them."""
         state = self.state
-        self._destination.sink(recorded_table(state, rows_of(state.name)), "").discard()
+        table = recorded_table(self.checkpoint, state, rows_of(state.name))
+        self._destination.sink(table, "").discard()
         capabilities = state.bookmark.capabilities
         with self.checkpoint.database.transaction():
             self.checkpoint.forget(state)
