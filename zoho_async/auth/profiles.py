@@ -12,7 +12,6 @@ override the profile's region, organization and hosts.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,12 +112,10 @@ class Profiles:
     def put(self, name: str, profile: Profile) -> None:
         """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``.
 
-        A profile without ``hash_key`` keeps the one that is stored, or gets a random one.
+        A profile without ``hash_key`` keeps the one that is stored.
         """
-        if not profile.hash_key:
-            before = self.get(name)
-            held = before.hash_key if before is not None else ""
-            profile = msgspec.structs.replace(profile, hash_key=held or secrets.token_hex(32))
+        if not profile.hash_key and (before := self.get(name)) is not None:
+            profile = msgspec.structs.replace(profile, hash_key=before.hash_key)
         kept = profile
         if profile.keyring:
             vault = KeyringVault(_SERVICE)

@@ -3,7 +3,7 @@
 Model
 -----
 ``--select``, ``--exclude``, ``--hash`` and ``--mask`` are rules: ``LISTS:COLUMN,COLUMN``. The rules
-of a list make its `Shape`. A `Shaper` applies it to each row before anything else sees the row, and
+of a list make its `ColumnRules`. A `Shaper` applies them to each row before it is written, and
 narrows the table's fields in the same way. So a hidden column does not exist in any destination.
 
 - ``exclude`` removes a column. ``hash`` replaces a value by its keyed digest, ``mask`` by its form.
@@ -98,7 +98,7 @@ class HashKey:
         return self.digest("zoho-async key of --hash")[:16]
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The rules of one list: patterns of columns. ``select=None`` keeps every column.
 
     ``key`` is the fingerprint of the key of ``hash``.
@@ -111,14 +111,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
 
     @classmethod
-    def of_text(cls, text: str) -> Shape:
+    def of_text(cls, text: str) -> ColumnRules:
         """Return the shape that `text` describes."""
         return _SHAPE.decode(text) if text else cls()
 
     @property
     def text(self) -> str:
         """The shape as comparable text, "" if it changes nothing."""
-        return "" if self == Shape() else msgspec.json.encode(self).decode()
+        return "" if self == ColumnRules() else msgspec.json.encode(self).decode()
 
     def action(self, path: Path) -> Action:
         """Return what becomes of the value at ``path``, and of what is inside it."""
@@ -145,7 +145,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return found
 
 
-_SHAPE: Final = decoder_of(Shape)
+_SHAPE: Final = decoder_of(ColumnRules)
 
 
 def _is_matched(patterns: Sequence[str], path: Path) -> bool:
@@ -179,7 +179,9 @@ class Shaper:
     are narrowed.
     """
 
-    def __init__(self, shape: Shape, kept: Iterable[str] = (), key: HashKey | None = None) -> None:
+    def __init__(
+        self, shape: ColumnRules, kept: Iterable[str] = (), key: HashKey | None = None
+    ) -> None:
         self.shape: Final = shape
         self.text: Final = shape.text
         self._kept: Final = frozenset(kept)

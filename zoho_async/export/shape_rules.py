@@ -23,7 +23,7 @@ from zoho_async.export.catalog import KEY, all_lists, children, resolve, row_fac
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.errors import UnknownColumn, UnknownResource
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.shape import HashKey, Path, Shape, Shaper, matches
+from zoho_async.export.shape import ColumnRules, HashKey, Path, Shaper, matches
 
 _ACTIONS: Final = ("select", "exclude", "hash", "mask")
 _PATTERN: Final = frozenset("*?[")
@@ -59,7 +59,7 @@ class Shapers:
         child = children().get(resource)
         return self.of(resource if child is None else child.parents.resource)
 
-    def _shape(self, resource: str) -> Shape:
+    def _shape(self, resource: str) -> ColumnRules:
         found: dict[str, tuple[str, ...]] = {}
         for rule in self._rules:
             if rule.applies_to(resource):
@@ -67,7 +67,7 @@ class Shapers:
                 columns = {*found.get(rule.action, ()), *bare}
                 found[rule.action] = tuple(sorted(columns))
         key = self._key.fingerprint if self._key is not None and "hash" in found else ""
-        return Shape(
+        return ColumnRules(
             select=found.get("select"),
             exclude=found.get("exclude", ()),
             hash=found.get("hash", ()),
@@ -194,7 +194,7 @@ def kept_fields(resource: str) -> frozenset[str]:
 
 def recorded_shaper(resource: str, text: str) -> Shaper:
     """Return the shaper for the tables of rows that an earlier run wrote."""
-    return Shaper(Shape.of_text(text), kept_fields(resource))
+    return Shaper(ColumnRules.of_text(text), kept_fields(resource))
 
 
 def hash_key(profile: str | None = None, environ: Mapping[str, str] | None = None) -> HashKey:
