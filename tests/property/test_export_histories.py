@@ -90,9 +90,6 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
-    def read_only(self) -> AbstractContextManager[Query | None]:
-        return self._inner.read_only()
-
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)
 

@@ -291,7 +291,7 @@ async def test_a_spent_day_raises_at_once_or_waits_for_the_reset() -> None:
     with pytest.raises(DailyQuotaExceeded) as raised:
         await limiter.admit()
     assert raised.value.reset_at is not None
-    assert raised.value.reset_at.timestamp() == pytest.approx(now() + 3601)
+    assert raised.value.reset_at.timestamp() == pytest.approx(now() + 3602)
     patient = start(limiter.admit(max_wait=None, wait_for_reset=True))
     waiters = start(limiter.admit(max_wait=None))
     with pytest.raises(DailyQuotaExceeded):
@@ -299,7 +299,7 @@ async def test_a_spent_day_raises_at_once_or_waits_for_the_reset() -> None:
     with pytest.raises(WaitTooLong):
         await limiter.admit(max_wait=60.0, wait_for_reset=True)
     slot = await patient
-    assert now() == pytest.approx(3601, abs=1)
+    assert now() == pytest.approx(3602, abs=1)
     await slot.replied()
 
 

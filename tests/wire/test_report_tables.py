@@ -413,7 +413,9 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "duckdb"])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "sqlite", pytest.param("duckdb", marks=pytest.mark.long)]
+)
 async def test_a_run_that_ends_at_any_commit_continues_to_the_same_table(
     kind: str, server: PaperServer, tmp_path: Path
 ) -> None:

@@ -330,8 +330,8 @@ AllowUnconfirmed: TypeAlias = Annotated[
 ReportTable: TypeAlias = Annotated[
     str | None,
     _help(
-        "Write one row per line and period to a table: a directory, `FILE.duckdb`, `FILE.sqlite` "
-        "or `postgresql://USER@HOST/DATABASE`. Run again to update it.",
+        "Write one row per line and period to a table, in any place that `export --to` takes: "
+        "`books.duckdb`, `profit.csv`, a directory. Run again to update it.",
         _TABLE,
     ),
 ]
@@ -498,5 +498,8 @@ UseKeyring: TypeAlias = Annotated[
     ),
 ]
 Check: TypeAlias = Annotated[bool, _help("Only check that the saved account works.")]
+SchemaOf: TypeAlias = Annotated[
+    str | None, _help("Destination of an export, to include the columns that it has observed.")
+]
 AsLines: TypeAlias = Annotated[bool, _help("Print one JSON object per list.")]
 AsJsonLine: TypeAlias = Annotated[bool, _help("Print one JSON object.")]

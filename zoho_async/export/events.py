@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from zoho_async.errors import ZohoError
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
@@ -159,6 +160,13 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SchemaChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A list's columns changed in this run, or values did not fit them. Comes before its end."""
+
+    resource: str
+    changes: tuple[SchemaChange, ...]
+
+
 class SinceMidnight(msgspec.Struct, frozen=True, kw_only=True):
     """The moment that a date in ``since`` means: midnight in ``time_zone``, the organization's.
 
@@ -228,6 +236,7 @@ ExportEvent: TypeAlias = (
     | DetailsPlanned
     | DetailsProgress
     | DocumentFailed
+    | SchemaChanged
     | WaitingForReset
     | DetectingDeletions
     | ResourceDone
@@ -254,6 +263,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
     why a list was read in full again, which filter hides records, or which filter is not confirmed.
     ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
+    ``schema`` has the columns that this run added or widened, and conflicts.
 
     ``planned_calls`` is the plan of this run for the list: that of its first page, with the calls
     for records once their number was known. None if the run ended before. It is the certain minimum
@@ -287,6 +297,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     refusal: str | None = None
     applied_filter: str | None = None
+    schema: tuple[SchemaChange, ...] = ()
     planned_calls: int | None = None
     plan_exact: bool = True
 

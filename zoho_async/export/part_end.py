@@ -163,7 +163,8 @@ def settle(
     with writing(destination.name):
         ended = [one for one in checkpoint.states() if one.status in ("complete", "refreshing")]
         for state in ended:
-            sink = destination.sink(recorded_table(state, rows_of(state.name)), state.part.name)
+            table = recorded_table(checkpoint, state, rows_of(state.name))
+            sink = destination.sink(table, state.part.name)
             if state.status == "complete":
                 sink.settle()
                 record_sizes(checkpoint, sink, state)

@@ -68,7 +68,7 @@ class ResourceWriter:
         for page in pages:
             rows += self._add_page(page)
             after.append(store.state)
-        offset = store.sink.write(rows)
+        offset = store.write(rows)
         store.put(
             part=replace(store.state.part, offset=offset),
             bookmark=replace(store.state.bookmark, largest=store.records.largest),
@@ -286,6 +286,6 @@ class ResourceWriter:
         if changed:
             store.records.add(changed, self.state.passes.current, unknown=False)
             rows = [store.shaper.apply(records[one]) for one in changed]
-            offset = store.sink.write(rows)
+            offset = store.write(rows)
             part = self.state.part.with_rows(rows, len(rows))
             store.put(part=replace(part, offset=offset))

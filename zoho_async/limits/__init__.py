@@ -78,7 +78,7 @@ Unknown
   shorten them.
 - The current limit of calls in flight: `concurrency`. How long a call without a reply keeps Zoho
   busy: `usage`.
-- When the day starts, and whether a 45 means the day: `daily_quota`.
+- How long the day is when the clocks change, and whether a 45 means the day: `daily_quota`.
 - What others in the organization send. Ten calls a minute are left to them, and the day's headers
   and refusals show the rest.
 - Whether the calls of a killed process arrived. They count as if they were on their way: `usage`.

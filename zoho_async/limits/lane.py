@@ -21,7 +21,6 @@ import asyncio
 import math
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from zoho_async.clock import Clock
@@ -29,6 +28,7 @@ from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.fair_queue import FairQueue, Waiter
 from zoho_async.limits.ledger import ImmediateLedger, Ledger
+from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.pace import BulkPace
 from zoho_async.limits.slot import Slot
@@ -262,7 +262,7 @@ class LaneQueue:
                 self._reject_impatient(denial)
             self._arbiter.note_denial(denial)
         if denial.reason == "day" and not waiter.patient:
-            raise _exhausted(denial)
+            raise _exhausted(denial, self._arbiter.current_limits())
         self._check_patience(waiter, self._until, denial)
 
     def _check_patience(self, waiter: Waiter, until: float, denial: Denial | None) -> None:
@@ -330,7 +330,7 @@ class LaneQueue:
     def _enqueue(self, waiter: Waiter, now: float) -> None:
         """Queue ``waiter`` until it is the head, or is given its slot. Raises if it cannot wait."""
         if self._denial is not None and self._denial.reason == "day" and not waiter.patient:
-            raise _exhausted(self._denial)
+            raise _exhausted(self._denial, self._arbiter.current_limits())
         least = self._least_wait(self.waiters.of(waiter.caller) + 1, now)
         if now + least > waiter.deadline:
             raise WaitTooLong(least, _why(self._denial))
@@ -388,7 +388,7 @@ class LaneQueue:
         for waiter in list(self.waiters):
             verdict: Exception | None = None
             if denial.reason == "day" and not waiter.patient:
-                verdict = _exhausted(denial)
+                verdict = _exhausted(denial, self._arbiter.current_limits())
             elif denial.wait is not None and self._until > waiter.deadline:
                 verdict = WaitTooLong(denial.wait, _why(denial))
             if verdict is not None:
@@ -396,10 +396,10 @@ class LaneQueue:
                 waiter.resolve(verdict)
 
 
-def _exhausted(denial: Denial) -> DailyQuotaExceeded:
+def _exhausted(denial: Denial, limits: Limits) -> DailyQuotaExceeded:
     """Return the exception for a spent daily quota."""
     known = denial.reset_at
-    return DailyQuotaExceeded(None if known is None else datetime.fromtimestamp(known, UTC))
+    return DailyQuotaExceeded(None if known is None else local_time(known, limits.time_zone))
 
 
 def _why(denial: Denial | None) -> str:

@@ -31,6 +31,7 @@ import msgspec
 from zoho_async.limits.block import NEVER, Block
 from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
+from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
@@ -115,7 +116,7 @@ def take(
 
     ``account`` is the usage of the organization's account, which may be blocked as a whole.
     """
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     block = usage.block if usage.block.opens >= account.block.opens else account.block
     if now < block.opens:
         return Denial("block", block.opens - now)
@@ -153,14 +154,14 @@ def take(
         usage.paced = now
     if spread:
         _count_bulk(usage, limits, now)
-    day.count()
+    day.count(wall)
     if probing:
         day.probe = place
         day.probe_at = wall + PROBE_EVERY
     return place
 
 
-def _pass_time(usage: Usage, now: float, wall: float) -> None:
+def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
     held = usage.held
     while held and held[0] <= now:
         heappop(held)
@@ -171,8 +172,9 @@ def _pass_time(usage: Usage, now: float, wall: float) -> None:
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
     day = usage.day
-    if day.hour != wall // HOUR or (day.reset_at is not None and day.reset_at <= wall):
-        day.pass_time(now, wall, len(usage.open))
+    reset_at = day.reset_at
+    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
+        day.pass_time(now, wall, len(usage.open), time_zone)
 
 
 def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
@@ -181,7 +183,8 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
     if wall < usage.day.probe_at:
-        return Denial("day", usage.day.probe_at - wall)
+        asks_at = min(usage.day.probe_at, usage.day.reset_at or usage.day.probe_at)
+        return Denial("day", max(0.0, asks_at - wall))
     return Denial("day", None) if usage.open else None
 
 
@@ -248,7 +251,7 @@ def settle(
     data may have given the number to another call. Then the ending frees no place, and a reply
     counts once more.
     """
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     opened = usage.open.get(place)
     if opened is not None:
         if opened.owner == owner:
@@ -354,7 +357,7 @@ def _apply_refusal(
 
 def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
     """Return the usage for people to read."""
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     day = usage.day
     over = len(usage.held) + len(usage.open) - limits.limit + 1
     remaining = day.remaining(limits)
@@ -368,13 +371,14 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
         day_limit=day.total(limits),
         day_remaining=None if remaining is None else max(0, remaining),
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
+        day_resets_at=None if day.reset_at is None else local_time(day.reset_at, limits.time_zone),
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
     )
 
 
 def is_blank(usage: Usage, now: float, wall: float) -> bool:
     """Return whether empty usage would give the same answers from now on."""
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, None)
     day = usage.day
     # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * HOUR
@@ -384,7 +388,7 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
         or usage.abandoned
         or day.used
         or day.spent
-        or day.reset_at is not None
+        or (day.reset_at is not None and not day.predicted)
         or usage.bulk
         or usage.bucket_full_at > now
         or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past

@@ -33,7 +33,7 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.export.checkpoint import children, records
+from zoho_async.export.checkpoint import children, observed, records
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.destinations.base import Database, Origin
 from zoho_async.export.details import queue
@@ -55,6 +55,7 @@ TABLES: Final = (
     records.SCHEMA,
     queue.SCHEMA,
     children.SCHEMA,
+    observed.SCHEMA,
 )
 
 PartStatus: TypeAlias = Literal["reading", "refreshing", "complete", "resting"]
@@ -275,7 +276,8 @@ class Checkpoint:
                 f"(format {held[0]}, this version has {VERSION}); finish it with that version, "
                 "start again with --restart, or choose another place"
             )
-        for table in (PLACE, RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
+        indexes = (records.TABLE, queue.TABLE, children.TABLE, observed.TABLE)
+        for table in (PLACE, RESOURCE, *indexes):
             self.database.execute(f"DROP TABLE {table}")
         for statement in TABLES:
             self.database.execute(statement)

@@ -177,11 +177,14 @@ class OpenSingleFile:
     def sink(self, table: Table, part: str) -> Sink:
         if self._maker.most_lists == 1:
             self._check_list(table.name)
-        return _Sink(self._path, self._hidden.files(table.name), table, part)
+            shown = self.name
+        else:
+            shown = f"{table.name.removeprefix('books.')} in {self.name}"
+        return _Sink(shown, self._hidden.files(table.name), table, part)
 
     def finish(self) -> None:
         checkpoint = Checkpoint(self.database, self.name)
-        merge_changes(self._hidden, self._place, checkpoint)
+        merge_changes(self._place, checkpoint)
         lists = self._lists(checkpoint)
         sources = {one.table.name: _identity(one.rows) for one in lists}
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
@@ -202,6 +205,9 @@ class OpenSingleFile:
         try:
             made = self._making / self._path.name
             self._maker.write(lists, made)
+            for one in lists:
+                if one.table.observer is not None:
+                    one.table.observer.store()
             self._check_file()  # a person may have changed it during the run
             old, new = _identity_if_there(self._path), _identity(made)
             sizes = (new[0],) if old is None else (old[0], new[0])
@@ -218,7 +224,7 @@ class OpenSingleFile:
         for state in checkpoint.states():
             facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
-                lists.append(CompleteList(recorded_table(state, facts), rows))
+                lists.append(CompleteList(recorded_table(checkpoint, state, facts), rows))
         return lists
 
     def _read_made(self) -> _Made | None:
@@ -247,9 +253,9 @@ class OpenSingleFile:
 class _Sink(DirectorySink):
     """Writes a part to the hidden directory. Its name is that of the file."""
 
-    def __init__(self, path: Path, files: Files, table: Table, part: str) -> None:
+    def __init__(self, shown: str, files: Files, table: Table, part: str) -> None:
         super().__init__(files, table, part, None)
-        self._shown: Final = str(path)
+        self._shown: Final = shown
 
     @property
     def name(self) -> str:

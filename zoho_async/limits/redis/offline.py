@@ -104,7 +104,7 @@ class OfflineShare:
             if until > here:
                 heappush(usage.bulk, now + until - here)
         for _ in range(own.day.used):
-            usage.day.count()
+            usage.day.count(now)
         for block in (own.block, self._usage(account).block):
             _extend_block(usage.block, block, now, here)
 
@@ -135,6 +135,7 @@ class OfflineShare:
                 limit=day.limit,
                 left=left,
                 reset_at=day.reset_at,
+                predicted=day.predicted,
                 renewed=day.renewed,
                 spent=day.spent,
                 refused=day.refused,

@@ -23,8 +23,8 @@ Numbers, dates and truth values of the description stay as they are.
 Unknown
 -------
 Excel uses the language of the computer. The names of months are known in English and in the larger
-languages of Europe. If the decimal separator is a comma, say on import that the file
-has a point.
+languages of Europe. If the decimal separator is a comma, say on import that the
+file has a point.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from zoho_async.export.columns.schema import ColumnKind
 LONGEST_TEXT: Final = 32_767
 _LONGEST_LITERAL: Final = 255
 DIGITS: Final = 15
+#: The kinds of columns that hold numbers.
+NUMBERS: Final[tuple[ColumnKind, ...]] = ("decimal", "exchange_rate", "integer")
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 _CUT: Final = "... (cut)"
@@ -51,7 +53,7 @@ _MONTHS: Final = re.compile(
 )
 _WORDS: Final = frozenset({"am", "pm", "a", "p", "e"})
 _TRUTH_VALUES: Final = frozenset(
-    {"true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "falso", "vero", "waar"}
+    {"true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "vero", "waar"}
 )
 #: The characters that begin a formula, also in the wide forms of East Asian keyboards.
 _SIGNS: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
@@ -62,7 +64,7 @@ def excel_column(kind: ColumnKind, cells: Sequence[Any]) -> list[str | None]:
     """The cells of a column as texts, changed for Excel."""
     if kind in ("text", "json"):
         return [None if cell is None else excel_text(cell) for cell in cells]
-    if kind in ("decimal", "integer"):
+    if kind in NUMBERS:
         return [_number(cell) for cell in cells]
     if kind == "time":
         return [None if cell is None else utc_time(cell).strftime(_TIME) for cell in cells]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.columns.arrow import Arrow
-from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.batch import reader_of
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, ROW, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
@@ -50,20 +51,20 @@ class Parquet:
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
-        if self._flatten:
-            self._write_flat(rows, target, table)
-        else:
-            self._write_nested(rows, target, table)
+        write = self._write_flat if self._flatten else self._write_nested
+        until_steady(lambda: write(rows, target, table))
 
     def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
-        shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape, "decimal")
+        reader = reader_of(
+            shape_of(table.fields, table.row_id, texts=True), table.observer, "decimal"
+        )
+        shape = reader.shape
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
             groups.note(self._notes)
-            for lines in portions(rows):
-                groups.add(self._arrow.nested(shape, reader.read(lines)))
+            for _, batch in reader.read_all(portions(rows)):
+                groups.add(self._arrow.nested(shape, batch))
 
     def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
         source = spool_tables(stem(rows), table, flatten=True, texts=True, numbers="decimal")
@@ -95,13 +96,15 @@ class Parquet:
                     last.add(number, _ids(batch, table.row_id), gone)
             for child in child_names(sources, self.suffix) if self._flatten else ():
                 own = [path.with_name(stem(path) + child) for path in sources]
-                self._merge_one(own, ROW, last)
-            return self._merge_one(sources, table.row_id, last)
+                self._merge_one(own, ROW, last, table)
+            return self._merge_one(sources, table.row_id, last, table)
 
-    def _merge_one(self, sources: Sequence[Path], key: str, last: NewestSources) -> int:
+    def _merge_one(
+        self, sources: Sequence[Path], key: str, last: NewestSources, table: Table
+    ) -> int:
         """Merge files of one table into the first and return its number of rows."""
         there = [(number, path) for number, path in enumerate(sources) if path.exists()]
-        schema = self._schema([path for _, path in there])
+        schema = self._schema([path for _, path in there], table)
         made = sources[0].with_name(sources[0].name + ".tmp")
         count = 0
         with _Groups(self._parquet, self._arrow, made, schema) as groups:
@@ -113,13 +116,23 @@ class Parquet:
         rename_durably(made, sources[0])
         return count
 
-    def _schema(self, paths: Sequence[Path]) -> Any:
-        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it."""
+    def _schema(self, paths: Sequence[Path], table: Table) -> Any:
+        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it.
+
+        Columns of observed fields may have become text.
+        """
+        columns = reader_of(shape_of(table.fields, table.row_id), table.observer).shape.columns
+        observed = table.observer.fields if table.observer else ()
+        texts = {one.path for one in observed if one.kind == "text"}
+        widened = {one.name for one in columns if one.path in texts}
         fields: dict[str, Any] = {}
         for path in paths:
             for field in self._parquet.read_schema(path):
-                if fields.setdefault(field.name, field).type != field.type:
+                if fields.setdefault(field.name, field).type == field.type:
+                    continue
+                if field.name not in widened:
                     raise unmergeable_column(path, field.name)
+                fields[field.name] = self._arrow.pa.field(field.name, self._arrow.pa.string())
         return self._arrow.pa.schema(list(fields.values()))
 
     def _batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
