@@ -53,7 +53,7 @@ def test_the_command_line_precedes_the_file(command: Command) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("detials = true", "did you mean details?"),
+        ("detalis = true", "did you mean details?"),
         ('client_secret = "x"', "secrets do not belong in this file"),
         ('hash-key = "x"', "secrets do not belong in this file"),
         ("to = 1.5", "must be a text"),

@@ -270,7 +270,7 @@ async def test_a_change_that_only_hidden_columns_show_is_read(
         ("exclude", "contacts:", ConfigurationError),
         ("mask", "contacts:contact_id", UnknownColumn),
         ("hash", "nothing*:email", UnknownResource),
-        ("exclude", "contacts:emai*l_x*", UnknownColumn),
+        ("exclude", "contacts:mail*l_x*", UnknownColumn),
     ],
 )
 async def test_a_wrong_rule_is_refused_before_any_call(
