@@ -200,7 +200,7 @@ def recorded_shaper(resource: str, text: str) -> Shaper:
 def hash_key(profile: str | None = None, environ: Mapping[str, str] | None = None) -> HashKey:
     """Return the key of ``--hash``: ``ZOHO_HASH_KEY``, or that of the profile.
 
-    Raises `ConfigurationError` if there is none.
+    Raises `ConfigurationError` if neither exists.
     """
     env = os.environ if environ is None else environ
     key = env.get("ZOHO_HASH_KEY", "")
