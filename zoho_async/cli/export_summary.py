@@ -8,6 +8,7 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
 - ``organization``, ``directory``, ``seconds``
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
   ``calls`` (made by this run), ``least_calls`` (the fewest calls that could have read the rows),
+  ``rounded`` (numbers with more digits than their columns hold),
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
@@ -22,7 +23,7 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
   again, why the next run reads it again, which filter hides records or is not confirmed, or null),
   ``refusal`` (what Zoho said if it refused the list, or null), ``applied_filter`` (the filter that
-  hides records, or null)
+  hides records, or null), ``rounded`` (the same by field)
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
 from zoho_async.export import ResourceSummary, Summary
-from zoho_async.export.errors import organization_of, refused_organizations
+from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
 _STATUS: Final = {
     outcome.DONE: "done",
@@ -69,6 +70,7 @@ def as_json(
         "refused": 0,
         "records": 0,
         "files": 0,
+        "rounded": 0,
         "resources": [],
     }
     if summary is not None:
@@ -83,6 +85,7 @@ def as_json(
             "refused": summary.refused,
             "records": summary.records,
             "files": summary.files,
+            "rounded": summary.rounded,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
         }
     return msgspec.json.encode(result).decode()
@@ -99,6 +102,11 @@ def as_lines(summary: Summary) -> list[str]:
     ]
     lines = [_resource(one, width) for one in shown]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    lines += [
+        f"  {one.resource}: {rounded_text(one)}"
+        for one in summary.resources
+        if one.rounded and not one.exit_code  # otherwise it is a problem of the run
+    ]
     ended = all(one.status != "partial" and one.state != "failed" for one in shown)
     head = "done: " if ended else "stopped: "
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"

@@ -7,6 +7,7 @@ path or the table that holds the rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -242,6 +243,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
     why a list was read in full again, which filter hides records, or which filter is not confirmed.
     ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
+    ``rounded`` counts numbers with more digits than their columns hold, by field. Their digits are
+    in ``_exact``.
     """
 
     resource: str
@@ -271,6 +274,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     refusal: str | None = None
     applied_filter: str | None = None
+    rounded: Mapping[str, int] = {}
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,6 +283,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``exit_code`` is the exit code of the command for this result (`zoho_async.export.outcomes`).
     ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
     this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
+    ``rounded`` numbers have more digits than their columns hold.
     """
 
     organization: str
@@ -293,6 +298,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     records: int = 0
     files: int = 0
+    rounded: int = 0
     exit_code: int = DONE
 
     @property

@@ -297,7 +297,8 @@ class ListReader:
             completeness=passes.completeness,
             missing=passes.missing,
             state=state,
-            exit_code=code_of(state, strict=self._strict),
+            exit_code=code_of(state, strict=self._strict, rounded=bool(part.rounded)),
+            rounded=part.rounded,
             note=self._note(),
             applied_filter=passes.hidden,
         )

@@ -10,6 +10,7 @@ module holds one group in memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,14 +48,19 @@ class Parquet:
         self._notes: Final = dict(notes or {})
         self.name: Final = "parquet --flatten" if flatten else "parquet"
 
-    def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
-        if self._flatten:
-            self._write_flat(rows, target, table)
-        else:
-            self._write_nested(rows, target, table)
+    def write(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
+        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it.
 
-    def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
+        Return how many numbers were rounded, by field.
+        """
+        rounded: Counter[str] = Counter()
+        if self._flatten:
+            self._write_flat(rows, target, table, rounded)
+        else:
+            self._write_nested(rows, target, table, rounded)
+        return rounded
+
+    def _write_nested(self, rows: Path, target: Path, table: Table, rounded: Counter[str]) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
         reader = ColumnReader(shape, "decimal")
         with _Groups(
@@ -62,9 +68,11 @@ class Parquet:
         ) as groups:
             groups.note(self._notes)
             for lines in portions(rows):
-                groups.add(self._arrow.nested(shape, reader.read(lines)))
+                batch = reader.read(lines)
+                rounded.update(batch.rounded)
+                groups.add(self._arrow.nested(shape, batch))
 
-    def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
+    def _write_flat(self, rows: Path, target: Path, table: Table, rounded: Counter[str]) -> None:
         shape = shape_of(table.fields, table.row_id, texts=True)
         reader = ColumnReader(shape, "decimal")
         layout = Layout(_stem(rows), table.row_id, shape)
@@ -83,6 +91,7 @@ class Parquet:
             number = 0
             for lines in portions(rows):
                 batch = reader.read(lines)
+                rounded.update(batch.rounded)
                 if layout.id_column is None:
                     ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
                     number += batch.size
