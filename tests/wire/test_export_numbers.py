@@ -6,12 +6,21 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support import export_databases
 from tests.support.export_databases import Target, assert_current, export, sandbox, session, table
 from zoho_async.cli.outcome import exit_code
-from zoho_async.export import CheckpointRefused, Export, ExportOptions, Summary
+from zoho_async.export import (
+    CheckpointRefused,
+    Directory,
+    Export,
+    ExportOptions,
+    Summary,
+    merge,
+)
+from zoho_async.export.destinations.formats import Parquet
 from zoho_async.export.errors import ExportIncomplete
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
@@ -67,6 +76,18 @@ async def test_files_count_what_they_round(tmp_path: Path, format: str, rounded:
         assert (summary.rounded, summary.exit_code) == (rounded, 0)
 
 
+@pytest.mark.parametrize("flatten", [False, True])
+async def test_a_merge_keeps_exact_digits(tmp_path: Path, flatten: bool) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        await run(zoho, str(tmp_path), format="parquet", flatten=flatten)
+        one = give_many_digits(server)
+        assert (await run(zoho, str(tmp_path))).rounded == 1
+        (merged,) = merge(Directory(tmp_path, Parquet(flatten=flatten)))
+        rows = pq.read_table(merged.file).to_pylist()
+        exact = {row["invoice_id"]: row["_exact"] for row in rows if row["_exact"]}
+        assert exact == {one: json.dumps({"adjustment": str(MANY_DIGITS)}, separators=(",", ":"))}
+
+
 async def test_another_layout_is_refused_before_any_call_and_restart_rebuilds_it(
     target: Target,
 ) -> None:
@@ -97,9 +118,6 @@ async def test_another_layout_is_refused_before_any_call_and_restart_rebuilds_it
 async def test_a_directory_of_another_layout_is_refused_and_restart_rebuilds_it(
     tmp_path: Path,
 ) -> None:
-    from zoho_async.export import Directory, merge
-    from zoho_async.export.destinations.formats import Parquet
-
     async with sandbox() as server, session(server) as zoho:
         await run(zoho, str(tmp_path), format="parquet")
         place = Directory(tmp_path, Parquet()).open()
