@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol, runtime_checkable
 
 
@@ -65,3 +66,8 @@ class LoopClock:
 
 
 SYSTEM_CLOCK: Final[Clock] = SystemClock()
+
+
+def local_minute(moment: datetime) -> str:
+    """Return an aware moment for people to read: ``2026-11-29 00:00 UTC-03:00``."""
+    return f"{moment:%Y-%m-%d %H:%M} {timezone(moment.utcoffset() or timedelta())}"

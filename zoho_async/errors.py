@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import msgspec
 
+from zoho_async.clock import local_minute
+
 if TYPE_CHECKING:
     from zoho_async.http.verdict import BodyStatus
 
@@ -146,13 +148,16 @@ class WaitTooLong(LimitError):
 
 
 class DailyQuotaExceeded(LimitError):
-    """The organization's calls for the day are used up. ``reset_at`` may be None."""
+    """The organization's calls for the day are used up.
+
+    ``reset_at`` is in the organization's local time, or None if it is not known.
+    """
 
     def __init__(self, reset_at: datetime | None) -> None:
         self.reset_at: Final = reset_at
-        when = (
-            f"at {reset_at:%Y-%m-%d %H:%M} UTC" if reset_at else "at a time that Zoho did not send"
-        )
+        when = "at a time that Zoho did not send"
+        if reset_at is not None:
+            when = f"at {local_minute(reset_at)}"
         super().__init__(
             f"the organization's calls for the day are used up; the count restarts {when}"
         )
@@ -473,6 +478,7 @@ class ReportMismatch(ZohoError):
         else:
             text = (
                 f"asked for {wanted}, but the reply does not confirm it, so its numbers may be "
-                "those of another period; pass allow_unconfirmed=True to read them anyway"
+                "those of another period; allow_unconfirmed=True (--allow-unconfirmed) reads them, "
+                "but no table takes them"
             )
         super().__init__(f"{operation}: {text}")

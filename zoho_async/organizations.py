@@ -100,10 +100,12 @@ class Organizations:
         )
         answer, _ = await self._client.send(call, read_envelope)
         try:
-            return answer, read_organizations(answer.body)
+            found = read_organizations(answer.body)
         except UNDECODABLE:
             problem = "the reply lists no organizations"
             raise UnreadableReply(call.request, problem, answer.status) from None
+        self._client.learn_time_zones({one.id: one.time_zone for one in found if one.time_zone})
+        return answer, found
 
     async def with_choices(
         self, wrong: OrganizationError, options: Options, caller: object

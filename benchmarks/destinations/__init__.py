@@ -47,8 +47,10 @@ LAYOUT: Final = Layout("books_invoices", TABLE.row_id, SHAPE)
 FLAT: Final = Layout("invoices", TABLE.row_id, NESTED)
 
 #: The names of the destinations. ``COMPRESSED`` files have no values, so there is no version by
-#: hand. PostgreSQL's address is in the variable BENCHMARK_POSTGRESQL.
+#: hand. ``ALONE`` are measured without a comparison. PostgreSQL's address is in the variable
+#: BENCHMARK_POSTGRESQL.
 COMPRESSED: Final = ("gzip", "zstd")
+ALONE: Final = ("CSV, flattened", "CSV for Excel", "XLSX")
 COLUMNS: Final = ("CSV", "Parquet", "Parquet, flattened", "SQLite", "DuckDB", "PostgreSQL")
 
 Who: TypeAlias = Literal["ours", "engines", "by_hand", "by_duckdb"]

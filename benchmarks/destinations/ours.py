@@ -11,8 +11,9 @@ from typing import Final
 
 from benchmarks.destinations import PLACE, TABLE, Clock, Work
 from zoho_async.export.destinations.directory import portions
-from zoho_async.export.destinations.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.formats import Csv, Format, Gzip, Parquet, Xlsx, Zstandard
 from zoho_async.export.destinations.open import open_destination
+from zoho_async.export.destinations.single_file import CompleteList
 
 _PAGE: Final = 200
 
@@ -24,6 +25,11 @@ def _file(form: Callable[[], Format]) -> Work:
             made.write(spool, folder / ("invoices" + made.suffix), TABLE)
 
     return work
+
+
+def _workbook(spool: Path, folder: Path, clock: Clock) -> None:
+    with clock:
+        Xlsx(flatten=True).write([CompleteList(TABLE, spool)], folder / "invoices.xlsx")
 
 
 def _database(to: str) -> Work:
@@ -51,6 +57,9 @@ WORKS: Final[dict[str, Work]] = {
     "gzip": _file(Gzip),
     "zstd": _file(Zstandard),
     "CSV": _file(Csv),
+    "CSV, flattened": _file(lambda: Csv(flatten=True)),
+    "CSV for Excel": _file(lambda: Csv(excel=True)),
+    "XLSX": _workbook,
     "Parquet": _file(Parquet),
     "Parquet, flattened": _file(lambda: Parquet(flatten=True)),
     "SQLite": _database("sqlite:{folder}/invoices.sqlite"),

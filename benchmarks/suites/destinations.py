@@ -23,7 +23,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.contenders.ours import session
-from benchmarks.destinations import COLUMNS, COMPRESSED, Who, engines
+from benchmarks.destinations import ALONE, COLUMNS, COMPRESSED, Who, engines
 from benchmarks.report import Reach, Table
 from benchmarks.server import PER_PAGE, organization
 from benchmarks.suites import Run
@@ -81,6 +81,10 @@ def destinations(run: Run) -> Table:
                     f"{name} by DuckDB's own JSON reader, without _extra and lists:"
                     f" {cpu * 1e6:.3g} us a row"
                 )
+        for name in ALONE:
+            cpu, wall, peak = _took("ours", name, some)
+            each = (cpu / hands * 1e6, None, None, None, None, None)
+            table.add(name, hands, hands / wall, peak, *each)
     table.notes.append("the others: rows of 2.4 kB from a spool; the engine's values were prepared")
     table.notes.append(f"the engine alone: {engine_rows:,} rows; by hand: {hands:,}")
     table.notes.append("what the three bring was compared before, value by value")

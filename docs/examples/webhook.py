@@ -1,63 +1,63 @@
-"""A receiver for Zoho's webhooks that believes none of them.
+"""A receiver for the webhooks of Zoho Books.
 
     pip install zoho-async
-    WEBHOOK_SECRET=... python webhook.py
+    ZOHO_WEBHOOK_SECRET=... python webhook.py
 
-Zoho does not sign its webhooks, so whoever knows the address can send one. This receiver takes one
-thing from them, the id of an invoice, and reads the invoice itself. The secret in the path keeps
-strangers from spending the organization's calls; it is no proof of what a message says.
+Zoho signs webhooks that have a secret. This receiver refuses all others, keeps the rest in a file
+until they are handled, and prints the state of each changed record. Webhooks can arrive late, twice
+and in another order than the changes: what is not certain is read from the API.
+
+In Zoho Books, make webhooks with the address https://HOST/hooks?event_type=edited (or created, or
+deleted), method POST, the default payload, and a secret of 12 to 50 letters and digits.
 """
 
-import hmac
+import asyncio
 import os
-import re
-from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from zoho_async import Session
 from zoho_async.books.invoices import Invoice
-from zoho_async.errors import LimitError, NotFound
-
-SESSION = web.AppKey("session", Session)
-ID = re.compile(r"[0-9]{1,19}")
-
-
-async def hook(request: web.Request) -> web.Response:
-    secret = os.environ["WEBHOOK_SECRET"]
-    if not hmac.compare_digest(request.match_info["secret"].encode(), secret.encode()):
-        raise web.HTTPNotFound
-    invoice_id = request.match_info["invoice_id"]
-    if not ID.fullmatch(invoice_id):
-        raise web.HTTPBadRequest(text="no id")
-    try:
-        # Sent by a machine that tries again: it may wait behind people, as a bulk call.
-        patient = request.app[SESSION].with_options(lane="bulk", max_wait=30.0)
-        await changed(await patient.books.invoices.get(invoice_id))
-    except NotFound:
-        return web.Response(text="gone")  # deleted since, or made up: nothing to do either way
-    except LimitError:
-        raise web.HTTPServiceUnavailable(headers={"Retry-After": "60"}) from None
-    return web.Response(text="ok")
+from zoho_async.webhooks import (
+    Change,
+    Receiver,
+    WebhookQueue,
+    aiohttp_handler,
+    handle_changes,
+    open_queue,
+)
 
 
-async def changed(invoice: Invoice) -> None:
+async def changed(change: Change) -> None:
     """Called once or more often for each change: make what you do here safe to repeat."""
-    print(invoice.invoice_number, invoice.status, invoice.balance, flush=True)
+    match change:
+        case Change(is_deleted=True):
+            print(change.resource, change.record_id, "deleted", flush=True)
+        case Change(record=Invoice(invoice_number=number, balance=balance)):
+            print(number, balance, flush=True)
+        case _:
+            print(change.resource, change.record_id, "changed", flush=True)
 
 
-async def session(app: web.Application) -> AsyncIterator[None]:
-    async with Session.from_env() as zoho:
-        app[SESSION] = zoho
-        yield
-
-
-def application() -> web.Application:
+def application(queue: WebhookQueue) -> web.Application:
+    receiver = Receiver(
+        queue, "books", secret=os.environ["ZOHO_WEBHOOK_SECRET"], query_names=["event_type"]
+    )
     app = web.Application()
-    app.cleanup_ctx.append(session)
-    app.router.add_post("/hooks/{secret}/invoices/{invoice_id}", hook)
+    app.router.add_route("*", "/hooks", aiohttp_handler(receiver))
     return app
 
 
+async def main() -> None:
+    async with open_queue("webhooks.sqlite") as queue, Session.from_env() as zoho:
+        runner = web.AppRunner(application(queue))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 8081).start()
+        try:
+            await handle_changes(queue, zoho, changed)
+        finally:
+            await runner.cleanup()
+
+
 if __name__ == "__main__":
-    web.run_app(application(), host="127.0.0.1", port=8081)
+    asyncio.run(main())

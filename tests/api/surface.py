@@ -51,6 +51,7 @@ ROOMS = (
     "zoho_async.observability",
     "zoho_async.observability.opentelemetry",
     "zoho_async.http.upload",
+    "zoho_async.webhooks",
     "zoho_async.wire",
 )
 

@@ -19,7 +19,7 @@ PRODUCTS = ("books", "invoice", "billing", "inventory")
 #: Lowest first. A name is a module or a folder of the package; ``types`` and ``functions`` are the
 #: generated modules of the products.
 FLOORS = (
-    ("_msgspec", "clock", "errors", "events", "fork", "regions"),
+    ("_groups", "_msgspec", "clock", "errors", "events", "fork", "regions"),
     ("description", "operation", "resource", "wire"),
     ("types",),
     ("auth", "http", "limits"),
@@ -28,7 +28,7 @@ FLOORS = (
     ("reports",),
     ("functions",),
     ("runtime",),
-    ("export", "legacy", "observability"),
+    ("export", "legacy", "observability", "webhooks"),
     ("integrations",),
     ("codegen", "sandbox"),
     ("cli", "pytest_plugin"),

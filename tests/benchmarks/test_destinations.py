@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.destinations import COLUMNS, same, spool_of
+from benchmarks.destinations import ALONE, COLUMNS, same, spool_of
 from benchmarks.timing import apart
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -28,6 +28,18 @@ def test_the_memory_of_an_export_does_not_grow_with_the_rows(to: str, tmp_path: 
         assert cpu > 0
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 60
+
+
+@linux
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ALONE)
+def test_the_memory_of_a_file_does_not_grow_with_the_rows(name: str, tmp_path: Path) -> None:
+    peaks = [
+        apart("benchmarks.destinations", "took", "ours", name, spool_of(rows, str(tmp_path)))[2]
+        for rows in (10_000, 60_000)
+    ]
+    assert peaks[1] - peaks[0] < 30
 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name != "PostgreSQL"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
+import hashlib
+import hmac
 import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,6 +22,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.consent_pages import agree
+from tests.support.plain_client import PlainClient, raw
+from tests.support.wall_clock import noon_of
+from zoho_async import Session
 from zoho_async.errors import (
     DailyQuotaExceeded,
     InvalidGrant,
@@ -26,9 +33,13 @@ from zoho_async.errors import (
     WaitTooLong,
     ZohoError,
 )
+from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
+from zoho_async.webhooks import Change, handle_changes, open_queue
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+#: Statuses of documents that do not count.
+UNPOSTED = {"draft", "void", "pending_approval", "approved", "rejected"}
 SIZES = {"books.contacts": 30, "books.items": 10, "books.invoices": 230}
 
 
@@ -67,21 +78,31 @@ async def test_a_second_sync_reads_only_what_changed(
         second = await sync.sync(file)
         truth = invoices_of(sandbox)
         assert sandbox.refused == 0
-    assert first.rows == 230 + 30
+    by_resource = {one.resource: one for one in first.resources}
+    assert by_resource["books.invoices"].new == 230
+    assert by_resource["books.contacts"].new == 30
     by_resource = {one.resource: one for one in second.resources}
     assert (by_resource["books.invoices"].new, by_resource["books.invoices"].changed) == (0, 1)
     assert by_resource["books.contacts"].rows == 0
 
     report = sync.report(file)
     names, *months = report["Revenue by month"]
-    assert names == ("month", "invoices", "revenue")
-    sent = [row for row in truth if row["status"] not in ("draft", "void")]
-    assert sum(row[1] for row in months) == len(sent)
-    assert sum(row[2] for row in months) == sum(Decimal(str(row["total"])) for row in sent)
-    owed = sum(Decimal(str(row["balance"])) for row in truth if row["status"] == "overdue")
-    _, *overdue = report["Overdue by customer"]
-    assert 0 < sum(row[3] for row in overdue) <= owed
-    assert [row[3] for row in overdue] == sorted((row[3] for row in overdue), reverse=True)
+    assert names == ("month", "documents", "revenue")
+    sent = [row for row in truth if row["status"] not in UNPOSTED]
+    notes = [json.loads(row, parse_float=Decimal) for row in sandbox.truth("credit_notes")]
+    taken = [row for row in notes if row["status"] not in UNPOSTED]
+    assert sum(row[1] for row in months) == len(sent) + len(taken)
+    assert sum(row[2] for row in months) == in_base(sent, "total") - in_base(taken, "total")
+    _, *ages = report["Receivables by age"]
+    assert sum(row[2] for row in ages) == in_base(sent, "balance") > 0
+    _, *customers = report["Largest customers"]
+    assert [row[2] for row in customers] == sorted((row[2] for row in customers), reverse=True)
+
+
+def in_base(rows: list[dict[str, Any]], name: str) -> Decimal:
+    """The sum of an amount of documents, each converted at its own rate."""
+    amounts = (Decimal(row[name]) * Decimal(row.get("exchange_rate", 1)) for row in rows)
+    return sum((each.quantize(Decimal("0.01"), ROUND_HALF_UP) for each in amounts), Decimal(0))
 
 
 async def test_the_sync_is_a_program_that_prints_its_reports(
@@ -96,11 +117,73 @@ async def test_the_sync_is_a_program_that_prints_its_reports(
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert "books.invoices: 230 new, 0 changed, 0 deleted\n" in done.stdout
-    lines = done.stdout.splitlines()
-    heading = lines.index("Overdue by customer")
-    assert lines[heading + 2].split() == ["customer", "invoices", "oldest", "due"]
+    lines = done.stdout.rstrip().splitlines()
+    heading = lines.index("Largest customers")
+    assert lines[heading + 2].split() == ["customer", "invoices", "sales"]
     amounts = [Decimal(line.split()[-1].replace(",", "")) for line in lines[heading + 3 :]]
     assert amounts == sorted(amounts, reverse=True) != []
+
+
+async def test_the_sync_shows_a_day_of_the_sandbox(tmp_path: Path) -> None:
+    """The second run finds what was paid, sent and deleted meanwhile."""
+    sync = loaded("sync")
+    first, second = await sync.try_on_sandbox(tmp_path / "books.duckdb")
+    assert [each.deleted for each in first.resources] == [0, 0, 0, 0]
+    found = {each.resource: (each.new, each.changed, each.deleted) for each in second.resources}
+    assert found == {
+        "books.contacts": (0, 0, 0),
+        "books.invoices": (0, 2, 1),
+        "books.credit_notes": (0, 0, 0),
+        "books.customer_payments": (1, 0, 0),
+    }
+
+
+# -- report.py ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("today", ["2024-02-29", "2026-01-01", "2026-11-28"])
+async def test_the_report_agrees_with_the_reports_of_zoho(
+    today: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the cent: profit and loss by month, receivables by age, sales by customer."""
+    sync, file, picture = loaded("sync"), tmp_path / "books.duckdb", tmp_path / "report.svg"
+    sizes = {"contacts": 60, "items": 20, "invoices": 500, "sales_receipts": 0}
+    box = Sandbox(
+        sizes=sizes | {"bank_transactions": 0}, wall_clock=noon_of(today), per_minute=10_000
+    )
+    async with raw(box) as client:
+        async with Session.from_env(box.environment(), ledger=MemoryLedger()) as zoho:
+            await sync.export(zoho, file)
+        monkeypatch.setattr(sys, "argv", ["report.py", str(file), str(picture), today])
+        found = runpy.run_path(str(EXAMPLES / "report.py"))
+        assert len(found["months"]) >= 36
+        for month, revenue in found["months"]:
+            year, number = map(int, month.split("-"))
+            last = f"{month}-{calendar.monthrange(year, number)[1]}"
+            days = {"from_date": f"{month}-01", "to_date": last}
+            asked = {"filter_by": "TransactionDate.CustomDate", **days}
+            sections = (await report_of(client, "profitandloss", asked))["profit_and_loss"]
+            [income] = [
+                each
+                for each in sections[0]["account_transactions"]
+                if each["name"] == "Operating Income"
+            ]
+            assert revenue == income["total"], month
+        asked = {"filter_by": "InvoiceDueDate.CustomDate", "to_date": today}
+        ageing = (await report_of(client, "aragingsummary", asked))["invoice"]
+        assert list(found["ages"].values()) == [each["amount"] for each in ageing["intervals"]]
+        assert all(found["ages"].values())
+        asked = {"filter_by": "TransactionDate.CustomDate", "from_date": "2000-01-01"}
+        sales = (await report_of(client, "salesbycustomer", asked | {"to_date": today}))["sales"]
+        sums = sorted((row["sales"] for row in sales), reverse=True)
+        assert [revenue for _, revenue in found["customers"]] == sums[:8]
+    assert "<svg" in picture.read_text("utf-8")
+
+
+async def report_of(client: PlainClient, name: str, asked: dict[str, str]) -> Any:
+    answer = await client.get(f"/reports/{name}", **asked)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body, parse_float=Decimal)
 
 
 # -- service.py ---------------------------------------------------------------------------------
@@ -203,45 +286,52 @@ async def test_a_night_of_the_service_is_a_whole_export(
 
 # -- webhook.py ---------------------------------------------------------------------------------
 
-
-@pytest.fixture
-def secret(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("WEBHOOK_SECRET", "s3cret")
-    return "s3cret"
+WEBHOOK_SECRET = "Secret1234567890"
 
 
-async def test_a_webhook_is_believed_in_nothing_but_the_id(
-    secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def send(sender: TestClient[Any, Any], body: bytes, signed: str) -> int:
+    """Send ``body`` with the signature of ``signed``, and return the status."""
+    digest = hmac.new(WEBHOOK_SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest()
+    answer = await sender.post(
+        "/hooks?event_type=changed", data=body, headers={"X-Zoho-Webhook-Signature": digest}
+    )
+    return answer.status
+
+
+async def test_a_signed_webhook_leads_to_the_record_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with Sandbox(sizes=SIZES) as sandbox:
+    """Strangers spend no calls; a payload without a time is read; a deletion is confirmed."""
+    monkeypatch.setenv("ZOHO_WEBHOOK_SECRET", WEBHOOK_SECRET)
+    example = loaded("webhook")
+    async with Sandbox(sizes=SIZES) as sandbox, open_queue(tmp_path / "queue.sqlite") as queue:
         point(monkeypatch, sandbox)
         truth = invoices_of(sandbox)[0]
-        app = loaded("webhook").application()
-        async with TestClient(TestServer(app)) as sender:
-            told = {"invoice": {"status": "paid", "balance": 0}}
-            path = f"/hooks/{secret}/invoices/{truth['invoice_id']}"
-            assert (await sender.post(path, json=told)).status == 200
-        printed = capsys.readouterr().out.split()
-        assert printed[0] == truth["invoice_number"]
-        assert Decimal(printed[-1]) == Decimal(str(truth["balance"]))
+        async with TestClient(TestServer(example.application(queue))) as sender:
+            body = json.dumps({"invoice": {"invoice_id": truth["invoice_id"], "balance": 0}})
+            assert await send(sender, body.encode(), body) == 401
+            assert await send(sender, b"{", "event_typechanged{") == 400
+            assert queue.pending == 0
+            assert await send(sender, body.encode(), f"event_typechanged{body}") == 200
+            deleted = '{"invoice":{"invoice_id":"123"}}'
+            assert await send(sender, deleted.encode(), f"event_typechanged{deleted}") == 200
+        assert sandbox.calls == 0
+        handled: list[str] = []
 
+        async def handler(change: Change) -> None:
+            await example.changed(change)
+            handled.append(change.record_id)
+            if len(handled) == 2:
+                working.cancel()
 
-@pytest.mark.parametrize(
-    ("path", "status", "calls"),
-    [
-        ("/hooks/wrong/invoices/7026429030000000001", 404, 0),
-        ("/hooks/s3cret/invoices/..%2Fusers", 400, 0),
-        ("/hooks/s3cret/invoices/123", 200, 1),
-    ],
-)
-async def test_strangers_spend_no_calls_and_deleted_records_are_no_failure(
-    secret: str, path: str, status: int, calls: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with Sandbox(sizes=SIZES) as sandbox:
-        point(monkeypatch, sandbox)
-        async with TestClient(TestServer(loaded("webhook").application())) as sender:
-            assert (await sender.post(path)).status == status
-        assert sandbox.calls == calls
+        async with Session.from_env() as zoho, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(handle_changes(queue, zoho, handler))
+        assert sandbox.calls == 2
+        invoice, deletion = sorted(capsys.readouterr().out.splitlines())
+        assert deletion == "books.invoices 123 deleted"
+        number, balance = invoice.split()
+        assert number == truth["invoice_number"]
+        assert Decimal(balance) == Decimal(str(truth["balance"]))
 
 
 # -- customers.py -------------------------------------------------------------------------------

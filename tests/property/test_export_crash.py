@@ -184,7 +184,9 @@ def settle_killed(form: str, moments: int, folder: Path, victims: Victims) -> No
     assert {path.name: path.read_bytes() for path in broken.iterdir()} == expected
 
 
-@pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst", "csv", "parquet", "flat parquet"])
+@pytest.mark.parametrize(
+    "form", ["jsonl.gz", "jsonl.zst", "csv", "parquet", "flat parquet", "flat csv"]
+)
 def test_a_form_settled_again_after_a_kill_is_the_same_file(
     form: str, tmp_path: Path, victims: Victims
 ) -> None:
@@ -192,7 +194,9 @@ def test_a_form_settled_again_after_a_kill_is_the_same_file(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst", "csv", "parquet", "flat parquet"])
+@pytest.mark.parametrize(
+    "form", ["jsonl.gz", "jsonl.zst", "csv", "parquet", "flat parquet", "flat csv"]
+)
 def test_a_form_settled_again_after_many_kills_is_the_same_file(
     form: str, tmp_path: Path, victims: Victims
 ) -> None:

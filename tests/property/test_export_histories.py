@@ -46,7 +46,7 @@ from zoho_async.export import (
     Table,
 )
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import OpenDestination, RecordedContents, Value
+from zoho_async.export.destinations.base import OpenDestination, Query, RecordedContents, Value
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -90,6 +90,9 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._inner.read_only()
+
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)
 
@@ -103,6 +106,9 @@ class MortalPlace:
 
     def sink(self, table: Table, part: str) -> Sink:
         return MortalSink(self._inner.sink(table, part), self._fuse)
+
+    def finish(self) -> None:
+        self._inner.finish()
 
     def close(self) -> None:
         self._inner.close()

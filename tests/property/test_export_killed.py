@@ -27,6 +27,7 @@ import pytest
 
 from tests.support.killed_exports import (
     DATABASES,
+    FILES,
     FORMS,
     HERE,
     SIZES,
@@ -109,6 +110,7 @@ class Proof:
             ended = self._command.run(arguments, killed_after=after)
             self.kills += not ended
             place.until_alone()
+            place.assert_whole()
 
     @contextmanager
     def _servers(self) -> Iterator[None]:
@@ -153,3 +155,49 @@ def test_runs_killed_at_two_hundred_moments_end_with_all_rows(
     tmp_path: Path, server: Server
 ) -> None:
     assert killed((*FORMS, *DATABASES), 25, tmp_path, server) >= 200
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_single_files_stay_whole_at_a_hundred_moments(tmp_path: Path, server: Server) -> None:
+    assert killed(tuple(FILES), 25, tmp_path, server) >= 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "duckdb"])
+def test_tables_of_reports_killed_at_random_moments_end_with_all_rows(
+    kind: str, tmp_path: Path, server: Server
+) -> None:
+    command = Command(server, tmp_path / "said.log")
+    chance = random.Random(kind)
+    year = ("--from", "2025-01-01", "--to", "2025-12-31", "--by", "month")
+
+    def arguments(place: Place) -> list[str]:
+        return ["report", "profit-and-loss", *year, "--table", place.to, *place.arguments[-2:]]
+
+    for name in ("first", "whole"):  # the server makes its books for the first one
+        whole = Place(kind, tmp_path / name, None)
+        began = time.monotonic()
+        assert command.run(arguments(whole))
+    seconds = time.monotonic() - began
+    kills = number = 0
+    while kills < 10:
+        number += 1
+        place = Place(kind, tmp_path / f"place{number}", None)
+        for more in ([], ["--full"]):
+            run = [*arguments(place), *more]
+            while not command.run(
+                run, killed_after=chance.uniform(0, seconds) if kills < 10 else None
+            ):
+                kills += 1
+        assert rows_of(place) == rows_of(whole)
+    command.close()
+
+
+def rows_of(place: Place) -> dict[str, list[str]]:
+    """The rows of each file or table in one order. Periods are written as their replies arrive."""
+    return {
+        name: sorted(rows.decode().splitlines()) if isinstance(rows, bytes) else rows
+        for name, rows in place.held().items()
+    }

@@ -482,10 +482,14 @@ class Workers(RuleBasedStateMachine):
 
     @invariant()
     def all_workers_bulk_calls_together_keep_the_pace(self) -> None:
+        """Half of the limit in a window may go at once. The others are spread evenly."""
+        most = LIMITS.limit - LIMITS.burst
         for moments in self.bulk.values():
             for at, start in enumerate(moments):
+                assert bisect_left(moments, start + WINDOW) - at <= most
+                at_once = max(LIMITS.burst, min(LIMITS.limit // 2, most))
                 for more, moment in enumerate(moments[at:]):
-                    assert more + 1 <= LIMITS.burst + LIMITS.rate * (moment - start) + 1e-3
+                    assert more + 1 <= at_once + LIMITS.rate * (moment - start) + 1e-3
 
 
 class WorkersInMemory(Workers):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.support.sandbox_api import Api
-from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.replies import ApiRefusal
 
 _SETTINGS: Final = settings(

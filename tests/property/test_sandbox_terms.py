@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.sandbox_api import Api
-from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.dates import day
 
 _DAYS: Final = {"weeks": 7, "days": 1}
 _PLAIN: Final = settings(max_examples=200, deadline=None, derandomize=True)

@@ -126,7 +126,7 @@ def test_a_sample_is_valid_and_decodes_with_all_its_values(row: dict[str, Any]) 
     assert list(faults(row["shape"], sample, row["shape"]["$defs"], "reply")) == []
     operation = operation_of(row)
     request = report_request(operation, requested(row), {})
-    page = Decoder(strict=True).page(operation, checked(request, json.dumps(sample).encode()))
+    page = Decoder(strict=True).page(operation, checked(request, json.dumps(sample).encode()).body)
     assert page.rows
     for record in page.rows:
         assert {name for name, _ in scalars(record.extra)} <= _DRAWING, "a value has no field"
@@ -140,7 +140,7 @@ def test_a_sample_is_valid_and_decodes_with_all_its_values(row: dict[str, Any]) 
 def test_the_sections_of_a_sample_have_all_its_amounts(row: dict[str, Any]) -> None:
     operation = operation_of(row)
     request = report_request(operation, requested(row), {})
-    body = checked(request, json.dumps(row["sample"]).encode())
+    body = checked(request, json.dumps(row["sample"]).encode()).body
     page = Decoder(strict=True).page(operation, body)
     tree = ReportTree(name="", periods=(), sections=joined_sections([page.rows]), pages=(page,))
     found = [

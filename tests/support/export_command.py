@@ -14,12 +14,13 @@ import duckdb
 import msgspec
 import psycopg
 import pyarrow.parquet  # loaded once, for all children
+import xlsxwriter
 import zstandard
 
 from zoho_async.cli import app, export
 from zoho_async.export import destinations
 
-__all__ = ["destinations", "duckdb", "export", "psycopg", "pyarrow", "zstandard"]
+__all__ = ["destinations", "duckdb", "export", "psycopg", "pyarrow", "xlsxwriter", "zstandard"]
 
 
 def tell(words: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,20 @@ import pyarrow.parquet  # loaded once, for all children
 from tests.support import export_rows
 from zoho_async.export.destinations import directory
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.formats import Parquet
-from zoho_async.export.destinations.open import FORMATS, open_destination
+from zoho_async.export.destinations.formats import Csv, Format, Gzip, Parquet, Zstandard
+from zoho_async.export.destinations.open import open_destination
 
 __all__ = ["duckdb", "psycopg", "pyarrow"]
 
 PAGES = 15
+FORMS: dict[str, Callable[[], Format]] = {
+    "jsonl.gz": Gzip,
+    "jsonl.zst": Zstandard,
+    "csv": Csv,
+    "flat csv": lambda: Csv(flatten=True),
+    "parquet": Parquet,
+    "flat parquet": lambda: Parquet(flatten=True),
+}
 _LINE = '{"tags":[{}]}'
 
 
@@ -71,7 +79,7 @@ def land(to: str) -> None:
 
 def settle(name: str, rows: Path, table: Table = export_rows.TABLE) -> None:
     """Bring ``rows`` into their final form, as a directory does."""
-    form = Parquet(flatten=True) if name == "flat parquet" else (FORMATS[name] or Parquet)()
+    form = FORMS[name]()
     target = rows.with_name("invoices" + form.suffix)
     made = target.with_name(target.name + ".tmp")
     form.write(rows, made, table)
@@ -91,7 +99,7 @@ def _tell_portions() -> None:
             step("portion")
             yield lines
 
-    for module in ("csv", "parquet"):
+    for module in ("tables", "parquet"):
         sys.modules[f"zoho_async.export.destinations.formats.{module}"].__dict__["portions"] = told
     directory.PORTION = 20_000
 

@@ -45,7 +45,7 @@ class Run:
             self.place = Directory(path, form).open()
         self.database = self.place.database
         self.state = Checkpoint.open(self.database, PLACE, name=self.place.name)
-        settle(self.state, self.place, LISTS)
+        settle(self.state, self.place, LISTS.get)
         self.state.enter(run, stamp)
 
     def writer(

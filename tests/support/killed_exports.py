@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import os
 import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from tests.support import export_databases
 from tests.support.export_databases import Target
@@ -25,6 +30,15 @@ FORMS = {
     "csv": ("--format", "csv"),
     "parquet": ("--format", "parquet"),
     "flat parquet": ("--format", "parquet", "--flatten"),
+    "flat csv": ("--format", "csv", "--flatten"),
+    "csv for Excel": ("--format", "csv", "--excel"),
+}
+#: Single files, with the lists that they hold.
+FILES = {
+    "books.xlsx": (*SIZES, "--flatten"),
+    "invoices.csv": ("books.invoices",),
+    "invoices.parquet": ("books.invoices",),
+    "invoices.jsonl.gz": ("books.invoices",),
 }
 DATABASES = ("sqlite", "duckdb", "postgresql")
 _TABLES = {
@@ -80,11 +94,19 @@ class Place:
             address = postgresql.create(f"killed_{'_'.join(folder.parts[-2:])}")
             self.target = export_databases.postgresql_target(address)
         self.to = str(folder) if self.target is None else self.target.to
-        self.arguments = ["export", *SIZES, "--to", self.to, "--minute", str(MINUTE)]
+        if kind in FILES:
+            self.to = str(folder / kind)
+        lists = FILES.get(kind, tuple(SIZES))
+        self.arguments = ["export", *lists, "--to", self.to, "--minute", str(MINUTE)]
         self.arguments += FORMS.get(kind, ())
 
     def held(self) -> dict[str, Any]:
         """Files and their bytes, or tables and their sorted rows."""
+        if self.kind in FILES:
+            files = [path for path in self.folder.iterdir() if path.is_file()]
+            assert [path.name for path in files] == [self.kind]
+            assert not list(self.folder.glob(".*/making"))
+            return {path.name: path.read_bytes() for path in files}
         if self.target is None:
             files = [path for path in (self.folder / "books").rglob("*") if path.is_file()]
             return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
@@ -95,6 +117,20 @@ class Place:
             for name in names
             if not name.startswith("_zoho_")
         }
+
+    def assert_whole(self) -> None:
+        """A single file that is there can be read to its end, whenever a run was killed."""
+        path = Path(self.to)
+        if self.kind == "books.xlsx" and path.exists():
+            with zipfile.ZipFile(path) as parts:
+                assert parts.testzip() is None
+        elif self.kind == "invoices.jsonl.gz" and path.exists():
+            assert len(gzip.decompress(path.read_bytes()).splitlines()) == SIZES["books.invoices"]
+        elif self.kind == "invoices.parquet" and path.exists():
+            assert pq.read_metadata(path).num_rows == SIZES["books.invoices"]
+        elif self.kind == "invoices.csv" and path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                assert sum(1 for _ in csv.reader(file)) == SIZES["books.invoices"] + 1
 
     def until_alone(self) -> None:
         """PostgreSQL ends the session of a killed client when it notices."""

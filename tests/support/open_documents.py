@@ -7,6 +7,7 @@ from typing import Any
 from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.rules.documents import KINDS, SETTLING
+from zoho_async.sandbox.rules.settlement import ApplicationLedger
 
 _LARGE = 10**6
 
@@ -20,6 +21,7 @@ def open_documents(store: Store, product: str, party: int = 0) -> None:
             continue
         documents = store.at(schema, ())
         for index in {0, 1, documents.indexes()[-1]}:
+            ApplicationLedger(store, product).undo_all((kind.word, documents.id(index)))
             state = documents.state(index)
             lines = "creditnote_items" if "creditnote_items" in state else "line_items"
             fields: dict[str, Any] = {kind.party: parties.id(party)}

@@ -32,6 +32,8 @@ FORMS: dict[str, Callable[[], Format]] = {
     "jsonl.gz": Gzip,
     "jsonl.zst": Zstandard,
     "csv": Csv,
+    "flat csv": lambda: Csv(flatten=True),
+    "csv for Excel": lambda: Csv(flatten=True, excel=True),
     "parquet": Parquet,
     "flat parquet": lambda: Parquet(flatten=True),
 }
@@ -103,7 +105,7 @@ def _rows(file: Path) -> list[Any]:
     if file.suffix == ".parquet":
         return pq.read_table(file).to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
     if file.suffix == ".csv":
-        with file.open(newline="", encoding="utf-8") as text:
+        with file.open(newline="", encoding="utf-8-sig") as text:
             return list(csv.DictReader(text, strict=True))
     data = file.read_bytes()
     unpacked = gzip.decompress(data) if file.suffix == ".gz" else zstandard.decompress(data)

@@ -10,7 +10,9 @@ import pytest
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
+from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
+from zoho_async.export.destinations.single_file import SingleFile
 from zoho_async.export.errors import CheckpointRefused, DestinationError, MissingExtra
 
 
@@ -25,6 +27,17 @@ from zoho_async.export.errors import CheckpointRefused, DestinationError, Missin
         ("books.sqlite", Sqlite),
         ("books.SQLITE3", Sqlite),
         ("books.db", Sqlite),
+        ("books.xlsx", SingleFile),
+        ("invoices.books.CSV", SingleFile),
+        ("books.parquet", SingleFile),
+        ("books.jsonl", SingleFile),
+        ("books.jsonl.gz", SingleFile),
+        ("books.jsonl.zst", SingleFile),
+        ("books", Directory),
+        ("books-2026.11.28", Directory),
+        (".books", Directory),
+        ("books.csv/", Directory),
+        ("books.v2/", Directory),
     ],
 )
 def test_a_place_is_known_by_its_name(to: str, kind: type) -> None:
@@ -41,6 +54,31 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
     assert open_destination(str(tmp_path)).name == str(tmp_path)
 
 
+def test_excel_is_for_csv(tmp_path: Path) -> None:
+    open_destination(tmp_path / "out.csv", excel=True)
+    open_destination(tmp_path / "out", "csv", excel=True)
+    for to, format in (("out", None), ("out", "parquet"), ("out.db", None), ("out.xlsx", None)):
+        with pytest.raises(UnknownDestination, match="--excel"):
+            open_destination(to, format, excel=True)
+
+
+def test_a_directory_keeps_the_options_of_its_format(tmp_path: Path) -> None:
+    open_destination(tmp_path, "csv", True, excel=True).open().close()
+    open_destination(tmp_path).open().close()
+    with pytest.raises(CheckpointRefused, match="--format csv --flatten --excel"):
+        open_destination(tmp_path, "csv").open()
+
+
+def test_organizations_have_separate_files() -> None:
+    made = [
+        open_destination(to, organization="10234695").name
+        for to in ("a/out.jsonl.gz", "books.XLSX", "books.db", "sqlite:books")
+    ]
+    assert made[0] == str(Path("a/out-10234695.jsonl.gz"))
+    assert made[1] == "books-10234695.XLSX"
+    assert made[2:] == ["books-10234695.db", "books-10234695"]
+
+
 @pytest.mark.parametrize(
     ("to", "format", "flatten", "advice"),
     [
@@ -48,8 +86,19 @@ def test_any_other_path_is_a_directory_of_files(format: str | None, tmp_path: Pa
         ("duckdb:", None, False, "duckdb:books.duckdb"),
         ("books.db", "csv", False, "is a database"),
         ("books.duckdb", None, True, "remove these options"),
-        ("out", "xlsx", False, "jsonl, jsonl.gz, jsonl.zst, csv, parquet"),
-        ("out", "csv", True, "works only with --format parquet"),
+        ("out", "xls", False, "jsonl, jsonl.gz, jsonl.zst, csv, parquet"),
+        ("out", "xlsx", False, "use --to out.xlsx"),
+        ("out", None, True, "JSON Lines hold each row whole"),
+        ("out.csv", None, True, "--format csv --flatten --to out, or --flatten --to out.xlsx"),
+        ("out.jsonl.gz", None, True, "--format csv --flatten --to out,"),
+        ("out.csv", "parquet", False, "--to out"),
+        ("data/out.txt", None, False, "did you mean data/out.csv?"),
+        ("out.xls", None, False, "did you mean out.xlsx?"),
+        ("out.json", None, False, "did you mean out.jsonl?"),
+        ("out.csv.gz", None, False, "did you mean out.csv?"),
+        ("out.duckbd", None, False, "did you mean out.duckdb?"),
+        ("out.Parqet", None, False, "did you mean out.parquet?"),
+        ("out.v2", None, False, "a directory of files is out.v2/"),
     ],
 )
 def test_an_invalid_destination_says_what_is_valid(
@@ -66,6 +115,7 @@ def test_an_invalid_destination_says_what_is_valid(
     ("to", "format", "module", "extra"),
     [
         ("out", "parquet", "pyarrow", "zoho-async[parquet]"),
+        ("out.xlsx", None, "xlsxwriter", "zoho-async[xlsx]"),
         ("out", "jsonl.zst", "zstandard", "zoho-async[zstd]"),
         ("books.duckdb", None, "duckdb", "zoho-async[duckdb]"),
         ("postgresql://zoho@db/books", None, "psycopg", "zoho-async[postgresql]"),

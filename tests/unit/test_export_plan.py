@@ -20,6 +20,7 @@ from zoho_async.export.catalog import (
 )
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.estimate import calls_ahead, estimated_seconds, least_calls
+from zoho_async.limits import Limits
 from zoho_async.operation import PRODUCTS
 
 #: Makes the first export of a process and prints how many descriptions it loaded.
@@ -140,9 +141,12 @@ def test_the_plan_is_exact_where_zoho_counts_and_certain_where_it_does_not(
     assert calls_ahead(total, per_page=200, page=page, rows=rows, more=more) == ahead
 
 
-def test_the_time_is_that_of_the_calls_beyond_the_burst() -> None:
-    assert estimated_seconds(44, rate=80 / 60, burst=10) == pytest.approx(25.5)
-    assert estimated_seconds(4, rate=80 / 60, burst=10) == 0
+def test_the_time_is_that_of_the_calls_that_do_not_go_at_once() -> None:
+    assert estimated_seconds(44, Limits()) == 0
+    assert estimated_seconds(80, Limits()) == pytest.approx(26.25)
+    assert estimated_seconds(100, Limits()) == pytest.approx(67.5)
+    assert estimated_seconds(160, Limits()) == pytest.approx(112.5)
+    assert estimated_seconds(100, Limits(limit=100, burst=100)) == 0
 
 
 def test_the_reads_of_a_product_are_its_get_operations() -> None:

@@ -69,8 +69,8 @@ async def test_a_call_that_waits_for_the_reset_is_sent_when_the_day_begins(
         await zoho.request("GET", "/x")  # a call without wait_for_reset raises at once
     assert calls(mocked) == 1
     assert (await waiting)["x"] == 1
-    # Headers truncate to whole seconds, so the reset may be one second later.
-    assert loop.time() - refused == pytest.approx(RESET + 1, abs=0.1)
+    # Headers are cut to whole seconds, and may be one second short.
+    assert loop.time() - refused == pytest.approx(RESET + 2, abs=0.1)
     assert calls(mocked) == 2
 
 
@@ -113,3 +113,19 @@ async def test_a_call_with_a_stale_slot_asks_again_and_is_sent_once(
     assert (len(places), calls(mocked)) == (2, 1)
     seen = await zoho.snapshot()
     assert (seen.minute_used, seen.in_flight) == (1, 0)
+
+
+async def test_reading_the_organizations_tells_when_their_days_end(
+    mocked: aioresponses, zoho: Session
+) -> None:
+    zones = {"10234695": "America/New_York", "20345678": "Moon/Sea", "30456789": ""}
+    found = [{"organization_id": each, "time_zone": zone} for each, zone in zones.items()]
+    mocked.get(ANYTHING, payload={**OK, "organizations": found}, repeat=True)
+    assert (await zoho.snapshot()).day_resets_at is None
+    await zoho.organizations()
+    await zoho.request("GET", "/organizations")
+    resets_at = (await zoho.snapshot()).day_resets_at
+    assert resets_at is not None
+    assert (str(resets_at.tzinfo), resets_at.hour, resets_at.minute) == ("America/New_York", 0, 0)
+    for other in ("20345678", "30456789"):
+        assert (await zoho.for_organization(other).snapshot()).day_resets_at is None

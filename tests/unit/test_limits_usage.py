@@ -185,11 +185,11 @@ def test_a_new_day_starts_from_zero_and_ignores_late_figures_of_the_old_one() ->
 
 def test_a_spent_day_sends_nothing_before_the_reset() -> None:
     org = Organization()
-    assert org.call(code=45, quota=Quota(1000, 0, 3600.0)) == 3601.0
+    assert org.call(code=45, quota=Quota(1000, 0, 3600.0)) == 3602.0
     denial = org.denied()
-    assert denial.wait == 3601.0
-    assert denial.reset_at == org.wall + 3601.0
-    org.now += 3601.0
+    assert denial.wait == 3602.0
+    assert denial.reset_at == org.wall + 3602.0
+    org.now += 3602.0
     org.place()
 
 

@@ -14,7 +14,7 @@ from tests.support.sandbox_api import Api
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.router import operations
 from zoho_async.sandbox.coverage import WITH_RULES
-from zoho_async.sandbox.data.seed import day
+from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.replies import ApiRefusal
 
 
@@ -434,7 +434,8 @@ def test_day_and_month_filters_apply_and_week_filters_do_not(books: Api) -> None
     }
     for view, entry in made.items():
         rows = books.rows("/projects/timeentries", "time_entries", filter_by=view)
-        assert {row["log_date"] for row in rows} == {str(dates[view])}
+        length = 7 if "Month" in view else 10  # the sample data has entries of that month, too
+        assert {row["log_date"][:length] for row in rows} == {str(dates[view])[:length]}
         assert entry in {row["time_entry_id"] for row in rows}
     everything = books.rows("/projects/timeentries", "time_entries", filter_by="Date.ThisWeek")
     assert len(everything) == seeded + 3

@@ -14,20 +14,25 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command, serving
-from zoho_async.cli.report import all_reports, report_named
+from tests.support.wall_clock import noon_of
 from zoho_async.cli.report_table import table_text
 from zoho_async.errors import ConfigurationError
+from zoho_async.export.report_catalog import all_reports, report_named
 from zoho_async.reports import ReportNode, ReportTree
 from zoho_async.reports.periods import split_period
 from zoho_async.reports.tree import NodeAmounts, joined_sections
 from zoho_async.sandbox import Sandbox
 
+#: The sample data begins three years before this month.
+TODAY = noon_of("2026-01-20")
 DATES = ("--from", "2023-01-01", "--to", "2023-03-31")
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with serving(Sandbox(sizes={"contacts": 20, "invoices": 30, "items": 10})) as made:
+    with serving(
+        Sandbox(sizes={"contacts": 20, "invoices": 300, "items": 10}, wall_clock=TODAY)
+    ) as made:
         yield made
 
 
@@ -99,6 +104,31 @@ def test_a_report_with_rows_prints_them_as_lists_do(command: Command) -> None:
     assert "customer_name" in out
 
 
+def test_a_report_an_export_and_a_merge_share_a_directory(
+    command: Command, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    to = str(tmp_path / "backup")
+    report = ("report", "profit-and-loss", *DATES, "--by", "month", "--table", to)
+    code, out, err = command(*report)
+    assert (code, err) == (0, "")
+    assert "done: 3 periods read; " in out
+    code, out, _ = command(*report, "--output", "json")
+    done = json.loads(out)
+    assert (code, done["periods"], done["closed"], done["calls"]) == (0, 3, 3, 0)
+    assert command("export", "contacts", "--to", to)[0] == 0
+    before = sandbox.calls
+    code, out, _ = command(*report, "--full", "--closed-after", "0", "--output", "json")
+    assert (code, json.loads(out)["read"], sandbox.calls) == (0, 3, before + 3)
+    assert command("merge", to)[0] == 0
+    files = {path.name for path in (tmp_path / "backup" / "books").iterdir()}
+    assert files == {"contacts.jsonl", "reports.profit_and_loss.jsonl"}
+    assert command("export", "contacts", "--to", to)[0] == 0
+    assert command(*report)[0] == 0
+    lines = (tmp_path / "backup/books/reports.profit_and_loss.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["period_from"] for row in rows} == {"2023-01-01", "2023-02-01", "2023-03-01"}
+
+
 def test_without_a_name_the_reports_are_listed(command: Command) -> None:
     code, out, _ = command("report")
     assert code == 0
@@ -124,6 +154,17 @@ def test_without_a_name_the_reports_are_listed(command: Command) -> None:
         (["profit-and-loss", *DATES, "--columns", "name"], "leave out --columns"),
         (["profit-and-loss", *DATES, "--filter", "to_date=2026-01-31"], "leave it out of --filter"),
         (["profit-and-loss", *DATES, "--by", "week"], "week"),
+        (["profit-and-loss", *DATES, "--full"], "--full needs --table"),
+        (["profit-and-loss", *DATES, "--closed-after", "9"], "--closed-after needs --table"),
+        (["profit-and-loss", "--table", "t"], "give --from and --to"),
+        (["profit-and-loss", "--period", "today", "--table", "t"], "--table needs dates"),
+        (["balance-sheet", *DATES, "--table", "t"], "as of one day: give --to alone"),
+        (["time-to-pay", "--to", "2026-01-31", "--table", "t"], "takes no dates"),
+        (["profit-and-loss", *DATES, "--table", "t", "--output", "csv"], "table or json"),
+        (["profit-and-loss", *DATES, "--table", "t", "--columns", "name"], "--columns"),
+        (["profit-and-loss", *DATES, "--table", "t", "--closed-after", "-1"], "must be a number"),
+        (["profit-and-loss", *DATES, "--table", "t", "--allow-unconfirmed"], "confirms"),
+        (["profit-and-loss", *DATES, "--table", "mysql://a"], "mysql"),
     ],
 )
 def test_wrong_usage_is_one_sentence_before_any_call(

@@ -118,7 +118,7 @@ async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path
         assert "plan: 8,500 rows in 44 calls" in err  # one counts debit notes
         assert "books.invoices done: 6,000 rows" in err
         assert "done: 8,500 rows" in out
-        assert "44 calls made, 43 the least possible, 0 refused" in out
+        assert "44 calls made, 44 planned, 43 the least possible, 0 refused" in out
         assert out.splitlines()[-1] == "next: run the same command again to read only what changed"
 
 

@@ -17,6 +17,7 @@ from tests.support.answering_server import AnsweringServer
 from zoho_async.books import bills, invoices
 from zoho_async.errors import BudgetSpent
 from zoho_async.export import DocumentFailed, Export, ExportEvent, ExportOptions, Summary
+from zoho_async.export.details.documents import print_name
 from zoho_async.http.file_names import component
 from zoho_async.http.retry import Policy
 from zoho_async.http.target import quoted_id
@@ -297,7 +298,8 @@ async def test_a_record_folder_that_is_a_link_is_refused_and_reported(tmp_path: 
         place = tmp_path / "to/books/invoices.files" / invoice
         place.parent.mkdir(parents=True)
         place.symlink_to(victim)
-        printed = place.with_name(f"{invoice}.pdf")
+        row = json.loads(next(iter(server.truth("books.invoices"))))
+        printed = place.with_name(print_name(invoice, row["invoice_number"]))
         target = tmp_path / "target"
         target.write_bytes(b"mine")
         printed.symlink_to(target)
@@ -328,7 +330,10 @@ def zoho_of(ids: list[str], names: list[str], documents: list[str] | None = None
         accept = request.query.get("accept", "")
         path = request.path
         if path.endswith("/invoices"):
-            rows = [{"invoice_id": one, "has_attachment": one == ids[0]} for one in ids]
+            rows = [
+                {"invoice_id": one, "invoice_number": one, "has_attachment": one == ids[0]}
+                for one in ids
+            ]
             context = {"page": 1, "per_page": 200, "has_more_page": False, "total": len(rows)}
             return web.json_response({"code": 0, "invoices": rows, "page_context": context})
         if accept == "pdf":
@@ -371,7 +376,7 @@ async def test_no_id_and_no_name_leads_out_of_the_folder(
     refused = {one.record for one in failed(events) if one.document == "pdf"}
     assert bad - {".", ".."} <= refused <= bad
     good = [one for one in ids if one not in bad]
-    assert {path.name for path in folder.glob("*.pdf")} == {f"{component(one)}.pdf" for one in good}
+    assert {path.name for path in folder.glob("*.pdf")} == {print_name(one, one) for one in good}
     assert all(len(path.name.encode()) <= 255 for path in folder.rglob("*"))
 
 

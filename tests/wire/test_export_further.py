@@ -240,7 +240,7 @@ async def test_children_are_read_through_their_parents_and_carry_their_ids(tmp_p
         users = rows(tmp_path, "books/projects.users.jsonl")
         assert len({row[KEY] for row in users}) == len(users)
         before = server.calls
-        await export(zoho, tmp_path, *names)
+        await export(zoho, tmp_path, *names, refresh_children=0)
         assert server.calls - before == 3
 
 
@@ -256,7 +256,7 @@ async def test_a_changed_parent_brings_its_new_children_and_tells_of_those_gone(
         invoices = server.store().collection("books.invoices")
         invoices.change(next(iter(invoices.indexes())), {"reference_number": "touched"})
         before = server.calls
-        _, summary = await export(zoho, tmp_path, "invoices.comments")
+        _, summary = await export(zoho, tmp_path, "invoices.comments", refresh_children=0)
         assert server.calls - before == 2
         (one,) = summary.resources
         assert (one.new, one.changed, one.deleted) == (1, 0, 1)
@@ -306,7 +306,7 @@ async def test_a_parent_whose_children_are_refused_is_skipped_and_reported(
         (one,) = summary.resources
         assert (one.status, one.passed_over, one.records) == ("done", 1, 29)
         before = server.calls
-        await export(zoho, tmp_path, "invoices.comments")
+        await export(zoho, tmp_path, "invoices.comments", refresh_children=0)
         assert server.calls - before == 1
 
 
@@ -419,11 +419,12 @@ async def test_calls_that_bring_nothing_are_not_among_the_least(tmp_path: Path) 
 # -- documents ------------------------------------------------------------------------------------
 
 
-async def test_documents_of_new_and_changed_records_are_saved_under_their_ids(
+async def test_documents_of_new_and_changed_records_are_saved_under_their_numbers_and_ids(
     tmp_path: Path,
 ) -> None:
     async with sandbox() as server, session(server) as zoho:
-        ids = [json.loads(row)["invoice_id"] for row in server.truth("books.invoices")]
+        rows = [json.loads(row) for row in server.truth("books.invoices")]
+        ids = [row["invoice_id"] for row in rows]
         await attach(server, zoho, ids[3], "../receipt of May.png")
         _, summary = await export(zoho, tmp_path, "invoices", files=True)
         assert (summary.files, summary.calls) == (
@@ -431,19 +432,25 @@ async def test_documents_of_new_and_changed_records_are_saved_under_their_ids(
             1 + COUNT + 30 + 1 + 1,
         )  # one to see what is attached
         folder = tmp_path / "books/invoices.files"
-        assert {path.name for path in folder.glob("*.pdf")} == {f"{one}.pdf" for one in ids}
+        names = {f"{row['invoice_number']}-{row['invoice_id']}.pdf" for row in rows}
+        assert {path.name for path in folder.glob("*.pdf")} == names
         assert all(path.read_bytes().startswith(b"%PDF") for path in folder.glob("*.pdf"))
         (attached,) = (folder / ids[3]).iterdir()
         _, line, name = attached.name.partition("_")
         assert (line, name, attached.read_bytes()) == ("_", "receipt of May.png", b"picture")
+        for path in folder.glob("*.pdf"):  # as version 0.1.0 named them
+            path.rename(path.with_name(f"{path.stem.rpartition('-')[2]}.pdf"))
         before = server.calls
         _, summary = await export(zoho, tmp_path, "invoices", files=True)
         assert (server.calls - before, summary.files) == (1, 0)
         invoices = server.store().collection("books.invoices")
-        invoices.change(list(invoices.indexes())[3], {"reference_number": "changed"})
-        _, summary = await export(zoho, tmp_path, "invoices", files=True)
-        assert summary.files == 1  # what was attached is there already
+        for number in ("IN/7", "IN/8"):
+            invoices.change(list(invoices.indexes())[3], {"invoice_number": number})
+            _, summary = await export(zoho, tmp_path, "invoices", files=True)
+            assert summary.files == 1  # what was attached is there already
         assert list((folder / ids[3]).iterdir()) == [attached]
+        names = {f"{one}.pdf" for one in ids if one != ids[3]} | {f"IN-8-{ids[3]}.pdf"}
+        assert {path.name for path in folder.glob("*.pdf")} == names
 
 
 async def attach(server: Sandbox, zoho: Session, invoice: str, name: str) -> None:

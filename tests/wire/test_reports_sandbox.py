@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.wall_clock import noon_of
 from zoho_async import Credentials, Session
 from zoho_async.books.reports import REPORTS as BOOKS
 from zoho_async.errors import ReportMismatch
@@ -25,7 +26,10 @@ from zoho_async.reports import (
 from zoho_async.sandbox import Sandbox
 from zoho_async.wire import Page
 
+#: The sample data begins three years before this month.
+TODAY = noon_of("2026-01-20")
 FIRST, LAST = dt.date(2023, 1, 1), dt.date(2023, 6, 30)
+SIZES = {"contacts": 20, "invoices": 300, "bills": 100, "items": 10}
 #: The reports whose replies are known.
 KNOWN = [
     operation
@@ -40,7 +44,7 @@ WITHOUT_PERIOD = {"books.reports.activity_logs", "books.reports.project_summary"
 @pytest.fixture
 async def zoho() -> AsyncIterator[Session]:
     async with (
-        Sandbox(sizes={"contacts": 20, "invoices": 30, "bills": 10, "items": 10}) as sandbox,
+        Sandbox(sizes=SIZES, wall_clock=TODAY) as sandbox,
         Session(
             Credentials.from_env(sandbox.environment()),
             organization=sandbox.organization,

@@ -167,16 +167,16 @@ async def test_a_document_in_a_named_currency_has_its_rate(books: PlainClient) -
     store = books.sandbox.store()
     currencies = store.at(schemas("books").by_path["settings", "currencies"], ())
     euro = currencies.state(1)
-    assert (euro["currency_code"], euro["exchange_rate"]) == ("EUR", 0.625)
+    assert (euro["currency_code"], euro["exchange_rate"]) == ("EUR", 1.08)
     one = await invoice(
         books, currency_id=currencies.id(1), line_items=[{"name": "a", "rate": 100}]
     )
     shown = (await books.get(f"/invoices/{one}")).json["invoice"]
-    assert (shown["currency_code"], shown["exchange_rate"]) == ("EUR", 0.625)
+    assert (shown["currency_code"], shown["exchange_rate"]) == ("EUR", 1.08)
     await pay(books, one, 100, 100)  # without a rate: that of the invoice, so no gain
     assert await trial(books) == {
-        "Undeposited Funds": (62.5, ""),  # 100 x 0.625
-        "Sales": ("", 62.5),
+        "Undeposited Funds": (108.0, ""),  # 100 x 1.08
+        "Sales": ("", 108.0),
     }
 
 

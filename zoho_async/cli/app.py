@@ -35,6 +35,7 @@ def export(
     to: options.To,
     wanted: options.ExportArguments = ExportOptions(),  # noqa: B008 - a frozen value
     json: options.AsJson = False,
+    plan_only: options.PlanOnly = False,
     all_organizations: options.AllOrganizations = False,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
@@ -59,6 +60,7 @@ def export(
         connection=connection,
         all_organizations=all_organizations,
         arguments=sys.argv[1:],
+        plan_only=plan_only,
     )
     return command.run(os.environ, json=json)
 
@@ -162,6 +164,10 @@ def report(
     columns: options.Columns = (),
     output: options.Output = None,
     allow_unconfirmed: options.AllowUnconfirmed = False,
+    table: options.ReportTable = None,
+    closed_after: options.ClosedAfter = None,
+    full: options.FullTable = False,
+    format: options.TableFormat = None,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Show a report: profit and loss, balance sheet, aging. Without a name, list the reports."""
@@ -181,6 +187,10 @@ def report(
             columns=columns,
             form=output,
             allow_unconfirmed=allow_unconfirmed,
+            table=table,
+            closed_after=closed_after,
+            full=full,
+            format=format,
         ),
         connection,
         environ=os.environ,

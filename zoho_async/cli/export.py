@@ -21,6 +21,7 @@ from rich.console import Console
 from zoho_async.auth.profiles import chosen_profile
 from zoho_async.cli import export_summary, outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
+from zoho_async.cli.export_plan import show_plan
 from zoho_async.cli.lines import Lines
 from zoho_async.cli.outcome import Interrupted, interruptible
 from zoho_async.cli.output import count
@@ -46,7 +47,7 @@ from zoho_async.export.destinations import PostgreSql
 from zoho_async.export.errors import DestinationChanged, problems_of
 from zoho_async.export.events import left_out_text
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.plan import accepted_lists, chosen_lists
+from zoho_async.export.plan import accepted_lists, check_destination, chosen_lists
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
@@ -57,7 +58,7 @@ _FLAGS: Final = frozenset(
     f"--{name.replace('_', '-')}"
     for options in (ExportOptions, ConnectionOptions)
     for name in [one.name for one in fields(options) if one.default is False]
-) | {"--json", "--all-organizations"}
+) | {"--json", "--all-organizations", "--plan-only"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +74,25 @@ class ExportCommand:
     connection: ConnectionOptions
     all_organizations: bool
     arguments: Sequence[str]
+    plan_only: bool = False
 
     def check(self) -> None:
         """Check the arguments before anything is opened. Raises `ConfigurationError`."""
-        parse_destination(self.to, self.options.format, flatten=self.options.flatten)
+        options = self.options
+        destination = parse_destination(
+            self.to, options.format, flatten=options.flatten, excel=options.excel
+        )
         accepted_lists(self.options.accept)
         if self.options.max_calls is not None and self.all_organizations:
             raise ConfigurationError(
                 "--max-calls works for one organization: name it with --organization"
             )
-        chosen_lists(self.resources, self.options)
+        check_destination(destination, chosen_lists(self.resources, self.options))
 
     def run(self, environ: Mapping[str, str], *, json: bool) -> int:
-        """Run the export and print its result; the exit code."""
+        """Run the export, or plan it, and print the result; the exit code."""
+        if self.plan_only:
+            return show_plan(self, environ, json=json)
         run = _Run(self, environ)
         error = run.run()
         if error is not None:
@@ -97,6 +104,12 @@ class ExportCommand:
         except BrokenPipeError:
             discard_stdout()
         return code
+
+    def scopes(self, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+        """The scopes that the account's login asked for; None if they are not known."""
+        wanted = self.connection
+        profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
+        return profile.scopes or None if profile is not None else None
 
     def _report(
         self,
@@ -234,7 +247,7 @@ class _Run:
             command.resources,
             to=command.to,
             options=command.options,
-            scopes=known_scopes(command.connection, self._environ),
+            scopes=command.scopes(self._environ),
         )
         try:
             async with job, self._displayed(zoho) as show:
@@ -254,7 +267,7 @@ class _Run:
             command.resources,
             to=command.to,
             options=command.options,
-            scopes=known_scopes(command.connection, self._environ),
+            scopes=command.scopes(self._environ),
         )
         try:
             async with jobs, self._displayed(zoho.for_organization(found[0].id)) as show:
@@ -293,21 +306,17 @@ class _Run:
                 refreshing.cancel()
 
 
-def parse_destination(to: str, format: str | None, *, flatten: bool) -> Destination:
+def parse_destination(
+    to: str, format: str | None = None, *, flatten: bool = False, excel: bool = False
+) -> Destination:
     """The destination for ``--to``. Raises `ConfigurationError` and `ExportError`."""
-    destination = open_destination(to, format, flatten)
+    destination = open_destination(to, format, flatten, excel=excel)
     if isinstance(destination, PostgreSql) and destination.has_password:
         raise ConfigurationError(
             "other users can see a password on the command line: leave it out of --to, and set "
             "PGPASSWORD or use a .pgpass file"
         )
     return destination
-
-
-def known_scopes(wanted: ConnectionOptions, environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The scopes that the account's login asked for; None if they are not known."""
-    profile = None if wanted.sandbox else chosen_profile(wanted.profile, environ)
-    return profile.scopes or None if profile is not None else None
 
 
 async def _refresh(zoho: Session, tracker: Tracker, display: Display) -> None:
@@ -355,7 +364,7 @@ def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> in
     destination = open_destination(to, format, flatten)
     if not isinstance(destination, Directory):
         raise ConfigurationError(
-            f"{destination.name} is a database, which always holds the current state: "
+            f"{destination.name} is not a directory, and always holds the current state: "
             "there is nothing to merge"
         )
     merged: list[MergeResult] = []

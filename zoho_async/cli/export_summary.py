@@ -7,23 +7,25 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``continue``: the command that continues the export, or null
 - ``organization``, ``directory``, ``seconds``
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
-  ``calls`` (made by this run), ``least_calls`` (the fewest calls that could have read the rows),
+  ``calls`` (made by this run), ``planned_calls`` (the run's own plan; at least so many unless
+  ``plan_exact``), ``least_calls`` (the fewest calls that could have read the rows),
   ``rounded`` (numbers with more digits than their columns hold),
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
   ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
   ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
-  null), ``bytes``, ``calls``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no
-  row was missed; null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged
-  parents whose children were read again), ``files``, ``passed_over`` (records of which Zoho refused
-  the children or a document), ``error`` (or null),
-  ``completeness`` (``proven``, ``uncheckable``, ``changed``, ``short``; null if the list was not
-  read to its end), ``missing`` (records that the list counts beyond those found), ``state`` and
-  ``exit_code`` (of this list, see `zoho_async.export.outcomes`), ``note`` (why it was read in full
-  again, why the next run reads it again, which filter hides records or is not confirmed, or null),
-  ``refusal`` (what Zoho said if it refused the list, or null), ``applied_filter`` (the filter that
-  hides records, or null), ``rounded`` (the same by field)
+  null), ``bytes``, ``calls``, ``planned_calls`` (null if the run ended before its plan),
+  ``plan_exact``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no row was missed;
+  null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged parents whose
+  children were read again), ``files``, ``passed_over`` (records of which Zoho refused the children
+  or a document), ``error`` (or null), ``completeness`` (``proven``, ``uncheckable``, ``changed``,
+  ``short``; null if the list was not read to its end), ``missing`` (records that the list counts
+  beyond those found), ``state`` and ``exit_code`` (of this list, see `zoho_async.export.outcomes`),
+  ``note`` (why it was read in full again, why the next run reads it again, which filter hides
+  records or is not confirmed, or null), ``refusal`` (what Zoho said if it refused the list, or
+  null), ``applied_filter`` (the filter that hides records, or null), ``rounded``
+  (the same by field)
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ def as_json(
         "rows_new": 0,
         "calls": calls,
         "least_calls": 0,
+        "planned_calls": 0,
+        "plan_exact": False,
         "refused": 0,
         "records": 0,
         "files": 0,
@@ -82,6 +86,8 @@ def as_json(
             "rows_new": summary.rows_new,
             "calls": summary.calls,
             "least_calls": summary.least_calls,
+            "planned_calls": summary.planned_calls,
+            "plan_exact": summary.plan_exact,
             "refused": summary.refused,
             "records": summary.records,
             "files": summary.files,
@@ -101,6 +107,11 @@ def as_lines(summary: Summary) -> list[str]:
         if one.state != "refused_before" and organization_of(summary, one) not in refused
     ]
     lines = [_resource(one, width) for one in shown]
+    lines += [
+        f"  {one.resource}: {count(one.planned_calls, 'call')} planned, {count(one.calls)} made"
+        for one in shown
+        if one.status == "done" and _differs_from_plan(one) and one.planned_calls is not None
+    ]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
     lines += [
         f"  {one.resource}: {rounded_text(one)}"
@@ -112,8 +123,11 @@ def as_lines(summary: Summary) -> list[str]:
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
     if summary.rows_new != summary.rows:
         rows += f", {count(summary.rows_new)} of them by this run"
+    least = "" if summary.plan_exact else "at least "
+    planned = f"{least}{count(summary.planned_calls)} planned" if summary.planned_calls else ""
     calls = (
-        f"{count(summary.calls, 'call')} made, {count(summary.least_calls)} the least possible, "
+        f"{count(summary.calls, 'call')} made, {planned + ', ' if planned else ''}"
+        f"{count(summary.least_calls)} the least possible, "
         f"{count(summary.refused)} refused"
     )
     if summary.records or summary.files:
@@ -138,6 +152,12 @@ def _resource(one: ResourceSummary, width: int) -> str:
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
+
+
+def _differs_from_plan(one: ResourceSummary) -> bool:
+    """Whether the run made another number of calls, and not just more than the least planned."""
+    planned = one.planned_calls or 0
+    return one.calls < planned or (one.plan_exact and one.calls > planned)
 
 
 def _location(one: ResourceSummary) -> str:

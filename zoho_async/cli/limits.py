@@ -20,6 +20,7 @@ from zoho_async.cli.connect import ConnectionOptions, connected, redis_ledger
 from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.output import seconds
 from zoho_async.cli.safe import print, safe
+from zoho_async.clock import local_minute
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event
 from zoho_async.limits import Snapshot
@@ -102,8 +103,9 @@ def gauges(seen: Snapshot) -> list[str]:
         day = _gauge(
             "day", seen.day_limit - left if left is not None else seen.day_used, seen.day_limit
         )
-    if seen.day_reset_in is not None:
-        day += f", resets in {seconds(seen.day_reset_in)}"
+    if seen.day_resets_at is not None and seen.day_reset_in is not None:
+        at = local_minute(seen.day_resets_at)
+        day += f", resets at {at} (in {seconds(seen.day_reset_in)})"
     lines.append(day)
     if seen.starts_in > 0:
         lines.append(f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls")

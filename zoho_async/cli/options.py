@@ -31,6 +31,7 @@ from zoho_async.export.outcomes import EXIT_CODES
 T = TypeVar("T")
 
 _MORE: Final = Group("More options", sort_key=1)
+_TABLE: Final = Group("Table", sort_key=2)
 _COMPLETE: Final = Group("Completeness", sort_key=2)
 _ACCOUNT: Final = Group("Account", sort_key=3)
 _LIMITS: Final = Group("Limits", sort_key=4)
@@ -125,7 +126,14 @@ else:
                 "files_to": Annotated[Path | None, Parameter(group=_MORE)],
                 **dict.fromkeys(
                     (
-                        *("format", "flatten", "restart", "max_calls", "max_deletion_checks"),
+                        *(
+                            "format",
+                            "flatten",
+                            "excel",
+                            "restart",
+                            "max_calls",
+                            "max_deletion_checks",
+                        ),
                         *("until_done", "refresh_children"),
                     ),
                     Parameter(group=_MORE),
@@ -170,15 +178,22 @@ Probed: TypeAlias = Annotated[
 ]
 To: TypeAlias = Annotated[
     str,
-    _help("A directory, `FILE.duckdb`, `FILE.sqlite` or `postgresql://USER@HOST/DATABASE`."),
+    _help(
+        "A directory, `FILE.duckdb`, `FILE.sqlite`, `FILE.xlsx`, for one list also `FILE.csv`, "
+        "`FILE.parquet` or `FILE.jsonl`, or `postgresql://USER@HOST/DATABASE`."
+    ),
 ]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+PlanOnly: TypeAlias = Annotated[
+    bool,
+    _help("Print the calls, time and days that the export takes. Write nothing, call little."),
+]
 FileFormat: TypeAlias = Annotated[
     FormatName | None, _help("File format. A directory keeps its format.")
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _help("Write nested lists to files such as `invoices__line_items.parquet`. Parquet only."),
+    _help("Write nested lists to separate files, such as `invoices__line_items.csv`."),
 ]
 MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
 ProbeTo: TypeAlias = Annotated[
@@ -211,6 +226,8 @@ EXPORT_EPILOGUE: Final = """
   `--refresh-children all` reads those of every unchanged invoice again, too
 - some rows: `zoho-async export invoices --filter status=overdue --to overdue`
 - every organization: `zoho-async export --all-organizations --to backup`
+- a spreadsheet: `zoho-async export invoices contacts --flatten --to books.xlsx`
+- one list in one file: `zoho-async export invoices --to invoices.csv`; `--excel` for Excel
 - typed files: `zoho-async export --format parquet --to backup`; `--flatten` adds child tables
 - PostgreSQL: `zoho-async export --to postgresql://me@db/books`, with the password in `PGPASSWORD`
   or `.pgpass`
@@ -259,7 +276,7 @@ def _day_option(name: str, text: str) -> Parameter:
 
 
 def _report_names() -> Iterable[str]:
-    from zoho_async.cli.report import all_reports
+    from zoho_async.export.report_catalog import all_reports
 
     return all_reports()
 
@@ -289,7 +306,10 @@ ReportPeriod: TypeAlias = Annotated[
 ]
 ReportBy: TypeAlias = Annotated[
     Literal["month", "quarter", "year"] | None,
-    _help("One column per `month`, `quarter` or `year`. Makes one API call per column."),
+    _help(
+        "One column (with `--table` one period) per `month`, `quarter` or `year`. Makes one API "
+        "call for each."
+    ),
 ]
 ReportBasis: TypeAlias = Annotated[
     Literal["accrual", "cash"] | None, _help("`accrual` or `cash`. Default: the organization's.")
@@ -301,12 +321,37 @@ AllowUnconfirmed: TypeAlias = Annotated[
     bool, _help("Show a report whose reply does not repeat its period.")
 ]
 
+ReportTable: TypeAlias = Annotated[
+    str | None,
+    _help(
+        "Write one row per line and period to a table: a directory, `FILE.duckdb`, `FILE.sqlite` "
+        "or `postgresql://USER@HOST/DATABASE`. Run again to update it.",
+        _TABLE,
+    ),
+]
+ClosedAfter: TypeAlias = Annotated[
+    int | None,
+    _help(
+        "Days after the end of a period. If it was read later than that, it is not read again. "
+        "Default: 31.",
+        _TABLE,
+    ),
+]
+FullTable: TypeAlias = Annotated[
+    bool, _help("Read closed periods again, and let fewer days of a period replace more.", _TABLE)
+]
+TableFormat: TypeAlias = Annotated[
+    FormatName | None, _help("File format. A directory keeps its format.", _TABLE)
+]
+
 REPORT_EPILOGUE: Final = """
 **Examples**
 
 - by month: `zoho-async report profit-and-loss --from 2026-01-01 --to 2026-03-31 --by month`
 - as of a day: `zoho-async report balance-sheet --to 2026-03-31`
 - for a spreadsheet: `zoho-async report sales-by-customer --period this-year --output csv`
+- as a table: `zoho-async report profit-and-loss --from 2026-01-01 --to 2026-12-31 --by month
+  --basis accrual --table books.duckdb`
 - the names of all reports: `zoho-async report`
 """
 

@@ -58,7 +58,7 @@ async def _probe(
     environ: Mapping[str, str],
 ) -> list[ProbeResult]:
     lists = resolve(resources, exportable())
-    destination = parse_destination(to, None, flatten=False) if to is not None else None
+    destination = parse_destination(to) if to is not None else None
     async with connected(connection, environ, lambda event: None) as zoho:
         patient = zoho.with_options(lane="bulk", max_wait=None)
         found = [await probe(patient, facts) for facts in lists]

@@ -1,10 +1,9 @@
-"""``zoho-async report``: prints a report, or the names of all reports."""
+"""``zoho-async report``: prints a report, writes it to a table, or prints the names of reports."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import difflib
 import re
 import shutil
 import sys
@@ -22,6 +21,7 @@ from zoho_async.cli.output import (
     Form,
     check_columns,
     columns_of,
+    count,
     form_for,
     print_csv,
     print_table,
@@ -29,6 +29,9 @@ from zoho_async.cli.output import (
 from zoho_async.cli.report_table import print_tree
 from zoho_async.cli.safe import print
 from zoho_async.errors import ConfigurationError
+from zoho_async.export.options import FormatName
+from zoho_async.export.report_catalog import all_reports, report_named
+from zoho_async.export.reports import CLOSED_AFTER, ReportTable, export_report, table_periods
 from zoho_async.reports import (
     Basis,
     NamedPeriod,
@@ -43,12 +46,15 @@ from zoho_async.reports.request import report_request
 from zoho_async.session import Session
 from zoho_async.wire.text import untyped
 
-_SUGGESTED: Final = 3
 _SURE: Final = {"H": "high", "M": "medium", "L": "low", "": "high"}
 
 
 class ReportCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of ``report``. ``columns`` and ``query`` apply to reports with rows."""
+    """The options of ``report``. ``columns`` apply to reports with rows.
+
+    ``table`` is the destination of a table; ``closed_after``, ``full`` and ``format`` are those of
+    `zoho_async.export.export_report`.
+    """
 
     name: str
     first: dt.date | None = None
@@ -60,6 +66,10 @@ class ReportCommand(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     form: Form | None = None
     allow_unconfirmed: bool = False
+    table: str | None = None
+    closed_after: int | None = None
+    full: bool = False
+    format: FormatName | None = None
 
     @property
     def options(self) -> ReportOptions:
@@ -72,40 +82,6 @@ class ReportCommand(msgspec.Struct, frozen=True, kw_only=True):
             basis=self.basis,
             allow_unconfirmed=self.allow_unconfirmed,
         )
-
-
-def all_reports() -> dict[str, ReportOperation[Any]]:
-    """Every report by the name that the command takes: ``profit-and-loss``.
-
-    A report that only Inventory has needs no ``inventory.`` either.
-    """
-    from zoho_async.books.reports import REPORTS as BOOKS
-    from zoho_async.inventory.reports import REPORTS as INVENTORY
-
-    books = {_dashed(name): operation for name, operation in BOOKS.items()}
-    inventory = {_dashed(name): operation for name, operation in INVENTORY.items()}
-    return books | {
-        name if name not in books else f"inventory.{name}": operation
-        for name, operation in inventory.items()
-    }
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def report_named(name: str) -> ReportOperation[Any]:
-    """The report called ``name``. Raises `ConfigurationError` with similar names."""
-    known = all_reports()
-    wanted = _dashed(name.strip().lower()).removeprefix("books.")
-    for each in (wanted, wanted.removeprefix("inventory.")):
-        if each in known and (each == wanted or known[each].product.name == "inventory"):
-            return known[each]
-    near = difflib.get_close_matches(wanted, known, n=_SUGGESTED)
-    words = [each for each in known if wanted and wanted in each][:_SUGGESTED]
-    similar = list(dict.fromkeys([*near, *words]))
-    advice = f"did you mean {', '.join(similar)}?" if similar else "run `zoho-async report`"
-    raise ConfigurationError(f"no report is called {name!r}; {advice}")
 
 
 def list_reports(*, json: bool) -> int:
@@ -138,13 +114,18 @@ def show_report(
     Raises `ConfigurationError` before any call for an unknown name and for wrong dates.
     """
     operation = report_named(wanted.name)
+    if wanted.table is not None:
+        return _write_table(wanted, wanted.table, operation, connection, environ)
+    _refuse_table_options(wanted)
     try:
         for options in split_options(operation, wanted.options, wanted.by):
             report_request(operation, options, wanted.query)
     except ValueError as wrong:
         raise ConfigurationError(_in_options(str(wrong))) from None
     if wanted.by is not None and not operation.tree:
-        raise ConfigurationError(f"{wanted.name} has rows, not sections: leave out --by")
+        raise ConfigurationError(
+            f"{wanted.name} has rows, not sections: leave out --by, or write it with --table"
+        )
     if wanted.columns and operation.tree:
         raise ConfigurationError(f"{wanted.name} has sections, not rows: leave out --columns")
     asyncio.run(interruptible(_show(wanted, operation, connection, environ)))
@@ -153,8 +134,88 @@ def show_report(
 
 def _in_options(sentence: str) -> str:
     """A sentence about arguments with the names of the options."""
-    names = {"from_date": "--from", "to_date": "--to", "periods": "--by", "extra_query": "--filter"}
+    names = {
+        "from_date": "--from",
+        "to_date": "--to",
+        "periods": "--by",
+        "extra_query": "--filter",
+        "allow_unconfirmed": "--allow-unconfirmed",
+        "closed-after": "--closed-after",
+    }
     return re.sub("|".join(names), lambda found: names[found[0]], sentence)
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def _refuse_table_options(wanted: ReportCommand) -> None:
+    given = {
+        "--closed-after": wanted.closed_after is not None,
+        "--full": wanted.full,
+        "--format": wanted.format is not None,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise ConfigurationError(f"{option} needs --table: give both or neither")
+
+
+def _write_table(
+    wanted: ReportCommand,
+    table: str,
+    operation: ReportOperation[Any],
+    connection: ConnectionOptions,
+    environ: Mapping[str, str],
+) -> int:
+    """Write a report to a table. Raises as `show_report` does, and what exports raise."""
+    if wanted.period is not None:
+        raise ConfigurationError("--table needs dates: give --from and --to instead of --period")
+    if wanted.columns:
+        raise ConfigurationError("a table has all columns: leave out --columns")
+    if wanted.form not in (None, "table", "json"):
+        raise ConfigurationError("--table prints its result: --output can be table or json")
+    try:
+        table_periods(operation, wanted.options, wanted.query, wanted.by)
+    except ConfigurationError as wrong:
+        raise ConfigurationError(_in_options(str(wrong))) from None
+    done = asyncio.run(interruptible(_export(wanted, table, connection, environ)))
+    if wanted.form == "json":
+        print(msgspec.json.encode(done).decode())
+    else:
+        print("\n".join(_table_lines(done)))
+    return outcome.DONE
+
+
+async def _export(
+    wanted: ReportCommand, table: str, connection: ConnectionOptions, environ: Mapping[str, str]
+) -> ReportTable:
+    assert wanted.last is not None, "checked before"
+    async with connected(connection, environ, lambda event: None) as zoho:
+        return await export_report(
+            zoho,
+            wanted.name,
+            to=table,
+            from_date=wanted.first,
+            to_date=wanted.last,
+            by=wanted.by,
+            basis=wanted.basis,
+            extra_query=dict(wanted.query),
+            closed_after=CLOSED_AFTER if wanted.closed_after is None else wanted.closed_after,
+            full=wanted.full,
+            format=wanted.format,
+        )
+
+
+def _table_lines(done: ReportTable) -> list[str]:
+    read = f"{count(done.read, 'period')} read"
+    closed = f", {count(done.closed)} closed and not read again" if done.closed else ""
+    written = (
+        f"{count(done.rows, 'row')} written, {count(done.changed)} of them changed, "
+        f"{count(done.deleted)} marked deleted, {count(done.calls, 'call')}"
+    )
+    return [f"  {done.report} in {done.directory}", f"done: {read}{closed}; {written}"]
+
+
+# -- in the terminal ----------------------------------------------------------------------------
 
 
 async def _show(

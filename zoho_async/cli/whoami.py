@@ -25,6 +25,7 @@ from zoho_async.auth.profiles import DEFAULT, chosen_profile
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.safe import print, safe, say
+from zoho_async.clock import local_minute
 from zoho_async.errors import ConfigurationError, InvalidGrant, ReplyError
 from zoho_async.limits import Snapshot
 from zoho_async.organizations import KnownOrganization
@@ -114,11 +115,12 @@ def _row(organization: KnownOrganization) -> dict[str, str]:
     return {"id": organization.id, "name": organization.name}
 
 
-def _day(snapshot: Snapshot) -> dict[str, int | None]:
+def _day(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "used": snapshot.day_used,
         "limit": snapshot.day_limit,
         "remaining": snapshot.day_remaining,
+        "resets_at": snapshot.day_resets_at,
     }
 
 
@@ -130,6 +132,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         quota += f" of {day['limit']}"
     if day["remaining"] is not None:
         quota += f", {day['remaining']} left"
+    if day["resets_at"] is not None:
+        quota += f", resets at {local_minute(day['resets_at'])}"
     scopes = found["scopes"]
     lines = [
         ("account", f"{found['account']} (from {where})"),

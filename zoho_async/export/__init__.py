@@ -13,6 +13,9 @@ Jobs:
     outcomes      the state of each list at the end, and the exit code
     errors        the errors of exports
     catalog       which lists can be exported
+    reports       export a report to a table, period by period
+    report_catalog  the names of reports and the columns of their tables
+    report_rows   the rows of such a table, and their keys
     estimate      how many calls a list takes, and how long they last
 
 Reading:
@@ -84,6 +87,7 @@ from zoho_async.export.incremental import Margin
 from zoho_async.export.job import Export
 from zoho_async.export.multi import Exports
 from zoho_async.export.options import ExportOptions
+from zoho_async.export.reports import ReportTable, export_report
 
 __all__ = [
     "CheckpointRefused",
@@ -114,6 +118,7 @@ __all__ = [
     "Progress",
     "RecordedContents",
     "RecordsLeftOut",
+    "ReportTable",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
@@ -125,6 +130,7 @@ __all__ = [
     "UnknownFilter",
     "UnknownResource",
     "WaitingForReset",
+    "export_report",
     "exportable",
     "merge",
     "open_destination",

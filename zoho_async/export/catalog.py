@@ -19,6 +19,7 @@ import msgspec
 
 from zoho_async import description
 from zoho_async.description import Field, OperationFacts
+from zoho_async.export import report_catalog
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.incremental import asks_changes
 from zoho_async.operation import PRODUCTS, ListOperation
@@ -95,7 +96,8 @@ def _named(name: str, known: Mapping[str, OperationFacts]) -> OperationFacts:
         return known[full]
     if full.split(".")[1] == _REPORTS:
         why = (
-            "a report depends on its period; `zoho-async report` shows it, --output csv writes rows"
+            "a report depends on its period; `zoho-async report NAME --from DATE --to DATE "
+            "--table DESTINATION` writes it to a table"
         )
         raise UnknownResource(name, [], why)
     near = difflib.get_close_matches(full, known, n=3, cutoff=0.7)
@@ -247,6 +249,14 @@ def row_facts() -> Mapping[str, OperationFacts]:
     """Return the description of the rows that an export writes, by the name of the resource."""
     rows = {name: _as_written(child, name) for name, child in children().items()}
     return {**_top_level_lists(), **rows}
+
+
+def rows_of(name: str) -> OperationFacts | None:
+    """Return the description of the rows of a resource, or of a report's table.
+
+    None if there is no such resource.
+    """
+    return row_facts().get(name) or report_catalog.table_facts(name)
 
 
 @functools.cache

@@ -44,11 +44,12 @@ class CheckpointRefused(ExportError):
 class DestinationChanged(CheckpointRefused):
     """A person changed what an export wrote, so ``resource`` must be read in full again.
 
-    ``option`` is the option of the command that does so.
+    ``cause`` says what changed. ``option`` is the option of the command that reads it again.
     """
 
     def __init__(self, resource: str, cause: str, option: str) -> None:
         self.resource: Final = resource
+        self.cause: Final = cause
         self.option: Final = option
         super().__init__(f"{cause}; {option} reads {resource} in full and replaces it")
 

@@ -5,8 +5,8 @@ least ``max(1, ceil(rows / per_page))`` calls. The plan is exact if Zoho counts 
 list that seems to end on its first page takes one more page, which proves its end unless the first
 page is full; for a longer list only the next page is certain.
 
-Bulk calls pass a token bucket that is full at the start (``burst``) and refills steadily. So
-``calls`` of them take as long as refilling all but the first ``burst``.
+How long calls take follows from the limits of bulk calls (`zoho_async.limits`): so many in a
+minute, the first of them at once.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ def _reserved(today: Snapshot, limits: Limits) -> int:
     return int(share if share >= 1 else share * (today.day_limit or 0))
 
 
-def estimated_seconds(calls: int, *, rate: float, burst: int) -> float:
-    """Return the seconds that ``calls`` take at ``rate`` per second after a ``burst``."""
-    if rate <= 0:
-        return 0.0
-    return max(0.0, (calls - burst) / rate)
+def estimated_seconds(calls: int, limits: Limits) -> float:
+    """Return the seconds that so many bulk calls take at least, if none was made lately."""
+    full_minutes = max(0, calls - 1) // limits.bulk_limit
+    others = calls - full_minutes * limits.bulk_limit
+    at_once = limits.burst if full_minutes else limits.head_start
+    return full_minutes * limits.window + max(0.0, (others - at_once) / limits.rate)

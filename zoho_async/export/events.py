@@ -30,6 +30,11 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     number is exact if ``rows`` is known; otherwise it is the certain minimum. ``detail_calls`` of
     them fetch single records: their details, children and documents. ``rows_before`` were written
     by an earlier, interrupted run. ``finished`` says that the earlier run wrote all rows.
+
+    ``exact`` says that the number of calls is known; otherwise it is at least ``calls``. With
+    ``estimated``, the rows were counted by an earlier run, and the calls may also be fewer.
+    ``seconds`` and ``days`` are as in `Planned`, for this list alone. ``error`` is the reason why
+    the list has no plan, None if it has one.
     """
 
     resource: str
@@ -40,6 +45,11 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     rows_before: int = 0
     finished: bool = False
     detail_calls: int = 0
+    exact: bool = True
+    estimated: bool = False
+    seconds: float = 0.0
+    days: int | None = None
+    error: str | None = None
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +57,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rows`` and ``calls`` are sums over the resources. ``exact`` says whether they are complete.
     ``seconds`` is how long the limits make the calls last. ``days`` is how many days of the
-    organization's quota they take, None if that is not known.
+    organization's quota they take, None if that is not known. ``calls_made`` were made for the
+    plan; a run makes them again only if another run made this plan (`Export.plan`).
     """
 
     resources: tuple[PlannedResource, ...]
@@ -56,6 +67,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     exact: bool
     days: int | None = None
+    calls_made: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +257,10 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
     ``rounded`` counts numbers with more digits than their columns hold, by field. Their digits are
     in ``_exact``.
+
+    ``planned_calls`` is the plan of this run for the list: that of its first page, with the calls
+    for records once their number was known. None if the run ended before. It is the certain minimum
+    unless ``plan_exact``.
     """
 
     resource: str
@@ -275,6 +291,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str | None = None
     applied_filter: str | None = None
     rounded: Mapping[str, int] = {}
+    planned_calls: int | None = None
+    plan_exact: bool = True
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,6 +302,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
     this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
     ``rounded`` numbers have more digits than their columns hold.
+    ``planned_calls`` and ``plan_exact`` sum up those of the resources.
     """
 
     organization: str
@@ -300,6 +319,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 0
     rounded: int = 0
     exit_code: int = DONE
+    planned_calls: int = 0
+    plan_exact: bool = True
 
     @property
     def incomplete(self) -> tuple[ResourceSummary, ...]:

@@ -33,13 +33,13 @@ from datetime import date, datetime
 from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import Final, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from zoho_async._groups import first_failure
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
@@ -53,16 +53,19 @@ from zoho_async.errors import (
     ReplyError,
     SessionClosed,
     UnreadableReply,
+    ZohoError,
 )
 from zoho_async.events import Exported
 from zoho_async.export import incremental
-from zoho_async.export.catalog import reads_of_parents, row_facts, single_reads
+from zoho_async.export.catalog import reads_of_parents, rows_of, single_reads
+from zoho_async.export.checkpoint.copy import CheckpointCopy
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.destinations.base import Destination, OpenDestination, Origin
 from zoho_async.export.details.fetcher import DetailFetcher, folder_of
 from zoho_async.export.events import (
     ExportEvent,
+    Planned,
     ResourceFailed,
     ResourceSummary,
     SinceMidnight,
@@ -174,6 +177,43 @@ class Export:
         """The number of calls that were made so far."""
         return self._budget.spent
 
+    async def plan(self) -> Planned:
+        """Return the calls, time and days that this export takes, instead of running it.
+
+        Writes nothing. An interrupted or finished run and most later runs are planned by the
+        checkpoint alone. A first or full read makes the calls that a run makes before its first
+        page, and asks for that page. The checkpoint is read as it is, so a running export is
+        no obstacle.
+
+        Raises `CheckpointRefused` or `DestinationError`, and what calls raise except a refusal of
+        a list, which is in the plan.
+        """
+        if self._place is not None:
+            raise RuntimeError("an Export is entered or planned, and only once; create another one")
+        if self._options.since_day is not None:
+            await self._start_of_day(self._options.since_day)
+        copy = CheckpointCopy(self.destination)
+        await self._blocking(partial(self._open, copy))
+        try:
+            async with anyio.create_task_group() as group:
+                for reader in self._readers:
+                    records = copy.records(reader.writer.state.number)
+                    group.start_soon(self._plan_one, reader, records)
+            return await self._summary_builder.planned(only=True)
+        except BaseExceptionGroup as several:
+            raise first_failure(several) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._blocking(self._close)
+
+    async def _plan_one(self, reader: ListReader, records: int) -> None:
+        try:
+            await reader.plan(records)
+        except (ReplyError, UnreadableReply) as error:
+            if self._concerns_all(error):
+                raise
+            await reader.fail(error)
+
     @property
     def summary(self) -> Summary:
         """The summary of the run. Raises `RuntimeError` before its end."""
@@ -182,11 +222,11 @@ class Export:
         return self._summary
 
     async def __aenter__(self) -> Export:
-        if self._task is not None:
+        if self._place is not None:
             raise RuntimeError("an Export can be entered only once; create another one")
         day = self._options.since_day
         first = [] if day is None else [await self._start_of_day(day)]
-        await self._blocking(self._open)
+        await self._blocking(partial(self._open, self.destination))
         send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
         for event in first:
             send.send_nowait(event)
@@ -261,7 +301,7 @@ class Export:
                     await self._read_all(send)
                 await self._finish()
         except BaseExceptionGroup as several:
-            first = _first(several)
+            first = first_failure(several)
             if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):
                 for reader in self._readers:
                     reader.stopped = True
@@ -335,8 +375,7 @@ class Export:
             await write_queue.flush()  # keep the pages that were fetched
             raise
         except (ReplyError, UnreadableReply) as error:
-            organization = isinstance(error, OrganizationError) and not self._one_of_several
-            if organization or isinstance(error, InvalidToken):
+            if self._concerns_all(error):
                 raise
             await write_queue.flush()
             await reader.fail(error)
@@ -345,6 +384,11 @@ class Export:
             await send.send(
                 ResourceFailed(resource=resource, error=error, allowed=reader.allowed, state=state)
             )
+
+    def _concerns_all(self, error: ZohoError) -> bool:
+        """Whether an error of one list ends the job."""
+        organization = isinstance(error, OrganizationError) and not self._one_of_several
+        return organization or isinstance(error, InvalidToken)
 
     def _observe(self, done: ResourceSummary) -> None:
         self._zoho.observe(
@@ -363,23 +407,30 @@ class Export:
 
     async def _finish(self) -> None:
         """End the run: each list is complete, refused or failed."""
-        checkpoint = self._checkpoint
+        checkpoint, place = self._checkpoint, self._place
         assert checkpoint is not None
+        assert place is not None
         done = [one for one in self._readers if one.writer.state.status == "complete"]
         names = [one.facts.resource for one in done]
-        await self._blocking(lambda: checkpoint.finish(names))
+
+        def finish() -> None:
+            with writing(place.name):
+                place.finish()
+                checkpoint.finish(names)
+
+        await self._blocking(finish)
 
     # -- the destination ------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        origin = Origin(self._organization, _host(self._zoho.api_url))
+    def _open(self, destination: Destination) -> None:
+        origin = Origin.of(self._organization, self._zoho.api_url)
         name, restart = self.destination.name, self._options.restart
         try:
             with writing(name):
-                self._place = place = self.destination.open()
+                self._place = place = destination.open()
                 checkpoint = Checkpoint.open(place.database, origin, name=name, restart=restart)
             self._checkpoint = checkpoint
-            settle(checkpoint, place, row_facts())
+            settle(checkpoint, place, rows_of)
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
             for facts in self._plan.lists:
@@ -443,14 +494,6 @@ class Export:
             return work()
 
 
-def _first(failure: BaseException) -> BaseException:
-    """Return the first failure of a task group, at any depth; any other failure as it is."""
-    if not isinstance(failure, BaseExceptionGroup):
-        return failure
-    group = cast("BaseExceptionGroup[BaseException]", failure)
-    return _first(group.exceptions[0])
-
-
 class _Barrier:
     """Opens after ``expected`` callers have arrived; the last one first runs ``then``."""
 
@@ -465,8 +508,3 @@ class _Barrier:
             await self._then()
             self._open.set()
         await self._open.wait()
-
-
-def _host(url: str) -> str:
-    """Return the host without its port, which differs for each sandbox."""
-    return urlsplit(url).hostname or url

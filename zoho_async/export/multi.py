@@ -109,6 +109,26 @@ class Exports:
         all_of_them = together(self._name, {one: job.summary for one, job in self._jobs.items()})
         return msgspec.structs.replace(all_of_them, calls=all_of_them.calls + self._calls_before)
 
+    async def plan(self) -> Planned:
+        """Return the plan of all exports (`Export.plan`) instead of running them.
+
+        Raises the first failure after all have been planned.
+        """
+        plans: dict[str, Planned] = {}
+
+        async def plan_one(organization: str, job: Export) -> None:
+            try:
+                plans[organization] = labelled_plan(await job.plan(), organization)
+            except ZohoError as error:
+                self._errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            for one, job in self._jobs.items():
+                group.start_soon(plan_one, one, job)
+        if self._errors:
+            raise self._errors[0]
+        return planned_together([plans[one] for one in self._jobs])
+
     async def follow(self, show: Callable[[ExportEvent], None]) -> None:
         """Run all exports to their ends. ``show`` gets every event.
 
@@ -139,7 +159,7 @@ def _options_of(organization: str, options: ExportOptions) -> ExportOptions:
     """Return the options of one organization. Its destination already has its format."""
     folder = options.files_to
     own = None if folder is None else Path(folder, organization)
-    return replace(options, format=None, flatten=False, files_to=own)
+    return replace(options, format=None, flatten=False, excel=False, files_to=own)
 
 
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:
@@ -147,12 +167,17 @@ def labelled(event: ExportEvent, organization: str) -> ExportEvent:
     if isinstance(event, SinceMidnight | WaitingForReset):
         return event
     if isinstance(event, Planned):
-        resources = tuple(
-            msgspec.structs.replace(one, resource=f"{organization}/{one.resource}")
-            for one in event.resources
-        )
-        return msgspec.structs.replace(event, resources=resources)
+        return labelled_plan(event, organization)
     return msgspec.structs.replace(event, resource=f"{organization}/{event.resource}")
+
+
+def labelled_plan(plan: Planned, organization: str) -> Planned:
+    """Return ``plan`` with ``organization`` in the names of its resources."""
+    resources = tuple(
+        msgspec.structs.replace(one, resource=f"{organization}/{one.resource}")
+        for one in plan.resources
+    )
+    return msgspec.structs.replace(plan, resources=resources)
 
 
 def planned_together(plans: Sequence[Planned]) -> Planned:
@@ -165,6 +190,7 @@ def planned_together(plans: Sequence[Planned]) -> Planned:
         seconds=max(plan.seconds for plan in plans),
         exact=all(plan.exact for plan in plans),
         days=None if None in days else max(filter(None, days), default=None),
+        calls_made=sum(plan.calls_made for plan in plans),
     )
 
 
@@ -191,4 +217,6 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         files=sum(one.files for one in every),
         rounded=sum(one.rounded for one in every),
         exit_code=code_of_all(resources),
+        planned_calls=sum(one.planned_calls for one in every),
+        plan_exact=all(one.plan_exact for one in every),
     )

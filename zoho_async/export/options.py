@@ -61,11 +61,15 @@ class ExportOptions:
     """Find deleted records: read whole lists, check each missing record."""
 
     format: FormatName | None = None
-    """File format. ``jsonl`` (the default) holds rows as Zoho sent them; ``parquet`` has typed
-    columns. A directory keeps its format."""
+    """File format of a directory. ``jsonl`` (the default) holds rows as Zoho sent them; ``parquet``
+    has typed columns. A directory keeps its format."""
 
     flatten: bool = False
-    """Write nested lists to files such as ``invoices__line_items.parquet``. Parquet only."""
+    """Write nested lists to separate files, such as ``invoices__line_items.csv``, or sheets. For
+    CSV, Parquet and ``.xlsx``."""
+
+    excel: bool = False
+    """Write CSV for Excel: ids stay text, and no text is a formula. Values change for that."""
 
     files_to: str | PathLike[str] | None = None
     """Like ``--files``, but save into this directory instead of ``--to``."""

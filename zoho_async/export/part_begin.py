@@ -150,6 +150,7 @@ def _first_state(
         passes=PassHistory(first=number, current=number),
         details=store.policy.begin(before.details, mode, refresh),
         runs=before.runs,
+        periods={} if full else before.periods,
     )
 
 

@@ -15,7 +15,7 @@ Every function blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -149,9 +149,13 @@ def _next_watermark(store: ResourceStore) -> float | None:
 
 
 def settle(
-    checkpoint: Checkpoint, destination: OpenDestination, lists: Mapping[str, OperationFacts]
+    checkpoint: Checkpoint,
+    destination: OpenDestination,
+    rows_of: Callable[[str], OperationFacts | None],
 ) -> None:
     """Settle parts that were completed right before the last run ended.
+
+    ``rows_of`` returns the description of a resource's rows, by the name of the resource.
 
     If the run ended during a refresh, it ends here, so that the next one reads all lists first.
     What is left of the refresh stays in the queue.
@@ -160,7 +164,7 @@ def settle(
         ended = [one for one in checkpoint.states() if one.status in ("complete", "refreshing")]
         for state in ended:
             full_records = state.details.full_records
-            table = table_of(state.name, lists.get(state.name), details=full_records)
+            table = table_of(state.name, rows_of(state.name), details=full_records)
             sink = destination.sink(table, state.part.name)
             if state.status == "complete":
                 sink.settle()

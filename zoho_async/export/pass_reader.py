@@ -182,6 +182,16 @@ class PassReader:
             await self.blocking(self.writer.close_pass)
         return page
 
+    async def look(self) -> Page[bytes]:
+        """Fetch the first page, and write nothing."""
+        try:
+            return await self._page(1, {})
+        except InvalidRequest:
+            if not self._asks_total:
+                raise
+            self._refused = True
+            return await self._page(1, {})
+
     async def slice(self, narrowed: Mapping[str, str], write_queue: WriteQueue) -> bool:
         """Read a part of the list; if it does not fit on one page, write nothing."""
         if self.views.value:

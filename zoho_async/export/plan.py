@@ -25,6 +25,7 @@ from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import Destination, OpenDestination
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
+from zoho_async.export.destinations.single_file import SingleFile
 from zoho_async.export.details.operations import details_of, document_sources
 from zoho_async.export.details.writer import DetailPlan, DetailWriter, QueuedRecords
 from zoho_async.export.incremental import Margin
@@ -60,9 +61,11 @@ class JobPlan:
         margin: Margin,
     ) -> JobPlan:
         """Make the plan. Raises `ConfigurationError` for a request that cannot be made."""
+        lists = chosen_lists(resources, options, scopes)
+        check_destination(destination, lists)
         return cls(
             options=options,
-            lists=chosen_lists(resources, options, scopes),
+            lists=lists,
             named=bool(resources),
             accepted={facts.resource for facts in accepted_lists(options.accept)},
             folder=_folder(options, destination),
@@ -177,12 +180,30 @@ def destination_of(
     Raises `UnknownDestination`, `MissingExtra` or `DestinationError`.
     """
     if isinstance(to, str | PathLike):
-        return open_destination(to, options.format, options.flatten, organization=organization)
-    if options.format is not None or options.flatten:
+        return open_destination(
+            to, options.format, options.flatten, excel=options.excel, organization=organization
+        )
+    if options.format is not None or options.flatten or options.excel:
         raise UnknownDestination(
-            f"{to.name} is a destination with a format: leave out format and flatten"
+            f"{to.name} is a destination with a format: leave out format, flatten and excel"
         )
     return to
+
+
+def check_destination(destination: Destination, lists: Sequence[OperationFacts]) -> None:
+    """Raise `UnknownDestination` if ``destination`` is a file that cannot hold all ``lists``."""
+    if not isinstance(destination, SingleFile):
+        return
+    most, path = destination.maker.most_lists, destination.path
+    if most is None or len(lists) <= most:
+        return
+    suffix, name = destination.suffix, str(path)
+    stem, one = name.removesuffix(suffix), lists[0].resource.removeprefix("books.")
+    raise UnknownDestination(
+        f"{name} holds one list, and this export has {len(lists)}: name one of them "
+        f"(`zoho-async export {one} --to {one}{suffix}`), or write all of them to a directory "
+        f"(`--format {suffix[1:]} --to {stem}`) or to a workbook (`--to {stem}.xlsx`)"
+    )
 
 
 def _folder(options: ExportOptions, destination: Destination) -> Path | None:

@@ -55,6 +55,32 @@ _PROVEN: Final[dict[Completeness | None, bool | None]] = {
 }
 
 
+class _Size(msgspec.Struct, frozen=True):
+    """What is known of a list: its ``total``, and ``rows`` of page number ``page``.
+
+    ``more`` is the page's ``has_more_page``, None if the list does not say.
+    """
+
+    total: int | None
+    page: int
+    rows: int = 0
+    more: bool | None = True
+
+    @classmethod
+    def of(cls, page: Page[bytes]) -> _Size:
+        return cls(page.total, page.number, len(page.rows), page.context.has_more_page)
+
+    def calls_ahead(self, facts: OperationFacts) -> tuple[int, bool]:
+        """Return the calls from this page on, and whether that is exact."""
+        return calls_ahead(
+            self.total,
+            per_page=facts.max_per_page,
+            page=self.page,
+            rows=self.rows,
+            more=self.more,
+        )
+
+
 class ListReader:
     """Reads one resource of a job. Its ``writer`` is open.
 
@@ -102,6 +128,7 @@ class ListReader:
         self._detail_fetcher: Final = detail_fetcher
         self._rows_before: Final = writer.state.part.rows
         self._calls_left: tuple[int, bool] = (0, True)
+        self._list_exact = True
         self._budget: Final = budget or Budget(0)
 
     @property
@@ -113,6 +140,36 @@ class ListReader:
     def calls_for_list(self) -> int:
         """The calls made for pages of the list and for its counts."""
         return self._pass_reader.pages + self._views.counted
+
+    async def plan(self, records: int) -> None:
+        """Plan the list with as few calls as possible, and read nothing else.
+
+        ``records`` is the number of indexed records. Zoho is asked only for a list that is to be
+        read for the first time or in full, and for the number of changes if more is fetched for
+        each of them.
+        """
+        state = self.writer.state
+        part, passes = state.part, state.passes
+        if state.status == "complete":
+            self.planned = self._plan_without_calls(rows=part.rows, finished=True)
+            return
+        if passes.done or passes.tries or passes.view:
+            self.planned = await self._plan_the_rest()
+            return
+        if self._detail_fetcher is not None and part.page == 0:
+            self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
+        counted = passes.counts[-1].total if part.page and passes.counts else None
+        if part.mode == "compared":
+            self._plan(_Size(records, max(1, part.page)), estimated=True)
+        elif part.page:
+            self._plan(_Size(counted, part.page), estimated=counted is not None)
+        elif part.mode == "full" or (part.mode == "changed" and self._detail_fetcher is not None):
+            await self._views.test_every()
+            page = await self._pass_reader.look()
+            await self._views.count_further(page)
+            self._plan(_Size.of(page))
+        else:
+            self._plan(None)
 
     async def run(
         self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
@@ -188,7 +245,7 @@ class ListReader:
         async def planned(page: Page[bytes]) -> None:
             if self.planned is None:
                 await self._views.count_further(page)
-                self._plan(page)
+                self._plan(_Size.of(page))
                 await wait_for_plan()
 
         if self.writer.state.part.page == 0:
@@ -204,7 +261,10 @@ class ListReader:
             return planned
         detail_calls, self.exact = await self._blocking(self._detail_fetcher.calls_left)
         return msgspec.structs.replace(
-            planned, calls=planned.calls + detail_calls, detail_calls=detail_calls
+            planned,
+            calls=planned.calls + detail_calls,
+            detail_calls=detail_calls,
+            exact=self.exact,
         )
 
     def _plan_without_calls(self, *, rows: int, finished: bool = False) -> PlannedResource:
@@ -218,19 +278,17 @@ class ListReader:
             finished=finished,
         )
 
-    def _plan(self, page: Page[bytes]) -> None:
-        calls, self.exact = calls_ahead(
-            page.total,
-            per_page=self.facts.max_per_page,
-            page=page.number,
-            rows=len(page.rows),
-            more=page.context.has_more_page,
-        )
+    def _plan(self, size: _Size | None, *, estimated: bool = False) -> None:
+        calls, self.exact = (1, False) if size is None else size.calls_ahead(self.facts)
+        self.exact = self.exact and not estimated
         view_calls, known = self._views.calls_ahead()
         self.exact = self.exact and known
-        rows = page.total
-        if rows is None and self.exact:
-            rows = self._rows_before + len(page.rows)
+        if self._deletions is not None and self.writer.state.part.mode == "compared":
+            self.exact = False  # how many records are checked is known only at the end
+        self._list_exact = self.exact
+        rows = None if size is None else size.total
+        if size is not None and rows is None and self.exact:
+            rows = self._rows_before + size.rows
         detail_calls = 0
         if self._detail_fetcher is not None:
             # In other modes, the new and changed rows are known only at the end.
@@ -248,6 +306,15 @@ class ListReader:
             mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             detail_calls=detail_calls,
+            exact=self.exact,
+            estimated=estimated,
+        )
+
+    def unplanned(self) -> PlannedResource:
+        """Return the plan of a list that Zoho refused: one call, which asks again."""
+        reason = reason_of(self.failure) or str(self.failure) if self.failure else None
+        return msgspec.structs.replace(
+            self._plan_without_calls(rows=0), rows=None, calls=1, exact=False, error=reason
         )
 
     def _done(self) -> ResourceDone:
@@ -301,7 +368,18 @@ class ListReader:
             rounded=part.rounded,
             note=self._note(),
             applied_filter=passes.hidden,
+            planned_calls=self._planned_calls(),
+            plan_exact=self._list_exact and detail_fetcher.exact
+            if detail_fetcher is not None and detail_fetcher.began
+            else self.exact,
         )
+
+    def _planned_calls(self) -> int | None:
+        """Return the plan, with the calls for records once their number was known."""
+        planned, fetcher = self.planned, self._detail_fetcher
+        if planned is None or fetcher is None or not fetcher.began:
+            return None if planned is None else planned.calls
+        return planned.calls - planned.detail_calls + fetcher.planned
 
     def _least_calls(self) -> int:
         least = self._detail_fetcher.least_calls if self._detail_fetcher else 0

@@ -8,12 +8,14 @@ from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
+from msgspec.structs import replace
 
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
     ExportEvent,
     Planned,
+    PlannedResource,
     ResourceSummary,
     Status,
     Summary,
@@ -59,20 +61,34 @@ class SummaryBuilder:
         self._started = time.monotonic()
         self._before = await self._zoho.snapshot()
 
-    async def planned(self) -> Planned:
-        """Return the plan, once each reader has planned or failed."""
-        ahead = [reader.planned for reader in self._readers if reader.planned is not None]
-        calls = sum(one.calls for one in ahead)
-        made = sum(reader.calls_for_list for reader in self._readers)
+    async def planned(self, *, only: bool = False) -> Planned:
+        """Return the plan, once each reader has planned or failed.
+
+        With ``only``, no run follows: the calls that were made for the plan will be made again.
+        """
         limits = self._zoho.limits
         today = await self._zoho.snapshot()
+
+        ahead: list[PlannedResource] = []
+        for reader in self._readers:
+            planned = reader.planned
+            if planned is None and only:
+                planned = reader.unplanned()
+            if planned is not None:
+                made = 0 if only else reader.calls_for_list
+                days = days_needed(planned.calls - made, today, limits)
+                seconds = estimated_seconds(planned.calls, limits)
+                ahead.append(replace(planned, seconds=seconds, days=days))
+        calls = sum(one.calls for one in ahead)
+        made = self._budget.spent if only else sum(one.calls_for_list for one in self._readers)
         return Planned(
             resources=tuple(ahead),
             rows=sum(one.rows or 0 for one in ahead),
             calls=calls,
-            seconds=estimated_seconds(calls, rate=self._zoho.rate, burst=limits.burst),
-            exact=all(reader.exact for reader in self._readers),
-            days=days_needed(calls - made, today, limits),
+            seconds=estimated_seconds(calls, limits),
+            exact=all(one.exact for one in ahead) if only else all(r.exact for r in self._readers),
+            days=days_needed(calls if only else calls - made, today, limits),
+            calls_made=made,
         )
 
     async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
@@ -106,6 +122,8 @@ class SummaryBuilder:
             files=sum(one.files for one in resources),
             rounded=sum(sum(one.rounded.values()) for one in resources),
             exit_code=code_of_all(resources),
+            planned_calls=sum(one.planned_calls or 0 for one in resources),
+            plan_exact=all(one.plan_exact for one in resources),
         )
 
     async def _refused(self) -> int:

@@ -18,11 +18,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import aiohttp
+import msgspec
 
 from zoho_async import __version__, fork
 from zoho_async.auth import (
@@ -58,6 +59,7 @@ from zoho_async.http.transport import Answer, Transport, verifies_certificates
 from zoho_async.http.verdict import is_ambiguous
 from zoho_async.limits import Ledger, Limits, Scheduler, Slot, scheduler
 from zoho_async.limits.keys import host_key, organization_key, organization_names
+from zoho_async.limits.midnight import zone_of
 from zoho_async.limits.shared_limits import SharedLimits, shared_limits
 from zoho_async.regions import API_URLS, checked_url, region
 
@@ -117,6 +119,7 @@ class Client:
                 "any server; add your proxy's certificate to its SSLContext instead"
             )
         self._limits: Final = limits
+        self._time_zones: dict[str, str] = {}
         self._ledger: Final = ledger
         self._connector: Final = connector
         self._clock: Final = clock
@@ -185,7 +188,7 @@ class Client:
             found = self._schedulers[key] = scheduler(
                 key,
                 account=f"{self._host}/{self._account_key}",
-                limits=self._limits,
+                limits=self._limits_of(organization),
                 ledger=self._ledger,
                 clock=self._clock,
                 observer=self._observer,
@@ -197,7 +200,22 @@ class Client:
         """Apply this client's limits to ``organization`` before its first call."""
         if organization is not None:
             self._shared_limits = shared_limits(self._ledger, self._key(organization))
-            self._shared_limits.join(self, self._limits)
+            self._shared_limits.join(self, self._limits_of(organization))
+
+    def learn_time_zones(self, time_zones: Mapping[str, str]) -> None:
+        """Count the day of these organizations in their time zones, unless ``limits`` has one."""
+        for organization, time_zone in time_zones.items():
+            if zone_of(time_zone) is not None:
+                name = organization_key(organization)
+                self._time_zones[name] = time_zone
+                if (found := self._schedulers.get(f"{self._host}/{name}")) is not None:
+                    found.join(self, self._limits_of(organization))
+
+    def _limits_of(self, organization: str | None) -> Limits:
+        if organization is None or self._limits.time_zone is not None:
+            return self._limits
+        time_zone = self._time_zones.get(organization_key(organization))
+        return msgspec.structs.replace(self._limits, time_zone=time_zone)
 
     def _key(self, organization: str | None, *, unnamed: bool = False) -> str:
         """What the calls of ``organization`` are counted under."""

@@ -48,9 +48,21 @@ bucket (burst + refill = limit) still fails if latency varies, because calls tha
 may arrive in a bunch. So the log is the guarantee. The bucket only spreads bulk calls over the
 minute.
 
-All workers of one ledger share one bucket. In any t seconds they send at most ``burst`` +
-t x (limit - burst) / window bulk calls together. So ``burst`` places of every minute but the first
-are left to interactive calls. With ``burst = limit`` there is no bucket.
+Bulk calls
+----------
+All workers of one ledger share the part of the minute that bulk calls may use:
+
+- In any ``window`` at most limit - burst bulk calls are admitted. So ``burst`` places are always
+  left to interactive calls.
+- Of these, the first limit / 2 go at once. The others are spread evenly, by a bucket of ``burst``
+  calls that refills at (limit - burst) / window. With ``burst = limit`` there is neither.
+
+A short job does not wait for the pace, and the risk is no larger for it: calls that fit into one
+window are in one window, however they are spread. Two programs that do not share a ledger and start
+in the same moment send limit / 2 calls each, which is the whole limit.
+
+A bulk call counts for a ``window`` from its *admission*, not from its reply like a place of the
+log. Counted from the reply, the rate would fall with the latency.
 
 Steady rate
 -----------
@@ -66,7 +78,7 @@ Unknown
   shorten them.
 - The current limit of calls in flight: `concurrency`. How long a call without a reply keeps Zoho
   busy: `usage`.
-- When the day starts, and whether a 45 means the day: `daily_quota`.
+- How long the day is when the clocks change, and whether a 45 means the day: `daily_quota`.
 - What others in the organization send. Ten calls a minute are left to them, and the day's headers
   and refusals show the rest.
 - Whether the calls of a killed process arrived. They count as if they were on their way: `usage`.

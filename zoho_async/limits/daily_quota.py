@@ -2,9 +2,12 @@
 
 Model
 -----
-There are two counts, and the smaller one applies. Our own count covers the last 24 hours, by hour,
-so it never exceeds the ``day`` that the caller set, whenever Zoho's day begins. Zoho's count is in
-the headers of replies: limit, remaining, seconds to the reset.
+There are two counts, and the smaller one applies: our own, and Zoho's in the headers of replies
+(limit, remaining, seconds to the reset).
+
+Zoho's day is the calendar day of the organization (`zoho_async.limits.midnight`), and our own count
+covers that day if its end is known. Else it covers the last 24 hours, by hour, so that it never
+exceeds the ``day`` that the caller set, whenever Zoho's day begins.
 
 Zoho's count only falls during a day. So of two figures the smaller is the newer: only decreases are
 accepted, and figures that come out of order change nothing. Calls in flight may or may not be part
@@ -13,11 +16,17 @@ of a figure, so they are subtracted from it. Between figures, every admission su
 Reset
 -----
 After a reset all counts start from zero, and figures of calls that were sent before it are dropped.
-The reset is a moment of the wall clock and survives restarts. If the reset is not known, a spent
-day is probed: one call an hour with nothing else in flight. Its answer is accepted as it is.
+The reset is a moment of the wall clock and survives restarts. The headers of the day say when it
+is. Until the first of them, it is *predicted*: midnight in ``Limits.time_zone`` if that is known,
+else 24 hours after the last reset. A header that differs replaces a prediction.
+
+If the reset is not known, or only predicted, a spent day is probed: one call an hour with nothing
+else in flight. Its answer is accepted as it is.
 
 Unknown
 -------
+Without a time zone, and without a header on a day of 25 hours, the prediction is an hour early.
+
 Code 45 means that the day is spent, in all of Zoho's documents but one, which says the minute. That
 one is right only if the same reply, or a reply to a call sent later, has a figure above zero.
 """
@@ -29,15 +38,24 @@ from typing import Final
 import msgspec
 
 from zoho_async.limits.block import LONGEST_RETRY_AFTER, NEVER
+from zoho_async.limits.midnight import DAY, midnights
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal
 
 HOUR: Final = 3600
+#: Headers are cut to whole seconds, and may be one second short. Clocks differ a little.
+LATE: Final = 2.0
+#: A reset that is this much later than predicted is the next day's, in seconds.
+NEXT_DAY: Final = 12.0 * HOUR
 #: Seconds between two probes of a spent day whose reset is not known.
 PROBE_EVERY: Final = 3600.0
 
 
 class DailyQuota(msgspec.Struct):
-    """The counts. ``reset_at`` and ``probe_at`` are wall-clock times, the others monotonic."""
+    """The counts. ``reset_at`` and ``probe_at`` are wall-clock times, the others monotonic.
+
+    ``predicted``: no header of this day has confirmed ``reset_at``. ``late``: calls so close to the
+    reset that Zoho may have counted them for the next day.
+    """
 
     used: int = 0
     hour: int = 0
@@ -45,38 +63,70 @@ class DailyQuota(msgspec.Struct):
     limit: int | None = None
     left: int | None = None
     reset_at: float | None = None
+    predicted: bool = False
+    late: int = 0
     renewed: float = NEVER
     spent: bool = False
     refused: float = NEVER
     probe_at: float = 0.0
     probe: int = 0
 
-    def pass_time(self, now: float, wall: float, in_flight: int) -> None:
-        """Apply a reset that has passed, and drop hours that are a day old."""
-        if self.reset_at is not None and wall >= self.reset_at:
+    def pass_time(
+        self, now: float, wall: float, in_flight: int, time_zone: str | None = None
+    ) -> None:
+        """Apply a reset that has passed, predict the next one, and drop hours of earlier days."""
+        passed = self.reset_at
+        if passed is not None and wall >= passed:
             self.start_day(now, wall, in_flight)
+            self.reset_at = passed + DAY * (1 + (wall - passed) // DAY)
+            self.predicted = True
+            if time_zone is not None:
+                # Not at ``wall``: by a slow clock it is still the day that ended.
+                self._predict_reset(time_zone, max(wall, passed + NEXT_DAY))
+        elif passed is None and time_zone is not None:
+            self._predict_reset(time_zone, wall - LATE)
         hour = int(wall // HOUR)
         if hour != self.hour:
             self.hour = hour
-            # The 25th hour back overlaps the last 24. Hours ahead come from a clock that was set
-            # back.
-            self.hours = {at: calls for at, calls in self.hours.items() if at >= hour - 24}
-            self.used = sum(self.hours.values())
+            # The 25th hour back overlaps the last 24, and a day of 25 hours may be part of 26.
+            # Hours ahead come from a clock that was set back.
+            oldest = hour - (24 if self.reset_at is None else 25)
+            self._drop_hours(oldest)
+
+    def _predict_reset(self, time_zone: str, moment: float) -> None:
+        """Predict that the day of ``moment`` ends at midnight."""
+        day = midnights(time_zone, moment)
+        if day is None:
+            return
+        began, ends = day
+        if self.reset_at is None:
+            self._drop_hours(int(began // HOUR))
+        self.reset_at = ends + LATE
+        self.predicted = True
+
+    def _drop_hours(self, oldest: int) -> None:
+        """Forget the calls of the hours before ``oldest``."""
+        self.hours = {at: calls for at, calls in self.hours.items() if at >= oldest}
+        self.used = sum(self.hours.values())
 
     def start_day(self, now: float, wall: float, in_flight: int) -> None:
-        """Begin a new day. Calls in flight count for it."""
+        """Begin a new day. Calls in flight and late calls count for it."""
+        self.used = in_flight + self.late
+        self.late = 0
         self.hour = int(wall // HOUR)
-        self.hours = {self.hour: in_flight} if in_flight else {}
-        self.used = in_flight
+        self.hours = {self.hour: self.used} if self.used else {}
         self.left = None
         self.reset_at = None
+        self.predicted = False
         self.renewed = now
         self.spent = False
         self.probe_at = 0.0
 
-    def count(self) -> None:
+    def count(self, wall: float) -> None:
         """Count a call that was admitted in this hour."""
         self.used += 1
+        if self.reset_at is not None and wall >= self.reset_at - 2 * LATE:
+            self.late += 1
         self.hours[self.hour] = self.hours.get(self.hour, 0) + 1
         if self.left is not None:
             self.left -= 1
@@ -133,7 +183,7 @@ class DailyQuota(msgspec.Struct):
 
     def opens_at(self, kept: int) -> float | None:
         """Return when (wall clock) a spent day has calls again, or None if that needs a probe."""
-        if self.reset_at is not None:
+        if self.reset_at is not None and not (self.spent and self.predicted):
             return self.reset_at
         by_zoho = self.reported_left()
         if self.spent or (by_zoho is not None and by_zoho <= kept):
@@ -159,13 +209,19 @@ class DailyQuota(msgspec.Struct):
         if began < self.renewed:
             return False
         if quota.reset is not None:
-            # Headers truncate to whole seconds, so the reset may be one second later.
-            reset_at = wall + quota.reset + 1
-            if self.reset_at is not None and reset_at < self.reset_at - limits.window:
+            reset_at, known = wall + quota.reset + LATE, self.reset_at
+            if known is None or self.predicted:
+                if known is not None and reset_at > known + NEXT_DAY:
+                    self.start_day(now, wall, in_flight)
+                self.reset_at = reset_at
+            elif reset_at < known - limits.window:
                 return False
-            if self.reset_at is not None and reset_at > self.reset_at + limits.window:
+            elif reset_at > known + limits.window:
                 self.start_day(now, wall, in_flight)
-            self.reset_at = max(reset_at, self.reset_at or 0.0)
+                self.reset_at = reset_at
+            else:
+                self.reset_at = max(reset_at, known)
+            self.predicted = False
         if quota.limit is not None and quota.limit > 0:
             self.limit = quota.limit
         if quota.remaining is None:
@@ -198,6 +254,8 @@ class DailyQuota(msgspec.Struct):
         self.spent = True
         self.refused = sent
         self.left = 0
-        if self.reset_at is None and refusal.retry_after and refusal.retry_after > 0:
+        unsure = self.reset_at is None or self.predicted
+        if unsure and refusal.retry_after and refusal.retry_after > 0:
             self.reset_at = wall + min(refusal.retry_after, LONGEST_RETRY_AFTER)
+            self.predicted = False
         self.probe_at = wall + PROBE_EVERY

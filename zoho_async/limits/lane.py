@@ -21,7 +21,6 @@ import asyncio
 import math
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from zoho_async.clock import Clock
@@ -29,6 +28,7 @@ from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.fair_queue import FairQueue, Waiter
 from zoho_async.limits.ledger import ImmediateLedger, Ledger
+from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.pace import BulkPace
 from zoho_async.limits.slot import Slot
@@ -262,7 +262,7 @@ class LaneQueue:
                 self._reject_impatient(denial)
             self._arbiter.note_denial(denial)
         if denial.reason == "day" and not waiter.patient:
-            raise _exhausted(denial)
+            raise _exhausted(denial, self._arbiter.current_limits())
         self._check_patience(waiter, self._until, denial)
 
     def _check_patience(self, waiter: Waiter, until: float, denial: Denial | None) -> None:
@@ -330,7 +330,7 @@ class LaneQueue:
     def _enqueue(self, waiter: Waiter, now: float) -> None:
         """Queue ``waiter`` until it is the head, or is given its slot. Raises if it cannot wait."""
         if self._denial is not None and self._denial.reason == "day" and not waiter.patient:
-            raise _exhausted(self._denial)
+            raise _exhausted(self._denial, self._arbiter.current_limits())
         least = self._least_wait(self.waiters.of(waiter.caller) + 1, now)
         if now + least > waiter.deadline:
             raise WaitTooLong(least, _why(self._denial))
@@ -346,8 +346,9 @@ class LaneQueue:
         if self.pace is None or not self.pace.is_active:
             # The head waits for its place already. Then every ``limit`` calls take a minute.
             return known + ahead // limits.limit * limits.window
-        saved = 0 if self._paused_for_token else limits.burst + 1
-        return max(known, (ahead - saved) / limits.rate)
+        saved = 0 if self._paused_for_token else self.pace.capacity + 1
+        windows = ahead // limits.bulk_limit
+        return max(known, (ahead - saved) / limits.rate, windows * limits.window)
 
     async def _leave(self, waiter: Waiter) -> None:
         """Remove a ``waiter`` that was cancelled."""
@@ -387,7 +388,7 @@ class LaneQueue:
         for waiter in list(self.waiters):
             verdict: Exception | None = None
             if denial.reason == "day" and not waiter.patient:
-                verdict = _exhausted(denial)
+                verdict = _exhausted(denial, self._arbiter.current_limits())
             elif denial.wait is not None and self._until > waiter.deadline:
                 verdict = WaitTooLong(denial.wait, _why(denial))
             if verdict is not None:
@@ -395,10 +396,10 @@ class LaneQueue:
                 waiter.resolve(verdict)
 
 
-def _exhausted(denial: Denial) -> DailyQuotaExceeded:
+def _exhausted(denial: Denial, limits: Limits) -> DailyQuotaExceeded:
     """Return the exception for a spent daily quota."""
     known = denial.reset_at
-    return DailyQuotaExceeded(None if known is None else datetime.fromtimestamp(known, UTC))
+    return DailyQuotaExceeded(None if known is None else local_time(known, limits.time_zone))
 
 
 def _why(denial: Denial | None) -> str:

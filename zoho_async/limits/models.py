@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.limits.midnight import zone_of
 
 PlanName: TypeAlias = Literal[
     "free", "standard", "professional", "premium", "elite", "ultimate", "custom"
@@ -44,9 +46,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         limit: Calls in any ``window`` seconds. The default leaves ten of Zoho's 100 to people and
             programs that share the organization.
-        burst: Bulk calls that may go together. The others are spread evenly. ``burst`` places are
-            left to interactive calls. Use ``burst = limit`` for a job that has the organization to
-            itself.
+        burst: Places of every minute that are left to interactive calls, and bulk calls that may go
+            together when they are spread evenly. Use ``burst = limit`` for a job that has the
+            organization to itself.
         window: Seconds of a minute. Shorter than 60 only for a sandbox with a shorter minute. It
             does not change how long blocks and pauses last.
         linger: The longest time that a request may be on its way after it was sent, in seconds.
@@ -56,6 +58,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         block_scope: Which calls a block stops. ``code``: as its code says (43 the account, 44 the
             organization). Else always ``account`` or ``organization``.
         pace: ``even`` spreads bulk calls over the rest of the day, if the day is known.
+        time_zone: The organization's time zone, such as ``America/New_York``. Its day ends at
+            midnight there. None: known from `Session.organizations` or from headers.
 
     Raises `ConfigurationError` for invalid values.
     """
@@ -69,6 +73,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     reserve: float = 0.05
     block_scope: BlockScope = "code"
     pace: Pace = "full"
+    time_zone: str | None = None
 
     @classmethod
     def for_plan(
@@ -119,11 +124,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.pace not in ("full", "even"):
             raise ConfigurationError(f"pace must be full or even, got {self.pace!r}")
+        if self.time_zone is not None and zone_of(self.time_zone) is None:
+            raise ConfigurationError(
+                f"time_zone must be a name such as America/New_York, got {self.time_zone!r}"
+            )
+
+    @property
+    def bulk_limit(self) -> int:
+        """Bulk calls in any ``window`` seconds. The other places are left to interactive calls."""
+        return self.limit - self.burst or self.limit
+
+    @property
+    def head_start(self) -> int:
+        """Bulk calls in any ``window`` seconds that do not wait for the even pace."""
+        return self.limit if self.burst == self.limit else min(self.limit // 2, self.bulk_limit)
 
     @property
     def rate(self) -> float:
         """Bulk calls a second in the long run, if replies take no time."""
-        return (self.limit - self.burst or self.limit) / self.window
+        return self.bulk_limit / self.window
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -154,7 +173,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     ``next_place_in`` is 0 if a place is free, and None if that depends on replies. ``starts_in`` is
     above 0 while a shared ledger gives no place because it is new or lost its data. The ``day_``
-    figures are None if not known. ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
+    figures are None if not known, and ``day_resets_at`` is in the organization's local time.
+    ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
     of this event loop; all others are of all processes that share the ledger.
     """
 
@@ -168,6 +188,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     day_remaining: int | None
     day_reset_in: float | None
     blocked_for: float
+    day_resets_at: datetime | None = None
     starts_in: float = 0.0
     waiting: dict[Lane, int] = {}
     admitted: int = 0

@@ -4,7 +4,12 @@ A bulk call takes a token before it asks the ledger for a place. The token belon
 to the call. So it is not lost if the call is cancelled, and the bucket does not overflow while the
 lane waits for the ledger.
 
-The bucket makes no promise: the ledger's log of the minute does (`zoho_async.limits`).
+The bucket holds as many tokens as bulk calls may go at once (`Limits.head_start`), so it never
+denies a call that the ledger would admit. It makes no promise: the ledger does, for all workers
+together (`zoho_async.limits`).
+
+The bucket is an `aiolimiter.AsyncLimiter`, which takes its rate at construction. So other limits
+need a new bucket.
 """
 
 from __future__ import annotations
@@ -18,9 +23,12 @@ if TYPE_CHECKING:
 
 
 class BulkPace:
-    """The bucket of one lane, and the token that the lane holds."""
+    """The bucket of one lane, and the token that the lane holds.
 
-    __slots__ = ("_bucket", "_limits", "has_token", "is_active")
+    ``capacity`` is how many bulk calls may go at once.
+    """
+
+    __slots__ = ("_bucket", "_limits", "capacity", "has_token", "is_active")
 
     def __init__(self, limits: Limits) -> None:
         self.has_token = False
@@ -29,6 +37,7 @@ class BulkPace:
     def change_limits(self, limits: Limits) -> None:
         """Use other limits. The rate of a bucket is fixed, so they need a new, full one."""
         self._limits = limits
+        self.capacity: int = max(limits.burst, limits.head_start)
         self._bucket: AsyncLimiter | None = None
         #: With ``burst = limit`` there is no bucket, and no call waits for a token.
         self.is_active = limits.burst < limits.limit
@@ -38,7 +47,7 @@ class BulkPace:
         """Whether it equals a new pace."""
         if self.has_token:
             return False
-        return self._bucket is None or self._bucket.has_capacity(self._limits.burst)
+        return self._bucket is None or self._bucket.has_capacity(self.capacity)
 
     async def take_token(self) -> bool:
         """Take a token if the bucket has one. Returns whether the lane holds a token now."""
@@ -71,6 +80,5 @@ class BulkPace:
         if self._bucket is None:
             from aiolimiter import AsyncLimiter  # slow to import (10 ms), and only bulk needs it
 
-            burst = self._limits.burst
-            self._bucket = AsyncLimiter(burst, burst / self._limits.rate)
+            self._bucket = AsyncLimiter(self.capacity, self.capacity / self._limits.rate)
         return self._bucket

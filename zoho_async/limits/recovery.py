@@ -76,7 +76,7 @@ def carry_over(usage: Usage, lost: Usage) -> None:
 
 def shift_clock(usage: Usage, seconds: float) -> None:
     """Move all monotonic moments by ``seconds``, after a restart of the machine."""
-    for heap in (usage.held, usage.abandoned):
+    for heap in (usage.held, usage.bulk, usage.abandoned):
         heap[:] = [moment + seconds for moment in heap]
         heapify(heap)
     usage.open = {

@@ -39,7 +39,15 @@ def stricter(one: Limits, other: Limits) -> Limits:
         reserve=_reserve(one.reserve, other.reserve, day),
         block_scope=next(scope for scope in _WIDEST_FIRST if scope in scopes),
         pace="even" if "even" in (one.pace, other.pace) else "full",
+        time_zone=_time_zone(one.time_zone, other.time_zone),
     )
+
+
+def _time_zone(one: str | None, other: str | None) -> str | None:
+    """Return the zone that is known. An organization has one, so of two none is sure."""
+    if one is None or other is None:
+        return one or other
+    return one if one == other else None
 
 
 def _reserve(one: float, other: float, day: int | None) -> float:

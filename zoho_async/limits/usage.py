@@ -31,6 +31,7 @@ import msgspec
 from zoho_async.limits.block import NEVER, Block
 from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
+from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
@@ -62,6 +63,7 @@ class Usage(msgspec.Struct):
         slowest: How long slow replies took lately, in seconds.
         started: When the last call was admitted.
         paced: When the last call with an even pace was admitted.
+        bulk: A heap of the moments when bulk calls will have been admitted a ``window`` ago.
         bucket_full_at: When the bucket of bulk calls is full.
     """
 
@@ -72,6 +74,7 @@ class Usage(msgspec.Struct):
     slowest: float = 0.0
     started: float = NEVER
     paced: float = NEVER
+    bulk: list[float] = []
     bucket_full_at: float = NEVER
     block: Block = msgspec.field(default_factory=Block)
     concurrency: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
@@ -113,7 +116,7 @@ def take(
 
     ``account`` is the usage of the organization's account, which may be blocked as a whole.
     """
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     block = usage.block if usage.block.opens >= account.block.opens else account.block
     if now < block.opens:
         return Denial("block", block.opens - now)
@@ -138,9 +141,9 @@ def take(
             return Denial("pace", usage.paced + apart - now)
     spread = lane == "bulk" and limits.burst < limits.limit
     if spread:
-        opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
-        if now < opens - SOON:
-            return Denial("bulk", opens - now)
+        denial = _deny_bulk(usage, limits, now)
+        if denial is not None:
+            return denial
     denial = _deny_full(usage, limits, now)
     if denial is not None:
         return denial
@@ -150,24 +153,28 @@ def take(
     if paced:
         usage.paced = now
     if spread:
-        usage.bucket_full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
-    day.count()
+        _count_bulk(usage, limits, now)
+    day.count(wall)
     if probing:
         day.probe = place
         day.probe_at = wall + PROBE_EVERY
     return place
 
 
-def _pass_time(usage: Usage, now: float, wall: float) -> None:
+def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
     held = usage.held
     while held and held[0] <= now:
         heappop(held)
+    bulk = usage.bulk
+    while bulk and bulk[0] <= now:
+        heappop(bulk)
     abandoned = usage.abandoned
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
     day = usage.day
-    if day.hour != wall // HOUR or (day.reset_at is not None and day.reset_at <= wall):
-        day.pass_time(now, wall, len(usage.open))
+    reset_at = day.reset_at
+    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
+        day.pass_time(now, wall, len(usage.open), time_zone)
 
 
 def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
@@ -176,8 +183,27 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
     if wall < usage.day.probe_at:
-        return Denial("day", usage.day.probe_at - wall)
+        asks_at = min(usage.day.probe_at, usage.day.reset_at or usage.day.probe_at)
+        return Denial("day", max(0.0, asks_at - wall))
     return Denial("day", None) if usage.open else None
+
+
+def _deny_bulk(usage: Usage, limits: Limits, now: float) -> Denial | None:
+    """Return the denial if bulk calls used up their part of the minute, or come too fast."""
+    over = len(usage.bulk) - limits.bulk_limit + 1
+    if over > 0:
+        return Denial("bulk", _frees_in(usage.bulk, over, now))
+    if len(usage.bulk) < limits.head_start:
+        return None
+    opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
+    return Denial("bulk", opens - now) if now < opens - SOON else None
+
+
+def _count_bulk(usage: Usage, limits: Limits, now: float) -> None:
+    heappush(usage.bulk, now + limits.window)
+    # Calls of the head start empty the bucket, but leave no debt.
+    full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
+    usage.bucket_full_at = min(full_at, now + limits.burst / limits.rate)
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
@@ -225,7 +251,7 @@ def settle(
     data may have given the number to another call. Then the ending frees no place, and a reply
     counts once more.
     """
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     opened = usage.open.get(place)
     if opened is not None:
         if opened.owner == owner:
@@ -331,7 +357,7 @@ def _apply_refusal(
 
 def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
     """Return the usage for people to read."""
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, limits.time_zone)
     day = usage.day
     over = len(usage.held) + len(usage.open) - limits.limit + 1
     remaining = day.remaining(limits)
@@ -345,13 +371,14 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
         day_limit=day.total(limits),
         day_remaining=None if remaining is None else max(0, remaining),
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
+        day_resets_at=None if day.reset_at is None else local_time(day.reset_at, limits.time_zone),
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
     )
 
 
 def is_blank(usage: Usage, now: float, wall: float) -> bool:
     """Return whether empty usage would give the same answers from now on."""
-    _pass_time(usage, now, wall)
+    _pass_time(usage, now, wall, None)
     day = usage.day
     # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * HOUR
@@ -361,7 +388,8 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
         or usage.abandoned
         or day.used
         or day.spent
-        or day.reset_at is not None
+        or (day.reset_at is not None and not day.predicted)
+        or usage.bulk
         or usage.bucket_full_at > now
         or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )

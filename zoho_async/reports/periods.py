@@ -56,6 +56,11 @@ def split_period(first: dt.date, last: dt.date, length: PeriodLength) -> list[Pe
     return list(_parts(first, last, months))
 
 
+def calendar_start(day: dt.date, length: PeriodLength) -> dt.date:
+    """Return the first day of the calendar period that ``day`` is in."""
+    return _begin(day, _MONTHS[length])
+
+
 def check_order(first: dt.date, last: dt.date) -> None:
     """Raise `ValueError` if ``last`` is before ``first``."""
     if last < first:

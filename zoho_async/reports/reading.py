@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import anyio
 import msgspec
 
+from zoho_async._groups import first_failure
 from zoho_async.errors import Request, UnreadableReply
 from zoho_async.events import Event
 from zoho_async.http.transport import Answer
@@ -22,7 +24,6 @@ from zoho_async.reports.request import (
     ReportRequest,
     checked,
     period_of,
-    reply_context,
     report_request,
     unconfirmed,
 )
@@ -69,9 +70,9 @@ class _CheckedSource:
         query: Mapping[str, object] | None = None,
     ) -> tuple[Answer, T]:
         def read_checked(body: bytes) -> T:
-            rows = checked(self._request, body)
-            self.context = reply_context(body)
-            return read(rows)
+            reply = checked(self._request, body)
+            self.context = reply.context
+            return read(reply.body)
 
         return await self._zoho.fetch_page(operation, read_checked, ids=ids, query=query)
 
@@ -125,15 +126,19 @@ async def report_tree(
         report_request(operation, each, query)
         for each in split_options(operation, options, periods)
     ]
-    tasks = [asyncio.ensure_future(_one_tree(zoho, request)) for request in requests]
+    replies: dict[int, tuple[Page[ReportNode], Mapping[str, Any]]] = {}
+
+    async def read(number: int, request: ReportRequest[ReportNode]) -> None:
+        replies[number] = await _one_tree(zoho, request)
+
     try:
-        replies = [await task for task in tasks]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    pages = tuple(page for page, _ in replies)
-    contexts = [context for _, context in replies]
+        async with anyio.create_task_group() as group:
+            for number, request in enumerate(requests):
+                group.start_soon(read, number, request)
+    except BaseExceptionGroup as several:
+        raise first_failure(several) from None
+    pages = tuple(replies[number][0] for number in range(len(requests)))
+    contexts = [replies[number][1] for number in range(len(requests))]
     return ReportTree(
         name=operation.name,
         periods=tuple(map(period_of, requests, contexts)),

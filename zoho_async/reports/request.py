@@ -179,7 +179,14 @@ def _check_dates(operation: ReportOperation[Any], options: ReportOptions) -> Non
 # -- the reply ----------------------------------------------------------------------------------
 
 
-def checked(request: ReportRequest[Any], body: bytes) -> bytes:
+class CheckedReply(msgspec.Struct, frozen=True):
+    """The ``body`` of a reply as a list of rows, and its ``page_context``, empty for none."""
+
+    body: bytes
+    context: Mapping[str, Any]
+
+
+def checked(request: ReportRequest[Any], body: bytes) -> CheckedReply:
     """Return the reply ``body`` as a list of rows, after comparing it with ``request``.
 
     Raises `ReportMismatch` if it answers another request, `Unreadable` if it is not a report.
@@ -193,23 +200,23 @@ def checked(request: ReportRequest[Any], body: bytes) -> bytes:
     missing = unconfirmed(request, found)
     if missing and not request.options.allow_unconfirmed:
         raise ReportMismatch(request.operation.name, _asked(request, missing), {})
-    if key is None:
-        return body
+    rows = body if key is None else _as_rows(request.operation, reply, key, body)
+    return CheckedReply(rows, found)
+
+
+def _as_rows(
+    operation: ReportOperation[Any], reply: Mapping[str, Any], key: str, body: bytes
+) -> bytes:
+    """The ``reply`` with its rows in a list under the operation's key. ``body`` if they are."""
     rows = [reply[key]] if is_object(reply[key]) else reply[key]
     if not is_array(rows):
         return body
-    if request.operation.groups:
-        rows = list(_rows_in(rows, request.operation.groups))
-    if rows is reply[key] and key == request.operation.key:
+    if operation.groups:
+        rows = list(_rows_in(rows, operation.groups))
+    if rows is reply[key] and key == operation.key:
         return body
     others = {name: value for name, value in reply.items() if name != key}
-    return encode({**others, request.operation.key: rows})
-
-
-def reply_context(body: bytes) -> Mapping[str, Any]:
-    """The ``page_context`` of a reply, empty if it has none."""
-    context = untyped_object(body).get(CONTEXT)
-    return context if is_object(context) else {}
+    return encode({**others, operation.key: rows})
 
 
 def _key_of_rows(operation: ReportOperation[Any], reply: Mapping[str, Any]) -> str | None:
@@ -299,6 +306,12 @@ def _value_in(context: Mapping[str, Any], name: str) -> str | None:
     if name.endswith("_date") and _date(value) is None:  # a display format confirms nothing
         return None
     return None if is_blank(value) else _text(value)
+
+
+def basis_of(context: Mapping[str, Any]) -> str | None:
+    """The basis that a ``page_context`` names, in lower case; None if it names none."""
+    found = _value_in(context, "report_basis")
+    return None if found is None else found.casefold()
 
 
 def _text(value: object) -> str:

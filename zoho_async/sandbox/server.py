@@ -7,10 +7,12 @@ This module has the server's lifecycle and what tests set and read. `application
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -21,6 +23,7 @@ from zoho_async.sandbox import admin, applications, dashboard
 from zoho_async.sandbox.api.organizations import load_organizations
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
+from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
@@ -31,6 +34,8 @@ from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
 from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter, Window
+
+_SAMPLE: Final = "sample"
 
 
 class Sandbox:
@@ -61,6 +66,8 @@ class Sandbox:
         allowed_hosts: host names that requests may use in addition to loopback and ``host``.
         speed: sandbox seconds per real second.
         now: the real clock, in seconds.
+        wall_clock: the time in seconds since 1970. The sample data ends before the day that it
+            shows at the start, or that is in ``file``; writes have its times.
         file: SQLite file that keeps what is written, also for the next sandbox. Raises
             `sqlite3.Error` if it is not a database.
     """
@@ -92,6 +99,7 @@ class Sandbox:
         allowed_hosts: Sequence[str] = (),
         speed: float = 1.0,
         now: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.seed = seed
@@ -127,9 +135,16 @@ class Sandbox:
         )
         given = dict.fromkeys([organization, *(organizations or ())])
         self._keep: Final = Persistence(Path(file) if file is not None else None)
+        sample = functools.partial(
+            SampleData,
+            seed,
+            sizes=sizes or {},
+            clock=wall_clock,
+            today=_sample_day(self._keep, wall_clock),
+        )
         self.stores: Final = [
-            *(Store(SampleData(seed, name, sizes or {}), self._keep) for name in given),
-            *load_organizations(self._keep, seed, tuple(given)),
+            *(Store(sample(name), self._keep) for name in given),
+            *load_organizations(self._keep, seed, tuple(given), wall_clock),
         ]
         self._address = host, port
         self._hosts: Final = Hosts(host, allowed_hosts)
@@ -281,3 +296,11 @@ class Sandbox:
     def state(self) -> dict[str, Any]:
         """Return the counts that ``/__sandbox__/state`` shows."""
         return admin.state(self)
+
+
+def _sample_day(keep: Persistence, wall_clock: Callable[[], float]) -> date:
+    """The day before which the sample data ends. A sandbox's file keeps its first day."""
+    kept = keep.place(_SAMPLE).get("day")
+    today = kept.decode() if kept is not None else day(int(wall_clock()))
+    keep.put(_SAMPLE, "day", today.encode())
+    return date.fromisoformat(today)

@@ -6,13 +6,15 @@ with the process. A committed transaction is on the disk (``synchronous = FULL``
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 
 #: Marks the file as ours ("Zexp"), and the version of its tables.
@@ -115,3 +117,27 @@ class StateFile:
     def close(self) -> None:
         """Close the file and release the lock."""
         self.connection.close()
+
+
+@contextmanager
+def query_of_file(path: Path) -> Generator[Query | None]:
+    """Query a SQLite file without changing anything next to it; None if it does not exist.
+
+    A run that was killed leaves a journal, which SQLite would apply to the file. So both are copied
+    first. Raises `DestinationError`.
+    """
+    if not path.exists():
+        yield None
+        return
+    journals = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            if left := [one for one in journals if one.exists() and one.stat().st_size]:
+                for one in (path, *left):
+                    shutil.copyfile(one, Path(scratch, one.name))
+                address = Path(scratch, path.name).absolute().as_uri()
+            with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as opened:
+                yield lambda sql: opened.execute(sql).fetchall()
+    except (OSError, sqlite3.Error) as problem:
+        raise DestinationError(path, str(problem)) from problem

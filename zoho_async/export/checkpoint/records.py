@@ -87,6 +87,14 @@ class RecordIndex:
             )
         return found
 
+    def find_prefix(self, prefix: str) -> dict[str, int]:
+        """Return the digests of the records whose keys begin with ``prefix``."""
+        rows = self._database.execute(
+            f"SELECT id, digest FROM {TABLE} WHERE resource = ? AND substr(id, 1, ?) = ?",
+            (self._resource, len(prefix), prefix),
+        )
+        return dict(rows)
+
     def count(self) -> int:
         """Return the number of indexed records."""
         ((number,),) = self._database.execute(

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -51,12 +52,12 @@ from zoho_async.paging.completeness import Completeness, Pass
 #: `zoho_async.export.columns.numbers` says.
 LAYOUT: Final = 7
 
-_PLACE: Final = "_zoho_place"
-_RESOURCE: Final = "_zoho_resource"
-_TABLES: Final = (
-    f"CREATE TABLE IF NOT EXISTS {_PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
+PLACE: Final = "_zoho_place"
+RESOURCE: Final = "_zoho_resource"
+TABLES: Final = (
+    f"CREATE TABLE IF NOT EXISTS {PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
     " host TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (form))",
-    f"CREATE TABLE IF NOT EXISTS {_RESOURCE} (name TEXT NOT NULL, state TEXT NOT NULL,"
+    f"CREATE TABLE IF NOT EXISTS {RESOURCE} (name TEXT NOT NULL, state TEXT NOT NULL,"
     " PRIMARY KEY (name))",
     records.SCHEMA,
     queue.SCHEMA,
@@ -218,10 +219,23 @@ class RunHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sizes: dict[str, int] | None = None
 
 
+class PeriodRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A period of a report that was written (`zoho_async.export.reports`).
+
+    It was read from ``first`` (None for a report as of one day) to ``last`` at the moment ``read``,
+    into the part called ``part``.
+    """
+
+    first: date | None = None
+    last: date
+    read: float
+    part: str = ""
+
+
 class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far the export of a resource got; by default, no part was begun.
 
-    Moments are seconds since 1970.
+    ``periods`` are those of a report, by their keys. Moments are seconds since 1970.
     """
 
     name: str
@@ -232,6 +246,7 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     passes: PassHistory = PassHistory()
     details: DetailState = DetailState()
     runs: RunHistory = RunHistory()
+    periods: dict[str, PeriodRead] = {}
 
 
 _STATE: Final = decoder_of(ResourceState)
@@ -256,7 +271,7 @@ class Checkpoint:
         """
         checkpoint = cls(database, name)
         with database.transaction():
-            for table in _TABLES:
+            for table in TABLES:
                 database.execute(table)
             checkpoint._check_layout(restart=restart)
             if origin is not None:
@@ -264,27 +279,27 @@ class Checkpoint:
         return checkpoint
 
     def _check_layout(self, *, restart: bool) -> None:
-        held = [version for (version,) in self.database.execute(f"SELECT form FROM {_PLACE}")]
+        held = [version for (version,) in self.database.execute(f"SELECT form FROM {PLACE}")]
         if all(version == LAYOUT for version in held):
             return
         if not restart:
-            rows = self.database.execute(f"SELECT name FROM {_RESOURCE} ORDER BY name")
-            lists = " ".join(name for (name,) in rows)
+            rows = self.database.execute(f"SELECT name FROM {RESOURCE} ORDER BY name")
+            command = " ".join(["zoho-async export", *(name for (name,) in rows), "--restart"])
             raise CheckpointRefused(
                 f"{self.name} was written by another version of zoho-async (layout {held[0]}, this "
                 f"version writes layout {LAYOUT}); rebuild it, which reads its lists in full: "
-                f"`zoho-async export {lists} --restart` with the same --to; or choose another place"
+                f"`{command}` with the same --to; or choose another place"
             )
-        for table in (_PLACE, _RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
+        for table in (PLACE, RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
             self.database.execute(f"DROP TABLE {table}")
-        for statement in _TABLES:
+        for statement in TABLES:
             self.database.execute(statement)
 
     def _check_origin(self, origin: Origin) -> None:
-        rows = self.database.execute(f"SELECT organization, host FROM {_PLACE}")
+        rows = self.database.execute(f"SELECT organization, host FROM {PLACE}")
         if not rows:
             self.database.insert(
-                _PLACE,
+                PLACE,
                 ("form", "organization", "host", "run", "stamp"),
                 [(LAYOUT, origin.organization, origin.host, "", "")],
             )
@@ -300,7 +315,7 @@ class Checkpoint:
         Resources that another run completed become ``resting``. Their sinks must be settled before.
         """
         with self.database.transaction():
-            ((held, since),) = self.database.execute(f"SELECT run, stamp FROM {_PLACE}")
+            ((held, since),) = self.database.execute(f"SELECT run, stamp FROM {PLACE}")
             goes_on = held == run
             self.stamp = since if goes_on else max(stamp, _after(since))
             if not goes_on:
@@ -310,7 +325,7 @@ class Checkpoint:
             self._enter(run, self.stamp)
 
     def _enter(self, run: str, stamp: str) -> None:
-        self.database.execute(f"UPDATE {_PLACE} SET run = ?, stamp = ?", (run, stamp))
+        self.database.execute(f"UPDATE {PLACE} SET run = ?, stamp = ?", (run, stamp))
 
     def stamp_after(self, part: str) -> str:
         """Return the run's stamp, or a later one if ``part`` has it already."""
@@ -318,7 +333,7 @@ class Checkpoint:
 
     def states(self) -> list[ResourceState]:
         """Return the state of every resource that was ever begun."""
-        rows = self.database.execute(f"SELECT state FROM {_RESOURCE} ORDER BY name")
+        rows = self.database.execute(f"SELECT state FROM {RESOURCE} ORDER BY name")
         return [_STATE.decode(text) for (text,) in rows]
 
     def state_of(self, name: str) -> ResourceState | None:
@@ -338,7 +353,7 @@ class Checkpoint:
     def put(self, state: ResourceState) -> None:
         """Store ``state`` within the caller's transaction."""
         text = msgspec.json.encode(state).decode()
-        self.database.upsert(_RESOURCE, ("name",), ("name", "state"), [(state.name, text)])
+        self.database.upsert(RESOURCE, ("name",), ("name", "state"), [(state.name, text)])
 
     def record_index(self, state: ResourceState) -> RecordIndex:
         """Return the record index of a resource."""

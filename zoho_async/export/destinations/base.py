@@ -25,15 +25,18 @@ pass through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
 from zoho_async.description import Field
 
 Value: TypeAlias = str | int | float | bytes | None
+#: Runs one SELECT statement and returns its rows.
+Query: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -41,6 +44,11 @@ class Origin(msgspec.Struct, frozen=True):
 
     organization: str
     host: str
+
+    @classmethod
+    def of(cls, organization: str, api_url: str) -> Origin:
+        """Return the origin of a session. Its host has no port, which differs per sandbox."""
+        return cls(organization, urlsplit(api_url).hostname or api_url)
 
     def __str__(self) -> str:
         return f"organization {self.organization} at {self.host}"
@@ -189,6 +197,13 @@ class Destination(Protocol):
         """
         ...
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        """Read the tables of the checkpoint, and change nothing; None if there is no export yet.
+
+        Raises `ExportRunning` or `DestinationError`.
+        """
+        ...
+
 
 class OpenDestination(Protocol):
     """A destination that one run holds, until `close`."""
@@ -207,6 +222,13 @@ class OpenDestination(Protocol):
         """The sink of a resource for ``part``: "" for a full read, otherwise the run's stamp.
 
         A stamp is the start time of the run, such as ``20261123T020000Z``, so stamps sort by time.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Bring the destination into its final form. Idempotent.
+
+        Called at the end of a run that was not interrupted, before the checkpoint says so.
         """
         ...
 

@@ -39,6 +39,9 @@ class OpenDatabase:
     def sink(self, table: Table, part: str) -> DatabaseSink:
         return DatabaseSink(self.database, table, part)
 
+    def finish(self) -> None:
+        return None  # each page is final
+
     def close(self) -> None:
         self.database.close()
 

@@ -48,13 +48,14 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.checkpoint.file import StateFile, query_of_file
+from zoho_async.export.destinations.base import Query, RecordedContents, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
 #: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
@@ -281,6 +282,9 @@ class Directory:
             raise
         return OpenDirectory(self, database)
 
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return query_of_file(self.path / FOLDER / "checkpoint.sqlite")
+
     def _record_format(self, database: StateFile) -> None:
         """Store the format of the files, or refuse a second format in one directory."""
         mine = self.format.name if self.format else JSON_LINES
@@ -310,6 +314,9 @@ class OpenDirectory:
     def sink(self, table: Table, part: str) -> DirectorySink:
         directory = self._directory
         return DirectorySink(directory.files(table.name), table, part, directory.format)
+
+    def finish(self) -> None:
+        return None  # each part was settled
 
     def close(self) -> None:
         self.database.close()

@@ -22,7 +22,7 @@ from zoho_async.export.columns.arrow import Arrow
 from zoho_async.export.columns.numbers import PRECISION, SCALES, NumberStorage
 from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, literal, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
@@ -77,6 +77,23 @@ class DuckDb:
     def open(self) -> OpenDatabase:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         return OpenDatabase(DuckDbEngine(self.path, self._duckdb, Arrow(self._pyarrow)))
+
+    @contextmanager
+    def read_only(self) -> Generator[Query | None]:
+        if not self.path.exists():
+            yield None
+            return
+        connection: Any = self._duckdb.connect()
+        try:
+            connection.execute(f"ATTACH {literal(str(self.path))} AS {_FILE} (READ_ONLY)")
+            connection.execute(f"USE {_FILE}")
+            yield lambda sql: connection.execute(sql).fetchall()
+        except self._duckdb.Error as problem:
+            if "lock on file" in str(problem):
+                raise ExportRunning(self.path) from None
+            raise DestinationError(self.path, str(problem).split("\n")[0]) from problem
+        finally:
+            connection.close()
 
 
 class DuckDbEngine:

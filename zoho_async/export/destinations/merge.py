@@ -38,7 +38,7 @@ from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
-from zoho_async.export.catalog import list_operation, row_facts
+from zoho_async.export.catalog import list_operation, rows_of
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
 from zoho_async.export.destinations.base import OpenDestination, Table
@@ -104,13 +104,20 @@ def merge(directory: Directory) -> list[MergeResult]:
         place = directory.open()
     with closing(place):
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
-        settle(checkpoint, place, row_facts())
+        settle(checkpoint, place, rows_of)
         with writing(place.name):
-            return [
-                merged
-                for state in checkpoint.states()
-                if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
-            ]
+            return merge_changes(directory, place, checkpoint)
+
+
+def merge_changes(
+    directory: Directory, place: OpenDestination, checkpoint: Checkpoint
+) -> list[MergeResult]:
+    """Merge like `merge`, in the open destination ``place``, whose parts are settled."""
+    return [
+        merged
+        for state in checkpoint.states()
+        if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
+    ]
 
 
 def _merge_recorded(
@@ -120,7 +127,7 @@ def _merge_recorded(
     files = directory.files(state.name)
     if not files.parts() or not state.runs.sizes:
         return _merge_one(directory, state.name, details=state.details.full_records)
-    table = table_of(state.name, row_facts().get(state.name))
+    table = table_of(state.name, rows_of(state.name))
     sink = place.sink(table, "")
     if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
         raise CheckpointRefused(
@@ -138,7 +145,7 @@ def _merge_recorded(
 def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
     files = directory.files(resource)
     parts = files.parts()
-    facts = row_facts().get(resource)
+    facts = rows_of(resource)
     if not parts and any(map(files.is_foreign, files.changes.glob("*Z*"))):
         raise CheckpointRefused(f"the changes in {files.changes} are files of another format")
     if not parts or facts is None or not files.full.exists():

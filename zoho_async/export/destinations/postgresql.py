@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from zoho_async.export.columns.numbers import PRECISION, SCALES, NumberStorage
 from zoho_async.export.columns.schema import Column, ColumnKind, short_name
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning, library
@@ -84,6 +84,22 @@ class PostgreSql:
             )
         engine = PostgreSqlEngine(self.name, self._psycopg, connection, self._schema)
         return OpenDatabase(engine)
+
+    @contextmanager
+    def read_only(self) -> Generator[Query | None]:
+        connection = self._connect()
+        if isinstance(connection, str):
+            raise DestinationError(self.name, connection)
+        try:
+            connection.execute("SET default_transaction_read_only = on")
+            if self._schema is not None:
+                connection.execute(f"SET search_path TO {quote(self._schema)}")
+            there = connection.execute("SELECT to_regclass('_zoho_place')").fetchone()
+            yield (lambda sql: connection.execute(sql).fetchall()) if there[0] else None
+        except self._psycopg.Error as problem:
+            raise DestinationError(self.name, self._describe(problem)) from None
+        finally:
+            connection.close()
 
     def _connect(self) -> Any:
         """A connection, or the text of the error. The driver's exception may hold a password."""

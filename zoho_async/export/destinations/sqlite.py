@@ -17,15 +17,16 @@ import functools
 import os
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from zoho_async.export.checkpoint.file import query_of_file
 from zoho_async.export.columns.numbers import NumberStorage
 from zoho_async.export.columns.schema import Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
-from zoho_async.export.destinations.base import Value
+from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import on_conflict, quote, quote_all
 from zoho_async.export.errors import DestinationError, ExportRunning
@@ -63,6 +64,9 @@ class Sqlite:
     def open(self) -> OpenDatabase:
         """Open and lock the file. Raises `ExportRunning` or `DestinationError`."""
         return OpenDatabase(SqliteEngine(self.path))
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return query_of_file(self.path)
 
 
 class SqliteEngine:

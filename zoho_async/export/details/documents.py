@@ -7,7 +7,7 @@ yet. ``/attachment`` is used only if the read lists no documents.
 
 Files, in the folder of the resource:
 
-    460001.pdf                   what Zoho prints, written again when the record changes
+    INV-1-460001.pdf             what Zoho prints, written again when the record changes
     460001/7001_receipt.png      the document 7001, under the name that it had when it was saved
     460001/receipt.png           a file without an id (a receipt, an image)
 
@@ -22,6 +22,11 @@ Invariants.
   Its record stays in the queue, and the next run tries again.
 - *Every file is whole.* Documents are downloaded to a hidden folder ``.*.part``, and renamed
   durably before the queue drops the record.
+
+The print is named by the number of the record and its id, or by its id alone if the row has no
+number. When a print is written, the one under an earlier number, or under the name that version
+0.1.0 gave it (``460001.pdf``), is removed. The folder of attachments is named by the id alone,
+because a number can change.
 
 Names come from outside, so `zoho_async.http.file_names` makes file names of them. A record's folder
 that is a symbolic link is refused, since it may point anywhere.
@@ -71,6 +76,8 @@ from zoho_async.wire.text import is_array, is_object, untyped
 _ENDS_RUN: Final = (LimitError, AuthError, InvalidToken, OrganizationError)
 _DRAFT: Final = ".part"
 _PDF_TYPE: Final = "application/pdf"
+#: The most bytes of a record's number in the name of its print.
+_LONGEST_NUMBER: Final = 100
 #: The path of a document by its id alone. Undocumented; tried live.
 _BY_ID: Final = "/documents/{document_id}"
 
@@ -137,7 +144,8 @@ class Documents:
 
     async def save(self, record: PendingRecord) -> SaveResult:
         """Save what ``record`` asks for and is not there yet. Raises what ends the run."""
-        wanted = record.argument.split()
+        words, _, number = record.argument.partition("\n")
+        wanted = words.split()
         result = _RecordResult(await anyio.to_thread.run_sync(_holder_in, self._folder))
         try:
             if ATTACHMENT in wanted:
@@ -148,7 +156,7 @@ class Documents:
             if (
                 PDF in wanted and self._sources.printed is not None
             ):  # last, because it is not kept if cut off
-                await self._attempt(result, PDF, self._save_print(result, record))
+                await self._attempt(result, PDF, self._save_print(result, record, number))
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, result.holder)
@@ -165,12 +173,14 @@ class Documents:
 
     # -- the kinds of documents --------------------------------------------------------------------
 
-    async def _save_print(self, result: _RecordResult, record: PendingRecord) -> None:
+    async def _save_print(self, result: _RecordResult, record: PendingRecord, number: str) -> None:
         assert self._sources.printed is not None
         operation = _file_at(self._sources.printed, accept=_PDF_TYPE)
         path = await self._download_if_present(operation, (record.id,), result)
         if path is not None:
-            await self._move_to(result, path, self._folder / f"{component(record.id)}.pdf")
+            target = self._folder / print_name(record.id, number)
+            await self._move_to(result, path, target)
+            await anyio.to_thread.run_sync(_remove_earlier_prints, target, record)
 
     async def _save_attachments(self, result: _RecordResult, record: PendingRecord) -> None:
         last = self._sources.attachments.get(ATTACHMENT)
@@ -309,6 +319,16 @@ class Documents:
         return path
 
 
+def print_name(identity: str, number: str) -> str:
+    """The file name of the print of a record: ``INV-000123-4600000012345.pdf``.
+
+    >>> print_name("460001", "INV/24-25/7"), print_name("460001", "")
+    ('INV-24-25-7-460001.pdf', '460001.pdf')
+    """
+    shown = file_name(number.replace("/", "-").replace("\\", "-"), "", _LONGEST_NUMBER)
+    return f"{shown}-{component(identity)}.pdf" if shown else f"{component(identity)}.pdf"
+
+
 def documents_in(record: object) -> list[ListedDocument] | None:
     """Return the documents that ``record`` lists; None if the list cannot be relied on."""
     rows: object = record.get("documents") if is_object(record) else None
@@ -390,6 +410,21 @@ def _move(path: Path, target: Path) -> None:
     make_directory(target.parent)
     path.replace(target)
     sync_directory(target.parent)
+
+
+def _remove_earlier_prints(target: Path, record: PendingRecord) -> None:
+    """Remove the prints of ``record`` under other names than ``target``.
+
+    Only a changed record can have one under another number.
+    """
+    identity, folder = component(record.id), target.parent
+    found = {folder / f"{identity}.pdf"}
+    if record.known and identity.isdigit():
+        found.update(folder.glob(f"*-{identity}.pdf"))
+    for path in found - {target}:
+        # A file system that ignores case has one file under both names.
+        if path.is_file() and not path.is_symlink() and not path.samefile(target):
+            path.unlink()
 
 
 def _add(path: Path, place: Path) -> int:

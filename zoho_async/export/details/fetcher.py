@@ -77,6 +77,10 @@ class DetailFetcher:
         self.refreshed = 0
         self.saved = 0
         self.passed_over = 0
+        #: Whether the list was read and work on its records began, and the calls planned for it.
+        self.began = False
+        self.planned = 0
+        self.exact = True
         self._zoho: Final = zoho
         self._writer: Final = writer
         self._detail_plan: Final = plan_of_run(writer.detail_plan, folder)
@@ -131,6 +135,7 @@ class DetailFetcher:
     async def run(self, report: Report) -> None:
         """Fetch everything in the queue, except for the refresh."""
         details, child = self._detail_plan.details, self._detail_plan.child
+        self.began = True
         if details is not None:
             work: DetailWork = "details"
             await self._begin(work, "rows", report)
@@ -154,6 +159,8 @@ class DetailFetcher:
         self._asked, self._of = 0, await self._blocking(lambda: self._writer.count(work))
         if self._of:
             calls, exact = detail_calls(self._detail_plan, self._of, kind)
+            self.planned += calls
+            self.exact = self.exact and exact
             today = await self._zoho.snapshot()
             await report(
                 DetailsPlanned(

@@ -96,13 +96,17 @@ class DocumentSources(msgspec.Struct, frozen=True, kw_only=True):
     many_attachments: bool = False
 
     def choose(self, row: bytes) -> str:
-        """Return which documents to fetch, as far as the row shows: ``pdf image``."""
+        """Return which documents to fetch, as far as the row shows, and the record's number.
+
+        They are one text, such as ``pdf image`` and ``INV-000123`` on the next line.
+        """
         values = untyped(row)
         chosen = [PDF] if self.printed else []
         names = [ATTACHMENT] if self.many_attachments else []
         names += [name for name in self.attachments if name not in names]
         chosen += [name for name in names if values.get(_ATTACHED[name], True)]
-        return " ".join(chosen)
+        number = values.get(f"{stem_of(self.row_id)}_number")
+        return "\n".join([" ".join(chosen), *([str(number)] if number else [])])
 
 
 def record_in(read: OperationFacts, body: bytes, row_id: str) -> bytes | None:

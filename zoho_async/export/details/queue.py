@@ -25,7 +25,7 @@ SCHEMA: Final = (
     " place BIGINT NOT NULL, id TEXT NOT NULL, argument TEXT NOT NULL, known BIGINT NOT NULL,"
     " PRIMARY KEY (resource, work, place))"
 )
-_COLUMNS: Final = ("resource", "work", "place", "id", "argument", "known")
+COLUMNS: Final = ("resource", "work", "place", "id", "argument", "known")
 
 Work: TypeAlias = Literal["rows", "files", "refresh"]
 
@@ -57,7 +57,7 @@ class Queue:
             for record in records
         ]
         if rows:
-            self._database.insert(TABLE, _COLUMNS, rows)
+            self._database.insert(TABLE, COLUMNS, rows)
 
     def next(self, work: Work, most: int, after: int = 0) -> list[PendingRecord]:
         """Return the first ``most`` records after place ``after``, in their order."""

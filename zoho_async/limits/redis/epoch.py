@@ -169,8 +169,9 @@ def _merge_day(day: DailyQuota, base: dict[int, int], memory: DailyQuota, now: f
     if memory.left is not None:
         left = memory.left - sent
         day.left = left if day.left is None else min(day.left, left)
-    if memory.reset_at is not None:
-        day.reset_at = max(memory.reset_at, day.reset_at or 0.0)
+    if memory.reset_at is not None and (day.predicted or not memory.predicted):
+        known = 0.0 if day.reset_at is None or day.predicted else day.reset_at
+        day.reset_at, day.predicted = max(memory.reset_at, known), memory.predicted
     day.renewed = max(day.renewed, memory.renewed)
     if memory.spent:
         day.spent = True

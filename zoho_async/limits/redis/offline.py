@@ -100,8 +100,11 @@ class OfflineShare:
                 heappush(usage.held, now + (until - here) * DRIFT)
         for _ in own.open:  # sent within a lease from now; its ending is entered too
             heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
+        for until in own.bulk:
+            if until > here:
+                heappush(usage.bulk, now + until - here)
         for _ in range(own.day.used):
-            usage.day.count()
+            usage.day.count(now)
         for block in (own.block, self._usage(account).block):
             _extend_block(usage.block, block, now, here)
 
@@ -132,6 +135,7 @@ class OfflineShare:
                 limit=day.limit,
                 left=left,
                 reset_at=day.reset_at,
+                predicted=day.predicted,
                 renewed=day.renewed,
                 spent=day.spent,
                 refused=day.refused,

@@ -28,7 +28,7 @@ from zoho_async.sandbox.api.writing import create
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules import billables, conversions, unbilled
 from zoho_async.sandbox.rules.amounts import exact, work_out
-from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
 
 #: The fields that an invoice takes over from an order, in addition to its lines.
 _CARRIED: Final = (
@@ -81,7 +81,9 @@ def _invoice_project(context: RequestContext, project_id: str) -> RecordRef:
 def _invoice_charge(context: RequestContext) -> RecordRef:
     charge = ("unbilledcharges", context.ids[0])
     state, lines = conversions.rest(context.store, context.facts.product, charge)
-    made = _create_invoice(context, _billing_fields(state, lines), [charge])
+    made = _create_invoice(
+        context, _billing_fields(state, lines, context.store.world.day_now()), [charge]
+    )
     unbilled.forget(context.store, charge[1])
     return made
 
@@ -89,7 +91,9 @@ def _invoice_charge(context: RequestContext) -> RecordRef:
 def _invoice_subscription(context: RequestContext) -> RecordRef:
     found = _first_record(context)
     subscription = found.collection.state(found.index)
-    return _create_invoice(context, _billing_fields(subscription, unbilled.charged(context)))
+    lines = unbilled.charged(context)
+    today = context.store.world.day_now()
+    return _create_invoice(context, _billing_fields(subscription, lines, today))
 
 
 def _draft_bill(context: RequestContext) -> ApiReply:
@@ -108,14 +112,16 @@ def _draft_bill(context: RequestContext) -> ApiReply:
     return success("success", reply_values(context.facts, None, None, values))
 
 
-def _billing_fields(of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _billing_fields(
+    of: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], today: str
+) -> dict[str, Any]:
     names = ("customer_name", "email", "salesperson_id", "salesperson_name")
     fields = {name: of[name] for name in names if of.get(name)}
     return {
         **fields,
         "customer_id": unbilled.customer(of),
-        "invoice_date": today(),
-        "due_date": today(),
+        "invoice_date": today,
+        "due_date": today,
         "invoice_items": [dict(line) for line in lines],
     }
 
@@ -142,7 +148,12 @@ def _collect(context: RequestContext) -> ApiReply:
     }
     row = {"invoice_id": found.id, "amount_applied": balance}
     mode = "creditcard" if context.call.body.get("card_id") else "banktransfer"
-    fields |= {"amount": balance, "date": today(), "payment_mode": mode, "invoices": [row]}
+    fields |= {
+        "amount": balance,
+        "date": context.store.world.day_now(),
+        "payment_mode": mode,
+        "invoices": [row],
+    }
     paid = create(context, schema, context.store.at(schema, ()), fields, checked=False)
     return _reply(context, paid)
 

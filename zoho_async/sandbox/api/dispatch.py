@@ -57,7 +57,7 @@ async def answer(
     ``found`` is the operation of the call, or None if none is described. ``every`` has the stores
     of all organizations. A new organization is added to it.
     """
-    if (report := answer_report(call, store)) is not None:
+    if (report := await answer_report(call, store)) is not None:
         return report
     if (known := answer_document(call, store)) is not None:
         return known

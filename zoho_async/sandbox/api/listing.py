@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,7 +19,6 @@ import msgspec
 
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.data.collection import Collection, View
-from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.records.invoices import has_status
 from zoho_async.sandbox.records.resource import Record, is_relative
@@ -234,30 +232,30 @@ async def _order(collection: Rows, query: Query) -> list[int] | range:
         indexes = collection.indexes()
         in_order = indexes if query.sort_order == "A" else indexes[::-1]
         return in_order if isinstance(in_order, range) else list(in_order)
-    today = day(int(time.time())) if is_relative(query.filter_by) else ""
+    today = collection.world.day_now()
     asked = (
         *(query.sort_column, query.sort_order, query.filter_by, query.filters),
-        *(query.view, today),
+        *(query.view, today if is_relative(query.filter_by, today) else ""),
     )
     while True:
         known = collection.orders.get(asked)
         if known is not None:
             return known
         version = collection.version
-        order = await _sorted_indexes(collection, query)
+        order = await _sorted_indexes(collection, query, today)
         if version == collection.version:
             collection.orders[asked] = order
             return order
 
 
-async def _sorted_indexes(collection: Rows, query: Query) -> list[int]:
+async def _sorted_indexes(collection: Rows, query: Query, today: str) -> list[int]:
     tests = [_test(collection, name, value) for name, value in query.filters]
     if query.view is not None:
         hidden = _DEFAULT_VIEWS[query.view].hidden
         tests.append(lambda record: not hidden(record))
     elif query.filter_by != _ALL:
         resource, filter_by = collection.resource, query.filter_by
-        tests.append(lambda record: resource.matches(record, filter_by))
+        tests.append(lambda record: resource.matches(record, filter_by, today))
     keys: list[tuple[Any, int]] = []
     version = collection.version
     for number, index in enumerate(collection.indexes()):

@@ -21,8 +21,7 @@ Unknown, and chosen here:
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,9 +30,10 @@ from zoho_async.description import OperationFacts
 from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.writing import accept_fields
+from zoho_async.sandbox.data.dates import day, stamp
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.schemas import schemas
-from zoho_async.sandbox.data.seed import SampleData, day, stamp
+from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import blank, render_fields
 from zoho_async.sandbox.records import organizations
@@ -82,10 +82,12 @@ def name_of(store: Store) -> str:
     return str(kept or organizations.row(store.world, False)["name"])
 
 
-def load_organizations(keep: Persistence, seed: int, known: Sequence[str]) -> list[Store]:
+def load_organizations(
+    keep: Persistence, seed: int, known: Sequence[str], clock: Callable[[], float]
+) -> list[Store]:
     """Return the created organizations that the sandbox's file has."""
     kept = ((name, _FIELDS.decode(sent)) for name, sent in sorted(keep.place(_COLLECTION).items()))
-    return [_open_store(keep, seed, name, sent) for name, sent in kept if name not in known]
+    return [_open_store(keep, seed, name, sent, clock) for name, sent in kept if name not in known]
 
 
 # -- creation -----------------------------------------------------------------------------------
@@ -105,9 +107,9 @@ def _create(
         )
     taken = {each.world.organization for each in every}
     number = next(n for n in range(_FIRST_ID, _FIRST_ID + MAX_ORGANIZATIONS) if str(n) not in taken)
-    made = _open_store(own.keep, own.world.seed, str(number), sent)
+    made = _open_store(own.keep, own.world.seed, str(number), sent, own.world.clock)
     own.keep.put(_COLLECTION, str(number), ENCODER.encode(sent))
-    now = int(time.time())
+    now = own.world.now()
     dates = {"account_created_date": day(now), "created_time": stamp(now)}
     made.keep_thing("", "/organizations", {**sent, **dates})
     every.append(made)
@@ -120,10 +122,12 @@ def _create(
     )
 
 
-def _open_store(keep: Persistence, seed: int, name: str, sent: Record) -> Store:
+def _open_store(
+    keep: Persistence, seed: int, name: str, sent: Record, clock: Callable[[], float]
+) -> Store:
     """Open the store of a created organization, with what was written to it before."""
     code = str(sent["currency_code"])
-    store = Store(SampleData(seed, name, {}, currency=code, seeded=False), keep)
+    store = Store(SampleData(seed, name, {}, currency=code, seeded=False, clock=clock), keep)
     for product in PRODUCTS:
         world = store.world_of(product)
         symbol = {"currency_symbol": world.currency_symbol}

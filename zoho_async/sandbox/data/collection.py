@@ -8,16 +8,16 @@ written record is stored whole; a deleted one leaves a gap. Row numbers ascend w
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import OperationFacts
+from zoho_async.sandbox.data.dates import day_formatted, stamp
 from zoho_async.sandbox.data.nested import Nest
 from zoho_async.sandbox.data.persistence import Persistence
-from zoho_async.sandbox.data.seed import SampleData, day_formatted, stamp
+from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record, ResourceRules
 from zoho_async.sandbox.replies import ENCODER
@@ -140,6 +140,11 @@ class Collection:
             return row | self.resource.detail(self.world, index, row)
         return dict(state)
 
+    def booked(self, index: int) -> Record:
+        """The fields of a record that the ledger and the reports read."""
+        brief = None if index in self._written else self.resource.booked(self.world, index)
+        return self.state(index) if brief is None else brief
+
     def with_value(self, name: str, value: object) -> Iterator[int]:
         """The records whose ``name`` is ``value``, for fields that differ in every row.
 
@@ -161,7 +166,7 @@ class Collection:
     def add(self, fields: Mapping[str, Any]) -> int:
         """Create a record and return its number."""
         index = self.next_index
-        now = stamp(int(time.time()))
+        now = stamp(self.world.now())
         state = self.resource.fresh(self.world, index)
         state["created_time"] = now
         if "created_time_formatted" in state:
@@ -182,7 +187,7 @@ class Collection:
 
     def follow(self, index: int, fields: Mapping[str, Any]) -> None:
         """Set derived fields of a record. Unlike `change`, this does not notify related records."""
-        self._write(index, self.state(index) | dict(fields), stamp(int(time.time())))
+        self._write(index, self.state(index) | dict(fields), stamp(self.world.now()))
 
     def refresh(self, index: int) -> None:
         """Show a record's nested lists again. The record itself does not change."""

@@ -1,24 +1,26 @@
-"""Sample data of one organization, derived from a seed.
+"""Sample data of one organization, derived from a seed and a day.
 
-Row ``i`` of a resource is a function of (seed, organization, resource, ``i``). A list of any
-length costs nothing until it is read, and a test can compute the expected rows without a request.
-Ids have 18 or 19 digits and ascend with ``created_time``. Two neighboring rows share one second,
-as records of an import do.
+Row ``i`` of a resource is a function of (seed, organization, resource, its number of rows, *today*,
+``i``). A list of any length costs nothing until it is read, and a test can compute the expected
+rows without a request. The rows are of the three years before today (see `dates`), and `sales` has
+what happened to the invoices of Books. Ids have 18 or 19 digits and ascend with ``created_time``.
+Two neighboring rows share one second, as records of an import do.
+
+Today is the day on which the data was made. It stays while a sandbox runs, and in its file.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
-from datetime import date, timedelta
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final
 
-#: The organization's time zone: three hours behind UTC, without summer time.
-_OFFSET: Final = -3 * 3600
-_OFFSET_TEXT: Final = "-0300"
-_EPOCH: Final = date(1970, 1, 1)
+from zoho_async.sandbox.data.dates import calendar_of, day, day_formatted, moment_of
+from zoho_async.sandbox.data.sales import CURRENCIES, IMPORTED, INVOICES, ITEMS, Sales
 
 #: The default number of rows of a resource.
 SIZES: Final[dict[str, int]] = {
@@ -28,8 +30,6 @@ SIZES: Final[dict[str, int]] = {
     "books.projects": 120,
 }
 
-_FIRST_MOMENT: Final = 1_672_574_400  # 2023-01-01T09:00:00-0300
-_PAIR_SECONDS: Final = 180
 _NUMBERS: Final[dict[str, int]] = {
     "books.contacts": 1,
     "books.items": 2,
@@ -40,6 +40,8 @@ _ID_STEP: Final = 1_000
 _INNER: Final = 99 * 10_000_000_000
 _INNER_PLACES: Final = 9_000_000
 _TOP_ROWS: Final = 25
+_CURRENCY: Final = 101
+_LONGEST_CHANGE: Final = 5_000_000
 #: Rows that every organization has, also one that starts empty: the accounts of the ledger.
 _ALWAYS: Final = {"books.chart_of_accounts": 25}
 #: The number of seeded rows in every list below a record.
@@ -50,20 +52,27 @@ PRIMARY_IDS: Final = ("primary_contact_id", "primary_contactperson_id")
 #: How many of the numbers between two contacts' ids are for the first contact's persons.
 _PERSONS: Final = range(9, 990)
 
-#: Currency symbols. Currencies that are not listed are shown by their code.
+#: Symbols of base currencies. Currencies that are not listed are shown by their code.
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "BRL": "R$"}
 #: First names of people.
 GIVEN: Final = ("Ana", "Bo", "Chidi", "Dörte", "Emeka", "Françoise")
 _FIRST: Final = (
     *("Adams", "Brook", "Calder", "Dumont", "Ellery", "Fjord", "Grant", "Hollis"),
     *("Ibarra", "Jansen", "Kestrel", "Lindqvist", "Moreau", "Núñez", "Oakes", "Pereira"),
-    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "株式会社"),
+    *("Quill", "Rossi", "Sørensen", "Tanaka", "Ünal", "Vega", "Wójcik", "Zhang"),
 )
 _SECOND: Final = (
     *("Bakery", "Logistics", "Studio", "Foods", "Textiles", "Optics", "Motors", "Farms"),
-    *("Print", "Labs", "& Sons", "Trading", '"Quoted" Goods', "Back\\slash", "Energy", "Zoë"),
+    *("Print", "Labs", "& Sons", "Trading", "Energy", "Interiors", "Tools", "Books"),
 )
+#: Words that careless programs cannot write or read, in every sixteenth name.
+_AWKWARD: Final = ('"Quoted" Goods', "Back\\slash", "株式会社", "Zoë, Ltd; Co", "<b>Bold</b>")
 _REGIONS: Final = ("North", "South", "East", "West", "")
+
+
+#: Sales that were made, by what decides them: tests start many equal sandboxes.
+_SALES: Final[dict[object, Sales]] = {}
+_MOST_SALES: Final = 8
 
 
 class SampleData:
@@ -71,7 +80,8 @@ class SampleData:
 
     ``numbers`` make the ids of top-level resources distinct; `Store` adds the numbers of further
     resources. ``currency`` is the code of the base currency. If not ``seeded``, the organization
-    starts empty.
+    starts empty. ``clock`` gives the time in seconds since 1970; ``today`` is the day before which
+    the sample data ends, by default the clock's.
     """
 
     def __init__(
@@ -83,7 +93,12 @@ class SampleData:
         *,
         currency: str = "USD",
         seeded: bool = True,
+        clock: Callable[[], float] = time.time,
+        today: date | None = None,
     ) -> None:
+        self.clock: Final = clock
+        self.today: Final = today or date.fromisoformat(day(int(clock())))
+        self.calendar: Final = calendar_of(self.today)
         self.seed = seed
         self.product = product
         self.seeded: Final = seeded
@@ -99,10 +114,9 @@ class SampleData:
         first = int.from_bytes(self.draw(place, 0)[:4], "big")
         digits = 1_000_000 if first % 2 else 100_000
         self.prefix = str(digits + first // 2 % (9 * digits))
-        self.currency_id = self.fixed_id(101)
+        self.currency_id = self.fixed_id(_CURRENCY)
         self.user_id = self.fixed_id(1)
         self.parties = "billing.customers" if product == "billing" else f"{product}.contacts"
-        self._customers: dict[int, tuple[str, str]] = {}
         self._custom_fields: dict[tuple[int, int], dict[str, Any]] = {}
 
     def draw(self, resource: str, index: int) -> bytes:
@@ -111,10 +125,36 @@ class SampleData:
 
     def of(self, product: str) -> SampleData:
         """The same organization in another product."""
-        currency, seeded = self.currency_code, self.seeded
         return SampleData(
-            self.seed, self.organization, self.sizes, product, currency=currency, seeded=seeded
+            self.seed,
+            self.organization,
+            self.sizes,
+            product,
+            currency=self.currency_code,
+            seeded=self.seeded,
+            clock=self.clock,
+            today=self.today,
         )
+
+    def now(self) -> int:
+        """The time of the clock, in seconds since 1970."""
+        return int(self.clock())
+
+    def day_now(self) -> str:
+        """The day of the clock in the organization."""
+        return day(self.now())
+
+    @cached_property
+    def sales(self) -> Sales:
+        """What happened to the invoices of Books. Equal organizations share it."""
+        sizes = tuple(self.size(each) for each in (INVOICES, ITEMS, self.parties))
+        key = self._key, self.product, self.currency_code, self.today, sizes
+        known = _SALES.get(key)
+        if known is None:
+            if len(_SALES) >= _MOST_SALES:
+                _SALES.clear()
+            known = _SALES[key] = Sales(self)
+        return known
 
     def size(self, resource: str, default: int | None = None) -> int:
         """The number of seeded rows of ``product.resource``."""
@@ -164,20 +204,27 @@ class SampleData:
         """The id of an object that every organization has (its currency, its user)."""
         return f"{self.prefix}{88_000 + number:012d}"
 
-    def created(self, index: int) -> int:
-        """The creation time of row ``index``, in seconds since 1970."""
-        pair = index // 2
-        return _FIRST_MOMENT + pair * _PAIR_SECONDS + pair * 2_654_435_761 % _PAIR_SECONDS
+    def created(self, resource: str, index: int, rows: int | None = None) -> int:
+        """The creation time of row ``index``, in seconds since 1970.
 
-    def modified(self, index: int, draw: bytes) -> int:
-        """The last change of row ``index``. Three of ten rows changed some time after creation."""
-        if draw[28] % 10 >= 3:
-            return self.created(index)
-        return self.created(index) + int.from_bytes(draw[29:32], "big") % 5_000_000
+        ``rows`` is the number of the resource's rows if it has another default.
+        """
+        imported = IMPORTED if resource in (self.parties, f"{self.product}.items") else 0.0
+        return self.calendar.created(index, self.size(resource, rows), imported=imported)
+
+    def modified(self, created: int, draw: bytes) -> int:
+        """The last change of a row. Three of ten rows changed some time after creation."""
+        longest = min(_LONGEST_CHANGE, self.calendar.end - created)
+        if draw[28] % 10 >= 3 or longest <= 0:
+            return created
+        return created + int.from_bytes(draw[29:32], "big") % longest
 
     def party(self, index: int, draw: bytes) -> str:
         """A company name, different for every row."""
-        return f"{_FIRST[draw[0] % 24]} {_SECOND[draw[1] % 16]} {index}"
+        second = _SECOND[draw[1] % 16]
+        if index % 16 == 13:
+            second = _AWKWARD[index // 16 % len(_AWKWARD)]
+        return f"{_FIRST[draw[0] % 24]} {second} {index}"
 
     def customer(self, draw: bytes) -> tuple[str, str]:
         """The id and name of the contact of a document, or ("", "") if there are no contacts.
@@ -187,12 +234,27 @@ class SampleData:
         busy = self.size(self.parties) * 4 // 5
         if not busy:
             return "", ""
-        index = int.from_bytes(draw[2:5], "big") % busy
-        known = self._customers.get(index)
-        if known is None:
-            name = self.party(index, self.draw(self.parties, index))
-            known = self._customers[index] = (self.id(self.parties, index), name)
-        return known
+        party = self.sales.party(int.from_bytes(draw[2:5], "big") % busy)
+        return party.id, party.name
+
+    @cached_property
+    def currency_codes(self) -> list[str]:
+        """The codes of the seeded currencies, the base currency first."""
+        return [self.currency_code, *(code for code in CURRENCIES if code != self.currency_code)]
+
+    def currency(self, number: int) -> tuple[str, str, str]:
+        """The id, code and symbol of a seeded currency, counted from the base currency."""
+        if not number:
+            return self.currency_id, self.currency_code, self.currency_symbol
+        code = self.currency_codes[number]
+        return self.fixed_id(_CURRENCY + number), code, CURRENCIES[code][1]
+
+    def rate(self, number: int) -> float:
+        """The usual rate of a seeded currency in the base currency. Rates are made up."""
+        if not number:
+            return 1.0
+        base = CURRENCIES.get(self.currency_code, ("", "", 1.0))[2]
+        return round(CURRENCIES[self.currency_codes[number]][2] / base, 6)
 
     def custom_fields(self, draw: bytes) -> dict[str, Any]:
         """A record's custom fields in all three forms. Half of the records have none.
@@ -208,7 +270,8 @@ class SampleData:
         return known
 
     def _custom_fields_of(self, region: int, score: int) -> dict[str, Any]:
-        area, renewal = _REGIONS[region], day(_FIRST_MOMENT + score * 86_400)
+        area = _REGIONS[region]
+        renewal = day(moment_of(self.today) + score * 86_400)
         formatted = day_formatted(renewal)
         return custom_field_forms(
             [
@@ -230,29 +293,6 @@ def person_index(contact_id: str, record_id: str) -> int | None:
         return None
     part = int(record_id) - int(contact_id)
     return _PERSONS.index(part) if part in _PERSONS else None
-
-
-def stamp(moment: int) -> str:
-    """Format a time as Zoho sends it: ``2026-06-09T09:45:19-0400``."""
-    number, second = divmod(moment + _OFFSET, 86_400)
-    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-    return f"{_iso(number)}T{clock}{_OFFSET_TEXT}"
-
-
-def day(moment: int) -> str:
-    """Format a date as Zoho sends it: ``2026-06-09``."""
-    return _iso((moment + _OFFSET) // 86_400)
-
-
-@functools.lru_cache(maxsize=8192)
-def _iso(number: int) -> str:
-    """The date of a day counted from 1970; many rows share one."""
-    return (_EPOCH + timedelta(days=number)).isoformat()
-
-
-def day_formatted(day: str) -> str:
-    """Format a date as the organization displays it: ``09/06/2026``."""
-    return f"{day[8:10]}/{day[5:7]}/{day[:4]}" if day else ""
 
 
 def amount_formatted(amount: float | Decimal, symbol: str) -> str:

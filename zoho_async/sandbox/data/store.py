@@ -27,6 +27,12 @@ from zoho_async.sandbox.records.items import Items
 from zoho_async.sandbox.records.persons import Persons, is_persons_schema
 from zoho_async.sandbox.records.projects import Projects
 from zoho_async.sandbox.records.resource import Record, ResourceRules
+from zoho_async.sandbox.records.sales_events import (
+    CREDIT_NOTES,
+    PAYMENTS,
+    CreditNotes,
+    CustomerPayments,
+)
 from zoho_async.sandbox.replies import ENCODER
 
 RESOURCES: Final[tuple[ResourceRules, ...]] = (Contacts(), Items(), Invoices(), Projects())
@@ -146,6 +152,13 @@ class Store:
             return accounts.ChartOfAccounts(schema, known, named)
         if schema.path == journals.PATH:
             return journals.Journals(schema, known, named)
+        if schema.name in (PAYMENTS, CREDIT_NOTES):
+            sales = self.world_of(schema.product).sales
+            if schema.name == PAYMENTS:
+                return CustomerPayments(
+                    schema, known, named, [each.moment for each in sales.receipts]
+                )
+            return CreditNotes(schema, known, named, sales.credit_moments)
         if not is_persons_schema(schema):
             return Described(schema, known, named)
         contacts = self.at(known.by_path[schema.path[:1]], ())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from zoho_async.sandbox.data.seed import GIVEN, SampleData, day_formatted, person_id, stamp
+from zoho_async.sandbox.data.dates import day_formatted, stamp
+from zoho_async.sandbox.data.seed import GIVEN, SampleData, person_id
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
     INACTIVE,
@@ -71,12 +72,14 @@ class Contacts(ResourceRules):
         draw = world.draw(self.name, index)
         name = world.party(index, draw)
         first = _GIVEN[draw[5] % 8]
-        kind = "vendor" if draw[6] % 5 == 0 else "customer"
-        terms = (0, 15, 30, 45)[draw[7] % 4]
-        owed = int.from_bytes(draw[8:11], "big") / 100 if draw[11] % 3 == 0 else 0.0
-        credit = draw[12] / 100 if draw[12] % 7 == 0 else 0.0
-        created = stamp(world.created(index))
-        modified = stamp(world.modified(index, draw))
+        party = world.sales.party(index)
+        kind = "vendor" if party.is_vendor else "customer"
+        terms = party.terms
+        currency_id, currency_code, _ = world.currency(party.currency)
+        owed, credit = (cents / 100 for cents in world.sales.open_amounts.get(party.id, (0, 0)))
+        rate = world.sales.rate(party.currency, str(world.today))
+        made = world.created(self.name, index)
+        created, modified = stamp(made), stamp(world.modified(made, draw))
         return {
             "contact_id": world.id(self.name, index),
             "contact_name": name,
@@ -94,16 +97,16 @@ class Contacts(ResourceRules):
             "is_linked_with_zohocrm": False,
             "payment_terms": terms,
             "payment_terms_label": f"Net {terms}" if terms else "Due on Receipt",
-            "currency_id": world.currency_id,
+            "currency_id": currency_id,
             "twitter": "",
             "facebook": "",
-            "currency_code": world.currency_code,
+            "currency_code": currency_code,
             "outstanding_receivable_amount": owed,
-            "outstanding_receivable_amount_bcy": owed,
+            "outstanding_receivable_amount_bcy": round(owed * rate, 2),
             "outstanding_payable_amount": 0.0,
             "outstanding_payable_amount_bcy": 0.0,
             "unused_credits_receivable_amount": credit,
-            "unused_credits_receivable_amount_bcy": credit,
+            "unused_credits_receivable_amount_bcy": round(credit * rate, 2),
             "unused_credits_payable_amount": 0.0,
             "unused_credits_payable_amount_bcy": 0.0,
             "first_name": first,
@@ -130,11 +133,12 @@ class Contacts(ResourceRules):
             if name not in twins
             and (not name.endswith("_formatted") or name == "language_code_formatted")
         }
-        id_ = world.id
+        id_, currency = world.id, world.sales.party(index).currency
+        currency_id, code, symbol = world.currency(currency)
         return {
             **shared,
             **dict.fromkeys(("contact_tax_information", "designation", "department"), ""),
-            "is_bcy_only_contact": True,
+            "is_bcy_only_contact": not currency,
             "is_credit_limit_migration_completed": True,
             "contact_salutation": "",
             "invited_by": "",
@@ -148,7 +152,7 @@ class Contacts(ResourceRules):
             **dict.fromkeys(("zcrm_account_id", "zcrm_contact_id", "crm_owner_id"), ""),
             "payment_terms_id": "",
             "credit_limit_exceeded_amount": 0.0,
-            "currency_symbol": world.currency_symbol,
+            "currency_symbol": symbol,
             "price_precision": 2,
             "exchange_rate": "",
             "can_show_customer_ob": True,
@@ -189,12 +193,12 @@ class Contacts(ResourceRules):
             **dict.fromkeys(("zohopeople_client_id", "siret_number", "company_id"), ""),
             "customer_currency_summaries": [
                 {
-                    "currency_id": world.currency_id,
-                    "currency_code": world.currency_code,
-                    "currency_symbol": world.currency_symbol,
+                    "currency_id": currency_id,
+                    "currency_code": code,
+                    "currency_symbol": symbol,
                     "price_precision": 2,
-                    "is_base_currency": True,
-                    "currency_name_formatted": world.currency_name,
+                    "is_base_currency": not currency,
+                    "currency_name_formatted": code if currency else world.currency_name,
                     "outstanding_receivable_amount": row["outstanding_receivable_amount"],
                     "unused_credits_receivable_amount": row["unused_credits_receivable_amount"],
                 }
@@ -208,12 +212,12 @@ class Contacts(ResourceRules):
         terms = state["payment_terms"]
         state["payment_terms_label"] = f"Net {terms}" if terms else "Due on Receipt"
 
-    def matches(self, record: Record, filter_by: str) -> bool:
+    def matches(self, record: Record, filter_by: str, today: str) -> bool:
         if filter_by in ("Invoice.OverDue", "Invoice.Unpaid"):
             return bool(record["outstanding_receivable_amount"])
         if filter_by in ("Status.PortalEnabled", "Status.PortalDisabled"):
             return bool(record["portal_status"] == filter_by.removeprefix("Status.Portal").lower())
-        return super().matches(record, filter_by)
+        return super().matches(record, filter_by, today)
 
 
 def _address(address_id: str) -> dict[str, Any]:

@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from zoho_async.description import Field, OperationFacts
 from zoho_async.sandbox.api.undescribed import live_row_fields
+from zoho_async.sandbox.data.dates import day, stamp
 from zoho_async.sandbox.data.schemas import CollectionSchema, CollectionSchemas
 from zoho_async.sandbox.data.seed import (
     GIVEN,
     INSIDE,
     PRIMARY_IDS,
     SampleData,
-    day,
     person_id,
-    stamp,
 )
 from zoho_async.sandbox.data.values import blank, is_list, is_object, render_fields
 from zoho_async.sandbox.records.resource import Record, ResourceRules, settle_custom_fields, within
@@ -177,8 +175,9 @@ class Described(ResourceRules):
             self._makers = [(f.name, self._maker(world, f)) for f in self.row_fields]
         draw = world.draw(self._draw_name, index)
         made = {name: make(index, draw) for name, make in self._makers}
-        made["created_time"] = stamp(world.created(index))
-        made["last_modified_time"] = stamp(world.modified(index, draw))
+        created = self._created(world, index)
+        made["created_time"] = stamp(created)
+        made["last_modified_time"] = stamp(world.modified(created, draw))
         if self.kind is not None:
             statuses.seeded(self.kind, made)
         return made
@@ -195,6 +194,9 @@ class Described(ResourceRules):
         if self.kind is not None:
             statuses.seeded(self.kind, made)
         return made
+
+    def _created(self, world: SampleData, index: int) -> int:
+        return world.created(self.name, index, self.default_rows)
 
     def fresh(self, world: SampleData, index: int) -> Record:
         state: Record = {name: blank(field) for name, field in self.fields.items()}
@@ -230,7 +232,7 @@ class Described(ResourceRules):
         if self.kind is not None:
             index = self.index_of(world, str(state.get(self.id_field, "")))
             seeded = index is not None and index < world.size(self.name, self.default_rows)
-            statuses.settle(self.kind, state, seeded=seeded, today=day(int(time.time())))
+            statuses.settle(self.kind, state, seeded=seeded, today=world.day_now())
 
     def _name_elements(self, world: SampleData, state: Record, field: Field) -> None:
         """Give ids to elements (lines, persons) that a caller sent without one."""
@@ -265,7 +267,7 @@ class Described(ResourceRules):
     def knows(self, field: str) -> bool:
         return field in self.fields or field in ("created_date", "created_time", "custom_field")
 
-    def matches(self, record: Record, filter_by: str) -> bool:
+    def matches(self, record: Record, filter_by: str, today: str) -> bool:
         kind, _, word = filter_by.partition(".")
         wanted = word.lower()
         if not word or wanted == "all":
@@ -275,7 +277,8 @@ class Described(ResourceRules):
         dated = next(
             (name for name in (_snake(kind), "date", "log_date") if name in self.fields), ""
         )
-        inside = within(str(record[dated]), word) if dated and kind.endswith("Date") else None
+        has_date = dated and kind.endswith("Date")
+        inside = within(str(record[dated]), word, today) if has_date else None
         if inside is not None:
             return inside
         field = "status" if kind in ("Status", "TaskStatus") else _snake(kind)
@@ -306,9 +309,9 @@ class Described(ResourceRules):
                 return _always(0.0)
             case "date":
                 later = 15 * 86_400 if "due" in name or "expir" in name else 0
-                return lambda index, _: day(world.created(index) + later)
+                return lambda index, _: day(self._created(world, index) + later)
             case "time":
-                return lambda index, _: stamp(world.created(index))
+                return lambda index, _: stamp(self._created(world, index))
             case "object" if field.fields:
                 return self._object_maker(world, field)
             case "list" if field.fields and name in _LINES:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import time
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
-from zoho_async.sandbox.data.seed import SampleData, amount_formatted, day, day_formatted, stamp
+from zoho_async.sandbox.data.dates import day, day_formatted, stamp
+from zoho_async.sandbox.data.sales import Sale
+from zoho_async.sandbox.data.seed import SampleData, amount_formatted
 from zoho_async.sandbox.records.items import Items, item_name
 from zoho_async.sandbox.records.resource import Record, ResourceRules, settle_custom_fields
 from zoho_async.sandbox.rules.amounts import exact, money, plain
 from zoho_async.sandbox.rules.documents import KINDS
 from zoho_async.sandbox.rules.statuses import settle
 
-_STATUSES: Final = ("draft", "sent", "overdue", "partially_paid", "paid", "paid", "paid", "void")
 _UNPAID: Final = frozenset({"sent", "overdue", "partially_paid", "viewed"})
 _ADDRESS: Final = (
     *("address", "street2", "city", "state", "zipcode", "country", "phone", "fax", "attention"),
@@ -51,6 +52,8 @@ class Invoices(ResourceRules):
         "shipping_charge": 0.0,
         "adjustment": 0.0,
         "payment_made": 0.0,
+        "credits_applied": 0.0,
+        "exchange_rate": 1.0,
         "payment_terms": 0,
         "is_emailed": False,
         "reminders_sent": 0,
@@ -58,18 +61,14 @@ class Invoices(ResourceRules):
 
     def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
-        customer_id, customer_name = world.customer(draw)
-        status = _STATUSES[draw[6] % 8]
-        total = sum(quantity * cents for quantity, cents in _lines(draw)) / 100
-        balance = 0.0 if status in ("paid", "void") else total
-        if status == "partially_paid":
-            balance = round(total / 4, 2)
-        terms = (0, 15, 30, 45)[draw[7] % 4]
-        moment = world.created(index)
-        issued, due = day(moment), day(moment + terms * 86_400)
-        paid = day(moment + 864_000) if status in ("paid", "partially_paid") else ""
-        created = stamp(moment)
-        modified = stamp(world.modified(index, draw))
+        sale = world.sales.sale(index)
+        customer_id, customer_name, status = sale.party.id, sale.party.name, sale.status
+        currency_id, currency_code, symbol = world.currency(sale.party.currency)
+        total, balance = sale.total / 100, sale.balance / 100
+        issued, due = day(sale.moment), day(sale.due)
+        paid = day(sale.receipts[-1][0]) if sale.receipts else ""
+        created, modified = stamp(sale.moment), stamp(sale.modified)
+        late = (world.today - date.fromisoformat(due)).days
         number = f"INV-{index + 1:06d}"
         sent = status != "draft"
         return {
@@ -91,10 +90,10 @@ class Invoices(ResourceRules):
             "date_formatted": day_formatted(issued),
             "due_date": due,
             "due_date_formatted": day_formatted(due),
-            "due_days": f"Overdue by {1 + draw[11]} days" if status == "overdue" else "",
-            "currency_id": world.currency_id,
-            "currency_code": world.currency_code,
-            "currency_symbol": world.currency_symbol,
+            "due_days": f"Overdue by {late} days" if status == "overdue" else "",
+            "currency_id": currency_id,
+            "currency_code": currency_code,
+            "currency_symbol": symbol,
             "schedule_time": "",
             "email": f"pay{draw[12]}@example.com" if draw[13] % 2 else "",
             "template_type": "standard",
@@ -114,9 +113,9 @@ class Invoices(ResourceRules):
             "updated_time": "",
             "transaction_type": "renewal" if draw[14] % 9 == 0 else "",
             "total": total,
-            "total_formatted": amount_formatted(total, world.currency_symbol),
+            "total_formatted": amount_formatted(total, symbol),
             "balance": balance,
-            "balance_formatted": amount_formatted(balance, world.currency_symbol),
+            "balance_formatted": amount_formatted(balance, symbol),
             "unprocessed_payment_amount": 0.0,
             "created_time": created,
             "created_time_formatted": day_formatted(created),
@@ -137,7 +136,7 @@ class Invoices(ResourceRules):
             "shipping_charge": 0.0,
             "adjustment": 0.0,
             "write_off_amount": 0.0,
-            "exchange_rate": 1.0,
+            "exchange_rate": sale.rate,
             "tax_percentage": "",
             "location_id": world.fixed_id(601),
             "location_name": "Head Office",
@@ -151,8 +150,8 @@ class Invoices(ResourceRules):
             for name, value in row.items()
             if name not in list_only and not name.startswith(("mail_", "zcrm_"))
         }
-        draw = world.draw(self.name, index)
-        terms = (0, 15, 30, 45)[draw[7] % 4]
+        sale = world.sales.sale(index)
+        terms = sale.party.terms
         return {
             **shared,
             "is_pre_gst": "",
@@ -169,16 +168,14 @@ class Invoices(ResourceRules):
             "discount_type": "item_level",
             "is_inclusive_tax": False,
             "recurring_invoice_id": "",
-            "line_items": _line_items(world, index, draw),
+            "line_items": _line_items(world, sale),
             "sub_total": row["total"],
             "sub_total_formatted": row["total_formatted"],
             "tax_total": 0.0,
             "taxes": [],
             "tax_amount_withheld": 0.0,
-            "payment_made": 0.0
-            if row["status"] == "void"
-            else round(row["total"] - row["balance"], 2),
-            "credits_applied": 0.0,
+            "payment_made": sale.paid / 100,
+            "credits_applied": sale.credited / 100,
             "payment_reminder_enabled": True,
             "allow_partial_payments": False,
             "payment_options": {"payment_gateways": []},
@@ -199,14 +196,47 @@ class Invoices(ResourceRules):
             "sales_channel": "direct_sales",
         }
 
+    def booked(self, world: SampleData, index: int) -> Record | None:
+        sale = world.sales.sale(index)
+        draw = world.draw(self.name, index)
+        total = _exact(sale.total)
+        return {
+            "customer_id": sale.party.id,
+            "customer_name": sale.party.name,
+            "status": sale.status,
+            "invoice_number": f"INV-{index + 1:06d}",
+            "reference_number": f"PO-{draw[9]:03d}" if draw[10] % 3 == 0 else "",
+            "date": day(sale.moment),
+            "due_date": day(sale.due),
+            "currency_code": world.currency(sale.party.currency)[1],
+            "exchange_rate": Decimal(str(sale.rate)),
+            "discount_type": "item_level",
+            "total": total,
+            "sub_total": total,
+            "balance": _exact(sale.balance),
+            "payment_made": _exact(sale.paid),
+            "credits_applied": _exact(sale.credited),
+            "line_items": [
+                {
+                    "item_id": world.id(Items.name, item) if item is not None else "",
+                    "name": item_name(world, item) if item is not None else "Work",
+                    "quantity": Decimal(quantity),
+                    "rate": _exact(cents),
+                    "item_total": _exact(quantity * cents),
+                }
+                for item, quantity, cents in sale.lines
+            ],
+        }
+
     def settle(self, world: SampleData, state: Record) -> None:
         settle_custom_fields(world, state)
+        symbol = str(state.get("currency_symbol") or world.currency_symbol)
         lines: list[Any] = state.get("line_items") or []
         taken = {str(line.get("line_item_id")) for line in lines}
         first = int(state["invoice_id"]) + 100
         fresh = (one for number in itertools.count(first) if (one := str(number)) not in taken)
         settled = [
-            _settled_line(world, line, order, line.get("line_item_id") or next(fresh))
+            _settled_line(symbol, line, order, line.get("line_item_id") or next(fresh))
             for order, line in enumerate(lines, 1)
         ]
         state["line_items"] = settled
@@ -216,23 +246,26 @@ class Invoices(ResourceRules):
         terms = timedelta(days=days)
         state["due_date"] = state["due_date"] or str(date.fromisoformat(state["date"]) + terms)
         seeded = int(world.index(self.name, state["invoice_id"]) or 0) < world.size(self.name)
-        settle(KINDS["invoices"], state, seeded=seeded, today=day(int(time.time())))
+        settle(KINDS["invoices"], state, seeded=seeded, today=world.day_now())
         for name in ("sub_total", "total", "balance"):
             figure = exact(state[name])
-            state[f"{name}_formatted"] = amount_formatted(figure, world.currency_symbol)
+            state[f"{name}_formatted"] = amount_formatted(figure, symbol)
         for line in state["line_items"]:
             total = line["item_total"]
-            line["item_total_formatted"] = amount_formatted(total, world.currency_symbol)
+            line["item_total_formatted"] = amount_formatted(total, symbol)
         for name in ("date", "due_date"):
             state[f"{name}_formatted"] = day_formatted(state[name])
         state["current_sub_status"] = state["status"]
         state["status_formatted"] = str(state["status"]).replace("_", " ").title()
 
     def fresh(self, world: SampleData, index: int) -> Record:
+        """A draft in the base currency, without dates."""
+        currency_id, code, symbol = world.currency(0)
+        facts = {"currency_id": currency_id, "currency_code": code, "currency_symbol": symbol}
         undated = {"date": "", "due_date": "", "due_days": "", "current_sub_status": "draft"}
-        return super().fresh(world, index) | undated
+        return super().fresh(world, index) | undated | facts
 
-    def matches(self, record: Record, filter_by: str) -> bool:
+    def matches(self, record: Record, filter_by: str, today: str) -> bool:
         if filter_by == "Date.PaymentExpectedDate":
             return bool(record["payment_expected_date"])
         if filter_by == "Type.DebitNote":
@@ -243,39 +276,32 @@ class Invoices(ResourceRules):
         )
 
 
+def _exact(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)
+
+
 def has_status(record: Record, wanted: str) -> bool:
     """``unpaid`` covers every invoice that was sent and is not fully paid."""
     status: str = record["status"]
     return status in _UNPAID if wanted == "unpaid" else status == wanted
 
 
-def _lines(draw: bytes) -> list[tuple[int, int]]:
-    """The (quantity, price in cents) of each seeded line."""
-    count = 1 + draw[16] % 4
+def _line_items(world: SampleData, sale: Sale) -> list[Record]:
+    symbol = world.currency(sale.party.currency)[2]
     return [
-        (1 + draw[17 + line] % 9, 100 + int.from_bytes(draw[20 + line : 22 + line], "big") * 7)
-        for line in range(count)
-    ]
-
-
-def _line_items(world: SampleData, index: int, draw: bytes) -> list[Record]:
-    items = world.size(Items.name)
-    rows: list[Record] = []
-    for order, (quantity, cents) in enumerate(_lines(draw), 1):
-        item = int.from_bytes(draw[8 + order : 11 + order], "big") % items if items else None
-        rows.append(
-            _line(
-                item_id=world.id(Items.name, item) if item is not None else "",
-                line_item_id=world.id(Invoices.name, index, 100 + order),
-                name=item_name(world, item) if item is not None else "Work",
-                order=order,
-                quantity=float(quantity),
-                rate=cents / 100,
-                total=quantity * cents / 100,
-                symbol=world.currency_symbol,
-            )
+        _line(
+            item_id=world.id(Items.name, item) if item is not None else "",
+            line_item_id=world.id(Invoices.name, sale.index, 100 + order),
+            name=item_name(world, item) if item is not None else "Work",
+            order=order,
+            quantity=float(quantity),
+            rate=cents / 100,
+            bcy_rate=round(cents * sale.rate) / 100,
+            total=quantity * cents / 100,
+            symbol=symbol,
         )
-    return rows
+        for order, (item, quantity, cents) in enumerate(sale.lines, 1)
+    ]
 
 
 def _line(
@@ -286,6 +312,7 @@ def _line(
     order: int,
     quantity: Any,
     rate: Any,
+    bcy_rate: Any,
     total: Any,
     symbol: str,
 ) -> Record:
@@ -298,7 +325,7 @@ def _line(
         "item_name": name,
         "description": "",
         "item_order": order,
-        "bcy_rate": rate,
+        "bcy_rate": bcy_rate,
         "rate": rate,
         "rate_formatted": amount_formatted(rate, symbol),
         "quantity": quantity,
@@ -317,7 +344,7 @@ def _line(
     }
 
 
-def _settled_line(world: SampleData, line: Record, order: int, line_item_id: str) -> Record:
+def _settled_line(symbol: str, line: Record, order: int, line_item_id: str) -> Record:
     """Complete a line that a caller sent with derived fields; sent values stay."""
     quantity = exact(line.get("quantity", 1))
     rate = exact(line.get("rate", 0))
@@ -328,8 +355,9 @@ def _settled_line(world: SampleData, line: Record, order: int, line_item_id: str
         order=order,
         quantity=plain(quantity),
         rate=plain(rate),
+        bcy_rate=plain(rate),
         total=money(quantity * rate),
-        symbol=world.currency_symbol,
+        symbol=symbol,
     )
     kept = ("quantity", "rate", "item_total", "item_order", "item_total_formatted")
     sent = {name: value for name, value in line.items() if value is not None and name not in kept}

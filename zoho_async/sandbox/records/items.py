@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from zoho_async.sandbox.data.seed import SampleData, amount_formatted, day_formatted, stamp
+from zoho_async.sandbox.data.dates import day_formatted, stamp
+from zoho_async.sandbox.data.seed import SampleData, amount_formatted
 from zoho_async.sandbox.records.resource import (
     ACTIVE,
     INACTIVE,
@@ -57,12 +58,12 @@ class Items(ResourceRules):
     def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         name = f"{_THINGS[draw[0] % 8]} {_COLOURS[draw[1] % 5]} {index}"
-        rate: float | Decimal = int.from_bytes(draw[5:8], "big") / 100
+        rate: float | Decimal = world.sales.price(index) / 100
         if draw[8] % 64 == 0:
             rate = Decimal(f"90071992547409{index % 1000:03d}.{draw[9]:03d}71")
         taxed = draw[10] % 3 == 0
-        created = stamp(world.created(index))
-        modified = stamp(world.modified(index, draw))
+        made = world.created(self.name, index)
+        created, modified = stamp(made), stamp(world.modified(made, draw))
         return {
             "item_id": world.id(self.name, index),
             "name": name,

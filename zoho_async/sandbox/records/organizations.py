@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.sandbox.data.seed import SampleData, day_formatted
+from zoho_async.sandbox.data.dates import day_formatted, moment_of, stamp
+from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.records.resource import Record
 
 #: The only user of the sandbox.
@@ -38,8 +39,8 @@ def row(world: SampleData, is_default: bool) -> Record:
         "language_code": "en",
         "language_code_formatted": "English",
         FISCAL: "january",
-        "account_created_date": "2023-01-01",
-        "account_created_date_formatted": "01/01/2023",
+        "account_created_date": str(world.calendar.first),
+        "account_created_date_formatted": day_formatted(str(world.calendar.first)),
         "time_zone": _TIME_ZONE,
         "time_zone_formatted": "(GMT -3:00) Brasilia Standard Time",
         "is_org_active": True,
@@ -81,7 +82,7 @@ def detail(world: SampleData, is_default: bool) -> Record:
             ("street_address1", "street_address2", "city", "state", "country", "zip"), ""
         ),
         "custom_fields": [],
-        "created_time": "2023-01-01T09:00:00-0300",
+        "created_time": stamp(moment_of(world.calendar.first)),
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from zoho_async.sandbox.data.seed import SampleData, stamp
+from zoho_async.sandbox.data.dates import stamp
+from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.records.resource import ACTIVE, INACTIVE, Record, ResourceRules
 
 _WORK: Final = ("Website", "Audit", "Fit-out", "Study", "Migration", "Opéra", "Survey", "Rebrand")
@@ -45,6 +46,7 @@ class Projects(ResourceRules):
     def row(self, world: SampleData, index: int) -> Record:
         draw = world.draw(self.name, index)
         customer_id, customer_name = world.customer(draw)
+        created = world.created(self.name, index)
         return {
             "project_id": world.id(self.name, index),
             "project_name": f"{_WORK[draw[0] % 8]} {index}",
@@ -56,8 +58,8 @@ class Projects(ResourceRules):
             "status": INACTIVE if draw[6] % 6 == 0 else ACTIVE,
             "billing_type": _BILLING[draw[7] % 4],
             "rate": int.from_bytes(draw[8:11], "big") / 100,
-            "created_time": stamp(world.created(index)),
-            "last_modified_time": stamp(world.modified(index, draw)),
+            "created_time": stamp(created),
+            "last_modified_time": stamp(world.modified(created, draw)),
             "has_attachment": False,
             "total_hours": "00:00",
             "billable_hours": "00:00",

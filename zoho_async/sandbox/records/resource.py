@@ -7,11 +7,12 @@ rows. A written record is stored as its *state*: the fields of both forms.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
+from datetime import date, timedelta
 from typing import Any, Final, TypeAlias
 
-from zoho_async.sandbox.data.seed import SampleData, custom_field_forms, day, day_formatted
+from zoho_async.sandbox.data.dates import day_formatted
+from zoho_async.sandbox.data.seed import SampleData, custom_field_forms
 
 Record: TypeAlias = dict[str, Any]
 
@@ -67,6 +68,13 @@ class ResourceRules(ABC):
     def detail(self, world: SampleData, index: int, row: Record) -> Record:
         """The full form of row ``index``."""
 
+    def booked(self, world: SampleData, index: int) -> Record | None:
+        """The fields of row ``index`` that the ledger and the reports read, with exact amounts.
+
+        None if that is not cheaper than the whole record. A field that is left out is empty.
+        """
+        return None
+
     def fresh(self, world: SampleData, index: int) -> Record:
         """The state of a new record before the caller's values are set."""
         row = self.row(world, index)
@@ -79,8 +87,8 @@ class ResourceRules(ABC):
     def settle(self, world: SampleData, state: Record) -> None:
         """Derive the fields that follow from others."""
 
-    def matches(self, record: Record, filter_by: str) -> bool:
-        """Whether a record passes the filter ``filter_by``."""
+    def matches(self, record: Record, filter_by: str, today: str) -> bool:
+        """Whether a record passes the filter ``filter_by`` on a day."""
         kind, _, wanted = filter_by.partition(".")
         return wanted == "All" or (kind == "Status" and record.get("status") == wanted.lower())
 
@@ -108,22 +116,18 @@ INACTIVE: Final = "inactive"
 
 # -- spans of days ------------------------------------------------------------------------------
 
-_DAY_SECONDS: Final = 86_400
 
-
-def within(shown: str, word: str) -> bool | None:
-    """Whether a date (``2026-06-09``) is in the named span now; None if the span is unknown.
+def within(shown: str, word: str, today: str) -> bool | None:
+    """Whether a date (``2026-06-09``) is in the named span; None if the span is unknown.
 
     Weeks, quarters and years depend on an organization's settings and fiscal year. The sandbox
     cannot evaluate those filters (``Date.ThisWeek``) and lets every row pass.
     """
-    now = int(time.time())
-    today = day(now)
     match word.lower():
         case "today":
             return shown[:10] == today
         case "previousday":
-            return shown[:10] == day(now - _DAY_SECONDS)
+            return shown[:10] == str(date.fromisoformat(today) - timedelta(days=1))
         case "thismonth":
             return shown[:7] == today[:7]
         case "previousmonth":
@@ -132,9 +136,9 @@ def within(shown: str, word: str) -> bool | None:
             return None
 
 
-def is_relative(filter_by: str) -> bool:
+def is_relative(filter_by: str, today: str) -> bool:
     """Whether the rows of a filter change from day to day."""
-    return within("", filter_by.rpartition(".")[2]) is not None
+    return within("", filter_by.rpartition(".")[2], today) is not None
 
 
 def _month_before(today: str) -> str:

@@ -18,7 +18,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.data.store import RecordEvent, Store
 from zoho_async.sandbox.replies import ENCODER
 from zoho_async.sandbox.reports.ledger import number_of
-from zoho_async.sandbox.reports.query import ReportQuestion, today
+from zoho_async.sandbox.reports.query import ReportQuestion
 
 _PLACE: Final = "activity"
 _USER: Final = "Sam Sandbox"
@@ -68,7 +68,7 @@ def record_call(store: Store, named: set[str]) -> None:
 def _append(store: Store, event: RecordEvent) -> None:
     state, log = event.state, log_of(store)
     entry = Activity(
-        day=today(),
+        day=store.world.day_now(),
         operation=event.operation,
         kind=event.kind,
         record_id=event.record_id,

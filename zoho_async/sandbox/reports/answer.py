@@ -17,7 +17,7 @@ from zoho_async.sandbox.data.values import is_list
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.reports.activity import activity_rows
 from zoho_async.sandbox.reports.ageing import AGEING
-from zoho_async.sandbox.reports.ledger import books_of
+from zoho_async.sandbox.reports.ledger import books_of, prepare_books
 from zoho_async.sandbox.reports.lists import LISTS
 from zoho_async.sandbox.reports.query import (
     Default,
@@ -141,7 +141,7 @@ def scope_of(product: str, parts: tuple[str, ...]) -> str:
     return f"Zoho{product.title()}.reports.READ" if report_of(product, parts) else ""
 
 
-def answer_report(call: ApiCall, store: Store) -> ApiReply | None:
+async def answer_report(call: ApiCall, store: Store) -> ApiReply | None:
     """Answer a call of a report; None if the path names none. Raises `ApiRefusal`."""
     rules = report_of(call.product, call.parts)
     if rules is None or call.method != "GET":
@@ -149,7 +149,9 @@ def answer_report(call: ApiCall, store: Store) -> ApiReply | None:
     name = call.parts[1]
     if call.params.get("accept", "json") != "json":
         raise ApiRefusal(501, 0, "The sandbox has no files of reports.")
-    asked = question_of(rules, call.params)
+    asked = question_of(rules, call.params, store.world.day_now())
+    if name in STATEMENTS or name in AGEING or name in LISTS:
+        await prepare_books(store, call.product)
     value, count = _value(call.product, name, store, asked)
     return success("success", {rules.key: value, "page_context": asked.context(count)})
 

@@ -32,6 +32,7 @@ compound taxes, and opening balances of contacts.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -67,6 +68,7 @@ from zoho_async.sandbox.rules.settlement import Application, ApplicationLedger, 
 UNPOSTED: Final = frozenset(
     {"draft", "void", "pending_approval", "approved", "rejected", "declined"}
 )
+_POSTINGS_AT_ONCE: Final = 50
 _NOT_BOOKED: Final = frozenset({"uncategorized", "excluded", "matched", "imported"})
 #: Documents that open a claim: their kind, the claim's account, and the sign of the claim.
 _OPENING: Final = {
@@ -97,8 +99,31 @@ class Books:
         self._product: Final = product
         self._applications: Final = ApplicationLedger(store, product)
         self._known: Final[dict[End, Decimal]] = {}
-        self.postings: Final[Sequence[Posting]] = sorted(self._merged(), key=lambda p: p.date)
+        self.postings: Sequence[Posting] = ()
         self._cash: Sequence[Posting] | None = None
+
+    def build(self) -> Iterator[None]:
+        """Derive the postings. Yields now and then, so that a caller can do something else.
+
+        A payment and its applications of the same day become one posting.
+        """
+        made: list[Posting] = []
+        payments: dict[tuple[str, str, str], list[Posting]] = {}
+        for number, posting in enumerate(self._post()):
+            if posting.kind in _PAYMENT_KINDS:
+                key = posting.kind, posting.id, posting.date
+                payments.setdefault(key, []).append(posting)
+            else:
+                made.append(posting)
+            if number % _POSTINGS_AT_ONCE == 0:
+                yield
+        for number, (first, *others) in enumerate(payments.values()):
+            entries = [each for one in (first, *others) for each in one.entries]
+            one = balanced(entries, "") if others else first.entries
+            made.append(msgspec.structs.replace(first, entries=one))
+            if number % _POSTINGS_AT_ONCE == 0:
+                yield
+        self.postings = sorted(made, key=lambda p: p.date)
 
     def basis(self, *, cash: bool) -> Sequence[Posting]:
         """The postings on the accrual or the cash basis."""
@@ -117,22 +142,7 @@ class Books:
         collection = self._store.at(schema, ()) if schema is not None else None
         if collection is not None:
             for index in collection.indexes():
-                yield collection.id(index), collection.state(index)
-
-    def _merged(self) -> Iterator[Posting]:
-        """The postings, with a payment and its applications of the same day as one."""
-        payments: dict[tuple[str, str, str], Posting] = {}
-        for posting in self._post():
-            key = posting.kind, posting.id, posting.date
-            before = payments.get(key)
-            if posting.kind not in _PAYMENT_KINDS:
-                yield posting
-            elif before is None:
-                payments[key] = posting
-            else:
-                entries = balanced((*before.entries, *posting.entries), "")
-                payments[key] = msgspec.structs.replace(before, entries=entries)
-        yield from payments.values()
+                yield collection.id(index), collection.booked(index)
 
     def _post(self) -> Iterator[Posting]:
         for word in _OPENING:
@@ -414,9 +424,30 @@ def books_of(store: Store, product: str = "books") -> Books:
 
     They are derived once per state of the records.
     """
-    known = _BOOKS.setdefault(store, {})
-    version, books = known.get(product, (-1, None))
-    if books is None or version != store.version:
+    books = _known(store, product)
+    if books is None:
         books = Books(store, product)
-        known[product] = store.version, books
+        for _ in books.build():
+            pass
+        _BOOKS.setdefault(store, {})[product] = store.version, books
     return books
+
+
+async def prepare_books(store: Store, product: str) -> None:
+    """Derive the books, unless they are known, and let other requests go on meanwhile.
+
+    If a record is written before the books are done, the next call of `books_of` derives them.
+    """
+    if _known(store, product) is not None:
+        return
+    version, books = store.version, Books(store, product)
+    for _ in books.build():
+        await asyncio.sleep(0)
+        if store.version != version:
+            return
+    _BOOKS.setdefault(store, {})[product] = version, books
+
+
+def _known(store: Store, product: str) -> Books | None:
+    version, books = _BOOKS.get(store, {}).get(product, (-1, None))
+    return books if version == store.version else None

@@ -10,14 +10,12 @@ way; weeks begin on Sunday and fiscal years in January.
 from __future__ import annotations
 
 import calendar
-import time
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import invalid
 
@@ -97,13 +95,16 @@ class ReportQuestion(msgspec.Struct, frozen=True):
         return rows[(self.page - 1) * self.per_page : self.page * self.per_page]
 
 
-def question_of(rules: ReportRules, params: Mapping[str, str]) -> ReportQuestion:
-    """Read the parameters of a call. Raises `ApiRefusal` for a wrong date or page."""
-    now = date.fromisoformat(today())
+def question_of(rules: ReportRules, params: Mapping[str, str], today: str) -> ReportQuestion:
+    """Read the parameters of a call. Raises `ApiRefusal` for a wrong date or page.
+
+    ``today`` is the day of the call in the organization.
+    """
+    now = date.fromisoformat(today)
     applied, period = "", _period(rules.default, now)
     for word in params.get("filter_by", "").split(","):
         field, _, name = word.partition(".")
-        known = _custom(params) if name == "CustomDate" else _named(name, now)
+        known = _custom(params, today) if name == "CustomDate" else _named(name, now)
         if field in rules.fields and known is not None:
             applied, period = params["filter_by"], known
     return ReportQuestion(
@@ -123,22 +124,17 @@ def question_of(rules: ReportRules, params: Mapping[str, str]) -> ReportQuestion
     )
 
 
-def today() -> str:
-    """Today's date in the organization."""
-    return day(int(time.time()))
-
-
 def _default_filter(rules: ReportRules) -> str:
     return f"{rules.fields[0]}.{rules.default}" if rules.fields and rules.default else ""
 
 
-def _custom(params: Mapping[str, str]) -> tuple[str, str]:
+def _custom(params: Mapping[str, str], today: str) -> tuple[str, str]:
     for name in ("from_date", "to_date"):
         try:
             date.fromisoformat(params.get(name) or "1970-01-01")
         except ValueError:
             raise invalid(name) from None
-    return params.get("from_date", ""), params.get("to_date") or today()
+    return params.get("from_date", ""), params.get("to_date") or today
 
 
 def _period(default: Default, now: date) -> tuple[str, str]:

@@ -34,7 +34,7 @@ def exact(value: Any) -> Decimal:
     if value is None or isinstance(value, bool | list | dict):
         return _NOTHING
     try:
-        number = Decimal(str(value))
+        number = value if type(value) is Decimal else Decimal(str(value))
     except InvalidOperation:
         return _NOTHING
     return number if number.is_finite() else _NOTHING

@@ -50,7 +50,7 @@ from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.replies import ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
-from zoho_async.sandbox.rules.settlement import FORBIDDEN, End, today
+from zoho_async.sandbox.rules.settlement import FORBIDDEN, End
 from zoho_async.sandbox.rules.statuses import has_expired
 
 _CLOSED: Final = frozenset({"void", "cancelled"})
@@ -108,13 +108,13 @@ def verb(store: Store, found: RecordRef, word: str, words: Sequence[str]) -> Non
         return
     state, end = found.collection.state(found.index), (word, found.id)
     if word == "estimates" and status == "accepted":
-        if has_expired(state, today()):
+        if has_expired(state, store.world.day_now()):
             raise ApiRefusal(400, FORBIDDEN, "The estimate is expired and cannot be accepted.")
         _create_retainer(store, found, end, state)
     set_own_status(store, found.schema.product, end, status)
     dated = _DATED.get(status)
     if dated in state:
-        found.collection.change(found.index, {dated: today()})
+        found.collection.change(found.index, {dated: store.world.day_now()})
 
 
 def _create_retainer(store: Store, found: RecordRef, end: End, state: Mapping[str, Any]) -> None:
@@ -132,7 +132,7 @@ def _create_retainer(store: Store, found: RecordRef, end: End, state: Mapping[st
     }
     fields = {name: state.get(name, "") for name in ("customer_id", "customer_name")}
     retainers = store.at(schema, ())
-    made = retainers.add({**fields, "date": today(), "line_items": [line]})
+    made = retainers.add({**fields, "date": store.world.day_now(), "line_items": [line]})
     store.keep_thing(product, _place(end), {"retainer": retainers.id(made)})
 
 

@@ -18,13 +18,13 @@ lists. Each list has separate ids.
 
 Seeded documents
 ----------------
-Applications of the seed are not in the ledger. The figures of seeded documents start from the
-seed's values, and seeded rows of their lists move no money.
+The sample payments and credit notes of Books are applied to sample invoices (see `data.sales`).
+These applications are in the ledger as if a caller had made them. The figures of other seeded
+documents start from the seed's values. Seeded rows of lists below a document move no money.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
@@ -36,9 +36,9 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.api.context import RecordRef, missing
 from zoho_async.sandbox.data.collection import Collection
 from zoho_async.sandbox.data.schemas import schemas
-from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
+from zoho_async.sandbox.records.sales_events import CREDIT_NOTES, PAYMENTS, seeded_applications
 from zoho_async.sandbox.replies import ENCODER, ApiRefusal
 from zoho_async.sandbox.rules.amounts import exact, money
 from zoho_async.sandbox.rules.documents import KINDS, LINKS, Kind
@@ -59,6 +59,14 @@ class Application(msgspec.Struct, frozen=True):
     amount: Decimal
     at_source: str
     at_target: str
+
+
+#: The resources of the documents that the sample data applied to each other.
+_SEEDED: Final = {
+    "invoices": "books.invoices",
+    "customerpayments": PAYMENTS,
+    "creditnotes": CREDIT_NOTES,
+}
 
 
 _ROWS: Final = decoder_of(list[Application], float_hook=Decimal)
@@ -131,8 +139,21 @@ class ApplicationLedger:
 
     def rows(self, end: End) -> list[Application]:
         """The applications of a document, as source or target."""
-        kept = self._store.thing(self._product, _place(end)).get("rows", [])
-        return _ROWS.decode(ENCODER.encode(kept))
+        kept = self._store.thing(self._product, _place(end)).get("rows")
+        return self._seeded(end) if kept is None else _ROWS.decode(ENCODER.encode(kept))
+
+    def _seeded(self, end: End) -> list[Application]:
+        """The applications of a sample document of which nothing was applied or undone since."""
+        resource = _SEEDED.get(end[0])
+        if resource is None or self._product != "books":
+            return []
+        world = self._store.world_of("books")
+        index = world.index(resource, end[1])
+        found = seeded_applications(world, end[0], index) if index is not None else []
+        return [
+            Application((source, source_id), (target, target_id), amount, "", "")
+            for source, source_id, target, target_id, amount in found
+        ]
 
     def left(self, end: End) -> Decimal:
         """The amount of a source that can still be applied or refunded."""
@@ -244,7 +265,7 @@ class ApplicationLedger:
         """The row of an application, with the fields of every list that may show it."""
         of, to = self.state(source), self.state(target)
         source_id, target_id = _id_fields(source[0]), _id_fields(target[0])
-        now = today()
+        now = self._store.world.day_now()
         return {
             source_id: source[1],
             target_id: target[1],
@@ -285,11 +306,6 @@ class ApplicationLedger:
     def _keep(self, end: End, rows: list[Application]) -> None:
         kept = msgspec.to_builtins(rows, builtin_types=(Decimal,))
         self._store.keep_thing(self._product, _place(end), {"rows": kept})
-
-
-def today() -> str:
-    """Today's date, in the organization's time zone."""
-    return day(int(time.time()))
 
 
 def left_of(kind: Kind, state: Mapping[str, Any]) -> Decimal:

@@ -24,7 +24,6 @@ rules. Dates stay when the plan changes. The description has no operations to pa
 from __future__ import annotations
 
 import calendar
-import time
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -33,7 +32,6 @@ from typing import Any, Final
 from zoho_async.sandbox.api.context import OperationHandler, RequestContext
 from zoho_async.sandbox.api.render import record_reply
 from zoho_async.sandbox.data.schemas import schemas
-from zoho_async.sandbox.data.seed import day
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid_field
@@ -124,7 +122,7 @@ def prepare(ask: RequestContext, fields: dict[str, Any], before: Mapping[str, An
     fields["interval"] = str(plan.get("interval") or 1)
     fields["interval_unit"] = str(plan.get("interval_unit") or "months")
     if not before:
-        fields |= _first_dates(fields, wanted, plan, date.fromisoformat(day(int(time.time()))))
+        fields |= _first_dates(fields, wanted, plan, date.fromisoformat(ask.store.world.day_now()))
 
 
 def _plan(store: Store, code: str) -> dict[str, Any]:

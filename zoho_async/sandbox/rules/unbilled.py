@@ -32,7 +32,6 @@ from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, success
 from zoho_async.sandbox.rules.amounts import exact, lines_of, plain
-from zoho_async.sandbox.rules.settlement import today
 
 _PRODUCT: Final = "billing"
 _NO_ADDON: Final = 102001
@@ -88,7 +87,7 @@ def add(store: Store, subscription: RecordRef, lines: list[dict[str, Any]]) -> N
             "customer_id": customer(state),
             "customer_name": state.get("customer_name", ""),
             "email": state.get("email", ""),
-            "unbilled_charge_date": today(),
+            "unbilled_charge_date": store.world.day_now(),
             "status": "open",
             LINES: lines,
         }

@@ -19,9 +19,10 @@ from typing import Any, Final
 from zoho_async.export.columns.arrow import Arrow
 from zoho_async.export.columns.batch import ColumnReader
 from zoho_async.export.columns.schema import DELETED, ROW, shape_of
-from zoho_async.export.columns.tables import Layout, digest
+from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import CHILD, portions, rename_durably
+from zoho_async.export.destinations.directory import portions, rename_durably
+from zoho_async.export.destinations.formats.tables import child_names, spool_tables, stem
 from zoho_async.export.destinations.merge import (
     ROWS,
     NewestSources,
@@ -73,35 +74,21 @@ class Parquet:
                 groups.add(self._arrow.nested(shape, batch))
 
     def _write_flat(self, rows: Path, target: Path, table: Table, rounded: Counter[str]) -> None:
-        shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape, "decimal")
-        layout = Layout(_stem(rows), table.row_id, shape)
-        children = [
-            (target.with_name(f"{each.name}{self.suffix}.tmp"), each) for each in layout.tables[1:]
-        ]
-        paths = [(target, layout.tables[0]), *children]
+        source = spool_tables(stem(rows), table, flatten=True, texts=True, numbers="decimal")
+        children = [target.with_name(f"{each.name}{self.suffix}.tmp") for each in source.tables[1:]]
         with ExitStack() as stack:
             files = [
                 stack.enter_context(
                     _Groups(self._parquet, self._arrow, path, self._arrow.schema(each.columns))
                 )
-                for path, each in paths
+                for path, each in zip((target, *children), source.tables, strict=True)
             ]
             files[0].note(self._notes)
-            number = 0
-            for lines in portions(rows):
-                batch = reader.read(lines)
-                rounded.update(batch.rounded)
-                if layout.id_column is None:
-                    ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
-                    number += batch.size
-                else:
-                    ids = layout.ids(batch, lines)
-                for groups, each, columns in zip(
-                    files, layout.tables, layout.split(batch, ids), strict=True
-                ):
+            for portion in source.read(rows):
+                for groups, each, columns in zip(files, source.tables, portion, strict=True):
                     groups.add(self._arrow.flat(each.columns, columns))
-        for path, _ in children:
+        rounded.update(source.rounded)
+        for path in children:
             rename_durably(path, path.with_suffix(""))
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
@@ -115,15 +102,10 @@ class Parquet:
                 for batch in self._batches(path, [table.row_id, DELETED]):
                     gone = batch.column(DELETED).is_valid().to_pylist()
                     last.add(number, _ids(batch, table.row_id), gone)
-            for child in sorted({child for path in sources for child in self._children(path)}):
-                own = [path.with_name(_stem(path) + child) for path in sources]
+            for child in child_names(sources, self.suffix) if self._flatten else ():
+                own = [path.with_name(stem(path) + child) for path in sources]
                 self._merge_one(own, ROW, last)
             return self._merge_one(sources, table.row_id, last)
-
-    def _children(self, path: Path) -> list[str]:
-        stem = _stem(path)
-        found = path.parent.glob(f"{stem}{CHILD}*{self.suffix}") if self._flatten else ()
-        return [each.name.removeprefix(stem) for each in found]
 
     def _merge_one(self, sources: Sequence[Path], key: str, last: NewestSources) -> int:
         """Merge files of one table into the first and return its number of rows."""
@@ -191,11 +173,6 @@ class _Groups:
                 self._flush()
         finally:
             self._writer.close()
-
-
-def _stem(rows: Path) -> str:
-    """``invoices`` for ``invoices.jsonl.part``."""
-    return rows.name.partition(".")[0]
 
 
 def _ids(batch: Any, key: str) -> list[str]:

@@ -1,0 +1,290 @@
+"""Webhooks arrive late, twice, in any order and while the process dies: the last state is right."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from zoho_async.books import invoices
+from zoho_async.errors import ConfigurationError, NotFound
+from zoho_async.session import Session
+from zoho_async.webhooks import (
+    Change,
+    Delivery,
+    QueueFull,
+    WebhookQueue,
+    handle_changes,
+    open_queue,
+)
+from zoho_async.webhooks.changes import decide
+from zoho_async.webhooks.queue import KnownRecord
+from zoho_async.wire import Decoder
+
+#: The first second of the world, 2026-11-01, in seconds since 1970.
+START: Final = 1793491200.0
+IDS: Final = ("101", "102", "103")
+
+
+def delivery(record: dict[str, Any], event_type: str, *, is_proven: bool = True) -> Delivery:
+    body = json.dumps({"invoice": record}).encode()
+    return Delivery(
+        query={"event_type": event_type}, body=body, is_proven=is_proven, digest=str(hash(body))
+    )
+
+
+def time_text(second: int) -> str:
+    return f"2026-11-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}+0000"
+
+
+class World:
+    """Invoices that change, and what Zoho sends of it. ``balance`` counts the changes."""
+
+    def __init__(self, random: random.Random) -> None:
+        self.random: Final = random
+        self.records: Final[dict[str, dict[str, Any]]] = {}
+        self.changes = 0
+        self.second = 0
+        self.reads = 0
+
+    def change(self) -> Delivery:
+        self.changes += 1
+        self.second += self.random.choice([0, 0, 1, 7])
+        key = self.random.choice(IDS)
+        if key in self.records and self.random.random() < 0.1:
+            record = self.records.pop(key)
+            return delivery(self.random.choice([record, {"invoice_id": key}]), "deleted")
+        kind = "edited" if key in self.records else "created"
+        self.records[key] = {
+            "invoice_id": key,
+            "balance": self.changes,
+            "last_modified_time": time_text(self.second),
+        }
+        sent = dict(self.records[key])
+        match self.random.random():
+            case low if low < 0.1:
+                del sent["last_modified_time"]
+            case low if low < 0.2:
+                return delivery(sent, kind, is_proven=False)
+            case low if low < 0.3:
+                return delivery(sent, "")
+            case _:
+                pass
+        return delivery(sent, kind)
+
+    async def read(self, session: Session, invoice_id: str) -> invoices.Invoice:
+        """The record as it is at one moment of the call."""
+        self.reads += 1
+        await self.pause()
+        found = dict(self.records.get(invoice_id, {}))
+        await self.pause()
+        if not found:
+            raise missing()
+        return Decoder().value(invoices._GET, json.dumps({"invoice": found}).encode())
+
+    async def pause(self) -> None:
+        for _step in range(self.random.randrange(4)):
+            await anyio.lowlevel.checkpoint()
+
+
+def missing() -> NotFound:
+    error = NotFound.__new__(NotFound)
+    error.args = ("not found",)
+    return error
+
+
+@contextmanager
+def suppress_group() -> Generator[None]:
+    """Let the process die."""
+    try:
+        yield
+    except* RuntimeError:
+        pass
+
+
+class SilentSession:
+    """A session that sends nothing; the functions that read are replaced."""
+
+    def with_options(self, **_: object) -> SilentSession:
+        return self
+
+
+async def run_until(
+    queue: WebhookQueue,
+    handler: Callable[[Change], Awaitable[None]],
+    done: Callable[[], bool],
+    wall: Callable[[], float] = lambda: 0.0,
+) -> None:
+    """Handle changes until ``done``, which is asked after each step of the queue."""
+    session: Any = SilentSession()
+    async with anyio.create_task_group() as tasks:
+        finish = queue.finish
+
+        async def finish_and_ask(*arguments: Any) -> None:
+            await finish(*arguments)
+            if done():
+                tasks.cancel_scope.cancel()
+
+        setattr(queue, "finish", finish_and_ask)  # noqa: B010 - mypy forbids the plain form
+        if not queue.pending:
+            return
+        await handle_changes(queue, session, handler, wall=wall)
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_the_last_state_handled_is_the_last_state(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = random.Random(seed)
+    world = World(chosen)
+    monkeypatch.setattr(invoices, "get", world.read)
+    handled: dict[str, int | None] = {}
+    newest_in_run: dict[str, int] = {}
+    died = 0
+
+    async def handler(change: Change) -> None:
+        nonlocal died
+        assert change.resource == "books.invoices"
+        assert change.source in ("payload", "read")
+        await world.pause()
+        record = change.record
+        assert record is None or isinstance(record, invoices.Invoice)
+        assert change.is_deleted == (record is None)
+        version = None if record is None else int(record.balance or 0)
+        if version is not None:
+            assert version >= newest_in_run.get(change.record_id, 0), "an older state came later"
+            newest_in_run[change.record_id] = version
+        handled[change.record_id] = version
+        if chosen.random() < 0.03:
+            died += 1
+            raise RuntimeError("the process dies")
+
+    sent: list[Delivery] = []
+    for _ in range(12):
+        sent += [world.change() for _ in range(chosen.randrange(8))]
+        chosen.shuffle(sent)
+        keep = chosen.randrange(len(sent) + 1)
+        now, sent = sent[keep:], sent[:keep]
+        newest_in_run.clear()
+        async with open_queue(
+            tmp_path / "queue.sqlite", max_known=chosen.choice([1, 100])
+        ) as queue:
+            for each in [*now, *chosen.sample(now, len(now) // 2)]:
+                await queue.put(each, "books")
+            with suppress_group():
+                await run_until(
+                    queue,
+                    handler,
+                    lambda: not queue.pending or chosen.random() < 0.05,
+                    lambda: START + world.second,
+                )
+    while True:
+        newest_in_run.clear()
+        async with open_queue(tmp_path / "queue.sqlite") as queue:
+            for each in sent:
+                await queue.put(each, "books")
+            sent = []
+            with suppress_group():
+                await run_until(queue, handler, lambda: queue.pending == 0)
+                break
+    assert {key: value for key, value in handled.items() if value is not None} == {
+        key: record["balance"] for key, record in world.records.items()
+    }
+
+
+async def test_what_is_proven_and_newer_needs_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(random.Random(0))
+    monkeypatch.setattr(invoices, "get", world.read)
+    sources: list[str] = []
+
+    async def handler(change: Change) -> None:
+        sources.append(change.source)
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for second in range(50):
+            record = {"invoice_id": "1", "last_modified_time": time_text(second)}
+            for _ in range(2):
+                await queue.put(delivery(record, "edited"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    assert sources == ["payload"] * 50
+    assert world.reads == 0
+
+
+@pytest.mark.parametrize(
+    ("known", "moment", "digest", "event_type", "expected"),
+    [
+        (None, 5.0, "a", "edited", "read"),
+        (None, 11.0, "a", "edited", "apply"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "edited", "apply"),
+        (KnownRecord(20.0, "a"), 20.0, "a", "edited", "drop"),
+        (KnownRecord(20.0, "a"), 20.0, "b", "edited", "read"),
+        (KnownRecord(20.0, "a"), 19.0, "b", "edited", "drop"),
+        (KnownRecord(None), 21.0, "b", "edited", "read"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "deleted", "read"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "", "read"),
+        (KnownRecord(20.0, "a"), None, "b", "edited", "read"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "subscription_renewed", "read"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "invoice_updated", "apply"),
+    ],
+)
+def test_decisions(
+    known: KnownRecord | None, moment: float | None, digest: str, event_type: str, expected: str
+) -> None:
+    assert expected == decide(
+        event_type=event_type,
+        is_proven=True,
+        moment=moment,
+        digest=digest,
+        known=known,
+        horizon=10.0,
+    )
+
+
+async def test_a_full_queue_refuses_and_a_failed_disk_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_queue(tmp_path / "queue.sqlite", max_pending=2) as queue:
+        for _ in range(2):
+            await queue.put(delivery({"invoice_id": "1"}, "edited"), "books")
+        with pytest.raises(QueueFull):
+            await queue.put(delivery({"invoice_id": "2"}, "edited"), "books")
+
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        assert queue.pending == 2
+        with monkeypatch.context() as failing:
+            failing.setattr(queue, "_insert", fail)
+            with pytest.raises(sqlite3.OperationalError):
+                await queue.put(delivery({"invoice_id": "3"}, "edited"), "books")
+        await queue.put(delivery({"invoice_id": "4"}, "edited"), "books")
+        assert [each.number for each in await queue.take(0)] == [1, 2, 3, 4]
+
+
+async def test_one_process_at_a_time_and_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    async with open_queue(path):
+        with pytest.raises(ConfigurationError, match="another process"):
+            async with open_queue(path):
+                pass
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="not a webhook queue"):
+        async with open_queue(other):
+            pass
+    other.write_text("text" * 100)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        async with open_queue(other):
+            pass

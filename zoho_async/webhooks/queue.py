@@ -1,0 +1,274 @@
+"""A durable queue of verified webhooks, in one SQLite file.
+
+Model
+-----
+`WebhookQueue.put` returns when the delivery is on the disk, so that the receiver can answer Zoho.
+`zoho_async.webhooks.changes` takes the deliveries in order, and finishes each one after its change
+was handled. A delivery that was not finished is taken again after a restart.
+
+The file also holds what is known of each record: the time of the last change that was handled. It
+is bounded. When the oldest entries are dropped, the *horizon* moves to the latest moment among
+them: a payload of an unknown record is trusted only if it is later than the horizon.
+
+Why nothing is lost
+-------------------
+Every transaction is durable when it returns (``synchronous = FULL``). Deliveries that arrive at the
+same time share one. Only one process can open the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import anyio
+import msgspec
+from anyio import CancelScope, to_thread
+
+from zoho_async.errors import ConfigurationError
+from zoho_async.webhooks.signature import Delivery, WebhookError
+
+T = TypeVar("T")
+
+#: Marks the file as ours ("Zhok"), and the version of its tables.
+_APPLICATION: Final = 0x5A686F6B
+_VERSION: Final = 1
+_TABLES: Final = """
+CREATE TABLE delivery (number INTEGER PRIMARY KEY AUTOINCREMENT, product TEXT NOT NULL,
+    data BLOB NOT NULL);
+CREATE TABLE known (key TEXT PRIMARY KEY, moment REAL, digest TEXT NOT NULL, handled REAL NOT NULL);
+CREATE INDEX known_by_age ON known (handled);
+CREATE TABLE horizon (moment REAL NOT NULL);
+"""
+_BATCH: Final = 100
+
+
+class QueueFull(WebhookError):
+    """The queue holds as many deliveries as it may: answer 503, so that Zoho sends again."""
+
+
+class PendingDelivery(msgspec.Struct, frozen=True):
+    """A delivery in the queue. Numbers ascend in the order of arrival."""
+
+    number: int
+    product: str
+    delivery: Delivery
+
+
+class KnownRecord(msgspec.Struct, frozen=True):
+    """What was last handled of a record.
+
+    ``moment`` is the record's last change in seconds since 1970, None if it was deleted or has no
+    such time. ``digest`` is that of the delivery, "" if there was none.
+    """
+
+    moment: float | None
+    digest: str = ""
+
+
+class _Entry:
+    """A delivery that waits for the next transaction."""
+
+    def __init__(self, product: str, delivery: Delivery) -> None:
+        self.row: Final = (product, msgspec.msgpack.encode(delivery))
+        self.is_written = False
+
+
+@asynccontextmanager
+async def open_queue(
+    path: str | os.PathLike[str],
+    *,
+    since: float = 0.0,
+    max_pending: int = 100_000,
+    max_known: int = 1_000_000,
+) -> AsyncGenerator[WebhookQueue]:
+    """Open the queue in the file ``path``, or create it.
+
+    Args:
+        path: The SQLite file.
+        since: For a new file: the moment up to which you already have all records (the start of an
+            export), in seconds since 1970. Older payloads are not trusted.
+        max_pending: The most deliveries that wait. Further ones raise `QueueFull`.
+        max_known: The most records whose last change is remembered.
+
+    Raises `ConfigurationError` if the file is another's, or another process has it open.
+    """
+    connection = await to_thread.run_sync(_open, os.fspath(path), since)
+    try:
+        yield WebhookQueue(connection, max_pending, max_known)
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(connection.close)
+
+
+class WebhookQueue:
+    """An open queue. Its methods can be called by many tasks at once."""
+
+    def __init__(self, connection: sqlite3.Connection, max_pending: int, max_known: int) -> None:
+        self._connection: Final = connection
+        self._max_pending: Final = max_pending
+        self._max_known: Final = max_known
+        self._lock: Final = anyio.Lock()
+        self._waiting: list[_Entry] = []
+        self._arrived = anyio.Event()
+        self._pending = int(_value(connection, "SELECT count(*) FROM delivery"))
+        self._known = int(_value(connection, "SELECT count(*) FROM known"))
+        #: Payloads of unknown records are trusted if they are later, in seconds since 1970.
+        self.horizon = float(_value(connection, "SELECT moment FROM horizon"))
+
+    @property
+    def pending(self) -> int:
+        """The number of deliveries that are not finished."""
+        return self._pending + len(self._waiting)
+
+    async def put(self, delivery: Delivery, product: str) -> None:
+        """Add ``delivery``, and return when it is on the disk.
+
+        A repeat is added too: whether it tells something new is decided when it is taken. Raises
+        `QueueFull`, and `sqlite3.Error` if the disk fails: do not answer with success then.
+        """
+        if self.pending >= self._max_pending:
+            raise QueueFull(f"{self.pending} webhooks wait to be handled")
+        entry = _Entry(product, delivery)
+        self._waiting.append(entry)
+        async with self._lock:
+            if not entry.is_written:
+                batch = list(self._waiting)
+                await self._run(lambda: self._insert([each.row for each in batch]))
+                self._waiting = self._waiting[len(batch) :]
+                for each in batch:
+                    each.is_written = True
+                self._arrived.set()
+
+    async def take(self, after: int) -> list[PendingDelivery]:
+        """The next deliveries with a number above ``after``. Waits until there is one."""
+        while True:
+            async with self._lock:
+                self._arrived = arrived = anyio.Event()
+                rows = await self._run(
+                    lambda: self._connection.execute(
+                        "SELECT number, product, data FROM delivery WHERE number > ? "
+                        "ORDER BY number LIMIT ?",
+                        (after, _BATCH),
+                    ).fetchall()
+                )
+            if rows:
+                return [
+                    PendingDelivery(number, product, msgspec.msgpack.decode(data, type=Delivery))
+                    for number, product, data in rows
+                ]
+            await arrived.wait()
+
+    async def known(self, key: str) -> KnownRecord | None:
+        """What was last handled of the record ``key``; None if it is not remembered."""
+        sql = "SELECT moment, digest FROM known WHERE key = ?"
+        async with self._lock:
+            row = await self._run(lambda: self._connection.execute(sql, (key,)).fetchone())
+        return KnownRecord(*row) if row else None
+
+    async def finish(
+        self, numbers: Sequence[int], known: Mapping[str, KnownRecord], now: float
+    ) -> None:
+        """Remove deliveries and remember ``known``, in one transaction.
+
+        ``now`` is the time in seconds since 1970.
+        """
+        async with self._lock:
+            await self._run(lambda: self._finish(numbers, known, now))
+
+    # -- on a worker thread, one at a time --------------------------------------------------------
+
+    @staticmethod
+    async def _run(work: Callable[[], T]) -> T:
+        """Run ``work`` to its end, even if the caller is cancelled meanwhile."""
+        return await to_thread.run_sync(work, abandon_on_cancel=False)
+
+    def _insert(self, rows: Sequence[tuple[str, bytes]]) -> None:
+        with self._connection:
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT INTO delivery (product, data) VALUES (?, ?)", rows)
+        self._pending += len(rows)
+
+    def _finish(self, numbers: Sequence[int], known: Mapping[str, KnownRecord], now: float) -> None:
+        horizon = self.horizon
+        with self._connection:
+            self._connection.execute("BEGIN")
+            removed = self._connection.executemany(
+                "DELETE FROM delivery WHERE number = ?", [(number,) for number in numbers]
+            ).rowcount
+            before = self._connection.total_changes
+            self._connection.executemany(
+                "INSERT INTO known VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE "
+                "SET moment = ?2, digest = ?3, handled = ?4",
+                [(key, one.moment, one.digest, now) for key, one in known.items()],
+            )
+            count = self._known
+            if self._connection.total_changes != before:
+                count = int(_value(self._connection, "SELECT count(*) FROM known"))
+            if count > self._max_known:
+                horizon = self._forget(count - self._max_known * 9 // 10)
+                count = int(_value(self._connection, "SELECT count(*) FROM known"))
+        self._pending -= removed
+        self._known, self.horizon = count, horizon
+
+    def _forget(self, count: int) -> float:
+        """Drop the ``count`` records that were handled longest ago. Return the new horizon."""
+        oldest = "(SELECT key FROM known ORDER BY handled LIMIT ?)"
+        latest = self._connection.execute(
+            f"SELECT max(max(coalesce(moment, 0), handled)) FROM known WHERE key IN {oldest}",
+            (count,),
+        ).fetchone()[0]
+        self._connection.execute(f"DELETE FROM known WHERE key IN {oldest}", (count,))
+        horizon = max(self.horizon, float(latest))
+        self._connection.execute("UPDATE horizon SET moment = ?", (horizon,))
+        return horizon
+
+
+def _open(path: str, since: float) -> sqlite3.Connection:
+    try:
+        # autocommit, and used by worker threads one at a time
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as problem:
+        raise ConfigurationError(f"the webhook queue {path} cannot be opened: {problem}") from None
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN EXCLUSIVE")
+        _check_version(connection, path, since)
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as problem:
+        connection.close()
+        busy = getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        reason = "another process has it open; run one receiver per file" if busy else str(problem)
+        raise ConfigurationError(f"the webhook queue {path} cannot be opened: {reason}") from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: str, since: float) -> None:
+    found = (
+        _value(connection, "PRAGMA application_id"),
+        _value(connection, "PRAGMA user_version"),
+    )
+    if found == (_APPLICATION, _VERSION):
+        return
+    if _value(connection, "SELECT count(*) FROM sqlite_master"):
+        raise ConfigurationError(
+            f"{path} is not a webhook queue of this version of zoho-async; name another file"
+        )
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO horizon VALUES (?)", (since,))
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _value(connection: sqlite3.Connection, sql: str) -> int | float:
+    found: int | float = connection.execute(sql).fetchone()[0]
+    return found
