@@ -8,7 +8,7 @@ import msgspec
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.store import Checkpoint
-from zoho_async.export.destinations.base import Origin
+from zoho_async.export.destinations.base import Destination, Origin
 from zoho_async.export.destinations.directory import Directory, Format, line
 from zoho_async.export.part_begin import open_store
 from zoho_async.export.part_end import settle
@@ -31,7 +31,7 @@ LISTS = {
 
 
 class Run:
-    """A directory that one run holds, as a job holds it."""
+    """A directory, or the destination ``to``, that one run holds as a job holds it."""
 
     def __init__(
         self,
@@ -39,10 +39,11 @@ class Run:
         run: str = "run",
         stamp: str = "20261123T020000Z",
         form: Format | None = None,
+        to: Destination | None = None,
     ) -> None:
         self.path = path
         with writing(str(path)):
-            self.place = Directory(path, form).open()
+            self.place = (to or Directory(path, form)).open()
         self.database = self.place.database
         self.state = Checkpoint.open(self.database, PLACE, name=self.place.name)
         settle(self.state, self.place, LISTS.get)

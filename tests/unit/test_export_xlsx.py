@@ -154,6 +154,22 @@ def test_a_number_of_more_than_fifteen_digits_is_exact_in_a_column(
     )
 
 
+def test_an_exchange_rate_is_a_number_and_one_too_large_for_excel_costs_no_row(
+    tmp_path: Path,
+) -> None:
+    fields = (*FIELDS, Field(name="exchange_rate", kind="decimal"))
+    table = Table(name="books.invoices", row_id="invoice_id", fields=fields)
+    large = "9" * 400
+    rows = [
+        b'{"invoice_id":"1","exchange_rate":0.0000187}',
+        f'{{"invoice_id":"2","total":{large},"exchange_rate":{large}}}'.encode(),
+    ]
+    first, second = sheets(workbook(tmp_path, *rows, table=table))["invoices"]
+    assert (first["exchange_rate"], first["_exact"]) == (0.0000187, None)
+    assert (second["total"], second["exchange_rate"]) == (None, None)
+    assert json.loads(second["_exact"]) == {"total": large, "exchange_rate": large}
+
+
 def test_what_no_column_holds_is_in_extra_and_old_dates_are_text(tmp_path: Path) -> None:
     rows = [
         b'{"invoice_id":"1","total":1e400,"notes":"a\\u0000b"}',

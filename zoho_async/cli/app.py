@@ -234,6 +234,19 @@ def resources(*, json: options.AsLines = False) -> int:
     return list_resources(json=json)
 
 
+@app.command(help_epilogue="For example: `zoho-async schema invoices --to books.duckdb`")
+def schema(
+    *resources: options.Resource, to: options.SchemaOf = None, json: options.AsLines = False
+) -> int:
+    """Show the columns of each list and their types, or a JSON Schema per list with `--json`.
+
+    Makes no API calls.
+    """
+    from zoho_async.cli.schema import show
+
+    return show(resources, to, json=json)
+
+
 @app.command
 def login(
     *resources: options.Scoped,

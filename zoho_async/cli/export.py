@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
@@ -39,6 +38,7 @@ from zoho_async.export import (
     MergeResult,
     Planned,
     RecordsLeftOut,
+    Remote,
     Summary,
     merge,
     open_destination,
@@ -362,16 +362,16 @@ def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> in
     Raises `ExportError`. A directory of several organizations is merged one by one.
     """
     destination = open_destination(to, format, flatten)
-    if not isinstance(destination, Directory):
+    if not isinstance(destination, Directory | Remote):
         raise ConfigurationError(
             f"{destination.name} is not a directory, and always holds the current state: "
             "there is nothing to merge"
         )
     merged: list[MergeResult] = []
-    for path in directories(destination.path):
-        directory = open_destination(path, format, flatten)
-        assert isinstance(directory, Directory)
-        merged += merge(directory)
+    for place in destination.organizations() or [to]:
+        opened = open_destination(place, format, flatten)
+        assert isinstance(opened, Directory | Remote)
+        merged += merge(opened)
     if json:
         print(msgspec.json.encode({"merged": merged}).decode())
         return outcome.DONE
@@ -380,9 +380,3 @@ def merge_files(to: str, format: str | None, *, flatten: bool, json: bool) -> in
     if not merged:
         print("nothing to merge: no run has found changes")
     return outcome.DONE
-
-
-def directories(to: Path) -> list[Path]:
-    """``to``, or the directories of the organizations in it."""
-    nested = sorted(path.parent for path in to.glob("*/.zoho-export"))
-    return nested if nested and not (to / ".zoho-export").exists() else [to]

@@ -24,12 +24,15 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   beyond those found), ``state`` and ``exit_code`` (of this list, see `zoho_async.export.outcomes`),
   ``note`` (why it was read in full again, why the next run reads it again, which filter hides
   records or is not confirmed, or null), ``refusal`` (what Zoho said if it refused the list, or
-  null), ``applied_filter`` (the filter that hides records, or null), ``rounded``
-  (the same by field)
+  null), ``applied_filter`` (the filter that hides records, or null), ``schema`` (of each column
+  that this run added or widened, and of each field with values that do not fit its column:
+  ``change`` (``added``, ``widened`` or ``conflict``), ``field``, ``column``, ``type``, ``before``
+  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +42,8 @@ from zoho_async.cli.output import count, seconds, size
 from zoho_async.export import ResourceSummary, Summary
 from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
+#: The largest number of columns that a line names.
+_SHOWN: Final = 8
 _STATUS: Final = {
     outcome.DONE: "done",
     outcome.FAILED: "failed",
@@ -118,6 +123,8 @@ def as_lines(summary: Summary) -> list[str]:
         for one in summary.resources
         if one.rounded and not one.exit_code  # otherwise it is a problem of the run
     ]
+    for one in summary.resources:
+        lines += [f"  {one.resource}: {text}" for text in _schema_texts(one)]
     ended = all(one.status != "partial" and one.state != "failed" for one in shown)
     head = "done: " if ended else "stopped: "
     rows = f"{head}{count(summary.rows, 'row')} in {seconds(summary.seconds)}"
@@ -152,6 +159,30 @@ def _resource(one: ResourceSummary, width: int) -> str:
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
+
+
+def _schema_texts(resource: ResourceSummary) -> list[str]:
+    """``new columns: cf_region, cf_score`` and the like. In a full read, all columns are new."""
+    changes = resource.schema
+    added = [one.column for one in changes if one.change == "added" and resource.mode != "full"]
+    texts = [f"new columns: {_some(added)}"] if added else []
+    texts += [
+        f"column {one.column} was {one.before} and became text, because a value is not"
+        for one in changes
+        if one.change == "widened"
+    ]
+    conflicts = [one for one in changes if one.change == "conflict"]
+    if conflicts:
+        number = count(sum(one.values for one in conflicts), "value")
+        names = _some([one.column for one in conflicts])
+        texts.append(f"{number} did not fit the columns {names}: see _extra")
+    return texts
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are. The names come from outside."""
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _differs_from_plan(one: ResourceSummary) -> bool:

@@ -492,5 +492,8 @@ UseKeyring: TypeAlias = Annotated[
     ),
 ]
 Check: TypeAlias = Annotated[bool, _help("Only check that the saved account works.")]
+SchemaOf: TypeAlias = Annotated[
+    str | None, _help("Destination of an export, to include the columns that it has observed.")
+]
 AsLines: TypeAlias = Annotated[bool, _help("Print one JSON object per list.")]
 AsJsonLine: TypeAlias = Annotated[bool, _help("Print one JSON object.")]

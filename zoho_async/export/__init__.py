@@ -43,6 +43,7 @@ Writing:
 """
 
 from zoho_async.export.catalog import exportable
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.destinations.base import (
     Database,
     Destination,
@@ -55,6 +56,7 @@ from zoho_async.export.destinations.base import (
 from zoho_async.export.destinations.directory import Directory, Format
 from zoho_async.export.destinations.merge import MergeResult, merge
 from zoho_async.export.destinations.open import UnknownDestination, open_destination
+from zoho_async.export.destinations.remote import Remote
 from zoho_async.export.errors import (
     CheckpointRefused,
     DestinationChanged,
@@ -79,6 +81,7 @@ from zoho_async.export.events import (
     ResourceDone,
     ResourceFailed,
     ResourceSummary,
+    SchemaChanged,
     SinceMidnight,
     Summary,
     WaitingForReset,
@@ -118,10 +121,13 @@ __all__ = [
     "Progress",
     "RecordedContents",
     "RecordsLeftOut",
+    "Remote",
     "ReportTable",
     "ResourceDone",
     "ResourceFailed",
     "ResourceSummary",
+    "SchemaChange",
+    "SchemaChanged",
     "SinceMidnight",
     "Sink",
     "Summary",

@@ -31,6 +31,7 @@ from zoho_async.export.checkpoint.store import (
     ResourceState,
     RunHistory,
 )
+from zoho_async.export.columns.schema import Observed
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.incremental import BOUND, Capabilities
 from zoho_async.wire.page import times_of
@@ -49,13 +50,17 @@ class Edge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the rows of a place of ``layout`` lead. Without ``organization`` it is empty."""
+    """How far the rows of a place of ``layout`` lead. Without ``organization`` it is empty.
+
+    ``observed`` are the observed fields of the rows.
+    """
 
     layout: int = 0
     organization: str = ""
     watermark: float | None = None
     capabilities: Capabilities = Capabilities()
     boundary: tuple[Edge, ...] = ()
+    observed: Observed = ()
 
 
 def seed(folder: Path, facts: OperationFacts, bookmark: Bookmark, held: Sequence[str] = ()) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from zoho_async.errors import ZohoError
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
@@ -160,6 +161,13 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SchemaChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A list's columns changed in this run, or values did not fit them. Comes before its end."""
+
+    resource: str
+    changes: tuple[SchemaChange, ...]
+
+
 class SinceMidnight(msgspec.Struct, frozen=True, kw_only=True):
     """The moment that a date in ``since`` means: midnight in ``time_zone``, the organization's.
 
@@ -229,6 +237,7 @@ ExportEvent: TypeAlias = (
     | DetailsPlanned
     | DetailsProgress
     | DocumentFailed
+    | SchemaChanged
     | WaitingForReset
     | DetectingDeletions
     | ResourceDone
@@ -257,6 +266,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
     ``rounded`` counts numbers with more digits than their columns hold, by field. Their digits are
     in ``_exact``.
+    ``schema`` has the columns that this run added or widened, and conflicts.
 
     ``planned_calls`` is the plan of this run for the list: that of its first page, with the calls
     for records once their number was known. None if the run ended before. It is the certain minimum
@@ -291,6 +301,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str | None = None
     applied_filter: str | None = None
     rounded: Mapping[str, int] = {}
+    schema: tuple[SchemaChange, ...] = ()
     planned_calls: int | None = None
     plan_exact: bool = True
 

@@ -31,7 +31,7 @@ from zoho_async.export.checkpoint.store import (
 from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
 from zoho_async.export.passes import is_settled
-from zoho_async.export.resource_store import ResourceStore, table_of, writing
+from zoho_async.export.resource_store import ResourceStore, table_of, with_observer, writing
 
 
 def complete_part(store: ResourceStore, when: str, *, refreshes: bool = False) -> None:
@@ -165,6 +165,7 @@ def settle(
         for state in ended:
             full_records = state.details.full_records
             table = table_of(state.name, rows_of(state.name), details=full_records)
+            table = with_observer(checkpoint, table, state)
             sink = destination.sink(table, state.part.name)
             if state.status == "complete":
                 sink.settle()

@@ -23,6 +23,7 @@ from zoho_async.export.events import (
     PlannedResource,
     ResourceDone,
     ResourceSummary,
+    SchemaChanged,
     Status,
     left_out_text,
 )
@@ -204,7 +205,12 @@ class ListReader:
             self.refreshes = bool(await self._blocking(self._detail_fetcher.count_refresh))
         if not self.refreshes:
             await self._complete()
-            await report(self._done())
+            await self._report_done(report)
+
+    async def _report_done(self, report: Report) -> None:
+        if changes := self.writer.store.schema_changes():
+            await report(SchemaChanged(resource=self.facts.resource, changes=changes))
+        await report(self._done())
 
     async def refresh(self, report: Report) -> None:
         """Read the children of unchanged parents again, and complete the part."""
@@ -212,7 +218,7 @@ class ListReader:
         await self._complete()
         await self._detail_fetcher.refresh(report)
         await self._blocking(lambda: complete_refresh(self.writer.store))
-        await report(self._done())
+        await self._report_done(report)
 
     async def _complete(self) -> None:
         when = incremental.zoho_time(self._clock.time())
@@ -368,6 +374,7 @@ class ListReader:
             rounded=part.rounded,
             note=self._note(),
             applied_filter=passes.hidden,
+            schema=self.writer.store.schema_changes(),
             planned_calls=self._planned_calls(),
             plan_exact=self._list_exact and detail_fetcher.exact
             if detail_fetcher is not None and detail_fetcher.began

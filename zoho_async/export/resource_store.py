@@ -23,8 +23,11 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
+from zoho_async.export.checkpoint import observed
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
+from zoho_async.export.columns.observed import Observer, SchemaChange, changes_between
+from zoho_async.export.columns.schema import CUSTOM_FIELDS, shape_of
 from zoho_async.export.destinations.base import OpenDestination, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
@@ -164,7 +167,13 @@ class ResourceStore:
         self.policy: Final = policy
         self.missing = ""
         self._destination: Final = destination
-        self._table: Final = policy.table(facts)
+        table = with_observer(checkpoint, policy.table(facts), state)
+        assert table.observer is not None
+        self.observer: Final = table.observer
+        self.observer.store = self._store_observed
+        self._observed_before: Final = self.observer.fields
+        self._stored = self._observed_before
+        self._table: Final = table
         self.use(state)
 
     def use(self, state: ResourceState) -> None:
@@ -197,6 +206,30 @@ class ResourceStore:
         self.state = replace(state, part=part)
         self.checkpoint.put(self.state)
 
+    def write(self, rows: Sequence[bytes]) -> int:
+        """Write rows and return the sink's mark, within the caller's transaction.
+
+        Columns for fields that the rows show for the first time are stored, too.
+        """
+        mark = self.sink.write(rows)
+        self._put_observed()
+        return mark
+
+    def _put_observed(self) -> None:
+        if (fields := self.observer.fields) != self._stored:
+            observed.save(self.checkpoint.database, self.state.number, fields)
+            self._stored = fields
+
+    def _store_observed(self) -> None:
+        with self.checkpoint.database.transaction():
+            self._put_observed()
+
+    def schema_changes(self) -> tuple[SchemaChange, ...]:
+        """Return the columns that this run added or widened, and the conflicts in it."""
+        return changes_between(
+            shape_of(self._table.fields, self._table.row_id), self._observed_before, self.observer
+        )
+
     def mark_deleted(self, ids: Sequence[str], when: str) -> None:
         """Mark records as deleted and count them, within the caller's transaction."""
         deleted = self.policy.mark_deleted(self, ids, when)
@@ -219,11 +252,29 @@ def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) 
     ``details`` says that its rows are full records. They have the columns of the list's rows too:
     earlier rows may have filled those, and their values must not outlast them.
     """
-    full = details_of(name) if details else None
+    full = details_of(name)
     if facts is None:
         return Table(name=name, row_id="", fields=())
-    fields = facts.reply if full is None else together(full.fields, facts.reply)
+    fields = facts.reply
+    if full is not None and details:
+        fields = together(full.fields, facts.reply)
+    elif full is not None:  # rows of lists show them too
+        custom = [field for field in full.fields if field.name == CUSTOM_FIELDS]
+        fields = together(facts.reply, custom)
     return Table(name=name, row_id=facts.row_id, fields=fields)
+
+
+def with_observer(checkpoint: Checkpoint, table: Table, state: ResourceState) -> Table:
+    """Return ``table`` with the observed fields of the resource, which are stored if they grow."""
+    database, number = checkpoint.database, state.number
+    observer = Observer(observed.load(database, number))
+
+    def store() -> None:
+        with database.transaction():
+            observed.save(database, number, observer.fields)
+
+    observer.store = store
+    return msgspec.structs.replace(table, observer=observer)
 
 
 @contextmanager

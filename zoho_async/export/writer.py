@@ -69,7 +69,7 @@ class ResourceWriter:
         for page in pages:
             rows += self._add_page(page)
             after.append(store.state)
-        offset = store.sink.write(rows)
+        offset = store.write(rows)
         store.put(
             part=replace(store.state.part, offset=offset),
             bookmark=replace(store.state.bookmark, largest=store.records.largest),
@@ -286,6 +286,6 @@ class ResourceWriter:
         if rows:
             digests = {one: digest(row) for one, row in rows.items()}
             store.records.add(digests, self.state.passes.current, unknown=False)
-            offset = store.sink.write(list(rows.values()))
+            offset = store.write(list(rows.values()))
             part = self.state.part.with_rows(list(rows.values()), len(rows))
             store.put(part=replace(part, offset=offset))

@@ -34,7 +34,9 @@ the list no longer has.
 Numbers are `Decimal` and become ``decimal(38, 6)``, exchange rates ``decimal(38, 9)``. The digits
 of a number with more are in the column ``_exact`` of its row, as in other destinations
 (`zoho_async.export.columns.numbers`). Times are instants. Blanks are NULL. A value that does not
-fit its described type goes into one of dlt's variant columns.
+fit the type of its column goes into one of dlt's variant columns. Custom fields and other observed
+fields have the names and types of every destination (`zoho_async.export.columns.observed`), as far
+as dlt's naming keeps them.
 """
 
 from __future__ import annotations
@@ -54,13 +56,16 @@ from zoho_async.errors import MissingScope
 from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
 from zoho_async.export.checkpoint.store import LAYOUT
+from zoho_async.export.columns.batch import ColumnReader, reader_of
 from zoho_async.export.columns.numbers import PRECISION, SCALES, number_kind, parse, stored
-from zoho_async.export.columns.schema import DELETED, EXACT
+from zoho_async.export.columns.observed import Observer, until_steady
+from zoho_async.export.columns.schema import DELETED, EXACT, Observed, fields_of, shape_of
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
+from zoho_async.export.resource_store import table_of
 from zoho_async.runtime import Account, run_blocking, unattended
 from zoho_async.wire.text import is_array, is_object, untyped_object
 
@@ -129,6 +134,7 @@ def zoho(
 
 def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
     name = facts.resource.replace(".", "_")
+    fields = table_of(facts.resource, facts).fields
     merged = bool(facts.row_id)
 
     def rows() -> Iterator[list[dict[str, Any]]]:
@@ -143,18 +149,24 @@ def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
         organization = run_blocking(partial(_export, folder, facts, bookmark, task))
         if organization is None:
             return
-        yield from _batches(folder, facts)
+        observed = _ObservedRows(facts, bookmark.observed)
+        for batch in _batches(folder, facts):
+            batch_rows, columns = observed.read(batch)
+            hints = dlt.mark.make_hints(columns=columns)
+            yield dlt.mark.with_hints(batch_rows, hints) if columns else batch_rows
+        after = bookmark_of(folder, facts, organization, bookmark)
+        after = msgspec.structs.replace(after, observed=observed.fields)
         state.clear()  # fields with default values are not written
-        state.update(msgspec.to_builtins(bookmark_of(folder, facts, organization, bookmark)))
+        state.update(msgspec.to_builtins(after))
 
     return dlt.resource(
         rows,
         name=name,
         primary_key=facts.row_id or None,
         write_disposition="merge" if merged else "replace",
-        columns=_columns(facts.reply)
+        columns=_columns(fields)
         | ({DELETED: {"data_type": "timestamp", "hard_delete": True}} if merged else {}),
-        nested_hints=dict(_nested(facts.reply)),
+        nested_hints=dict(_nested(fields)),
     )
 
 
@@ -223,24 +235,69 @@ async def _export(
 # -- rows -------------------------------------------------------------------------------------
 
 
-def _batches(folder: Path, facts: OperationFacts) -> Iterator[list[dict[str, Any]]]:
-    """The newest row of each record in the directory."""
+class _ObservedRows:
+    """Gives observed fields the columns that they have in every destination."""
+
+    def __init__(self, facts: OperationFacts, fields: Observed) -> None:
+        self._facts: Final = facts
+        self._described: Final = shape_of(table_of(facts.resource, facts).fields, facts.row_id)
+        self._observer: Final = Observer(fields)
+        self._known: Final = {one.path for one in fields}
+
+    @property
+    def fields(self) -> Observed:
+        return self._observer.fields
+
+    def read(self, lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The rows of ``lines``, and hints for columns that they are the first to show."""
+        read = until_steady(lambda: self._read(b"".join(lines)))
+        names = {one.path: one.name for one in read.shape.columns}
+        new = [one for one in self.fields if len(one.path) == 1]
+        numbers = [Field(name=one.path[0], kind="decimal") for one in new if one.kind == "decimal"]
+        described = [*self._facts.reply, *numbers]
+        rows = [_with_exact(_without_blanks(untyped_object(line)), described) for line in lines]
+        for one in new:
+            _rename(rows, one.path[0], names[one.path])
+        columns = _columns(
+            [
+                Field(name=names[one.path], kind=cast("Kind", one.kind))
+                for one in new
+                if one.path not in self._known
+            ]
+        )
+        self._known.update(one.path for one in self.fields)
+        return rows, columns
+
+    def _read(self, lines: bytes) -> ColumnReader:
+        reader = reader_of(self._described, self._observer)
+        reader.read(lines)
+        return reader
+
+
+def _rename(rows: Sequence[dict[str, Any]], before: str, after: str) -> None:
+    if before != after:
+        for row in rows:
+            if before in row:
+                row[after] = row.pop(before)
+
+
+def _batches(folder: Path, facts: OperationFacts) -> Iterator[list[bytes]]:
+    """The newest row of each record in the directory, as lines."""
     files = Directory(folder).files(facts.resource)
     paths = [*reversed(files.parts()), *([files.full] if files.full.exists() else [])]
     seen: set[object] = set()
     for path in paths:
         has_older_files = path is not paths[-1]
-        batch: list[dict[str, Any]] = []
+        batch: list[bytes] = []
         with path.open("rb") as lines:
             for line in lines:
-                row = _with_exact(_without_blanks(untyped_object(line)), facts.reply)
-                identity = row.get(facts.row_id)
-                if identity is not None:
+                identity = untyped_object(line).get(facts.row_id)
+                if identity not in (None, ""):
                     if identity in seen:
                         continue
                     if has_older_files:
                         seen.add(identity)
-                batch.append(row)
+                batch.append(line)
                 if len(batch) == _ROWS:
                     yield batch
                     batch = []
@@ -333,6 +390,6 @@ def _nested(
         if field.kind == "object":
             inside = (*above, field.name)
             yield from _nested(field.fields, inside)
-        elif field.kind == "list" and field.fields:
-            yield path, {"columns": _columns(field.fields)}
-            yield from _nested(field.fields, path)
+        elif field.kind == "list" and (inside_fields := fields_of(field)):
+            yield path, {"columns": _columns(inside_fields)}
+            yield from _nested(inside_fields, path)

@@ -38,7 +38,7 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.export.checkpoint import children, records
+from zoho_async.export.checkpoint import children, observed, records
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.destinations.base import Database, Origin
 from zoho_async.export.details import queue
@@ -62,6 +62,7 @@ TABLES: Final = (
     records.SCHEMA,
     queue.SCHEMA,
     children.SCHEMA,
+    observed.SCHEMA,
 )
 
 PartStatus: TypeAlias = Literal["reading", "refreshing", "complete", "resting"]
@@ -290,7 +291,8 @@ class Checkpoint:
                 f"version writes layout {LAYOUT}); rebuild it, which reads its lists in full: "
                 f"`{command}` with the same --to; or choose another place"
             )
-        for table in (PLACE, RESOURCE, records.TABLE, queue.TABLE, children.TABLE):
+        indexes = (records.TABLE, queue.TABLE, children.TABLE, observed.TABLE)
+        for table in (PLACE, RESOURCE, *indexes):
             self.database.execute(f"DROP TABLE {table}")
         for statement in TABLES:
             self.database.execute(statement)

@@ -62,12 +62,27 @@ class Arrow:
     def with_columns(self, batch: Any, schema: Any) -> Any:
         """``batch`` as a table of ``schema``. Missing columns are null."""
         arrays = [
-            batch.column(field.name)
+            self._as(batch.column(field.name), field.type)
             if field.name in batch.schema.names
             else self.pa.nulls(batch.num_rows, field.type)
             for field in schema
         ]
         return self.pa.table(arrays, schema=schema)
+
+    def _as(self, array: Any, wanted: Any) -> Any:
+        """``array``, as exact text if its column became text."""
+        pa = self.pa
+        if array.type == wanted:
+            return array
+        if pa.types.is_timestamp(array.type):
+            array = array.cast(pa.timestamp("us"))
+        text = array.cast(wanted)
+        if pa.types.is_timestamp(array.type):
+            text = pa.compute.replace_substring(text, " ", "T")
+            return pa.compute.binary_join_element_wise(text, "Z", "")
+        if pa.types.is_decimal(array.type):
+            return pa.compute.utf8_rtrim(pa.compute.utf8_rtrim(text, "0"), ".")
+        return text
 
     def _fields(self, shape: ColumnShape) -> list[Any]:
         field = self.pa.field

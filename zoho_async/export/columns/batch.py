@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -24,9 +25,11 @@ from msgspec.structs import astuple
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.columns import surrogates
+from zoho_async.export.columns.custom import with_custom_fields
 from zoho_async.export.columns.decode import BLANKS, NULL, RawValues, all_equal, coerce
 from zoho_async.export.columns.numbers import NumberStorage
-from zoho_async.export.columns.schema import ColumnShape
+from zoho_async.export.columns.observed import Observer, ShapeGrew
+from zoho_async.export.columns.schema import ColumnShape, with_observed
 from zoho_async.wire.text import UNDECODABLE, Unreadable, repaired
 
 #: The fields of a batch of objects: raw values by row, `NULL` if a field is missing.
@@ -36,7 +39,7 @@ Columns: TypeAlias = dict[str, RawValues]
 ExactNumbers: TypeAlias = dict[int, dict[str, str]]
 
 #: The most field names that a struct learns. With more names, each batch is decoded to dicts.
-_MAX_NAMES: Final = 400
+_MAX_NAMES: Final = 800
 _PLAIN_NAME: Final = re.compile(r"[\w .-]+")
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
@@ -56,6 +59,7 @@ class ObjectFields:
 
     def __init__(self, shape: ColumnShape, path: tuple[str, ...]) -> None:
         depth = len(path)
+        self.path: Final = path
         here = [
             (number, column.path[depth:])
             for number, column in enumerate(shape.columns)
@@ -72,7 +76,8 @@ class ObjectFields:
         self.objects: Final = [(name, ObjectFields(shape, (*path, name))) for name in inner]
         everything = (*self.columns, *self.lists, *self.objects)
         self.described: Final = dict.fromkeys(name for name, _ in everything)
-        self._fields = _Fields(self.described)
+        self._fields = _Fields(filter(_PLAIN_NAME.fullmatch, self.described))
+        self._unusual: Final = self.described.keys() - set(self._fields.names)
         self._left = _Fields(())
 
     def decode_columns(self, lines: bytes, size: int) -> Columns:
@@ -93,10 +98,13 @@ class ObjectFields:
         if len(rows) != size:
             raise NotAnObject
         if not rows:
-            return dict.fromkeys(self._fields.names, ())
+            return dict.fromkeys((*self._fields.names, *self._unusual), ())
         empty = self._fields.empty
         columns = zip(*map(astuple, [row or empty for row in rows]), strict=True)
-        return dict(zip(self._fields.names, columns, strict=True))
+        named: Columns = dict(zip(self._fields.names, columns, strict=True))
+        for name in self._unusual:
+            named[name] = [NULL] * size
+        return named
 
     def encode_rows(self, columns: Columns, size: int) -> bytes:
         """Encode the values that are not `NULL` as one object per line."""
@@ -163,8 +171,9 @@ class RowBatch:
     """Rows by column: ``values`` in the order of the shape's columns.
 
     ``exact`` and ``extra`` are JSON texts. ``lists`` holds the elements of the shape's lists.
-    ``misfits`` counts values that are in ``_extra`` because they do not fit their columns.
-    ``rounded`` counts numbers that are in ``_exact``, by field (``line_items.rate``).
+    ``misfits`` counts values that are in ``_extra`` because they do not fit their columns, by the
+    path of the column. ``rounded`` counts numbers that are in ``_exact``, by field
+    (``line_items.rate``).
     """
 
     __slots__ = ("exact", "extra", "lists", "misfits", "rounded", "size", "values")
@@ -175,13 +184,13 @@ class RowBatch:
         self.exact: list[str | None] = []
         self.extra: list[str | None] = []
         self.lists: Final = [ListElements([], RowBatch(0, nested.shape)) for nested in shape.lists]
-        self.misfits = 0
+        self.misfits: Final[Counter[tuple[str, ...]]] = Counter()
         self.rounded: Final[Counter[str]] = Counter()
 
     def add(self, other: RowBatch) -> None:
         """Append the rows of ``other``, which has the same shape."""
         self.size += other.size
-        self.misfits += other.misfits
+        self.misfits.update(other.misfits)
         self.rounded.update(other.rounded)
         self.exact += other.exact
         self.extra += other.extra
@@ -203,26 +212,56 @@ class ListElements:
 
 
 class ColumnReader:
-    """Reads rows of one shape, and learns the names of undocumented fields.
+    """Reads rows of one shape. ``numbers`` is how the destination stores numbers.
 
-    ``numbers`` is how the destination stores numbers.
+    An ``observer`` learns the undescribed fields of the rows. If it learns one that ``shape``
+    lacks, `read` raises `ShapeGrew`, and the rows must be read again with a larger shape.
     """
 
-    def __init__(self, shape: ColumnShape, numbers: NumberStorage = "digits") -> None:
+    def __init__(
+        self,
+        shape: ColumnShape,
+        numbers: NumberStorage = "digits",
+        observer: Observer | None = None,
+    ) -> None:
         self.shape: Final = shape
         self._numbers: Final[NumberStorage] = numbers
+        self._observer: Final = observer
         self._lists: Final = [ColumnReader(nested.shape, numbers) for nested in shape.lists]
         self._object: Final = ObjectFields(shape, ())
 
     def read(self, lines: bytes) -> RowBatch:
         """Read one row per line. Raises `Unreadable` if a row is not a JSON object."""
         batch = RowBatch(0, self.shape)
-        start = 0
-        while start < len(lines):
-            end = lines.find(b"\n", start + _PORTION) + 1 or len(lines)
-            batch.add(self._read_portion(lines[start:end]))
-            start = end
+        for portion in _portions(lines):
+            batch.add(self._read_portion(portion))
+            if self._observer is not None and self._observer.end_portion():
+                raise ShapeGrew
+        if self._observer is not None:
+            self._observer.conflicts.update(batch.misfits)
         return batch
+
+    def read_all(self, texts: Iterable[bytes]) -> Iterator[tuple[bytes, RowBatch]]:
+        """Read all ``texts``, each some lines, and return each with its rows.
+
+        Before it raises `ShapeGrew`, it observes as many of the following texts as it has read. So
+        reading all again, until nothing is new, takes at most about four times as long.
+        """
+        rest = iter(texts)
+        for number, lines in enumerate(rest):
+            try:
+                batch = self.read(lines)
+            except ShapeGrew:
+                for more in (lines, *islice(rest, number)) if number else ():
+                    self._observe(more)
+                raise
+            yield lines, batch
+
+    def _observe(self, lines: bytes) -> None:
+        for portion in _portions(lines):
+            self._read_portion(portion)
+            if self._observer is not None:
+                self._observer.end_portion()
 
     def _read_portion(self, lines: bytes) -> RowBatch:
         size = _count(lines)
@@ -243,6 +282,8 @@ class ColumnReader:
             return batch
         exact: ExactNumbers = {}
         columns = self._object.decode_columns(lines, size)
+        if self._observer is not None:
+            columns = with_custom_fields(columns)
         left = self._read_fields(self._object, columns, batch, exact)
         batch.exact = [None] * size
         for place, texts in exact.items():
@@ -261,18 +302,24 @@ class ColumnReader:
         Add the digits of numbers that their columns do not hold to ``exact``.
         """
         left: Columns = {}
+        observer = self._observer
 
         def keep(name: str, places: Sequence[int]) -> None:
             if places:
-                batch.misfits += len(places)
+                path = (*known.path, name)
+                batch.misfits[path] += len(places)
                 mark_halves = [*left.get(name, [NULL] * batch.size)]
                 for place in places:
                     mark_halves[place] = columns[name][place]
                 left[name] = mark_halves
+                if observer is not None:
+                    observer.note_misfits(path, [columns[name][place] for place in places])
 
         for name in columns.keys() - known.described:
             if (full := _blanks_to_null(columns[name])) is not None:
                 left[name] = full
+                if observer is not None:
+                    observer.see((*known.path, name), full)
         for name, number in known.columns:
             column = self.shape.columns[number]
             coerced = coerce(column.kind, columns[name], self._numbers)
@@ -290,8 +337,10 @@ class ColumnReader:
         for name, number in known.lists:
             batch.lists[number], places = self._lists[number]._read_lists(columns[name])
             inside = batch.lists[number].batch
-            batch.misfits += inside.misfits
-            path = ".".join(self.shape.lists[number].path)
+            whole = self.shape.lists[number].path
+            misfits = inside.misfits.items()
+            batch.misfits.update({(*whole, *below): count for below, count in misfits})
+            path = ".".join(whole)
             batch.rounded.update({f"{path}.{one}": n for one, n in inside.rounded.items()})
             keep(name, places)
         return left
@@ -332,6 +381,23 @@ class ColumnReader:
         counts = [len(one) if isinstance(one, list) else None for one in lists]
         elements = [raw for one in lists if one for raw in one]
         return ListElements(counts, self._read(b"\n".join(elements), len(elements)))
+
+
+def reader_of(
+    shape: ColumnShape, observer: Observer | None, numbers: NumberStorage = "digits"
+) -> ColumnReader:
+    """A reader for ``shape`` with the fields that ``observer`` has learned."""
+    if observer is not None:
+        shape = with_observed(shape, observer.fields)
+    return ColumnReader(shape, numbers, observer)
+
+
+def _portions(lines: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(lines):
+        end = lines.find(b"\n", start + _PORTION) + 1 or len(lines)
+        yield lines[start:end]
+        start = end
 
 
 def _blanks_to_null(raws: RawValues) -> RawValues | None:

@@ -21,7 +21,7 @@ Values that fit
 - Time: a time with an offset, to the microsecond. The column holds the instant.
 - Text: any text without NUL, which PostgreSQL cannot store.
 
-A value of another type fits if it means the same: an integer as the text of an id, ``"15"`` or
+A value of another type fits if it means the same: an integer or a boolean as text, ``"15"`` or
 ``15.0`` as the integer 15, ``"46.10"`` as a number. Any other value is a misfit.
 """
 
@@ -258,6 +258,8 @@ def _coerce_one(kind: ColumnKind, text: bytes) -> Cell:
         return _list_of_texts(value)
     if kind == "boolean":
         return _boolean(value)
+    if kind == "text" and isinstance(value, bool):
+        return text.decode()
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise _Misfit
     match kind:

@@ -12,9 +12,12 @@ The columns are the same for every destination.
 - Blanks (``""``, ``" "``, ``null`` and missing fields) are NULL.
 
 Live rows hold about twice as many fields as are described, and some described fields have other
-types. So every table has a column ``_extra``: a JSON object of everything that the other columns do
-not hold. Numbers with more digits than their column holds are in ``_exact``
-(`zoho_async.export.columns.numbers`).
+types. Fields that rows show become columns too (`zoho_async.export.columns.observed`). Every table
+has a column ``_extra``: a JSON object of everything that the other columns do not hold. Numbers
+with more digits than their column holds are in ``_exact`` (`zoho_async.export.columns.numbers`).
+
+The lists of custom fields always have ``label``, ``api_name``, ``data_type``, ``value`` and
+``value_formatted``, and their values are plain text.
 
 Invariant
 ---------
@@ -26,7 +29,7 @@ Names
 Names are Zoho's. Databases fold case, and PostgreSQL cuts names at 63 bytes. A name that is too
 long or already taken ends in a digest of its full path. The same applies to names with invisible or
 unsupported characters, which become ``_``. Names are compared without case and in Unicode's NFKC
-form.
+form. Described fields are named before observed ones, so an observed one never renames a column.
 """
 
 from __future__ import annotations
@@ -47,6 +50,19 @@ DELETED: Final = "_deleted_time"
 #: The id of the row that a child belongs to, and the child's position in its list, from 1.
 ROW: Final = "_row_id"
 POSITION: Final = "_position"
+
+_RESERVED: Final = frozenset({EXACT, EXTRA, ROW, POSITION})
+
+#: The field with a record's custom fields, as a list of objects.
+CUSTOM_FIELDS: Final = "custom_fields"
+#: The fields of a custom field that are always columns. A value of any type is plain text.
+_CUSTOM: Final = (
+    Field(name="label", kind="text"),
+    Field(name="api_name", kind="text"),
+    Field(name="data_type", kind="text"),
+    Field(name="value", kind="text"),
+    Field(name="value_formatted", kind="text"),
+)
 
 #: The kind of a column. ``texts`` is a list of texts, ``json`` any value as JSON text. The kinds
 #: ``decimal`` and ``exchange_rate`` are numbers (`zoho_async.export.columns.numbers`).
@@ -73,6 +89,17 @@ class Column(msgspec.Struct, frozen=True):
     name: str
     kind: ColumnKind
     path: tuple[str, ...]
+
+
+class ObservedField(msgspec.Struct, frozen=True):
+    """An undescribed field that rows showed. ``path`` is as in `Column`."""
+
+    path: tuple[str, ...]
+    kind: ColumnKind
+
+
+#: The observed fields of a resource, in the order of their first rows.
+Observed: TypeAlias = tuple[ObservedField, ...]
 
 
 class Nested(msgspec.Struct, frozen=True):
@@ -109,6 +136,22 @@ def shape_of(
     return _shape([*{**known, **identity}.values(), deleted], lists=lists, texts=texts)
 
 
+def with_observed(shape: ColumnShape, observed: Observed) -> ColumnShape:
+    """``shape`` with a column for each of the ``observed`` fields, after its own columns.
+
+    A field that was observed before it was described keeps the kind of its column.
+    """
+    kinds = {field.path: field.kind for field in observed}
+    own = [
+        msgspec.structs.replace(column, kind=kinds.pop(column.path, column.kind))
+        for column in shape.columns
+    ]
+    names = [*(one.name for one in shape.columns), *(one.name for one in shape.lists)]
+    taken = {*map(_fold, names), *_RESERVED}
+    new = [Column(_name(path, taken), kind, path) for path, kind in kinds.items()]
+    return ColumnShape((*own, *new), shape.lists)
+
+
 def short_name(name: str) -> str:
     """``name``, or its start and a digest if databases cannot hold all of it."""
     clean = "".join(each if each.isprintable() else "_" for each in name)
@@ -119,7 +162,7 @@ def short_name(name: str) -> str:
 def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> ColumnShape:
     columns: list[Column] = []
     nested: list[Nested] = []
-    taken = {EXACT, EXTRA, ROW, POSITION}
+    taken = set(_RESERVED)
 
     def add(field: Field, above: tuple[str, ...]) -> None:
         path = (*above, field.name)
@@ -128,8 +171,9 @@ def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> ColumnShape:
                 add(inner, path)
             return
         name = _name(path, taken)
-        if field.kind == "list" and field.fields and lists:
-            inside = _shape(field.fields, lists=lists, texts=texts)
+        inner_fields = fields_of(field)
+        if field.kind == "list" and inner_fields and lists:
+            inside = _shape(inner_fields, lists=lists, texts=texts)
             nested.append(Nested(name, inside, path))
         else:
             columns.append(Column(name, _kind(field, texts=texts), path))
@@ -138,6 +182,15 @@ def _shape(fields: Iterable[Field], *, lists: bool, texts: bool) -> ColumnShape:
     for field in sorted(unique, key=lambda field: field.kind == "object"):  # plain names come first
         add(field, ())
     return ColumnShape(tuple(columns), tuple(nested))
+
+
+def fields_of(field: Field) -> tuple[Field, ...]:
+    """The fields inside ``field``. A list of custom fields has more than described."""
+    if field.name != CUSTOM_FIELDS or field.kind != "list":
+        return field.fields
+    own = {one.name: one for one in field.fields}
+    ids = () if "custom_field_id" in own else (Field(name="customfield_id", kind="id"),)
+    return tuple({**own, **{one.name: one for one in (*ids, *_CUSTOM)}}.values())
 
 
 def _kind(field: Field, *, texts: bool) -> ColumnKind:

@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from zoho_async.description import Field
+from zoho_async.export.columns.observed import Observer
 
 Value: TypeAlias = str | int | float | bytes | None
 #: Runs one SELECT statement and returns its rows.
@@ -58,12 +59,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A resource as a destination sees it.
 
     ``name`` is ``books.invoices``. ``row_id`` names the field that holds a row's id, "" if rows
-    have no id. ``fields`` are the described fields of a row, nested.
+    have no id. ``fields`` are the described fields of a row, nested. ``observer`` has the observed
+    fields, and learns more from the rows that are written. Without one none are observed.
     """
 
     name: str
     row_id: str
     fields: tuple[Field, ...]
+    observer: Observer | None = None
 
 
 class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):

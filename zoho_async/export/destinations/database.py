@@ -7,9 +7,11 @@ appended with the name of their part. A part that restarts replaces its own rows
 
 A first read brings only new ids, so its rows are appended without a merge.
 
-New columns of the description are added to the tables. A column whose type changed is refused,
-because old and new values would mix in one column. With ``--restart``, the tables are dropped, and
-the list fills new ones.
+New columns of the description and observed fields (`zoho_async.export.columns.observed`) are added
+to the tables, in the transaction that writes the first rows with them. A column whose observed
+values became text is converted to text in the same way. A column whose described type changed is
+refused, because old and new values would mix in one column. With ``--restart``,
+the tables are dropped, and the list fills new ones.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.batch import RowBatch, reader_of
+from zoho_async.export.columns.observed import ShapeGrew
 from zoho_async.export.columns.schema import DELETED, Column, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations.base import RecordedContents, Table
@@ -50,15 +53,21 @@ class DatabaseSink:
     """Writes one part of a resource to tables."""
 
     def __init__(self, engine: Engine, table: Table, part: str) -> None:
-        shape = shape_of(table.fields, table.row_id)
         self.name: Final = f"{table.name.replace('.', '_')} in {engine.name}"
         self._engine: Final = engine
-        self._reader: Final = ColumnReader(shape, engine.numbers)
-        self._layout: Final = Layout(short_name(table.name.replace(".", "_")), table.row_id, shape)
+        self._table: Final = table
+        self._described: Final = shape_of(table.fields, table.row_id)
         self._part: Final = part
-        self._resource: Final = table.name
         self._count = 0
         self._rounded: Final[Counter[str]] = Counter()
+        self._use_observed()
+
+    def _use_observed(self) -> None:
+        """Read rows with all columns that are observed as of now."""
+        table = self._table
+        self._reader = reader_of(self._described, table.observer, self._engine.numbers)
+        name = short_name(table.name.replace(".", "_"))
+        self._layout = Layout(name, table.row_id, self._reader.shape)
 
     @property
     def _root(self) -> FlatTable:
@@ -82,7 +91,7 @@ class DatabaseSink:
             return 0
         with self._engine.translate_errors():
             lines = b"".join(map(line, rows))
-            batch = self._reader.read(lines)
+            batch = self._read(lines)
             self._rounded.update(batch.rounded)
             if not self._has_ids:
                 first, self._count = self._count + 1, self._count + len(rows)
@@ -142,11 +151,29 @@ class DatabaseSink:
             if recorded.rebuild:
                 with self._engine.transaction():
                     self._drop_other_types()
-            found = find_missing(self._engine, self._layout, self._resource, recorded)
+            found = find_missing(self._engine, self._layout, self._table.name, recorded)
             if found:
                 with self._engine.transaction():
                     remove_orphans(self._engine, self._layout)
             return found
+
+    def _read(self, lines: bytes) -> RowBatch:
+        """Read rows, after adding the columns for fields that they show for the first time."""
+        while True:
+            try:
+                return self._reader.read(lines)
+            except ShapeGrew:
+                before = self._root
+                self._use_observed()
+                self._widen(before)
+                self._create_or_extend(self._root)
+
+    def _widen(self, before: FlatTable) -> None:
+        """Convert the columns of the main table that became text."""
+        kinds = {column.name: column.kind for column in self._root.columns}
+        for column in before.columns:
+            if kinds[column.name] != column.kind:
+                self._engine.convert_to_text(self._root.name, column)
 
     def _replace(self, ids: Sequence[str], values: Sequence[Sequence[Sequence[Any]]]) -> None:
         root, *children = self._layout.tables

@@ -47,8 +47,8 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -191,6 +191,7 @@ class Files:
 
     def __init__(self, directory: Path, resource: str, suffix: str) -> None:
         product, _, name = _checked_name(directory, resource).partition(".")
+        self.resource: Final = resource
         self._directory: Final = directory
         self.full: Final = directory / product / (name + suffix)
         self.changes: Final = directory / product / f"{name}.changes"
@@ -269,6 +270,15 @@ class Directory:
         """The paths of the files of ``resource``."""
         return Files(self.path, resource, self.format.suffix if self.format else ".jsonl")
 
+    def holds_export(self) -> bool:
+        """Whether an export was ever written here."""
+        return (self.path / FOLDER).is_dir()
+
+    def organizations(self) -> list[str]:
+        """The directories of the organizations in this one, if it holds several."""
+        nested = sorted(self.path.glob(f"*/{FOLDER}"))
+        return [] if self.holds_export() else [str(path.parent) for path in nested]
+
     def open(self) -> OpenDirectory:
         try:
             make_directory(self.path / FOLDER)
@@ -315,6 +325,11 @@ class OpenDirectory:
         directory = self._directory
         return DirectorySink(directory.files(table.name), table, part, directory.format)
 
+    @contextmanager
+    def local_copy(self, resource: str) -> Generator[Directory]:
+        """The directory in which the files of ``resource`` can be merged."""
+        yield self._directory
+
     def finish(self) -> None:
         return None  # each part was settled
 
@@ -336,10 +351,15 @@ class DirectorySink:
         self._rounded: Final[Counter[str]] = Counter()
 
     @property
+    def target(self) -> Path:
+        """The file of the part once it is complete."""
+        return self._files.file(self._part)
+
+    @property
     def name(self) -> str:
         """The file that holds the rows: the spool file until the part is complete."""
         spool = self._spool.path
-        return str(spool if self._mark and spool.exists() else self._files.file(self._part))
+        return str(spool if self._mark and spool.exists() else self.target)
 
     def resume(self, mark: int) -> bool:
         self._mark = mark
@@ -382,7 +402,7 @@ class DirectorySink:
         spool = self._spool.path
         if not spool.exists():
             return
-        target = self._files.file(self._part)
+        target = self.target
         if not self._part and self._files.changes.exists():
             shutil.rmtree(self._files.changes)
             sync_directory(target.parent)
@@ -401,26 +421,41 @@ class DirectorySink:
         return self._files.sizes()
 
     def find_missing(self, recorded: RecordedContents) -> str:
-        if recorded.whole:
-            return ""
-        if not recorded.begun:
-            if found := self._files.full_files():
-                cause = f"{found[0]} exists, but its checkpoint is missing"
-                raise DestinationChanged(self._table.name, cause, "--restart")
-            return ""
-        if recorded.sizes is None:  # written by an earlier version
-            there = recorded.reading or self._files.full.exists()
-            return "" if there else f"{self._files.full} is missing"
-        now = self._files.sizes()
-        for name, size in recorded.sizes.items():
-            if now.get(name, 0) not in (0, size):
-                cause = (
-                    f"{self._files.full.parent / name} was changed by hand: "
-                    f"it has {now[name]:,} bytes and was written with {size:,}"
-                )
-                raise DestinationChanged(self._table.name, cause, "--full")
-        gone = [name for name, size in recorded.sizes.items() if size and not now.get(name)]
-        return ", ".join(f"{self._files.full.parent / name} is missing" for name in gone)
+        files = self._files
+        full = [path.name for path in files.full_files()]
+        return find_missing(recorded, files, str(files.full.parent), files.sizes(), full)
+
+
+def find_missing(
+    recorded: RecordedContents,
+    files: Files,
+    folder: str,
+    sizes: Mapping[str, int],
+    full: Sequence[str],
+) -> str:
+    """Compare the ``sizes`` of the files of a resource with the checkpoint (`Sink.find_missing`).
+
+    ``full`` are the names of its full files, in any format, and ``folder`` is where they are.
+    """
+    name = files.full.name
+    if recorded.whole:
+        return ""
+    if not recorded.begun:
+        if full:
+            cause = f"{folder}/{full[0]} exists, but its checkpoint is missing"
+            raise DestinationChanged(files.resource, cause, "--restart")
+        return ""
+    if recorded.sizes is None:  # written by an earlier version
+        return "" if recorded.reading or name in full else f"{folder}/{name} is missing"
+    for each, size in recorded.sizes.items():
+        if sizes.get(each, 0) not in (0, size):
+            cause = (
+                f"{folder}/{each} was changed by hand: "
+                f"it has {sizes[each]:,} bytes and was written with {size:,}"
+            )
+            raise DestinationChanged(files.resource, cause, "--full")
+    gone = [each for each, size in recorded.sizes.items() if size and not sizes.get(each)]
+    return ", ".join(f"{folder}/{each} is missing" for each in gone)
 
 
 def finish_file(
@@ -438,6 +473,8 @@ def finish_file(
     made.unlink(missing_ok=True)  # it may be a symbolic link
     rounded = format.write(spool, made, table)
     rename_durably(made, target)
+    if table.observer is not None:  # before the rows that showed its fields are removed
+        table.observer.store()
     spool.unlink()
     return rounded or {}
 

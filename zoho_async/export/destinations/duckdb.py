@@ -60,6 +60,12 @@ _TYPES: Final[dict[ColumnKind, str]] = {
     "boolean": "BOOLEAN",
 }
 
+#: Exact text of a column's values, if a cast does not give it.
+_AS_TEXT: Final[dict[ColumnKind, str]] = {
+    "decimal": "rtrim(rtrim(CAST({} AS VARCHAR), '0'), '.')",
+    "time": "strftime({} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')",
+}
+
 #: The files that this process has open. DuckDB would let one process open a file twice.
 _open_files: Final[dict[Path, DuckDbEngine]] = {}
 _open_files_lock: Final = threading.Lock()
@@ -201,6 +207,13 @@ class DuckDbEngine:
 
     def create(self, table: FlatTable) -> None:
         self.execute(f"CREATE TABLE {quote(table.name)} ({definitions(table, _TYPES)})")
+
+    def convert_to_text(self, table: str, column: Column) -> None:
+        text = _AS_TEXT.get(column.kind, "CAST({} AS VARCHAR)").format(quote(column.name))
+        self.execute(
+            f"ALTER TABLE {quote(table)} ALTER {quote(column.name)}"
+            f" SET DATA TYPE {_TYPES['text']} USING {text}"
+        )
 
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         if not all(map(_is_number, ids)):

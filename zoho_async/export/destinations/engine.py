@@ -50,6 +50,10 @@ class Engine(Database, Protocol):
         """Create ``table`` with its key."""
         ...
 
+    def convert_to_text(self, table: str, column: Column) -> None:
+        """Change the type of ``column`` of ``table`` to text, and convert its values."""
+        ...
+
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         """Whether one of ``ids`` may be in ``table``. May return True to save a slow query."""
         ...

@@ -41,19 +41,21 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import list_operation, rows_of
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import OpenDestination, Table
+from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import (
     DELETED,
     FOLDER,
     Directory,
     Files,
+    OpenDirectory,
     finish_file,
     line,
     sync_directory,
 )
+from zoho_async.export.destinations.remote.destination import OpenRemote, Remote
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
-from zoho_async.export.resource_store import table_of, writing
+from zoho_async.export.resource_store import table_of, with_observer, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -90,59 +92,62 @@ class MergeResult(msgspec.Struct, frozen=True, kw_only=True):
     changes: int
 
 
-def merge(directory: Directory) -> list[MergeResult]:
-    """Merge every resource of ``directory`` that has changes, and return the results.
+def merge(destination: Directory | Remote) -> list[MergeResult]:
+    """Merge every resource of ``destination`` that has changes, and return the results.
 
-    Blocks until done. Raises `ExportRunning` if an export holds the directory,
-    `CheckpointRefused` if the directory holds no export, and `DestinationError`.
+    Files in an object store are downloaded, merged and committed, one resource at a time. Blocks
+    until done. Raises `ExportRunning` if an export holds the destination, `CheckpointRefused` if it
+    holds no export, and `DestinationError`.
     """
-    if not (directory.path / FOLDER).is_dir():
+    if not destination.holds_export():
         raise CheckpointRefused(
-            f"{directory.name} holds no export: name the directory that was given to --to"
+            f"{destination.name} holds no export: name what was given to --to of the export"
         )
-    with writing(directory.name):
-        place = directory.open()
+    with writing(destination.name):
+        place: OpenDirectory | OpenRemote = destination.open()
     with closing(place):
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
         settle(checkpoint, place, rows_of)
         with writing(place.name):
-            return merge_changes(directory, place, checkpoint)
+            return merge_changes(place, checkpoint)
 
 
-def merge_changes(
-    directory: Directory, place: OpenDestination, checkpoint: Checkpoint
-) -> list[MergeResult]:
+def merge_changes(place: OpenDirectory | OpenRemote, checkpoint: Checkpoint) -> list[MergeResult]:
     """Merge like `merge`, in the open destination ``place``, whose parts are settled."""
     return [
         merged
         for state in checkpoint.states()
-        if (merged := _merge_recorded(directory, place, checkpoint, state)) is not None
+        if (merged := _merge_recorded(place, checkpoint, state)) is not None
     ]
 
 
 def _merge_recorded(
-    directory: Directory, place: OpenDestination, checkpoint: Checkpoint, state: ResourceState
+    place: OpenDirectory | OpenRemote, checkpoint: Checkpoint, state: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
-    files = directory.files(state.name)
-    if not files.parts() or not state.runs.sizes:
-        return _merge_one(directory, state.name, details=state.details.full_records)
-    table = table_of(state.name, rows_of(state.name))
-    sink = place.sink(table, "")
-    if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
-        raise CheckpointRefused(
-            f"{', '.join(gone)} in {files.full.parent} is missing: "
-            "run the export again, which reads the list in full, and then merge"
-        )
-    state = replace(state, runs=replace(state.runs, sizes=None))
-    with checkpoint.database.transaction():
-        checkpoint.put(state)
-    merged = _merge_one(directory, state.name, details=state.details.full_records)
+    sink = place.sink(table_of(state.name, rows_of(state.name)), "")
+    with place.local_copy(state.name) as directory:
+        files = directory.files(state.name)
+        if not files.parts() or not state.runs.sizes:
+            merged = _merge_one(directory, checkpoint, state)
+            return merged and replace(merged, file=sink.name)
+        if gone := sorted(state.runs.sizes.keys() - sink.sizes().keys()):
+            raise CheckpointRefused(
+                f"{', '.join(gone)} in {os.path.dirname(sink.name)} is missing: "
+                "run the export again, which reads the list in full, and then merge"
+            )
+        state = replace(state, runs=replace(state.runs, sizes=None))
+        with checkpoint.database.transaction():
+            checkpoint.put(state)
+        merged = _merge_one(directory, checkpoint, state)
     record_sizes(checkpoint, sink, state)
-    return merged
+    return merged and replace(merged, file=sink.name)
 
 
-def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeResult | None:
+def _merge_one(
+    directory: Directory, checkpoint: Checkpoint, state: ResourceState
+) -> MergeResult | None:
+    resource = state.name
     files = directory.files(resource)
     parts = files.parts()
     facts = rows_of(resource)
@@ -151,7 +156,8 @@ def _merge_one(directory: Directory, resource: str, *, details: bool) -> MergeRe
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
-    table = table_of(resource, facts, details=details)
+    table = table_of(resource, facts, details=state.details.full_records)
+    table = with_observer(checkpoint, table, state)
     rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
     return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))

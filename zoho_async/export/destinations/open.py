@@ -3,6 +3,7 @@
 postgresql://user@host/name      a PostgreSQL database
 duckdb:PATH, or PATH.duckdb      a DuckDB file
 sqlite:PATH, or PATH.sqlite, PATH.sqlite3, PATH.db
+s3://bucket/path, gs://..., abfs://...   files in an object store, in a format
 PATH.xlsx                        an Excel workbook, a sheet per list
 PATH.csv, PATH.parquet, PATH.jsonl, PATH.jsonl.gz, PATH.jsonl.zst
                                  one list in one file
@@ -31,6 +32,8 @@ from zoho_async.export.destinations import DuckDb, PostgreSql, Sqlite
 from zoho_async.export.destinations.base import Destination
 from zoho_async.export.destinations.directory import JSON_LINES, Directory, Format, recorded_format
 from zoho_async.export.destinations.formats import Csv, Gzip, Parquet, Xlsx, Zstandard
+from zoho_async.export.destinations.remote import Remote
+from zoho_async.export.destinations.remote.store import is_remote
 from zoho_async.export.destinations.single_file import OneList, SingleFile
 from zoho_async.export.errors import ExportError
 from zoho_async.http.file_names import component
@@ -85,6 +88,8 @@ def open_destination(
     address.
     """
     text = os.fspath(to)
+    if is_remote(text):
+        return _remote(text, organization, format, flatten=flatten, excel=excel)
     database = _database(text, organization)
     if database is not None:
         if format is not None or flatten or excel:
@@ -110,7 +115,7 @@ def _database(text: str, organization: str | None) -> Destination | None:
     if scheme:  # the rest may hold a password, so it is not repeated
         raise UnknownDestination(
             f"unknown destination {scheme[1]}://...: use postgresql://user@host/name, "
-            "duckdb:PATH, sqlite:PATH or a directory"
+            "duckdb:PATH, sqlite:PATH, s3://bucket/path or a directory"
         )
     prefix, colon, path = text.partition(":")
     if colon and prefix in _PREFIXES:
@@ -121,6 +126,19 @@ def _database(text: str, organization: str | None) -> Destination | None:
     suffix = _suffix_of(text)
     make = _DATABASES.get(suffix)
     return make(_path_for_organization(Path(text), suffix, organization)) if make else None
+
+
+def _remote(
+    address: str, organization: str | None, format: str | None, *, flatten: bool, excel: bool
+) -> Destination:
+    if address.lower().endswith(_SUFFIXES):  # a password in it is not repeated
+        raise UnknownDestination(
+            f"an address that ends in {Path(address).suffix} would be a folder with that name: "
+            "name a folder, and choose its files with --format"
+        )
+    if organization:
+        address = f"{address.rstrip('/')}/{component(organization)}"
+    return Remote(address, lambda path: _directory(path, format, flatten=flatten, excel=excel))
 
 
 def _suffix_of(text: str) -> str:
@@ -179,7 +197,7 @@ def _without(path: Path, suffix: str) -> str:
     return str(path)[: -len(suffix)]
 
 
-def _directory(path: Path, format: str | None, *, flatten: bool, excel: bool) -> Destination:
+def _directory(path: Path, format: str | None, *, flatten: bool, excel: bool) -> Directory:
     held, *recorded = (recorded_format(path) or JSON_LINES).split()
     name = (format or held).lower()
     if format is None:

@@ -14,6 +14,7 @@ if it contains no part of the password.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -43,6 +44,12 @@ _ARRAYS: Final[dict[type, str]] = {
     int: "bigint[]",
     float: "double precision[]",
     bytes: "bytea[]",
+}
+#: Exact text of a column's values, if a cast does not give it.
+_AS_TEXT: Final[dict[ColumnKind, str]] = {
+    "decimal": "trim_scale({}::numeric)::text",
+    "date": "to_char({}, 'YYYY-MM-DD')",
+    "time": """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
 }
 _ADVICE: Final = (
     "check the server's disk space and permissions, then run the same command again to continue"
@@ -227,6 +234,13 @@ class PostgreSqlEngine:
             f" PRIMARY KEY ({quote_all(table.key)}))"
         )
 
+    def convert_to_text(self, table: str, column: Column) -> None:
+        text = _AS_TEXT.get(column.kind, "{}::text").format(quote(column.name))
+        self.execute(
+            f"ALTER TABLE {quote(table)} ALTER {quote(column.name)}"
+            f" TYPE {_TYPES['text']} USING {text}"
+        )
+
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         key, name = quote(table.key[0]), quote(table.name)
         return bool(self._query_ids(f"SELECT 1 FROM {name} WHERE {key} = ANY(?) LIMIT 1", ids))
@@ -235,7 +249,8 @@ class PostgreSqlEngine:
         self._copy(quote(table.name), table, values)
 
     def merge(self, table: FlatTable, values: Sequence[Sequence[Any]]) -> None:
-        staging = quote(short_name(f"_zoho_staging_{len(table.columns)}_{table.name}"))
+        kinds = zlib.crc32(repr([(one.name, one.kind) for one in table.columns]).encode())
+        staging = quote(short_name(f"_zoho_staging_{kinds:08x}_{table.name}"))
         columns = [column.name for column in table.columns]
         names = quote_all(columns)
         if staging not in self._staging_tables:

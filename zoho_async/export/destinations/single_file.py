@@ -57,7 +57,7 @@ from zoho_async.export.destinations.directory import (
 )
 from zoho_async.export.destinations.merge import merge_changes
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
-from zoho_async.export.resource_store import table_of, writing
+from zoho_async.export.resource_store import table_of, with_observer, writing
 
 _MADE: Final = "made.json"
 _MAKING: Final = "making"
@@ -184,7 +184,7 @@ class OpenSingleFile:
 
     def finish(self) -> None:
         checkpoint = Checkpoint(self.database, self.name)
-        merge_changes(self._hidden, self._place, checkpoint)
+        merge_changes(self._place, checkpoint)
         lists = self._lists(checkpoint)
         sources = {one.table.name: _identity(one.rows) for one in lists}
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
@@ -205,6 +205,9 @@ class OpenSingleFile:
         try:
             made = self._making / self._path.name
             self._maker.write(lists, made)
+            for one in lists:
+                if one.table.observer is not None:
+                    one.table.observer.store()
             self._check_file()  # a person may have changed it during the run
             old, new = _identity_if_there(self._path), _identity(made)
             sizes = (new[0],) if old is None else (old[0], new[0])
@@ -222,7 +225,7 @@ class OpenSingleFile:
             facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
                 table = table_of(state.name, facts, details=state.details.full_records)
-                lists.append(CompleteList(table, rows))
+                lists.append(CompleteList(with_observer(checkpoint, table, state), rows))
         return lists
 
     def _read_made(self) -> _Made | None:

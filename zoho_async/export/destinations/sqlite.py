@@ -19,12 +19,13 @@ import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.checkpoint.file import query_of_file
 from zoho_async.export.columns.numbers import NumberStorage
-from zoho_async.export.columns.schema import Column, ColumnKind
+from zoho_async.export.columns.schema import Column, ColumnKind, short_name
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
@@ -159,6 +160,19 @@ class SqliteEngine:
             f" PRIMARY KEY ({quote_all(table.key)})){' WITHOUT ROWID' if child else ''}"
         )
 
+    def convert_to_text(self, table: str, column: Column) -> None:
+        # SQLite cannot change the type of a column.
+        own, new = quote(column.name), quote(short_name(f"_zoho_text_{column.name}"))
+        text = f"CASE WHEN {own} THEN 'true' ELSE 'false' END"
+        if column.kind != "boolean":
+            self._connection.create_function("_zoho_text", 1, _as_text, deterministic=True)
+            text = f"_zoho_text({own})"
+        name = quote(table)
+        self.execute(f"ALTER TABLE {name} ADD COLUMN {new} {_TYPES['text']}")
+        self.execute(f"UPDATE {name} SET {new} = {text} WHERE {own} IS NOT NULL")
+        self.execute(f"ALTER TABLE {name} DROP COLUMN {own}")
+        self.execute(f"ALTER TABLE {name} RENAME COLUMN {new} TO {own}")
+
     def holds_any(self, table: FlatTable, ids: Sequence[str]) -> bool:
         for start in range(0, len(ids), _LOOKUP):
             some = ids[start : start + _LOOKUP]
@@ -209,6 +223,11 @@ def rows_of(table: FlatTable, values: Sequence[Sequence[Any]]) -> Iterator[tuple
         for column, cells in zip(table.columns, values, strict=True)
     ]
     return zip(*columns, strict=True)
+
+
+def _as_text(value: str | int | float) -> str:
+    """A value of a column as text, with all digits of a number."""
+    return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
 
 
 @functools.lru_cache(4096)

@@ -209,7 +209,7 @@ class DetailWriter:
         gone = [record for record, row in found if row is None]
         changed = sum(record.known for record, row in found if row is not None)
         with store.transaction():
-            offset = store.sink.write(rows)
+            offset = store.write(rows)
             store.queue.remove("rows", [record.place for record, _ in found])
             details = store.state.details
             store.put(
@@ -279,7 +279,7 @@ class DetailWriter:
                 fresh.append(row)
                 changed += before is not None
         children.add(record.id, records, passes.current)
-        offset = store.sink.write(fresh)
+        offset = store.write(fresh)
         store.put(part=replace(part.with_rows(fresh, changed), offset=offset))
 
     # -- documents --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, ROW, ColumnKind
 from zoho_async.export.columns.tables import FlatTable, digest
 from zoho_async.export.destinations.base import Table
@@ -51,6 +52,9 @@ class Csv:
 
     def write(self, rows: Path, target: Path, table: Table) -> None:
         """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
+        until_steady(lambda: self._write(rows, target, table))
+
+    def _write(self, rows: Path, target: Path, table: Table) -> None:
         source = spool_tables(stem(rows), table, flatten=self._flatten)
         children = [target.with_name(f"{each.name}{self.suffix}.tmp") for each in source.tables[1:]]
         with ExitStack() as stack:

@@ -40,6 +40,8 @@ from zoho_async.export.columns.schema import ColumnKind
 LONGEST_TEXT: Final = 32_767
 _LONGEST_LITERAL: Final = 255
 DIGITS: Final = 15
+#: The kinds of columns that hold numbers.
+NUMBERS: Final[tuple[ColumnKind, ...]] = ("decimal", "exchange_rate", "integer")
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 _CUT: Final = "... (cut)"
@@ -62,7 +64,7 @@ def excel_column(kind: ColumnKind, cells: Sequence[Any]) -> list[str | None]:
     """The cells of a column as texts, changed for Excel."""
     if kind in ("text", "json"):
         return [None if cell is None else excel_text(cell) for cell in cells]
-    if kind in ("decimal", "exchange_rate", "integer"):
+    if kind in NUMBERS:
         return [_number(cell) for cell in cells]
     if kind == "time":
         return [None if cell is None else utc_time(cell).strftime(_TIME) for cell in cells]

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoho_async.export.columns.arrow import Arrow
-from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.batch import reader_of
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, ROW, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
@@ -54,26 +55,25 @@ class Parquet:
 
         Return how many numbers were rounded, by field.
         """
-        rounded: Counter[str] = Counter()
-        if self._flatten:
-            self._write_flat(rows, target, table, rounded)
-        else:
-            self._write_nested(rows, target, table, rounded)
-        return rounded
+        write = self._write_flat if self._flatten else self._write_nested
+        return until_steady(lambda: write(rows, target, table))
 
-    def _write_nested(self, rows: Path, target: Path, table: Table, rounded: Counter[str]) -> None:
-        shape = shape_of(table.fields, table.row_id, texts=True)
-        reader = ColumnReader(shape, "decimal")
+    def _write_nested(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
+        rounded: Counter[str] = Counter()
+        reader = reader_of(
+            shape_of(table.fields, table.row_id, texts=True), table.observer, "decimal"
+        )
+        shape = reader.shape
         with _Groups(
             self._parquet, self._arrow, target, self._arrow.nested_schema(shape)
         ) as groups:
             groups.note(self._notes)
-            for lines in portions(rows):
-                batch = reader.read(lines)
+            for _, batch in reader.read_all(portions(rows)):
                 rounded.update(batch.rounded)
                 groups.add(self._arrow.nested(shape, batch))
+        return rounded
 
-    def _write_flat(self, rows: Path, target: Path, table: Table, rounded: Counter[str]) -> None:
+    def _write_flat(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
         source = spool_tables(stem(rows), table, flatten=True, texts=True, numbers="decimal")
         children = [target.with_name(f"{each.name}{self.suffix}.tmp") for each in source.tables[1:]]
         with ExitStack() as stack:
@@ -87,9 +87,9 @@ class Parquet:
             for portion in source.read(rows):
                 for groups, each, columns in zip(files, source.tables, portion, strict=True):
                     groups.add(self._arrow.flat(each.columns, columns))
-        rounded.update(source.rounded)
         for path in children:
             rename_durably(path, path.with_suffix(""))
+        return source.rounded
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
         """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`).
@@ -104,13 +104,15 @@ class Parquet:
                     last.add(number, _ids(batch, table.row_id), gone)
             for child in child_names(sources, self.suffix) if self._flatten else ():
                 own = [path.with_name(stem(path) + child) for path in sources]
-                self._merge_one(own, ROW, last)
-            return self._merge_one(sources, table.row_id, last)
+                self._merge_one(own, ROW, last, table)
+            return self._merge_one(sources, table.row_id, last, table)
 
-    def _merge_one(self, sources: Sequence[Path], key: str, last: NewestSources) -> int:
+    def _merge_one(
+        self, sources: Sequence[Path], key: str, last: NewestSources, table: Table
+    ) -> int:
         """Merge files of one table into the first and return its number of rows."""
         there = [(number, path) for number, path in enumerate(sources) if path.exists()]
-        schema = self._schema([path for _, path in there])
+        schema = self._schema([path for _, path in there], table)
         made = sources[0].with_name(sources[0].name + ".tmp")
         count = 0
         with _Groups(self._parquet, self._arrow, made, schema) as groups:
@@ -122,13 +124,23 @@ class Parquet:
         rename_durably(made, sources[0])
         return count
 
-    def _schema(self, paths: Sequence[Path]) -> Any:
-        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it."""
+    def _schema(self, paths: Sequence[Path], table: Table) -> Any:
+        """All columns of the files. A column that a file lacks is null; its ``_extra`` holds it.
+
+        Columns of observed fields may have become text.
+        """
+        columns = reader_of(shape_of(table.fields, table.row_id), table.observer).shape.columns
+        observed = table.observer.fields if table.observer else ()
+        texts = {one.path for one in observed if one.kind == "text"}
+        widened = {one.name for one in columns if one.path in texts}
         fields: dict[str, Any] = {}
         for path in paths:
             for field in self._parquet.read_schema(path):
-                if fields.setdefault(field.name, field).type != field.type:
+                if fields.setdefault(field.name, field).type == field.type:
+                    continue
+                if field.name not in widened:
                     raise unmergeable_column(path, field.name)
+                fields[field.name] = self._arrow.pa.field(field.name, self._arrow.pa.string())
         return self._arrow.pa.schema(list(fields.values()))
 
     def _batches(self, path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from zoho_async.export.columns.batch import ColumnReader
+from zoho_async.export.columns.batch import reader_of
 from zoho_async.export.columns.numbers import NumberStorage
 from zoho_async.export.columns.schema import EXACT, EXTRA, Column, shape_of
 from zoho_async.export.columns.tables import FlatTable, Layout
@@ -38,7 +38,10 @@ class SpoolTables(Protocol):
         ...
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
-        """Read the spool ``rows``, a portion at a time: the columns of each table."""
+        """Read the spool ``rows``, a portion at a time: the columns of each table.
+
+        Raises `ShapeGrew` if rows show new fields. Then begin again with new tables.
+        """
         ...
 
 
@@ -66,14 +69,14 @@ class _Whole:
     def __init__(self, name: str, table: Table, numbers: NumberStorage) -> None:
         self.rounded: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, lists=False)
-        self._reader: Final = ColumnReader(shape, numbers)
+        self._reader: Final = reader_of(shape, table.observer, numbers)
+        shape = self._reader.shape
         self.tables: Final = (
             FlatTable(name, (table.row_id,), (*shape.columns, Column(EXTRA, "json", ()))),
         )
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
-        for lines in portions(rows):
-            batch = self._reader.read(lines)
+        for _, batch in self._reader.read_all(portions(rows)):
             self.rounded.update(batch.rounded)
             yield [[*batch.values, batch.extra]]
 
@@ -84,8 +87,8 @@ class _Flat:
     def __init__(self, name: str, table: Table, *, texts: bool, numbers: NumberStorage) -> None:
         self.rounded: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, texts=texts)
-        self._reader: Final = ColumnReader(shape, numbers)
-        self._layout: Final = Layout(name, table.row_id, shape)
+        self._reader: Final = reader_of(shape, table.observer, numbers)
+        self._layout: Final = Layout(name, table.row_id, self._reader.shape)
         #: The indexes of each table's columns. A column of digits needs no ``_exact``.
         self._columns: Final = [
             [n for n, one in enumerate(each.columns) if numbers != "digits" or one.name != EXACT]
@@ -98,8 +101,7 @@ class _Flat:
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         number = 0
-        for lines in portions(rows):
-            batch = self._reader.read(lines)
+        for lines, batch in self._reader.read_all(portions(rows)):
             self.rounded.update(batch.rounded)
             if self._layout.id_column is None:
                 ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]

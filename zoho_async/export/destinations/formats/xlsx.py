@@ -11,7 +11,8 @@ Values
 ------
 - A text, an id too, is a text cell. No cell is a formula or a link, whatever the text is.
 - A number is a number, computed by Excel as a double of 15 digits. If it has more, its row has the
-  exact number in ``_exact``: ``{"total": "12345678901234567.89"}``.
+  exact number in ``_exact``: ``{"total": "12345678901234567.89"}``. A number that is too large for
+  Excel is only there.
 - A date is a date from March 1900 on, and text before. (Excel has a February 29 in 1900.) A time is
   in UTC, because Excel has no time zones.
 - A text of more than 32,767 characters does not fit in a cell. The cell has its beginning, and the
@@ -34,11 +35,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import EXACT, Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.formats.excel_text import (
     DIGITS,
     LONGEST_TEXT,
+    NUMBERS,
     first_units,
     significant_digits,
     utc_time,
@@ -52,6 +55,7 @@ from zoho_async.export.errors import DestinationError, library
 MOST_ROWS: Final = 1_048_576
 _MOST_COLUMNS: Final = 16_384
 _LONGEST_NAME: Final = 31
+_LARGEST_NUMBER: Final = 9.99e307
 _NOT_IN_NAMES: Final = re.compile(r"[\[\]:*?/\\\x00-\x1f]|^'|'$")
 
 
@@ -69,7 +73,13 @@ _MADE: Final = datetime(2000, 1, 1)
 #: A value for XlsxWriter. Days and moments are numbers.
 Cell: TypeAlias = str | float | bool | None
 
-_WIDTHS: Final[dict[ColumnKind, int]] = {"date": 11, "time": 19, "text": 20, "decimal": 12}
+_WIDTHS: Final[dict[ColumnKind, int]] = {
+    "date": 11,
+    "time": 19,
+    "text": 20,
+    "decimal": 12,
+    "exchange_rate": 12,
+}
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -85,6 +95,9 @@ class Xlsx:
 
     def write(self, lists: Sequence[CompleteList], target: Path) -> None:
         """Write a workbook of ``lists``. Temporary files are next to ``target``."""
+        until_steady(lambda: self._write(lists, target))
+
+    def _write(self, lists: Sequence[CompleteList], target: Path) -> None:
         options = {"constant_memory": True, "tmpdir": str(target.parent)}
         book = self._library.Workbook(str(target), options)
         book.use_zip64()
@@ -248,16 +261,21 @@ def _put(sheet: Any, row: int, place: int, cell: Cell, form: Any) -> None:
 
 def _cells(column: Column, values: Sequence[Any], exact: dict[int, dict[str, str]]) -> list[Cell]:
     """The cells of a column. ``exact`` gets the numbers that a cell does not hold, by row."""
-    if column.kind in ("decimal", "exchange_rate", "integer"):
+    if column.kind in NUMBERS:
         for place, value in enumerate(values):
             if value is not None and significant_digits(str(value)) > DIGITS:
                 exact.setdefault(place, {})[column.name] = str(value)
-        return [None if value is None else float(value) for value in values]
+        return [None if value is None else _number(value) for value in values]
     if column.kind == "date":
         return [None if value is None else _day(value) for value in values]
     if column.kind == "time":
         return [None if value is None else _moment(value) for value in values]
     return list(values)
+
+
+def _number(value: str | int) -> Cell:
+    number = float(value)
+    return number if abs(number) < _LARGEST_NUMBER else None
 
 
 def _day(text: str) -> Cell:

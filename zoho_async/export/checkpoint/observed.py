@@ -1,0 +1,35 @@
+"""Store the observed fields of each resource (`zoho_async.export.columns.observed`).
+
+They change in the transaction that writes the rows which show them. A file destination learns them
+when it converts the rows of a part, and stores them before it removes the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from zoho_async._msgspec import decoder_of
+from zoho_async.export.columns.schema import Observed
+from zoho_async.export.destinations.base import Database
+
+TABLE: Final = "_zoho_observed"
+SCHEMA: Final = (
+    f"CREATE TABLE IF NOT EXISTS {TABLE} (resource BIGINT NOT NULL, fields TEXT NOT NULL,"
+    " PRIMARY KEY (resource))"
+)
+_FIELDS: Final = decoder_of(Observed)
+
+
+def load(database: Database, resource: int) -> Observed:
+    """Return the observed fields of resource number ``resource``."""
+    rows = database.execute(f"SELECT fields FROM {TABLE} WHERE resource = ?", (resource,))
+    return _FIELDS.decode(rows[0][0]) if rows else ()
+
+
+def save(database: Database, resource: int, fields: Observed) -> None:
+    """Store the observed fields of a resource within the caller's transaction."""
+    text = msgspec.json.encode(fields).decode()
+    # PostgreSQL holds no NUL, which JSON writes as an escape.
+    database.upsert(TABLE, ("resource",), ("resource", "fields"), [(resource, text)])
