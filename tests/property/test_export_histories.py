@@ -90,11 +90,11 @@ class Mortal:
     def name(self) -> str:
         return self._inner.name
 
-    def read_only(self) -> AbstractContextManager[Query | None]:
-        return self._inner.read_only()
-
     def open(self) -> OpenDestination:
         return MortalPlace(self._inner.open(), self._fuse)
+
+    def read_only(self) -> AbstractContextManager[Query | None]:
+        return self._inner.read_only()
 
 
 class MortalPlace:
@@ -168,6 +168,10 @@ class MortalSink:
         self._fuse.burn()
         self._inner.keep_as_part(part)
         self._fuse.burn()
+
+    def discard(self) -> None:
+        self._fuse.burn()
+        self._inner.discard()
 
     def settle(self) -> None:
         self._fuse.burn()

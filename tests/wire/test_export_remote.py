@@ -27,7 +27,7 @@ from zoho_async.sandbox import Sandbox
 
 pq: Any = pytest.importorskip("pyarrow.parquet")
 TO = f"s3://{BUCKET}/zoho"
-MOMENTS = 4
+MOMENTS = 10
 LISTS = ("books.contacts", "books.invoices")
 
 

@@ -34,6 +34,7 @@ _VERSION: Final = 1
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One account and its organization. ``keyring`` says that its secrets are in the keyring.
+    ``hash_key`` is the key of ``export --hash``.
 
     The repr shows no secret.
     """
@@ -47,6 +48,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     api_url: str = ""
     accounts_url: str = ""
     keyring: bool = False
+    hash_key: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -104,16 +106,23 @@ class Profiles:
             profile,
             client_secret=vault.get(f"{name}/client_secret") or "",
             refresh_token=vault.get(f"{name}/refresh_token") or "",
+            hash_key=vault.get(f"{name}/hash_key") or "",
         )
 
     def put(self, name: str, profile: Profile) -> None:
-        """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``."""
+        """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``.
+
+        A profile without ``hash_key`` keeps the one that is stored.
+        """
+        if not profile.hash_key and (before := self.get(name)) is not None:
+            profile = msgspec.structs.replace(profile, hash_key=before.hash_key)
         kept = profile
         if profile.keyring:
             vault = KeyringVault(_SERVICE)
             vault.set(f"{name}/client_secret", profile.client_secret)
             vault.set(f"{name}/refresh_token", profile.refresh_token)
-            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="")
+            vault.set(f"{name}/hash_key", profile.hash_key)
+            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="", hash_key="")
         self._change(name, kept)
 
     def remove(self, name: str) -> None:
@@ -125,6 +134,7 @@ class Profiles:
             vault = KeyringVault(_SERVICE)
             vault.delete(f"{name}/client_secret")
             vault.delete(f"{name}/refresh_token")
+            vault.delete(f"{name}/hash_key")
         self._change(name, None)
 
     def _change(self, name: str, profile: Profile | None) -> None:

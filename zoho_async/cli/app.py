@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
 from zoho_async.cli import options, outcome
+from zoho_async.cli.config import read_config
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.safe import discard_stdout, print, replace_unencodable
@@ -23,6 +24,7 @@ app: Final = App(
     help_epilogue="Try it without an account: `zoho-async export --sandbox --to demo`",
     help_format="markdown",
     default_parameter=Parameter(negative="", show_default=False),
+    config=read_config,
 )
 
 limits_app: Final = App(name="limits")
@@ -33,6 +35,7 @@ app.command(limits_app)
 def export(
     *resources: options.Resource,
     to: options.To,
+    config: options.ConfigFile = None,
     wanted: options.ExportArguments = ExportOptions(),  # noqa: B008 - a frozen value
     json: options.AsJson = False,
     plan_only: options.PlanOnly = False,
@@ -47,11 +50,13 @@ def export(
     - Everything, to files: `zoho-async export --to backup`
     - Some lists, to a database: `zoho-async export invoices contacts --to books.duckdb`
     - With line items and PDFs: `zoho-async export invoices --details --files --to backup`
+    - Some columns: `zoho-async export contacts --exclude "*:notes" --hash "*:email" --to backup`
     - Later runs write changes to other files. To combine them: `zoho-async merge backup`
     """
     from zoho_async.cli.export import ExportCommand
     from zoho_async.cli.whoami import note_if_overruled
 
+    # The file of `config` was read before (`zoho_async.cli.config`).
     note_if_overruled(connection.profile)
     command = ExportCommand(
         resources=resources or (SANDBOX_LISTS if connection.sandbox else ()),

@@ -48,6 +48,8 @@ from zoho_async.export.errors import DestinationChanged, problems_of
 from zoho_async.export.events import left_out_text
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.plan import accepted_lists, check_destination, chosen_lists
+from zoho_async.export.shape import HashKey
+from zoho_async.export.shape_rules import check_rules, hash_key, rules_of
 from zoho_async.limits import Snapshot
 from zoho_async.session import Session
 
@@ -76,7 +78,7 @@ class ExportCommand:
     arguments: Sequence[str]
     plan_only: bool = False
 
-    def check(self) -> None:
+    def check(self, environ: Mapping[str, str]) -> None:
         """Check the arguments before anything is opened. Raises `ConfigurationError`."""
         options = self.options
         destination = parse_destination(
@@ -87,7 +89,24 @@ class ExportCommand:
             raise ConfigurationError(
                 "--max-calls works for one organization: name it with --organization"
             )
-        check_destination(destination, chosen_lists(self.resources, self.options))
+        lists = chosen_lists(self.resources, self.options)
+        check_destination(destination, lists)
+        check_rules(rules_of(self.options), [facts.resource for facts in lists])
+        self.hash_key(environ)
+        if self._protects and (self.options.files or self.options.files_to):
+            print(
+                "note: --files saves documents as Zoho makes them: they show what the columns hide",
+                file=sys.stderr,
+            )
+
+    @property
+    def _protects(self) -> bool:
+        options = self.options
+        return bool(options.select or options.exclude or options.hash or options.mask)
+
+    def hash_key(self, environ: Mapping[str, str]) -> HashKey | None:
+        """The key of ``--hash``, None without that option. Raises `ConfigurationError`."""
+        return hash_key(self.connection.profile, environ) if self.options.hash else None
 
     def run(self, environ: Mapping[str, str], *, json: bool) -> int:
         """Run the export, or plan it, and print the result; the exit code."""
@@ -227,7 +246,7 @@ class _Run:
     def run(self) -> ZohoError | Interrupted | None:
         """Run to the end and return the error that ended the run early, if any."""
         try:
-            self._command.check()
+            self._command.check(self._environ)
             asyncio.run(interruptible(self._work()))
         except (ZohoError, Interrupted) as error:
             return error
@@ -248,6 +267,7 @@ class _Run:
             to=command.to,
             options=command.options,
             scopes=command.scopes(self._environ),
+            hash_key=command.hash_key(self._environ),
         )
         try:
             async with job, self._displayed(zoho) as show:
@@ -268,6 +288,7 @@ class _Run:
             to=command.to,
             options=command.options,
             scopes=command.scopes(self._environ),
+            hash_key=command.hash_key(self._environ),
         )
         try:
             async with jobs, self._displayed(zoho.for_organization(found[0].id)) as show:

@@ -39,7 +39,7 @@ def show_plan(command: ExportCommand, environ: Mapping[str, str], *, json: bool)
     """Plan the export and print the plan; the exit code."""
     plan, error = None, None
     try:
-        command.check()
+        command.check(environ)
         plan = asyncio.run(interruptible(_plan(command, environ)))
     except (ZohoError, Interrupted) as problem:
         error = problem
@@ -56,17 +56,19 @@ def show_plan(command: ExportCommand, environ: Mapping[str, str], *, json: bool)
 
 async def _plan(command: ExportCommand, environ: Mapping[str, str]) -> Planned:
     every = command.all_organizations
-    scopes = command.scopes(environ)
+    scopes, key = command.scopes(environ), command.hash_key(environ)
     async with connected(
         command.connection, environ, lambda event: None, organization=not every
     ) as zoho:
         to, options = command.to, command.options
         if not every:
             return await Export(
-                zoho, command.resources, to=to, options=options, scopes=scopes
+                zoho, command.resources, to=to, options=options, scopes=scopes, hash_key=key
             ).plan()
         found = await zoho.organizations()
-        jobs = Exports(zoho, found, command.resources, to=to, options=options, scopes=scopes)
+        jobs = Exports(
+            zoho, found, command.resources, to=to, options=options, scopes=scopes, hash_key=key
+        )
         plan = await jobs.plan()
         return msgspec.structs.replace(plan, calls_made=plan.calls_made + 1)
 

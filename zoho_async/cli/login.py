@@ -83,7 +83,9 @@ def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
         grant, found = asyncio.run(_by_browser(order, client, accounts_url, scopes))
     else:
         grant, found = _by_code(client, accounts_url, scopes), Redirect("")
+    before = profiles.get(order.profile)
     profile = Profile(
+        hash_key=(before.hash_key if before else "") or secrets.token_hex(32),
         client_id=client.client_id,
         client_secret=client.client_secret,
         refresh_token=grant.refresh_token,

@@ -31,6 +31,7 @@ from zoho_async.export.outcomes import EXIT_CODES
 T = TypeVar("T")
 
 _MORE: Final = Group("More options", sort_key=1)
+_COLUMNS: Final = Group("Columns", sort_key=2)
 _TABLE: Final = Group("Table", sort_key=2)
 _COMPLETE: Final = Group("Completeness", sort_key=2)
 _ACCOUNT: Final = Group("Account", sort_key=3)
@@ -138,6 +139,7 @@ else:
                     ),
                     Parameter(group=_MORE),
                 ),
+                **dict.fromkeys(("select", "exclude", "hash", "mask"), Parameter(group=_COLUMNS)),
                 **dict.fromkeys(("strict", "accept", "accept_shorter"), Parameter(group=_COMPLETE)),
             },
         ),
@@ -184,6 +186,10 @@ To: TypeAlias = Annotated[
     ),
 ]
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+ConfigFile: TypeAlias = Annotated[
+    Path | None,
+    _help("TOML file with these options, `lists` and `to`. The command line precedes it."),
+]
 PlanOnly: TypeAlias = Annotated[
     bool,
     _help("Print the calls, time and days that the export takes. Write nothing, call little."),
@@ -324,8 +330,8 @@ AllowUnconfirmed: TypeAlias = Annotated[
 ReportTable: TypeAlias = Annotated[
     str | None,
     _help(
-        "Write one row per line and period to a table: a directory, `FILE.duckdb`, `FILE.sqlite` "
-        "or `postgresql://USER@HOST/DATABASE`. Run again to update it.",
+        "Write one row per line and period to a table, in any place that `export --to` takes: "
+        "`books.duckdb`, `profit.csv`, a directory. Run again to update it.",
         _TABLE,
     ),
 ]

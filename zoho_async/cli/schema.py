@@ -11,7 +11,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.safe import print
 from zoho_async.errors import ConfigurationError
-from zoho_async.export.catalog import all_lists, resolve, row_facts
+from zoho_async.export.catalog import all_lists, resolve, row_facts, rows_of
 from zoho_async.export.checkpoint.store import Checkpoint
 from zoho_async.export.columns.schema import (
     ColumnShape,
@@ -23,7 +23,7 @@ from zoho_async.export.columns.schema import (
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import FOLDER, Directory
-from zoho_async.export.resource_store import table_of, with_observer
+from zoho_async.export.resource_store import recorded_table, table_of
 
 #: The JSON Schema of a column's values; any other kind is a number.
 _TYPES: Final[dict[str, dict[str, Any]]] = {
@@ -104,14 +104,6 @@ def _tables_in(to: str) -> dict[str, Table]:
     with closing(destination.open()) as place:
         checkpoint = Checkpoint.open(place.database, None, name=place.name)
         return {
-            state.name: with_observer(
-                checkpoint,
-                table_of(
-                    state.name,
-                    row_facts().get(state.name),
-                    details=state.details.full_records,
-                ),
-                state,
-            )
+            state.name: recorded_table(checkpoint, state, rows_of(state.name))
             for state in checkpoint.states()
         }

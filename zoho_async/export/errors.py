@@ -37,6 +37,10 @@ class UnknownFilter(ExportError, ConfigurationError):
     """A list does not have a filter of that name."""
 
 
+class UnknownColumn(ExportError, ConfigurationError):
+    """A rule names a column that the lists do not have, or an id that cannot be changed."""
+
+
 class CheckpointRefused(ExportError):
     """The destination holds another export, for example of another organization."""
 

@@ -79,6 +79,7 @@ from zoho_async.export.prover import Allowance
 from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
+from zoho_async.export.shape import HashKey
 from zoho_async.export.summary import SummaryBuilder
 from zoho_async.export.write_queue import WriteQueue
 from zoho_async.http.call import Budget
@@ -100,7 +101,8 @@ class Export:
     ``time_zone`` is the organization's, for a date in ``options.since``. If it is not given, one
     call reads it. ``margin`` allows for differences between clocks. ``one_of_several`` says that
     other organizations are exported too (`Exports`). If Zoho refuses the organization,
-    its lists are refused, and the job does not fail.
+    its lists are refused, and the job does not fail. ``hash_key`` is the key of ``options.hash``,
+    by default that of the environment or the profile.
 
     If ``max_calls`` or the day's quota is spent, the job ends with `BudgetSpent` or
     `DailyQuotaExceeded`, and the next run continues. ``until_done`` waits for the next day instead.
@@ -122,6 +124,7 @@ class Export:
         margin: Margin = Margin(),  # noqa: B008 - a frozen value
         clock: Clock = SYSTEM_CLOCK,
         one_of_several: bool = False,
+        hash_key: HashKey | None = None,
     ) -> None:
         if zoho.organization is None:
             raise ConfigurationError(
@@ -129,7 +132,14 @@ class Export:
                 "set ZOHO_ORGANIZATION_ID or Session(organization=...)"
             )
         self.destination: Final = destination_of(to, options)
-        self._plan = JobPlan.of(resources, options, self.destination, scopes=scopes, margin=margin)
+        self._plan = JobPlan.of(
+            resources,
+            options,
+            self.destination,
+            scopes=scopes,
+            margin=margin,
+            hash_key=hash_key,
+        )
         self._time_zone = time_zone
         self._options: Final = options
         budget = Budget(sys.maxsize if options.max_calls is None else options.max_calls)

@@ -31,6 +31,7 @@ from zoho_async.export.events import ExportEvent, Planned, SinceMidnight, Summar
 from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.plan import destination_of
+from zoho_async.export.shape import HashKey
 from zoho_async.export.summary import code_of_all
 from zoho_async.organizations import KnownOrganization
 from zoho_async.session import Session
@@ -60,6 +61,7 @@ class Exports:
         to: str | PathLike[str],
         options: ExportOptions = ExportOptions(),  # noqa: B008 - a frozen value
         scopes: Collection[str] | None = None,
+        hash_key: HashKey | None = None,
     ) -> None:
         self._name: Final = destination_of(to, options).name
         self._jobs: Final[dict[str, Export]] = {}
@@ -73,6 +75,7 @@ class Exports:
                 time_zone=time_zone,
                 scopes=scopes,
                 one_of_several=True,
+                hash_key=hash_key,
             )
         self._entered: Final = AsyncExitStack()
         self._errors: Final[list[Exception]] = []

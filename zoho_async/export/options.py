@@ -50,6 +50,20 @@ class ExportOptions:
     filter: Mapping[str, str] = field(default_factory=dict[str, str])
     """``NAME=VALUE`` for every list, such as ``status=overdue``. Repeatable."""
 
+    select: tuple[str, ...] = ()
+    """``LISTS:COLUMN,COLUMN``: write only these columns of the lists, and their ids. Repeatable."""
+
+    exclude: tuple[str, ...] = ()
+    """``LISTS:COLUMN,COLUMN``: do not write these columns, at any depth: ``*:notes``."""
+
+    hash: tuple[str, ...] = ()
+    """``LISTS:COLUMN,COLUMN``: write a keyed hash of the values, the same in every list and run.
+    The key is ``ZOHO_HASH_KEY``, or that of the profile."""
+
+    mask: tuple[str, ...] = ()
+    """``LISTS:COLUMN,COLUMN``: write ``*`` for all but the last quarter of a value, at most 4
+    characters."""
+
     full: bool = False
     """Read everything again, not only what changed."""
 

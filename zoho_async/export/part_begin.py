@@ -20,7 +20,7 @@ from zoho_async.export.checkpoint.store import (
     ResourceState,
 )
 from zoho_async.export.destinations.base import OpenDestination, RecordedContents
-from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.errors import CheckpointRefused, DestinationChanged
 from zoho_async.export.incremental import Mode, choose
 from zoho_async.export.passes import is_settled
 from zoho_async.export.resource_store import (
@@ -30,6 +30,7 @@ from zoho_async.export.resource_store import (
     RunOptions,
     writing,
 )
+from zoho_async.export.shape_rules import Shapers
 
 
 def open_store(
@@ -39,6 +40,7 @@ def open_store(
     request: str,
     options: RunOptions,
     policy: RowPolicy | None = None,
+    shapers: Shapers | None = None,
 ) -> ResourceStore:
     """Return the store of a resource, with its part continued or begun. Blocks.
 
@@ -50,12 +52,28 @@ def open_store(
     with writing(destination.name):
         before = checkpoint.state_of(facts.resource) or ResourceState(name=facts.resource)
         policy = policy or ListRows()
-        store = ResourceStore(checkpoint, destination, facts, options, policy, before)
+        store = ResourceStore(checkpoint, destination, facts, options, policy, before, shapers)
+        _check_shape(store)
         _check_request(store, request)
         store.missing = store.sink.find_missing(_expected_contents(store))
         if store.missing or not _can_continue(store, request):
             _begin(store, request)
         return store
+
+
+def _check_shape(store: ResourceStore) -> None:
+    """Refuse another choice of columns than that of the rows; ``full`` replaces all of them."""
+    before, options = store.state, store.options
+    begun = before.bookmark.request or before.bookmark.finished or before.status != "resting"
+    if before.shape == store.shaper.text or not begun:
+        return
+    if not (options.full or options.restart):
+        cause = (
+            f"the rows of {before.name} in {store.place} were written with other --select, "
+            "--exclude, --hash or --mask, or with another key"
+        )
+        raise DestinationChanged(before.name, cause, "--full")
+    store.discard()
 
 
 def _check_request(store: ResourceStore, request: str) -> None:
@@ -134,6 +152,7 @@ def _first_state(
     return ResourceState(
         name=before.name,
         number=before.number,
+        shape=store.shaper.text,
         status="reading",
         bookmark=replace(
             bookmark,

@@ -31,7 +31,7 @@ from zoho_async.export.checkpoint.store import (
 from zoho_async.export.destinations.base import OpenDestination, Sink
 from zoho_async.export.incremental import watermark_after
 from zoho_async.export.passes import is_settled
-from zoho_async.export.resource_store import ResourceStore, table_of, with_observer, writing
+from zoho_async.export.resource_store import ResourceStore, recorded_table, writing
 
 
 def complete_part(store: ResourceStore, when: str, *, refreshes: bool = False) -> None:
@@ -163,9 +163,7 @@ def settle(
     with writing(destination.name):
         ended = [one for one in checkpoint.states() if one.status in ("complete", "refreshing")]
         for state in ended:
-            full_records = state.details.full_records
-            table = table_of(state.name, rows_of(state.name), details=full_records)
-            table = with_observer(checkpoint, table, state)
+            table = recorded_table(checkpoint, state, rows_of(state.name))
             sink = destination.sink(table, state.part.name)
             if state.status == "complete":
                 sink.settle()

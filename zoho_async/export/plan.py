@@ -32,6 +32,8 @@ from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.part_begin import open_store
 from zoho_async.export.resource_store import RunOptions
+from zoho_async.export.shape import HashKey
+from zoho_async.export.shape_rules import Shapers, shapers_of
 from zoho_async.export.writer import ResourceWriter
 
 
@@ -49,6 +51,7 @@ class JobPlan:
     accepted: Collection[str]
     folder: Path | None
     margin: Margin
+    shapers: Shapers
 
     @classmethod
     def of(
@@ -59,6 +62,7 @@ class JobPlan:
         *,
         scopes: Collection[str] | None,
         margin: Margin,
+        hash_key: HashKey | None = None,
     ) -> JobPlan:
         """Make the plan. Raises `ConfigurationError` for a request that cannot be made."""
         lists = chosen_lists(resources, options, scopes)
@@ -66,6 +70,7 @@ class JobPlan:
         return cls(
             options=options,
             lists=lists,
+            shapers=shapers_of(options, lists, hash_key),
             named=bool(resources),
             accepted={facts.resource for facts in accepted_lists(options.accept)},
             folder=_folder(options, destination),
@@ -107,7 +112,7 @@ class JobPlan:
         details = self._details_of(facts.resource, checkpoint.state_of(facts.resource))
         policy = None if details is None else QueuedRecords(details)
         request = self._request_of(facts)
-        store = open_store(checkpoint, destination, facts, request, options, policy)
+        store = open_store(checkpoint, destination, facts, request, options, policy, self.shapers)
         return ResourceWriter(store), None if details is None else DetailWriter(store, details)
 
     def _details_of(self, resource: str, before: ResourceState | None) -> DetailPlan | None:

@@ -389,7 +389,7 @@ class _Run:
             store.records.add(
                 {key: digests[key] for key in keys}, store.state.passes.current, unknown=False
             )
-            offset = store.sink.write(rows)
+            offset = store.write(rows)
             entry = PeriodRead(
                 first=period.days.first,
                 last=period.last,

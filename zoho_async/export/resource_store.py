@@ -23,9 +23,15 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
+from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint import observed
-from zoho_async.export.checkpoint.records import RecordIndex
-from zoho_async.export.checkpoint.store import Checkpoint, DetailState, ResourceState
+from zoho_async.export.checkpoint.records import RecordIndex, key
+from zoho_async.export.checkpoint.store import (
+    Checkpoint,
+    DetailState,
+    ListBookmark,
+    ResourceState,
+)
 from zoho_async.export.columns.observed import Observer, SchemaChange, changes_between
 from zoho_async.export.columns.schema import CUSTOM_FIELDS, shape_of
 from zoho_async.export.destinations.base import OpenDestination, Sink, Table
@@ -33,6 +39,7 @@ from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import DestinationError
 from zoho_async.export.incremental import Margin, Mode
+from zoho_async.export.shape_rules import Shapers, recorded_shaper
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +166,12 @@ class ResourceStore:
         options: RunOptions,
         policy: RowPolicy,
         state: ResourceState,
+        shapers: Shapers | None = None,
     ) -> None:
+        shapers = shapers or Shapers()
+        #: Shapes the rows that are written, and the rows of the list that is read.
+        self.shaper: Final = shapers.of(facts.resource)
+        self.list_shaper: Final = shapers.of_list(facts.resource)
         self.checkpoint: Final = checkpoint
         self.place: Final = destination.name
         self.facts: Final = facts
@@ -167,7 +179,7 @@ class ResourceStore:
         self.policy: Final = policy
         self.missing = ""
         self._destination: Final = destination
-        table = with_observer(checkpoint, policy.table(facts), state)
+        table = _with_observer(checkpoint, self.shaper.narrow(policy.table(facts)), state)
         assert table.observer is not None
         self.observer: Final = table.observer
         self.observer.store = self._store_observed
@@ -186,6 +198,27 @@ class ResourceStore:
     def queue(self) -> Queue:
         """The queue of the resource's pending records."""
         return self.checkpoint.queue(self.state)
+
+    def key(self, identity: str, row: bytes) -> str:
+        """Return the key of a list's row in the record index."""
+        return identity or key(identity, self.list_shaper.apply(row))
+
+    def discard(self) -> None:
+        """Remove the rows of earlier runs, which have another shape, and forget them."""
+        state = self.state
+        table = recorded_table(self.checkpoint, state, rows_of(state.name))
+        self._destination.sink(table, "").discard()
+        capabilities = state.bookmark.capabilities
+        with self.checkpoint.database.transaction():
+            self.checkpoint.forget(state)
+            fresh = ResourceState(
+                name=state.name,
+                number=state.number,
+                shape=self.shaper.text,
+                bookmark=ListBookmark(capabilities=capabilities),
+            )
+            self.checkpoint.put(fresh)
+        self.use(fresh)
 
     @contextmanager
     def translate_errors(self) -> Generator[None]:
@@ -264,7 +297,7 @@ def table_of(name: str, facts: OperationFacts | None, *, details: bool = False) 
     return Table(name=name, row_id=facts.row_id, fields=fields)
 
 
-def with_observer(checkpoint: Checkpoint, table: Table, state: ResourceState) -> Table:
+def _with_observer(checkpoint: Checkpoint, table: Table, state: ResourceState) -> Table:
     """Return ``table`` with the observed fields of the resource, which are stored if they grow."""
     database, number = checkpoint.database, state.number
     observer = Observer(observed.load(database, number))
@@ -275,6 +308,15 @@ def with_observer(checkpoint: Checkpoint, table: Table, state: ResourceState) ->
 
     observer.store = store
     return msgspec.structs.replace(table, observer=observer)
+
+
+def recorded_table(
+    checkpoint: Checkpoint, state: ResourceState, facts: OperationFacts | None
+) -> Table:
+    """Return the table of the rows that runs have written so far (see `table_of`)."""
+    table = table_of(state.name, facts, details=state.details.full_records)
+    table = recorded_shaper(state.name, state.shape).narrow(table)
+    return _with_observer(checkpoint, table, state)
 
 
 @contextmanager

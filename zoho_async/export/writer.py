@@ -16,7 +16,6 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.records import digest, key
 from zoho_async.export.checkpoint.store import ResourceState, ViewResult
 from zoho_async.export.passes import Counting, joined, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
@@ -57,7 +56,7 @@ class ResourceWriter:
     def is_in_pass(self, identity: str, row: bytes) -> bool:
         """Whether the current pass has seen this row."""
         with self.store.translate_errors():
-            one = key(identity, row)
+            one = self.store.key(identity, row)
             record = self.store.records.find([one]).get(one)
             return record is not None and record.pass_number == self.state.passes.current
 
@@ -85,7 +84,7 @@ class ResourceWriter:
         store.state = replace(store.state, passes=counting.result(page))
         selected = store.policy.select(store, comparison.rows)
         store.policy.select_unchanged(store, comparison.unchanged)
-        rows = [one.row for one in selected]
+        rows = [store.shaper.apply(one.row) for one in selected]
         part = store.state.part.with_rows(rows, sum(one.changed for one in selected))
         passes = store.state.passes
         store.state = replace(
@@ -131,14 +130,14 @@ class ResourceWriter:
             return _Comparison(rows=plain, fresh=len(plain), newest=part.newest)
         rows: dict[str, bytes] = {}
         for identity, row in zip(page.ids, page.rows, strict=True):
-            rows.setdefault(key(identity, row), row)
+            rows.setdefault(self.store.key(identity, row), row)
         known = self.store.records.find(rows)
         records: dict[str, int] = {}
         changed_rows: list[ChangedRow] = []
         unchanged: list[ChangedRow] = []
         fresh, newest = 0, part.newest
         for one, row in rows.items():
-            content, before = digest(row), known.get(one)
+            content, before = self.store.list_shaper.digest(row), known.get(one)
             if before is not None and before.pass_number == passes.current:
                 continue
             times = times_of(row)
@@ -278,14 +277,15 @@ class ResourceWriter:
     def _write_differing(self, records: Mapping[str, bytes]) -> None:
         store = self.store
         known = store.records.find(records)
-        rows = {
-            one: row
-            for one, row in records.items()
-            if one in known and known[one].digest != digest(row)
+        digests = {one: store.list_shaper.digest(row) for one, row in records.items()}
+        changed = {
+            one: content
+            for one, content in digests.items()
+            if one in known and known[one].digest != content
         }
-        if rows:
-            digests = {one: digest(row) for one, row in rows.items()}
-            store.records.add(digests, self.state.passes.current, unknown=False)
-            offset = store.write(list(rows.values()))
-            part = self.state.part.with_rows(list(rows.values()), len(rows))
+        if changed:
+            store.records.add(changed, self.state.passes.current, unknown=False)
+            rows = [store.shaper.apply(records[one]) for one in changed]
+            offset = store.write(rows)
+            part = self.state.part.with_rows(rows, len(rows))
             store.put(part=replace(part, offset=offset))

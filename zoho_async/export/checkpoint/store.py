@@ -236,11 +236,13 @@ class PeriodRead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far the export of a resource got; by default, no part was begun.
 
-    ``periods`` are those of a report, by their keys. Moments are seconds since 1970.
+    ``periods`` are those of a report, by their keys. Moments are seconds since 1970. ``shape`` is
+    what was chosen of the rows (`zoho_async.export.shape`), "" for all.
     """
 
     name: str
     number: int = 0
+    shape: str = ""
     status: PartStatus = "resting"
     bookmark: ListBookmark = ListBookmark()
     part: CurrentPart = CurrentPart()
@@ -360,6 +362,11 @@ class Checkpoint:
     def record_index(self, state: ResourceState) -> RecordIndex:
         """Return the record index of a resource."""
         return RecordIndex(self.database, state.number, state.bookmark.largest)
+
+    def forget(self, state: ResourceState) -> None:
+        """Forget the records and children of a resource, within the caller's transaction."""
+        for table in (records.TABLE, queue.TABLE, children.TABLE):
+            self.database.execute(f"DELETE FROM {table} WHERE resource = ?", (state.number,))
 
     def queue(self, state: ResourceState) -> Queue:
         """Return the queue of a resource's pending records."""

@@ -141,7 +141,7 @@ def with_observed(shape: ColumnShape, observed: Observed) -> ColumnShape:
 
     A field that was observed before it was described keeps the kind of its column.
     """
-    kinds = {field.path: field.kind for field in observed}
+    kinds: dict[tuple[str, ...], ColumnKind] = {field.path: field.kind for field in observed}
     own = [
         msgspec.structs.replace(column, kind=kinds.pop(column.path, column.kind))
         for column in shape.columns

@@ -167,6 +167,10 @@ class Sink(Protocol):
         """
         ...
 
+    def discard(self) -> None:
+        """Remove everything that is held of the resource. Idempotent."""
+        ...
+
     def close(self) -> None:
         """Close open files and cursors."""
         ...

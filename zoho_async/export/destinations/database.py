@@ -131,6 +131,11 @@ class DatabaseSink:
     def keep_as_part(self, part: str) -> None:
         """Do nothing: rows were upserted by id, so the table already holds both parts."""
 
+    def discard(self) -> None:
+        with self._engine.translate_errors(), self._engine.transaction():
+            for table in self._layout.tables:
+                self._engine.execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
+
     def settle(self) -> None:
         """Do nothing: committed rows are in their final form."""
 

@@ -413,6 +413,16 @@ class DirectorySink:
         self._rounded.clear()
         return rounded
 
+    def discard(self) -> None:
+        self.close()
+        if self._files.changes.exists():
+            shutil.rmtree(self._files.changes)
+        whole = self._files.full
+        for path in [whole, *self._files.children(whole), self._files.spool("")]:
+            path.unlink(missing_ok=True)
+        if whole.parent.exists():
+            sync_directory(whole.parent)
+
     def close(self) -> None:
         self._spool.close()
         self._open = False

@@ -55,7 +55,7 @@ from zoho_async.export.destinations.directory import (
 from zoho_async.export.destinations.remote.destination import OpenRemote, Remote
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
-from zoho_async.export.resource_store import table_of, with_observer, writing
+from zoho_async.export.resource_store import recorded_table, writing
 from zoho_async.wire import row_id
 
 _STEP: Final = 1 << 20  # bytes of the write buffer
@@ -125,7 +125,7 @@ def _merge_recorded(
     place: OpenDirectory | OpenRemote, checkpoint: Checkpoint, state: ResourceState
 ) -> MergeResult | None:
     """Merge one resource. The checkpoint holds no sizes while they change."""
-    sink = place.sink(table_of(state.name, rows_of(state.name)), "")
+    sink = place.sink(recorded_table(checkpoint, state, rows_of(state.name)), "")
     with place.local_copy(state.name) as directory:
         files = directory.files(state.name)
         if not files.parts() or not state.runs.sizes:
@@ -156,8 +156,7 @@ def _merge_one(
     if not parts or facts is None or not files.full.exists():
         _remove(files, [])
         return None
-    table = table_of(resource, facts, details=state.details.full_records)
-    table = with_observer(checkpoint, table, state)
+    table = recorded_table(checkpoint, state, facts)
     rows = _merge_files(directory, files, parts, facts, table)
     _remove(files, parts)
     return MergeResult(resource=resource, file=str(files.full), rows=rows, changes=len(parts))

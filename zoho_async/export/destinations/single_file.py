@@ -57,7 +57,7 @@ from zoho_async.export.destinations.directory import (
 )
 from zoho_async.export.destinations.merge import merge_changes
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
-from zoho_async.export.resource_store import table_of, with_observer, writing
+from zoho_async.export.resource_store import recorded_table, writing
 
 _MADE: Final = "made.json"
 _MAKING: Final = "making"
@@ -224,8 +224,7 @@ class OpenSingleFile:
         for state in checkpoint.states():
             facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
-                table = table_of(state.name, facts, details=state.details.full_records)
-                lists.append(CompleteList(with_observer(checkpoint, table, state), rows))
+                lists.append(CompleteList(recorded_table(checkpoint, state, facts), rows))
         return lists
 
     def _read_made(self) -> _Made | None:

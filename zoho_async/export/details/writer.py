@@ -205,7 +205,7 @@ class DetailWriter:
     def write_details(self, found: Sequence[tuple[PendingRecord, bytes | None]], when: str) -> None:
         """Write the details of some records, in their order; None marks a deleted one."""
         store = self.store
-        rows = [row for _, row in found if row is not None]
+        rows = [store.shaper.apply(row) for _, row in found if row is not None]
         gone = [record for record, row in found if row is None]
         changed = sum(record.known for record, row in found if row is not None)
         with store.transaction():
@@ -240,11 +240,12 @@ class DetailWriter:
         """
         child = self.detail_plan.child
         assert child is not None
+        store = self.store
         keyed: dict[str, bytes] = {}
         for place, (own, row) in enumerate(rows, first):
             key = f"{record.id}/{own or place}"
-            keyed.setdefault(key, with_fields(row, {KEY: key, child.name: record.argument}))
-        store = self.store
+            named = with_fields(row, {KEY: key, child.name: record.argument})
+            keyed.setdefault(key, store.shaper.apply(named))
         with store.transaction():
             self._add_children(record, keyed)
             if last:

@@ -320,6 +320,19 @@ class OpenRemote:
         if before is not None:
             self._store.remove(_snapshot(resource, before.token))
 
+    def discard(self, resource: str) -> None:
+        """Remove the files of a list, and then what the manifest knows of it. Idempotent."""
+        folder = resource.partition(".")[0]
+        for name in self.sizes(resource):
+            self._store.remove(f"{folder}/{name}")
+        self._listed.clear()
+        committed = self._manifest.lists.get(resource)
+        if committed is not None:
+            manifest = with_origin(self.database, self._manifest)
+            others = {name: one for name, one in manifest.lists.items() if name != resource}
+            self._commit(replace(manifest, lists=others))
+            self._store.remove(_snapshot(resource, committed.token))
+
     def _state(self, resource: str) -> ResourceState:
         state = Checkpoint(self.database, self.name).state_of(resource)
         assert state is not None, f"{resource} was never begun"
@@ -413,6 +426,10 @@ class RemoteSink:
 
     def take_rounded(self) -> Mapping[str, int]:
         return self._local.take_rounded()
+
+    def discard(self) -> None:
+        self._local.discard()
+        self._place.discard(self._resource)
 
     def close(self) -> None:
         self._local.close()
