@@ -160,6 +160,6 @@ def assert_current(target: Target, zoho: Sandbox) -> None:
         assert {one[IDS[name]] for one in said} == {row[IDS[name]] for row in held}
         assert len(said) == len(held)
     totals = {one["invoice_id"]: Decimal(str(one["total"])) for one in said}
-    assert {row["invoice_id"]: Decimal(row["total"]) for row in held} == totals
+    assert {row["invoice_id"]: Decimal(str(row["total"])) for row in held} == totals
     references = {one["invoice_id"]: one["reference_number"] or None for one in said}
     assert {row["invoice_id"]: row["reference_number"] for row in held} == references

@@ -12,8 +12,10 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
+from tests.support import export_rows
 from zoho_async.export.catalog import exportable
-from zoho_async.integrations.dlt import zoho
+from zoho_async.export.errors import CheckpointRefused
+from zoho_async.integrations.dlt import _check_layout, _with_exact, zoho
 from zoho_async.limits import Limits
 from zoho_async.runtime import unattended
 from zoho_async.sandbox import Fault, Sandbox
@@ -104,11 +106,32 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
             "SELECT count(*) FROM books_contacts WHERE contact_name IN ('Changed', 'Added')"
         ) == [(2,)]
 
+        invoices = server.store().collection("invoices")
+        invoices.change(7, {"adjustment": Decimal("0.12345678901")})
+        await pipeline.run("books.invoices")
+        assert pipeline.rows(
+            "SELECT adjustment, _exact FROM books_invoices WHERE _exact IS NOT NULL"
+        ) == [(Decimal("0.123457"), '{"adjustment":"0.12345678901"}')]
+
         contacts.remove(9)
         await pipeline.run(*SIZES)
         assert len(pipeline.ids("books.contacts")) == 451  # lists do not tell
         await pipeline.run(*SIZES, detect_deletions=True)
         pipeline.assert_current()
+
+
+def test_numbers_of_rows_in_lists_are_exact_too() -> None:
+    fields = export_rows.FIELDS
+    row = {"total": "1E+40", "line_items": [{"rate": Decimal("1E-8"), "quantity": "many"}]}
+    assert _with_exact(row, fields) == {
+        "line_items": [{"rate": 0, "quantity": "many", "_exact": '{"rate":"1E-8"}'}],
+        "_exact": '{"total":"1E+40"}',
+    }
+
+
+def test_tables_of_another_layout_are_refused_with_what_rebuilds_them() -> None:
+    with pytest.raises(CheckpointRefused, match=r"layout 0.*refresh=.drop_resources."):
+        _check_layout("books.invoices", 0)
 
 
 @pytest.mark.usefixtures("quiet")

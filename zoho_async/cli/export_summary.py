@@ -9,6 +9,7 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
 - ``rows`` (written, by an interrupted run before this one too), ``rows_new`` (by this run),
   ``calls`` (made by this run), ``planned_calls`` (the run's own plan; at least so many unless
   ``plan_exact``), ``least_calls`` (the fewest calls that could have read the rows),
+  ``rounded`` (numbers with more digits than their columns hold),
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
@@ -26,7 +27,7 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   null), ``applied_filter`` (the filter that hides records, or null), ``schema`` (of each column
   that this run added or widened, and of each field with values that do not fit its column:
   ``change`` (``added``, ``widened`` or ``conflict``), ``field``, ``column``, ``type``, ``before``
-  (the type before, or null) and ``values``, how many do not fit)
+  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field)
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
 from zoho_async.export import ResourceSummary, Summary
-from zoho_async.export.errors import organization_of, refused_organizations
+from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
 #: The largest number of columns that a line names.
 _SHOWN: Final = 8
@@ -78,6 +79,7 @@ def as_json(
         "refused": 0,
         "records": 0,
         "files": 0,
+        "rounded": 0,
         "resources": [],
     }
     if summary is not None:
@@ -94,6 +96,7 @@ def as_json(
             "refused": summary.refused,
             "records": summary.records,
             "files": summary.files,
+            "rounded": summary.rounded,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
         }
     return msgspec.json.encode(result).decode()
@@ -115,6 +118,11 @@ def as_lines(summary: Summary) -> list[str]:
         if one.status == "done" and _differs_from_plan(one) and one.planned_calls is not None
     ]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    lines += [
+        f"  {one.resource}: {rounded_text(one)}"
+        for one in summary.resources
+        if one.rounded and not one.exit_code  # otherwise it is a problem of the run
+    ]
     for one in summary.resources:
         lines += [f"  {one.resource}: {text}" for text in _schema_texts(one)]
     ended = all(one.status != "partial" and one.state != "failed" for one in shown)

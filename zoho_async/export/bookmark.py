@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.records import digest, key
 from zoho_async.export.checkpoint.store import (
+    LAYOUT,
     Checkpoint,
     ListBookmark,
     ResourceState,
@@ -49,11 +50,12 @@ class Edge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the rows of a place lead. Without ``organization`` it is empty.
+    """How far the rows of a place of ``layout`` lead. Without ``organization`` it is empty.
 
     ``observed`` are the observed fields of the rows.
     """
 
+    layout: int = 0
     organization: str = ""
     watermark: float | None = None
     capabilities: Capabilities = Capabilities()
@@ -97,6 +99,7 @@ def bookmark_of(
     assert state is not None, "the directory was exported into"
     watermark = state.bookmark.watermark
     return Bookmark(
+        layout=LAYOUT,
         organization=organization,
         watermark=watermark,
         capabilities=state.bookmark.capabilities,

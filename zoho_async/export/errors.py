@@ -149,7 +149,15 @@ def _problem_of(one: ResourceSummary) -> str:
         return f"{one.resource} changed while it was read, so a record may be missing"
     if one.state == "uncheckable":
         return f"{one.resource} cannot be checked: it has no count and no strict order"
+    if one.rounded:
+        return f"{one.resource}: {rounded_text(one)}"
     return f"{one.resource}: {one.state}"
+
+
+def rounded_text(one: ResourceSummary) -> str:
+    """Say how many numbers of which fields were rounded."""
+    fields = ", ".join(f"{name} ({number:,})" for name, number in sorted(one.rounded.items()))
+    return f"numbers with more digits than their columns hold: {fields}; _exact has all digits"
 
 
 def library(module: str, extra: str, purpose: str) -> Any:

@@ -7,6 +7,7 @@ path or the table that holds the rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -263,6 +264,8 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     `ResourceDone`; ``state`` and ``exit_code`` as in `zoho_async.export.outcomes`. ``note`` says
     why a list was read in full again, which filter hides records, or which filter is not confirmed.
     ``applied_filter`` is the filter that hides records (`RecordsLeftOut`), None if none does.
+    ``rounded`` counts numbers with more digits than their columns hold, by field. Their digits are
+    in ``_exact``.
     ``schema`` has the columns that this run added or widened, and conflicts.
 
     ``planned_calls`` is the plan of this run for the list: that of its first page, with the calls
@@ -297,6 +300,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     refusal: str | None = None
     applied_filter: str | None = None
+    rounded: Mapping[str, int] = {}
     schema: tuple[SchemaChange, ...] = ()
     planned_calls: int | None = None
     plan_exact: bool = True
@@ -308,6 +312,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``exit_code`` is the exit code of the command for this result (`zoho_async.export.outcomes`).
     ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
     this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
+    ``rounded`` numbers have more digits than their columns hold.
     ``planned_calls`` and ``plan_exact`` sum up those of the resources.
     """
 
@@ -323,6 +328,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     records: int = 0
     files: int = 0
+    rounded: int = 0
     exit_code: int = DONE
     planned_calls: int = 0
     plan_exact: bool = True

@@ -218,6 +218,7 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         seconds=max((one.seconds for one in every), default=0.0),
         records=sum(one.records for one in every),
         files=sum(one.files for one in every),
+        rounded=sum(one.rounded for one in every),
         exit_code=code_of_all(resources),
         planned_calls=sum(one.planned_calls for one in every),
         plan_exact=all(one.plan_exact for one in every),

@@ -102,7 +102,7 @@ class ExportOptions:
     """If the day's calls are used up, wait for the next day and continue."""
 
     strict: bool = False
-    """End with code 4 unless every list is proven complete."""
+    """End with code 4 unless every list is proven complete and no number was rounded."""
 
     accept: tuple[str, ...] = ()
     """``short:LIST``: allow this list to count more records than are found. For this run.

@@ -40,7 +40,8 @@ EXIT_CODES: Final[dict[int, str]] = {
     DONE: "done",
     INCOMPLETE: (
         "done, but a list is short, was refused for the first time, or changed during "
-        f"{CHANGED_RUNS} runs in a row; with `--strict`: a list is not proven complete"
+        f"{CHANGED_RUNS} runs in a row; with `--strict`: a list is not proven complete, or a "
+        "number was rounded"
     ),
     FAILED: "failed (the network, the disk, or Zoho's server); run the same command again",
     QUOTA: (
@@ -174,10 +175,15 @@ def complete_state(
     return completeness or "uncheckable"
 
 
-def code_of(state: ListState, *, strict: bool) -> int:
-    """Return the exit code for a list in ``state``."""
+def code_of(state: ListState, *, strict: bool, rounded: bool = False) -> int:
+    """Return the exit code for a list in ``state``.
+
+    ``rounded`` says that a column does not hold one of its numbers.
+    """
     row = _BY_STATE[state]
-    return row.strict if strict else row.exit_code
+    if not strict:
+        return row.exit_code
+    return worst([row.strict, INCOMPLETE if rounded else DONE])
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -90,9 +90,10 @@ def _check_request(store: ResourceStore, request: str) -> None:
 
 def _expected_contents(store: ResourceStore) -> RecordedContents:
     """Return what the checkpoint says that the destination has."""
-    before, whole = store.state, store.options.full or store.options.restart
+    before, options = store.state, store.options
+    whole = options.full or options.restart
     if not before.bookmark.finished and before.status == "resting":
-        return RecordedContents(whole=whole)
+        return RecordedContents(whole=whole, rebuild=options.restart)
     reading = before.status == "reading"
     replaces = reading and before.part.mode == "full"
     return RecordedContents(
@@ -101,6 +102,7 @@ def _expected_contents(store: ResourceStore) -> RecordedContents:
         begun=True,
         reading=reading,
         whole=whole,
+        rebuild=options.restart,
     )
 
 

@@ -178,10 +178,14 @@ def settle(
 
 
 def record_sizes(checkpoint: Checkpoint, sink: Sink, state: ResourceState) -> ResourceState:
-    """Store what the destination holds, unless it is stored. Return the new state."""
+    """Store what the destination holds, and which numbers the sink rounded, unless it is stored.
+
+    Return the new state.
+    """
     if state.runs.sizes is not None:
         return state
-    state = replace(state, runs=replace(state.runs, sizes=sink.sizes()))
+    part = state.part.with_rounded(sink.take_rounded())
+    state = replace(state, part=part, runs=replace(state.runs, sizes=sink.sizes()))
     with checkpoint.database.transaction():
         checkpoint.put(state)
     return state

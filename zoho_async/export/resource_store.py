@@ -234,7 +234,9 @@ class ResourceStore:
 
     def put(self, **changes: object) -> None:
         """Store the state with these fields replaced, within the caller's transaction."""
-        self.state = replace(self.state, **changes)
+        state = replace(self.state, **changes)
+        part = state.part.with_rounded(self.sink.take_rounded())
+        self.state = replace(state, part=part)
         self.checkpoint.put(self.state)
 
     def write(self, rows: Sequence[bytes]) -> int:

@@ -120,6 +120,7 @@ class SummaryBuilder:
             seconds=time.monotonic() - self._started,
             records=sum(one.records for one in resources),
             files=sum(one.files for one in resources),
+            rounded=sum(sum(one.rounded.values()) for one in resources),
             exit_code=code_of_all(resources),
             planned_calls=sum(one.planned_calls or 0 for one in resources),
             plan_exact=all(one.plan_exact for one in resources),

@@ -61,9 +61,10 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import TransportError, ZohoError
 from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
+from zoho_async.export.checkpoint.store import LAYOUT
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.formats.parquet import Parquet
-from zoho_async.export.errors import library
+from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.export.events import ResourceFailed
 from zoho_async.export.incremental import Mode, choose, stamp
 from zoho_async.export.job import Export
@@ -245,10 +246,19 @@ async def _export_partition(parts: PartitionStore, run: str, zoho: Session) -> P
 
 
 def next_start(facts: OperationFacts, parts: Sequence[Partition]) -> Bookmark:
-    """The bookmark after ``parts``, the oldest first. An empty one means the whole list."""
+    """The bookmark after ``parts``, the oldest first. An empty one means the whole list.
+
+    Raises `CheckpointRefused` for parts of another layout.
+    """
     if not parts:
         return Bookmark()
     last = parts[-1]
+    if last.bookmark.layout != LAYOUT:
+        raise CheckpointRefused(
+            f"another version of zoho-async wrote the files of {facts.resource} (layout "
+            f"{last.bookmark.layout}, but this version writes {LAYOUT}); remove them and run "
+            "again, which reads the list in full, or choose another place"
+        )
     follows = last.mode == "full" or (len(parts) > 1 and last.since == parts[-2].bookmark)
     mode = choose(
         facts,

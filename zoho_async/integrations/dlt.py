@@ -55,6 +55,7 @@ from zoho_async.description import Field, Kind, OperationFacts
 from zoho_async.errors import MissingScope
 from zoho_async.export.bookmark import Bookmark, bookmark_of, seed
 from zoho_async.export.catalog import exportable, resolve
+from zoho_async.export.checkpoint.store import LAYOUT
 from zoho_async.export.columns.batch import ColumnReader, reader_of
 from zoho_async.export.columns.numbers import PRECISION, SCALES, number_kind, parse, stored
 from zoho_async.export.columns.observed import Observer, until_steady
@@ -88,10 +89,11 @@ _TYPES: Final[dict[Kind, dict[str, Any]]] = {
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """The state that a directory started from."""
+    """The state that a directory started from, and its layout."""
 
     bookmark: Bookmark
     detects_deletions: bool
+    layout: int = LAYOUT
 
 
 class _SourceOptions(msgspec.Struct, frozen=True):
@@ -139,6 +141,8 @@ def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
         state: dict[str, Any] = dlt.current.resource_state()
         describe(Bookmark)
         bookmark = msgspec.convert(dict(state), Bookmark)
+        if bookmark.organization:
+            _check_layout(facts.resource, bookmark.layout)
         folder = Path(dlt.current.pipeline().working_dir) / "zoho" / facts.resource
         held = _held_ids(dlt, name, facts.row_id) if task.detect_deletions else ()
         _prepare_directory(folder, facts, _Start(bookmark, task.detect_deletions), held)
@@ -164,6 +168,16 @@ def _resource(dlt: Any, facts: OperationFacts, task: _SourceOptions) -> Any:
         | ({DELETED: {"data_type": "timestamp", "hard_delete": True}} if merged else {}),
         nested_hints=dict(_nested(fields)),
     )
+
+
+def _check_layout(resource: str, held: int) -> None:
+    """Raise `CheckpointRefused` if tables of another layout hold the rows."""
+    if held != LAYOUT:
+        raise CheckpointRefused(
+            f"another version of zoho-async loaded the tables of {resource} (layout {held}, "
+            f"but this version writes {LAYOUT}); rebuild them, which reads the list in full: "
+            f'pipeline.run(zoho(["{resource}"]), refresh="drop_resources")'
+        )
 
 
 # -- the directory ----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Final
 
 from zoho_async.export.checkpoint import records
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import PLACE, RESOURCE, TABLES, VERSION
+from zoho_async.export.checkpoint.store import LAYOUT, PLACE, RESOURCE, TABLES
 from zoho_async.export.destinations.base import Destination, Query, RecordedContents, Table
 from zoho_async.export.details import queue
 
@@ -56,7 +56,7 @@ class CheckpointCopy:
             database.execute(table)
         place = query(f"SELECT {', '.join(_PLACE_COLUMNS)} FROM {PLACE}")
         database.insert(PLACE, _PLACE_COLUMNS, place)
-        if any(form != VERSION for form, *_ in place):
+        if any(form != LAYOUT for form, *_ in place):
             return  # opening the checkpoint refuses it
         for table, columns in _STATES.items():
             rows = query(f"SELECT {', '.join(columns)} FROM {table}")
@@ -104,6 +104,9 @@ class NoSink:
     def discard(self) -> None: ...
 
     def settle(self) -> None: ...
+
+    def take_rounded(self) -> dict[str, int]:
+        return {}
 
     def close(self) -> None: ...
 

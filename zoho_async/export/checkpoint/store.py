@@ -20,12 +20,17 @@ or changed is written.
 
 Records are in `zoho_async.export.checkpoint.records`.
 
+Layout. The checkpoint names the version of its destination's layout, from its creation on. A
+destination of another version is refused, because old and new columns would mix. ``restart`` makes
+a new checkpoint, and the sinks replace tables whose columns have other types.
+
 Every method blocks on the database, and only one may run at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final, Literal, TypeAlias
 
@@ -42,8 +47,10 @@ from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
 
-#: The version of these tables.
-VERSION: Final = 6
+#: The layout of a destination: the tables of the checkpoint, and the types and names of columns and
+#: files. Any change of one is a new version. Version 7 stores numbers as
+#: `zoho_async.export.columns.numbers` says.
+LAYOUT: Final = 7
 
 PLACE: Final = "_zoho_place"
 RESOURCE: Final = "_zoho_resource"
@@ -92,7 +99,8 @@ class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     our clock and Zoho's. ``page`` is the last durable page of the current pass, ``offset`` the
     sink's. ``rows`` were written, ``changed`` of them for known records, and ``size`` is their size
     in bytes; ``deleted`` records were marked. ``newest`` is the largest last modification seen.
-    ``previous`` is what a full read replaces, None for nothing.
+    ``previous`` is what a full read replaces, None for nothing. ``rounded`` counts numbers that
+    their columns do not hold, by field.
     """
 
     name: str = ""
@@ -107,6 +115,7 @@ class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     size: int = 0
     newest: float | None = None
     previous: PreviousPart | None = None
+    rounded: dict[str, int] = {}
 
     def with_rows(self, rows: Sequence[bytes], changed: int) -> CurrentPart:
         """Return the part after more ``rows``, ``changed`` of them for known records."""
@@ -116,6 +125,12 @@ class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             changed=self.changed + changed,
             size=self.size + sum(map(len, rows)) + len(rows),
         )
+
+    def with_rounded(self, rounded: Mapping[str, int]) -> CurrentPart:
+        """Return the part after more numbers were rounded."""
+        if not rounded:
+            return self
+        return replace(self, rounded=dict(Counter(self.rounded) + Counter(rounded)))
 
 
 class ViewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -254,27 +269,29 @@ class Checkpoint:
     ) -> Checkpoint:
         """Open the checkpoint in ``database``, or create it. ``name`` is the destination's.
 
-        ``restart`` discards a checkpoint of another version. Without ``origin``, it is not
+        ``restart`` discards a checkpoint of another layout. Without ``origin``, it is not
         checked. Raises `CheckpointRefused`.
         """
         checkpoint = cls(database, name)
         with database.transaction():
             for table in TABLES:
                 database.execute(table)
-            checkpoint._check_version(restart=restart)
+            checkpoint._check_layout(restart=restart)
             if origin is not None:
                 checkpoint._check_origin(origin)
         return checkpoint
 
-    def _check_version(self, *, restart: bool) -> None:
+    def _check_layout(self, *, restart: bool) -> None:
         held = [version for (version,) in self.database.execute(f"SELECT form FROM {PLACE}")]
-        if all(version == VERSION for version in held):
+        if all(version == LAYOUT for version in held):
             return
         if not restart:
+            rows = self.database.execute(f"SELECT name FROM {RESOURCE} ORDER BY name")
+            command = " ".join(["zoho-async export", *(name for (name,) in rows), "--restart"])
             raise CheckpointRefused(
-                f"the checkpoint in {self.name} was written by another version of zoho-async "
-                f"(format {held[0]}, this version has {VERSION}); finish it with that version, "
-                "start again with --restart, or choose another place"
+                f"{self.name} was written by another version of zoho-async (layout {held[0]}, this "
+                f"version writes layout {LAYOUT}); rebuild it, which reads its lists in full: "
+                f"`{command}` with the same --to; or choose another place"
             )
         indexes = (records.TABLE, queue.TABLE, children.TABLE, observed.TABLE)
         for table in (PLACE, RESOURCE, *indexes):
@@ -288,7 +305,7 @@ class Checkpoint:
             self.database.insert(
                 PLACE,
                 ("form", "organization", "host", "run", "stamp"),
-                [(VERSION, origin.organization, origin.host, "", "")],
+                [(LAYOUT, origin.organization, origin.host, "", "")],
             )
         elif (held := Origin(*rows[0])) != origin:
             raise CheckpointRefused(

@@ -75,7 +75,7 @@ class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):
     ``sizes`` is the result of `Sink.sizes` after the last complete part, None if it was not
     recorded. ``records`` is the number of records written. ``begun`` is true if the checkpoint
     has rows of the resource, ``reading`` if a part is incomplete, ``whole`` if this run replaces
-    everything.
+    everything. ``rebuild`` is true if it also replaces tables whose columns have other types.
     """
 
     sizes: Mapping[str, int] | None = None
@@ -83,6 +83,7 @@ class RecordedContents(msgspec.Struct, frozen=True, kw_only=True):
     begun: bool = False
     reading: bool = False
     whole: bool = False
+    rebuild: bool = False
 
 
 class Database(Protocol):
@@ -157,6 +158,13 @@ class Sink(Protocol):
 
     def settle(self) -> None:
         """Give a part its final form once the checkpoint marks it complete. Idempotent."""
+        ...
+
+    def take_rounded(self) -> Mapping[str, int]:
+        """Return how many numbers were rounded since the last call, by field.
+
+        Their digits are in ``_exact``.
+        """
         ...
 
     def discard(self) -> None:

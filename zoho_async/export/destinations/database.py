@@ -10,18 +10,20 @@ A first read brings only new ids, so its rows are appended without a merge.
 New columns of the description and observed fields (`zoho_async.export.columns.observed`) are added
 to the tables, in the transaction that writes the first rows with them. A column whose observed
 values became text is converted to text in the same way. A column whose described type changed is
-refused, because old and new values would mix in one column.
+refused, because old and new values would mix in one column. With ``--restart``,
+the tables are dropped, and the list fills new ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from zoho_async.export.columns.batch import RowBatch, reader_of
 from zoho_async.export.columns.observed import ShapeGrew
-from zoho_async.export.columns.schema import DELETED, shape_of, short_name
+from zoho_async.export.columns.schema import DELETED, Column, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
 from zoho_async.export.destinations.base import RecordedContents, Table
 from zoho_async.export.destinations.contents import find_missing, remove_orphans, table_sizes
@@ -57,6 +59,7 @@ class DatabaseSink:
         self._described: Final = shape_of(table.fields, table.row_id)
         self._part: Final = part
         self._count = 0
+        self._rounded: Final[Counter[str]] = Counter()
         self._use_observed()
 
     def _use_observed(self) -> None:
@@ -89,6 +92,7 @@ class DatabaseSink:
         with self._engine.translate_errors():
             lines = b"".join(map(line, rows))
             batch = self._read(lines)
+            self._rounded.update(batch.rounded)
             if not self._has_ids:
                 first, self._count = self._count + 1, self._count + len(rows)
                 ids = [f"{self._part}/{number}" for number in range(first, self._count + 1)]
@@ -135,6 +139,11 @@ class DatabaseSink:
     def settle(self) -> None:
         """Do nothing: committed rows are in their final form."""
 
+    def take_rounded(self) -> Mapping[str, int]:
+        rounded = dict(self._rounded)
+        self._rounded.clear()
+        return rounded
+
     def close(self) -> None:
         """Do nothing: the destination owns the connection."""
 
@@ -144,6 +153,9 @@ class DatabaseSink:
 
     def find_missing(self, recorded: RecordedContents) -> str:
         with self._engine.translate_errors():
+            if recorded.rebuild:
+                with self._engine.transaction():
+                    self._drop_other_types()
             found = find_missing(self._engine, self._layout, self._table.name, recorded)
             if found:
                 with self._engine.transaction():
@@ -186,20 +198,34 @@ class DatabaseSink:
         if not held:
             self._engine.create(table)
             return
-        types = self._engine.types
+        for column in self._other_types(table):
+            raise DestinationError(
+                self._engine.name,
+                f"column {column.name} of table {table.name} is {held[column.name]}, but "
+                f"this version of zoho-async writes {self._engine.types[column.kind]}",
+                "run with --restart, which drops the table, creates it and fills it again",
+            )
         for column in table.columns:
-            wanted = types[column.kind]
             if column.name not in held:
                 self._engine.execute(
                     f"ALTER TABLE {quote(table.name)} ADD COLUMN {self._engine.define(column)}"
                 )
-            elif held[column.name] != wanted:
-                raise DestinationError(
-                    self._engine.name,
-                    f"column {column.name} of table {table.name} is {held[column.name]}, but "
-                    f"this version of zoho-async writes {wanted}",
-                    "rename the table and run with --restart, which creates and fills it again",
-                )
+
+    def _other_types(self, table: FlatTable) -> list[Column]:
+        """The columns that have other types in the database."""
+        held, types = self._engine.columns(table.name), self._engine.types
+        return [
+            column
+            for column in table.columns
+            if held.get(column.name, types[column.kind]) != types[column.kind]
+        ]
+
+    def _drop_other_types(self) -> None:
+        """Drop the tables of the resource if a column has another type."""
+        tables = self._layout.tables
+        if any(map(self._other_types, tables)):
+            for table in tables:
+                self._engine.execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
 
     def _begin_part(self) -> None:
         """Delete the rows that an earlier attempt at this part wrote."""

@@ -46,6 +46,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -176,10 +177,11 @@ class Format(Protocol):
         """The file name suffix, such as ``.parquet``."""
         ...
 
-    def write(self, rows: Path, target: Path, table: Table) -> None:
+    def write(self, rows: Path, target: Path, table: Table) -> Mapping[str, int] | None:
         """Convert the JSON Lines in ``rows`` to the file ``target``, in bounded memory.
 
-        The caller syncs the file and renames it.
+        Return how many numbers were rounded, by field; None if the format rounds none. The caller
+        syncs the file and renames it.
         """
         ...
 
@@ -346,6 +348,7 @@ class DirectorySink:
         self._spool: Final = JsonLines(files.spool(part))
         self._mark = 0
         self._open = False
+        self._rounded: Final[Counter[str]] = Counter()
 
     @property
     def target(self) -> Path:
@@ -403,7 +406,12 @@ class DirectorySink:
         if not self._part and self._files.changes.exists():
             shutil.rmtree(self._files.changes)
             sync_directory(target.parent)
-        finish_file(spool, target, self._table, self._format)
+        self._rounded.update(finish_file(spool, target, self._table, self._format))
+
+    def take_rounded(self) -> Mapping[str, int]:
+        rounded = dict(self._rounded)
+        self._rounded.clear()
+        return rounded
 
     def discard(self) -> None:
         self.close()
@@ -460,19 +468,25 @@ def find_missing(
     return ", ".join(f"{folder}/{each} is missing" for each in gone)
 
 
-def finish_file(spool: Path, target: Path, table: Table, format: Format | None) -> None:
-    """Convert ``spool`` to ``format`` and rename the result to ``target`` atomically."""
+def finish_file(
+    spool: Path, target: Path, table: Table, format: Format | None
+) -> Mapping[str, int]:
+    """Convert ``spool`` to ``format`` and rename the result to ``target`` atomically.
+
+    Return how many numbers were rounded, by field.
+    """
     if format is None:
         spool.replace(target)
         sync_directory(target.parent)
-        return
+        return {}
     made = target.with_name(target.name + ".tmp")
     made.unlink(missing_ok=True)  # it may be a symbolic link
-    format.write(spool, made, table)
+    rounded = format.write(spool, made, table)
     rename_durably(made, target)
     if table.observer is not None:  # before the rows that showed its fields are removed
         table.observer.store()
     spool.unlink()
+    return rounded or {}
 
 
 #: Bytes of rows read at once, about a thousand rows. Each column has a fixed cost in Arrow and in

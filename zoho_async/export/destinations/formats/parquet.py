@@ -10,6 +10,7 @@ module holds one group in memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,12 +50,16 @@ class Parquet:
         self._notes: Final = dict(notes or {})
         self.name: Final = "parquet --flatten" if flatten else "parquet"
 
-    def write(self, rows: Path, target: Path, table: Table) -> None:
-        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it."""
-        write = self._write_flat if self._flatten else self._write_nested
-        until_steady(lambda: write(rows, target, table))
+    def write(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
+        """Write ``rows`` to ``target``, and with ``flatten`` child tables next to it.
 
-    def _write_nested(self, rows: Path, target: Path, table: Table) -> None:
+        Return how many numbers were rounded, by field.
+        """
+        write = self._write_flat if self._flatten else self._write_nested
+        return until_steady(lambda: write(rows, target, table))
+
+    def _write_nested(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
+        rounded: Counter[str] = Counter()
         reader = reader_of(
             shape_of(table.fields, table.row_id, texts=True), table.observer, "decimal"
         )
@@ -64,9 +69,11 @@ class Parquet:
         ) as groups:
             groups.note(self._notes)
             for _, batch in reader.read_all(portions(rows)):
+                rounded.update(batch.rounded)
                 groups.add(self._arrow.nested(shape, batch))
+        return rounded
 
-    def _write_flat(self, rows: Path, target: Path, table: Table) -> None:
+    def _write_flat(self, rows: Path, target: Path, table: Table) -> Mapping[str, int]:
         source = spool_tables(stem(rows), table, flatten=True, texts=True, numbers="decimal")
         children = [target.with_name(f"{each.name}{self.suffix}.tmp") for each in source.tables[1:]]
         with ExitStack() as stack:
@@ -82,6 +89,7 @@ class Parquet:
                     groups.add(self._arrow.flat(each.columns, columns))
         for path in children:
             rename_durably(path, path.with_suffix(""))
+        return source.rounded
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
         """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`).

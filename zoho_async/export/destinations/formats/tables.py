@@ -9,7 +9,8 @@ The child files of ``invoices.csv`` are called ``invoices__line_items.csv``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,6 +30,11 @@ class SpoolTables(Protocol):
     @property
     def tables(self) -> tuple[FlatTable, ...]:
         """The tables and their columns."""
+        ...
+
+    @property
+    def rounded(self) -> Mapping[str, int]:
+        """The number of rounded values that were read, by field."""
         ...
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
@@ -61,6 +67,7 @@ class _Whole:
     """A resource as one table."""
 
     def __init__(self, name: str, table: Table, numbers: NumberStorage) -> None:
+        self.rounded: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, lists=False)
         self._reader: Final = reader_of(shape, table.observer, numbers)
         shape = self._reader.shape
@@ -70,6 +77,7 @@ class _Whole:
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         for _, batch in self._reader.read_all(portions(rows)):
+            self.rounded.update(batch.rounded)
             yield [[*batch.values, batch.extra]]
 
 
@@ -77,6 +85,7 @@ class _Flat:
     """A resource and its lists of objects as separate tables."""
 
     def __init__(self, name: str, table: Table, *, texts: bool, numbers: NumberStorage) -> None:
+        self.rounded: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, texts=texts)
         self._reader: Final = reader_of(shape, table.observer, numbers)
         self._layout: Final = Layout(name, table.row_id, self._reader.shape)
@@ -93,6 +102,7 @@ class _Flat:
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         number = 0
         for lines, batch in self._reader.read_all(portions(rows)):
+            self.rounded.update(batch.rounded)
             if self._layout.id_column is None:
                 ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
                 number += batch.size

@@ -53,7 +53,7 @@ import platform
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -423,6 +423,9 @@ class RemoteSink:
     def settle(self) -> None:
         self._local.settle()
         self._place.commit_part(self._resource, self._part)
+
+    def take_rounded(self) -> Mapping[str, int]:
+        return self._local.take_rounded()
 
     def discard(self) -> None:
         self._local.discard()

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import VERSION, Checkpoint, ResourceState
+from zoho_async.export.checkpoint.store import LAYOUT, Checkpoint, ResourceState
 from zoho_async.export.destinations.engine import quote
 from zoho_async.export.destinations.remote.manifest import Manifest
 
@@ -58,7 +58,7 @@ def clear(database: StateFile) -> None:
 
 def states_in(manifest: Manifest) -> dict[str, ResourceState]:
     """Return the states of the lists in a manifest; none if another version wrote them."""
-    if manifest.form != VERSION:
+    if manifest.form != LAYOUT:
         return {}
     return {
         name: msgspec.convert(committed.state, ResourceState)
