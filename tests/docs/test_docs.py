@@ -130,9 +130,15 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "command"), commands())
-def test_every_shown_command_parses(page: str, command: str) -> None:
+def test_every_shown_command_parses(
+    page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from zoho_async.cli.app import app
 
+    monkeypatch.chdir(tmp_path)
+    for path in DOCS.rglob(page):
+        for block in blocks(path, "toml"):  # what the commands of the page read
+            Path("zoho.toml").write_text(block, "utf-8")
     words = shlex.split(command)[1:]
     app.parse_args(words, print_error=False, exit_on_error=False)
 

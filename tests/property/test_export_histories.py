@@ -18,7 +18,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -168,6 +168,9 @@ class MortalSink:
         self._fuse.burn()
         self._inner.keep_as_part(part)
         self._fuse.burn()
+
+    def take_rounded(self) -> Mapping[str, int]:
+        return self._inner.take_rounded()
 
     def discard(self) -> None:
         self._fuse.burn()

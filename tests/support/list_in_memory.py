@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from zoho_async import Limits
 from zoho_async.errors import NotFound, Request
 from zoho_async.export import Export, ExportOptions, Summary
 from zoho_async.export.catalog import exportable
@@ -45,8 +46,7 @@ class FakeZoho:
 
     organization = "1"
     api_url = "https://host/books/v3"
-    rate = 100.0
-    limits = SimpleNamespace(burst=10)
+    limits = Limits(limit=6000, burst=10)
 
     def __init__(self, row_id: str) -> None:
         self.row_id = row_id

@@ -207,7 +207,7 @@ def test_a_run_that_was_killed_continues_at_once_on_its_machine(
 ) -> None:
     killed = started(tmp_path / "one", "a")
     killed.database.close()  # type: ignore[attr-defined] # the lock of a process that is gone
-    with pytest.raises(ExportRunning, match="last sign of life 0 s ago"):
+    with pytest.raises(ExportRunning, match=r"last sign of life \d+ s ago"):
         started(tmp_path / "two", "a")
     export(started(tmp_path / "one", "a"), RUNS["a"])
     killed.place._heartbeat.stop()  # type: ignore[attr-defined]

@@ -103,13 +103,16 @@ class Xlsx:
         book.use_zip64()
         book.set_properties({"created": _MADE})
         sheets = _Sheets(book)
-        for one in lists:
-            self._write_list(one, sheets)
-        sheets.finish()
         try:
+            for one in lists:
+                self._write_list(one, sheets)
+            sheets.finish()
             book.close()
         except self._library.exceptions.FileCreateError as problem:
             raise problem.args[0] from None
+        finally:
+            for sheet in book.worksheets():  # open still if the workbook was not completed
+                sheet.row_data_fh.close()
 
     def _write_list(self, one: CompleteList, sheets: _Sheets) -> None:
         name = one.table.name.removeprefix("books.")
