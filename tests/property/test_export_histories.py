@@ -46,7 +46,13 @@ from zoho_async.export import (
     Table,
 )
 from zoho_async.export.catalog import exportable
-from zoho_async.export.destinations.base import OpenDestination, Query, RecordedContents, Value
+from zoho_async.export.destinations.base import (
+    OpenDestination,
+    Query,
+    RecordedContents,
+    Rounded,
+    Value,
+)
 from zoho_async.export.destinations.merge import merge
 from zoho_async.session import Session
 
@@ -107,8 +113,8 @@ class MortalPlace:
     def sink(self, table: Table, part: str) -> Sink:
         return MortalSink(self._inner.sink(table, part), self._fuse)
 
-    def finish(self) -> None:
-        self._inner.finish()
+    def finish(self) -> Rounded:
+        return self._inner.finish()
 
     def close(self) -> None:
         self._inner.close()

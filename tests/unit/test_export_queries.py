@@ -7,14 +7,18 @@ destination, add a function to `READERS` that returns its answers as a dict by `
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import openpyxl
 import pyarrow
 import pytest
 
@@ -23,6 +27,8 @@ from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.description import Field, load
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.formats import Csv, Parquet
+from zoho_async.export.destinations.formats.xlsx import Xlsx
+from zoho_async.export.destinations.single_file import CompleteList
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
 
@@ -227,6 +233,23 @@ def _parquet_pandas(data: Data, folder: Path) -> Answers:
     }
 
 
+def _xlsx_sqlite(data: Data, folder: Path) -> Answers:
+    """The cells of the sheet, as doubles and dates, in a table without types."""
+    spool, target = folder / "invoices.jsonl", folder / "books.xlsx"
+    spool.write_bytes(b"".join(row + b"\n" for row in data.rows))
+    Xlsx().write([CompleteList(data.table, spool)], target)
+    header, *rows = openpyxl.load_workbook(target)["invoices"].iter_rows(values_only=True)
+    names = ", ".join(f'"{name}"' for name in header)
+    marks = ", ".join("?" * len(header))
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(f"CREATE TABLE invoices ({names})")
+        values = [
+            [str(cell) if isinstance(cell, datetime) else cell for cell in row] for row in rows
+        ]
+        database.executemany(f"INSERT INTO invoices VALUES ({marks})", values)
+        return _answers(data, "invoices", lambda sql: database.execute(sql).fetchall())
+
+
 READERS: Final[dict[str, Callable[[Data, Path], Answers]]] = {
     "sqlite": _sqlite,
     "duckdb": _duckdb,
@@ -234,6 +257,7 @@ READERS: Final[dict[str, Callable[[Data, Path], Answers]]] = {
     "parquet by polars": _parquet_polars,
     "parquet by pandas": _parquet_pandas,
     "csv by duckdb": _csv_duckdb,
+    "xlsx": _xlsx_sqlite,
 }
 
 

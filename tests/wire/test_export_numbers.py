@@ -76,6 +76,16 @@ async def test_files_count_what_they_round(tmp_path: Path, format: str, rounded:
         assert (summary.rounded, summary.exit_code) == (rounded, 0)
 
 
+@pytest.mark.parametrize(("suffix", "code"), [(".parquet", 4), (".xlsx", 4), (".csv", 0)])
+async def test_single_files_count_what_they_round(tmp_path: Path, suffix: str, code: int) -> None:
+    async with sandbox() as server, session(server) as zoho:
+        give_many_digits(server)
+        summary = await run(zoho, str(tmp_path / f"invoices{suffix}"), strict=True)
+        assert (summary.rounded, summary.exit_code) == (bool(code), code)
+        again = await run(zoho, str(tmp_path / f"invoices{suffix}"), strict=True)
+        assert (again.rounded, again.exit_code) == (0, 0)
+
+
 @pytest.mark.parametrize("flatten", [False, True])
 async def test_a_merge_keeps_exact_digits(tmp_path: Path, flatten: bool) -> None:
     async with sandbox() as server, session(server) as zoho:

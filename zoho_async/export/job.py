@@ -425,7 +425,9 @@ class Export:
 
         def finish() -> None:
             with writing(place.name):
-                place.finish()
+                rounded = place.finish()
+                for one in done:
+                    one.writer.store.put_rounded(rounded.get(one.facts.resource, {}))
                 checkpoint.finish(names)
 
         await self._blocking(finish)

@@ -15,7 +15,7 @@ Every method blocks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -238,6 +238,12 @@ class ResourceStore:
         part = state.part.with_rounded(self.sink.take_rounded())
         self.state = replace(state, part=part)
         self.checkpoint.put(self.state)
+
+    def put_rounded(self, rounded: Mapping[str, int]) -> None:
+        """Store how many numbers the destination rounded at the end of the run, by field."""
+        if rounded:
+            with self.transaction():
+                self.put(part=self.state.part.with_rounded(rounded))
 
     def write(self, rows: Sequence[bytes]) -> int:
         """Write rows and return the sink's mark, within the caller's transaction.

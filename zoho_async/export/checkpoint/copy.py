@@ -21,7 +21,7 @@ from typing import Final
 from zoho_async.export.checkpoint import records
 from zoho_async.export.checkpoint.file import StateFile
 from zoho_async.export.checkpoint.store import LAYOUT, PLACE, RESOURCE, TABLES
-from zoho_async.export.destinations.base import Destination, Query, RecordedContents, Table
+from zoho_async.export.destinations.base import Destination, Query, RecordedContents, Rounded, Table
 from zoho_async.export.details import queue
 
 _STATES: Final[dict[str, tuple[str, ...]]] = {
@@ -78,7 +78,8 @@ class OpenCopy:
     def sink(self, table: Table, part: str) -> NoSink:
         return NoSink(table.name)
 
-    def finish(self) -> None: ...
+    def finish(self) -> Rounded:
+        return {}
 
     def close(self) -> None:
         self.database.close()

@@ -36,6 +36,8 @@ from zoho_async.description import Field
 from zoho_async.export.columns.observed import Observer
 
 Value: TypeAlias = str | int | float | bytes | None
+#: How many numbers were rounded, by resource and field.
+Rounded: TypeAlias = Mapping[str, Mapping[str, int]]
 #: Runs one SELECT statement and returns its rows.
 Query: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
@@ -232,8 +234,8 @@ class OpenDestination(Protocol):
         """
         ...
 
-    def finish(self) -> None:
-        """Bring the destination into its final form. Idempotent.
+    def finish(self) -> Rounded:
+        """Bring the destination into its final form, and return what was rounded in it. Idempotent.
 
         Called at the end of a run that was not interrupted, before the checkpoint says so.
         """

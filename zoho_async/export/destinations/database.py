@@ -25,7 +25,7 @@ from zoho_async.export.columns.batch import RowBatch, reader_of
 from zoho_async.export.columns.observed import ShapeGrew
 from zoho_async.export.columns.schema import DELETED, Column, shape_of, short_name
 from zoho_async.export.columns.tables import FlatTable, Layout
-from zoho_async.export.destinations.base import RecordedContents, Table
+from zoho_async.export.destinations.base import RecordedContents, Rounded, Table
 from zoho_async.export.destinations.contents import find_missing, remove_orphans, table_sizes
 from zoho_async.export.destinations.directory import line
 from zoho_async.export.destinations.engine import Engine, quote
@@ -42,8 +42,8 @@ class OpenDatabase:
     def sink(self, table: Table, part: str) -> DatabaseSink:
         return DatabaseSink(self.database, table, part)
 
-    def finish(self) -> None:
-        return None  # each page is final
+    def finish(self) -> Rounded:
+        return {}  # each page is final
 
     def close(self) -> None:
         self.database.close()

@@ -55,7 +55,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile, query_of_file
-from zoho_async.export.destinations.base import Query, RecordedContents, Table
+from zoho_async.export.destinations.base import Query, RecordedContents, Rounded, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
 #: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
@@ -330,8 +330,8 @@ class OpenDirectory:
         """The directory in which the files of ``resource`` can be merged."""
         yield self._directory
 
-    def finish(self) -> None:
-        return None  # each part was settled
+    def finish(self) -> Rounded:
+        return {}  # each part was settled
 
     def close(self) -> None:
         self.database.close()

@@ -46,7 +46,7 @@ from zoho_async import __version__
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint.store import Checkpoint
-from zoho_async.export.destinations.base import Database, Query, Sink, Table
+from zoho_async.export.destinations.base import Database, Query, Rounded, Sink, Table
 from zoho_async.export.destinations.directory import (
     Directory,
     DirectorySink,
@@ -83,8 +83,11 @@ class FileMaker(Protocol):
         """The most lists that a file holds; None for any number."""
         ...
 
-    def write(self, lists: Sequence[CompleteList], target: Path) -> None:
-        """Write ``lists`` to ``target``, in bounded memory. Temporary files are next to it."""
+    def write(self, lists: Sequence[CompleteList], target: Path) -> Rounded:
+        """Write ``lists`` to ``target``, in bounded memory. Temporary files are next to it.
+
+        Return what was rounded.
+        """
         ...
 
 
@@ -97,12 +100,12 @@ class OneList:
         self._format: Final = form
         self.name: Final = form.name if form else "jsonl"
 
-    def write(self, lists: Sequence[CompleteList], target: Path) -> None:
+    def write(self, lists: Sequence[CompleteList], target: Path) -> Rounded:
         (one,) = lists
         if self._format is None:
             shutil.copyfile(one.rows, target)
-        else:
-            self._format.write(one.rows, target, one.table)
+            return {}
+        return {one.table.name: self._format.write(one.rows, target, one.table) or {}}
 
 
 class _Made(msgspec.Struct, frozen=True):
@@ -182,7 +185,7 @@ class OpenSingleFile:
             shown = f"{table.name.removeprefix('books.')} in {self.name}"
         return _Sink(shown, self._hidden.files(table.name), table, part)
 
-    def finish(self) -> None:
+    def finish(self) -> Rounded:
         checkpoint = Checkpoint(self.database, self.name)
         merge_changes(self._place, checkpoint)
         lists = self._lists(checkpoint)
@@ -190,21 +193,20 @@ class OpenSingleFile:
         before, maker = self._read_made(), f"{self._maker.name} {__version__}"
         current = before is not None and (before.sources, before.maker) == (sources, maker)
         if current and before is not None and _identity_if_there(self._path) == before.file:
-            return
-        if lists:
-            self._make(lists, sources, maker)
+            return {}
+        return self._make(lists, sources, maker) if lists else {}
 
     def close(self) -> None:
         self._place.close()
 
     def _make(
         self, lists: Sequence[CompleteList], sources: dict[str, tuple[int, int]], maker: str
-    ) -> None:
+    ) -> Rounded:
         shutil.rmtree(self._making, ignore_errors=True)
         self._making.mkdir()
         try:
             made = self._making / self._path.name
-            self._maker.write(lists, made)
+            rounded = self._maker.write(lists, made)
             for one in lists:
                 if one.table.observer is not None:
                     one.table.observer.store()
@@ -215,6 +217,7 @@ class OpenSingleFile:
             note.write_bytes(msgspec.json.encode(_Made(sizes, new, sources, maker)))
             rename_durably(note, self._hidden.path / _MADE)
             rename_durably(made, self._path)
+            return rounded
         finally:
             shutil.rmtree(self._making, ignore_errors=True)
 

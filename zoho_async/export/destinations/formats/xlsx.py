@@ -28,7 +28,8 @@ sheet has at most 31 characters, and a longer one is cut: ``recurring_invoices__
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,6 +39,8 @@ import msgspec
 from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import EXACT, Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
+from zoho_async.export.destinations.base import Rounded
+from zoho_async.export.destinations.directory import CHILD
 from zoho_async.export.destinations.formats.excel_text import (
     DIGITS,
     LONGEST_TEXT,
@@ -93,34 +96,38 @@ class Xlsx:
         self._flatten: Final = flatten
         self.name: Final = "xlsx --flatten" if flatten else "xlsx"
 
-    def write(self, lists: Sequence[CompleteList], target: Path) -> None:
-        """Write a workbook of ``lists``. Temporary files are next to ``target``."""
-        until_steady(lambda: self._write(lists, target))
+    def write(self, lists: Sequence[CompleteList], target: Path) -> Rounded:
+        """Write a workbook of ``lists``. Temporary files are next to ``target``.
 
-    def _write(self, lists: Sequence[CompleteList], target: Path) -> None:
+        Return how many numbers have more digits than their cells hold.
+        """
+        return until_steady(lambda: self._write(lists, target))
+
+    def _write(self, lists: Sequence[CompleteList], target: Path) -> Rounded:
         options = {"constant_memory": True, "tmpdir": str(target.parent)}
         book = self._library.Workbook(str(target), options)
         book.use_zip64()
         book.set_properties({"created": _MADE})
         sheets = _Sheets(book)
         try:
-            for one in lists:
-                self._write_list(one, sheets)
+            rounded = {one.table.name: self._write_list(one, sheets) for one in lists}
             sheets.finish()
             book.close()
+            return rounded
         except self._library.exceptions.FileCreateError as problem:
             raise problem.args[0] from None
         finally:
             for sheet in book.worksheets():  # open still if the workbook was not completed
                 sheet.row_data_fh.close()
 
-    def _write_list(self, one: CompleteList, sheets: _Sheets) -> None:
+    def _write_list(self, one: CompleteList, sheets: _Sheets) -> Mapping[str, int]:
         name = one.table.name.removeprefix("books.")
         source = spool_tables(name, one.table, flatten=self._flatten)
         writers = [_TableWriter(sheets, table) for table in source.tables]
         for portion in source.read(one.rows):
             for writer, columns in zip(writers, portion, strict=True):
                 writer.add(columns)
+        return sum((writer.rounded for writer in writers), Counter[str]())
 
 
 class _Sheets:
@@ -207,6 +214,8 @@ class _TableWriter:
             raise DestinationError(table.name, cause, _ADVICE)
         keys = [n for n, column in enumerate(table.columns) if column.name in table.key[:1]]
         self._key: Final = keys[0] if keys else None
+        #: Numbers with more digits than a cell holds, by column (``line_items.rate``).
+        self.rounded: Final[Counter[str]] = Counter()
         self._row = 0
         self._sheet = self._begin()
         self._set_filters()
@@ -226,6 +235,7 @@ class _TableWriter:
             for column, values in zip(self._table.columns, columns, strict=True)
         ]
         size = len(cells[0])
+        self.rounded.update(self._field(name) for names in exact.values() for name in names)
         cells.append(
             [_ENCODER.encode(exact[n]).decode() if n in exact else None for n in range(size)]
         )
@@ -239,6 +249,10 @@ class _TableWriter:
                 if cell is not None:
                     self._put(row, place, cell, form)
         self._set_filters()
+
+    def _field(self, column: str) -> str:
+        _, _, child = self._table.name.partition(CHILD)
+        return ".".join([*child.split(CHILD), column] if child else [column])
 
     def _set_filters(self) -> None:
         self._sheet.autofilter(0, 0, self._row, len(self._columns) - 1)

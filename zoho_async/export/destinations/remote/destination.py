@@ -63,7 +63,7 @@ from msgspec.structs import replace
 
 from zoho_async.export.checkpoint.file import StateFile, query_of_file
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
-from zoho_async.export.destinations.base import Query, RecordedContents, Table
+from zoho_async.export.destinations.base import Query, RecordedContents, Rounded, Table
 from zoho_async.export.destinations.directory import (
     CHILD,
     FOLDER,
@@ -228,8 +228,8 @@ class OpenRemote:
         local = DirectorySink(files, table, part, self._directory.format)
         return RemoteSink(self, local, table.name, part)
 
-    def finish(self) -> None:
-        return None  # each part was committed
+    def finish(self) -> Rounded:
+        return {}  # each part was committed
 
     def close(self) -> None:
         """Say that the run has ended, and close the working directory."""
