@@ -151,3 +151,32 @@ async def test_no_excluded_custom_field_is_anywhere(tmp_path: Path, suffix: str)
         assert "is_linked_with_zohocrm" in held["books_contacts"][0]
         words = set(re.findall(r"\w+", repr(held).replace("cf_*", "")))  # the rule itself
         assert not [word for word in words if word.startswith("cf_") or word == "Gold"]
+
+
+@pytest.mark.parametrize("suffix", [".duckdb", ".sqlite"])
+async def test_columns_that_a_new_choice_hides_are_gone(tmp_path: Path, suffix: str) -> None:
+    to = tmp_path / f"books{suffix}"
+    rules = {"select": ("contacts:contact_name,cf_region",)}
+    async with firm() as (server, zoho):
+        server.store().collection("contacts").change(3, {"custom_fields": [TIER]})
+        await export(zoho, to)
+        assert "cf_tier" in tables(to)["books_contacts"][0]
+        changes, _, _ = await export(zoho, to, full=True, **rules)
+        assert {name: one.change for name, one in changes.items()} == {"cf_region": "added"}
+        held = tables(to)
+        assert len(held["books_contacts"]) == 20
+        assert set(held["books_contacts"][0]) == _CHOSEN
+        assert "cf_tier" not in repr(held)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+async def test_the_summary_of_a_single_file_names_new_columns(tmp_path: Path, suffix: str) -> None:
+    to = tmp_path / f"contacts{suffix}"
+    async with firm() as (server, zoho):
+        await export(zoho, to)
+        server.store().collection("contacts").change(3, {"custom_fields": [TIER]})
+        _, summary, lines = await export(zoho, to)
+        new = ["cf_tier", "cf_tier_unformatted"]
+        assert [one.column for one in summary.resources[0].schema] == new
+        assert any("new columns: cf_tier, cf_tier_unformatted" in line for line in lines)
+        assert (await export(zoho, to))[1].resources[0].schema == ()
