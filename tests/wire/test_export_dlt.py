@@ -120,6 +120,32 @@ async def test_a_pipeline_loads_all_then_what_changed_then_what_was_deleted(tmp_
         pipeline.assert_current()
 
 
+@pytest.mark.usefixtures("quiet")
+async def test_a_custom_field_of_a_later_load_is_a_column(tmp_path: Path) -> None:
+    async with Sandbox(sizes={"books.contacts": 20}, minute=0.5) as server:
+        pipeline = Pipeline(tmp_path, server)
+        await pipeline.run("books.contacts")
+        contacts = server.store().collection("contacts")
+        tier = {"api_name": "cf_tier", "label": "Tier", "value": "Gold"}
+        visits = {"api_name": "cf_visits", "label": "Visits", "value": 7}
+        contacts.change(7, {"custom_fields": [tier, visits]})
+        await pipeline.run("books.contacts")
+        held = "SELECT contact_id, cf_tier, cf_visits_unformatted FROM books_contacts"
+        assert pipeline.rows(f"{held} WHERE cf_tier IS NOT NULL") == [
+            (contacts.id(7), "Gold", Decimal(7))
+        ]
+        assert pipeline.rows(
+            "SELECT typeof(cf_visits_unformatted) FROM books_contacts LIMIT 1"
+        ) == [("DECIMAL(38,6)",)]
+        assert pipeline.rows("SELECT count(*) FROM books_contacts") == [(20,)]
+        # A value that is no number is in dlt's variant column, and the number stays.
+        contacts.change(8, {"custom_fields": [visits | {"value": "many"}]})
+        await pipeline.run("books.contacts")
+        columns = "cf_visits_unformatted, cf_visits_unformatted__v_text"
+        found = pipeline.rows(f"SELECT {columns} FROM books_contacts ORDER BY 1, 2")
+        assert [one for one in found if any(one)] == [(Decimal(7), None), (None, "many")]
+
+
 def test_numbers_of_rows_in_lists_are_exact_too() -> None:
     fields = export_rows.FIELDS
     row = {"total": "1E+40", "line_items": [{"rate": Decimal("1E-8"), "quantity": "many"}]}

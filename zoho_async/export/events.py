@@ -162,7 +162,11 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A list's columns changed in this run, or values did not fit them. Comes before its end."""
+    """A list's columns changed in this run, or values did not fit them. Comes before its end.
+
+    A single file (``invoices.csv``, ``books.xlsx``) is made after the ends of its lists, so its
+    changes are only in the summary.
+    """
 
     resource: str
     changes: tuple[SchemaChange, ...]

@@ -183,8 +183,7 @@ class ResourceStore:
         assert table.observer is not None
         self.observer: Final = table.observer
         self.observer.store = self._store_observed
-        self._observed_before: Final = self.observer.fields
-        self._stored = self._observed_before
+        self._observed_before = self._stored = self.observer.fields
         self._table: Final = table
         self.use(state)
 
@@ -204,7 +203,10 @@ class ResourceStore:
         return identity or key(identity, self.list_shaper.apply(row))
 
     def discard(self) -> None:
-        """Remove the rows of earlier runs, which have another shape, and forget them."""
+        """Remove the rows of earlier runs, which have another shape, and forget them.
+
+        The fields that they showed are forgotten, too: the new shape may hide them.
+        """
         state = self.state
         table = recorded_table(self.checkpoint, state, rows_of(state.name))
         self._destination.sink(table, "").discard()
@@ -218,6 +220,9 @@ class ResourceStore:
                 bookmark=ListBookmark(capabilities=capabilities),
             )
             self.checkpoint.put(fresh)
+            observed.forget(self.checkpoint.database, state.number)
+        self.observer.forget()
+        self._observed_before = self._stored = ()
         self.use(fresh)
 
     @contextmanager

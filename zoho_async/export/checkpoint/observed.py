@@ -33,3 +33,8 @@ def save(database: Database, resource: int, fields: Observed) -> None:
     text = msgspec.json.encode(fields).decode()
     # PostgreSQL holds no NUL, which JSON writes as an escape.
     database.upsert(TABLE, ("resource",), ("resource", "fields"), [(resource, text)])
+
+
+def forget(database: Database, resource: int) -> None:
+    """Remove the observed fields of a resource within the caller's transaction."""
+    database.execute(f"DELETE FROM {TABLE} WHERE resource = ?", (resource,))

@@ -247,6 +247,7 @@ class ColumnReader:
         Before it raises `ShapeGrew`, it observes as many of the following texts as it has read. So
         reading all again, until nothing is new, takes at most about four times as long.
         """
+        conflicts = Counter(self._observer.conflicts if self._observer else ())
         rest = iter(texts)
         for number, lines in enumerate(rest):
             try:
@@ -254,6 +255,9 @@ class ColumnReader:
             except ShapeGrew:
                 for more in (lines, *islice(rest, number)) if number else ():
                     self._observe(more)
+                if self._observer is not None:  # all is read again, and counted again
+                    self._observer.conflicts.clear()
+                    self._observer.conflicts.update(conflicts)
                 raise
             yield lines, batch
 

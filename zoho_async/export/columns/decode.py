@@ -15,7 +15,7 @@ are returned separately.
 
 Values that fit
 ---------------
-- Number: any, also as JSON text. ``"NaN"`` and ``"5%"`` are not numbers.
+- Number: any, also as JSON text. ``"NaN"``, ``"5%"`` and ``"007"`` are not numbers.
 - Integer: 64 bits.
 - Date: a calendar day, ``YYYY-MM-DD``.
 - Time: a time with an offset, to the microsecond. The column holds the instant.

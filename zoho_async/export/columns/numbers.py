@@ -53,7 +53,7 @@ SCALES: Final[Mapping[NumberKind, int]] = {"decimal": 6, "exchange_rate": 9}
 
 #: Names of fields with exchange rates: ``exchange_rate``, ``bcy_exchange_rate``.
 _EXCHANGE_RATE: Final = re.compile(r"(?:.*_)?(?:exchange|conversion)_rate")
-_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _PLAIN: Final = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _LARGEST: Final = 2**63
 _LARGEST_EXPANDED: Final = 40  # do not write 1E+999999 with all its zeros

@@ -93,6 +93,13 @@ class Observer:
         for one in fields:
             self._add(one.path, one.kind)
 
+    def forget(self) -> None:
+        """Forget all fields, because the rows that showed them are gone."""
+        self._kinds.clear()
+        self._found.clear()
+        self.conflicts.clear()
+        self._free.update({True: MOST_CUSTOM, False: MOST_OTHERS})
+
     @property
     def fields(self) -> Observed:
         """The fields in the order in which they became columns."""

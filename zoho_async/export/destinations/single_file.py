@@ -46,6 +46,7 @@ from zoho_async import __version__
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.catalog import rows_of
 from zoho_async.export.checkpoint.store import Checkpoint
+from zoho_async.export.columns.observed import Observer
 from zoho_async.export.destinations.base import Database, Query, Rounded, Sink, Table
 from zoho_async.export.destinations.directory import (
     Directory,
@@ -171,6 +172,8 @@ class OpenSingleFile:
         self._hidden: Final = hidden
         self._place: Final = place
         self._making: Final = hidden.path / _MAKING
+        #: The observers of the run's lists. They learn the fields when the file is made.
+        self._observers: Final[dict[str, Observer | None]] = {}
         self._check_file()
 
     @property
@@ -183,6 +186,7 @@ class OpenSingleFile:
             shown = self.name
         else:
             shown = f"{table.name.removeprefix('books.')} in {self.name}"
+        self._observers[table.name] = table.observer
         return _Sink(shown, self._hidden.files(table.name), table, part)
 
     def finish(self) -> Rounded:
@@ -227,7 +231,10 @@ class OpenSingleFile:
         for state in checkpoint.states():
             facts, rows = rows_of(state.name), self._hidden.files(state.name).full
             if facts is not None and rows.exists():
-                lists.append(CompleteList(recorded_table(checkpoint, state, facts), rows))
+                table = recorded_table(checkpoint, state, facts)
+                if (observer := self._observers.get(state.name)) is not None:
+                    table = msgspec.structs.replace(table, observer=observer)
+                lists.append(CompleteList(table, rows))
         return lists
 
     def _read_made(self) -> _Made | None:

@@ -31,12 +31,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from zoho_async.export.columns.observed import until_steady
+from zoho_async.export.columns.observed import ShapeGrew, until_steady
 from zoho_async.export.columns.schema import EXACT, Column, ColumnKind
 from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Rounded
@@ -50,7 +51,7 @@ from zoho_async.export.destinations.formats.excel_text import (
     utc_time,
     utf16_length,
 )
-from zoho_async.export.destinations.formats.tables import spool_tables
+from zoho_async.export.destinations.formats.tables import SpoolTables, spool_tables
 from zoho_async.export.destinations.single_file import CompleteList
 from zoho_async.export.errors import DestinationError, library
 
@@ -101,7 +102,12 @@ class Xlsx:
 
         Return how many numbers have more digits than their cells hold.
         """
-        return until_steady(lambda: self._write(lists, target))
+        try:
+            return self._write(lists, target)
+        except ShapeGrew:  # learn all lists first, or each one repeats those before it
+            for one in lists:
+                until_steady(partial(self._learn, one))
+            return self._write(lists, target)
 
     def _write(self, lists: Sequence[CompleteList], target: Path) -> Rounded:
         options = {"constant_memory": True, "tmpdir": str(target.parent)}
@@ -120,9 +126,16 @@ class Xlsx:
             for sheet in book.worksheets():  # open still if the workbook was not completed
                 sheet.row_data_fh.close()
 
-    def _write_list(self, one: CompleteList, sheets: _Sheets) -> Mapping[str, int]:
+    def _source(self, one: CompleteList) -> SpoolTables:
         name = one.table.name.removeprefix("books.")
-        source = spool_tables(name, one.table, flatten=self._flatten)
+        return spool_tables(name, one.table, flatten=self._flatten)
+
+    def _learn(self, one: CompleteList) -> None:
+        for _ in self._source(one).read(one.rows):
+            pass
+
+    def _write_list(self, one: CompleteList, sheets: _Sheets) -> Mapping[str, int]:
+        source = self._source(one)
         writers = [_TableWriter(sheets, table) for table in source.tables]
         for portion in source.read(one.rows):
             for writer, columns in zip(writers, portion, strict=True):
