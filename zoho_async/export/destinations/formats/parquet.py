@@ -89,7 +89,7 @@ class Parquet:
                     groups.add(self._arrow.flat(each.columns, columns))
         for path in children:
             rename_durably(path, path.with_suffix(""))
-        return source.rounded
+        return source.roundings
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
         """Merge ``parts`` into ``full`` and return its number of rows (`NewestSources`).

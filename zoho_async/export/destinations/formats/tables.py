@@ -33,7 +33,7 @@ class SpoolTables(Protocol):
         ...
 
     @property
-    def rounded(self) -> Mapping[str, int]:
+    def roundings(self) -> Mapping[str, int]:
         """The number of rounded values that were read, by field."""
         ...
 
@@ -67,7 +67,7 @@ class _Whole:
     """A resource as one table."""
 
     def __init__(self, name: str, table: Table, numbers: NumberStorage) -> None:
-        self.rounded: Final[Counter[str]] = Counter()
+        self.roundings: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, lists=False)
         self._reader: Final = reader_of(shape, table.observer, numbers)
         shape = self._reader.shape
@@ -77,7 +77,7 @@ class _Whole:
 
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         for _, batch in self._reader.read_all(portions(rows)):
-            self.rounded.update(batch.rounded)
+            self.roundings.update(batch.rounded)
             yield [[*batch.values, batch.extra]]
 
 
@@ -85,7 +85,7 @@ class _Flat:
     """A resource and its lists of objects as separate tables."""
 
     def __init__(self, name: str, table: Table, *, texts: bool, numbers: NumberStorage) -> None:
-        self.rounded: Final[Counter[str]] = Counter()
+        self.roundings: Final[Counter[str]] = Counter()
         shape = shape_of(table.fields, table.row_id, texts=texts)
         self._reader: Final = reader_of(shape, table.observer, numbers)
         self._layout: Final = Layout(name, table.row_id, self._reader.shape)
@@ -102,7 +102,7 @@ class _Flat:
     def read(self, rows: Path) -> Iterator[list[list[Sequence[Any]]]]:
         number = 0
         for lines, batch in self._reader.read_all(portions(rows)):
-            self.rounded.update(batch.rounded)
+            self.roundings.update(batch.rounded)
             if self._layout.id_column is None:
                 ids: Sequence[str] = [str(number + n) for n in range(1, batch.size + 1)]
                 number += batch.size

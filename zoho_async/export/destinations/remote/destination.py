@@ -126,7 +126,7 @@ class Remote:
             make_directory(work / FOLDER)
         except OSError as problem:
             raise DestinationError(work, problem.strerror or str(problem)) from problem
-        database = _locked(work, self.name)
+        database = _lock_directory(work, self.name)
         try:
             log = ManifestLog(store, work / FOLDER / "manifests")
             held = log.newest()
@@ -441,7 +441,7 @@ class RemoteSink:
         return self._place.find_missing(self._resource, recorded)
 
 
-def _locked(work: Path, name: str) -> StateFile:
+def _lock_directory(work: Path, name: str) -> StateFile:
     """Open the checkpoint in the working directory. Raises `ExportRunning` with ``name``."""
     try:
         return StateFile(work / FOLDER / "checkpoint.sqlite")

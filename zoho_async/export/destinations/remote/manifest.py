@@ -117,13 +117,13 @@ class ManifestLog:
         while names := self._names():
             content = self._store.read(f"{_MANIFESTS}/{names[-1]}")
             if content is not None:  # else a run replaced it since it was listed
-                return self._decoded(content)
+                return self._decode(content)
         return None
 
     def _names(self) -> list[str]:
         return sorted(one for one in self._store.list_objects(_MANIFESTS) if one.endswith(".json"))
 
-    def _decoded(self, content: bytes) -> Manifest:
+    def _decode(self, content: bytes) -> Manifest:
         try:
             if (held := _LAYOUT.decode(content).layout) != LAYOUT:
                 raise CheckpointRefused(
@@ -186,11 +186,11 @@ class ManifestLog:
         """
         probe = f"{STAGED}/{uuid.uuid4().hex}/probe"
         self._store.write(probe, b"")
-        now = self._store.modified(probe)
+        now = self._store.time_written(probe)
         self._store.remove(probe)
         if manifest is None or not manifest.holder or self.knows(manifest) or now is None:
             return
-        signs = [self._store.modified(one) for one in (_ALIVE, _path(manifest.number))]
+        signs = [self._store.time_written(one) for one in (_ALIVE, _path(manifest.number))]
         last = max((one for one in signs if one is not None), default=None)
         if last is not None and (age := (now - last).total_seconds()) < LEASE:
             raise ExportRunning(

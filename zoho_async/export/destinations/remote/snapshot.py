@@ -23,7 +23,7 @@ from zoho_async.export.destinations.remote.manifest import Manifest
 
 def write_snapshot(database: StateFile, state: ResourceState, file: Path) -> None:
     """Write the rows of one list into the new ``file``."""
-    with _attached(database, file):
+    with _attach(database, file):
         for table in _tables(database, "main"):
             database.execute(
                 f"CREATE TABLE snapshot.{quote(table)} AS"
@@ -34,7 +34,7 @@ def write_snapshot(database: StateFile, state: ResourceState, file: Path) -> Non
 
 def read_snapshot(database: StateFile, state: ResourceState, file: Path) -> None:
     """Add the state and the rows of one list from ``file``."""
-    with _attached(database, file), database.transaction():
+    with _attach(database, file), database.transaction():
         ours = set(_tables(database, "main"))
         for table in _tables(database, "snapshot"):
             if table in ours:
@@ -107,7 +107,7 @@ def _tables(database: StateFile, schema: str) -> list[str]:
 
 
 @contextmanager
-def _attached(database: StateFile, file: Path) -> Generator[None]:
+def _attach(database: StateFile, file: Path) -> Generator[None]:
     database.execute("ATTACH ? AS snapshot", (str(file),))
     try:
         database.execute("PRAGMA snapshot.synchronous = OFF")

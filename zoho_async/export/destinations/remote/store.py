@@ -83,7 +83,7 @@ class ObjectStore:
 
     def __init__(self, address: str) -> None:
         """Check the address, without a call. Raises `DestinationError` and `MissingExtra`."""
-        self.name: Final = _checked(address)
+        self.name: Final = _check_address(address)
         self._kind: Final = KINDS[self.name.partition(":")[0]]
         if importlib.util.find_spec(self._kind.library) is None:
             raise MissingExtra(
@@ -154,7 +154,7 @@ class ObjectStore:
             except FileNotFoundError:
                 return
 
-    def modified(self, path: str) -> datetime | None:
+    def time_written(self, path: str) -> datetime | None:
         """Return when an object was written, by the store's clock; None if it does not exist."""
         with self._errors():
             try:
@@ -205,12 +205,12 @@ class ObjectStore:
         except DestinationError:
             raise
         except Exception as problem:
-            cause, advice = _explained(problem)
+            cause, advice = _cause_and_advice(problem)
             # The chain may show requests with their signatures, so it ends here.
             raise DestinationError(self.name, cause, advice) from None
 
 
-def _checked(address: str) -> str:
+def _check_address(address: str) -> str:
     """Return the address without a slash at its end. Never repeats one that it refuses."""
     scheme = address.partition("://")[0]
     found = _ADDRESS.fullmatch(address)
@@ -233,7 +233,7 @@ def _checked(address: str) -> str:
     return "/".join([f"{scheme}://{found[2]}", *filter(None, parts)])
 
 
-def _explained(problem: Exception) -> tuple[str, str]:
+def _cause_and_advice(problem: Exception) -> tuple[str, str]:
     """Return the cause and the advice for an error of a store's library."""
     if isinstance(problem, PermissionError):
         return f"the store refuses access ({_plain(problem)})", _ACCESS
