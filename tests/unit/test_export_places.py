@@ -96,6 +96,7 @@ def test_organizations_have_separate_files() -> None:
         ("out.xls", None, False, "did you mean out.xlsx?"),
         ("out.json", None, False, "did you mean out.jsonl?"),
         ("out.csv.gz", None, False, "did you mean out.csv?"),
+        ("", None, False, "--to is empty"),
         ("out.duckbd", None, False, "did you mean out.duckdb?"),
         ("out.Parqet", None, False, "did you mean out.parquet?"),
         ("out.v2", None, False, "a directory of files is out.v2/"),
