@@ -183,3 +183,13 @@ def test_a_directory_that_refuses_a_format_is_not_locked(tmp_path: Path) -> None
         open_destination(tmp_path, "jsonl").open()
     open_destination(tmp_path, "csv").open().close()
     assert refused.traceback  # it keeps the frames, and so an open file, alive
+
+
+@pytest.mark.parametrize("suffix", ["duckdb", "sqlite"])
+def test_a_file_of_another_program_is_kept(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"notes.{suffix}"
+    path.write_text("a list of things to do, longer than a header\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(DestinationError, match="move or rename the file"):
+        open_destination(path).open()
+    assert path.read_bytes() == before
