@@ -331,6 +331,9 @@ def test_a_checkpoint_with_flat_states_is_refused_and_restart_replaces_its_table
     told = r"layout 5, this version writes layout 7.*`zoho-async export books.invoices --restart`"
     with pytest.raises(CheckpointRefused, match=told):
         Checkpoint.open(run.database, PLACE, name="here")
+    run.database.execute("UPDATE _zoho_resource SET name = 'books.reports.profit_and_loss'")
+    with pytest.raises(CheckpointRefused, match="remove it and write its reports again"):
+        Checkpoint.open(run.database, PLACE, name="here")
     again = Checkpoint.open(run.database, PLACE, name="here", restart=True)
     begun = again.begin(ResourceState(name="books.invoices", status="reading"))
     assert again.state_of("books.invoices") == begun

@@ -96,6 +96,7 @@ def test_organizations_have_separate_files() -> None:
         ("out.xls", None, False, "did you mean out.xlsx?"),
         ("out.json", None, False, "did you mean out.jsonl?"),
         ("out.csv.gz", None, False, "did you mean out.csv?"),
+        ("", None, False, "--to is empty"),
         ("out.duckbd", None, False, "did you mean out.duckdb?"),
         ("out.Parqet", None, False, "did you mean out.parquet?"),
         ("out.v2", None, False, "a directory of files is out.v2/"),
@@ -182,3 +183,13 @@ def test_a_directory_that_refuses_a_format_is_not_locked(tmp_path: Path) -> None
         open_destination(tmp_path, "jsonl").open()
     open_destination(tmp_path, "csv").open().close()
     assert refused.traceback  # it keeps the frames, and so an open file, alive
+
+
+@pytest.mark.parametrize("suffix", ["duckdb", "sqlite"])
+def test_a_file_of_another_program_is_kept(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"notes.{suffix}"
+    path.write_text("a list of things to do, longer than a header\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(DestinationError, match="move or rename the file"):
+        open_destination(path).open()
+    assert path.read_bytes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -104,6 +105,19 @@ def test_a_report_with_rows_prints_them_as_lists_do(command: Command) -> None:
     assert "customer_name" in out
 
 
+def test_an_ageing_report_has_a_column_per_interval(command: Command) -> None:
+    arguments = ("report", "ar-aging-summary", "--to", "2023-03-31")
+    _, out, _ = command(*arguments, "--output", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    ages = ("current", "days_1-15", "days_16-30", "days_31-45", "days_above_45")
+    assert rows
+    for row in rows:
+        assert sum(Decimal(row[age]) for age in ages) == Decimal(row["total"])
+    _, out, _ = command(*arguments, "--output", "table")
+    head = out.splitlines()[0].split()
+    assert head[:7] == ["name", "total", "current", "1-15", "16-30", "31-45", "above_45"]
+
+
 def test_a_report_an_export_and_a_merge_share_a_directory(
     command: Command, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -111,7 +125,9 @@ def test_a_report_an_export_and_a_merge_share_a_directory(
     report = ("report", "profit-and-loss", *DATES, "--by", "month", "--table", to)
     code, out, err = command(*report)
     assert (code, err) == (0, "")
-    assert "done: 3 periods read; " in out
+    first, last = out.splitlines()
+    assert first == f"  {to}/books/reports.profit_and_loss.jsonl"
+    assert re.fullmatch(r"done: 3 periods read; \d+ rows written, 3 calls", last)
     code, out, _ = command(*report, "--output", "json")
     done = json.loads(out)
     assert (code, done["periods"], done["closed"], done["calls"]) == (0, 3, 3, 0)

@@ -188,7 +188,7 @@ To: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
 ConfigFile: TypeAlias = Annotated[
     Path | None,
-    _help("TOML file with these options, `lists` and `to`. The command line precedes it."),
+    _help("TOML file with these options, `lists` and `to`. The command line wins."),
 ]
 PlanOnly: TypeAlias = Annotated[
     bool,

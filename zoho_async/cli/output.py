@@ -73,7 +73,7 @@ def _column_width(rows: Sequence[dict[str, Any]], name: str) -> int:
 
 
 def _is_useful(row: dict[str, Any], name: str) -> bool:
-    if name.endswith(("_id", "_formatted", "_unformatted")):
+    if name == "id" or name.endswith(("_id", "_formatted", "_unformatted")):
         return False
     value = row.get(name)
     return value not in ("", None) and not isinstance(value, dict | list | bool)

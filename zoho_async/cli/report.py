@@ -208,11 +208,10 @@ async def _export(
 def _table_lines(done: ReportTable) -> list[str]:
     read = f"{count(done.read, 'period')} read"
     closed = f", {count(done.closed)} closed and not read again" if done.closed else ""
-    written = (
-        f"{count(done.rows, 'row')} written, {count(done.changed)} of them changed, "
-        f"{count(done.deleted)} marked deleted, {count(done.calls, 'call')}"
-    )
-    return [f"  {done.report} in {done.directory}", f"done: {read}{closed}; {written}"]
+    changed = f", {count(done.changed)} of them changed" if done.changed else ""
+    deleted = f", {count(done.deleted)} marked deleted" if done.deleted else ""
+    written = f"{count(done.rows, 'row')} written{changed}{deleted}, {count(done.calls, 'call')}"
+    return [f"  {done.file}", f"done: {read}{closed}; {written}"]
 
 
 # -- in the terminal ----------------------------------------------------------------------------
@@ -243,7 +242,7 @@ async def _show_rows(
         if form in ("json", "jsonl"):
             await print_rows(rows, form)
             return
-        read: list[dict[str, Any]] = [untyped(row) async for row in rows]
+        read = [_with_intervals(untyped(row)) async for row in rows]
     if not read:
         print("no rows", file=sys.stderr)
         return
@@ -251,6 +250,28 @@ async def _show_rows(
     if form == "csv":
         print_csv(read, wanted.columns)
         return
+    if not wanted.columns:
+        read = [_intervals_first(row) for row in read]
     width = shutil.get_terminal_size().columns
     print_table(read, wanted.columns or columns_of(read, operation.row_id, width))
     sys.stdout.flush()
+
+
+def _with_intervals(row: dict[str, Any]) -> dict[str, Any]:
+    """``row`` with a field per interval of age, ``days_1-15``, in place of their list."""
+    listed: Any = row.get("intervals")
+    try:
+        of_age = {str(one["interval"]): one["amount"] for one in listed}
+    except (KeyError, TypeError):  # no intervals, or another shape
+        return row
+    return {**{name: row[name] for name in row if name != "intervals"}, **of_age}
+
+
+def _intervals_first(row: dict[str, Any]) -> dict[str, Any]:
+    """``row`` for a table that shows its first fields: the intervals, under short names."""
+    of_age = {
+        name.removeprefix("days_"): value
+        for name, value in row.items()
+        if name == "current" or name.startswith("days_")
+    }
+    return {**of_age, **row} if len(of_age) > 1 else row

@@ -78,10 +78,11 @@ def _lines(table: Table) -> list[str]:
     lines: list[str] = []
     for flat in layout.tables:
         width = max(len(column.name) for column in flat.columns)
+        kinds = max(len(column.kind) for column in flat.columns)
         lines.append(flat.name)
         for column in flat.columns:
             mark = "  observed" if flat is layout.tables[0] and column.path in seen else ""
-            lines.append(f"  {column.name:<{width}}  {column.kind}{mark}")
+            lines.append(f"  {column.name:<{width}}  {column.kind:<{kinds}}{mark}".rstrip())
     return lines
 
 

@@ -69,6 +69,10 @@ class ExportRunning(ExportError):
         )
 
 
+#: The advice for a file of another program. It is never replaced.
+FOREIGN_FILE: Final = "move or rename the file, or choose another name"
+
+
 class DestinationError(ExportError):
     """The destination cannot be written. What was written before stays.
 

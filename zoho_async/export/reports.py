@@ -104,7 +104,8 @@ class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
 
     ``periods`` were requested: ``read`` of them were read, ``closed`` were not. ``rows`` were
     written, ``changed`` of them in place of others, and ``deleted`` rows were marked as deleted.
-    ``directory`` is the destination, ``calls`` the number of API calls.
+    ``directory`` is the destination, ``file`` the file or table in it, ``calls`` the number of API
+    calls.
     """
 
     report: str
@@ -117,6 +118,7 @@ class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     deleted: int = 0
     calls: int = 0
+    file: str = ""
 
 
 async def export_report(
@@ -286,6 +288,7 @@ class _Run:
             read=len(needed),
             closed=len(periods) - len(needed),
             calls=self._budget.spent,
+            file=store.sink.name,
         )
         self._zoho.observe(
             Exported(

@@ -255,6 +255,16 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 _STATE: Final = decoder_of(ResourceState)
 
 
+def _rebuild(names: Sequence[str]) -> str:
+    """How to rebuild a destination with these lists and reports. An export reads no reports."""
+    lists = [name for name in names if ".reports." not in name]
+    if names and not lists:
+        return "remove it and write its reports again"
+    command = " ".join(["zoho-async export", *lists, "--restart"])
+    rebuild = f"rebuild it, which reads its lists in full: `{command}` with the same --to"
+    return rebuild if lists == [*names] else f"{rebuild}, and remove and write again its reports"
+
+
 class Checkpoint:
     """The checkpoint of one destination, used by one run. Create it with `open`."""
 
@@ -287,11 +297,10 @@ class Checkpoint:
             return
         if not restart:
             rows = self.database.execute(f"SELECT name FROM {RESOURCE} ORDER BY name")
-            command = " ".join(["zoho-async export", *(name for (name,) in rows), "--restart"])
             raise CheckpointRefused(
                 f"{self.name} was written by another version of zoho-async (layout {held[0]}, this "
-                f"version writes layout {LAYOUT}); rebuild it, which reads its lists in full: "
-                f"`{command}` with the same --to; or choose another place"
+                f"version writes layout {LAYOUT}); {_rebuild([name for (name,) in rows])}; or "
+                "choose another place"
             )
         indexes = (records.TABLE, queue.TABLE, children.TABLE, observed.TABLE)
         for table in (PLACE, RESOURCE, *indexes):

@@ -25,7 +25,7 @@ from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import definitions, literal, quote, quote_all
-from zoho_async.export.errors import DestinationError, ExportRunning, library
+from zoho_async.export.errors import FOREIGN_FILE, DestinationError, ExportRunning, library
 
 _BATCH: Final = "_zoho_batch"  # the view of the rows being loaded
 #: Block size in bytes of a new file, a quarter of the default. An existing file keeps its size.
@@ -148,7 +148,9 @@ class DuckDbEngine:
         except (OSError, self._duckdb.Error) as problem:
             if "lock on file" in str(problem):
                 raise ExportRunning(self._path) from None
-            raise DestinationError(self._path, str(problem).splitlines()[0]) from problem
+            cause = str(problem).splitlines()[0].removesuffix("!")
+            advice = FOREIGN_FILE if "not a valid DuckDB database" in cause else ""
+            raise DestinationError(self._path, cause, advice) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         with self.translate_errors():

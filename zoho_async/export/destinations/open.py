@@ -88,6 +88,8 @@ def open_destination(
     address.
     """
     text = os.fspath(to)
+    if not text.strip():  # such as --to "$BACKUP" without the variable
+        raise UnknownDestination("--to is empty: name a directory, a file or a database")
     if is_remote(text):
         return _remote(text, organization, format, flatten=flatten, excel=excel)
     database = _database(text, organization)

@@ -30,7 +30,7 @@ from zoho_async.export.columns.tables import FlatTable
 from zoho_async.export.destinations.base import Query, Value
 from zoho_async.export.destinations.database import OpenDatabase
 from zoho_async.export.destinations.engine import on_conflict, quote, quote_all
-from zoho_async.export.errors import DestinationError, ExportRunning
+from zoho_async.export.errors import FOREIGN_FILE, DestinationError, ExportRunning
 
 _LOOKUP: Final = 500  # ids per query, within the limit on variables of old SQLite versions
 
@@ -108,7 +108,8 @@ class SqliteEngine:
             code = getattr(problem, "sqlite_errorcode", 0) or 0
             if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise ExportRunning(self._path) from None
-            raise DestinationError(self._path, str(problem)) from problem
+            advice = FOREIGN_FILE if code == sqlite3.SQLITE_NOTADB else ""
+            raise DestinationError(self._path, str(problem), advice) from problem
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         with self.translate_errors():
