@@ -11,6 +11,7 @@ import asyncio
 import tempfile
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -341,7 +342,10 @@ def figures(answer: int | Denial | Snapshot) -> dict[str, object]:
         return {}  # numbers of places differ in Redis
     fields = msgspec.structs.asdict(answer)
     fields.pop("waiting", None)
-    return fields
+    return {
+        name: value.timestamp() if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from zoho_async import Limits
 from zoho_async.errors import InvalidRequest, NotFound, Request
 from zoho_async.http.transport import Answer
 from zoho_async.operation import ListOperation
@@ -47,8 +48,7 @@ class Adversary:
 
     organization = "1"
     api_url = "https://host/books/v3"
-    rate = 100.0
-    limits = SimpleNamespace(burst=10)
+    limits = Limits(limit=6000, burst=10)
 
     def __init__(
         self, row_id: str, manners: Manners, *, seed: int = 0, strict: bool = False

@@ -228,7 +228,7 @@ def test_a_column_that_changed_its_type_is_refused_with_what_to_do(target: Targe
         Field(name="total", kind="integer") if field.name == "total" else field
         for field in TABLE.fields
     )
-    with pytest.raises(DestinationError, match=r"column total of table books_invoices .*rename"):
+    with pytest.raises(DestinationError, match=r"column total of table books_invoices .*--restart"):
         load(target, Table(name=TABLE.name, row_id="invoice_id", fields=fields))
 
 

@@ -23,7 +23,7 @@ from zoho_async.export.options import FormatName, midnight
 from zoho_async.export.run import run_export
 
 #: Options of the command alone: how the result is printed, and `Exports` instead of `Export`.
-OF_THE_COMMAND = {"--json", "--all-organizations"}
+OF_THE_COMMAND = {"--json", "--all-organizations", "--config", "--plan-only"}
 #: A value of each option, as arguments and in Python.
 VALUES: dict[str, tuple[list[str], object]] = {
     "details": ([], True),
@@ -38,6 +38,11 @@ VALUES: dict[str, tuple[list[str], object]] = {
     "detect_deletions": ([], True),
     "format": (["csv"], "csv"),
     "flatten": ([], True),
+    "excel": ([], True),
+    "select": (["contacts:email"], ("contacts:email",)),
+    "exclude": (["*:notes", "--exclude", "items:rate"], ("*:notes", "items:rate")),
+    "hash": (["contacts:email"], ("contacts:email",)),
+    "mask": (["contacts:phone"], ("contacts:phone",)),
     "files_to": (["documents"], Path("documents")),
     "restart": ([], True),
     "max_calls": (["7"], 7),

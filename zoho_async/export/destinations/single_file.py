@@ -26,13 +26,15 @@ between two steps the next run repeats those that are missing. It makes no calls
 
 Files changed by hand
 ---------------------
-A file with another size than ``made.json`` says was changed by a person, and one without
-``made.json`` is a person's. Such a file is never replaced: the run is refused before any call, and
-it is enough to move the file away. A file that is missing is made again from the hidden directory.
+A file with other contents than ``made.json`` says was changed by a person, and one without
+``made.json`` is a person's. The contents are compared if the size or the time is another one. Such
+a file is never replaced: the run is refused before any call, and it is enough to move the file
+away. A file that is missing is made again from the hidden directory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -112,11 +114,11 @@ class OneList:
 class _Made(msgspec.Struct, frozen=True):
     """What the file was made from.
 
-    ``sizes`` are the sizes of the file before and after, ``file`` is the size and the time of the
+    ``digests`` are those of the file before and after, ``file`` is the size and the time of the
     new one, and ``sources`` are those of the files of rows, by name. ``maker`` made it.
     """
 
-    sizes: tuple[int, ...]
+    digests: tuple[str, ...]
     file: tuple[int, int]
     sources: dict[str, tuple[int, int]]
     maker: str
@@ -215,10 +217,9 @@ class OpenSingleFile:
                 if one.table.observer is not None:
                     one.table.observer.store()
             self._check_file()  # a person may have changed it during the run
-            old, new = _identity_if_there(self._path), _identity(made)
-            sizes = (new[0],) if old is None else (old[0], new[0])
+            digests = tuple(_digest(path) for path in (self._path, made) if path.exists())
             note = self._making / _MADE
-            note.write_bytes(msgspec.json.encode(_Made(sizes, new, sources, maker)))
+            note.write_bytes(msgspec.json.encode(_Made(digests, _identity(made), sources, maker)))
             rename_durably(note, self._hidden.path / _MADE)
             rename_durably(made, self._path)
             return rounded
@@ -246,7 +247,9 @@ class OpenSingleFile:
     def _check_file(self) -> None:
         """Raise `CheckpointRefused` if the file is a person's, or was changed by one."""
         found, made = _identity_if_there(self._path), self._read_made()
-        if found is not None and (made is None or found[0] not in made.sizes):
+        if found is None or (made is not None and found == made.file):
+            return
+        if made is None or _digest(self._path) not in made.digests:
             raise _not_ours(self._path)
 
     def _check_list(self, name: str) -> None:
@@ -276,6 +279,11 @@ def _identity(path: Path) -> tuple[int, int]:
     """The size and the time of a file, which tell its versions apart."""
     status = path.lstat()
     return status.st_size, status.st_mtime_ns
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _identity_if_there(path: Path) -> tuple[int, int] | None:
