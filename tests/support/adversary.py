@@ -48,6 +48,7 @@ class Adversary:
 
     organization = "1"
     api_url = "https://host/books/v3"
+    rate = 100.0
     limits = Limits(limit=6000, burst=10)
 
     def __init__(

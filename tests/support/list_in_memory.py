@@ -46,6 +46,7 @@ class FakeZoho:
 
     organization = "1"
     api_url = "https://host/books/v3"
+    rate = 100.0
     limits = Limits(limit=6000, burst=10)
 
     def __init__(self, row_id: str) -> None:
