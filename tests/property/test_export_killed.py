@@ -150,17 +150,17 @@ def killed(kinds: tuple[str, ...], moments: int, folder: Path, server: Server) -
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)  # less than a minute alone; other programs share the machine
+@pytest.mark.timeout(600)  # two minutes alone; other programs share the machine
 def test_runs_killed_at_two_hundred_moments_end_with_all_rows(
     tmp_path: Path, server: Server
 ) -> None:
-    assert killed((*FORMS, *DATABASES), 25, tmp_path, server) >= 200
+    assert killed((*FORMS, *DATABASES), 20, tmp_path, server) >= 200
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_single_files_stay_whole_at_a_hundred_moments(tmp_path: Path, server: Server) -> None:
-    assert killed(tuple(FILES), 25, tmp_path, server) >= 100
+def test_single_files_stay_whole_at_fifty_moments(tmp_path: Path, server: Server) -> None:
+    assert killed(tuple(FILES), 13, tmp_path, server) >= 50
 
 
 @pytest.mark.long

@@ -27,7 +27,7 @@ from zoho_async.sandbox import Sandbox
 
 pq: Any = pytest.importorskip("pyarrow.parquet")
 TO = f"s3://{BUCKET}/zoho"
-MOMENTS = 10
+MOMENTS = 5
 LISTS = ("books.contacts", "books.invoices")
 
 
