@@ -1,14 +1,14 @@
-"""Parse the value of ``--to`` into a destination. The suffix decides.
+"""Parse the value of ``--to`` into a destination. The suffix decides::
 
-postgresql://user@host/name      a PostgreSQL database
-duckdb:PATH, or PATH.duckdb      a DuckDB file
-sqlite:PATH, or PATH.sqlite, PATH.sqlite3, PATH.db
-s3://bucket/path, gs://..., abfs://...   files in an object store, in a format
-PATH.xlsx                        an Excel workbook, a sheet per list
-PATH.csv, PATH.parquet, PATH.jsonl, PATH.jsonl.gz, PATH.jsonl.zst
-                                 one list in one file
-PATH, PATH/, or an existing directory
-                                 a directory of files in a format
+    postgresql://user@host/name      a PostgreSQL database
+    duckdb:PATH, or PATH.duckdb      a DuckDB file
+    sqlite:PATH, or PATH.sqlite, PATH.sqlite3, PATH.db
+    s3://bucket/path, gs://..., abfs://...   files in an object store, in a format
+    PATH.xlsx                        an Excel workbook, a sheet per list
+    PATH.csv, PATH.parquet, PATH.jsonl, PATH.jsonl.gz, PATH.jsonl.zst
+                                     one list in one file
+    PATH, PATH/, or an existing directory
+                                     a directory of files in a format
 
 Any other suffix is refused with a suggestion, because it is more often a mistake than the name of a
 directory. A suffix has a letter, so ``backup-2026.11.28`` is a directory.
