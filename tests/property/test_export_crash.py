@@ -157,7 +157,7 @@ def test_rows_and_state_agree_after_a_kill_at_any_moment(
 def test_rows_and_state_agree_after_kills_at_many_moments(
     kind: str, tmp_path: Path, victims: Victims, request: pytest.FixtureRequest
 ) -> None:
-    kill_until(kind, 30, 11, tmp_path, victims, request)
+    kill_until(kind, 20, 11, tmp_path, victims, request)
 
 
 def settle_killed(form: str, moments: int, folder: Path, victims: Victims) -> None:
@@ -200,4 +200,4 @@ def test_a_form_settled_again_after_a_kill_is_the_same_file(
 def test_a_form_settled_again_after_many_kills_is_the_same_file(
     form: str, tmp_path: Path, victims: Victims
 ) -> None:
-    settle_killed(form, 40, tmp_path, victims)
+    settle_killed(form, 25, tmp_path, victims)

@@ -165,7 +165,7 @@ def test_single_files_stay_whole_at_fifty_moments(tmp_path: Path, server: Server
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "duckdb"])
+@pytest.mark.parametrize("kind", ["jsonl", "sqlite"])
 def test_tables_of_reports_killed_at_random_moments_end_with_all_rows(
     kind: str, tmp_path: Path, server: Server
 ) -> None:

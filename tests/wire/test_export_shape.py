@@ -118,7 +118,7 @@ async def test_no_byte_shows_a_hidden_value(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("place", ["jsonl", "parquet", "out.sqlite", "out.duckdb"])
+@pytest.mark.parametrize("place", ["jsonl", "parquet", "out.sqlite"])
 async def test_no_byte_shows_a_hidden_value_after_kills(
     server: AnsweringServer, firm: PrivateFirm, tmp_path: Path, place: str
 ) -> None:
