@@ -30,7 +30,7 @@ class Posting:
 
 
 #: The sections, and the sign with which each counts in the result.
-SECTIONS = {"Operating Income": 1, "Cost of Goods Sold": -1, "Other": 1}
+SECTIONS = {"Operating Income": 1, "Cost of Goods Sold": -1, "Non Operating Income": 1}
 
 
 @dataclass

@@ -21,6 +21,7 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.support.answering_server import AnsweringServer, done
+from tests.support.doc_examples import DOCS, blocks
 from tests.support.report_ledger import SECTIONS, Paper, PaperServer
 from zoho_async.errors import ConfigurationError, ReportMismatch
 from zoho_async.export import (
@@ -44,6 +45,7 @@ MONTHS = [
     ("2026-04-01", "2026-04-30"),
 ]
 TABLE = "books_reports_profit_and_loss"
+OTHER = "Non Operating Income"
 
 
 class Today:
@@ -68,9 +70,9 @@ def ledger() -> Paper:
         made.post(f"2026-0{month}-05", "Operating Income", "11", f"{month}00.10", "Sales")
         made.post(f"2026-0{month}-20", "Operating Income", "12", "0.01", "Interest")
         made.post(f"2026-0{month}-20", "Cost of Goods Sold", "21", f"{month}0.335")
-    made.post("2026-03-01", "Other", "", "1.00", "Rounding")  # no id: known by its name alone
-    made.post("2026-03-31", "Other", "31", "2.50", "Twin")
-    made.post("2026-03-31", "Other", "32", "4.25", "Twin")
+    made.post("2026-03-01", OTHER, "", "1.00", "Rounding")  # no id: known by its name alone
+    made.post("2026-03-31", OTHER, "31", "2.50", "Twin")
+    made.post("2026-03-31", OTHER, "32", "4.25", "Twin")
     return made
 
 
@@ -223,8 +225,27 @@ async def test_accounts_add_up_to_sections_and_results_in_sql(
         assert abs(Decimal(str(added)) - sum(inside, Decimal(0))) < Decimal("1e-9")
         seen.add((days, name))
     names = {*SECTIONS, "Net Profit/Loss"}
-    empty = {(days, "Other") for days in MONTHS if days[0] != "2026-03-01"}
+    empty = {(days, OTHER) for days in MONTHS if days[0] != "2026-03-01"}
     assert seen == {(days, name) for days in MONTHS for name in names} - empty
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+async def test_the_query_of_the_documentation_adds_up_one_section(
+    kind: str, server: PaperServer, tmp_path: Path
+) -> None:
+    place, (sql,) = place_of(kind, tmp_path), blocks(DOCS / "howto/reports.md", "sql")
+    choices: list[dict[str, Any]] = [{}, {"by": "year"}, {"extra_query": {"location_ids": "7"}}]
+    for how in choices:
+        await written(server, place, last="2026-04-30", basis="accrual", **how)
+    module: Any = duckdb if kind == "duckdb" else sqlite3
+    with closing(module.connect(place)) as connection:
+        found = connection.execute(sql).fetchall()
+    income = [
+        (first, sum(one for key, one in accounts.items() if key[0] == "Operating Income"))
+        for first, last in MONTHS
+        for accounts in [server.paper.accounts(first, last)]
+    ]
+    assert [(str(first), round(Decimal(str(sums)), 6)) for first, sums in found] == income
 
 
 async def test_each_basis_filter_and_division_has_its_own_rows(
