@@ -58,6 +58,7 @@ def test_the_command_line_precedes_the_file(command: Command) -> None:
         ('hash-key = "x"', "secrets do not belong in this file"),
         ("to = 1.5", "must be a text"),
         ("plan-only = true", "on the command line"),
+        ("restart = true", "give --restart on the command line"),
         ("to = ", "is not TOML"),
         ('exclude = ["contacts:emial"]', "did you mean email"),
         ('details = "perhaps"', "details"),

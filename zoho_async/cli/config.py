@@ -29,8 +29,9 @@ from cyclopts.argument import Argument
 from zoho_async.errors import ConfigurationError
 
 _LISTS: Final = "lists"
-#: Options that belong to one call of the command.
-_NOT_HERE: Final = frozenset({"config", "plan-only", "json"})
+#: Options that belong to one call of the command. With ``restart``, no interrupted run would ever
+#: be continued.
+_NOT_HERE: Final = frozenset({"config", "plan-only", "json", "restart"})
 _SECRET: Final = re.compile(r"secret|token|passw|(^|-)key$|credential")
 
 

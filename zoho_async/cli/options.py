@@ -192,7 +192,7 @@ ConfigFile: TypeAlias = Annotated[
 ]
 PlanOnly: TypeAlias = Annotated[
     bool,
-    _help("Print the calls, time and days that the export takes. Write nothing, call little."),
+    _help("Print the calls, time and days that the export takes. Writes nothing, makes few calls."),
 ]
 FileFormat: TypeAlias = Annotated[
     FormatName | None, _help("File format. A directory keeps its format.")
