@@ -37,17 +37,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture
-def command(
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
-
-
 def test_a_table_has_a_column_per_month(command: Command, sandbox: Sandbox) -> None:
     before = sandbox.calls
     code, out, err = command(

@@ -19,17 +19,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture
-def command(
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    return Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
-
-
 def test_the_example_of_the_documentation_runs(command: Command) -> None:
     (example,) = blocks(DOCS / "howto/columns.md", "toml")
     Path("zoho.toml").write_text(example)
