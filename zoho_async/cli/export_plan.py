@@ -23,6 +23,7 @@ import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import connected
+from zoho_async.cli.export_summary import status_of
 from zoho_async.cli.outcome import Interrupted, interruptible
 from zoho_async.cli.output import count, seconds
 from zoho_async.cli.safe import print, safe
@@ -31,8 +32,6 @@ from zoho_async.export import Export, Exports, Planned, PlannedResource
 
 if TYPE_CHECKING:
     from zoho_async.cli.export import ExportCommand
-
-_STATUS = {outcome.QUOTA: "quota", outcome.USAGE: "refused", outcome.FAILED: "failed"}
 
 
 def show_plan(command: ExportCommand, environ: Mapping[str, str], *, json: bool) -> int:
@@ -75,7 +74,7 @@ async def _plan(command: ExportCommand, environ: Mapping[str, str]) -> Planned:
 
 def as_json(plan: Planned | None, *, code: int, error: str | None) -> str:
     """The object of ``--json`` on one line."""
-    status = "planned" if plan is not None else _STATUS.get(code, "interrupted")
+    status = "planned" if plan is not None else status_of(code)
     result: dict[str, Any] = {"status": status, "exit_code": code, "error": error}
     empty = Planned(resources=(), rows=0, calls=0, seconds=0.0, exact=False)
     plan = plan or empty

@@ -44,13 +44,18 @@ from zoho_async.export.errors import organization_of, refused_organizations, rou
 
 #: The largest number of columns that a line names.
 _SHOWN: Final = 8
-_STATUS: Final = {
+_STATUSES: Final = {
     outcome.DONE: "done",
     outcome.FAILED: "failed",
     outcome.USAGE: "refused",
     outcome.QUOTA: "quota",
     outcome.INCOMPLETE: "incomplete",
 }
+
+
+def status_of(code: int) -> str:
+    """The word for an exit code in the object of ``--json``."""
+    return _STATUSES.get(code, "interrupted")
 
 
 def as_json(
@@ -63,7 +68,7 @@ def as_json(
 ) -> str:
     """The object of ``--json`` on one line. Without ``summary``, ``calls`` were made in vain."""
     result: dict[str, Any] = {
-        "status": _STATUS.get(code, "interrupted"),
+        "status": status_of(code),
         "exit_code": code,
         "error": error,
         "continue": next_command,

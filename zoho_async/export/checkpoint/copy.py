@@ -1,13 +1,17 @@
 """Copy the checkpoint of a destination into memory, to plan a run without starting it.
 
-Model. A plan is what a run would do, so the run's own code makes it. That code continues and begins
+Model
+-----
+A plan is what a run would do, so the run's own code makes it. That code continues and begins
 parts, which changes the checkpoint. Here it changes a copy in memory, and its sinks write nothing.
 The destination is opened for reading alone (`Destination.read_only`).
 
 The copy has the state of each resource and the pending records. It has no record index, which can
 be large; `CheckpointCopy.records` has the number of its records.
 
-Unknown. Whether files or tables are still as the run before left them: only a run checks that. If a
+Unknown
+-------
+Whether files or tables are still as the run before left them: only a run checks that. If a
 person deleted a file, the run reads its list in full, and the plan says less.
 """
 
@@ -20,7 +24,7 @@ from typing import Final
 
 from zoho_async.export.checkpoint import records
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import LAYOUT, PLACE, RESOURCE, TABLES
+from zoho_async.export.checkpoint.store import LAYOUT, PLACE, PLACE_COLUMNS, RESOURCE, TABLES
 from zoho_async.export.destinations.base import Destination, Query, RecordedContents, Rounded, Table
 from zoho_async.export.details import queue
 
@@ -28,7 +32,6 @@ _STATES: Final[dict[str, tuple[str, ...]]] = {
     RESOURCE: ("name", "state"),
     queue.TABLE: queue.COLUMNS,
 }
-_PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 
 
 class CheckpointCopy:
@@ -54,8 +57,8 @@ class CheckpointCopy:
     def _copy(self, query: Query, database: StateFile) -> None:
         for table in TABLES:
             database.execute(table)
-        place = query(f"SELECT {', '.join(_PLACE_COLUMNS)} FROM {PLACE}")
-        database.insert(PLACE, _PLACE_COLUMNS, place)
+        place = query(f"SELECT {', '.join(PLACE_COLUMNS)} FROM {PLACE}")
+        database.insert(PLACE, PLACE_COLUMNS, place)
         if any(form != LAYOUT for form, *_ in place):
             return  # opening the checkpoint refuses it
         for table, columns in _STATES.items():

@@ -54,6 +54,7 @@ LAYOUT: Final = 7
 
 PLACE: Final = "_zoho_place"
 RESOURCE: Final = "_zoho_resource"
+PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 TABLES: Final = (
     f"CREATE TABLE IF NOT EXISTS {PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
     " host TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (form))",
@@ -313,7 +314,7 @@ class Checkpoint:
         if not rows:
             self.database.insert(
                 PLACE,
-                ("form", "organization", "host", "run", "stamp"),
+                PLACE_COLUMNS,
                 [(LAYOUT, origin.organization, origin.host, "", "")],
             )
         elif (held := Origin(*rows[0])) != origin:
