@@ -6,6 +6,7 @@ amounts.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
 import sqlite3
@@ -102,8 +103,7 @@ async def written(
 
 
 def place_of(kind: str, folder: Path) -> str:
-    names = {"jsonl": "rows", "parquet": "rows", "sqlite": "b.sqlite", "duckdb": "b.duckdb"}
-    return str(folder / names[kind])
+    return str(folder / ("rows" if kind in ("jsonl", "parquet") else f"b.{kind}"))
 
 
 def options_of(kind: str) -> dict[str, Any]:
@@ -125,6 +125,12 @@ def rows_in(kind: str, place: str, table: str = TABLE) -> list[dict[str, Any]]:
                 connection.sql(f"FROM '{file}'").to_arrow_table().to_pylist()
             )
         return found
+    if kind == "csv":
+        with open(place, encoding="utf-8", newline="") as file_of_rows:
+            return [
+                {**row, "is_leaf": row["is_leaf"] == "true", "depth": int(row["depth"])}
+                for row in csv.DictReader(file_of_rows)
+            ]
     where = f'SELECT * FROM "{table}" WHERE _deleted_time IS NULL'
     if kind == "duckdb":
         with closing(duckdb.connect(place)) as connection:
@@ -156,7 +162,7 @@ def expected(paper: Paper, periods: list[tuple[str, str]]) -> dict[Any, Decimal]
 
 
 TO_DATE = [*MONTHS[:3], ("2026-04-01", "2026-04-20")]
-KINDS = ("jsonl", "parquet", "sqlite", "duckdb")
+KINDS = ("jsonl", "parquet", "csv", "sqlite", "duckdb")
 
 
 @pytest.mark.parametrize("kind", KINDS)
