@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 import msgspec
 
@@ -37,6 +37,14 @@ class ZohoError(Exception):
 
 def _rebuild(kind: type[ZohoError], args: tuple[object, ...]) -> ZohoError:
     return kind.__new__(kind, *args)
+
+
+def first_failure(failure: BaseException) -> BaseException:
+    """Return the first failure of a task group, at any depth; any other failure as it is."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    group = cast("BaseExceptionGroup[BaseException]", failure)
+    return first_failure(group.exceptions[0])
 
 
 class ConfigurationError(ZohoError):

@@ -39,7 +39,6 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from zoho_async._groups import first_failure
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import (
@@ -54,6 +53,7 @@ from zoho_async.errors import (
     SessionClosed,
     UnreadableReply,
     ZohoError,
+    first_failure,
 )
 from zoho_async.events import Exported
 from zoho_async.export import incremental

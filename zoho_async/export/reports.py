@@ -55,9 +55,8 @@ import anyio.to_thread
 import msgspec
 from msgspec.structs import replace
 
-from zoho_async._groups import first_failure
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, first_failure
 from zoho_async.events import Exported
 from zoho_async.export import incremental
 from zoho_async.export.catalog import rows_of

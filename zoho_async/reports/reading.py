@@ -9,8 +9,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import msgspec
 
-from zoho_async._groups import first_failure
-from zoho_async.errors import Request, UnreadableReply
+from zoho_async.errors import Request, UnreadableReply, first_failure
 from zoho_async.events import Event
 from zoho_async.http.transport import Answer
 from zoho_async.limits import Lane
