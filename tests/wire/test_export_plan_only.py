@@ -17,7 +17,7 @@ from tests.support.unlimited_sandbox import strict_session
 from zoho_async import Session
 from zoho_async.errors import ZohoError
 from zoho_async.export import Export, Planned
-from zoho_async.export.errors import CheckpointRefused
+from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.options import ExportOptions
 from zoho_async.sandbox import Sandbox
 
@@ -174,6 +174,18 @@ async def test_a_refused_list_is_in_the_plan(aiohttp_server: AiohttpServer, tmp_
     assert not plan.exact
     calls = [one for one in server.taken if one.path.endswith("/contacts")]
     assert len(calls) <= 4  # the first page, and the counts of a list whose default hides records
+
+
+async def test_a_running_export_can_be_planned(zoho: Session, tmp_path: Path) -> None:
+    for place in PLACES:
+        async with Export(zoho, LISTS, to=tmp_path / place) as job:
+            other = Export(zoho, LISTS, to=tmp_path / place)
+            if place.endswith(".duckdb"):  # the file is open in one place at a time
+                with pytest.raises((DestinationError, ExportRunning)):
+                    await other.plan()
+            else:
+                assert [one.error for one in (await other.plan()).resources] == [None] * len(LISTS)
+            await job.wait()
 
 
 def test_the_command_prints_the_plan(

@@ -192,11 +192,11 @@ class Export:
 
         Writes nothing. An interrupted or finished run and most later runs are planned by the
         checkpoint alone. A first or full read makes the calls that a run makes before its first
-        page, and asks for that page. The checkpoint is read as it is, so a running export is
-        no obstacle.
+        page, and asks for that page. The checkpoint is read as it is, also while an export runs. A
+        DuckDB file cannot be read while another run has it open.
 
-        Raises `CheckpointRefused` or `DestinationError`, and what calls raise except a refusal of
-        a list, which is in the plan.
+        Raises `CheckpointRefused`, `ExportRunning` or `DestinationError`, and what calls raise
+        except a refusal of a list, which is in the plan.
         """
         if self._place is not None:
             raise RuntimeError("an Export is entered or planned, and only once; create another one")
