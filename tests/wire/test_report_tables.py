@@ -354,6 +354,22 @@ async def test_a_list_has_its_own_columns_and_keeps_equal_rows(
     assert {row["customer_name"]: row["region"] for row in rows} == {"Ann": None, "Bob": "north"}
 
 
+@pytest.mark.parametrize(("kind", "rounded"), [("sqlite", 1), ("parquet", 1), ("csv", 0)])
+async def test_numbers_that_a_column_does_not_hold_are_counted(
+    server: PaperServer, tmp_path: Path, kind: str, rounded: int
+) -> None:
+    context = {
+        "applied_filter": "TransactionDate.CustomDate",
+        "from_date": "2026-01-01",
+        "to_date": "2026-01-31",
+    }
+    row = {"customer_id": "1", "sales": "10.1234567890123456789"}
+    server.answers = [done(sales=[row], page_context=context)]
+    how: dict[str, Any] = {"report": "sales-by-customer", "last": "2026-01-31"}
+    place = tmp_path / f"sales.{kind}"
+    assert (await written(server, place, **how)).rounded == rounded
+
+
 # -- what is refused ------------------------------------------------------------------------------
 
 

@@ -211,7 +211,13 @@ def _table_lines(done: ReportTable) -> list[str]:
     changed = f", {count(done.changed)} of them changed" if done.changed else ""
     deleted = f", {count(done.deleted)} marked deleted" if done.deleted else ""
     written = f"{count(done.rows, 'row')} written{changed}{deleted}, {count(done.calls, 'call')}"
-    return [f"  {done.file}", f"done: {read}{closed}; {written}"]
+    lines = [f"  {done.file}", f"done: {read}{closed}; {written}"]
+    if done.rounded:
+        lines.append(
+            f"{count(done.rounded, 'number')} with more digits than the columns hold; "
+            "_exact has all digits"
+        )
+    return lines
 
 
 # -- in the terminal ----------------------------------------------------------------------------

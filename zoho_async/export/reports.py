@@ -103,6 +103,7 @@ class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
 
     ``periods`` were requested: ``read`` of them were read, ``closed`` were not. ``rows`` were
     written, ``changed`` of them in place of others, and ``deleted`` rows were marked as deleted.
+    ``rounded`` numbers have more digits than their columns hold; ``_exact`` has them.
     ``directory`` is the destination, ``file`` the file or table in it, ``calls`` the number of API
     calls.
     """
@@ -116,6 +117,7 @@ class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     changed: int = 0
     deleted: int = 0
+    rounded: int = 0
     calls: int = 0
     file: str = ""
 
@@ -414,9 +416,12 @@ class _Run:
     def _complete(self, store: ResourceStore) -> None:
         complete_part(store, incremental.zoho_time(self._clock.time()))
         assert self._place is not None
+        resource = self._facts.resource
         with writing(store.place):
-            self._place.finish()
-            store.checkpoint.finish([self._facts.resource])
+            store.put_rounded(self._place.finish().get(resource, {}))
+            store.checkpoint.finish([resource])
+        rounded = sum(store.state.part.rounded.values())
+        self._done = replace(self._done, rounded=self._done.rounded + rounded)
 
     # -- the destination ------------------------------------------------------------------------
 
