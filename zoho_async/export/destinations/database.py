@@ -179,7 +179,19 @@ class DatabaseSink:
         kinds = {column.name: column.kind for column in self._root.columns}
         for column in before.columns:
             if kinds[column.name] != column.kind:
-                self._engine.convert_to_text(self._root.name, column)
+                self._convert_to_text(column)
+
+    def _convert_to_text(self, column: Column) -> None:
+        try:
+            self._engine.convert_to_text(self._root.name, column)
+        except DestinationError as problem:
+            cause = str(problem.__cause__ or problem).splitlines()[0]
+            raise DestinationError(
+                self._engine.name,
+                f"column {column.name} of table {self._root.name} must become text: {cause}",
+                "if a view or an index uses the column, drop it, run the same command again, "
+                "and create it again",
+            ) from problem
 
     def _replace(self, ids: Sequence[str], values: Sequence[Sequence[Sequence[Any]]]) -> None:
         root, *children = self._layout.tables
