@@ -20,7 +20,7 @@ from typing import Final
 
 from zoho_async.export.checkpoint import records
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import LAYOUT, PLACE, RESOURCE, TABLES
+from zoho_async.export.checkpoint.store import LAYOUT, PLACE, PLACE_COLUMNS, RESOURCE, TABLES
 from zoho_async.export.destinations.base import Destination, Query, RecordedContents, Rounded, Table
 from zoho_async.export.details import queue
 
@@ -28,7 +28,6 @@ _STATES: Final[dict[str, tuple[str, ...]]] = {
     RESOURCE: ("name", "state"),
     queue.TABLE: queue.COLUMNS,
 }
-_PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 
 
 class CheckpointCopy:
@@ -54,8 +53,8 @@ class CheckpointCopy:
     def _copy(self, query: Query, database: StateFile) -> None:
         for table in TABLES:
             database.execute(table)
-        place = query(f"SELECT {', '.join(_PLACE_COLUMNS)} FROM {PLACE}")
-        database.insert(PLACE, _PLACE_COLUMNS, place)
+        place = query(f"SELECT {', '.join(PLACE_COLUMNS)} FROM {PLACE}")
+        database.insert(PLACE, PLACE_COLUMNS, place)
         if any(form != LAYOUT for form, *_ in place):
             return  # opening the checkpoint refuses it
         for table, columns in _STATES.items():

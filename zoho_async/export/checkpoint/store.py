@@ -53,6 +53,7 @@ from zoho_async.paging.completeness import Completeness, Pass
 LAYOUT: Final = 7
 
 PLACE: Final = "_zoho_place"
+PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 RESOURCE: Final = "_zoho_resource"
 TABLES: Final = (
     f"CREATE TABLE IF NOT EXISTS {PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
@@ -313,7 +314,7 @@ class Checkpoint:
         if not rows:
             self.database.insert(
                 PLACE,
-                ("form", "organization", "host", "run", "stamp"),
+                PLACE_COLUMNS,
                 [(LAYOUT, origin.organization, origin.host, "", "")],
             )
         elif (held := Origin(*rows[0])) != origin:
