@@ -151,8 +151,10 @@ class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             ("hash", self.hash),
             ("mask", self.mask),
         )
-        found = (action for action, patterns in rules if any(map(_may_be_custom, patterns)))
-        return next(found, "keep")
+        for action, patterns in rules:
+            if any(map(_may_be_custom, patterns)):
+                return action
+        return "keep"
 
     def _selected(self, path: Path) -> Action:
         """Whether ``path`` or something above it is selected, or something inside it."""
