@@ -14,6 +14,15 @@ from zoho_async.export.columns.schema import EXACT, EXTRA, ROW, ColumnShape
 from zoho_async.export.columns.tables import Layout
 from zoho_async.export.destinations.base import Table
 
+#: A field of each plain kind, for the tables of single tests.
+PLAIN: Final = (
+    Field(name="invoice_id", kind="id"),
+    Field(name="notes", kind="text"),
+    Field(name="total", kind="decimal"),
+    Field(name="date", kind="date"),
+    Field(name="created_time", kind="time"),
+    Field(name="is_emailed", kind="boolean"),
+)
 ADDRESS: Final = (Field(name="city", kind="text"), Field(name="zip", kind="text"))
 TAG: Final = (Field(name="tag_id", kind="id"), Field(name="share", kind="decimal"))
 LINE: Final = (

@@ -11,18 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import export_rows
 from zoho_async.description import Field
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.formats import Csv
 from zoho_async.export.destinations.formats.excel_text import excel_text
 
 FIELDS = (
-    Field(name="invoice_id", kind="id"),
-    Field(name="notes", kind="text"),
-    Field(name="total", kind="decimal"),
-    Field(name="date", kind="date"),
-    Field(name="created_time", kind="time"),
-    Field(name="is_emailed", kind="boolean"),
+    *export_rows.PLAIN,
     Field(name="+cmd", kind="text"),
     Field(
         name="line_items",

@@ -78,6 +78,17 @@ def test_the_last_of_several_rows_with_one_id_counts(target: Target) -> None:
     assert_holds(target, pages[1:])
 
 
+def test_a_rounded_number_of_a_row_that_is_replaced_is_not_counted(target: Target) -> None:
+    digits = "12345678901234567.1234567"
+    rows = [row("1", total=digits), row("2", total="2.0"), row("1", total=digits)]
+    with closing(target.make().open()) as place:
+        sink = place.sink(TABLE, "")
+        sink.resume(0)
+        write(place.database, sink, rows)
+        assert sink.take_rounded() == {"total": 1}
+        assert sink.take_rounded() == {}
+
+
 def test_rows_with_blank_ids_are_all_there_and_not_twice(target: Target) -> None:
     rows = [b'{"invoice_id":"","total":1.0}', b'{"total":2.0,"line_items":[{"rate":1.0}]}']
     load(target, TABLE, rows, rows)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import export_databases, hostile
+from tests.support import export_databases, export_rows, hostile
 from tests.support.export_databases import Target, load
 from zoho_async.description import Field
 from zoho_async.export import Directory
@@ -202,6 +202,22 @@ def test_no_resource_and_no_part_leads_out_of_a_directory(name: str, tmp_path: P
     if name:
         with pytest.raises(DestinationError, match="is not a valid file name"):
             directory.files("books.invoices").file(name)
+
+
+@pytest.mark.parametrize("form", [Csv(flatten=True), Parquet(flatten=True)])
+def test_no_child_file_and_no_merged_file_is_written_through_a_link(
+    form: Csv | Parquet, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    spool = tmp_path / "invoices.jsonl.part"
+    spool.write_bytes(b'{"invoice_id":"1","line_items":[{"rate":1.0}]}\n')
+    full = tmp_path / f"invoices{form.suffix}"
+    full.with_name(f"invoices__line_items{form.suffix}.tmp").symlink_to(victim)
+    form.write(spool, full, export_rows.TABLE)
+    full.with_name(f"{full.name}.tmp").symlink_to(victim)
+    assert form.merge(full, [], tmp_path / "scratch", export_rows.TABLE) == 1
+    assert victim.read_bytes() == b"mine"
 
 
 def test_nothing_is_written_through_a_link_in_a_directory(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import export_databases, export_observed, export_rows
-from tests.support.export_databases import make_target
+from tests.support.export_databases import Target, make_target
 from tests.support.export_observed import FACTS, Killed, Place, run
 from zoho_async.export.columns.batch import ColumnReader, reader_of
 from zoho_async.export.columns.observed import MOST_CUSTOM, MOST_OTHERS, Observer
@@ -23,8 +24,9 @@ from zoho_async.export.destinations import Sqlite
 from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.formats import Csv, Parquet
 from zoho_async.export.destinations.merge import merge
+from zoho_async.export.errors import DestinationError
 
-postgresql = export_databases.postgresql
+target, postgresql = export_databases.target, export_databases.postgresql
 
 FORMS: dict[str, Callable[[], Any]] = {
     "csv": Csv,
@@ -205,6 +207,21 @@ def test_values_that_do_not_fit_widen_the_column_to_text(place: Place) -> None:
     assert all(each["_extra"] is None for each in rows.values())
     run(place, "c", [[row(5, **last)]])
     assert place.rows()["5"]["cf_number"] == "many"
+
+
+def test_a_view_on_a_column_that_becomes_text_is_named_and_can_be_dropped(target: Target) -> None:
+    place = export_observed.database_place(target)
+    run(place, "first", [[row(1, cf_rate=5)]])
+    with closing(place.make().open()) as opened:
+        opened.database.execute("CREATE VIEW rates AS SELECT cf_rate FROM books_invoices")
+    wider = [[row(2, cf_rate="n/a")]]
+    if target.kind != "duckdb":  # it looks up the columns of a view when the view is read
+        with pytest.raises(DestinationError, match=r"column cf_rate .* must become text.*drop it"):
+            run(place, "second", wider)
+        with closing(place.make().open()) as opened:
+            opened.database.execute("DROP VIEW rates")
+    run(place, "second", wider)
+    assert {one["cf_rate"] for one in place.rows().values()} == {"5", "n/a"}
 
 
 def test_values_that_no_column_holds_are_conflicts_and_in_extra(place: Place) -> None:

@@ -120,6 +120,9 @@ def test_an_invalid_destination_says_what_is_valid(
         ("out", "jsonl.zst", "zstandard", "zoho-async[zstd]"),
         ("books.duckdb", None, "duckdb", "zoho-async[duckdb]"),
         ("postgresql://zoho@db/books", None, "psycopg", "zoho-async[postgresql]"),
+        ("s3://lake/books", None, "s3fs", "zoho-async[s3]"),
+        ("gs://lake/books", None, "gcsfs", "gcsfs"),
+        ("abfs://lake/books", None, "adlfs", "adlfs"),
     ],
 )
 def test_a_missing_library_says_what_to_install(

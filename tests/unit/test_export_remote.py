@@ -20,7 +20,6 @@ from zoho_async.export.errors import (
     DestinationError,
     ExportError,
     ExportRunning,
-    MissingExtra,
 )
 from zoho_async.export.part_end import complete_part
 
@@ -329,11 +328,3 @@ def test_an_address_that_may_hold_a_secret_is_refused_and_not_repeated(address: 
     with pytest.raises(ExportError) as refused:
         open_destination(address)
     assert "s3cret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("address", "install"), [("gs://lake/books", "gcsfs"), ("abfs://lake/books", "adlfs")]
-)
-def test_a_store_whose_library_is_missing_says_what_to_install(address: str, install: str) -> None:
-    with pytest.raises(MissingExtra, match=f"pip install '{install}'"):
-        open_destination(address)

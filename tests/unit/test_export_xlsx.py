@@ -22,13 +22,8 @@ from zoho_async.export.destinations.formats.xlsx import sheet_name
 from zoho_async.export.destinations.single_file import CompleteList
 
 FIELDS = (
-    Field(name="invoice_id", kind="id"),
-    Field(name="notes", kind="text"),
-    Field(name="total", kind="decimal"),
+    *export_rows.PLAIN,
     Field(name="terms", kind="integer"),
-    Field(name="date", kind="date"),
-    Field(name="created_time", kind="time"),
-    Field(name="is_emailed", kind="boolean"),
     Field(name="=HYPERLINK(1)", kind="text"),
 )
 INVOICES = Table(name="books.invoices", row_id="invoice_id", fields=FIELDS)

@@ -28,7 +28,7 @@ from zoho_async.errors import BudgetSpent, ConfigurationError
 from zoho_async.export import Export
 from zoho_async.export.errors import DestinationChanged, UnknownColumn, UnknownResource
 from zoho_async.export.options import ExportOptions
-from zoho_async.export.shape import HashKey
+from zoho_async.export.shape import ColumnRules, HashKey, Shaper
 
 KEY = "0123456789abcdef0123456789abcdef"
 PLACES = ("jsonl", "csv", "parquet", "parquet flat", "out.sqlite", "out.duckdb")
@@ -276,6 +276,37 @@ async def test_a_wrong_rule_is_refused_before_any_call(
     with pytest.raises(error):
         Export(zoho, ["contacts"], to=tmp_path, options=ExportOptions(**wanted))
     assert not server.taken
+
+
+def shaped(action: str, pattern: str, row: dict[str, Any]) -> bytes:
+    rules = {"exclude": ColumnRules(exclude=(pattern,)), "hash": ColumnRules(hash=(pattern,))}
+    rules["mask"] = ColumnRules(mask=(pattern,))
+    return Shaper(rules[action], key=HashKey(KEY)).apply(json.dumps(row).encode())
+
+
+@pytest.mark.parametrize("action", ["exclude", "hash", "mask"])
+@pytest.mark.parametrize("pattern", ["cf_secret", "c*", "*"])
+def test_an_element_that_does_not_name_its_custom_field_is_hidden(
+    action: str, pattern: str
+) -> None:
+    row = {
+        "contact_id": "1",
+        "custom_fields": [{"index": 1, "label": "Secret", "value": HIDDEN}],
+        "line_items": [{"item_custom_fields": [{"label": "Secret", "value": HIDDEN}]}],
+    }
+    made = shaped(action, pattern, row)
+    assert not list(leaks(made))
+    assert json.loads(shaped(action, "email", row)) == row
+
+
+@pytest.mark.parametrize("action", ["hash", "mask"])
+def test_whatever_depends_on_the_value_of_a_custom_field_is_hidden(action: str) -> None:
+    described = {"customfield_id": "7", "api_name": "cf_secret", "label": "S", "is_active": True}
+    values = {"is_open": HIDDEN, "value": HIDDEN, "option_id": HIDDEN, "options": [HIDDEN]}
+    made = shaped(action, "cf_secret", {"custom_fields": [described | values]})
+    assert not list(leaks(made))
+    (kept,) = json.loads(made)["custom_fields"]
+    assert {name: kept[name] for name in described} == described
 
 
 def test_the_key_is_in_no_repr() -> None:

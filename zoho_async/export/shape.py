@@ -9,7 +9,9 @@ narrows the table's fields in the same way. So a hidden column does not exist in
 - ``exclude`` removes a column. ``hash`` replaces a value by its keyed digest, ``mask`` by its form.
   A plain name matches at every depth (``email`` also in ``contact_persons``), a dotted name one
   place (``contact_persons.email``). Zoho's copies ``NAME_formatted`` and ``NAME_unformatted`` match
-  too. A name ``cf_...`` also matches the element of ``custom_fields`` with that API name.
+  too. A name ``cf_...`` also matches the element of ``custom_fields`` with that API name. An
+  element without one may be any custom field, so each rule for a custom field applies to it. Of a
+  hashed or masked element, only what describes the field (id, label, type) stays as it is.
 - ``select`` keeps what it names and drops the rest: a plain name is a column of the row itself.
 - If several apply, ``exclude`` precedes ``hash``, and ``hash`` precedes ``mask``.
 - The row's id, and for children the key and the parent's id, are always kept.
@@ -41,6 +43,7 @@ them too. Documents are saved as Zoho sends them.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Literal, TypeAlias
@@ -65,6 +68,16 @@ Path: TypeAlias = tuple[str, ...]
 _COPIES: Final = ("_formatted", "_unformatted")
 #: The object of a full record that has the values of its custom fields by name.
 _CUSTOM: Final = "custom_field_hash"
+#: The end of the names of lists of custom fields: ``item_custom_fields``.
+_LIST_OF_CUSTOM: Final = "custom_fields"
+#: What describes a custom field in an element of such a list. The rest may depend on its value.
+_DESCRIBING: Final = frozenset(
+    {
+        *("customfield_id", "custom_field_id", "label", "api_name", "placeholder"),
+        *("data_type", "search_entity", "index", "order"),
+    }
+)
+_FLAGS: Final = ("is_", "show_", "edit_")
 _SHORTEST_KEY: Final = 16
 _KEPT: Final = 4
 #: Paths whose action is remembered. Names that depend on data could be without number.
@@ -131,6 +144,18 @@ class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             return "hash"
         return "mask" if _is_matched(self.mask, path) else "keep"
 
+    def unnamed_action(self) -> Action:
+        """Return what becomes of a custom field whose API name is unknown: the strictest action."""
+        rules: tuple[tuple[Action, tuple[str, ...]], ...] = (
+            ("drop", self.exclude),
+            ("hash", self.hash),
+            ("mask", self.mask),
+        )
+        for action, patterns in rules:
+            if any(map(_may_be_custom, patterns)):
+                return action
+        return "keep"
+
     def _selected(self, path: Path) -> Action:
         """Whether ``path`` or something above it is selected, or something inside it."""
         found: Action = "keep" if self.select is None else "drop"
@@ -155,6 +180,12 @@ def _is_matched(patterns: Sequence[str], path: Path) -> bool:
         for pattern in patterns
         for length in range(1, len(path) + 1)
     )
+
+
+def _may_be_custom(pattern: str) -> bool:
+    """Whether ``pattern`` can match the API name of a custom field."""
+    start = re.split(r"[*?[]", pattern.rpartition(".")[2])[0]
+    return start.startswith("cf_") or "cf_".startswith(start)
 
 
 def matches(pattern: str, path: Path) -> bool:
@@ -254,17 +285,17 @@ class Shaper:
             text = bytes(fields.get(name, b""))
             if text.startswith(b'"cf_'):
                 return self._action((*path, _plain(text)))
-        return "keep"
+        return self.shape.unnamed_action() if path[-1].endswith(_LIST_OF_CUSTOM) else "keep"
 
     def _custom_field(
         self, fields: Mapping[str, msgspec.Raw], action: Action
     ) -> dict[str, msgspec.Raw]:
         if action == "drop":
             return {}
-        values: dict[str, msgspec.Raw] = {}
-        for name, raw in fields.items():
-            values[name] = self._forced(raw, action) if name.startswith("value") else raw
-        return values
+        return {
+            name: raw if _describes_field(name, raw) else self._forced(raw, action)
+            for name, raw in fields.items()
+        }
 
     def _forced(self, raw: msgspec.Raw, action: Action) -> msgspec.Raw:
         """Protect a value of a custom field, which may be a list of texts."""
@@ -310,6 +341,12 @@ class Shaper:
             elif action != "open":
                 kept.append(_as_text(field))
         return tuple(kept)
+
+
+def _describes_field(name: str, raw: msgspec.Raw) -> bool:
+    """Whether a member of an element describes the custom field, not its value."""
+    is_flag = name.startswith(_FLAGS) and bytes(raw) in (b"true", b"false")
+    return is_flag or name in _DESCRIBING
 
 
 def _as_text(field: Field) -> Field:

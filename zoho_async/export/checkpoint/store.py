@@ -53,6 +53,7 @@ from zoho_async.paging.completeness import Completeness, Pass
 LAYOUT: Final = 7
 
 PLACE: Final = "_zoho_place"
+PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 RESOURCE: Final = "_zoho_resource"
 PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 TABLES: Final = (

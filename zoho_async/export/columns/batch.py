@@ -312,10 +312,10 @@ class ColumnReader:
             if places:
                 path = (*known.path, name)
                 batch.misfits[path] += len(places)
-                mark_halves = [*left.get(name, [NULL] * batch.size)]
+                kept = [*left.get(name, [NULL] * batch.size)]
                 for place in places:
-                    mark_halves[place] = columns[name][place]
-                left[name] = mark_halves
+                    kept[place] = columns[name][place]
+                left[name] = kept
                 if observer is not None:
                     observer.note_misfits(path, [columns[name][place] for place in places])
 
@@ -439,19 +439,19 @@ def _objects_of(text: bytes) -> None:
 
 
 def _keep_decodable(decode: Callable[[bytes], Any], raws: RawValues) -> tuple[RawValues, list[int]]:
-    mark_halves: list[msgspec.Raw] = []
+    kept: list[msgspec.Raw] = []
     misfits: list[int] = []
     for place, raw in enumerate(raws):
         text = bytes(raw)
         try:
             decode(text)
         except UNDECODABLE:
-            mark_halves.append(NULL)
+            kept.append(NULL)
             if text not in BLANKS:
                 misfits.append(place)
         else:
-            mark_halves.append(raw)
-    return mark_halves, misfits
+            kept.append(raw)
+    return kept, misfits
 
 
 def _repaired(row: bytes) -> bytes:

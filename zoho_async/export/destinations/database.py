@@ -92,8 +92,8 @@ class DatabaseSink:
         with self._engine.translate_errors():
             lines = b"".join(map(line, rows))
             batch = self._read(lines)
-            self._rounded.update(batch.rounded)
             if not self._has_ids:
+                self._rounded.update(batch.rounded)
                 first, self._count = self._count + 1, self._count + len(rows)
                 ids = [f"{self._part}/{number}" for number in range(first, self._count + 1)]
                 self._append(self._layout.split(batch, ids))
@@ -102,6 +102,7 @@ class DatabaseSink:
             last = {one: place for place, one in enumerate(ids)}
             if len(last) < len(ids):  # of several rows with one id, keep the last
                 return self.write([rows[place] for place in sorted(last.values())])
+            self._rounded.update(batch.rounded)
             values = self._layout.split(batch, ids)
             if self._engine.holds_any(self._root, ids):
                 self._replace(ids, values)
@@ -178,7 +179,19 @@ class DatabaseSink:
         kinds = {column.name: column.kind for column in self._root.columns}
         for column in before.columns:
             if kinds[column.name] != column.kind:
-                self._engine.convert_to_text(self._root.name, column)
+                self._convert_to_text(column)
+
+    def _convert_to_text(self, column: Column) -> None:
+        try:
+            self._engine.convert_to_text(self._root.name, column)
+        except DestinationError as problem:
+            cause = str(problem.__cause__ or problem).splitlines()[0]
+            raise DestinationError(
+                self._engine.name,
+                f"column {column.name} of table {self._root.name} must become text: {cause}",
+                "if a view or an index uses the column, drop it, run the same command again, "
+                "and create it again",
+            ) from problem
 
     def _replace(self, ids: Sequence[str], values: Sequence[Sequence[Sequence[Any]]]) -> None:
         root, *children = self._layout.tables

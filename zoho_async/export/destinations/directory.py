@@ -55,6 +55,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile, query_of_file
+from zoho_async.export.columns.schema import DELETED
 from zoho_async.export.destinations.base import Query, RecordedContents, Rounded, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
 
@@ -140,7 +141,6 @@ class JsonLines:
 
 
 FOLDER: Final = ".zoho-export"
-DELETED: Final = "_deleted_time"
 
 #: The separator between the name of a file and the name of a list in its rows.
 CHILD: Final = "__"

@@ -41,9 +41,9 @@ from zoho_async.description import OperationFacts
 from zoho_async.export.catalog import list_operation, rows_of
 from zoho_async.export.checkpoint.records import key
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState
+from zoho_async.export.columns.schema import DELETED
 from zoho_async.export.destinations.base import Table
 from zoho_async.export.destinations.directory import (
-    DELETED,
     FOLDER,
     Directory,
     Files,

@@ -156,6 +156,7 @@ class _Groups:
 
     def __init__(self, parquet: Any, arrow: Arrow, path: Path, schema: Any) -> None:
         self._arrow: Final = arrow
+        path.unlink(missing_ok=True)  # it may be a symbolic link
         self._writer: Final[Any] = parquet.ParquetWriter(path, schema, compression="zstd")
         self._pending: list[Any] = []
         self._bytes = 0

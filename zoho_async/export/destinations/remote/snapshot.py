@@ -16,7 +16,13 @@ from pathlib import Path
 import msgspec
 
 from zoho_async.export.checkpoint.file import StateFile
-from zoho_async.export.checkpoint.store import LAYOUT, Checkpoint, ResourceState
+from zoho_async.export.checkpoint.store import (
+    LAYOUT,
+    PLACE,
+    PLACE_COLUMNS,
+    Checkpoint,
+    ResourceState,
+)
 from zoho_async.export.destinations.engine import quote
 from zoho_async.export.destinations.remote.manifest import Manifest
 
@@ -71,7 +77,7 @@ def enter_origin(database: StateFile, manifest: Manifest) -> None:
     Checkpoint.open(database, None, name="")  # creates its tables
     values = (manifest.form, manifest.organization, manifest.host, manifest.run, manifest.stamp)
     with database.transaction():
-        database.insert("_zoho_place", ("form", "organization", "host", "run", "stamp"), [values])
+        database.insert(PLACE, PLACE_COLUMNS, [values])
 
 
 def with_origin(database: StateFile, manifest: Manifest) -> Manifest:
@@ -79,9 +85,9 @@ def with_origin(database: StateFile, manifest: Manifest) -> Manifest:
 
     Lists that another version of the checkpoint's tables wrote are left out.
     """
-    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = '_zoho_place'"):
+    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (PLACE,)):
         return manifest  # the run was refused before it wrote anything
-    rows = database.execute("SELECT form, organization, host, run, stamp FROM _zoho_place")
+    rows = database.execute(f"SELECT {', '.join(PLACE_COLUMNS)} FROM {PLACE}")
     if not rows:
         return manifest
     form, organization, host, run, stamp = rows[0]
