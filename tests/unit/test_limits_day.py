@@ -12,7 +12,7 @@ from zoho_async.clock import local_minute
 from zoho_async.errors import ConfigurationError, DailyQuotaExceeded
 from zoho_async.limits import Limits, Quota, Refusal, Snapshot
 from zoho_async.limits.midnight import local_time, midnights
-from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
+from zoho_async.limits.usage import Denial, Ending, Usage, is_blank, settle, take, to_snapshot
 
 NOON = utc(6, 1, 12)  # 09:00 in Argentina
 BUENOS_AIRES = "America/Argentina/Buenos_Aires"
@@ -87,6 +87,17 @@ def test_the_day_of_a_known_zone_needs_no_header() -> None:
     assert local_minute(org.seen.day_resets_at) == "2027-06-02 00:00 UTC-03:00"
     org.now = utc(6, 2, 3) + 3
     assert org.call() is None
+
+
+def test_looking_for_idle_usage_leaves_the_prediction_to_the_zone() -> None:
+    """The day in New York that begins at 04:00 UTC has 25 hours."""
+    org = Organization(day=2, time_zone="America/New_York")
+    org.now = utc(11, 6, 16)
+    assert org.call() is None
+    org.now = utc(11, 7, 4) + 5
+    is_blank(org.usage, org.now, org.now)
+    assert org.call() is None
+    assert org.seen.day_reset_in == pytest.approx(25 * HOUR, abs=8)
 
 
 def test_a_zone_that_is_learned_later_forgets_the_calls_of_yesterday() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator
+import threading
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,7 @@ import anyio
 import pytest
 
 from zoho_async.books import invoices
-from zoho_async.errors import ConfigurationError, NotFound
+from zoho_async.errors import ConfigurationError, InvalidRequest, NotFound
 from zoho_async.session import Session
 from zoho_async.webhooks import (
     Change,
@@ -234,6 +236,7 @@ async def test_what_is_proven_and_newer_needs_no_call(
         (KnownRecord(20.0, "a"), None, "b", "edited", "read"),
         (KnownRecord(20.0, "a"), 21.0, "b", "subscription_renewed", "read"),
         (KnownRecord(20.0, "a"), 21.0, "b", "invoice_updated", "apply"),
+        (KnownRecord(20.0, "a"), 21.0, "b", "subscription_created", "read"),
     ],
 )
 def test_decisions(
@@ -241,6 +244,7 @@ def test_decisions(
 ) -> None:
     assert expected == decide(
         event_type=event_type,
+        module="invoice",
         is_proven=True,
         moment=moment,
         digest=digest,
@@ -249,26 +253,90 @@ def test_decisions(
     )
 
 
-async def test_a_full_queue_refuses_and_a_failed_disk_is_no_success(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_queue_refuses_and_a_failed_disk_is_no_success(tmp_path: Path) -> None:
     async with open_queue(tmp_path / "queue.sqlite", max_pending=2) as queue:
         for _ in range(2):
             await queue.put(delivery({"invoice_id": "1"}, "edited"), "books")
         with pytest.raises(QueueFull):
             await queue.put(delivery({"invoice_id": "2"}, "edited"), "books")
 
-    def fail(_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    path = tmp_path / "small.sqlite"
+    async with open_queue(path) as queue:
+        disk = queue._connection
+        pages = disk.execute("PRAGMA page_count").fetchone()[0]
+        disk.execute(f"PRAGMA max_page_count = {pages + 2}")
+        large = delivery({"invoice_id": "1", "notes": "x" * 50_000}, "edited")
+        results: list[bool] = []
+
+        async def put(each: Delivery) -> None:
+            try:
+                await queue.put(each, "books")
+            except sqlite3.OperationalError:
+                results.append(False)
+            else:
+                results.append(True)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(put, large)
+        assert results == [False] * 5
+        assert queue.pending == 0
+        await put(delivery({"invoice_id": "2"}, "edited"))
+        assert results[-1]
+        assert [b"notes" in each.delivery.body for each in await queue.take(0)] == [False]
+
+
+async def test_a_cancelled_put_leaves_no_transaction_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Task.cancel`` goes through the scopes of anyio: a server that stops uses it."""
+    began, goes_on = threading.Event(), threading.Event()
 
     async with open_queue(tmp_path / "queue.sqlite") as queue:
-        assert queue.pending == 2
-        with monkeypatch.context() as failing:
-            failing.setattr(queue, "_insert", fail)
-            with pytest.raises(sqlite3.OperationalError):
-                await queue.put(delivery({"invoice_id": "3"}, "edited"), "books")
-        await queue.put(delivery({"invoice_id": "4"}, "edited"), "books")
-        assert [each.number for each in await queue.take(0)] == [1, 2, 3, 4]
+        insert = queue._insert
+
+        def slow(rows: Sequence[tuple[str, bytes]]) -> None:
+            queue._connection.execute("BEGIN")
+            began.set()
+            goes_on.wait(10)
+            queue._connection.execute("COMMIT")
+            insert(rows)
+
+        monkeypatch.setattr(queue, "_insert", slow)
+        first = asyncio.create_task(queue.put(delivery({"invoice_id": "1"}, "edited"), "books"))
+        await asyncio.to_thread(began.wait)
+        monkeypatch.setattr(queue, "_insert", insert)
+        second = asyncio.create_task(queue.put(delivery({"invoice_id": "2"}, "edited"), "books"))
+        first.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        await second
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert [each.number for each in await queue.take(0)] == [1, 2]
+
+
+@pytest.mark.parametrize("record_id", ["5", "../contacts", "."])
+async def test_an_id_that_cannot_be_read_stops_no_other_record(
+    record_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(session: Session, invoice_id: str) -> invoices.Invoice:
+        assert invoice_id in ("5", "6")
+        error = missing() if invoice_id == "6" else InvalidRequest.__new__(InvalidRequest)
+        error.args = ("refused",)
+        raise error
+
+    monkeypatch.setattr(invoices, "get", read)
+    seen: list[tuple[str, bool]] = []
+
+    async def handler(change: Change) -> None:
+        seen.append((change.source, change.is_deleted))
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for each in (record_id, "6"):
+            await queue.put(delivery({"invoice_id": each}, "edited"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    assert sorted(seen) == [("read", True), ("unconfirmed", False)]
 
 
 async def test_one_process_at_a_time_and_no_other_file(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"pace must be full or even, got {self.pace!r}")
         if self.time_zone is not None and zone_of(self.time_zone) is None:
             raise ConfigurationError(
-                f"time_zone must be a name such as America/New_York, got {self.time_zone!r}"
+                f"time_zone must be a name such as America/New_York, got {self.time_zone!r}; if "
+                "this computer has no time zones, install tzdata"
             )
 
     @property

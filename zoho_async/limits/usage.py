@@ -23,6 +23,7 @@ organization with five calls in flight for that long.
 
 from __future__ import annotations
 
+import copy
 from heapq import heappop, heappush, nsmallest
 from typing import Final, Literal, TypeAlias
 
@@ -378,6 +379,8 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
 
 def is_blank(usage: Usage, now: float, wall: float) -> bool:
     """Return whether empty usage would give the same answers from now on."""
+    usage = copy.copy(usage)
+    usage.day = copy.copy(usage.day)  # without the time zone, the next reset would be wrong
     _pass_time(usage, now, wall, None)
     day = usage.day
     # Twice the longest time that a block or a smaller cap has an effect.

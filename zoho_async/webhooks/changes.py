@@ -4,8 +4,8 @@ Model
 -----
 For each delivery, `decide` chooses between three ways:
 
-- *apply*: the payload is the record. Its signature proves it, the event creates or edits, and its
-  time is later than anything known of this record.
+- *apply*: the payload is the record. Its signature proves it, the event creates or edits this
+  record, and its time is later than anything known of it.
 - *drop*: the payload is older than what was handled, or the same delivery again.
 - *read*: everything else, such as a deletion, a payload without a time, or another payload with the
   same second. The record is read from the API by its id. If Zoho does not find it, it was deleted.
@@ -28,10 +28,11 @@ handler and the note in the queue.
 
 What is unknown
 ---------------
-That the payload is complete is documented; that ``last_modified_time`` moves with each change is
-not (comments do not move it, and need no webhook). A read that returns an older state than a
-payload, from a copy at Zoho that lags, is ignored. The horizon compares this computer's clock with
-Zoho's.
+That the default payload is complete is documented; a payload of the user's own choice is not, and
+cannot be recognized. Of an event of Billing with several records, only the one that its type
+names is taken as complete. That ``last_modified_time`` moves with each change is not documented
+(comments do not move it, and need no webhook). A read that returns an older state than a payload,
+from a copy at Zoho that lags, is ignored. The horizon compares this computer's clock with Zoho's.
 """
 
 from __future__ import annotations
@@ -49,7 +50,16 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from zoho_async.errors import NotFound, TransportError
+from zoho_async.errors import (
+    AccountsUnavailable,
+    InvalidRequest,
+    LedgerError,
+    NotFound,
+    RateLimited,
+    ServerError,
+    TokenThrottled,
+    TransportError,
+)
 from zoho_async.session import Session
 from zoho_async.webhooks.events import (
     BillingEvent,
@@ -67,8 +77,19 @@ Decision: TypeAlias = Literal["apply", "drop", "read"]
 Source: TypeAlias = Literal["payload", "read", "unconfirmed"]
 
 _LOGGER: Final = logging.getLogger("zoho_async.webhooks")
-#: Events after which the payload can be the record. Any other event is confirmed by a read.
+#: Events after which the payload can be the record, and those of Billing behind the record's name.
+#: Any other event is confirmed by a read.
 _EDITS: Final = frozenset({"created", "edited", "updated", "created_or_edited", "changed"})
+_BILLING_EDITS: Final = ("created", "updated", "upgraded")
+#: Errors of a read that end without a change of settings.
+_TEMPORARY: Final = (
+    TransportError,
+    ServerError,
+    RateLimited,
+    AccountsUnavailable,
+    TokenThrottled,
+    LedgerError,
+)
 _PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -96,6 +117,7 @@ class _Item(msgspec.Struct, frozen=True):
 
     number: int
     digest: str
+    module: str
     resource: str
     record_id: str
     record: Record | None
@@ -126,6 +148,7 @@ def moment_of(record: Record | None) -> float | None:
 def decide(
     *,
     event_type: str,
+    module: str,
     is_proven: bool,
     moment: float | None,
     digest: str,
@@ -133,7 +156,7 @@ def decide(
     horizon: float,
 ) -> Decision:
     """Choose what to do with a payload of a record whose last change was at ``moment``."""
-    if moment is None or not is_proven or not _may_be_applied(event_type):
+    if moment is None or not is_proven or not _is_edit(event_type, module):
         return "read"
     if known is None:
         return "apply" if moment > horizon else "read"
@@ -144,8 +167,8 @@ def decide(
     return "apply" if moment > known.moment else "drop"
 
 
-def _may_be_applied(event_type: str) -> bool:
-    return event_type in _EDITS or event_type.endswith(("_created", "_updated", "_upgraded"))
+def _is_edit(event_type: str, module: str) -> bool:
+    return event_type in _EDITS or event_type in [f"{module}_{edit}" for edit in _BILLING_EDITS]
 
 
 async def handle_changes(
@@ -159,8 +182,9 @@ async def handle_changes(
     """Give each change in ``queue`` to ``handler``, until it is cancelled.
 
     Records are read in the bulk lane, by ``readers`` tasks; a read waits for the next day if the
-    day's calls are used up. An exception of ``handler`` ends this function, and its delivery is
-    handled again by the next call. ``wall`` is the clock, in seconds since 1970.
+    day's calls are used up. An exception of ``handler`` ends this function, as does a read that the
+    session's credentials do not allow. The delivery is handled again by the next call. ``wall`` is
+    the clock, in seconds since 1970.
 
         async def store(change: Change) -> None:
             ...  # called once or more often for each change
@@ -223,6 +247,7 @@ class _Worker:
             return
         decision = decide(
             event_type=item.event.event_type,
+            module=item.module,
             is_proven=item.event.is_proven,
             moment=item.moment,
             digest=item.digest,
@@ -243,8 +268,14 @@ class _Worker:
         async for key in self._receive:
             while self._to_read[key]:
                 items = tuple(self._to_read[key])
-                record = await self._read(items[-1])
-                await self._handle_read(key, items, record)
+                try:
+                    record = await self._read(items[-1])
+                except InvalidRequest as problem:
+                    _LOGGER.error("a changed record cannot be read: %s", problem)
+                    await self._handler(_change(items[-1], items[-1].record, "unconfirmed"))
+                    await self._done(items, {})
+                else:
+                    await self._handle_read(key, items, record)
                 self._to_read[key] = self._to_read[key][len(items) :]
             del self._to_read[key]
 
@@ -264,7 +295,7 @@ class _Worker:
                 record: Record = await get(self._zoho, item.record_id)
             except NotFound:
                 return None
-            except TransportError as problem:
+            except _TEMPORARY as problem:
                 pause = _PAUSES[min(number, len(_PAUSES) - 1)]
                 _LOGGER.warning("a record cannot be read; next try in %.0f s: %s", pause, problem)
                 await anyio.sleep(pause)
@@ -311,4 +342,12 @@ def _items_of(pending: PendingDelivery) -> Iterator[_Item]:
         records, values = dict(event.records), event.values
     for module, record in records.items():
         resource, record_id = readable(pending.product, module, values[module])
-        yield _Item(pending.number, delivery.digest, resource, record_id, record, event)
+        yield _Item(
+            number=pending.number,
+            digest=delivery.digest,
+            module=module,
+            resource=resource,
+            record_id=record_id,
+            record=record,
+            event=event,
+        )

@@ -33,6 +33,7 @@ import msgspec
 
 from zoho_async import description
 from zoho_async._msgspec import decoder_of
+from zoho_async.http.target import quoted_id
 from zoho_async.operation import PRODUCTS, Operation
 from zoho_async.webhooks.signature import Delivery, WebhookError
 from zoho_async.wire import Decoder, Record, Unreadable
@@ -258,7 +259,11 @@ def readable(product: str, module: str, values: Mapping[str, Any]) -> tuple[str,
     """The resource and the id with which the API reads a payload's record; "" if it cannot."""
     known = _records_of(product).get(_plain(module))
     record_id = _id_text(values.get(known.id_field)) if known and known.by_id else ""
-    return (known.resource, record_id) if known and record_id else ("", "")
+    try:
+        quoted_id("id", record_id)
+    except ValueError:  # empty, or not one segment of a path
+        return "", ""
+    return (known.resource, record_id) if known else ("", "")
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ same time share one. Only one process can open the file.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -70,11 +71,12 @@ class KnownRecord(msgspec.Struct, frozen=True):
 
 
 class _Entry:
-    """A delivery that waits for the next transaction."""
+    """A delivery that waits for the next transaction. ``problem`` is why that one failed."""
 
     def __init__(self, product: str, delivery: Delivery) -> None:
         self.row: Final = (product, msgspec.msgpack.encode(delivery))
         self.is_written = False
+        self.problem: Exception | None = None
 
 
 @asynccontextmanager
@@ -128,20 +130,24 @@ class WebhookQueue:
         """Add ``delivery``, and return when it is on the disk.
 
         A repeat is added too: whether it tells something new is decided when it is taken. Raises
-        `QueueFull`, and `sqlite3.Error` if the disk fails: do not answer with success then.
+        `QueueFull`, and `sqlite3.Error` if the disk fails: do not answer with success then. A
+        delivery whose ``put`` was cancelled may be written later.
         """
         if self.pending >= self._max_pending:
             raise QueueFull(f"{self.pending} webhooks wait to be handled")
         entry = _Entry(product, delivery)
         self._waiting.append(entry)
         async with self._lock:
-            if not entry.is_written:
+            if not entry.is_written and entry.problem is None:
                 batch = list(self._waiting)
-                await self._run(lambda: self._insert([each.row for each in batch]))
-                self._waiting = self._waiting[len(batch) :]
-                for each in batch:
-                    each.is_written = True
-                self._arrived.set()
+                try:
+                    await self._run(lambda: self._write(batch))
+                finally:
+                    # What failed is not kept: its senders send it again.
+                    self._waiting = self._waiting[len(batch) :]
+                    self._arrived.set()
+        if entry.problem is not None:
+            raise entry.problem
 
     async def take(self, after: int) -> list[PendingDelivery]:
         """The next deliveries with a number above ``after``. Waits until there is one."""
@@ -183,8 +189,34 @@ class WebhookQueue:
 
     @staticmethod
     async def _run(work: Callable[[], T]) -> T:
-        """Run ``work`` to its end, even if the caller is cancelled meanwhile."""
-        return await to_thread.run_sync(work, abandon_on_cancel=False)
+        """Run ``work`` to its end, even if the caller is cancelled meanwhile.
+
+        A shielded scope is not enough: it does not hold back ``Task.cancel()``, and the lock would
+        be released while the thread is inside a transaction.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        running = asyncio.ensure_future(to_thread.run_sync(work))
+        with CancelScope(shield=True):
+            while not running.done():
+                try:
+                    await asyncio.wait([running])
+                except asyncio.CancelledError as problem:
+                    cancelled = problem
+        result = running.result()
+        if cancelled is not None:
+            raise cancelled
+        return result
+
+    def _write(self, batch: Sequence[_Entry]) -> None:
+        """Write all of ``batch`` or nothing, and note in each entry how it ended."""
+        try:
+            self._insert([each.row for each in batch])
+        except Exception as problem:
+            for each in batch:
+                each.problem = problem
+        else:
+            for each in batch:
+                each.is_written = True
 
     def _insert(self, rows: Sequence[tuple[str, bytes]]) -> None:
         with self._connection:

@@ -79,7 +79,8 @@ class Receiver:
             body_timeout: The longest time that a body may take, in seconds.
             max_requests: The most requests whose bodies are received at the same time.
             insecure: Accept requests without a signature. Everyone who can reach the address can
-                then send events, so each record is read from the API.
+                then send events, so each record is read from the API. Do not use a change whose
+                source is ``unconfirmed``: it cannot be read.
 
         Raises `ConfigurationError` for a secret or names that no webhook can have, and for a secret
         together with ``insecure``.

@@ -144,7 +144,7 @@ def verify(
     _compare(secrets, text.encode() + raw, given)
     if body_type != "form":
         _check_body(body, body_type, behind_query=bool(pairs))
-        if pairs and _ways_to_split(text, sorted(names)) != 1:
+        if pairs and not _splits_in_one_way(text, sorted(names)):
             raise WrongSignature("a value in the query holds the name of another parameter")
     is_json_form = [name for name, _ in form] == [JSON_FIELD]
     return Delivery(
@@ -152,7 +152,7 @@ def verify(
         body=form[0][1].encode() if is_json_form else raw,
         form=form,
         is_proven=body_type != "form"
-        or (is_json_form and _ways_to_split(text, sorted([*names, JSON_FIELD])) == 1),
+        or (is_json_form and _splits_in_one_way(text, sorted([*names, JSON_FIELD]))),
         digest=_digest(text.encode() + raw),
     )
 
@@ -327,16 +327,23 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _ways_to_split(text: str, names: Sequence[str]) -> int:
-    """In how many ways ``text`` is each of ``names``, in this order, followed by a value."""
-    ways = {len(names[0]): 1} if text.startswith(names[0]) else {}
-    for name in names[1:]:
-        reached: dict[int, int] = {}
-        for start, count in ways.items():
-            position = text.find(name, start)
-            while position >= 0:
-                end = position + len(name)
-                reached[end] = reached.get(end, 0) + count
-                position = text.find(name, position + 1)
-        ways = reached
-    return sum(ways.values())
+def _splits_in_one_way(text: str, names: Sequence[str]) -> bool:
+    """Whether ``text`` is each of ``names``, in this order, followed by a value, in one way only.
+
+    Every way lies between the one that finds each name as early as possible and the one that finds
+    each as late as possible. So there is one way if these two are the same.
+    """
+    first, *others = names
+    if not text.startswith(first):
+        return False
+    early: list[int] = []
+    start = len(first)
+    for name in others:
+        early.append(text.find(name, start))
+        start = early[-1] + len(name)
+    late: list[int] = []
+    end = len(text)
+    for name in reversed(others):
+        late.append(text.rfind(name, len(first), end))
+        end = late[-1]
+    return early == late[::-1] and -1 not in early
