@@ -23,6 +23,7 @@ from zoho_async.webhooks import (
     Delivery,
     QueueFull,
     WebhookQueue,
+    changes,
     handle_changes,
     open_queue,
 )
@@ -114,6 +115,8 @@ def suppress_group() -> Generator[None]:
 class SilentSession:
     """A session that sends nothing; the functions that read are replaced."""
 
+    organization: str | None = "7"
+
     def with_options(self, **_: object) -> SilentSession:
         return self
 
@@ -199,6 +202,57 @@ async def test_the_last_state_handled_is_the_last_state(
     assert {key: value for key, value in handled.items() if value is not None} == {
         key: record["balance"] for key, record in world.records.items()
     }
+
+
+async def test_a_payload_of_another_organization_is_never_applied_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(random.Random(0))
+    monkeypatch.setattr(invoices, "get", world.read)
+    sources: list[str] = []
+
+    async def handler(change: Change) -> None:
+        sources.append(change.source)
+
+    record = {"invoice_id": "1", "last_modified_time": time_text(1)}
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for organization in ("7", "8", 7):
+            body = json.dumps({"invoice": record, "organization_id": organization}).encode()
+            query = {"event_type": "edited"}
+            sent = Delivery(query=query, body=body, is_proven=True, digest=str(hash(body)))
+            await queue.put(sent, "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    assert sorted(sources)[-1] == "unconfirmed"
+    assert sources.count("unconfirmed") == 1
+
+
+async def test_few_deliveries_are_in_memory_while_reads_are_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MOST_OPEN", 5)
+    open_most = handled = parsed = 0
+    items_of = changes._items_of
+
+    def counted(pending: Any) -> Any:
+        nonlocal parsed, open_most
+        parsed += 1
+        open_most = max(open_most, parsed - handled)
+        return items_of(pending)
+
+    monkeypatch.setattr(changes, "_items_of", counted)
+    world = World(random.Random(3))
+    monkeypatch.setattr(invoices, "get", world.read)
+
+    async def handler(_: Change) -> None:
+        nonlocal handled
+        handled += 1
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for number in range(40):
+            await queue.put(delivery({"invoice_id": str(number)}, "deleted"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    assert handled == 40
+    assert open_most <= 6  # the one that is being handled is not finished yet
 
 
 async def test_what_is_proven_and_newer_needs_no_call(

@@ -53,7 +53,7 @@ Bulk calls
 All workers of one ledger share the part of the minute that bulk calls may use:
 
 - In any ``window`` at most limit - burst bulk calls are admitted. So ``burst`` places are always
-  left to interactive calls.
+  left to interactive calls, unless a worker has ``burst = limit``: its calls are not counted here.
 - Of these, the first limit / 2 go at once. The others are spread evenly, by a bucket of ``burst``
   calls that refills at (limit - burst) / window. With ``burst = limit`` there is neither.
 

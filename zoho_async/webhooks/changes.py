@@ -73,7 +73,8 @@ from zoho_async.webhooks.queue import KnownRecord, PendingDelivery, WebhookQueue
 from zoho_async.wire import Record
 
 Decision: TypeAlias = Literal["apply", "drop", "read"]
-#: Where the record of a change comes from. ``unconfirmed``: from a payload, and it cannot be read.
+#: Where the record of a change comes from. ``unconfirmed``: from a payload, and it cannot be read,
+#: or the payload names another organization.
 Source: TypeAlias = Literal["payload", "read", "unconfirmed"]
 
 _LOGGER: Final = logging.getLogger("zoho_async.webhooks")
@@ -90,6 +91,8 @@ _TEMPORARY: Final = (
     TokenThrottled,
     LedgerError,
 )
+#: The most deliveries that are in memory, waiting for their reads.
+MOST_OPEN: Final = 1000
 _PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -221,6 +224,7 @@ class _Worker:
         self._to_read: dict[str, list[_Item]] = {}
         #: How many items of a delivery are not finished.
         self._open: defaultdict[int, int] = defaultdict(int)
+        self._finished = anyio.Event()
         self._send: Final = send
         self._receive: Final = receive
 
@@ -229,6 +233,9 @@ class _Worker:
         last = 0
         while True:
             for pending in await self._queue.take(last):
+                while len(self._open) >= MOST_OPEN:
+                    self._finished = anyio.Event()
+                    await self._finished.wait()
                 last = pending.number
                 items = list(_items_of(pending))
                 self._open[pending.number] = len(items)
@@ -238,7 +245,7 @@ class _Worker:
                     await self._finish([pending.number], {})
 
     async def _dispatch(self, item: _Item) -> None:
-        if not item.can_be_read:
+        if not item.can_be_read or self._is_foreign(item.event):
             await self._handler(_change(item, item.record, "unconfirmed"))
             await self._done([item], {})
             return
@@ -262,6 +269,12 @@ class _Worker:
             await self._done([item], {item.key: KnownRecord(item.moment, item.digest)})
         else:
             await self._done([item], {})
+
+    def _is_foreign(self, event: ChangeEvent | BillingEvent) -> bool:
+        """Whether an event names another organization than the session reads from."""
+        named = event.organization_id if isinstance(event, ChangeEvent) else ""
+        own = self._zoho.organization
+        return bool(named and own) and named != own
 
     async def read_records(self) -> None:
         """Read records that wait to be read, one after the other."""
@@ -314,6 +327,7 @@ class _Worker:
     async def _finish(self, numbers: list[int], known: dict[str, KnownRecord]) -> None:
         for number in numbers:
             del self._open[number]
+        self._finished.set()
         await self._queue.finish(numbers, known, self._wall())
 
 

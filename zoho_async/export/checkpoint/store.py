@@ -55,7 +55,6 @@ LAYOUT: Final = 7
 PLACE: Final = "_zoho_place"
 PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 RESOURCE: Final = "_zoho_resource"
-PLACE_COLUMNS: Final = ("form", "organization", "host", "run", "stamp")
 TABLES: Final = (
     f"CREATE TABLE IF NOT EXISTS {PLACE} (form BIGINT NOT NULL, organization TEXT NOT NULL,"
     " host TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (form))",
