@@ -159,9 +159,14 @@ class RedisConnection:
         self.memories.move_to_end(key)
         if len(self.memories) > REMEMBERED:
             oldest, _ = self.memories.popitem(last=False)
-            self.cache.pop(oldest, None)
             self.company.pop(oldest, None)
             self.quota_known.discard(oldest)
+
+    def keep(self, key: str, cached: CachedUsage) -> None:
+        """Keep the usage for the next decision."""
+        self.cache[key] = cached
+        if len(self.cache) > REMEMBERED:
+            del self.cache[next(iter(self.cache))]
 
     async def ask(
         self,

@@ -87,7 +87,7 @@ class UsageReader:
     ) -> tuple[UsageView, bool, bool]:
         """Return both usages as of now, and for each whether it must be written in any case."""
         found = cached.found
-        now = cached.time if fresh else cached.earliest(cached.clock.monotonic())
+        now = cached.earliest(cached.clock.monotonic())
         row, moved = self._read_row(
             key, found.own, found.own_lost, found.epoch, now, cached, limits
         )
@@ -226,7 +226,7 @@ class UsageReader:
             None,
             None if account_row or account == key else cached.found.account_lost,
         )
-        self._connection.cache[key] = CachedUsage(
+        written = CachedUsage(
             found,
             time=reply.time,
             changed=reply.time,
@@ -237,6 +237,7 @@ class UsageReader:
             together=reply.live is not None,
             clock=cached.clock,
         )
+        self._connection.keep(key, written)
         self._connection.remember(key, Memory(own, seen.row.born, reply.time, reply.until))
         if account != key and found.account:
             self._connection.remember(

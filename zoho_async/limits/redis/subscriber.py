@@ -56,7 +56,6 @@ class Subscriber:
 
     def add(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` on changes of ``key``. Returns a function that stops it."""
-        loop = asyncio.get_running_loop()
         self._watchers[key].add(wake)
         self._listen_to(key)
 
@@ -64,14 +63,12 @@ class Subscriber:
             self._watchers[key].discard(wake)
             if not self._watchers[key]:
                 del self._watchers[key]
-                # The next call may have to wait, too.
-                self._kept[key] = max(self._kept.get(key, 0.0), loop.time() + STAYS)
 
         return forget
 
-    def keep(self, key: str, seconds: float) -> None:
-        """Listen to ``key`` for some more ``seconds``."""
-        self._kept[key] = asyncio.get_running_loop().time() + seconds
+    def keep(self, key: str) -> None:
+        """Listen to ``key`` for some more time."""
+        self._kept[key] = asyncio.get_running_loop().time() + STAYS
         self._listen_to(key)
 
     def heard(self, key: str) -> tuple[Message, float] | None:

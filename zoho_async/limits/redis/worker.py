@@ -57,7 +57,7 @@ class RedisWorker:
         self._server_time: Final = server_time
         self._due_at = 0.0
         self._hurry: Final = asyncio.Event()
-        self.connection.subscriber.stagger = self._stagger
+        self.connection.subscriber.stagger = lambda key: self._stagger(key, APART)
 
     async def take(
         self,
@@ -98,8 +98,12 @@ class RedisWorker:
             # No other task ran since it was written, so none has given it back as unknown.
             self.connection.open_places[key].add(answer)
         self.start_renewal()
-        if isinstance(answer, Denial) and answer.wait is not None and answer.reason in _TOGETHER:
-            return msgspec.structs.replace(answer, wait=answer.wait + self._stagger(key))
+        if isinstance(answer, Denial):
+            self.connection.subscriber.keep(key)  # so that asking again costs no script
+            if answer.wait is not None and answer.reason in _TOGETHER:
+                answer = msgspec.structs.replace(
+                    answer, wait=answer.wait + self._stagger(key, APART)
+                )
         return answer
 
     async def _take_offline(
@@ -234,8 +238,7 @@ class RedisWorker:
                     cached, fresh = None, True  # the usage may be old
                     continue
                 if writes == "nothing" or (denied and not must_write):
-                    if key in self.connection.memories:
-                        self.connection.cache[key] = cached
+                    self.connection.keep(key, cached)
                     return answer
                 own = encode(seen.row)
                 account_row = b""
@@ -259,9 +262,13 @@ class RedisWorker:
                     self._forget_endings(key, endings)
                     self._note_listeners(key, reply)
                     return answer
+                cached, fresh = _read_now(reply, clock), True
                 if reply.found.own != before.own:
                     self._note_company(key)
-                cached, fresh = _read_now(reply, clock), True
+                    await asyncio.sleep(self._stagger(key))
+                    newer = self._update(key, account, cached)
+                    fresh = newer is cached
+                    cached = newer
 
     def _decide(
         self,
@@ -355,7 +362,7 @@ class RedisWorker:
         """Another worker changed ``key``: listen to it."""
         company = self.connection.company[key]
         company.until = asyncio.get_running_loop().time() + COMPANY
-        self.connection.subscriber.keep(key, COMPANY)
+        self.connection.subscriber.keep(key)
 
     def _note_listeners(self, key: str, reply: ScriptReply) -> None:
         company = self.connection.company[key]
@@ -370,12 +377,16 @@ class RedisWorker:
     def _others_listen(self, key: str) -> bool:
         return self._has_company(key) and self.connection.company[key].listeners > 0
 
-    def _stagger(self, key: str) -> float:
-        """Return a random time to wait, so that few of the workers that wait ask in vain."""
+    def _stagger(self, key: str, least: float = 0.0) -> float:
+        """Return a random time to wait, so that few of the workers that wait ask in vain.
+
+        On average, it is longer than the time of a script, or ``least``, for each of them.
+        """
         if not self._has_company(key):
             return 0.0
         others = max(1, self.connection.company[key].listeners)
-        return random.uniform(0.0, min(1.0, APART * others))
+        apart = max(least, 4 * (self.connection.last_answered - self.connection.last_asked))
+        return random.uniform(0.0, min(1.0, apart * others))
 
     async def _ask(
         self,
