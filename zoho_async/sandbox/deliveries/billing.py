@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.deliveries.requests import WebhookRequest, request_of
 from zoho_async.sandbox.deliveries.rules import plain
 from zoho_async.sandbox.deliveries.settings import WebhookDelivery
@@ -70,7 +71,7 @@ class BillingWebhook(msgspec.Struct, frozen=True, kw_only=True):
         return request_of({"url": self.url, "secret": self.secret}, payload, {})
 
 
-class Subscription(msgspec.Struct, frozen=True):
+class SubscriptionTerms(msgspec.Struct, frozen=True):
     """What decides the type of the next event of a subscription."""
 
     status: str
@@ -79,11 +80,11 @@ class Subscription(msgspec.Struct, frozen=True):
     next_billing: str
 
 
-def subscription_of(state: Mapping[str, Any]) -> Subscription:
+def subscription_of(state: Mapping[str, Any]) -> SubscriptionTerms:
     """Return what matters of a subscription's record."""
     plan: Any = state.get("plan")
-    of_plan: Mapping[str, Any] = plan if isinstance(plan, dict) else {}
-    return Subscription(
+    of_plan: Record = plan if is_object(plan) else {}
+    return SubscriptionTerms(
         status=str(state.get("status") or ""),
         plan=str(of_plan.get("plan_code") or state.get("plan_code") or ""),
         price=float(of_plan.get("price") or 0),
@@ -92,7 +93,7 @@ def subscription_of(state: Mapping[str, Any]) -> Subscription:
 
 
 def event_type_of(
-    kind: str, operation: str, state: Mapping[str, Any], before: Subscription | None
+    kind: str, operation: str, state: Mapping[str, Any], before: SubscriptionTerms | None
 ) -> str:
     """Return the type of the event for a change, or "" if there is none.
 

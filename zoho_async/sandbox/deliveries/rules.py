@@ -42,7 +42,7 @@ _SYNONYMS: Final = {"customerpayment": "payment"}
 _CONTACTS: Final = frozenset({"customer", "vendor"})
 
 
-class Rule(msgspec.Struct, frozen=True):
+class ActiveRule(msgspec.Struct, frozen=True):
     """An active rule with one of its webhooks. ``module`` is a plain name: ``creditnote``."""
 
     workflow_id: str
@@ -74,12 +74,12 @@ def operations_of(rule_type: str) -> frozenset[str]:
     return frozenset(_OPERATIONS[word] for word in words if word in _OPERATIONS)
 
 
-def rules_of(store: Store) -> list[Rule]:
+def rules_of(store: Store) -> list[ActiveRule]:
     """Return the active rules of an organization. Loads only lists that a caller wrote to."""
     return [rule for product in PRODUCTS for rule in _rules_of(store, product)]
 
 
-def _rules_of(store: Store, product: str) -> Iterator[Rule]:
+def _rules_of(store: Store, product: str) -> Iterator[ActiveRule]:
     if not store.has_written(f"{product}.workflows"):
         return
     webhooks = {each.get("webhook_id"): each for each in _written(store, f"{product}.webhooks")}
@@ -95,7 +95,7 @@ def _rules_of(store: Store, product: str) -> Iterator[Rule]:
                 continue
             webhook = webhooks.get(str(action.get("action_id")))
             if webhook is not None:
-                yield Rule(
+                yield ActiveRule(
                     workflow_id=str(state.get("workflow_id")),
                     product=product,
                     module="contact" if entity in _CONTACTS else entity,

@@ -45,14 +45,14 @@ from zoho_async.sandbox.data.store import RecordEvent, Store
 from zoho_async.sandbox.data.values import is_object
 from zoho_async.sandbox.deliveries.billing import (
     BillingWebhook,
-    Subscription,
+    SubscriptionTerms,
     add_event,
     event_type_of,
     note_status,
     subscription_of,
 )
 from zoho_async.sandbox.deliveries.requests import WebhookRequest, request_of
-from zoho_async.sandbox.deliveries.rules import Rule, rules_of
+from zoho_async.sandbox.deliveries.rules import ActiveRule, rules_of
 from zoho_async.sandbox.deliveries.settings import WebhookDelivery, WebhookRules
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.simulation.clock import SandboxClock
@@ -83,9 +83,9 @@ class Deliveries:
         self.log: Final[deque[WebhookDelivery]] = deque(maxlen=MOST_LOGGED)
         self._clock: Final = clock
         self._chance: Final = random.Random(seed)
-        self._rules: Final[dict[str, list[Rule]]] = {}
+        self._rules: Final[dict[str, list[ActiveRule]]] = {}
         self._billing: Final[list[BillingWebhook]] = []
-        self._subscriptions: Final[dict[str, Subscription]] = {}
+        self._subscriptions: Final[dict[str, SubscriptionTerms]] = {}
         self._changes: Final[dict[tuple[str, str, str], _Change]] = {}
         self._of_day: Counter[str] = Counter()
         self._day = 0
@@ -225,11 +225,12 @@ class Deliveries:
         try:
             request = make()
             entry.url = _without_query(request.url)
-            reason = self._reason_to_skip(entry, request)
+            entry.problem = self._reason_to_skip(entry, request)
         except ValueError as problem:
-            reason = f"the address is not valid: {problem}"
-        if reason:
-            entry.status, entry.problem = "skipped", reason
+            entry.problem = f"the address is not valid: {problem}"
+            request = None
+        if request is None or entry.problem:
+            entry.status = "skipped"
             note(entry)
             return
         delay = draw_seconds(rules.delay, "", chance)
