@@ -67,7 +67,7 @@ class BillingWebhook(msgspec.Struct, frozen=True, kw_only=True):
         return same and (not self.events or event_type in self.events)
 
     def request(self, payload: Mapping[str, Any]) -> WebhookRequest:
-        """Return the request for an event. Raises `ValueError` for an address that is none."""
+        """Return the request for an event. Raises `ValueError` for an invalid address."""
         return request_of({"url": self.url, "secret": self.secret}, payload, {})
 
 
@@ -95,7 +95,7 @@ def subscription_of(state: Mapping[str, Any]) -> SubscriptionTerms:
 def event_type_of(
     kind: str, operation: str, state: Mapping[str, Any], before: SubscriptionTerms | None
 ) -> str:
-    """Return the type of the event for a change, or "" if there is none.
+    """Return the type of the event for a change, or "" if it has none.
 
     ``before`` is the subscription before the change, None if it is not known.
     """

@@ -71,7 +71,7 @@ def request_of(
 ) -> WebhookRequest:
     """Return the request of a webhook with this default payload about ``record``.
 
-    Raises `ValueError` for an address that is none.
+    Raises `ValueError` for an invalid address.
     """
     parts = urlsplit(str(webhook.get("url") or ""))
     query = parse_qsl(parts.query, keep_blank_values=True)
