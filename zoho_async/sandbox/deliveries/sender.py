@@ -247,7 +247,7 @@ class Deliveries:
         if not is_allowed(request.url, self.rules.hosts):
             return (
                 f"{host[:100]!r} is not loopback; allow it with WebhookRules(hosts=[...]) "
-                "or --webhook-host"
+                "or python -m zoho_async.sandbox --webhook-host"
             )
         day = int(self._clock.now() // _DAY)
         if day != self._day:
