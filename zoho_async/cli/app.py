@@ -311,6 +311,22 @@ def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = Fa
     return who.whoami(profile, os.environ, json=json)
 
 
+@app.command(help_epilogue="For example: `zoho-async doctor invoices --to books.duckdb`")
+def doctor(
+    *resources: options.Checked,
+    profile: options.ProfileName = None,
+    to: options.CheckedTo = None,
+    json: options.AsJsonLine = False,
+) -> int:
+    """Check what an export needs, and say what to do: account, network, clock, limits, destination.
+
+    Makes one API call, and needs no account to begin with. Ends with code 1 if a check failed.
+    """
+    from zoho_async.cli.doctor import doctor as examine
+
+    return examine(resources, profile, os.environ, to=to, json=json)
+
+
 @app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
 def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
     """Print the scopes that a job needs, in the form that the API console takes."""

@@ -464,6 +464,12 @@ Scoped: TypeAlias = Annotated[
         "What the token is for: `books`, `invoices` or `invoices.create`. Default: all of Books."
     ),
 ]
+Checked: TypeAlias = Annotated[
+    str, _help("Lists whose scopes the token must have: `invoices contacts`. Default: no check.")
+]
+CheckedTo: TypeAlias = Annotated[
+    str | None, _help("Destination to check, as for `export`. Nothing is written.")
+]
 ProfileName: TypeAlias = Annotated[
     str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
 ]
