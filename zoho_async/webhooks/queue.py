@@ -9,7 +9,7 @@ was handled. A delivery that was not finished is taken again after a restart.
 The file also holds what is known of each record: the time of the last change that was handled. It
 is bounded. When the oldest entries are dropped, the *horizon* moves to the latest moment among
 them: a payload of an unknown record is trusted only if it is later than the horizon. A *mark* says
-up to when the changes of a list were read (`zoho_async.webhooks.catch_up`).
+up to when the changes of a list were read (`zoho_async.webhooks.catching_up`).
 
 Why nothing is lost
 -------------------
