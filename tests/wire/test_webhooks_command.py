@@ -1,4 +1,4 @@
-"""`zoho-async webhooks` against a server of its own that dies at every call, and the sandbox."""
+"""`zoho-async webhooks` against a server that ends it at every call, and against the sandbox."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_install_list_and_remove(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("webhooks", "list", "--output", "table")
     assert (code, "webhook_id" in out) == (0, True)
 
-    assert command("webhooks", "remove", "--url", URL)[0] == 2  # nobody can answer
+    assert command("webhooks", "remove", "--url", URL)[0] == 2  # there is no terminal to ask on
     code, out, _ = command("webhooks", "remove", "--url", URL, "--yes", "--json")
     assert {len(each) for each in json.loads(out).values()} == {2}
     assert secret not in (tmp_path / "webhooks.json").read_text()

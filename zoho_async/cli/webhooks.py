@@ -17,7 +17,7 @@ from zoho_async.cli.login import ask
 from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.output import Form, as_text, count, form_for, print_csv, print_table
 from zoho_async.cli.safe import print, say
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.session import Session
 from zoho_async.webhooks.install import (
     LIMITS,
@@ -105,7 +105,11 @@ async def _install(command: WebhooksCommand, wanted: list[Hook], dry_run: bool, 
         store = secret_store(command.connection.profile, command.environ)
         key = _key(command, zoho, wanted[0].address)
         secret = await asyncio.to_thread(secret_to_install, store, key, found, command.environ)
-        done = await install(zoho, steps, secret=secret, product=command.product)
+        try:
+            done = await install(zoho, steps, secret=secret, product=command.product)
+        except ZohoError:
+            say("Run the same command again to continue: it creates only what is missing.")
+            raise
         place = VARIABLE if command.environ.get(VARIABLE) else store.place
         if json:
             print(as_text(_summary(command, zoho, steps, done)))

@@ -57,6 +57,24 @@ from zoho_async.errors import (
 from zoho_async.regions import checked_url
 from zoho_async.session import Session
 
+__all__ = [
+    "Hook",
+    "InstallProduct",
+    "InstallRefused",
+    "Installed",
+    "InstalledRule",
+    "InstalledWebhook",
+    "PlannedRequest",
+    "Step",
+    "hooks",
+    "install",
+    "installed",
+    "plan",
+    "removable",
+    "remove",
+    "requests",
+]
+
 InstallProduct: TypeAlias = Literal["books", "inventory"]
 EventName: TypeAlias = Literal["created", "edited", "deleted"]
 EVENTS: Final[tuple[EventName, ...]] = ("created", "edited", "deleted")
@@ -105,8 +123,8 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 class InstalledRule(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow rule. ``webhook_ids`` are the webhooks that it sends.
 
-    ``other_actions`` counts its other actions, None if Zoho shows no actions. ``is_active`` is None
-    if Zoho does not say it.
+    ``other_actions`` counts its other actions; it is ``None`` if Zoho shows no actions, as is
+    ``is_active`` if Zoho does not say whether the rule is active.
     """
 
     rule_id: str
