@@ -10,7 +10,8 @@ them back.
 
 The file also holds what is known of each record: the time of the last change that was handled. It
 is bounded. When the oldest entries are dropped, the *horizon* moves to the latest moment among
-them: a payload of an unknown record is trusted only if it is later than the horizon.
+them: a payload of an unknown record is trusted only if it is later than the horizon. A *mark* says
+up to when the changes of a list were read (`zoho_async.webhooks.catching_up`).
 
 Why nothing is lost
 -------------------
@@ -47,6 +48,9 @@ CREATE TABLE failed (number INTEGER PRIMARY KEY, product TEXT NOT NULL, data BLO
 CREATE TABLE known (key TEXT PRIMARY KEY, moment REAL, digest TEXT NOT NULL, handled REAL NOT NULL);
 CREATE INDEX known_by_age ON known (handled);
 CREATE TABLE horizon (moment REAL NOT NULL);
+"""
+_MARKS: Final = """
+CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, moment REAL NOT NULL)
 """
 _BATCH: Final = 100
 
@@ -226,6 +230,22 @@ class WebhookQueue:
             await self._run(lambda: self._retry(numbers))
             self._arrived.set()
 
+    async def mark(self, name: str) -> float | None:
+        """The moment up to which the changes of the list ``name`` are known; None without one."""
+        sql = "SELECT moment FROM mark WHERE name = ?"
+        async with self._lock:
+            row = await self._run(lambda: self._connection.execute(sql, (name,)).fetchone())
+        return float(row[0]) if row else None
+
+    async def move_mark(self, name: str, moment: float) -> None:
+        """Note that the changes of ``name`` before ``moment`` (seconds since 1970) are known."""
+        sql = (
+            "INSERT INTO mark VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE "
+            "SET moment = max(moment, ?2)"
+        )
+        async with self._lock:
+            await self._run(lambda: self._connection.execute(sql, (name, moment)))
+
     # -- on a worker thread, one at a time --------------------------------------------------------
 
     @staticmethod
@@ -337,6 +357,7 @@ def _open(path: str, since: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN EXCLUSIVE")
         _check_version(connection, path, since)
+        connection.execute(_MARKS)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as problem:
         connection.close()
