@@ -331,6 +331,7 @@ def sandbox(
     speed: options.Speed = 1.0,
     latency: options.Latency = "0",
     faults: options.FaultsFile = None,
+    snapshot: options.SnapshotFile = None,
 ) -> int:
     """Serve a local Zoho with sample data and print the environment for its clients.
 
@@ -352,6 +353,7 @@ def sandbox(
             speed=speed,
             latency=latency,
             faults=faults,
+            snapshot=snapshot,
         )
     )
 
