@@ -422,6 +422,7 @@ def sandbox(
     speed: options.Speed = 1.0,
     latency: options.Latency = "0",
     faults: options.FaultsFile = None,
+    snapshot: options.SnapshotFile = None,
 ) -> int:
     """Serve a local Zoho with sample data and print the environment for its clients.
 
@@ -443,6 +444,7 @@ def sandbox(
             speed=speed,
             latency=latency,
             faults=faults,
+            snapshot=snapshot,
         )
     )
 

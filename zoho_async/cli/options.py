@@ -481,12 +481,19 @@ AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
     _help("Host name that requests may use, such as a container's. Repeatable."),
 ]
+SnapshotFile: TypeAlias = Annotated[
+    Path | None,
+    _help(
+        "Load the records of this file if it exists, and save them there when the sandbox stops."
+    ),
+]
 
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 
 - more data, faster: `zoho-async sandbox --size invoices=20000 --speed 60`
 - the limits of the free plan: `zoho-async sandbox --organization 111 --plan free`
+- records to share: `zoho-async sandbox --snapshot books.jsonl`
 - with faults: `zoho-async sandbox --faults faults.toml`, with lines such as
   `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
   `times = "always"`

@@ -14,6 +14,7 @@ from zoho_async.sandbox.simulation.faults import FAULTS, Fault, FaultKind, read_
 from zoho_async.sandbox.simulation.latency import Lag, Latency, LongTail, parse_lag
 from zoho_async.sandbox.simulation.proxy import Proxy
 from zoho_async.sandbox.simulation.rate_limits import LimitRules, Window
+from zoho_async.sandbox.threaded import serve_in_thread
 
 __all__ = [
     "FAULTS",
@@ -34,4 +35,5 @@ __all__ = [
     "Window",
     "parse_lag",
     "read_rules",
+    "serve_in_thread",
 ]

@@ -25,6 +25,7 @@ PREFIX: Final = "/__sandbox__/"
 async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     """Answer a request whose path starts with `PREFIX`.
 
+    - ``GET health`` returns ``{"status": "ok"}``, for containers that wait for the sandbox.
     - ``GET state`` returns counts.
     - ``GET arrivals`` returns every API request, one JSON object per line.
     - ``GET faults`` returns the rules and their counts. ``POST faults`` adds a rule or a list of
@@ -36,6 +37,8 @@ async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     - ``POST clock`` with ``{"advance": seconds}`` moves the clock forward.
     """
     match request.method, request.path.removeprefix(PREFIX).split("/"):
+        case "GET" | "HEAD", ["health"]:
+            return _json(b'{"status":"ok"}')
         case "GET", ["state"]:
             return _json(ENCODER.encode(state(box)))
         case "GET", ["arrivals"]:

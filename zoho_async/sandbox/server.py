@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import admin, applications, dashboard
 from zoho_async.sandbox.api.organizations import load_organizations
 from zoho_async.sandbox.api.organizations import rows as organization_rows
@@ -36,8 +37,10 @@ from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
 from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter, Window
+from zoho_async.sandbox.snapshot import SandboxSnapshot, read_snapshot, write_snapshot
 
 _SAMPLE: Final = "sample"
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})
 
 
 class Sandbox:
@@ -73,6 +76,9 @@ class Sandbox:
             shows at the start, or that is in ``file``; writes have its times.
         file: SQLite file that keeps what is written, also for the next sandbox. Raises
             `sqlite3.Error` if it is not a database.
+        snapshot: file that `save_snapshot` wrote. It decides the sample data (``seed``, ``sizes``,
+            ``organization`` and ``organizations`` have no effect) and is not changed. Raises
+            `ConfigurationError` if it is not a snapshot, or if ``file`` is given too.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -105,7 +111,14 @@ class Sandbox:
         now: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         file: str | os.PathLike[str] | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
     ) -> None:
+        loaded = None if snapshot is None else read_snapshot(snapshot)
+        if loaded is not None:
+            if file is not None:
+                raise ConfigurationError("give either file or snapshot, not both")
+            seed, sizes, organizations = loaded.seed, loaded.sizes, loaded.organizations
+            organization = organizations[0]
         self.seed = seed
         self.organization = organization
         self.latency: Latency = latency
@@ -141,7 +154,11 @@ class Sandbox:
             speed=speed,
         )
         given = dict.fromkeys([organization, *(organizations or ())])
-        self._keep: Final = Persistence(Path(file) if file is not None else None)
+        self._given: Final = tuple(given)
+        self._sizes: Final = dict(sizes or {})
+        self._keep: Final = Persistence(
+            Path(file) if file is not None else None, loaded.entries if loaded is not None else ()
+        )
         sample = functools.partial(
             SampleData,
             seed,
@@ -171,6 +188,8 @@ class Sandbox:
             await self._runner.cleanup()
             raise
         bound = self._runner.addresses[0]
+        if host in _EVERY_ADDRESS:  # clients cannot connect to it
+            host = self._hosts.first_allowed or "127.0.0.1"
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{bound[1]}"
         self.deliveries.open(self.stores)
@@ -301,6 +320,19 @@ class Sandbox:
     def revoke_tokens(self) -> None:
         """End every access token. The refresh tokens stay valid."""
         self.accounts.revoke_tokens()
+
+    def save_snapshot(self, path: str | os.PathLike[str]) -> None:
+        """Write all records to a file for ``Sandbox(snapshot=...)``, on any machine.
+
+        Raises `OSError` if it cannot be written; an earlier file then stays.
+        """
+        entries = tuple(self._keep.entries())
+        write_snapshot(
+            path,
+            SandboxSnapshot(
+                seed=self.seed, sizes=self._sizes, organizations=self._given, entries=entries
+            ),
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the counts that ``/__sandbox__/state`` shows."""
