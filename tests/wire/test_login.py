@@ -233,6 +233,7 @@ async def test_a_device_shows_a_code_and_a_qr_code_and_logs_in(tmp_path: Path) -
         code, seen = await asyncio.to_thread(login_by_device, zoho, tmp_path, agree_to)
         assert code == 0, seen
         assert "\x1b[38;5;16;48;5;231m" in seen
+        assert "\\n" not in seen
         assert not any(secret in seen for secret in secrets_of(zoho))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -275,3 +278,28 @@ async def test_a_lifetime_in_milliseconds_is_read_as_an_hour(server: AnsweringSe
         client = OAuthClient("1000.C", "s")
         found = await await_grant(accounts, client, code, clock=HeldClock())
     assert found.grant.access.expires_in == 3600.0
+
+
+async def test_no_code_and_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.get_running_loop().set_debug(True)
+    caplog.set_level(logging.DEBUG)
+    async with device() as at:
+        code = await at.code()
+        at.user(code, poll=2)
+        found = await at.login(code)
+        with pytest.raises(InvalidGrant) as caught:
+            await at.login(code)
+        shown = "\n".join(
+            [
+                *(record.getMessage() for record in caplog.records),
+                *traceback.format_exception(caught.value),
+                repr((code, found)),
+            ]
+        )
+        secrets = (
+            at.zoho.client_secret,
+            code.device_code,
+            found.grant.refresh_token,
+            found.grant.access.value,
+        )
+    assert not any(secret in shown for secret in secrets)

@@ -53,13 +53,14 @@ class Person:
         monkeypatch.setattr(consent, "_has_browser", lambda: True)
 
     def __call__(self, *arguments: str, lines: list[str]) -> tuple[int, str]:
-        """Run the command. Exit code, and what was shown."""
+        """Run the command. Exit code, and what was shown, without line breaks."""
         self._monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{at}\n" for at in lines)))
         code, out, err = self._command("login", "items", *arguments)
         assert self._problems == []
+        assert "\\n" not in out + err
         assert self.zoho.client_secret not in out + err
         assert not any(token in out + err for token in self.zoho.refresh_tokens)
-        return code, out + err
+        return code, " ".join((out + err).split())
 
     def by_browser(self, browse: Callable[[str], None], *lines: str) -> tuple[int, str]:
         threads: list[threading.Thread] = []
@@ -233,7 +234,8 @@ def by_device(
     phone = Phone(person.zoho, answer)
     monkeypatch.setattr(sys, "stderr", phone)
     code, shown = person("--device", "--organization", "10234695", lines=list(lines))
-    return code, shown + phone.getvalue()
+    assert "\\n" not in phone.getvalue()
+    return code, " ".join((shown + phone.getvalue()).split())
 
 
 @pytest.mark.parametrize(

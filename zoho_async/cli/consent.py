@@ -37,8 +37,7 @@ from zoho_async.auth import (
     request_device_code,
 )
 from zoho_async.auth.loopback import Loopback, redirect_uri
-from zoho_async.cli.questions import ask, ask_secret
-from zoho_async.cli.safe import say
+from zoho_async.cli.questions import ask, ask_secret, explain
 from zoho_async.errors import InvalidClient, InvalidGrant
 from zoho_async.regions import REGIONS
 
@@ -80,13 +79,13 @@ class Consent(msgspec.Struct, frozen=True):
 
 def by_browser(wanted: Wanted) -> Consent:
     """Let the user agree in the browser. Raises an `AuthError`, or `ConfigurationError`."""
-    addresses = "".join(f"\n  {redirect_uri(port)}" for port in wanted.ports)
-    say(
+    explain(
         f"At {console_url(wanted.accounts_url)} create a Mobile-based Application, which has no "
-        f"secret, or a Server-based Application. Add as redirect URI:{addresses}"
+        "secret, or a Server-based Application. Add as redirect URI:",
+        *map(redirect_uri, wanted.ports),
     )
     if len(wanted.ports) > 1:
-        say("The first one is used. The others are for the case that its port is busy.")
+        explain("The first one is used. The others are for the case that its port is busy.")
     client = OAuthClient(
         wanted.client_id or ask("Client ID"), ask_secret("Client secret", optional=True) or None
     )
@@ -104,13 +103,16 @@ async def _by_browser(wanted: Wanted, client: OAuthClient) -> Consent:
             state=state,
             code_verifier=verifier,
         )
-        say(f"Agree in the browser. If none opens, open this address:\n  {url}")
+        explain("Agree in the browser. If none opens, open this address:", url)
         if not wanted.is_named:
-            say("If the page does not know the client, start again with --region eu, in, au, ...")
+            explain(
+                "If the page does not know the client, press Ctrl-C and start again with --region "
+                "and your data center: eu, in, au, ..."
+            )
         if _has_browser():
             webbrowser.open(url)
         else:
-            say(
+            explain(
                 "No browser opens on this machine. To use one on another machine, press Ctrl-C and "
                 "choose `zoho-async login --device`."
             )
@@ -139,7 +141,7 @@ def _has_browser() -> bool:
 
 def by_device(wanted: Wanted) -> Consent:
     """Let the user agree on another device. Raises an `AuthError`, or `ConfigurationError`."""
-    say(
+    explain(
         f"At {console_url(wanted.accounts_url)} create a Non-browser Application. Its secret is "
         "needed on this machine, because Zoho asks for it when a device waits for its user."
     )
@@ -149,12 +151,14 @@ def by_device(wanted: Wanted) -> Consent:
 
 async def _by_device(wanted: Wanted, client: OAuthClient) -> Consent:
     region, url, code = await _device_code(wanted, client.client_id)
-    say(
+    explain(
         f"On any device, open this address within {code.life / 60:.0f} minutes, type the code and "
-        f"agree:\n  {code.url}\n  Code: {code.user_code}"
+        "agree:",
+        code.url,
+        f"Code: {code.user_code}",
     )
     show_qr_code(code.complete_url or code.url)
-    say("Waiting for you to agree. Ctrl-C stops the login.")
+    explain("Waiting for you to agree. Ctrl-C stops the login.")
     async with AccountsServer(url=url) as server:
         found = await await_grant(server, client, code)
     return Consent(client, found.grant, found.region or region)
@@ -204,11 +208,11 @@ def show_qr_code(text: str, console: Console | None = None) -> None:
 
 def by_code(wanted: Wanted) -> Consent:
     """Let the user paste a code. Raises an `AuthError`, or `ConfigurationError`."""
-    say(f"Open {console_url(wanted.accounts_url)} and choose Self Client.")
+    explain(f"Open {console_url(wanted.accounts_url)} and choose Self Client.")
     client = OAuthClient(wanted.client_id or ask("Client ID"), ask_secret("Client secret"))
-    say(
-        "Under Generate Code enter this scope and a duration of 10 minutes:\n"
-        f"  {','.join(wanted.scopes)}"
+    explain(
+        "Under Generate Code enter this scope and a duration of 10 minutes:",
+        ",".join(wanted.scopes),
     )
     for left in reversed(range(_TRIES)):
         code = ask_secret("Code")
@@ -217,7 +221,7 @@ def by_code(wanted: Wanted) -> Consent:
         except InvalidGrant as wrong:
             if not left:
                 raise
-            say(str(wrong))
+            explain(str(wrong))
     raise AssertionError("unreachable")
 
 

@@ -20,7 +20,7 @@ from zoho_async.auth.loopback import PORTS
 from zoho_async.auth.stores.keyring import works
 from zoho_async.cli import outcome
 from zoho_async.cli.consent import Wanted, by_browser, by_code, by_device
-from zoho_async.cli.questions import ask, choose
+from zoho_async.cli.questions import ask, choose, explain
 from zoho_async.cli.safe import say
 from zoho_async.description import ORGANIZATIONS, scopes_for
 from zoho_async.errors import ConfigurationError, ZohoError
@@ -87,7 +87,7 @@ def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
     )
     profiles.put(order.profile, profile)
     where = "the OS keyring" if profile.keyring else f"{profiles.path} (mode 0600)"
-    say(f"Logged in. The secrets are saved in {where}.")
+    explain(f"Logged in. The secrets are saved in {where}.")
     profile = _with_organization(profile, order, grant, environ)
     profiles.put(order.profile, profile)
     _print_next_steps(order, profile, environ)
@@ -175,12 +175,12 @@ def _print_next_steps(order: LoginOptions, profile: Profile, environ: Mapping[st
     if profile.organization:
         say(f"      or: zoho-async export --to DIR{named}")
     if environ.get("ZOHO_REGION", profile.region).strip().lower() != profile.region:
-        say(
+        explain(
             f"Note: the account lives in data center {profile.region}, but ZOHO_REGION in the "
             "environment names another and overrides every profile. Unset it to use this one."
         )
     if names_credentials(environ):
-        say(
+        explain(
             "Note: ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET or ZOHO_REFRESH_TOKEN is set in the "
             "environment and overrides every profile. Unset them to use this one."
         )

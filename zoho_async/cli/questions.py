@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from zoho_async.cli.safe import print, safe, say
 from zoho_async.errors import ConfigurationError
+
+
+def explain(text: str, *lines: str) -> None:
+    """Print a text that is wrapped at words, and ``lines`` to copy, which are not."""
+    width = max(40, shutil.get_terminal_size().columns - 1)
+    for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
+        say(line)
+    for line in lines:
+        say(f"  {line}")
 
 
 def ask(question: str, *, default: str = "", optional: bool = False) -> str:
