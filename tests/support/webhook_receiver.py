@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +59,7 @@ def handled(folder: Path) -> list[Handled]:
 @asynccontextmanager
 async def receiving(
     folder: Path, port: int, since: float, window: float, environ: Mapping[str, str]
-) -> AsyncIterator[int]:
+) -> AsyncGenerator[int]:
     """Receive and handle webhooks until the end of the block. Gives the port."""
     ledger = SqliteLedger(folder / "limits.sqlite")
     async with (

@@ -18,7 +18,7 @@ from zoho_async import Session
 from zoho_async.books.invoices import InvoiceCreate, InvoiceInput, InvoiceLineItemInput
 from zoho_async.books.webhooks import WebhookCreate, WebhookQueryParameterInput
 from zoho_async.books.workflows import WorkflowCreate, WorkflowInstantActionInput
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, InvalidRequest
 from zoho_async.sandbox import Sandbox, WebhookRules
 from zoho_async.sandbox.deliveries.requests import request_of, signature
 from zoho_async.sandbox.deliveries.rules import operations_of
@@ -159,6 +159,8 @@ def test_the_type_of_a_rule(rule_type: str, operations: set[str]) -> None:
         ("http://example.com/", False),
         ("http://localhost.example.com/", False),
         ("http://localhost@example.com/", False),
+        ("http://example.com\\@localhost.example.com/", False),
+        ("http://example.com#@localhost/", False),
         ("http://10.0.0.1/", False),
         ("http://169.254.169.254/latest", False),
         ("http://0.0.0.0/", False),
@@ -345,6 +347,13 @@ async def test_rules_are_kept_in_the_sandboxs_file_and_new_organizations_have_th
         sandbox.store().collection("invoices").change(0, {"notes": "a"})
         await sandbox.deliveries.idle()
         assert len(hook.received) == 1
+
+
+async def test_a_secret_is_12_to_50_letters_and_digits() -> None:
+    async with Sandbox() as sandbox, strict_session(sandbox) as zoho:
+        for wrong in ("Secret12345", "Secret-1234567890", "S" * 51):
+            with pytest.raises(InvalidRequest, match="secret"):
+                await zoho.books.webhooks.create(WebhookCreate(url="http://h/", secret=wrong))
 
 
 async def test_a_sandbox_without_rules_opens_nothing_for_webhooks() -> None:

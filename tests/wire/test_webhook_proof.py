@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -151,7 +151,7 @@ async def test_300_changes_with_duplicates_another_order_and_restarts(
 
 
 @asynccontextmanager
-async def program(folder: Path, port: int, sandbox: Sandbox) -> AsyncIterator[Process]:
+async def program(folder: Path, port: int, sandbox: Sandbox) -> AsyncGenerator[Process]:
     """The receiver in a process. It is killed at the end of the block if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", webhook_receiver.__name__, str(folder), str(port)),

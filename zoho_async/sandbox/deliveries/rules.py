@@ -26,7 +26,7 @@ from zoho_async.sandbox.api.context import OperationHandler, RequestContext
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_list, is_object
 from zoho_async.sandbox.records.resource import Record
-from zoho_async.sandbox.replies import ApiReply, success
+from zoho_async.sandbox.replies import ApiReply, invalid_field, success
 
 PRODUCTS: Final = ("books", "inventory")
 #: The operation of an event by the words that a rule's type is made of.
@@ -110,10 +110,19 @@ def _written(store: Store, name: str) -> list[Record]:
     return list(store.collection(name).written()) if store.has_written(name) else []
 
 
-# -- activating and deactivating ------------------------------------------------------------------
+# -- operations of webhooks and workflows ---------------------------------------------------------
 
+_SECRET: Final = re.compile(r"[0-9A-Za-z]{12,50}")
 #: The field that says whether a rule is active. No description has it.
 IS_ACTIVE: Final = "is_active"
+
+
+def _check_secret(context: RequestContext) -> ApiReply | None:
+    """Refuse a secret that is not 12 to 50 letters and digits."""
+    secret = context.call.body.get("secret")
+    if secret and not (isinstance(secret, str) and _SECRET.fullmatch(secret)):
+        raise invalid_field("secret")
+    return None
 
 
 def _activate(context: RequestContext) -> ApiReply:
@@ -133,7 +142,12 @@ def _set_active(context: RequestContext, *, is_active: bool) -> ApiReply:
 
 #: The operations of this module.
 HANDLERS: Final[Mapping[str, OperationHandler]] = {
-    f"{product}.workflows.{verb}": handler
+    f"{product}.{name}": handler
     for product in PRODUCTS
-    for verb, handler in (("activate", _activate), ("deactivate", _deactivate))
+    for name, handler in (
+        ("webhooks.create", _check_secret),
+        ("webhooks.update", _check_secret),
+        ("workflows.activate", _activate),
+        ("workflows.deactivate", _deactivate),
+    )
 }

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
+from yarl import URL
 
 from zoho_async.sandbox.api.context import RecordRef
 from zoho_async.sandbox.api.render import key_of, record_values
@@ -295,7 +296,6 @@ class Deliveries:
     async def _send(self, request: WebhookRequest) -> tuple[int, str]:
         """Send a request once. Returns the status of the answer, and what is wrong or ""."""
         import aiohttp
-        from yarl import URL
 
         if self._client is None:
             self._client = aiohttp.ClientSession(
@@ -322,9 +322,12 @@ class Deliveries:
 
 def is_allowed(url: str, hosts: Iterable[str]) -> bool:
     """Return whether webhooks may be sent to ``url``: to loopback, or to one of ``hosts``."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    if parts.scheme not in ("http", "https") or not host:
+    try:
+        target = URL(url, encoded=True)  # as the HTTP client reads it
+    except ValueError:
+        return False
+    host = (target.host or "").lower().removesuffix(".")
+    if target.scheme not in ("http", "https") or not host:
         return False
     if host == "localhost" or host in {each.lower().removesuffix(".") for each in hosts}:
         return True

@@ -24,7 +24,7 @@ class WebhookRules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         retries: seconds to wait before each further try. Zoho documents growing intervals and no
             numbers.
         timeout: real seconds until a request fails. Documented only for Zoho Payments: 15.
-        in_flight: concurrent requests. Unknown.
+        in_flight: concurrent requests, as at the start of the sandbox. Unknown.
         delay: seconds between a change and its webhook. Unknown.
         most_waiting: webhooks that wait or are being sent; further ones are skipped.
         duplicates: chance that a webhook is sent a second time.
