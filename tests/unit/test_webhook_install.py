@@ -12,20 +12,9 @@ import pytest
 from tests.support.keyring_in_memory import Ring
 from zoho_async.errors import ConfigurationError
 from zoho_async.webhooks import saved_secret
-from zoho_async.webhooks.install import (
-    Hook,
-    Installed,
-    InstalledRule,
-    InstalledWebhook,
-    entity_of,
-    hooks,
-    overlapping,
-    plan,
-    removable,
-    requests,
-    rules_of,
-    secret_tag,
-)
+from zoho_async.webhooks.hooks import Hook, entity_of, hooks, secret_tag
+from zoho_async.webhooks.install import overlapping, plan, removable, requests
+from zoho_async.webhooks.installed import Installed, InstalledRule, InstalledWebhook, rules_of
 from zoho_async.webhooks.secret_store import (
     SecretKey,
     SecretStore,
