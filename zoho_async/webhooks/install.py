@@ -114,7 +114,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def plan(wanted: Sequence[Hook], found: Installed) -> list[Step]:
     """Return what must be done for each of ``wanted``.
 
-    Raises `ConfigurationError` if Zoho has two of a name, or one whose address was changed.
+    Raises `ConfigurationError` if Zoho has two of a name, or one that a person changed in a way
+    that this function should not undo.
     """
     return [_step(hook, found) for hook in wanted]
 
@@ -145,6 +146,11 @@ def _step(hook: Hook, found: Installed) -> Step:
     needs: Literal["connect", "activate", ""] = ""
     sends_it = webhook_id in rule.webhook_ids or rule.other_actions is None
     if not webhook_id or not sends_it:
+        if rule.other_actions:  # a change would replace them
+            raise ConfigurationError(
+                f"rule {rule.rule_id} ({rule.name}) no longer sends its webhook, but has other "
+                "actions: add the webhook to it in Zoho, or rename it"
+            )
         needs = "connect"
     elif rule.is_active is False:
         needs = "activate"
@@ -304,7 +310,8 @@ def removable(
     """Choose what `remove` deletes: our webhooks, and those that ``ids`` name, with their rules.
 
     ``address`` and ``entities`` choose among our webhooks. Raises `ConfigurationError` for an id
-    that does not exist, and for a rule that does more than send these webhooks.
+    that does not exist, for a rule that may do more than send these webhooks, and without ``ids``
+    for a rule that is not ours.
     """
     known = {each.webhook_id for each in found.webhooks}
     for each in ids:
@@ -324,9 +331,16 @@ def removable(
     )
     going = {each.webhook_id for each in chosen.webhooks}
     for rule in rules_of(chosen):
-        if rule.other_actions or (known & set(rule.webhook_ids)) - going:
+        ours = is_ours(rule.name)
+        is_shared = bool((known & set(rule.webhook_ids)) - going)
+        if is_shared or rule.other_actions or (rule.other_actions is None and not ours):
             raise ConfigurationError(
-                f"rule {rule.rule_id} ({rule.name}) has other actions too: change it in Zoho first"
+                f"rule {rule.rule_id} ({rule.name}) may have other actions: change it in Zoho first"
+            )
+        if not (ours or ids):
+            raise ConfigurationError(
+                f"rule {rule.rule_id} ({rule.name}) was not installed by this command, but sends "
+                "these webhooks: name them by their ids to delete it too"
             )
     return chosen
 
