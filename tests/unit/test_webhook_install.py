@@ -12,20 +12,9 @@ import pytest
 from tests.support.keyring_in_memory import Ring
 from zoho_async.errors import ConfigurationError
 from zoho_async.webhooks import saved_secret
-from zoho_async.webhooks.install import (
-    Hook,
-    Installed,
-    InstalledRule,
-    InstalledWebhook,
-    entity_of,
-    hooks,
-    overlapping,
-    plan,
-    removable,
-    requests,
-    rules_of,
-    secret_tag,
-)
+from zoho_async.webhooks.hooks import Hook, entity_of, hooks, secret_tag
+from zoho_async.webhooks.install import overlapping, plan, removable, requests
+from zoho_async.webhooks.installed import Installed, InstalledRule, InstalledWebhook, rules_of
 from zoho_async.webhooks.secret_store import (
     SecretKey,
     SecretStore,
@@ -141,6 +130,8 @@ def test_two_of_a_name_or_a_changed_address_are_left_to_a_person() -> None:
     rules = (rule(one, "1"), rule(one, "1", rule_id="4"))
     with pytest.raises(ConfigurationError, match="2 rules named"):
         plan([one], Installed(webhooks=(webhook(one, *rules),)))
+    with pytest.raises(ConfigurationError, match="no longer sends"):
+        plan([one], Installed(webhooks=(), loose_rules=(rule(one, "9", other_actions=1),)))
     with pytest.raises(ConfigurationError, match="was changed in Zoho"):
         plan([one], Installed(webhooks=(webhook(one, url="https://example.org/"),)))
 
@@ -190,6 +181,16 @@ def test_a_rule_that_does_more_is_not_deleted() -> None:
     with pytest.raises(ConfigurationError, match="other actions"):
         removable(both, ids=["1"])
     assert rules_of(removable(both, address=URL)) == [shared]
+    theirs = rule(one, "1", name="Mine")
+    found = Installed(webhooks=(webhook(one, theirs),))
+    with pytest.raises(ConfigurationError, match="not installed by this command"):
+        removable(found, address=URL)
+    assert rules_of(removable(found, ids=["1"])) == [theirs]
+    unknown = Installed(
+        webhooks=(webhook(one, msgspec.structs.replace(theirs, other_actions=None)),)
+    )
+    with pytest.raises(ConfigurationError, match="other actions"):
+        removable(unknown, ids=["1"])
 
 
 # -- secrets --------------------------------------------------------------------------------------

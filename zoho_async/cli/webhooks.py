@@ -19,24 +19,22 @@ from zoho_async.cli.questions import ask
 from zoho_async.cli.safe import print, say
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.session import Session
+from zoho_async.webhooks.hooks import Hook, InstallProduct, checked_product, entity_of, hooks
 from zoho_async.webhooks.install import (
     LIMITS,
-    Hook,
-    Installed,
-    InstalledRule,
-    InstalledWebhook,
-    InstallProduct,
     Step,
-    checked_product,
-    entity_of,
-    hooks,
     install,
-    installed,
     overlapping,
     plan,
     removable,
     remove,
     requests,
+)
+from zoho_async.webhooks.installed import (
+    Installed,
+    InstalledRule,
+    InstalledWebhook,
+    installed,
     rules_of,
 )
 from zoho_async.webhooks.secret_store import (

@@ -26,7 +26,6 @@ What is unknown
   both; then `plan` refuses to continue.
 - The names of modules (``entity``) of most lists, and of rule types: ``add_edit`` and ``delete``
   were seen, ``add`` and ``edit`` follow from them. Zoho refuses a wrong one.
-- What a rule's list and its state are called: ``is_active`` and ``status`` are read if they come.
 - Whether ``apply_rule_always`` is what the web application calls "every time".
 
 Webhooks of Billing and Invoice are set in the web application only.
@@ -34,28 +33,31 @@ Webhooks of Billing and Invoice are set in the web application only.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
-from zoho_async import description
 from zoho_async.errors import (
     AmbiguousWrite,
     ConfigurationError,
     DecodeError,
     InvalidRequest,
     NotAuthorized,
-    NotFound,
     ReplyError,
     ZohoError,
 )
-from zoho_async.regions import checked_url
 from zoho_async.session import Session
+from zoho_async.webhooks.hooks import Hook, InstallProduct, hooks, is_ours, name_start, secret_tag
+from zoho_async.webhooks.installed import (
+    Installed,
+    InstalledRule,
+    InstalledWebhook,
+    Resources,
+    installed,
+    rules_of,
+    whole_record,
+)
 
 __all__ = [
     "Hook",
@@ -75,93 +77,17 @@ __all__ = [
     "requests",
 ]
 
-InstallProduct: TypeAlias = Literal["books", "inventory"]
-EventName: TypeAlias = Literal["created", "edited", "deleted"]
-EVENTS: Final[tuple[EventName, ...]] = ("created", "edited", "deleted")
-
 #: Zoho's documented limits, for messages.
 LIMITS: Final = (
     "Zoho allows webhooks from the Professional plan on: at most 1,000 per day, and 200 rules, 10 "
     "of them per module"
 )
 
-#: The type of a rule by the event in the webhook's address.
-_RULE_TYPES: Final = {
-    "changed": "add_edit",
-    "created": "add",
-    "edited": "edit",
-    "deleted": "delete",
-}
-_OURS: Final = re.compile(r"zoho-async ([0-9a-f]{8}) (\S+) (changed|created|edited|deleted)")
-_TAG: Final = re.compile(r"\[([0-9a-f]{8})\]")
-#: Modules whose name in rules is not that of their records in the API.
-_ENTITIES: Final = {"payment": "customerpayment"}
-_CUSTOM_MODULE: Final = re.compile(r"cm_[0-9A-Za-z_]{1,100}")
-#: The longest module name that fits into a webhook's name of 50 characters.
-_MOST_ENTITY: Final = 22
 _HIDDEN: Final = "***"
 
 
 class InstallRefused(ZohoError):
     """Zoho refused to create or change a webhook or rule. The message says what to do."""
-
-
-class Hook(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook to install: for one module and event, under a name that no other one has.
-
-    ``address`` is what the user named, ``url`` what Zoho calls.
-    """
-
-    name: str
-    entity: str
-    event: str
-    rule_type: str
-    address: str
-    url: str
-
-
-class InstalledRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow rule. ``webhook_ids`` are the webhooks that it sends.
-
-    ``other_actions`` counts its other actions; it is ``None`` if Zoho shows no actions, as is
-    ``is_active`` if Zoho does not say whether the rule is active.
-    """
-
-    rule_id: str
-    name: str
-    entity: str
-    rule_type: str
-    webhook_ids: tuple[str, ...] = ()
-    other_actions: int | None = 0
-    is_active: bool | None = None
-
-
-class InstalledWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook and the rules that send it. ``tag`` is that of its secret (`secret_tag`), or ""."""
-
-    webhook_id: str
-    name: str
-    entity: str
-    url: str
-    tag: str = ""
-    rules: tuple[InstalledRule, ...] = ()
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether its name is one that `install` makes."""
-        return _OURS.fullmatch(self.name) is not None
-
-
-class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """What exists. ``loose_rules`` have names of ours, but send no webhook that exists."""
-
-    webhooks: tuple[InstalledWebhook, ...]
-    loose_rules: tuple[InstalledRule, ...] = ()
-
-    def at(self, address: str) -> tuple[InstalledWebhook, ...]:
-        """Our webhooks with this address."""
-        start = f"zoho-async {_url_hash(address)} "
-        return tuple(each for each in self.webhooks if each.is_ours and each.name.startswith(start))
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,94 +111,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 # -- decisions ------------------------------------------------------------------------------------
 
 
-def hooks(
-    url: str,
-    modules: Iterable[str],
-    events: Iterable[str],
-    *,
-    product: InstallProduct = "books",
-) -> list[Hook]:
-    """Return the webhooks for ``modules`` (``invoices``, or a custom one: ``cm_...``) and events.
-
-    Raises `ConfigurationError` for an unknown module or event, and for an address that Zoho should
-    not send records to: it must be https (http on loopback only), without user, query or fragment.
-    """
-    checked_product(product)
-    checked_url(url, what="the address of a webhook")
-    wanted = set(events)
-    for unknown in wanted - set(EVENTS):
-        raise ConfigurationError(
-            f"unknown event {unknown!r}: use one or more of {', '.join(EVENTS)}"
-        )
-    if not wanted:
-        raise ConfigurationError(f"name at least one event: {', '.join(EVENTS)}")
-    names = [str(event) for event in EVENTS if event in wanted]
-    if {"created", "edited"} <= wanted:
-        names = ["changed", *names[2:]]
-    entities = dict.fromkeys(entity_of(module, product) for module in modules)
-    return [_hook(url.strip(), entity, event) for entity in entities for event in names]
-
-
-def checked_product(product: str) -> InstallProduct:
-    """Return ``product``. Raises `ConfigurationError` if its API cannot set webhooks."""
-    if product in get_args(InstallProduct):
-        return cast(InstallProduct, product)
-    raise ConfigurationError(
-        f"webhooks of {product} cannot be set through the API: make them in Zoho's web "
-        "application, with a secret, and set ZOHO_WEBHOOK_SECRET for the receiver"
-    )
-
-
-def entity_of(module: str, product: InstallProduct) -> str:
-    """Return the name of ``module`` in rules: ``salesorder`` for ``sales_orders``.
-
-    Raises `ConfigurationError` for an unknown module, with similar names.
-    """
-    if _CUSTOM_MODULE.fullmatch(module):
-        return module
-    known: dict[str, str] = {}
-    for facts in description.reads(product):
-        if facts.name.endswith(".get") and facts.key and facts.path.count("{") == 1:
-            key = facts.key.replace("_", "")
-            entity = _ENTITIES.get(key, key)
-            known |= {facts.resource.partition(".")[2]: entity}
-    plain = module.removeprefix(f"{product}.")
-    if plain in known:
-        return known[plain]
-    if plain in known.values():
-        return plain
-    near = difflib.get_close_matches(plain, known)
-    raise ConfigurationError(
-        f"{product} has no module {module!r}; "
-        + (f"did you mean {', '.join(near)}?" if near else f"use one of {', '.join(known)}")
-    )
-
-
-def _hook(address: str, entity: str, event: str) -> Hook:
-    short = entity if len(entity) <= _MOST_ENTITY else f"{entity[:13]}-{_url_hash(entity)}"
-    return Hook(
-        name=f"zoho-async {_url_hash(address)} {short} {event}",
-        entity=entity,
-        event=event,
-        rule_type=_RULE_TYPES[event],
-        address=address,
-        url=f"{address}?event_type={event}",
-    )
-
-
-def _url_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def secret_tag(secret: str) -> str:
-    """Return eight hexadecimal digits by which a secret is recognized, but not found."""
-    return hashlib.sha256(b"zoho-async webhook " + secret.encode()).hexdigest()[:8]
-
-
 def plan(wanted: Sequence[Hook], found: Installed) -> list[Step]:
     """Return what must be done for each of ``wanted``.
 
-    Raises `ConfigurationError` if Zoho has two of a name, or one whose address was changed.
+    Raises `ConfigurationError` if Zoho has two of a name, or one that a person changed in a way
+    that this function should not undo.
     """
     return [_step(hook, found) for hook in wanted]
 
@@ -303,6 +146,11 @@ def _step(hook: Hook, found: Installed) -> Step:
     needs: Literal["connect", "activate", ""] = ""
     sends_it = webhook_id in rule.webhook_ids or rule.other_actions is None
     if not webhook_id or not sends_it:
+        if rule.other_actions:  # a change would replace them
+            raise ConfigurationError(
+                f"rule {rule.rule_id} ({rule.name}) no longer sends its webhook, but has other "
+                "actions: add the webhook to it in Zoho, or rename it"
+            )
         needs = "connect"
     elif rule.is_active is False:
         needs = "activate"
@@ -318,96 +166,6 @@ def overlapping(wanted: Sequence[Hook], found: Installed) -> list[InstalledWebho
         for event in several.get(hook.event, ())
     }
     return [each for each in found.webhooks if each.name in names]
-
-
-# -- what exists ----------------------------------------------------------------------------------
-
-
-async def installed(zoho: Session, *, product: InstallProduct = "books") -> Installed:
-    """Read all webhooks of an organization with the rules that send them, ours and others'.
-
-    Makes a call per page of both lists, and one for each rule of a webhook and each webhook of
-    ours. Raises what calls raise.
-    """
-    resources = _Resources(zoho, product)
-    webhooks = [each async for each in resources.webhooks.list(zoho)]
-    related = {
-        each.webhook_id: {str(rule.workflow_id) for rule in each.related_rules or ()}
-        for each in webhooks
-    }
-    of_webhooks = set[str]().union(*related.values())
-    rules: list[InstalledRule] = []
-    async for row in resources.workflows.list(zoho):
-        is_ours = _OURS.fullmatch(row.workflow_name or "") is not None
-        if is_ours or row.workflow_id in of_webhooks:
-            row = await _whole(resources.workflows.get, zoho, row.workflow_id)
-        if row is not None:
-            sent_by_it = tuple(
-                webhook for webhook, ids in related.items() if row.workflow_id in ids
-            )
-            rules.append(_rule(row, sent_by_it))
-    found: list[InstalledWebhook] = []
-    for each in webhooks:
-        ours = _OURS.fullmatch(each.webhook_name or "") is not None
-        row = await _whole(resources.webhooks.get, zoho, each.webhook_id) if ours else each
-        if row is not None:
-            found.append(_webhook(row, rules))
-    ids = {each.webhook_id for each in found}
-    loose = [
-        each for each in rules if _OURS.fullmatch(each.name) and not ids & set(each.webhook_ids)
-    ]
-    return Installed(webhooks=tuple(found), loose_rules=tuple(loose))
-
-
-class _Resources:
-    """The generated modules of one product. Books and Inventory have the same functions."""
-
-    def __init__(self, zoho: Session, product: InstallProduct) -> None:
-        self.zoho: Final = zoho
-        self.webhooks: Final[Any] = importlib.import_module(f"zoho_async.{product}.webhooks")
-        self.workflows: Final[Any] = importlib.import_module(f"zoho_async.{product}.workflows")
-
-
-async def _whole(get: Callable[..., Awaitable[Any]], zoho: Session, record_id: str) -> Any:
-    """A whole record; None if it was deleted meanwhile."""
-    try:
-        return await get(zoho, record_id)
-    except NotFound:
-        return None
-
-
-def _rule(row: Any, sent_by_it: Sequence[str]) -> InstalledRule:
-    actions = [*(row.instant_actions or ()), *(row.time_based_actions or ())]
-    webhooks = [str(each.action_id) for each in actions if each.action_type == "webhook"]
-    return InstalledRule(
-        rule_id=row.workflow_id,
-        name=row.workflow_name or "",
-        entity=row.entity or "",
-        rule_type=row.rule_type or "",
-        webhook_ids=tuple(dict.fromkeys([*webhooks, *sent_by_it])),
-        other_actions=None if row.instant_actions is None else len(actions) - len(webhooks),
-        is_active=_is_active(row.extra),
-    )
-
-
-def _is_active(extra: Mapping[str, Any]) -> bool | None:
-    for name in ("is_active", "is_enabled"):
-        if isinstance(extra.get(name), bool):
-            return bool(extra[name])
-    status = extra.get("status")
-    return status == "active" if status in ("active", "inactive") else None
-
-
-def _webhook(row: Any, rules: Sequence[InstalledRule]) -> InstalledWebhook:
-    tag = _TAG.search(row.description or "")
-    return InstalledWebhook(
-        webhook_id=row.webhook_id,
-        name=row.webhook_name or "",
-        entity=row.entity or "",
-        url=row.url or "",
-        tag=tag[1] if tag else "",
-        rules=tuple(each for each in rules if row.webhook_id in each.webhook_ids),
-    )
 
 
 # -- requests -------------------------------------------------------------------------------------
@@ -479,11 +237,11 @@ async def install(
         steps = plan(wanted, await installed(zoho))
         await install(zoho, steps, secret=secret)
     """
-    resources = _Resources(zoho, product)
+    resources = Resources(zoho, product)
     return [await _carry_out(resources, step, secret) for step in steps]
 
 
-async def _carry_out(resources: _Resources, step: Step, secret: str) -> Step:
+async def _carry_out(resources: Resources, step: Step, secret: str) -> Step:
     hook, webhook_id, rule_id = step.hook, step.webhook_id, step.rule_id
     webhooks, workflows, zoho = resources.webhooks, resources.workflows, resources.zoho
     if not webhook_id:
@@ -552,19 +310,20 @@ def removable(
     """Choose what `remove` deletes: our webhooks, and those that ``ids`` name, with their rules.
 
     ``address`` and ``entities`` choose among our webhooks. Raises `ConfigurationError` for an id
-    that does not exist, and for a rule that does more than send these webhooks.
+    that does not exist, for a rule that may do more than send these webhooks, and without ``ids``
+    for a rule that is not ours.
     """
     known = {each.webhook_id for each in found.webhooks}
     for each in ids:
         if each not in known:
             raise ConfigurationError(f"there is no webhook {each}; see `zoho-async webhooks list`")
-    start = f"zoho-async {_url_hash(address)} " if address else "zoho-async "
+    start = name_start(address) if address else ""
 
     def is_chosen(one: InstalledWebhook | InstalledRule) -> bool:
         if ids:
             return isinstance(one, InstalledWebhook) and one.webhook_id in ids
-        is_ours = _OURS.fullmatch(one.name) is not None and one.name.startswith(start)
-        return is_ours and (not entities or one.entity in entities)
+        ours = is_ours(one.name) and one.name.startswith(start)
+        return ours and (not entities or one.entity in entities)
 
     chosen = Installed(
         webhooks=tuple(each for each in found.webhooks if is_chosen(each)),
@@ -572,17 +331,18 @@ def removable(
     )
     going = {each.webhook_id for each in chosen.webhooks}
     for rule in rules_of(chosen):
-        if rule.other_actions or (known & set(rule.webhook_ids)) - going:
+        ours = is_ours(rule.name)
+        is_shared = bool((known & set(rule.webhook_ids)) - going)
+        if is_shared or rule.other_actions or (rule.other_actions is None and not ours):
             raise ConfigurationError(
-                f"rule {rule.rule_id} ({rule.name}) has other actions too: change it in Zoho first"
+                f"rule {rule.rule_id} ({rule.name}) may have other actions: change it in Zoho first"
+            )
+        if not (ours or ids):
+            raise ConfigurationError(
+                f"rule {rule.rule_id} ({rule.name}) was not installed by this command, but sends "
+                "these webhooks: name them by their ids to delete it too"
             )
     return chosen
-
-
-def rules_of(found: Installed) -> list[InstalledRule]:
-    """All rules of ``found``, each once."""
-    rules = [*(rule for each in found.webhooks for rule in each.rules), *found.loose_rules]
-    return list({rule.rule_id: rule for rule in rules}.values())
 
 
 async def remove(zoho: Session, chosen: Installed, *, product: InstallProduct = "books") -> None:
@@ -590,9 +350,9 @@ async def remove(zoho: Session, chosen: Installed, *, product: InstallProduct = 
 
     Raises what calls raise.
     """
-    resources = _Resources(zoho, product)
+    resources = Resources(zoho, product)
     again = zoho.with_options(retry_writes=True)  # deleting twice does no harm
     for rule in rules_of(chosen):
-        await _whole(resources.workflows.delete, again, rule.rule_id)
+        await whole_record(resources.workflows.delete, again, rule.rule_id)
     for webhook in chosen.webhooks:
-        await _whole(resources.webhooks.delete, again, webhook.webhook_id)
+        await whole_record(resources.webhooks.delete, again, webhook.webhook_id)

@@ -20,7 +20,8 @@ from zoho_async.auth.profiles import chosen_profile, profile_settings, profiles_
 from zoho_async.auth.stores.keyring import KeyringVault
 from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
-from zoho_async.webhooks.install import Installed, secret_tag
+from zoho_async.webhooks.hooks import secret_tag
+from zoho_async.webhooks.installed import Installed
 from zoho_async.webhooks.signature import check_settings
 from zoho_async.wire.text import UNDECODABLE
 
