@@ -34,7 +34,7 @@ LONG = {
     "three workers": (Setup(3, 1, faults=frozenset({"lose", "crash", "silent"})), 20_000),
     "skewed clocks of two workers": (
         Setup(faults=frozenset({"lose", "unsent", "crash"}), skew=1),
-        20_000,
+        10_000,
     ),
     "a ledger that forgets two workers": (Setup(calls=2, wait=1.0), 30_000),
     "bulk calls of two workers": (
