@@ -333,12 +333,16 @@ def login(
     client_id: options.ClientId = None,
     organization: options.LoginOrganization = None,
     browser: options.InBrowser = None,
-    port: options.CallbackPort = 8976,
+    device: options.OnDevice = False,
+    port: options.CallbackPort = None,
     keyring: options.UseKeyring = True,
 ) -> int:
     """Set up an account: client, refresh token and organization.
 
     The command asks for secrets. They are never arguments.
+
+    - In the browser, without a client secret: `zoho-async login --browser`
+    - Over SSH or in a container: `zoho-async login --device`
     """
     from zoho_async.cli import login as login_command
     from zoho_async.cli import whoami as who
@@ -353,7 +357,7 @@ def login(
             region=region,
             client_id=client_id,
             organization=organization,
-            browser=browser,
+            way=login_command.way_of(browser, device),
             port=port,
             keyring=keyring,
         ),
@@ -376,6 +380,22 @@ def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = Fa
 
     who.note_if_overruled(profile)
     return who.whoami(profile, os.environ, json=json)
+
+
+@app.command(help_epilogue="For example: `zoho-async doctor invoices --to books.duckdb`")
+def doctor(
+    *resources: options.Checked,
+    profile: options.ProfileName = None,
+    to: options.CheckedTo = None,
+    json: options.AsJsonLine = False,
+) -> int:
+    """Check what an export needs, and say what to do: account, network, clock, limits, destination.
+
+    Makes one API call, and needs no account to begin with. Ends with code 1 if a check failed.
+    """
+    from zoho_async.cli.doctor import doctor as examine
+
+    return examine(resources, profile, os.environ, to=to, json=json)
 
 
 @app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
@@ -402,6 +422,7 @@ def sandbox(
     speed: options.Speed = 1.0,
     latency: options.Latency = "0",
     faults: options.FaultsFile = None,
+    snapshot: options.SnapshotFile = None,
 ) -> int:
     """Serve a local Zoho with sample data and print the environment for its clients.
 
@@ -423,6 +444,7 @@ def sandbox(
             speed=speed,
             latency=latency,
             faults=faults,
+            snapshot=snapshot,
         )
     )
 

@@ -13,9 +13,9 @@ import msgspec
 from zoho_async.cli import outcome
 from zoho_async.cli.call import CallOptions, request_text
 from zoho_async.cli.connect import ConnectionOptions, connected
-from zoho_async.cli.login import ask
 from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.output import Form, as_text, count, form_for, print_csv, print_table
+from zoho_async.cli.questions import ask
 from zoho_async.cli.safe import print, say
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.session import Session

@@ -22,7 +22,7 @@ from zoho_async.webhooks.events import (
     UnreadableWebhook,
     parse,
 )
-from zoho_async.webhooks.queue import QueueFull, WebhookQueue, open_queue
+from zoho_async.webhooks.queue import FailedDelivery, QueueFull, WebhookQueue, open_queue
 from zoho_async.webhooks.receiver import Receiver, aiohttp_handler, asgi_app
 from zoho_async.webhooks.secret_store import saved_secret
 from zoho_async.webhooks.signature import (
@@ -41,6 +41,7 @@ __all__ = [
     "Change",
     "ChangeEvent",
     "Delivery",
+    "FailedDelivery",
     "QueueFull",
     "Receiver",
     "UnreadableWebhook",
