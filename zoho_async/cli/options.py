@@ -376,6 +376,42 @@ ProductName: TypeAlias = Annotated[
     str, _help("`books`, `invoice`, `billing` or `inventory`.", default=True)
 ]
 
+# -- webhooks -------------------------------------------------------------------------------------
+
+HookUrl: TypeAlias = Annotated[
+    str, _help("Address of the receiver, `https://HOST/hooks`. The command adds `event_type`.")
+]
+RemovedUrl: TypeAlias = Annotated[str | None, _help("Remove what was installed with this address.")]
+HookModules: TypeAlias = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--module",
+        help="`invoices`, `contacts`, ..., or a custom module: `cm_...`. Repeatable.",
+        show_default=False,
+    ),
+]
+HookEvents: TypeAlias = Annotated[
+    str, _help("`created`, `edited`, `deleted`, joined by commas.", default=True)
+]
+HookProduct: TypeAlias = Annotated[
+    Literal["books", "inventory", "invoice", "billing"],
+    _help("`books` or `inventory`. For others, webhooks are set in Zoho's web app.", default=True),
+]
+HookIds: TypeAlias = Annotated[str, _help("Ids of webhooks, also of others.")]
+HookDryRun: TypeAlias = Annotated[
+    bool, _help("Print the requests without the secret. Only reads what exists.")
+]
+Yes: TypeAlias = Annotated[bool, _help("Do not ask.")]
+
+WEBHOOKS_EPILOGUE: Final = """
+**Examples**
+
+- new and changed invoices: `zoho-async webhooks install --url https://example.com/hooks --module
+  invoices --events created,edited`
+- what exists: `zoho-async webhooks list`
+- remove it: `zoho-async webhooks remove --url https://example.com/hooks`
+"""
+
 Shell: TypeAlias = Annotated[
     Literal["bash", "zsh", "fish", "powershell"], _help("The shell to complete in.")
 ]
@@ -445,12 +481,19 @@ AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
     _help("Host name that requests may use, such as a container's. Repeatable."),
 ]
+SnapshotFile: TypeAlias = Annotated[
+    Path | None,
+    _help(
+        "Load the records of this file if it exists, and save them there when the sandbox stops."
+    ),
+]
 
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 
 - more data, faster: `zoho-async sandbox --size invoices=20000 --speed 60`
 - the limits of the free plan: `zoho-async sandbox --organization 111 --plan free`
+- records to share: `zoho-async sandbox --snapshot books.jsonl`
 - with faults: `zoho-async sandbox --faults faults.toml`, with lines such as
   `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
   `times = "always"`

@@ -41,7 +41,9 @@ class Hosts:
     """
 
     def __init__(self, listening: str, allowed: Iterable[str] = ()) -> None:
-        self._names: Final = {_normalized(listening), *map(_allowed_name, allowed)}
+        names = [_allowed_name(name) for name in allowed]
+        self._names: Final = {_normalized(listening), *names}
+        self.first_allowed: Final = names[0] if names else None
 
     def refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Return the refusal of a foreign ``Host`` (421) or ``Origin`` (403), else None."""
