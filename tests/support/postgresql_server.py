@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-#: An empty cluster, which all later servers of this process copy.
-_made: Path | None = None
+#: The folder of the first cluster of this process.
+_first: Final[list[Path]] = []
 
 
 class PostgresqlServer:
@@ -65,18 +66,17 @@ class PostgresqlServer:
         self._folder.cleanup()
 
     def _create_cluster(self) -> None:
-        """Copy the cluster that this process made first: `initdb` takes a second of CPU time."""
-        global _made
-        if _made is None:
+        """Copy a cluster, because `initdb` takes a second of CPU time."""
+        if not _first:
             self._run(
                 "initdb", "-D", str(self._data), "-U", "zoho", "-A", "trust", "-E", "UTF8",
                 "--locale=C", "--no-sync",
             )  # fmt: skip
-            _made = Path(tempfile.mkdtemp(prefix="pg-first-"))
-            atexit.register(shutil.rmtree, _made)
-            subprocess.run(["cp", "-a", str(self._data), str(_made)], check=True)
+            _first.append(Path(tempfile.mkdtemp(prefix="pg-first-")))
+            atexit.register(shutil.rmtree, _first[0])
+            subprocess.run(["cp", "-a", str(self._data), str(_first[0])], check=True)
         else:
-            subprocess.run(["cp", "-a", str(_made / "data"), self._folder.name], check=True)
+            subprocess.run(["cp", "-a", str(_first[0] / "data"), self._folder.name], check=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         assert self._programs is not None
