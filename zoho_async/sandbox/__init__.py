@@ -4,6 +4,7 @@ async with Sandbox(sizes={"books.invoices": 400}) as zoho:
     ...  # point any client at zoho.url, with zoho.environment()
 """
 
+from zoho_async.sandbox.deliveries.settings import WebhookDelivery, WebhookRules
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import TokenRules
 from zoho_async.sandbox.server import Sandbox
@@ -29,6 +30,8 @@ __all__ = [
     "Sandbox",
     "SandboxClock",
     "TokenRules",
+    "WebhookDelivery",
+    "WebhookRules",
     "Window",
     "parse_lag",
     "read_rules",

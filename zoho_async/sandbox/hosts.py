@@ -64,6 +64,11 @@ class Hosts:
         return address.is_loopback or address == _address(_local_address(request))
 
 
+def is_at_localhost(request: web.BaseRequest) -> bool:
+    """Whether the client reached the sandbox under the name ``localhost``."""
+    return _host_of(request.headers.get("Host", "")) == _LOOPBACK_NAME
+
+
 def _refusal_reply(status: int, header: str, value: str) -> web.Response:
     message = (
         f"The sandbox refused this request because its {header} is {value[:100]!r}. A web page "

@@ -28,6 +28,8 @@ from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.deliveries.sender import Deliveries
+from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.hosts import Hosts
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import Accounts, TokenRules
@@ -45,7 +47,7 @@ class Sandbox:
     """A local Zoho with one user, one or more organizations, and sample records.
 
     Use it as an async context manager. ``url`` is set inside. ``limits``, ``tokens``, ``latency``,
-    ``inbound``, ``faults`` and ``quota_headers`` may be changed while it runs.
+    ``inbound``, ``faults``, ``webhooks`` and ``quota_headers`` may be changed while it runs.
 
     Args:
         seed: seed of the sample data and of random choices.
@@ -64,6 +66,7 @@ class Sandbox:
         token_life: lifetime of an access token, in seconds.
         quota_headers: whether replies have the headers of the daily quota.
         faults: rules for what goes wrong (see `faults`).
+        webhooks: how webhooks are sent (see `WebhookRules`).
         host: address to listen on.
         port: port to listen on; 0 picks a free port.
         allowed_hosts: host names that requests may use in addition to loopback and ``host``.
@@ -100,6 +103,7 @@ class Sandbox:
         token_life: float = 3600.0,
         quota_headers: bool = True,
         faults: Sequence[Fault] = (),
+        webhooks: WebhookRules | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Sequence[str] = (),
@@ -130,6 +134,7 @@ class Sandbox:
         )
         self.tokens = TokenRules(life=token_life)
         self.faults: list[Fault] = list(faults)
+        self.webhooks: Final = webhooks or WebhookRules()
         self.arrivals: list[Arrival] = []
         #: Requests that no specification describes, or that the sandbox does not simulate.
         self.unknown: list[Arrival] = []
@@ -138,6 +143,8 @@ class Sandbox:
         self.rate_limiter: Final = RateLimiter(self.limits, self.clock.now())
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
+        #: The webhooks that were sent or wait. ``.log`` says what became of each.
+        self.deliveries: Final = Deliveries(self.webhooks, self.clock, seed)
         self.accounts: Final = Accounts(
             rules=self.tokens,
             client_id=self.client_id,
@@ -185,6 +192,7 @@ class Sandbox:
             host = self._hosts.first_allowed or "127.0.0.1"
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{bound[1]}"
+        self.deliveries.open(self.stores)
         return self
 
     async def __aexit__(
@@ -196,6 +204,7 @@ class Sandbox:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self.deliveries.close(self.stores)
         await asyncio.to_thread(self._keep.close)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
