@@ -226,6 +226,10 @@ class Message(msgspec.Struct, frozen=True):
     own: bytes
 
 
+#: Published by a worker that waits for replies: the others write theirs.
+REQUEST: Final = b"?"
+
+
 def parse_message(data: bytes) -> Message | None:
     """Decode a published usage. None for a message of an earlier version, which has none."""
     parts = data.split(b" ", 3)
