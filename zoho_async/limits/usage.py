@@ -40,6 +40,9 @@ from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
 DRIFT: Final = 1.001
 #: Seconds by which a timer may be early without being set again.
 SOON: Final = 1e-6
+#: How early a bulk call may come, in calls, to make up for one that came late. More would send
+#: bulk calls in groups, once a minute, and people would wait for the gap between them.
+SLACK: Final = 0.5
 
 Reason: TypeAlias = Literal[
     "block", "slow_start", "day", "minute", "in_flight", "ledger", "ledger_new", "pace", "bulk"
@@ -197,7 +200,7 @@ def _deny_bulk(usage: Usage, limits: Limits, now: float) -> Denial | None:
         return Denial("bulk", _frees_in(usage.bulk, over, now))
     if len(usage.bulk) < limits.head_start:
         return None
-    opens = usage.bucket_full_at - (limits.burst - 1) / limits.rate
+    opens = usage.bucket_full_at - SLACK / limits.rate
     return Denial("bulk", opens - now) if now < opens - SOON else None
 
 
@@ -205,7 +208,7 @@ def _count_bulk(usage: Usage, limits: Limits, now: float) -> None:
     heappush(usage.bulk, now + limits.window)
     # Calls of the head start empty the bucket, but leave no debt.
     full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
-    usage.bucket_full_at = min(full_at, now + limits.burst / limits.rate)
+    usage.bucket_full_at = min(full_at, now + (1 + SLACK) / limits.rate)
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:

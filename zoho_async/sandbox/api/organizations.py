@@ -108,6 +108,7 @@ def _create(
     taken = {each.world.organization for each in every}
     number = next(n for n in range(_FIRST_ID, _FIRST_ID + MAX_ORGANIZATIONS) if str(n) not in taken)
     made = _open_store(own.keep, own.world.seed, str(number), sent, own.world.clock)
+    made.on_event = own.on_event
     own.keep.put(_COLLECTION, str(number), ENCODER.encode(sent))
     now = own.world.now()
     dates = {"account_created_date": day(now), "created_time": stamp(now)}
