@@ -6,11 +6,12 @@ Redis commands. The ledger and the Redis are real, and the counters of Redis are
 does not pass during a command, so Redis gets the fleet's commands in the same order, at the speed
 of one simulating process.
 
-The two rounds have different loads:
+The rounds have different loads:
 
 - *night*: each list of each organization is a task that makes one call (an incremental export with
   few changes).
 - *long*: each worker reads one long list as fast as the limits of its organization allow.
+- *minute*: a thousand organizations on ten workers make 90 calls a minute each, at even intervals.
 
 Each worker has one ledger for all its tasks, as in `export_fleet`.
 """
@@ -100,7 +101,7 @@ class _Fleet:
         self.calls = 0
         self.scripts = 0
         self._url: Final = url
-        self._latency: Final = latency
+        self.latency: Final = latency
 
     def ledger(self) -> RedisLedger:
         ledger = RedisLedger(self._url)
@@ -123,7 +124,7 @@ class _Fleet:
         for _ in range(calls):
             slot = await limiter.admit("bulk", max_wait=None)
             slot.sent()
-            await asyncio.sleep(self._latency)
+            await asyncio.sleep(self.latency)
             await slot.replied()
             self.calls += 1
 
@@ -158,6 +159,34 @@ async def long(fleet: _Fleet, workers: int, calls: int) -> None:
         await fleet.end(ledger)
 
     await asyncio.gather(*(worker(one) for one in range(workers)))
+
+
+async def minute(fleet: _Fleet, organizations: int, workers: int, seconds: float) -> None:
+    """Each organization makes 90 calls a minute, one after the other."""
+    apart = 60.0 / 90
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+
+    async def calls(limiter: Scheduler, first: float) -> None:
+        await asyncio.sleep(first)
+        while loop.time() < ends:
+            began = loop.time()
+            slot = await limiter.admit(max_wait=None)
+            slot.sent()
+            await asyncio.sleep(fleet.latency)
+            await slot.replied()
+            fleet.calls += 1
+            await asyncio.sleep(max(0.0, began + apart - loop.time()))
+
+    ledgers = [fleet.ledger() for _ in range(workers)]
+    await asyncio.gather(
+        *(
+            calls(fleet.limiter(ledgers[one % workers], one), apart * one / organizations)
+            for one in range(organizations)
+        )
+    )
+    for ledger in ledgers:
+        await fleet.end(ledger)
 
 
 def run(
@@ -220,27 +249,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--threads", type=int, default=4, help="tasks that a worker does at a time")
     add("--calls", type=int, default=120, help="calls for each long list")
     add("--latency", type=float, default=0.3, help="seconds that Zoho takes to answer")
+    add("--seconds", type=float, default=20.0, help="simulated seconds of the round minute")
+    add("--only", choices=("night", "long", "minute"), help="run this round only")
     options = parser.parse_args(arguments)
+    loads: dict[str, tuple[int, int, Callable[[_Fleet], Coroutine[Any, Any, None]]]] = {
+        "night": (
+            options.organizations,
+            options.workers,
+            lambda fleet: night(
+                fleet, options.organizations, options.workers, options.lists, options.threads
+            ),
+        ),
+        "long": (
+            options.workers,
+            options.workers,
+            lambda fleet: long(fleet, options.workers, options.calls),
+        ),
+        "minute": (1_000, 10, lambda fleet: minute(fleet, 1_000, 10, options.seconds)),
+    }
     with RedisServer(redis_8()) as server:
         rounds = [
-            run(
-                server,
-                options.latency,
-                "night",
-                options.organizations,
-                options.workers,
-                lambda fleet: night(
-                    fleet, options.organizations, options.workers, options.lists, options.threads
-                ),
-            ),
-            run(
-                server,
-                options.latency,
-                "long",
-                options.workers,
-                options.workers,
-                lambda fleet: long(fleet, options.workers, options.calls),
-            ),
+            run(server, options.latency, name, organizations, workers, work)
+            for name, (organizations, workers, work) in loads.items()
+            if options.only in (None, name)
         ]
     print(about())
     for one in rounds:

@@ -200,6 +200,12 @@ class InFile(Worker):
         self.file.close()
 
 
+def do_nothing() -> None: ...
+
+
+def ignore(key: str) -> None: ...
+
+
 class OnRedis(Worker):
     """A worker on a real server. The test sets its time, and ends its lease."""
 
@@ -216,8 +222,8 @@ class OnRedis(Worker):
         found = self.run(worker())
         self.connection = found.connection
         # What comes at any time by the system's clock: the test decides instead.
-        found.start_renewal = lambda: None
-        self.connection.subscriber.keep = lambda key: None
+        found.start_renewal = do_nothing
+        self.connection.subscriber.keep = ignore
         found._lease = STANDS_STILL  # by the test's clock
         self.ledger._lease = STANDS_STILL  # type: ignore[misc]
 

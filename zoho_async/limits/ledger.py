@@ -144,7 +144,8 @@ class Ledger(Protocol):
     ) -> float:
         """Note how the call in ``place`` ended. Returns how long nothing may be sent, in seconds.
 
-        It takes effect even if the caller is cancelled while it waits.
+        It takes effect even if the caller is cancelled while it waits. A shared ledger may tell
+        other processes of a reply later.
         """
         ...
 

@@ -73,11 +73,16 @@ class Company(msgspec.Struct):
     """What is known of other workers at a key.
 
     ``until``: others count as active until then (by the event loop). ``listeners``: the workers
-    that listened to the key when this one last wrote.
+    that listened to the key when this one last wrote. ``in_flight``: the calls in flight then.
+    ``streak``: this worker's admissions since it last left places to others. ``asked``: when it
+    last asked for the endings of others.
     """
 
     until: float = -math.inf
     listeners: int = 0
+    in_flight: int = 0
+    streak: int = 0
+    asked: float = -math.inf
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -241,6 +246,11 @@ class RedisConnection:
         except of_redis.NoScriptError:
             answer = await self.execute("EVAL", source, *given)
         return answer
+
+    async def publish(self, key: str, data: bytes) -> None:
+        """Send ``data`` to the workers that listen to ``key``, if Redis can be reached."""
+        with suppress(Unreachable, LedgerError, ConfigurationError):
+            await self.execute("PUBLISH", script.usage_key(key), data)
 
     async def ping(self) -> None:
         """Raise `Unreachable` if Redis cannot be reached. Changes nothing."""

@@ -32,7 +32,8 @@ within a lease of its admission, or not at all (`Slot.stale`). It arrives within
 and leaves the count ``window`` later: before the first new place (rule 1).
 
 *A worker that is offline.* Let T be the server's time of its last script. The others see its lease
-end at T + lease; they decide on data that is at most a third of a lease old. From then on their
+end at T + lease; they decide on data that is at most a third of a lease old, if any share is
+registered. The script refuses to write if that changed since the data was read. From then on their
 places fit into limit - share (rule 4). Their earlier calls are sent within a lease, arrive within
 ``linger`` and have left the count ``window`` later. That is before T + `offline_wait`, and the
 worker sends nothing offline before that (rule 3). Its last offline call has left the count

@@ -81,7 +81,6 @@ if not epoch.id or (run_id ~= '' and epoch.run_id ~= run_id) then
   redis.call('HSET', KEYS[4], 'id', ARGV[7], 'run_id', run_id, 'birth', birth)
   redis.call('DEL', KEYS[3])  -- by another clock, perhaps
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 if lease then redis.call('ZADD', KEYS[3], now + lease, name) end
 
 local shares, others, living = {}, 0, 0
@@ -94,7 +93,8 @@ for _, registration in ipairs(registrations) do
     shares[#shares + 1] = {owner, share, ends}
     if owner ~= name then
       others = others + tonumber(share)
-      if redis.call('ZSCORE', KEYS[3], owner) then living = living + tonumber(share) end
+      local ends = tonumber(redis.call('ZSCORE', KEYS[3], owner) or 0)
+      if ends > now then living = living + tonumber(share) end
     end
   end
 end
@@ -110,7 +110,10 @@ if share and lease then
   end
 end
 
-local function live_workers() return redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf') end
+local function live_workers()
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  return redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf')
+end
 local own = redis.call('GET', KEYS[1]) or ''
 local whole = redis.call('GET', KEYS[2]) or ''
 if ARGV[10] and epoch.id == ARGV[6] and #shares == tonumber(ARGV[15])
@@ -224,6 +227,10 @@ class Message(msgspec.Struct, frozen=True):
     alone: bool
     wakes: bool
     own: bytes
+
+
+#: Published by a worker that waits for replies: the others write theirs.
+REQUEST: Final = b"?"
 
 
 def parse_message(data: bytes) -> Message | None:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from zoho_async.limits.redis.script import Message, parse_message, usage_key
+from zoho_async.limits.redis.script import REQUEST, Message, parse_message, usage_key
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,6 +38,7 @@ class Subscriber:
 
     Attributes:
         stagger: Returns the seconds until the watchers of a key are woken.
+        requested: Called with a key when a worker waits for replies there.
     """
 
     def __init__(self, client: Redis, now: Callable[[], float]) -> None:
@@ -45,6 +46,7 @@ class Subscriber:
         self._client: Final = cast(Any, client)
         self._now: Final = now
         self.stagger: Callable[[str], float] = lambda key: 0.0
+        self.requested: Callable[[str], None] = lambda key: None
         self._watchers: Final[defaultdict[str, set[Callable[[], None]]]] = defaultdict(set)
         #: Until when (by the loop) to listen to a key that nothing watches.
         self._kept: Final[dict[str, float]] = {}
@@ -167,6 +169,9 @@ class Subscriber:
         self._heard.pop(key, None)
 
     def _receive(self, key: str, message: dict[str, Any]) -> None:
+        if message["type"] == "message" and message["data"] == REQUEST:
+            self.requested(key)
+            return
         if message["type"] == "message":
             published = parse_message(message["data"])
             if published is None:

@@ -26,7 +26,7 @@ from zoho_async.limits.redis import epoch as epochs
 from zoho_async.limits.redis.connection import CachedUsage, RedisConnection, Settings, Unreachable
 from zoho_async.limits.redis.offline import RETRY_EVERY
 from zoho_async.limits.redis.rows import UsageReader, UsageView, encode
-from zoho_async.limits.redis.script import ScriptReply, sha_of
+from zoho_async.limits.redis.script import REQUEST, ScriptReply, sha_of
 from zoho_async.limits.usage import Denial, Ending
 
 T = TypeVar("T")
@@ -35,13 +35,15 @@ _Writes: TypeAlias = Literal["nothing", "taken", "ended"]
 #: Endings that are not written yet, with the clock by which they came.
 _Endings: TypeAlias = Sequence[tuple[PendingSettlement, Clock]]
 
-#: How long an ending waits for the next admission if other workers may wait for it, in seconds.
-#: Longer than it takes to read a page.
+#: How long an ending waits for the next admission if half of the calls in flight are open, in
+#: seconds. Longer than it takes to read a page.
 SOON: Final = 0.25
 #: How long other workers count as active at a key after their last change, in seconds.
 COMPANY: Final = 20.0
 #: The waiters of a key ask within so many seconds per worker that waits there, and at most 1 s.
-APART: Final = 0.05
+APART: Final = 0.1
+#: One in so many admissions leaves the places of its worker's endings to others that wait.
+YIELDS: Final = 4
 #: Reasons that may end for all workers at the same moment.
 _TOGETHER: Final = ("minute", "bulk", "in_flight", "slow_start", "pace")
 
@@ -57,6 +59,7 @@ class RedisWorker:
         self._server_time: Final = server_time
         self._due_at = 0.0
         self._hurry: Final = asyncio.Event()
+        self.connection.subscriber.requested = self._requested
         self.connection.subscriber.stagger = lambda key: self._stagger(key, APART)
 
     async def take(
@@ -100,6 +103,8 @@ class RedisWorker:
         self.start_renewal()
         if isinstance(answer, Denial):
             self.connection.subscriber.keep(key)  # so that asking again costs no script
+            if answer.wait is None:
+                self._ask_for_endings(key)
             if answer.wait is not None and answer.reason in _TOGETHER:
                 answer = msgspec.structs.replace(
                     answer, wait=answer.wait + self._stagger(key, APART)
@@ -223,7 +228,7 @@ class RedisWorker:
             cached = self.connection.cache.pop(key, None)
             if cached is not None:
                 cached = self._update(key, account, cached)
-            if cached is not None and (writes == "nothing" or not self._is_usable(cached, clock)):
+            if cached is not None and (writes == "nothing" or cached.clock is not clock):
                 cached = None
             fresh = cached is None
             while True:
@@ -233,9 +238,12 @@ class RedisWorker:
                 endings = self._endings(key, account)
                 answer, must_write = self._decide(seen, cached, endings, decide, writes)
                 must_write = must_write or moved or account_moved
+                busy = len(seen.row.usage.open) + len(seen.row.usage.abandoned)
+                self.connection.company[key].in_flight = busy
                 denied = isinstance(answer, Denial)
-                if denied and not fresh and not self._knows(key, cached):
-                    cached, fresh = None, True  # the usage may be old
+                certain = self._knows(key, cached, answer) if denied else self._is_usable(cached)
+                if not fresh and not certain:
+                    cached, fresh = None, True
                     continue
                 if writes == "nothing" or (denied and not must_write):
                     self.connection.keep(key, cached)
@@ -280,14 +288,16 @@ class RedisWorker:
     ) -> tuple[T, bool]:
         """Note the pending endings and decide. Returns the answer, and whether to write a denial.
 
-        An admission does not use the places of the endings that it takes along if others wait for
-        them. Else a busy worker would keep all places in flight.
+        If others wait for the places of these endings, every `YIELDS`-th admission leaves them to
+        the others. Else a busy worker would keep all places in flight.
         """
-        key_waits = writes == "taken" and bool(endings) and self._others_listen(endings[0][0].key)
-        if key_waits:
-            answer = decide(seen)
-            self._note_endings(seen, cached, endings)
-            return answer, isinstance(answer, Denial)
+        if writes == "taken" and endings and self._others_listen(endings[0][0].key):
+            company = self.connection.company[endings[0][0].key]
+            company.streak = (company.streak + 1) % YIELDS
+            if not company.streak:
+                answer = decide(seen)
+                self._note_endings(seen, cached, endings)
+                return answer, isinstance(answer, Denial)
         self._note_endings(seen, cached, endings)
         return decide(seen), False
 
@@ -353,9 +363,13 @@ class RedisWorker:
             cached, found=found, changed=message.time, known=came, together=False
         )
 
-    def _knows(self, key: str, cached: CachedUsage) -> bool:
-        """Return whether no change since ``cached`` was missed, so that a denial is certain."""
-        recent = cached.clock.monotonic() < cached.known + self._lease / 3
+    def _knows(self, key: str, cached: CachedUsage, denial: object) -> bool:
+        """Return whether no change since ``cached`` was missed, so that a denial is certain.
+
+        If the end of the wait is not known, a subscription that broke unnoticed must not matter.
+        """
+        known = isinstance(denial, Denial) and denial.wait is not None
+        recent = known or cached.clock.monotonic() < cached.known + self._lease / 3
         return recent and self.connection.subscriber.knows(key, cached.known)
 
     def _note_company(self, key: str) -> None:
@@ -400,11 +414,11 @@ class RedisWorker:
             key, account, given, self.connection.epoch if epoch is None else epoch, held
         )
 
-    def _is_usable(self, cached: CachedUsage, clock: Clock) -> bool:
-        """Return whether to decide on ``cached``. Only reading shows which workers died."""
+    def _is_usable(self, cached: CachedUsage) -> bool:
+        """Return whether to write on ``cached``. Only reading shows which workers died."""
         shares = bool(cached.found.epoch.shares) or self._settings.share is not None
         newest = self._lease / 3 if shares else self._lease
-        return cached.clock is clock and clock.monotonic() < cached.read + newest
+        return cached.clock.monotonic() < cached.read + newest
 
     def _share_lifetime(self, limits: Limits) -> float:
         return epochs.share_lifetime(limits, self._lease, self._settings.max_offline)
@@ -430,12 +444,29 @@ class RedisWorker:
         pending = connection.pending.get(key)
         if not pending:
             return
-        few = len(pending) <= pending[-1][0].limits.in_flight // 2
-        delay = self._lease / 3 if few and not self._has_company(key) else SOON
-        due = asyncio.get_running_loop().time() + min(delay, self._lease / 3)
-        connection.due[key] = due = min(due, connection.due.get(key, due))
+        most = pending[-1][0].limits.in_flight // 2
+        few = len(pending) <= most and connection.company[key].in_flight <= most
+        self._hasten(key, self._lease / 3 if few else min(SOON, self._lease / 3))
+
+    def _hasten(self, key: str, delay: float) -> None:
+        """Write the pending endings of ``key`` within ``delay`` seconds."""
+        due = asyncio.get_running_loop().time() + delay
+        self.connection.due[key] = due = min(due, self.connection.due.get(key, due))
         if due < self._due_at:
             self._hurry.set()
+
+    def _ask_for_endings(self, key: str) -> None:
+        """Have the other workers that listen to ``key`` write their endings."""
+        company, now = self.connection.company[key], asyncio.get_running_loop().time()
+        if self._has_company(key) and now >= company.asked + SOON:
+            company.asked = now
+            self.connection.run(self.connection.publish(key, REQUEST))
+
+    def _requested(self, key: str) -> None:
+        """Another worker waits for replies."""
+        self._note_company(key)
+        if key in self.connection.pending:
+            self._hasten(key, self._stagger(key))
 
     def _renewal_wait(self) -> float:
         """Return the seconds until the lease must be renewed, by this worker's last script."""
@@ -462,9 +493,12 @@ class RedisWorker:
                 async with asyncio.timeout_at(self._due_at):
                     await self._hurry.wait()
                 continue
-            await self._write_due([key for key, at in connection.due.items() if at <= loop.time()])
-            if not self._renewal_wait():
-                await self._ask("", "", ())
+            due = [key for key, at in connection.due.items() if at <= loop.time()]
+            if not due and not self._renewal_wait():
+                due = list(connection.due)[:1]  # a script that renews the lease, too
+                if not due:
+                    await self._ask("", "", ())
+            await self._write_due(due)
 
     async def heartbeat(self) -> None:
         """Renew the lease or check whether Redis is back, and write pending endings."""
