@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from tests.judges.list_exports import session
-from tests.judges.list_server import EPOCH, ITEMS, ListServer, Manners, Record, records
+from tests.judges.list_server import EPOCH, ITEMS, ListServer, Manners, Record, Resource, records
 from tests.judges.raw_http import Reply, Request, Server, is_token_request, token_reply
 from zoho_async import Credentials, Limits, Session
 from zoho_async.errors import ConfigurationError
@@ -24,12 +25,14 @@ from zoho_async.webhooks import (
     Change,
     WebhookQueue,
     catch_up,
+    catching_up,
     handle_changes,
     open_queue,
     parse,
 )
 
 INVOICES: Final = "books.invoices"
+JOURNALS: Final = Resource("/books/v3/journals", "journals", "journal", "journal_id")
 
 
 class EndingServer(ListServer):
@@ -50,6 +53,17 @@ def ending(work: asyncio.Task[Any]) -> Callable[[], object]:
     """A function that cancels ``work`` from another thread."""
     loop = asyncio.get_running_loop()
     return lambda: loop.call_soon_threadsafe(work.cancel)
+
+
+@dataclass
+class SortedServer(ListServer):
+    """A list that can only be sorted by last modification, and says by what it is sorted."""
+
+    resource: Resource = JOURNALS
+
+    def _applied(self, query: dict[str, str]) -> dict[str, object]:
+        order = "created_time" if self.manners.ignores_sort else query.get("sort_column")
+        return super()._applied(query) | {"sort_column": order}
 
 
 async def drain(queue: WebhookQueue, zoho: Session) -> list[Change]:
@@ -172,6 +186,41 @@ def lost(truth: list[Record], queued: dict[str, int], start: float, reached: flo
         and start <= one.modified < reached
         and queued.get(one.id, 0) < int(one.modified)
     ]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+async def test_a_sorted_list_is_read_up_to_the_mark(is_sorted: bool, tmp_path: Path) -> None:
+    manners = Manners(ignores_sort=not is_sorted, largest_page=50, total="none")
+    with SortedServer(records(500, moments=500), manners) as server:
+        async with open_queue(tmp_path / "queue.sqlite", since=EPOCH - 10) as queue:
+            for one in server.truth[3:73]:
+                server.modify(one.id)
+            found = await run(queue, server, "books.journals")
+    assert (found.listed, found.queued) == (70, 70)
+    if is_sorted:  # read twice, because a deletion between two pages would hide a row
+        assert [one.get("page", "1") for one in server.arrived] == ["1", "2"] * 2
+
+
+async def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catching_up, "_PAUSE", 0.001)
+    handled: set[str] = set()
+    with ListServer(records(60, moments=60)) as server:
+        for one in list(server.truth):
+            server.modify(one.id)
+        async with (
+            open_queue(tmp_path / "queue.sqlite", since=EPOCH - 10, max_pending=5) as queue,
+            session(server) as zoho,
+            asyncio.TaskGroup() as tasks,
+        ):
+
+            async def note(change: Change) -> None:
+                handled.add(change.record_id)
+                if len(handled) == 60:
+                    handling.cancel()
+
+            handling = tasks.create_task(handle_changes(queue, zoho, note))
+            (found,) = await catch_up(queue, zoho, [INVOICES], wall=lambda: server.now)
+    assert (found.queued, len(handled)) == (60, 60)
 
 
 async def test_without_a_beginning_the_first_run_only_sets_the_mark(tmp_path: Path) -> None:

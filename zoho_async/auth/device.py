@@ -68,7 +68,7 @@ _LONGEST_ADDRESS: Final = 500
 
 
 class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
-    """The codes of one login, as the accounts server of ``region`` made them.
+    """The codes of one login.
 
     Attributes:
         user_code: what the user types.
@@ -173,11 +173,12 @@ async def await_grant(
     clock: Clock = SYSTEM_CLOCK,
     open_server: OpenServer = _server_of,
 ) -> DeviceGrant:
-    """Poll until the user agreed. ``client`` needs its secret.
+    """Poll ``server`` until the user agreed to ``code``. ``client`` needs its secret.
 
-    ``open_server`` opens the server of another region. Raises `ConsentRefused` if the user refused
-    or lives in an unknown data center, `InvalidGrant` if the codes expired, and what `granted`
-    raises for any other answer.
+    ``open_server`` opens the accounts server of another region by its name. Raises
+    `ConsentRefused` if the user refused or lives in an unknown data center, `InvalidGrant` if the
+    codes expired or gave tokens before, `InvalidClient` for a wrong client or secret, and another
+    `AuthError` for any other answer.
     """
     ends, interval = clock.monotonic() + code.life, code.interval
     region = ""

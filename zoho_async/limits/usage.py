@@ -273,8 +273,7 @@ def settle(
     heappush(usage.held, now - ending.ago + ending.unsure + limits.window * DRIFT)
     if usage.slowest > 0:
         usage.slowest *= 0.95
-    if ending.since_sent > usage.slowest:
-        usage.slowest = ending.since_sent
+    usage.slowest = max(usage.slowest, ending.since_sent)
     if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
         began = now - ending.ago - ending.since_sent
         if opened is not None:

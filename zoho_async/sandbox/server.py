@@ -21,10 +21,10 @@ from aiohttp import web
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import admin, applications, dashboard
-from zoho_async.sandbox.api.organizations import load_organizations
+from zoho_async.sandbox.api.organizations import load_organizations, time_zone_of
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.data.dates import day
+from zoho_async.sandbox.data.dates import day as day_of
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
@@ -33,6 +33,7 @@ from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.hosts import Hosts
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import Accounts, TokenRules
+from zoho_async.sandbox.simulation.calendar import DayCalendar
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
@@ -60,6 +61,7 @@ class Sandbox:
         per_minute: calls per minute and organization.
         in_flight: concurrent calls per organization.
         per_day: calls per day and organization.
+        day: length of a day, in seconds. None: the calendar day in the organization's time zone.
         latency: delay of replies, in seconds (see `latency`).
         inbound: delay of requests, in seconds.
         block: length of the block after too many calls in a minute, in seconds.
@@ -97,6 +99,7 @@ class Sandbox:
         per_minute: int = 100,
         in_flight: int = 10,
         per_day: int = 10_000,
+        day: float | None = None,
         latency: Latency = 0.0,
         inbound: Latency = 0.0,
         block: float = 900.0,
@@ -129,6 +132,7 @@ class Sandbox:
             minute=minute,
             window=window,
             per_day=per_day,
+            day=day,
             in_flight=in_flight,
             block=block,
         )
@@ -140,7 +144,9 @@ class Sandbox:
         self.unknown: list[Arrival] = []
         self.url = ""
         self.clock: Final = SandboxClock(speed, now)
-        self.rate_limiter: Final = RateLimiter(self.limits, self.clock.now())
+        started = self.clock.now()
+        calendar = DayCalendar(self._time_zone, wall_clock() - started)
+        self.rate_limiter: Final = RateLimiter(self.limits, started, calendar)
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
         #: The webhooks that were sent or wait. ``.log`` says what became of each.
@@ -311,6 +317,11 @@ class Sandbox:
                 return store
         raise KeyError(name)
 
+    def _time_zone(self, organization: str) -> str:
+        """The time zone of an organization. That of the first one is the account's."""
+        named = (each for each in self.stores if each.world.organization == organization)
+        return time_zone_of(next(named, self.stores[0]))
+
     async def arrived(self, count: int) -> None:
         """Wait until ``count`` API requests have arrived in total, answered or not."""
         while len(self.arrivals) < count:
@@ -342,6 +353,6 @@ class Sandbox:
 def _sample_day(keep: Persistence, wall_clock: Callable[[], float]) -> date:
     """The day before which the sample data ends. A sandbox's file keeps its first day."""
     kept = keep.place(_SAMPLE).get("day")
-    today = kept.decode() if kept is not None else day(int(wall_clock()))
+    today = kept.decode() if kept is not None else day_of(int(wall_clock()))
     keep.put(_SAMPLE, "day", today.encode())
     return date.fromisoformat(today)

@@ -34,6 +34,7 @@ What is unknown
 - Deleted records are in no list of Books, Inventory and Invoice: only their webhooks, and a full
   export with ``--detect-deletions``, show them. Billing's events do.
 - How long Zoho keeps Billing's events, and in which order it lists them: all are listed each time.
+- Whether a list that names ``last_modified_time`` as its order in the reply is always sorted by it.
 - A change that shows in a list later than `MARGIN` is missed.
 """
 
@@ -43,7 +44,8 @@ import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -186,8 +188,13 @@ class _Source(msgspec.Struct, frozen=True):
     def resource(self) -> str:
         return self.facts.resource
 
-    def pager(self, zoho: Session, since: float) -> Pager[Record]:
-        """The rows that changed since a moment, and possibly others."""
+    @property
+    def takes_all(self) -> bool:
+        """Whether every page must be read: rows are filtered, or in an unknown order."""
+        return bool(self.facts.changes) or self.resource == EVENTS
+
+    def pager(self, zoho: Session, since: float, *, page: int | None = None) -> Pager[Record]:
+        """The rows that changed since a moment, and possibly others, from ``page`` on."""
         facts = self.facts
         operation = _ChangedRows(
             name=facts.name,
@@ -202,11 +209,11 @@ class _Source(msgspec.Struct, frozen=True):
             max_per_page=facts.max_per_page,
             totals=facts.totals,
         )
-        query: dict[str, str] = {}
+        query: dict[str, object] = {} if page is None else {"page": page}
         if facts.changes:
-            query = {facts.changes: _text(since - 1)}
+            query[facts.changes] = _text(since - 1)
         elif self.resource != EVENTS:
-            query = {"sort_column": _MODIFIED, "sort_order": "D"}
+            query |= {"sort_column": _MODIFIED, "sort_order": "D"}
         return Pager(zoho, operation, query=query)
 
 
@@ -275,24 +282,38 @@ class _Run:
         """Read the list up to the mark. Returns the pages, and all changed rows as one number."""
         pages = combined = 0
         try:
-            async with pager.pages() as found:
+            async with aclosing(self._pages(pager)) as found:
                 async for page in found:
                     pages += 1
                     if page.number == 1 and page.date is not None:
                         self._begun = min(self._begun, page.date)
                     combined ^= await self._put_page(page)
-                    if self._is_past(page):
-                        break
         except IncompleteList:  # a strict session; the caller decides
             pass
         return pages, combined
 
+    async def _pages(self, pager: Pager[Record]) -> AsyncGenerator[Page[Record]]:
+        """All pages, or if Zoho sorts the list by last modification, those up to the mark."""
+        first = None if self._source.takes_all else await pager
+        if first is None or first.context.sort_column != _MODIFIED:
+            async with pager.pages() as found:
+                async for page in found:
+                    yield page
+            return
+        yield first
+        page = first
+        while page.has_more and not self._is_past(page):  # pages are not fetched ahead
+            number = page.number + 1
+            page = msgspec.structs.replace(
+                await self._source.pager(self._zoho, self._mark, page=number), number=number
+            )
+            yield page
+
     def _is_past(self, page: Page[Record]) -> bool:
-        """Whether all later pages are older than the mark: Zoho says that it sorted the list."""
-        if self._source.facts.changes or page.context.sort_column != _MODIFIED:
-            return False
-        oldest = [each.modified for each in page.read_times()][-1:]
-        return oldest != [] and oldest[0] is not None and oldest[0] < self._mark - 1
+        """Whether all later pages of a sorted list are older than the mark."""
+        moments = [times.modified or 0.0 for times in page.read_times()]
+        is_sorted = moments == sorted(moments, reverse=True)
+        return is_sorted and moments != [] and 0 < moments[-1] < self._mark - 1
 
     async def _put_page(self, page: Page[Record]) -> int:
         """Put what changed on a page into the queue. Returns its rows as one number."""

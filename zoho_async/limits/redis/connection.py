@@ -113,7 +113,8 @@ class RedisConnection:
     def __init__(self, settings: Settings) -> None:
         self.client: Final = _client(settings.url)
         self.name: Final = uuid.uuid4().hex
-        self.subscriber: Final = Subscriber(self.client, lambda: self.clock.monotonic())
+        # A ledger brings its clock later.
+        self.subscriber: Final = Subscriber(self.client, lambda: self.clock.monotonic())  # noqa: PLW0108
         self.open_places: Final[defaultdict[str, set[int]]] = defaultdict(set)
         self.memories: Final[OrderedDict[str, Memory]] = OrderedDict()
         self.cache: Final[dict[str, CachedUsage]] = {}

@@ -82,6 +82,11 @@ def name_of(store: Store) -> str:
     return str(kept or organizations.row(store.world, False)["name"])
 
 
+def time_zone_of(store: Store) -> str:
+    """Return the name of an organization's time zone."""
+    return str(store.thing("", "/organizations").get("time_zone") or organizations.TIME_ZONE)
+
+
 def load_organizations(
     keep: Persistence, seed: int, known: Sequence[str], clock: Callable[[], float]
 ) -> list[Store]:
