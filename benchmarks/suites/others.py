@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final, TypeAlias
 
 import msgspec
 
-from benchmarks.report import Reach, Table
+from benchmarks.report import Table
 from benchmarks.suites import Run
 from tests.judges.minute import Minute
 from zoho_async.limits import Lane, Limits, Quota, Refusal
@@ -109,7 +110,7 @@ class Simulation:
         self._numbers: Final = count()
         self._foreign: Final = None if foreign is None else foreign(random.Random(seed + 1))
         for client in clients:
-            self._at(0.0, lambda now, client=client: self._ask(client, now))
+            self._at(0.0, partial(self._ask, client))
         self._next_foreign()
 
     def run(self, seconds: float) -> None:

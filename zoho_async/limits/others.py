@@ -32,7 +32,8 @@ of others, they share the minute with our own calls up to T:
 - A call is admitted if own places and others together are below T.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
   If others use more than they leave, bulk calls claim two more. So several clients that hear each
-  other come to equal shares. There is a head start only as far as others leave it.
+  other come to equal shares. A head start is only for calls after a pause, as far as others leave
+  it.
 - T is 80 of Zoho's 100 calls (`Limits.total`), and 65 for 24 hours after a 43 or 44.
 
 Late replies, sent before the last reading came, are ignored. If the counter went back, if it has
@@ -112,8 +113,8 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
-    ``bulk`` is the bulk calls that they leave in a ``window``. ``known``: whether there are
-    readings. Without, there are no others.
+    ``bulk`` is the bulk calls that they leave in a ``window``. ``known``: whether readings tell a
+    rate.
     """
 
     calls: float
@@ -231,7 +232,7 @@ class Others(msgspec.Struct):
         bulk = total - limits.burst - rate * window
         # Else two clients that hear each other would keep any share that they began with.
         bulk += min(CLAIM, max(0.0, rate * window - bulk))
-        return Heard(seen + rate * unseen, rate, total, bulk, True)
+        return Heard(seen + rate * unseen, rate, total, bulk, span >= SHORTEST * window)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""

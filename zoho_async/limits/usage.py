@@ -34,7 +34,7 @@ from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
 from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
-from zoho_async.limits.others import Heard, Others
+from zoho_async.limits.others import SHORTEST, Heard, Others
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
 #: longer than Zoho's.
@@ -223,7 +223,12 @@ def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) ->
     if heard is None:
         if bulk < limits.head_start:
             return None
-    elif heard.known and bulk + heard.calls < limits.head_start:
+    elif (
+        heard.known
+        and bulk + heard.calls < limits.head_start
+        # Own calls must be even while others call, so only after a pause.
+        and (not bulk or usage.bulk[0] > now + (1 - SHORTEST) * limits.window)
+    ):
         return None
     rate = most / limits.window
     # The rate may have been lower when the bucket was emptied.
@@ -253,7 +258,7 @@ def _deny_shared(usage: Usage, limits: Limits, heard: Heard, now: float) -> Deni
     if over <= 0 or usage.others is None:
         return None
     frees = _frees_in(usage.held, over, now)
-    if heard.known:
+    if heard.calls:
         changes = usage.others.changes_in(limits, now)
         frees = changes if frees is None else min(frees, changes)
     return Denial("others", frees)
