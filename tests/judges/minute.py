@@ -22,11 +22,11 @@ class Minute:
     limit: int = 100
     window: float = 60.0
     block: float = 900.0
-    blocks: list[float] = field(default_factory=list)
+    blocks: list[float] = field(default_factory=list[float])
     refused: int = 0
     worst: int = 0
     count: int = 0
-    _recent: deque[float] = field(default_factory=deque)
+    _recent: deque[float] = field(default_factory=deque[float])
     _blocked_until: float = float("-inf")
 
     def arrive(self, moment: float, *, click: bool = False) -> bool:

@@ -101,7 +101,7 @@ class TrueCounts:
         self.counter += 1
         counter, foreign = self.counter, self.foreign
         self.foreign_calls()
-        self.now += self.chance.choice([0.0, 0.2])
+        self.now += self.chance.choice([0.001, 0.2])
         received = self.now
         quota = Quota(DAY, DAY - counter) if self.chance.random() < 0.8 else None
         ending = Ending("replied", received - sent, quota)
@@ -155,7 +155,8 @@ SIGMA, RHO = 12, 40
 def buckets(draw: st.DrawFn) -> list[float]:
     """Moments that a bucket of SIGMA calls that refills at RHO a minute lets pass, greedily."""
     # Own calls are even when they come: the first ones have left the minute before.
-    moments, tokens, now, full_at = [], float(SIGMA), 240.0, 240.0
+    moments: list[float] = []
+    tokens, now, full_at = float(SIGMA), 240.0, 240.0
     for _ in range(draw(st.integers(5, 25))):
         now += draw(st.sampled_from([0.0, 1.0, 10.0, 45.0, 61.0, 120.0]))  # silence
         for _ in range(draw(st.integers(1, 60))):

@@ -107,7 +107,7 @@ def test_who_is_alone_is_never_slowed_down() -> None:
 def test_bulk_calls_leave_to_others_what_they_use() -> None:
     org = Organization()
     org.run(120.0, others=30)
-    sent = []
+    sent: list[float] = []
     while org.now < 1240.0:
         answer = org.take("bulk")
         if isinstance(answer, Denial):
@@ -249,7 +249,7 @@ def test_others_are_remembered_for_seven_days_and_share_the_minute() -> None:
 
 def test_a_head_start_is_what_others_leave_of_it() -> None:
     def head_start(org: Organization) -> int:
-        places = []
+        places: list[int] = []
         while not isinstance(answer := org.take("bulk"), Denial):
             places.append(answer)
         return len(places)
@@ -274,7 +274,7 @@ def test_a_block_makes_careful_for_a_day() -> None:
     settle(org.usage, org.usage, place, ending, org.limits, org.now, org.now)
     org.now += 12 * 3600
     for expected in (65, 80):
-        places = []
+        places: list[int] = []
         while not isinstance(answer := org.take(), Denial):
             places.append(answer)
         assert len(places) == expected

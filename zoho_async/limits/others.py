@@ -143,7 +143,6 @@ class Others(msgspec.Struct):
 
     def hear(
         self,
-        *,
         limit: int,
         remaining: int,
         sent: float,
@@ -165,30 +164,28 @@ class Others(msgspec.Struct):
             sure_from: Since when every own call is in one of these numbers, or in both.
             limits: The limits of the organization.
         """
-        count, readings = limit - remaining, self.readings
-        new = Reading(sent, received, count - possible, count - counted)
+        count, window, readings = limit - remaining, limits.window, self.readings
+        least = count - possible
         if readings:
             last = readings[-1]
             if sent < last.received:
                 return
-            if self._is_impossible(limit, count, new, last, limits):
-                readings.clear()
-            elif len(readings) > 1 and received < readings[-2].received + limits.window / KEPT:
-                readings.pop()
-        readings.append(new)
+            windows = 1 + (received - last.sent) / window
+            if (
+                limit != self.limit
+                or count < self.count
+                or least - last.most > limits.capacity * windows
+            ):
+                readings.clear()  # calls alone cannot explain this step
+            elif len(readings) > 1 and received < readings[-2].received + window / KEPT:
+                del readings[-1]
         self.limit, self.count = limit, count
-        self._forget_old(received, limits.window)
-        old = next((each for each in readings if each.sent >= sure_from), new)
-        if new.least - old.most >= CERTAIN:
-            self.known_until = received + REMEMBERED
-
-    def _is_impossible(
-        self, limit: int, count: int, new: Reading, last: Reading, limits: Limits
-    ) -> bool:
-        """Return whether calls alone cannot explain the step from the last reading."""
-        windows = 1 + (new.received - last.sent) / limits.window
-        most = limits.capacity * windows
-        return limit != self.limit or count < self.count or new.least - last.most > most
+        readings.append(Reading(sent, received, least, count - counted))
+        self._forget_old(received, window)
+        if least - readings[0].most >= CERTAIN:
+            old = next((each for each in readings if each.sent >= sure_from), None)
+            if old is not None and least - old.most >= CERTAIN:
+                self.known_until = received + REMEMBERED
 
     def _forget_old(self, now: float, window: float) -> None:
         """Keep one reading that is a window old."""

@@ -377,19 +377,20 @@ def _hear_others(
     usage: Usage, opened: LoggedCall, ending: Ending, quota: Quota, limits: Limits, now: float
 ) -> None:
     """Read Zoho's counter of the organization's calls."""
-    if quota.limit is None or quota.remaining is None or not 0 <= quota.remaining <= quota.limit:
+    limit, remaining = quota.limit, quota.remaining
+    if limit is None or remaining is None or not 0 <= remaining <= limit:
         return
     if usage.others is None:
         usage.others = Others()
     usage.others.hear(
-        limit=quota.limit,
-        remaining=quota.remaining,
-        sent=now - ending.since_sent,
-        received=now + ending.unsure,
-        counted=opened.replied,
-        possible=usage.replied + len(usage.open),
-        sure_from=usage.unsure_until,
-        limits=limits,
+        limit,
+        remaining,
+        now - ending.since_sent,
+        now + ending.unsure,
+        opened.replied,
+        usage.replied + len(usage.open),
+        usage.unsure_until,
+        limits,
     )
 
 
