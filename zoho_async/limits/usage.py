@@ -12,6 +12,9 @@ A call that ended without a reply is also *abandoned*: Zoho may still work on it
 flight for twice as long as slow replies took lately, but not longer than ``linger`` after it was
 sent.
 
+A reply also says how many calls the organization made today. `Usage.others` hears other clients by
+it (`zoho_async.limits.others`).
+
 Why not longer
 --------------
 A mistake costs more in the minute than in flight. The minute keeps the place of a lost call to the
