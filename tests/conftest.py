@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -14,6 +16,11 @@ from hypothesis import HealthCheck, settings
 from yarl import URL
 
 from zoho_async.auth import Credentials
+
+# The tests start some hundred interpreters. Without bytecode each compiles all that it imports,
+# and pytest rewrites each test module again, which is half of the suite's CPU time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # the duration of an example depends on the machine, not on the code
 settings.register_profile(

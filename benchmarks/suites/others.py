@@ -236,7 +236,7 @@ def simulate(
 
 def others(run: Run) -> Table:
     """Foreign clients in the same organization: blocks and own calls, deaf and hearing."""
-    hours = float(run.either(6, 1))
+    hours = float(run.either(3, 1))
     table = Table(
         key="others",
         title=f"Bulk calls next to other clients in {hours:g} simulated hours, deaf and hearing",

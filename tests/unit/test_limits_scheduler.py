@@ -90,12 +90,12 @@ async def nothing_left(limiter: Scheduler) -> bool:
     [
         (Limits(), 46, 0.3, 2.25),
         (Limits(), 80, 0.3, 27.75),
-        (Limits(), 100, 0.3, 67.8),
-        (Limits(), 170, 0.02, 120.0),
+        (Limits(), 100, 0.3, 69.2),
+        (Limits(), 170, 0.02, 126.4),
         (WHOLE, 100, 0.3, 3.0),
         (WHOLE, 110, 0.3, 60.6),
         (WHOLE, 210, 0.3, 120.9),
-        (Limits(in_flight=5), 100, 5.0, 100.0),
+        (Limits(in_flight=5), 100, 5.0, 102.6),
     ],
 )
 async def test_waiting_calls_use_the_full_limits(

@@ -9,62 +9,51 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.support.command import Command as InThisProcess
+from tests.support.command import Command, serving
 from zoho_async.cli.output import columns_of
 from zoho_async.sandbox import Sandbox
 
-Command = Callable[..., Awaitable[tuple[int | None, str, str]]]
+#: The command in a process, as a person or a script starts it.
+PROCESS = (sys.executable, "-W", "error", "-m", "zoho_async.cli")
 
 
 @pytest.fixture
-async def sandbox() -> AsyncGenerator[Sandbox]:
-    async with Sandbox(sizes={"contacts": 250, "invoices": 30}) as sandbox:
+def sandbox() -> Generator[Sandbox]:
+    with serving(Sandbox(sizes={"contacts": 250, "invoices": 30})) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def command(sandbox: Sandbox, tmp_path: Path) -> Command:
-    """Runs the command in another process: its exit code, stdout and stderr."""
-    environ = {**os.environ, **sandbox.environment(), "XDG_STATE_HOME": str(tmp_path)}
-
-    async def run_command(*arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *arguments),
-            env=environ | {"COLUMNS": "100"},
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-        out, err = await process.communicate(stdin)
-        return process.returncode, out.decode(), err.decode()
-
-    return run_command
+def command(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("COLUMNS", "100")
+    return command
 
 
-async def test_a_pipe_gets_every_row_as_zoho_wrote_it(sandbox: Sandbox, command: Command) -> None:
-    code, out, err = await command("list", "contacts")
+def test_a_pipe_gets_every_row_as_zoho_wrote_it(sandbox: Sandbox, command: Command) -> None:
+    code, out, err = command("list", "contacts")
     assert (code, err) == (0, "")
     assert out.encode().splitlines() == sandbox.truth("contacts")
 
 
-async def test_rows_limits_the_rows_and_the_page_size(sandbox: Sandbox, command: Command) -> None:
-    code, out, _ = await command("list", "contacts", "--rows", "3", "--output", "json")
+def test_rows_limits_the_rows_and_the_page_size(sandbox: Sandbox, command: Command) -> None:
+    code, out, _ = command("list", "contacts", "--rows", "3", "--output", "json")
     assert code == 0
     assert json.loads(out) == [json.loads(row) for row in sandbox.truth("contacts")[:3]]
     assert sandbox.arrivals[0].query["per_page"] == "3"
 
 
-async def test_a_table_starts_with_id_and_number(sandbox: Sandbox, command: Command) -> None:
-    code, out, err = await command("list", "invoices", "--output", "table", "--rows", "2")
+def test_a_table_starts_with_id_and_number(sandbox: Sandbox, command: Command) -> None:
+    code, out, err = command("list", "invoices", "--output", "table", "--rows", "2")
     assert (code, err) == (0, "")
     head, first, second = out.splitlines()
     assert head.split()[:2] == ["invoice_id", "invoice_number"]
@@ -73,40 +62,40 @@ async def test_a_table_starts_with_id_and_number(sandbox: Sandbox, command: Comm
     assert second.split()[:2] == [rows[1]["invoice_id"], rows[1]["invoice_number"]]
 
 
-async def test_csv_has_a_header_and_the_columns_that_were_asked_for(
+def test_csv_has_a_header_and_the_columns_that_were_asked_for(
     sandbox: Sandbox, command: Command
 ) -> None:
     columns = ("--columns", "contact_name", "--columns", "contact_id")
-    code, out, err = await command("list", "contacts", "--output", "csv", *columns)
+    code, out, err = command("list", "contacts", "--output", "csv", *columns)
     assert (code, err) == (0, "")
     rows = [json.loads(row) for row in sandbox.truth("contacts")]
     expected = [{name: row[name] for name in ("contact_name", "contact_id")} for row in rows]
     assert list(csv.DictReader(io.StringIO(out))) == expected
 
 
-async def test_an_unknown_column_is_refused_with_a_suggestion(command: Command) -> None:
-    code, out, err = await command("list", "contacts", "--output", "csv", "--columns", "contct_id")
+def test_an_unknown_column_is_refused_with_a_suggestion(command: Command) -> None:
+    code, out, err = command("list", "contacts", "--output", "csv", "--columns", "contct_id")
     assert (code, out) == (2, "")
     assert "contct_id" in err
     assert "contact_id" in err
 
 
-async def test_tables_of_contacts_show_email_and_balance(command: Command) -> None:
-    _, out, _ = await command("list", "contacts", "--output", "table", "--rows", "3")
+def test_tables_of_contacts_show_email_and_balance(command: Command) -> None:
+    _, out, _ = command("list", "contacts", "--output", "table", "--rows", "3")
     assert {"email", "outstanding_receivable_amo…"} & set(out.splitlines()[0].split())
 
 
-async def test_an_unknown_filter_is_an_error(sandbox: Sandbox, command: Command) -> None:
-    code, out, err = await command("list", "contacts", "--filter", "stauts=active")
+def test_an_unknown_filter_is_an_error(sandbox: Sandbox, command: Command) -> None:
+    code, out, err = command("list", "contacts", "--filter", "stauts=active")
     assert (code, out) == (2, "")
     assert err.startswith("zoho-async: books.contacts has no filter 'stauts'")
     assert sandbox.calls == 0
 
 
-async def test_a_filter_that_is_not_described_is_sent_with_a_warning(
+def test_a_filter_that_is_not_described_is_sent_with_a_warning(
     sandbox: Sandbox, command: Command
 ) -> None:
-    code, out, err = await command(
+    code, out, err = command(
         *("list", "invoices", "--filter", "total_less_than=5", "--output", "jsonl", "--rows", "1")
     )
     assert (code, len(out.splitlines())) == (0, 1)
@@ -117,34 +106,35 @@ async def test_a_filter_that_is_not_described_is_sent_with_a_warning(
     )
 
 
-async def test_filters_that_cancel_each_other_are_refused(
-    sandbox: Sandbox, command: Command
-) -> None:
+def test_filters_that_cancel_each_other_are_refused(sandbox: Sandbox, command: Command) -> None:
     pair = ("--filter", "filter_by=Status.Paid", "--filter", "date_start=2026-01-01")
-    code, out, err = await command("list", "invoices", *pair)
+    code, out, err = command("list", "invoices", *pair)
     assert (code, out) == (2, "")
     assert "filter_by cancels date_start" in err
     assert sandbox.calls == 0
 
 
-async def test_a_call_prints_the_reply(sandbox: Sandbox, command: Command) -> None:
+def test_a_call_prints_the_reply(sandbox: Sandbox, command: Command) -> None:
     body = json.dumps({"contact_name": "Acme & Søn", "credit_limit": 12.5})
-    code, out, err = await command("call", "post", "contacts", "--body", "@-", stdin=body.encode())
+    process = subprocess.run(
+        [*PROCESS, "call", "post", "contacts", "--body", "@-"],
+        input=body.encode(),
+        capture_output=True,
+    )
+    code, out, err = process.returncode, process.stdout.decode(), process.stderr.decode()
     assert (code, err) == (0, "")
     assert json.loads(out)["contact"]["contact_name"] == "Acme & Søn"
     contact = json.loads(out)["contact"]["contact_id"]
-    code, out, _ = await command("call", "GET", f"/contacts/{contact}")
+    code, out, _ = command("call", "GET", f"/contacts/{contact}")
     assert json.loads(out)["contact"]["contact_id"] == contact
-    code, out, err = await command("call", "GET", "/contacts/99")
+    code, out, err = command("call", "GET", "/contacts/99")
     assert (code, out) == (1, "")
     assert "1002" in err
 
 
-async def test_a_dry_run_sends_nothing_and_hides_the_token(
-    sandbox: Sandbox, command: Command
-) -> None:
+def test_a_dry_run_sends_nothing_and_hides_the_token(sandbox: Sandbox, command: Command) -> None:
     body = '{"contact_name": "Acme", "credit_limit": 12.50}'
-    code, out, _ = await command("call", "POST", "/contacts", "--body", body, "--dry-run")
+    code, out, _ = command("call", "POST", "/contacts", "--body", body, "--dry-run")
     assert code == 0
     assert out.splitlines() == [
         f"POST {sandbox.url}/books/v3/contacts?organization_id={sandbox.organization}",
@@ -154,18 +144,18 @@ async def test_a_dry_run_sends_nothing_and_hides_the_token(
         "",
         '{"contact_name":"Acme","credit_limit":12.50}',
     ]
-    code, out, _ = await command("list", "invoices", "--filter", "status=overdue", "--dry-run")
+    code, out, _ = command("list", "invoices", "--filter", "status=overdue", "--dry-run")
     assert code == 0
     assert "status=overdue" in out
     assert sandbox.calls == sandbox.token_requests == 0
 
 
 @pytest.mark.parametrize("resource", ["contacts", "organizations"])
-async def test_a_dry_run_of_a_list_shows_the_request_that_would_be_sent(
+def test_a_dry_run_of_a_list_shows_the_request_that_would_be_sent(
     sandbox: Sandbox, command: Command, resource: str
 ) -> None:
-    _, shown, _ = await command("list", resource, "--rows", "3", "--dry-run")
-    code, _, _ = await command("list", resource, "--rows", "3")
+    _, shown, _ = command("list", resource, "--rows", "3", "--dry-run")
+    code, _, _ = command("list", resource, "--rows", "3")
     assert code == 0
     url = urlsplit(shown.splitlines()[0].removeprefix("GET "))
     assert url.path == sandbox.arrivals[0].path
@@ -193,7 +183,7 @@ def test_wrong_usage_is_one_sentence(
 ) -> None:
     names = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ORGANIZATION_ID")
     environ = {f"ZOHO_{name}": "1" for name in names} | {"ZOHO_BASE_URL": "http://127.0.0.1:9"}
-    command = InThisProcess(environ, tmp_path, monkeypatch, capsys)
+    command = Command(environ, tmp_path, monkeypatch, capsys)
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("zoho-async: ")
@@ -222,7 +212,7 @@ async def test_a_reader_that_leaves_early_is_no_failure(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 async def test_bash_completes_the_command(command: Command, tmp_path: Path) -> None:
-    code, script, err = await command("completion", "bash")
+    code, script, err = command("completion", "bash")
     assert (code, err) == (0, "")
     (tmp_path / "script").write_text(script)
     program = tmp_path / "zoho-async"

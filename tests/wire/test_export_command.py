@@ -1,10 +1,13 @@
-"""The command as a person or a script runs it: its own process, a sandbox in another."""
+"""The command as a person or a script runs it, and as its process is stopped and killed.
+
+An interpreter takes a second of CPU time to start. Therefore only what depends on the process runs
+in one; the rest runs the command in this process.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import shlex
 import signal
@@ -12,14 +15,16 @@ import subprocess
 import sys
 import urllib.request
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.command import Command
+from tests.support.command import serving as in_a_thread
+from zoho_async.sandbox import Sandbox, parse_lag
 
 SIZES = {"books.contacts": 1_500, "books.items": 1_000, "books.invoices": 6_000}
 ROWS = sum(SIZES.values())
@@ -28,78 +33,78 @@ FEW = {"books.contacts": 300, "books.items": 200, "books.invoices": 600}
 
 
 class Server:
-    """A sandbox in its own process, and commands that are pointed at it."""
+    """A sandbox, and commands that are pointed at it."""
 
     def __init__(
-        self, environ: dict[str, str], minute: float, home: Path, sizes: dict[str, int]
+        self,
+        sandbox: Sandbox,
+        command: Command,
+        minute: float,
+        home: Path,
+        sizes: dict[str, int],
     ) -> None:
-        self.sizes = sizes
-        self.url = environ["ZOHO_BASE_URL"]
-        self.environ = environ | {"XDG_STATE_HOME": str(home / "state")}
+        self.sandbox = sandbox
+        self.environ = sandbox.environment()
         self.to = home / "out"
         self.minute = minute
+        self.sizes = sizes
+        self._command = command
 
-    def asked(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"{self.url}/__sandbox__/{path}") as reply:
-            body: bytes = reply.read()
-        return body
+    def here(self, *options: str) -> tuple[int, str, str]:
+        """Run the export in this process."""
+        return self._command(*self._export(), *options)
 
-    def state(self) -> dict[str, Any]:
-        counts: dict[str, Any] = json.loads(self.asked("state"))
-        return counts
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run any command in this process."""
+        return self._command(*arguments)
 
-    async def started(self, *options: str, **environ: str) -> Process:
-        minute = ("--minute", str(self.minute))
-        return await self.start(
-            "export", *self.sizes, "--to", str(self.to), *minute, *options, **environ
-        )
-
-    async def start(self, *arguments: str, **environ: str) -> Process:
+    async def started(self, *options: str) -> Process:
+        """Start the export in a process."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *arguments),
-            env={**os.environ, **self.environ, **environ},
+            *(sys.executable, "-W", "error", "-m", "zoho_async.cli", *self._export(), *options),
             stdout=PIPE,
             stderr=PIPE,
         )
 
-    async def ended(self, *options: str, **environ: str) -> tuple[int | None, str, str]:
-        return await self.result_of(await self.started(*options, **environ))
-
-    async def result_of(self, process: Process) -> tuple[int | None, str, str]:
+    async def ended(self, *options: str) -> tuple[int | None, str, str]:
+        process = await self.started(*options)
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
+
+    def _export(self) -> tuple[str, ...]:
+        return ("export", *self.sizes, "--to", str(self.to), "--minute", str(self.minute))
 
     def assert_whole(self) -> None:
         """The files hold the server's rows, byte for byte; nothing was refused."""
         for resource in self.sizes:
-            truth = self.asked(f"truth/{resource}")
+            truth = self.sandbox.truth(resource)
             written = (self.to / f"{resource.replace('.', '/')}.jsonl").read_bytes()
             if resource == "books.items":  # a list without a steady order
-                assert sorted(written.splitlines()) == sorted(truth.splitlines())
+                assert sorted(written.splitlines()) == sorted(truth)
             else:
-                assert written == truth
-        state = self.state()
-        assert state["refused"] == 0
-        assert state["most_in_minute"] <= 90
+                assert written == b"".join(row + b"\n" for row in truth)
+        assert self.sandbox.refused == 0
+        assert self.sandbox.most_in_minute <= 90
 
 
-@asynccontextmanager
-async def serving(
-    home: Path, *options: str, minute: float, sizes: dict[str, int] = SIZES
-) -> AsyncGenerator[Server]:
-    rows = [f"--size={resource}={count}" for resource, count in sizes.items()]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "zoho_async.sandbox", "--minute", str(minute), "--tokens", "100"),
-        *(*rows, *options),
-        stdout=PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        said = json.loads(await process.stdout.readline())
-        yield Server(said["environment"], minute, home, sizes)
-    finally:
-        process.terminate()
-        await process.communicate()
+Serving = Callable[..., AbstractContextManager[Server]]
+
+
+@pytest.fixture
+def serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Serving:
+    """Makes a sandbox in another thread, with the environment of this process pointed at it."""
+
+    @contextmanager
+    def serve(*, minute: float, sizes: dict[str, int] = SIZES, **options: Any) -> Generator[Server]:
+        made = Sandbox(sizes=sizes, minute=minute, **options)
+        made.tokens.per_window = 100
+        with in_a_thread(made):
+            command = Command(made.environment(), tmp_path, monkeypatch, capsys)
+            yield Server(made, command, minute, tmp_path, sizes)
+
+    return serve
 
 
 async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
@@ -110,8 +115,8 @@ async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
     raise AssertionError(f"the command never said {words!r}")
 
 
-async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1) as server:
+async def test_the_command_exports_all_rows_and_says_what_it_took(serving: Serving) -> None:
+    with serving(minute=1) as server:
         code, out, err = await server.ended()
         assert (code, "Traceback" in err) == (0, False)
         server.assert_whole()
@@ -122,9 +127,9 @@ async def test_the_command_exports_all_rows_and_says_what_it_took(tmp_path: Path
         assert out.splitlines()[-1] == "next: run the same command again to read only what changed"
 
 
-async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1, sizes=FEW) as server:
-        code, out, _ = await server.ended("--json")
+def test_for_programs_stdout_holds_one_object_and_nothing_else(serving: Serving) -> None:
+    with serving(minute=1, sizes=FEW) as server:
+        code, out, _ = server.here("--json")
         told = json.loads(out)
         assert (code, out.count("\n"), told["status"], told["exit_code"]) == (0, 1, "done", 0)
         assert (told["rows"], told["calls"], told["least_calls"]) == (1_100, 7, 6)
@@ -133,25 +138,25 @@ async def test_for_programs_stdout_holds_one_object_and_nothing_else(tmp_path: P
         server.assert_whole()
 
 
-async def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
-    tmp_path: Path,
+def test_later_commands_bring_changes_and_a_merge_makes_one_file_of_them(
+    serving: Serving,
 ) -> None:
-    async with serving(tmp_path, minute=1, sizes=FEW) as server:
-        assert (await server.ended())[0] == 0
-        code, out, _ = await server.ended("--json")
+    with serving(minute=1, sizes=FEW) as server:
+        assert server.here()[0] == 0
+        code, out, _ = server.here("--json")
         told = json.loads(out)
         assert (code, told["rows"], told["calls"]) == (0, 0, len(FEW))
         assert {one["mode"] for one in told["resources"]} == {"changed"}
-        code, out, _ = await server.ended("--detect-deletions")
+        code, out, _ = server.here("--detect-deletions")
         assert (code, out.count("no changes")) == (0, len(FEW))
-        code, out, _ = await server.result_of(
-            await server.start(*("probe", *FEW, "--to", str(server.to), "--minute", "1", "--json"))
+        code, out, _ = server.run(
+            *("probe", *FEW, "--to", str(server.to), "--minute", "1", "--json")
         )
         assert (code, {one["mode"] for one in json.loads(out)["lists"]}) == (0, {"changed"})
-        calls = server.state()["calls"]
-        code, out, _ = await server.result_of(await server.start("merge", str(server.to)))
+        calls = server.sandbox.calls
+        code, out, _ = server.run("merge", str(server.to))
         assert (code, "nothing to merge" in out) == (0, True)
-        assert server.state()["calls"] == calls
+        assert server.sandbox.calls == calls
         server.assert_whole()
 
 
@@ -179,9 +184,9 @@ def test_wrong_usage_is_reported_in_one_sentence(
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
-    tmp_path: Path, how: signal.Signals, code: int
+    serving: Serving, how: signal.Signals, code: int
 ) -> None:
-    async with serving(tmp_path, minute=4) as server:
+    with serving(minute=4) as server:
         process = await server.started("--restart")
         await line_with(process.stderr, " done: ")
         process.send_signal(how)
@@ -194,9 +199,7 @@ async def test_an_interrupted_command_says_how_to_go_on_and_then_does(
         assert arguments[:2] == ["zoho-async", "export"]
         assert "--restart" not in arguments
         command = [sys.executable, "-m", "zoho_async.cli", *arguments[1:], "--json"]
-        following = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **server.environ}, stdout=PIPE, stderr=PIPE
-        )
+        following = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
         told = json.loads((await following.communicate())[0])
         assert told["rows"] == ROWS
         assert told["rows_new"] < ROWS
@@ -218,9 +221,9 @@ async def killed_at_random(server: Server, kills: int, chance: random.Random) ->
 
 
 async def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_rows(
-    tmp_path: Path,
+    serving: Serving,
 ) -> None:
-    async with serving(tmp_path, "--latency", "0:0.1", minute=2) as server:
+    with serving(minute=2, latency=parse_lag("0:0.1")) as server:
         await killed_at_random(server, 3, random.Random(7))
         code, _, err = await server.ended()
         assert code == 0, err
@@ -229,52 +232,56 @@ async def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_rows
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_killed_twenty_times_it_ends_with_the_same_rows(tmp_path: Path, seed: int) -> None:
-    async with serving(tmp_path, "--latency", "0:0.5", minute=6) as server:
+async def test_killed_twenty_times_it_ends_with_the_same_rows(serving: Serving, seed: int) -> None:
+    with serving(minute=6, latency=parse_lag("0:0.5")) as server:
         await killed_at_random(server, 20, random.Random(seed))
         code, _, err = await server.ended()
         assert code == 0, err
         server.assert_whole()
 
 
-async def test_the_daily_quota_has_its_exit_code_and_the_next_run_continues(
-    tmp_path: Path,
+def test_the_daily_quota_has_its_exit_code_and_the_next_run_continues(
+    serving: Serving,
 ) -> None:
-    async with serving(tmp_path, "--per-day", "20", minute=1) as server:
-        code, out, err = await server.ended("--json")
+    with serving(minute=1, per_day=20) as server:
+        code, out, err = server.here("--json")
         told = json.loads(out)
         assert (code, told["status"]) == (3, "quota"), err
         assert told["continue"].startswith("zoho-async export")
         assert 0 < told["rows"] < ROWS
-        code, out, err = await server.ended()
+        code, out, err = server.here()
         assert (code, "used up" in err) == (3, True)
-        assert server.state()["calls"] <= 21
+        assert server.sandbox.calls <= 21
 
 
-async def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1, sizes=FEW) as server:
+def test_a_wrong_credential_gets_a_sentence_that_keeps_the_secret(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(minute=1, sizes=FEW) as server:
         for wrong in ("ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN", "ZOHO_CLIENT_ID"):
-            code, out, err = await server.ended("--json", **{wrong: "very-wrong-secret"})
+            with monkeypatch.context() as environ:
+                environ.setenv(wrong, "very-wrong-secret")
+                code, out, err = server.here("--json")
             assert code == 2, err
             assert "Traceback" not in err
             assert "very-wrong-secret" not in err + out
             assert json.loads(out)["status"] == "refused"
-        assert server.state()["calls"] == 0
+        assert server.sandbox.calls == 0
 
 
-async def test_another_organization_into_the_same_directory_is_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1, sizes=FEW) as server:
-        await server.ended()
+def test_another_organization_into_the_same_directory_is_refused(serving: Serving) -> None:
+    with serving(minute=1, sizes=FEW) as server:
+        server.here()
         before = {path: path.read_bytes() for path in server.to.rglob("*.jsonl")}
-        code, out, err = await server.ended("--organization", "20345678")
+        code, out, err = server.here("--organization", "20345678")
         assert (code, out) == (2, "")
         assert "organization 10234695" in err
         assert "choose another place" in err
         assert {path: path.read_bytes() for path in server.to.rglob("*.jsonl")} == before
 
 
-async def test_a_second_command_into_the_same_directory_says_so_and_stops(tmp_path: Path) -> None:
-    async with serving(tmp_path, minute=1, sizes=FEW) as server:
+async def test_a_second_command_into_the_same_directory_says_so_and_stops(serving: Serving) -> None:
+    with serving(minute=1, sizes=FEW) as server:
         first = await server.started()
         await line_with(first.stderr, "plan:")
         first.send_signal(signal.SIGSTOP)  # so that it is still at it, however slow the second

@@ -170,13 +170,14 @@ async def test_columns_that_a_new_choice_hides_are_gone(tmp_path: Path, suffix: 
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-async def test_the_summary_of_a_single_file_names_new_columns(tmp_path: Path, suffix: str) -> None:
+async def test_a_single_file_reports_new_columns(tmp_path: Path, suffix: str) -> None:
     to = tmp_path / f"contacts{suffix}"
     async with firm() as (server, zoho):
         await export(zoho, to)
         server.store().collection("contacts").change(3, {"custom_fields": [TIER]})
-        _, summary, lines = await export(zoho, to)
+        changes, summary, lines = await export(zoho, to)
         new = ["cf_tier", "cf_tier_unformatted"]
         assert [one.column for one in summary.resources[0].schema] == new
+        assert list(changes) == new
         assert any("new columns: cf_tier, cf_tier_unformatted" in line for line in lines)
         assert (await export(zoho, to))[1].resources[0].schema == ()

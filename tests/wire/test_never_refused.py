@@ -53,7 +53,7 @@ async def test_no_call_is_refused_over_many_minutes(
 async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_require(
     tmp_path: Path,
 ) -> None:
-    """Limit 90 and burst 10 let 100 calls through in 67.5 s; a reply takes 0.3 s.
+    """Limit 90 and burst 10 let 100 calls through in 68.9 s; a reply takes 0.3 s.
 
     A busy machine adds to the time and takes nothing from it, so a time that is too long is
     measured once more.
@@ -62,8 +62,8 @@ async def test_a_hundred_calls_in_a_real_minute_take_as_long_as_the_limits_requi
         async with Sandbox(sizes={"books.contacts": 20_000}, latency=0.3) as sandbox:
             seconds = await _exported(sandbox, tmp_path / attempt, Limits())
         print(f"100 calls in {seconds:.1f} s")
-        assert seconds >= 67.5
-        if seconds <= 67.8 * 1.05:
+        assert seconds >= 68.9
+        if seconds <= 69.2 * 1.05:
             return
     pytest.fail(f"100 calls took {seconds:.1f} s")
 

@@ -162,10 +162,10 @@ class DocumentFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A list's columns changed in this run, or values did not fit them. Comes before its end.
+    """A list's columns changed in this run, or values did not fit them.
 
-    A single file (``invoices.csv``, ``books.xlsx``) is made after the ends of its lists, so its
-    changes are only in the summary.
+    Comes before the end of its list, or last: a single file (``invoices.csv``, ``books.xlsx``) is
+    made after the ends of its lists.
     """
 
     resource: str

@@ -309,7 +309,9 @@ class Export:
                 await self._summary_builder.begin()
                 async with send:
                     await self._read_all(send)
-                await self._finish()
+                    await self._finish()
+                    for reader in self._readers:  # a single file has its columns only now
+                        await reader.report_schema(send.send)
         except BaseExceptionGroup as several:
             first = first_failure(several)
             if isinstance(first, DailyQuotaExceeded | DailyLimitReply | BudgetSpent):

@@ -16,6 +16,7 @@ from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import MissingScope, ReplyError, ZohoError
 from zoho_async.export import incremental
+from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.details.fetcher import DetailFetcher
 from zoho_async.export.estimate import calls_ahead, least_calls
@@ -131,6 +132,7 @@ class ListReader:
         self._calls_left: tuple[int, bool] = (0, True)
         self._list_exact = True
         self._budget: Final = budget or Budget(0)
+        self._schema_reported: tuple[SchemaChange, ...] = ()
 
     @property
     def pages(self) -> int:
@@ -208,9 +210,15 @@ class ListReader:
             await self._report_done(report)
 
     async def _report_done(self, report: Report) -> None:
-        if changes := self.writer.store.schema_changes():
-            await report(SchemaChanged(resource=self.facts.resource, changes=changes))
+        await self.report_schema(report)
         await report(self._done())
+
+    async def report_schema(self, report: Report) -> None:
+        """Report the changes of columns that were not reported yet."""
+        changes = self.writer.store.schema_changes()
+        if changes != self._schema_reported:
+            self._schema_reported = changes
+            await report(SchemaChanged(resource=self.facts.resource, changes=changes))
 
     async def refresh(self, report: Report) -> None:
         """Read the children of unchanged parents again, and complete the part."""

@@ -54,8 +54,9 @@ All workers of one ledger share the part of the minute that bulk calls may use:
 
 - In any ``window`` at most limit - burst bulk calls are admitted. So ``burst`` places are always
   left to interactive calls, unless a worker has ``burst = limit``: its calls are not counted here.
-- Of these, the first limit / 2 go at once. The others are spread evenly, by a bucket of ``burst``
-  calls that refills at (limit - burst) / window. With ``burst = limit`` there is neither.
+- Of these, the first limit / 2 go at once. The others are spread evenly, at (limit - burst) /
+  window; after a late one, the next may come half an interval early. With ``burst = limit`` there
+  is neither.
 - While other clients of the organization are heard, both figures are smaller: `others`.
 
 A short job does not wait for the pace, and the risk is no larger for it: calls that fit into one
@@ -89,8 +90,8 @@ Unknown
 Modules
 -------
 `lane` is the loop in which calls wait, `scheduler` decides which of two lanes goes first, and
-`pace` spreads bulk calls. `others` hears other clients. `ledger`, `sqlite` and `redis` keep the usage, for one process or many.
-`keys` decides under which name an organization is counted. `shared_limits` decides which `Limits`
+`pace` spreads bulk calls. `others` hears other clients. `ledger`, `sqlite` and `redis` keep the
+usage, for one process or many. `keys` decides under which name an organization is counted. `shared_limits` decides which `Limits`
 apply.
 """
 

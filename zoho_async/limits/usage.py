@@ -44,6 +44,9 @@ from zoho_async.limits.others import SHORTEST, Heard, Others
 DRIFT: Final = 1.001
 #: Seconds by which a timer may be early without being set again.
 SOON: Final = 1e-6
+#: How early a bulk call may come, in calls, to make up for one that came late. More would send
+#: bulk calls in groups, once a minute, and people would wait for the gap between them.
+SLACK: Final = 0.5
 
 Reason: TypeAlias = Literal[
     "block",
@@ -235,8 +238,7 @@ def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) ->
         return None
     rate = most / limits.window
     # The rate may have been lower when the bucket was emptied.
-    full_at = min(usage.bucket_full_at, now + limits.burst / rate)
-    opens = full_at - (limits.burst - 1) / rate
+    opens = min(usage.bucket_full_at, now + (1 + SLACK) / rate) - SLACK / rate
     return Denial("bulk", opens - now) if now < opens - SOON else None
 
 
@@ -252,7 +254,7 @@ def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -
     rate = _bulk_limit(limits, heard) / limits.window
     # Calls of the head start empty the bucket, but leave no debt.
     full_at = max(usage.bucket_full_at, now) + 1 / rate
-    usage.bucket_full_at = min(full_at, now + limits.burst / rate)
+    usage.bucket_full_at = min(full_at, now + (1 + SLACK) / rate)
 
 
 def _deny_shared(usage: Usage, limits: Limits, heard: Heard, now: float) -> Denial | None:

@@ -52,7 +52,8 @@ from zoho_async.export.destinations.directory import (
     line,
     sync_directory,
 )
-from zoho_async.export.destinations.remote.destination import OpenRemote, Remote
+from zoho_async.export.destinations.remote.commits import OpenRemote
+from zoho_async.export.destinations.remote.destination import Remote
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
 from zoho_async.export.resource_store import recorded_table, writing

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -23,8 +24,17 @@ from zoho_async.export.checkpoint.store import (
     Checkpoint,
     ResourceState,
 )
+from zoho_async.export.destinations.directory import FOLDER
 from zoho_async.export.destinations.engine import quote
 from zoho_async.export.destinations.remote.manifest import Manifest
+
+#: The folder of snapshots in the store.
+CHECKPOINTS: Final = f"{FOLDER}/checkpoint"
+
+
+def snapshot_path(resource: str, token: str) -> str:
+    """Return the path in the store of the snapshot of a list."""
+    return f"{CHECKPOINTS}/{resource}.{token}.sqlite"
 
 
 def write_snapshot(database: StateFile, state: ResourceState, file: Path) -> None:
