@@ -91,8 +91,8 @@ Modules
 -------
 `lane` is the loop in which calls wait, `scheduler` decides which of two lanes goes first, and
 `pace` spreads bulk calls. `others` hears other clients. `ledger`, `sqlite` and `redis` keep the
-usage, for one process or many. `keys` decides under which name an organization is counted. `shared_limits` decides which `Limits`
-apply.
+usage, for one process or many. `keys` decides under which name an organization is counted.
+`shared_limits` decides which `Limits` apply.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ of others, they share the minute with our own calls up to T:
 - A call is admitted if own places and others together are below T.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
   If others use more than they leave, bulk calls claim two more. So two clients that hear each
-  other come to equal shares; of three or more, one may get little. A head start is only for calls after a pause, as far as others leave
-  it.
+  other come to equal shares. Of three or more, one may get little. A head start is only for calls
+  after a pause, as far as others leave it.
 - T is 80 of Zoho's 100 calls (`Limits.total`), and 65 for 24 hours after a 43 or 44.
 
 Late replies, sent before the last reading came, are ignored. If the counter went back, if it has
