@@ -1,8 +1,8 @@
-"""pytest fixtures: `zoho_sandbox`, a fresh local Zoho per test, and `zoho`, a session on it.
+"""pytest fixtures: a fresh local Zoho per test, and a session on it.
 
-The plugin comes with the package and loads nothing until a test uses a fixture. Both fixtures are
-async, for pytest-asyncio in any mode or anyio's plugin. A mark sets options of the sandbox. Its
-arguments are those of `zoho_async.sandbox.Sandbox`.
+The plugin comes with the package and loads nothing until a test uses a fixture. `zoho_sandbox` and
+`zoho` are async, for pytest-asyncio in any mode or anyio's plugin. A mark sets options of the
+sandbox. Its arguments are those of `zoho_async.sandbox.Sandbox`.
 
     @pytest.mark.zoho_sandbox(sizes={"invoices": 40})
     async def test_overdue_invoices_are_reported(zoho, zoho_sandbox):
@@ -12,12 +12,20 @@ arguments are those of `zoho_async.sandbox.Sandbox`.
 
 The session keeps its own limits in memory, waits little between retries, and is closed after the
 test.
+
+`threaded_zoho_sandbox` is for tests of synchronous clients. The sandbox runs in another thread,
+because a synchronous call would block its event loop. It takes the same mark.
+
+    def test_a_synchronous_client(threaded_zoho_sandbox):
+        url = threaded_zoho_sandbox.url
+        assert httpx.get(f"{url}/books/v3/contacts").status_code == 401
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator, Callable
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -50,11 +58,37 @@ async def zoho_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]
     """A fresh sandbox. The mark ``zoho_sandbox`` sets its options."""
     from zoho_async.sandbox import Sandbox
 
-    options: dict[str, Any] = {}
-    for mark in reversed(list(request.node.iter_markers(MARK))):  # the nearest mark wins
-        options |= mark.kwargs
-    async with Sandbox(**options) as sandbox:
+    if not _is_async(request.function):
+        pytest.fail(
+            "zoho_sandbox answers only while its event loop runs, and a synchronous test blocks "
+            "it: use threaded_zoho_sandbox, or make the test async",
+            pytrace=False,
+        )
+    async with Sandbox(**_options(request)) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def threaded_zoho_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A fresh sandbox in another thread, for synchronous clients. Takes the mark too."""
+    from zoho_async.sandbox import Sandbox, serve_in_thread
+
+    with serve_in_thread(Sandbox(**_options(request))) as sandbox:
+        yield sandbox
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options of the test's marks. The nearest mark wins."""
+    options: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers(MARK))):
+        options |= mark.kwargs
+    return options
+
+
+def _is_async(function: Any) -> bool:
+    """Whether a test function is async, also behind a decorator such as Hypothesis's ``given``."""
+    inner = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    return inspect.iscoroutinefunction(inspect.unwrap(inner))
 
 
 @_async_fixture

@@ -1,5 +1,6 @@
 """zoho_async as its users have it: session, token, limits, retries, observer; only the limits are
-set so high that they never wait."""
+set so high that they never wait.
+"""
 
 from __future__ import annotations
 

@@ -162,7 +162,8 @@ async def callback(
     request: Request, customer: Customer, opened: Opened, zoho_state: Annotated[str, Cookie()]
 ) -> dict[str, str]:
     try:
-        answer = read_redirect(request.query_params, state=zoho_state)
+        asked = accounts_server(REGION, opened).url
+        answer = read_redirect(request.query_params, state=zoho_state, accounts_url=asked)
         region = answer.region or REGION  # the customer's own data center
         async with accounts_server(region, opened) as server:
             grant = await exchange_code(server, CLIENT, answer.code, redirect_uri=CALLBACK)

@@ -1,18 +1,18 @@
 """A receiver for the webhooks of Zoho Books.
 
-    pip install zoho-async
-    ZOHO_WEBHOOK_SECRET=... python webhook.py
+    pip install 'zoho-async[cli]'
+    zoho-async webhooks install --url https://HOST/hooks --module invoices
+    python webhook.py
 
 Zoho signs webhooks that have a secret. This receiver refuses all others, keeps the rest in a file
 until they are handled, and prints the state of each changed record. Webhooks can arrive late, twice
-and in another order than the changes: what is not certain is read from the API.
+and in another order than the changes: what is not certain is read from the API. Some never arrive:
+at its start and each hour, the program reads which invoices changed.
 
-In Zoho Books, make webhooks with the address https://HOST/hooks?event_type=edited (or created, or
-deleted), method POST, the default payload, and a secret of 12 to 50 letters and digits.
+On another computer than that of the command, set ZOHO_WEBHOOK_SECRET for both.
 """
 
 import asyncio
-import os
 
 from aiohttp import web
 
@@ -24,8 +24,12 @@ from zoho_async.webhooks import (
     WebhookQueue,
     aiohttp_handler,
     handle_changes,
+    keep_caught_up,
     open_queue,
+    saved_secret,
 )
+
+LISTS = ["books.invoices"]
 
 
 async def changed(change: Change) -> None:
@@ -40,9 +44,7 @@ async def changed(change: Change) -> None:
 
 
 def application(queue: WebhookQueue) -> web.Application:
-    receiver = Receiver(
-        queue, "books", secret=os.environ["ZOHO_WEBHOOK_SECRET"], query_names=["event_type"]
-    )
+    receiver = Receiver(queue, "books", secret=saved_secret(), query_names=["event_type"])
     app = web.Application()
     app.router.add_route("*", "/hooks", aiohttp_handler(receiver))
     return app
@@ -54,7 +56,9 @@ async def main() -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 8081).start()
         try:
-            await handle_changes(queue, zoho, changed)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(keep_caught_up(queue, zoho, LISTS))
+                tasks.create_task(handle_changes(queue, zoho, changed))
         finally:
             await runner.cleanup()
 

@@ -52,6 +52,7 @@ ROOMS = (
     "zoho_async.observability.opentelemetry",
     "zoho_async.http.upload",
     "zoho_async.webhooks",
+    "zoho_async.webhooks.install",
     "zoho_async.wire",
 )
 

@@ -107,6 +107,9 @@ class Worker:
     def cancel(self, key: str, lane: Lane, steps: int) -> None:
         """Ask, and give up after some turns of the event loop."""
 
+    def write_endings(self) -> None:
+        """Write the endings that wait for the next admission."""
+
     def die(self) -> None:
         """Kill the worker in any state."""
 
@@ -212,6 +215,9 @@ class OnRedis(Worker):
 
         found = self.run(worker())
         self.connection = found.connection
+        # What comes at any time by the system's clock: the test decides instead.
+        found.start_renewal = lambda: None
+        self.connection.subscriber.keep = lambda key: None
         found._lease = STANDS_STILL  # by the test's clock
         self.ledger._lease = STANDS_STILL  # type: ignore[misc]
 
@@ -257,8 +263,15 @@ class OnRedis(Worker):
     def stand_still(self) -> None:
         self.run(self.connection.client.zrem("zoho_async:1:workers", self.connection.name))
 
+    def write_endings(self) -> None:
+        async def write() -> None:
+            await self.ledger._worker().write_pending()
+
+        self.run(write())
+
     def close(self) -> None:
         self.connection.open_places.clear()
+        self.connection.pending.clear()
         self.run(self.ledger.close())
 
 
@@ -302,6 +315,7 @@ class Workers(RuleBasedStateMachine):
         else:
             self.never_send(1)
             self.give_up(1, 0.0)
+        self.workers[0].write_endings()
         for key in KEYS:
             self.workers[0].take(key, "interactive")  # finds dead workers
         self.never_send(0)
@@ -353,6 +367,10 @@ class Workers(RuleBasedStateMachine):
             before.in_flight,
             before.day_used,
         )
+
+    @rule(which=st.integers(0, 1))
+    def write_endings(self, which: int) -> None:
+        self.workers[which].write_endings()
 
     @rule(which=st.integers(0, 1), key=st.sampled_from(KEYS))
     def lose_an_answer(self, which: int, key: str) -> None:

@@ -28,6 +28,17 @@ async def agree(url: str, *, answer: str = "accept") -> dict[str, str]:
     return dict(parse_qsl(urlsplit(location).query))
 
 
+async def answer_device(zoho: Sandbox, user_code: str, *, answer: str = "accept") -> None:
+    """Type the code of a device and press a button. Raises `aiohttp.ClientResponseError`."""
+    async with (
+        aiohttp.ClientSession(raise_for_status=True) as http,
+        http.post(
+            f"{zoho.accounts_url}/oauth/v3/device", data={"user_code": user_code, "answer": answer}
+        ),
+    ):
+        pass
+
+
 async def self_client_code(
     zoho: Sandbox, scope: str = "ZohoBooks.fullaccess.all", *, minutes: int = 10
 ) -> str:

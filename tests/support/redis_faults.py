@@ -101,6 +101,7 @@ class Worker:
         self.worker = self.run(worker())
         self.worker.start_renewal = lambda: None  # type: ignore[method-assign] # the test calls it
         self.connection = self.worker.connection
+        self.connection.subscriber.keep = lambda key: None  # type: ignore[method-assign] # no time
         self.connection.client = cast(Any, self.client)  # type: ignore[misc] # in its place
 
     def run(self, work: Awaitable[T]) -> T:

@@ -269,17 +269,12 @@ def test_distilling_is_deterministic_and_drops_sentences() -> None:
 @pytest.mark.skipif(
     not (REFERENCE / "openapi").is_dir(), reason=f"Zoho's files are not there ({REFERENCE})"
 )
-@pytest.mark.parametrize(("product", "files", "operations"), [
-    ("books", 42, 849),
-    ("inventory", 37, 504),
-    ("billing", 24, 192),
-])  # fmt: skip
-def test_every_official_file_can_be_distilled(product: str, files: int, operations: int) -> None:
+@pytest.mark.parametrize(("product", "files"), [("books", 42), ("inventory", 37), ("billing", 24)])
+def test_every_official_file_is_distilled(product: str, files: int) -> None:
+    """`test_codegen_output` compares each with what was distilled, and counts the operations."""
     ours = observed.resources(REFERENCE, product)
     names = [each for each in distill.resources(REFERENCE, product) if each not in ours]
     assert len(names) == files
-    sources = [distill.read(REFERENCE, product, name) for name in names]
-    assert sum(len(source.calls) for source in sources) == operations
 
 
 PAGE = """\

@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from tests.judges.days import ZONES, DayJudge, utc
+from zoho_async.sandbox.simulation.calendar import DayCalendar
 from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter
 
 
@@ -111,3 +113,35 @@ def test_the_most_in_a_minute_counts_a_rolling_minute() -> None:
     for moment in (0, 1, 2, 61.5, 90):
         limiter.arrive("a", moment)
     assert limiter.account("a").most_in_minute == pytest.approx(3)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_day_ends_at_midnight_of_the_organization(zone: str) -> None:
+    """In both nights in which the clocks change, against a judge with other arithmetic."""
+    judge, year = DayJudge(zone, 3), utc(1, 1, 12)
+    limiter = RateLimiter(LimitRules(per_day=3), 0.0, DayCalendar(lambda name: zone, year))
+    chance = random.Random(zone)
+    moment, refused = 0.0, 0
+    while moment < 360 * 86_400:
+        moment += chance.expovariate(1 / 15_000)
+        _, left, reset = limiter.quota("a", moment)
+        assert left == judge.left(year + moment)
+        assert year + moment + reset == pytest.approx(judge.midnight(year + moment), abs=1e-3)
+        refusal = limiter.arrive("a", moment)
+        assert (refusal is None) == judge.arrive(year + moment)
+        if refusal is None:
+            limiter.leave("a")
+        else:
+            assert refusal.code == 45
+            refused += 1
+    assert refused > 100
+    assert {23, 24, 25} <= set(judge.lengths())
+
+
+def test_organizations_have_separate_days() -> None:
+    zones = {"a": "America/New_York", "b": "Asia/Kolkata", "c": "no zone"}
+    limiter = RateLimiter(LimitRules(), 0.0, DayCalendar(zones.__getitem__, utc(6, 1, 12)))
+    resets = {name: limiter.quota(name, 0.0)[2] / 3600 for name in zones}
+    assert resets == {"a": 16.0, "b": 6.5, "c": 12.0}
+    zones["a"] = zones["b"]
+    assert limiter.quota("a", 0.0)[2] == 6.5 * 3600

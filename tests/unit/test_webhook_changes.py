@@ -16,7 +16,14 @@ import anyio
 import pytest
 
 from zoho_async.books import invoices
-from zoho_async.errors import ConfigurationError, InvalidRequest, NotFound
+from zoho_async.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NotFound,
+    ReplyTooLong,
+    Request,
+    UnreadableReply,
+)
 from zoho_async.session import Session
 from zoho_async.webhooks import (
     Change,
@@ -24,10 +31,11 @@ from zoho_async.webhooks import (
     QueueFull,
     WebhookQueue,
     changes,
+    decisions,
     handle_changes,
     open_queue,
 )
-from zoho_async.webhooks.changes import decide
+from zoho_async.webhooks.decisions import decide
 from zoho_async.webhooks.queue import KnownRecord
 from zoho_async.wire import Decoder
 
@@ -103,12 +111,16 @@ def missing() -> NotFound:
     return error
 
 
+class Died(BaseException):
+    """The process ends. An `Exception` of the handler would be tried again."""
+
+
 @contextmanager
 def suppress_group() -> Generator[None]:
     """Let the process die."""
     try:
         yield
-    except* RuntimeError:
+    except* Died:
         pass
 
 
@@ -143,6 +155,11 @@ async def run_until(
         await handle_changes(queue, session, handler, wall=wall)
 
 
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_PAUSES", (0.0,))
+
+
 @pytest.mark.parametrize("seed", range(25))
 async def test_the_last_state_handled_is_the_last_state(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,7 +186,7 @@ async def test_the_last_state_handled_is_the_last_state(
         handled[change.record_id] = version
         if chosen.random() < 0.03:
             died += 1
-            raise RuntimeError("the process dies")
+            raise Died
 
     sent: list[Delivery] = []
     for _ in range(12):
@@ -231,7 +248,7 @@ async def test_few_deliveries_are_in_memory_while_reads_are_slow(
 ) -> None:
     monkeypatch.setattr(changes, "MOST_OPEN", 5)
     open_most = handled = parsed = 0
-    items_of = changes._items_of
+    items_of = decisions.items_of
 
     def counted(pending: Any) -> Any:
         nonlocal parsed, open_most
@@ -239,7 +256,7 @@ async def test_few_deliveries_are_in_memory_while_reads_are_slow(
         open_most = max(open_most, parsed - handled)
         return items_of(pending)
 
-    monkeypatch.setattr(changes, "_items_of", counted)
+    monkeypatch.setattr(changes, "items_of", counted)
     world = World(random.Random(3))
     monkeypatch.setattr(invoices, "get", world.read)
 
@@ -368,6 +385,134 @@ async def test_a_cancelled_put_leaves_no_transaction_open(
         with pytest.raises(asyncio.CancelledError):
             await first
         assert [each.number for each in await queue.take(0)] == [1, 2]
+
+
+class Zoho:
+    """Answers of `invoices.get` in turn; the last one repeats. An exception is raised."""
+
+    def __init__(self, *answers: dict[str, Any] | Exception | None) -> None:
+        self.answers: Final = list(answers)
+        self.reads = 0
+
+    async def get(self, session: Session, invoice_id: str) -> invoices.Invoice:
+        answer = self.answers[min(self.reads, len(self.answers) - 1)]
+        self.reads += 1
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            raise missing()
+        record = {"invoice_id": invoice_id, **answer}
+        return Decoder().value(invoices._GET, json.dumps({"invoice": record}).encode())
+
+
+def at(second: int, **fields: object) -> dict[str, Any]:
+    return {"last_modified_time": time_text(second), **fields}
+
+
+async def test_a_change_that_always_fails_is_set_aside_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invoices, "get", Zoho(at(50)).get)
+    handled: list[str] = []
+    is_broken = True
+
+    async def handler(change: Change) -> None:
+        if is_broken and change.record_id == "1":
+            raise ValueError("password of the database")
+        handled.append(change.record_id)
+
+    path = tmp_path / "queue.sqlite"
+    async with open_queue(path) as queue:
+        for number in (1, 1, 2, 3):
+            record = {"invoice_id": str(number), **at(len(handled))}
+            await queue.put(delivery(record, "edited" if number < 3 else "deleted"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+        assert sorted(set(handled)) == ["2", "3"]
+    async with open_queue(path, max_pending=3) as queue:
+        failed = await queue.failed()
+        assert [each.number for each in failed][:2] == [1, 2]
+        assert failed[0].problem == "ValueError: password of the database"
+        with pytest.raises(QueueFull, match="3 failed"):
+            await queue.put(failed[0].delivery, "books")
+        is_broken = False
+        await queue.retry([each.number for each in failed if "1" in each.delivery.query])
+        await queue.retry([1, 2, 99])
+        assert queue.pending == 2
+        await run_until(queue, handler, lambda: queue.pending == 0)
+        assert "1" in handled
+        assert [each.number for each in await queue.failed()] == [4]
+
+
+async def test_nothing_is_set_aside_while_the_handler_fails_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invoices, "get", Zoho(at(50)).get)
+    calls, handled = 0, set[str]()
+
+    async def handler(change: Change) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 200:
+            raise OSError("the database is down")
+        handled.add(change.record_id)
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for number in range(10):
+            await queue.put(delivery({"invoice_id": str(number), **at(1)}, "edited"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+        assert await queue.failed() == []
+    assert handled == {str(number) for number in range(10)}
+
+
+FAR: Final = 20
+REQUEST: Final = Request("GET", "/invoices/1", "7")
+
+
+@pytest.mark.parametrize(
+    ("event", "answers", "seen", "failed"),
+    [
+        # a deletion that the copy at Zoho does not have yet, or never gets
+        ("deleted", [at(5), at(5), None], [None], ""),
+        ("deleted", [at(5)], [5], "still finds"),
+        # a change that the copy does not have yet, or never gets
+        ("", [at(5), at(5), at(9)], [9], ""),
+        ("", [at(5)], [], "older"),
+        # a record that the copy does not have yet, or never gets
+        ("renewed", [None, None, at(9)], [9], ""),
+        ("edited", [None, None, at(9)], [9], ""),
+        ("edited", [None], [None], ""),
+        # replies that no further try makes better
+        ("", [ReplyTooLong(REQUEST, "too long")], [], "too long"),
+        ("", [UnreadableReply(REQUEST, "HTML"), at(9)], [9], ""),
+    ],
+)
+async def test_a_read_that_cannot_be_believed_is_repeated_and_nothing_is_lost(
+    event: str,
+    answers: list[Any],
+    seen: list[int | None],
+    failed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zoho = Zoho(*answers)
+    monkeypatch.setattr(invoices, "get", zoho.get)
+    handled: list[int | None] = []
+
+    async def handler(change: Change) -> None:
+        record = change.record
+        assert record is None or isinstance(record, invoices.Invoice)
+        time = record.last_modified_time if record is not None else None
+        handled.append(None if time is None else int(time.timestamp() - START))
+        assert change.is_deleted == (record is None)
+
+    async with open_queue(tmp_path / "queue.sqlite", since=START + FAR) as queue:
+        await queue.put(delivery({"invoice_id": "1", **at(9)}, event), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+        problems = [each.problem for each in await queue.failed()]
+    assert handled == seen
+    assert len(problems) == bool(failed)
+    assert all(failed in each for each in problems)
+    assert zoho.reads <= changes.MOST_TRIES
 
 
 @pytest.mark.parametrize("record_id", ["5", "../contacts", "."])

@@ -40,13 +40,20 @@ SCOPES = ["ZohoBooks.invoices.READ", "ZohoBooks.settings.READ"]
 HERE = "http://localhost:8976/callback"
 
 
-def asked(zoho: Sandbox, *, scopes: list[str] | None = None, redirect_uri: str = HERE) -> str:
+def asked(
+    zoho: Sandbox,
+    *,
+    scopes: list[str] | None = None,
+    redirect_uri: str = HERE,
+    code_verifier: str = "",
+) -> str:
     return authorization_url(
         zoho.accounts_url,
         zoho.client_id,
         scopes=scopes or SCOPES,
         redirect_uri=redirect_uri,
         state="the-state",
+        code_verifier=code_verifier,
     )
 
 
@@ -67,7 +74,8 @@ def test_the_authorization_url_asks_for_a_lasting_token() -> None:
 
 async def test_agreeing_in_a_browser_ends_in_a_session_that_works() -> None:
     async with Sandbox() as zoho:
-        answer = read_redirect(await agree(asked(zoho)), state="the-state")
+        query = await agree(asked(zoho))
+        answer = read_redirect(query, state="the-state", accounts_url=zoho.accounts_url)
         async with AccountsServer(url=zoho.accounts_url) as server:
             grant = await exchange_code(server, client(zoho), answer.code, redirect_uri=HERE)
         assert grant.scope == ",".join(SCOPES)
@@ -98,11 +106,112 @@ def test_a_code_is_sent_to_another_data_center_only_if_it_is_zohos() -> None:
     redirect = {"code": "c", "state": "s", "location": "eu"}
     found = read_redirect({**redirect, "accounts-server": "https://accounts.zoho.eu"}, state="s")
     assert (found.accounts_url, found.region) == ("https://accounts.zoho.eu", "eu")
-    lured = read_redirect(
-        {**redirect, "accounts-server": "https://accounts.zoho.eu.evil"}, state="s"
-    )
-    assert lured.accounts_url == ""
+    assert read_redirect(redirect, state="s") == found
     assert "'c'" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"accounts-server": "https://accounts.zoho.eu.evil"},
+        {"accounts-server": "https://accounts.zoho.eu@evil.example", "location": "eu"},
+        {"accounts-server": "http://accounts.zoho.eu", "location": "eu"},
+        {"accounts-server": "https://accounts.zoho.eu", "location": "in"},
+        {"accounts-server": "https://accounts.zoho.xx", "location": "xx"},
+        {"location": "xx"},
+        {"location": "evil.example"},
+    ],
+)
+def test_an_answer_that_names_an_unknown_data_center_is_refused(named: dict[str, str]) -> None:
+    with pytest.raises(ConsentRefused, match="the code was not sent") as caught:
+        read_redirect({"code": "the-code", "state": "s", **named}, state="s")
+    assert "the-code" not in str(caught.value)
+
+
+def test_the_server_that_was_asked_may_answer_itself() -> None:
+    redirect = {"code": "c", "state": "s", "location": "us"}
+    own = {**redirect, "accounts-server": "http://127.0.0.1:8080"}
+    found = read_redirect(own, state="s", accounts_url="http://127.0.0.1:8080")
+    assert (found.accounts_url, found.region) == ("", "")
+    with pytest.raises(ConsentRefused):
+        read_redirect(own, state="s", accounts_url="http://127.0.0.1:8081")
+
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+
+def test_the_challenge_is_that_of_rfc_7636() -> None:
+    """Appendix B of the RFC has this pair."""
+    url = authorization_url(
+        "https://accounts.zoho.eu",
+        "1000.C",
+        scopes=SCOPES,
+        redirect_uri=HERE,
+        state="s",
+        code_verifier=VERIFIER,
+    )
+    query = dict(parse_qsl(urlsplit(url).query))
+    assert query["code_challenge"] == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    assert query["code_challenge_method"] == "S256"
+    assert VERIFIER not in url
+    for wrong in ("short", "x" * 129, "=" * 43):
+        with pytest.raises(ConfigurationError, match="code_verifier"):
+            authorization_url(
+                *("https://accounts.zoho.eu", "1000.C"),
+                scopes=SCOPES,
+                redirect_uri=HERE,
+                state="s",
+                code_verifier=wrong,
+            )
+
+
+async def test_a_client_without_a_secret_logs_in_with_pkce_and_calls() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        public = OAuthClient(zoho.client_id, None)
+        code = (await agree(asked(zoho, code_verifier=VERIFIER)))["code"]
+        grant = await exchange_code(server, public, code, redirect_uri=HERE, code_verifier=VERIFIER)
+        credentials = Credentials(zoho.client_id, None, grant.refresh_token)
+        await refresh(server, credentials)
+        environ = {
+            **zoho.environment(),
+            "ZOHO_CLIENT_SECRET": "none",
+            "ZOHO_REFRESH_TOKEN": grant.refresh_token,
+        }
+        async with Session.from_env(environ) as session:
+            assert (await session.request("GET", "/invoices"))["code"] == 0
+        with pytest.raises(InvalidGrant):  # a code works once
+            await exchange_code(server, public, code, redirect_uri=HERE, code_verifier=VERIFIER)
+
+
+@pytest.mark.parametrize("verifier", ["", "x" * 43, VERIFIER.lower()])
+async def test_a_stolen_code_is_worthless_without_the_verifier(verifier: str) -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        for thief in (OAuthClient(zoho.client_id, None), client(zoho)):
+            code = (await agree(asked(zoho, code_verifier=VERIFIER)))["code"]
+            with pytest.raises(InvalidGrant):
+                await exchange_code(server, thief, code, redirect_uri=HERE, code_verifier=verifier)
+
+
+async def test_a_client_with_a_secret_cannot_leave_it_out() -> None:
+    async with Sandbox() as zoho, AccountsServer(url=zoho.accounts_url) as server:
+        code = (await agree(asked(zoho)))["code"]
+        with pytest.raises(InvalidClient, match="missing"):
+            await exchange_code(server, OAuthClient(zoho.client_id, None), code, redirect_uri=HERE)
+        with pytest.raises(InvalidClient, match="missing"):
+            await refresh(server, Credentials(zoho.client_id, None, zoho.refresh_token))
+
+
+async def test_a_code_works_only_in_the_users_data_center() -> None:
+    async with Sandbox() as zoho:
+        zoho.tokens.user_location = "eu"
+        elsewhere = zoho.url.replace("127.0.0.1", "localhost")
+        answer = await agree(asked(zoho))
+        assert (answer["location"], answer["accounts-server"]) == ("eu", elsewhere)
+        async with AccountsServer(url=zoho.accounts_url) as server:
+            with pytest.raises(InvalidGrant):
+                await exchange_code(server, client(zoho), answer["code"], redirect_uri=HERE)
+        async with AccountsServer(url=elsewhere) as server:
+            await exchange_code(server, client(zoho), answer["code"], redirect_uri=HERE)
 
 
 @pytest.mark.parametrize(

@@ -520,7 +520,9 @@ async def test_a_quota_exhausted_twice_is_waited_for_and_costs_no_row(tmp_path: 
         await export(zoho, tmp_path / "whole", *ALL, details=True)
         calls = server.calls
     day = 8.0  # far longer than a slow machine takes for a day's calls
-    async with sandbox(per_day=calls // 3 + 2, minute=60.0, speed=86_400 / day) as server:
+    async with sandbox(
+        per_day=calls // 3 + 2, day=86_400.0, minute=60.0, speed=86_400 / day
+    ) as server:
         async with session(server) as zoho:
             events, summary = await export(
                 zoho, tmp_path / "days", *ALL, details=True, until_done=True

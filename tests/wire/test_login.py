@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from tests.support.browser import Browser
-from tests.support.consent_pages import agree, self_client_code
+from tests.support.consent_pages import agree, answer_device, self_client_code
 from tests.support.ports import free_port
 from zoho_async.sandbox import Sandbox
 
@@ -100,10 +100,8 @@ async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) 
 
         def person() -> str:
             at = Terminal(env, "login", "items")
-            at.shown("Data center .*: ")
-            at.type("")
             at.shown("How .*: ")
-            at.type("1")
+            at.type("3")
             at.shown("Client ID: ")
             at.type(zoho.client_id)
             at.shown("Client secret .*: ")
@@ -167,10 +165,10 @@ async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) 
 async def login_by_browser(
     zoho: Sandbox, tmp_path: Path, browse: Callable[[str], None], *arguments: str
 ) -> tuple[int, str]:
-    """Log in through the browser; ``browse`` is given the address to open. Code and screen."""
+    """Log in without a secret; ``browse`` is given the address to open. Code and screen."""
     env = environment(zoho, tmp_path)
     port = free_port()
-    options = ("--browser", "--port", str(port), "--region", "us", "--profile", "firm")
+    options = ("--browser", "--port", str(port), "--profile", "firm")
 
     def person() -> tuple[int, str]:
         at = Terminal(env, "login", "items", *options, *arguments)
@@ -178,7 +176,7 @@ async def login_by_browser(
         at.shown("Client ID: ")
         at.type(zoho.client_id)
         at.shown("Client secret .*: ")
-        at.type(zoho.client_secret)
+        at.type("")
         url = at.shown(r"http://127\S+/oauth/v2/auth\?\S+").strip()
         browse(url)
         return at.end(), at.seen
@@ -186,16 +184,13 @@ async def login_by_browser(
     return await asyncio.to_thread(person)
 
 
-async def test_agreeing_on_the_page_logs_in(tmp_path: Path) -> None:
+async def test_agreeing_on_the_page_logs_in_without_a_client_secret(tmp_path: Path) -> None:
     async with Sandbox() as zoho:
         loop = asyncio.get_running_loop()
 
         def browse(url: str) -> None:
             query = dict(parse_qsl(urlsplit(url).query))
             answer = asyncio.run_coroutine_threadsafe(agree(url), loop).result()
-            forged = query["redirect_uri"] + "?code=1000.forged&state=another"
-            with pytest.raises(OSError, match="400"):
-                urlopen(forged)
             answered = f"code={answer['code']}&state={answer['state']}"
             with urlopen(f"{query['redirect_uri']}?{answered}") as page:
                 assert b"close this window" in page.read()
@@ -203,24 +198,61 @@ async def test_agreeing_on_the_page_logs_in(tmp_path: Path) -> None:
         code, seen = await login_by_browser(zoho, tmp_path, browse, "--organization", "10234695")
         assert code == 0, seen
         assert not any(secret in seen for secret in secrets_of(zoho))
+        assert zoho.client_secret not in profiles_file(tmp_path).read_text()
         _, out, _ = await command(environment(zoho, tmp_path), "whoami", "--profile", "firm")
         assert "profile firm" in out
 
 
-async def test_refusing_on_the_page_ends_the_login(tmp_path: Path) -> None:
+def login_by_device(
+    zoho: Sandbox, tmp_path: Path, agree_to: Callable[[str, str], None]
+) -> tuple[int, str]:
+    """Log in on a device in 80 columns; ``agree_to`` is given address and code."""
+    colors = {"TERM": "xterm-256color", "COLUMNS": "80", "LANG": "C.UTF-8"}
+    env = environment(zoho, tmp_path) | colors
+    at = Terminal(env, "login", "items", "--device", "--organization", "10234695")
+    at.shown("Client ID: ")
+    at.type(zoho.client_id)
+    at.shown("Client secret .*: ")
+    at.type(zoho.client_secret)
+    url = at.shown(r"http://127\S+/oauth/v3/device").strip()
+    user_code = at.shown(r"[0-9A-F]{4}-[0-9A-F]{4}")
+    at.shown("Waiting for you")
+    agree_to(url, user_code)
+    return at.end(), at.seen
+
+
+async def test_a_device_shows_a_code_and_a_qr_code_and_logs_in(tmp_path: Path) -> None:
     async with Sandbox() as zoho:
+        zoho.tokens.device_interval = 1.1
         loop = asyncio.get_running_loop()
 
-        def browse(url: str) -> None:
-            query = dict(parse_qsl(urlsplit(url).query))
-            answer = asyncio.run_coroutine_threadsafe(agree(url, answer="reject"), loop).result()
-            answered = "&".join(f"{name}={value}" for name, value in answer.items())
-            urlopen(f"{query['redirect_uri']}?{answered}").close()
+        def agree_to(url: str, user_code: str) -> None:
+            work = answer_device(zoho, user_code)
+            asyncio.run_coroutine_threadsafe(work, loop).result()
 
-        code, seen = await login_by_browser(zoho, tmp_path, browse)
-        assert code == 1
-        assert "refused on the authorization page" in seen
-        assert not profiles_file(tmp_path).exists()
+        code, seen = await asyncio.to_thread(login_by_device, zoho, tmp_path, agree_to)
+        assert code == 0, seen
+        assert "\x1b[38;5;16;48;5;231m" in seen
+        assert "\\n" not in seen
+        assert not any(secret in seen for secret in secrets_of(zoho))
+
+
+@pytest.mark.long
+async def test_a_real_browser_agrees_to_a_device(tmp_path: Path) -> None:
+    browser = Browser(tmp_path)
+    async with Sandbox() as zoho:
+        zoho.tokens.device_interval = 1.1
+
+        def agree_to(url: str, user_code: str) -> None:
+            with browser.opened() as chrome:
+                chrome.implicitly_wait(30)
+                chrome.get(url)
+                chrome.find_element("id", "code").send_keys(user_code.lower())
+                chrome.find_element("id", "accept").click()
+                assert "close this window" in chrome.find_element("id", "message").text
+
+        code, seen = await asyncio.to_thread(login_by_device, zoho, tmp_path, agree_to)
+        assert code == 0, seen
 
 
 @pytest.mark.long
@@ -287,11 +319,3 @@ async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
         left = ring.read_text()
         assert zoho.client_secret not in left
         assert not re.search(r"1000\.[0-9a-f]{32}\.", left)
-
-
-async def test_a_login_without_a_terminal_raises(tmp_path: Path) -> None:
-    async with Sandbox() as zoho:
-        code, out, err = await command(environment(zoho, tmp_path), "login")
-        assert code == 2
-        assert out == ""
-        assert "run this in a terminal" in err

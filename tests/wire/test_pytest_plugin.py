@@ -41,6 +41,40 @@ class TestMarks:
         assert zoho.limits.window == 1.0
 """
 
+SYNCHRONOUS = """
+import threading
+import httpx
+import pytest
+from zoho_async.sandbox import Fault
+
+def client(sandbox, http):
+    given = sandbox.environment()
+    form = {"grant_type": "refresh_token", "client_id": given["ZOHO_CLIENT_ID"],
+        "client_secret": given["ZOHO_CLIENT_SECRET"], "refresh_token": given["ZOHO_REFRESH_TOKEN"]}
+    token = http.post(f"{sandbox.url}/oauth/v2/token", data=form).json()["access_token"]
+    http.headers["Authorization"] = f"Zoho-oauthtoken {token}"
+
+@pytest.mark.zoho_sandbox(sizes={"contacts": 7})
+def test_a_synchronous_client_is_answered(threaded_zoho_sandbox):
+    box = threaded_zoho_sandbox
+    assert box.calls == 0
+    query = {"organization_id": box.organization}
+    with httpx.Client(timeout=20) as http:
+        client(box, http)
+        rows = http.get(f"{box.url}/books/v3/contacts", params=query).json()["contacts"]
+        assert len(rows) == len(box.truth("contacts")) == 7
+        box.faults.append(Fault(kind="status", status=503))
+        assert http.get(f"{box.url}/books/v3/contacts", params=query).status_code == 503
+        box.clock.advance(3600)
+        assert http.get(f"{box.url}/books/v3/contacts", params=query).status_code == 401
+
+def test_it_leaves_no_thread():
+    assert threading.active_count() == 1
+
+def test_a_fixture_that_could_not_answer_fails_at_once(zoho_sandbox):
+    raise AssertionError("not reached")
+"""
+
 
 def run(folder: Path, *options: str) -> str:
     done = subprocess.run(
@@ -75,6 +109,14 @@ def test_its_fixtures_work_under(tmp_path: Path, mode: str, options: list[str]) 
         (tmp_path / "conftest.py").write_text(backend)
     told = run(tmp_path, *SCOPE, *options)
     assert "3 passed" in told, told
+
+
+def test_a_synchronous_test_has_a_sandbox_in_a_thread(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(SYNCHRONOUS)
+    told = run(tmp_path, *SCOPE, "-o", "asyncio_mode=auto")
+    assert "2 passed, 1 error" in told, told
+    assert "use threaded_zoho_sandbox, or make the test async" in told
+    assert "not reached" not in told
 
 
 @pytest.mark.long

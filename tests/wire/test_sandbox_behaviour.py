@@ -21,7 +21,7 @@ async def zoho() -> AsyncIterator[PlainClient]:
 
 async def test_a_scaled_sandbox_states_durations_in_real_seconds() -> None:
     async with (
-        Sandbox(speed=60.0, per_minute=1, block=900.0) as box,
+        Sandbox(speed=60.0, per_minute=1, block=900.0, day=86_400.0) as box,
         aiohttp.ClientSession() as http,
     ):
         assert box.client_minute == 1.0

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from zoho_async.cli.sandbox import SandboxOptions, build
+from tests.support.sandbox_command import order, serving
+from zoho_async.cli.sandbox import build
 from zoho_async.errors import ConfigurationError
-
-COMMAND = (sys.executable, "-W", "error", "-m", "zoho_async.cli", "sandbox", "--port", "0")
-
-
-def order(**changes: Any) -> SandboxOptions:
-    usual: dict[str, Any] = {
-        "host": "127.0.0.1",
-        "port": 0,
-        "open_to_network": False,
-        "allowed_hosts": (),
-        "seed": 1,
-        "sizes": (),
-        "organizations": (),
-        "plan": "premium",
-        "minute": 60.0,
-        "speed": 1.0,
-        "latency": "0",
-        "faults": None,
-    }
-    return SandboxOptions(**(usual | changes))
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
-    """Run the command. Yields the environment that it prints, and the process."""
-    with subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            printed = [process.stdout.readline().split("=", 1) for _ in range(7)]
-            yield (
-                {name.removeprefix("export "): shlex.split(text)[0] for name, text in printed},
-                process,
-            )
-        finally:
-            process.kill()
 
 
 def test_it_serves_the_requested_data_and_stops_cleanly_on_a_signal(tmp_path: Path) -> None:
@@ -110,6 +71,9 @@ def test_loopback_needs_no_permission(host: str) -> None:
         ({"latency": "soon"}, "a range"),
         ({"sizes": ("invoices",)}, "--size"),
         ({"faults": Path("/nowhere/faults.toml")}, "cannot be read: No such file"),
+        ({"snapshot": Path("/nowhere/books.jsonl")}, "there is no folder"),
+        ({"snapshot": Path(__file__)}, "is damaged or no snapshot"),
+        ({"snapshot": Path(__file__), "sizes": ("items=3",)}, "leave out --seed, --size"),
     ],
 )
 def test_an_invalid_option_gives_a_one_line_error(changes: dict[str, Any], problem: str) -> None:

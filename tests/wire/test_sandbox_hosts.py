@@ -74,6 +74,18 @@ async def test_allowed_names_are_accepted() -> None:
         assert (await status(box.url, host="zoho.evil.example"))[0] == 421
 
 
+async def test_a_sandbox_for_a_network_names_a_host_that_clients_can_use() -> None:
+    async with Sandbox(host="0.0.0.0", allowed_hosts=["zoho", "other"]) as box:
+        port = urlsplit(box.url).port
+        assert box.url == f"http://zoho:{port}"
+        here = f"http://127.0.0.1:{port}"
+        assert await status(here, "/__sandbox__/health", host="zoho") == (200, '{"status":"ok"}')
+        assert (await status(here, "/__sandbox__/health", host="evil.example"))[0] == 421
+        assert box.calls == 0
+    async with Sandbox(host="0.0.0.0") as box:
+        assert (await status(box.url, "/__sandbox__/health"))[0] == 200
+
+
 async def test_the_local_address_of_the_connection_is_accepted() -> None:
     async with Sandbox(host="0.0.0.0") as box:
         for host in ("0.0.0.0", "127.0.0.1"):

@@ -20,6 +20,7 @@ from zoho_async.auth.stores.base import MemoryStore, TokenStore, store_key
 from zoho_async.auth.tokens import TokenSource
 
 if TYPE_CHECKING:
+    from zoho_async.auth.device import DeviceCode, DeviceGrant, await_grant, request_device_code
     from zoho_async.auth.profiles import Profile, Profiles, profile_settings, profiles_path
     from zoho_async.auth.stores.file import FileStore, KeyringStore
     from zoho_async.auth.stores.redis import RedisStore
@@ -28,6 +29,8 @@ __all__ = [
     "AccessToken",
     "AccountsServer",
     "Credentials",
+    "DeviceCode",
+    "DeviceGrant",
     "FileStore",
     "Grant",
     "KeyringStore",
@@ -41,6 +44,7 @@ __all__ = [
     "TokenStore",
     "access_token",
     "authorization_url",
+    "await_grant",
     "client_credentials",
     "console_url",
     "exchange_code",
@@ -48,12 +52,17 @@ __all__ = [
     "profiles_path",
     "read_redirect",
     "refresh",
+    "request_device_code",
     "revoke",
     "store_key",
 ]
 
 #: Names that few programs need. They are loaded on first use, which keeps the import fast.
 _LATER: Final = {
+    "DeviceCode": "device",
+    "DeviceGrant": "device",
+    "await_grant": "device",
+    "request_device_code": "device",
     "FileStore": "stores.file",
     "KeyringStore": "stores.file",
     "Profile": "profiles",

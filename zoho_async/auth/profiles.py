@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.auth.credentials import Credentials, names_credentials
+from zoho_async.auth.credentials import NO_SECRET, Credentials, names_credentials
 from zoho_async.auth.stores.keyring import KeyringVault
 from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
@@ -30,11 +30,13 @@ DEFAULT: Final = "default"
 
 _SERVICE: Final = "zoho-async"
 _VERSION: Final = 1
+#: The fields of a profile that go to the keyring.
+_SECRETS: Final = ("client_secret", "refresh_token", "hash_key")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One account and its organization. ``keyring`` says that its secrets are in the keyring.
-    ``hash_key`` is the key of ``export --hash``.
+    """One account and its organization. ``keyring`` says that its secrets are in the keyring,
+    ``public`` that its client has no secret. ``hash_key`` is the key of ``export --hash``.
 
     The repr shows no secret.
     """
@@ -48,6 +50,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     api_url: str = ""
     accounts_url: str = ""
     keyring: bool = False
+    public: bool = False
     hash_key: str = ""
 
     def __repr__(self) -> str:
@@ -59,13 +62,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def credentials(self) -> Credentials:
         """The account's credentials. Raises `ConfigurationError` if the secrets are missing."""
-        return Credentials(self.client_id, self.client_secret, self.refresh_token)
+        secret = None if self.public else self.client_secret
+        return Credentials(self.client_id, secret, self.refresh_token)
 
     def variables(self) -> dict[str, str]:
         """The profile as environment variables, as `Session.from_env` takes them."""
         named = {
             "ZOHO_CLIENT_ID": self.client_id,
-            "ZOHO_CLIENT_SECRET": self.client_secret,
+            "ZOHO_CLIENT_SECRET": NO_SECRET if self.public else self.client_secret,
             "ZOHO_REFRESH_TOKEN": self.refresh_token,
             "ZOHO_REGION": self.region,
             "ZOHO_ORGANIZATION_ID": self.organization,
@@ -102,12 +106,8 @@ class Profiles:
         if profile is None or not profile.keyring:
             return profile
         vault = KeyringVault(_SERVICE)
-        return msgspec.structs.replace(
-            profile,
-            client_secret=vault.get(f"{name}/client_secret") or "",
-            refresh_token=vault.get(f"{name}/refresh_token") or "",
-            hash_key=vault.get(f"{name}/hash_key") or "",
-        )
+        kept = {field: vault.get(f"{name}/{field}") or "" for field in _SECRETS}
+        return msgspec.structs.replace(profile, **kept)
 
     def put(self, name: str, profile: Profile) -> None:
         """Store ``profile`` as ``name``. Its secrets go to the keyring if ``profile.keyring``.
@@ -119,10 +119,12 @@ class Profiles:
         kept = profile
         if profile.keyring:
             vault = KeyringVault(_SERVICE)
-            vault.set(f"{name}/client_secret", profile.client_secret)
-            vault.set(f"{name}/refresh_token", profile.refresh_token)
-            vault.set(f"{name}/hash_key", profile.hash_key)
-            kept = msgspec.structs.replace(profile, client_secret="", refresh_token="", hash_key="")
+            for field in _SECRETS:
+                if secret := getattr(profile, field):
+                    vault.set(f"{name}/{field}", secret)
+                else:  # some keyrings refuse an empty one
+                    vault.delete(f"{name}/{field}")
+            kept = msgspec.structs.replace(profile, **dict.fromkeys(_SECRETS, ""))
         self._change(name, kept)
 
     def remove(self, name: str) -> None:
@@ -132,9 +134,8 @@ class Profiles:
             return
         if profile.keyring:
             vault = KeyringVault(_SERVICE)
-            vault.delete(f"{name}/client_secret")
-            vault.delete(f"{name}/refresh_token")
-            vault.delete(f"{name}/hash_key")
+            for field in _SECRETS:
+                vault.delete(f"{name}/{field}")
         self._change(name, None)
 
     def _change(self, name: str, profile: Profile | None) -> None:

@@ -30,7 +30,7 @@ from zoho_async.wire.text import UNDECODABLE
 
 #: The kind of request to the accounts server.
 GrantType: TypeAlias = Literal[
-    "refresh_token", "authorization_code", "client_credentials", "revoke", "authorization"
+    "refresh_token", "authorization_code", "client_credentials", "device", "revoke", "authorization"
 ]
 
 
@@ -72,6 +72,8 @@ class _Answer(msgspec.Struct):
 
 #: A gateway between us and the accounts server gave up waiting.
 _IMPATIENT: Final = frozenset({408, 499})
+#: Zoho's tokens live an hour. A lifetime of more than a day is in milliseconds.
+_LONGEST_LIFE: Final = 86_400.0
 #: The characters that a header can carry.
 _TOKEN: Final = re.compile("[!-~]+")
 _ANSWER: Final = decoder_of(_Answer, strict=False)
@@ -85,6 +87,7 @@ _WRONG_CODE: Final = (
     "the code is wrong, was used before, or has expired (it lives a few minutes and works once, "
     "in the data center that made it): make a new one and exchange it at once"
 )
+EXPIRED: Final = "the code of this login has expired: start again"
 _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     "invalid_client": (
         InvalidClient,
@@ -92,13 +95,13 @@ _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     ),
     "invalid_client_secret": (
         InvalidClient,
-        "the client secret does not belong to the client id, or to this data center: check "
-        "ZOHO_CLIENT_SECRET and ZOHO_REGION",
+        "the client secret is missing, or does not belong to the client id or to this data "
+        "center: check ZOHO_CLIENT_SECRET and ZOHO_REGION",
     ),
     "unauthorized_client": (
         InvalidClient,
-        "this kind of client cannot use this grant: create a client of the right kind (Self Client "
-        "or server-based) in the API console",
+        "this kind of client cannot use this grant: create a client of the right kind in the API "
+        "console (for the browser mobile-based or server-based, for --device a non-browser one)",
     ),
     "invalid_scope": (
         InvalidScope,
@@ -114,6 +117,8 @@ _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
         "the redirect address is not registered for the client: add exactly this address in the "
         "API console",
     ),
+    "expired": (InvalidGrant, EXPIRED),
+    "expired_token": (InvalidGrant, EXPIRED),
     "access_denied": (ConsentRefused, "the request was refused on the authorization page"),
     "access denied": (
         TokenThrottled,
@@ -140,11 +145,24 @@ def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
                 "the accounts server sent an access token that no header can carry; try again later"
             )
         return Grant(
-            access=AccessToken(answer.access_token, max(answer.expires_in, 1.0), answer.api_domain),
+            access=AccessToken(answer.access_token, _life(answer.expires_in), answer.api_domain),
             refresh_token=answer.refresh_token,
             scope=answer.scope,
         )
     raise _problem(status, answer, grant_type)
+
+
+def _life(expires_in: float) -> float:
+    """Return the seconds that a token lives. Other times of the device grant are milliseconds."""
+    return max(expires_in / 1_000 if expires_in > _LONGEST_LIFE else expires_in, 1.0)
+
+
+def error_of(status: int, body: bytes, grant_type: GrantType) -> tuple[str, AuthError] | None:
+    """Return the name of an answer's error in lower case, and its exception; None without error."""
+    answer = _read(status, body)
+    if status < 300 and not answer.error:
+        return None
+    return answer.error.strip().lower(), _problem(status, answer, grant_type)
 
 
 def revoked(status: int, body: bytes) -> None:
@@ -175,7 +193,7 @@ def _problem(status: int, answer: _Answer, grant_type: GrantType) -> AuthError:
         return AccountsUnavailable(f"the accounts server failed (HTTP {status}); try again later")
     name = answer.error.strip().lower()
     if name in ("invalid_code", "invalid_grant", "invalid_token"):
-        is_code = grant_type == "authorization_code"
+        is_code = grant_type in ("authorization_code", "device")
         return InvalidGrant(_WRONG_CODE if is_code else _WRONG_TOKEN)
     found = _REMEDIES.get(name) or (_REMEDIES["access denied"] if status == 429 else None)
     if found is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -16,6 +16,9 @@ from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.safe import discard_stdout, print, replace_unencodable
 from zoho_async.errors import ZohoError
 from zoho_async.export.options import ExportOptions
+
+if TYPE_CHECKING:
+    from zoho_async.cli.webhooks import WebhooksCommand
 
 app: Final = App(
     name="zoho-async",
@@ -29,6 +32,12 @@ app: Final = App(
 
 limits_app: Final = App(name="limits")
 app.command(limits_app)
+webhooks_app: Final = App(
+    name="webhooks",
+    help="Install, list and remove webhooks of Books and Inventory.",
+    help_epilogue=options.WEBHOOKS_EPILOGUE,
+)
+app.command(webhooks_app)
 
 
 @app.command(help_epilogue=options.EXPORT_EPILOGUE)
@@ -231,6 +240,68 @@ def call(
     )
 
 
+@webhooks_app.command(help_epilogue=options.WEBHOOKS_EPILOGUE)
+def install(
+    *,
+    url: options.HookUrl,
+    module: options.HookModules,
+    events: options.HookEvents = "created,edited,deleted",
+    product: options.HookProduct = "books",
+    dry_run: options.HookDryRun = False,
+    json: options.AsJsonLine = False,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Create a webhook with a secret and its workflow rule, per module.
+
+    Run it again after any failure: it creates only what is missing. The secret is that in
+    `ZOHO_WEBHOOK_SECRET`, or a new one, saved like those of accounts.
+    """
+    from zoho_async.cli.webhooks import install_webhooks
+
+    names = tuple(each.strip() for each in events.split(",") if each.strip())
+    return install_webhooks(
+        _webhooks_command(product, connection), url, module, names, dry_run=dry_run, json=json
+    )
+
+
+@webhooks_app.command(name="list")
+def list_webhooks(
+    *,
+    product: options.HookProduct = "books",
+    output: options.Output = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Show all webhooks with their rules and state, also those of others."""
+    from zoho_async.cli.webhooks import list_webhooks as show
+
+    return show(_webhooks_command(product, connection), output)
+
+
+@webhooks_app.command
+def remove(
+    *ids: options.HookIds,
+    url: options.RemovedUrl = None,
+    module: options.HookModules = (),
+    product: options.HookProduct = "books",
+    yes: options.Yes = False,
+    json: options.AsJsonLine = False,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Delete webhooks and their rules: those that `install` made for an address, or by id."""
+    from zoho_async.cli.webhooks import remove_webhooks
+
+    command = _webhooks_command(product, connection)
+    return remove_webhooks(command, ids, url=url, modules=module, yes=yes, json=json)
+
+
+def _webhooks_command(product: str, connection: ConnectionOptions) -> WebhooksCommand:
+    from zoho_async.cli.webhooks import command_of
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    return command_of(product, connection, os.environ)
+
+
 @app.command
 def resources(*, json: options.AsLines = False) -> int:
     """Show the lists that can be exported and whether they can be proven complete."""
@@ -262,12 +333,16 @@ def login(
     client_id: options.ClientId = None,
     organization: options.LoginOrganization = None,
     browser: options.InBrowser = None,
-    port: options.CallbackPort = 8976,
+    device: options.OnDevice = False,
+    port: options.CallbackPort = None,
     keyring: options.UseKeyring = True,
 ) -> int:
     """Set up an account: client, refresh token and organization.
 
     The command asks for secrets. They are never arguments.
+
+    - In the browser, without a client secret: `zoho-async login --browser`
+    - Over SSH or in a container: `zoho-async login --device`
     """
     from zoho_async.cli import login as login_command
     from zoho_async.cli import whoami as who
@@ -282,7 +357,7 @@ def login(
             region=region,
             client_id=client_id,
             organization=organization,
-            browser=browser,
+            way=login_command.way_of(browser, device),
             port=port,
             keyring=keyring,
         ),
@@ -305,6 +380,22 @@ def whoami(*, profile: options.ProfileName = None, json: options.AsJsonLine = Fa
 
     who.note_if_overruled(profile)
     return who.whoami(profile, os.environ, json=json)
+
+
+@app.command(help_epilogue="For example: `zoho-async doctor invoices --to books.duckdb`")
+def doctor(
+    *resources: options.Checked,
+    profile: options.ProfileName = None,
+    to: options.CheckedTo = None,
+    json: options.AsJsonLine = False,
+) -> int:
+    """Check what an export needs, and say what to do: account, network, clock, limits, destination.
+
+    Makes one API call, and needs no account to begin with. Ends with code 1 if a check failed.
+    """
+    from zoho_async.cli.doctor import doctor as examine
+
+    return examine(resources, profile, os.environ, to=to, json=json)
 
 
 @app.command(help_epilogue="For example: `zoho-async scopes contacts invoices.create`")
@@ -331,6 +422,7 @@ def sandbox(
     speed: options.Speed = 1.0,
     latency: options.Latency = "0",
     faults: options.FaultsFile = None,
+    snapshot: options.SnapshotFile = None,
 ) -> int:
     """Serve a local Zoho with sample data and print the environment for its clients.
 
@@ -352,6 +444,7 @@ def sandbox(
             speed=speed,
             latency=latency,
             faults=faults,
+            snapshot=snapshot,
         )
     )
 

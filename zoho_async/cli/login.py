@@ -6,47 +6,47 @@ The refresh token is saved first, before anything else can fail. Secrets are nev
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import secrets
-import sys
-import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from zoho_async.auth import (
-    AccountsServer,
-    Grant,
-    OAuthClient,
-    Profile,
-    Profiles,
-    Redirect,
-    authorization_url,
-    console_url,
-    exchange_code,
-    profiles_path,
-    store_key,
-)
+from zoho_async.auth import Grant, Profile, Profiles, profiles_path, store_key
 from zoho_async.auth.credentials import names_credentials
 from zoho_async.auth.lease import add_token
-from zoho_async.auth.loopback import Loopback, redirect_uri
+from zoho_async.auth.loopback import PORTS
 from zoho_async.auth.stores.keyring import works
 from zoho_async.cli import outcome
-from zoho_async.cli.safe import print, safe, say
+from zoho_async.cli.consent import Wanted, by_browser, by_code, by_device
+from zoho_async.cli.questions import ask, choose, explain
+from zoho_async.cli.safe import say
 from zoho_async.description import ORGANIZATIONS, scopes_for
-from zoho_async.errors import ConfigurationError, InvalidGrant, ZohoError
+from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.organizations import KnownOrganization
-from zoho_async.regions import REGIONS, checked_url, region
+from zoho_async.regions import REGIONS, Region, checked_url, region
 from zoho_async.runtime import token_store
 from zoho_async.session import Session
 
-#: How long to wait for the browser, in seconds.
-_BROWSER_TIMEOUT: Final = 600.0
-#: How many codes may be tried.
-_TRIES: Final = 3
+LoginWay: TypeAlias = Literal["browser", "device", "self-client"]
+
+_WAYS: Final[dict[LoginWay, str]] = {
+    "browser": "Browser: agree on Zoho's page. Needs no client secret",
+    "device": "Device: agree on a phone or another computer, for SSH and containers",
+    "self-client": "Self Client: paste a code from the API console",
+}
+#: Where a login starts if the user names no data center. Zoho's answer names the right one.
+_FIRST_REGION: Final = "us"
+
+
+def way_of(browser: bool | None, device: bool) -> LoginWay | None:
+    """The way that the options name. Raises `ConfigurationError` if they name two."""
+    if device and browser is not None:
+        raise ConfigurationError("give one of --browser, --device and --self-client")
+    if device:
+        return "device"
+    return None if browser is None else "browser" if browser else "self-client"
 
 
 class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,117 +58,76 @@ class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     client_id: str | None = None
     organization: str | None = None
-    browser: bool | None = None
-    port: int = 8976
+    way: LoginWay | None = None
+    port: int | None = None
     keyring: bool = True
 
 
 def login(order: LoginOptions, environ: Mapping[str, str]) -> int:
     """Log in, choose an organization and save the profile. Raises `ZohoError`."""
-    scopes = sorted({*scopes_for(order.resources or ["books"], write=order.write), ORGANIZATIONS})
-    home = region(order.region or environ.get("ZOHO_REGION") or _ask_region())
-    accounts_url = checked_url(
-        environ.get("ZOHO_ACCOUNTS_URL") or home.accounts_url, what="the accounts URL"
-    )
-    by_browser = order.browser if order.browser is not None else _ask_way()
-    if by_browser:
-        say(
-            f"At {console_url(accounts_url)} add this redirect URI to the client (server-based "
-            f"application):\n  {redirect_uri(order.port)}"
-        )
-    else:
-        say(f"Open {console_url(accounts_url)} and choose Self Client.")
-    client = OAuthClient(order.client_id or ask("Client ID"), ask_secret("Client secret"))
-    if by_browser:
-        grant, found = asyncio.run(_by_browser(order, client, accounts_url, scopes))
-    else:
-        grant, found = _by_code(client, accounts_url, scopes), Redirect("")
     profiles = Profiles(profiles_path(environ))
-    before = profiles.get(order.profile)
+    before = profiles.get(order.profile)  # a file that cannot be read fails before the questions
+    way = order.way or _ask_way()
+    home, wanted = _wanted(order, way, environ)
+    agree = {"browser": by_browser, "device": by_device, "self-client": by_code}[way]
+    consent = agree(wanted)
+    client, grant = consent.client, consent.grant
     profile = Profile(
         hash_key=(before.hash_key if before else "") or secrets.token_hex(32),
         client_id=client.client_id,
-        client_secret=client.client_secret,
+        client_secret=client.client_secret or "",
+        public=client.client_secret is None,
         refresh_token=grant.refresh_token,
-        region=found.region or home.name,
-        scopes=tuple(grant.scope.replace(",", " ").split()) or tuple(scopes),
+        region=consent.region or home.name,
+        scopes=tuple(grant.scope.replace(",", " ").split()) or tuple(wanted.scopes),
         api_url=environ.get("ZOHO_BASE_URL", ""),
-        accounts_url="" if found.region else environ.get("ZOHO_ACCOUNTS_URL", ""),
+        accounts_url="" if consent.region else environ.get("ZOHO_ACCOUNTS_URL", ""),
         keyring=order.keyring and works(),
         organization=order.organization or "",
     )
     profiles.put(order.profile, profile)
     where = "the OS keyring" if profile.keyring else f"{profiles.path} (mode 0600)"
-    say(f"Logged in. The secrets are saved in {where}.")
+    explain(f"Logged in. The secrets are saved in {where}.")
     profile = _with_organization(profile, order, grant, environ)
     profiles.put(order.profile, profile)
     _print_next_steps(order, profile, environ)
     return outcome.DONE
 
 
-# -- questions ------------------------------------------------------------------------------------
+# -- how and where ---------------------------------------------------------------------------------
+
+
+def _ask_way() -> LoginWay:
+    question = "How do you want to agree"
+    return list(_WAYS)[choose(question, list(_WAYS.values()))]
+
+
+def _wanted(
+    order: LoginOptions, way: LoginWay, environ: Mapping[str, str]
+) -> tuple[Region, Wanted]:
+    """The data center to start at, and what to ask there."""
+    named = order.region or environ.get("ZOHO_REGION")
+    server = environ.get("ZOHO_ACCOUNTS_URL")
+    if not named and not server and way == "self-client":
+        named = _ask_region()
+    home = region(named or _FIRST_REGION)
+    return home, Wanted(
+        accounts_url=checked_url(server or home.accounts_url, what="the accounts URL"),
+        is_named=bool(named or server),
+        scopes=sorted(
+            {*scopes_for(order.resources or ["books"], write=order.write), ORGANIZATIONS}
+        ),
+        client_id=order.client_id,
+        ports=PORTS if order.port is None else (order.port,),
+    )
 
 
 def _ask_region() -> str:
     while True:
-        answer = ask(f"Data center ({', '.join(REGIONS)})", default="us").lower()
+        answer = ask(f"Data center ({', '.join(REGIONS)})", default=_FIRST_REGION).lower()
         if answer in REGIONS:
             return answer
         say("Unknown data center. It is the end of the address where you log in to Zoho.")
-
-
-def _ask_way() -> bool:
-    ways = ["Self Client: paste a code from the API console", "Browser: agree on Zoho's page"]
-    return choose("How", ways) == 1
-
-
-# -- both ways to a grant -------------------------------------------------------------------------
-
-
-def _by_code(client: OAuthClient, accounts_url: str, scopes: list[str]) -> Grant:
-    say(f"Under Generate Code enter this scope and a duration of 10 minutes:\n  {','.join(scopes)}")
-    for left in reversed(range(_TRIES)):
-        code = ask_secret("Code")
-        try:
-            return asyncio.run(_exchange(client, accounts_url, code))
-        except InvalidGrant as wrong:
-            if not left:
-                raise
-            say(str(wrong))
-    raise AssertionError("unreachable")
-
-
-async def _by_browser(
-    order: LoginOptions, client: OAuthClient, accounts_url: str, scopes: list[str]
-) -> tuple[Grant, Redirect]:
-    state = secrets.token_urlsafe(24)
-    here = redirect_uri(order.port)
-    async with Loopback(order.port, state=state) as page:
-        url = authorization_url(
-            accounts_url, client.client_id, scopes=scopes, redirect_uri=here, state=state
-        )
-        say(f"Agree in the browser. If none opens, open this address:\n  {url}")
-        if _has_browser():
-            webbrowser.open(url)
-        found = await page.answer(_BROWSER_TIMEOUT)
-        grant = await _exchange(
-            client, found.accounts_url or accounts_url, found.code, redirect=here
-        )
-    return grant, found
-
-
-def _has_browser() -> bool:
-    """Whether a graphical browser can open. A text browser would take over the terminal."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-async def _exchange(
-    client: OAuthClient, accounts_url: str, code: str, *, redirect: str | None = None
-) -> Grant:
-    async with AccountsServer(url=accounts_url) as server:
-        return await exchange_code(server, client, code, redirect_uri=redirect)
 
 
 # -- the organization -----------------------------------------------------------------------------
@@ -215,48 +174,13 @@ def _print_next_steps(order: LoginOptions, profile: Profile, environ: Mapping[st
     say(f"Done. Try: zoho-async whoami{named}")
     if profile.organization:
         say(f"      or: zoho-async export --to DIR{named}")
+    if environ.get("ZOHO_REGION", profile.region).strip().lower() != profile.region:
+        explain(
+            f"Note: the account lives in data center {profile.region}, but ZOHO_REGION in the "
+            "environment names another and overrides every profile. Unset it to use this one."
+        )
     if names_credentials(environ):
-        say(
+        explain(
             "Note: ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET or ZOHO_REFRESH_TOKEN is set in the "
             "environment and overrides every profile. Unset them to use this one."
         )
-
-
-# -- questions on stderr; input of secrets is hidden ----------------------------------------------
-
-
-def ask(question: str, *, default: str = "") -> str:
-    """The answer to ``question``. Enter means ``default``; without a default it asks again.
-
-    Raises `ConfigurationError` at the end of the input.
-    """
-    suffix = f" [{default}]" if default else ""
-    while True:
-        print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            raise ConfigurationError("no answer on stdin: run this in a terminal")
-        answer = line.strip() or default
-        if answer:
-            return answer
-
-
-def ask_secret(question: str) -> str:
-    """A secret. The terminal does not show it."""
-    if not sys.stdin.isatty():
-        return ask(question)
-    while True:
-        answer = getpass.getpass(safe(f"{question} (not shown): "), stream=sys.stderr).strip()
-        if answer:
-            return answer
-
-
-def choose(question: str, choices: Sequence[str], *, default: int = 0) -> int:
-    """The index of the choice whose number the user enters."""
-    for number, choice in enumerate(choices, 1):
-        say(f"  {number}. {choice}")
-    while True:
-        answer = ask(question, default=str(default + 1))
-        if answer.isdecimal() and 1 <= int(answer) <= len(choices):
-            return int(answer) - 1
-        say(f"enter a number from 1 to {len(choices)}")

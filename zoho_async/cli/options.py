@@ -376,6 +376,42 @@ ProductName: TypeAlias = Annotated[
     str, _help("`books`, `invoice`, `billing` or `inventory`.", default=True)
 ]
 
+# -- webhooks -------------------------------------------------------------------------------------
+
+HookUrl: TypeAlias = Annotated[
+    str, _help("Address of the receiver, `https://HOST/hooks`. The command adds `event_type`.")
+]
+RemovedUrl: TypeAlias = Annotated[str | None, _help("Remove what was installed with this address.")]
+HookModules: TypeAlias = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--module",
+        help="`invoices`, `contacts`, ..., or a custom module: `cm_...`. Repeatable.",
+        show_default=False,
+    ),
+]
+HookEvents: TypeAlias = Annotated[
+    str, _help("`created`, `edited`, `deleted`, joined by commas.", default=True)
+]
+HookProduct: TypeAlias = Annotated[
+    Literal["books", "inventory", "invoice", "billing"],
+    _help("`books` or `inventory`. For others, webhooks are set in Zoho's web app.", default=True),
+]
+HookIds: TypeAlias = Annotated[str, _help("Ids of webhooks, also of others.")]
+HookDryRun: TypeAlias = Annotated[
+    bool, _help("Print the requests without the secret. Only reads what exists.")
+]
+Yes: TypeAlias = Annotated[bool, _help("Do not ask.")]
+
+WEBHOOKS_EPILOGUE: Final = """
+**Examples**
+
+- new and changed invoices: `zoho-async webhooks install --url https://example.com/hooks --module
+  invoices --events created,edited`
+- what exists: `zoho-async webhooks list`
+- remove it: `zoho-async webhooks remove --url https://example.com/hooks`
+"""
+
 Shell: TypeAlias = Annotated[
     Literal["bash", "zsh", "fish", "powershell"], _help("The shell to complete in.")
 ]
@@ -445,12 +481,19 @@ AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
     _help("Host name that requests may use, such as a container's. Repeatable."),
 ]
+SnapshotFile: TypeAlias = Annotated[
+    Path | None,
+    _help(
+        "Load the records of this file if it exists, and save them there when the sandbox stops."
+    ),
+]
 
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 
 - more data, faster: `zoho-async sandbox --size invoices=20000 --speed 60`
 - the limits of the free plan: `zoho-async sandbox --organization 111 --plan free`
+- records to share: `zoho-async sandbox --snapshot books.jsonl`
 - with faults: `zoho-async sandbox --faults faults.toml`, with lines such as
   `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
   `times = "always"`
@@ -464,13 +507,23 @@ Scoped: TypeAlias = Annotated[
         "What the token is for: `books`, `invoices` or `invoices.create`. Default: all of Books."
     ),
 ]
+Checked: TypeAlias = Annotated[
+    str, _help("Lists whose scopes the token must have: `invoices contacts`. Default: no check.")
+]
+CheckedTo: TypeAlias = Annotated[
+    str | None, _help("Destination to check, as for `export`. Nothing is written.")
+]
 ProfileName: TypeAlias = Annotated[
     str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
 ]
 Write: TypeAlias = Annotated[bool, _help("Include the scopes that change records.")]
 LoginProfile: TypeAlias = Annotated[str, _help("Name of the saved account.", default=True)]
 LoginRegion: TypeAlias = Annotated[
-    str | None, _help("Data center (`us`, `eu`, `in`, ...). Default: asked.")
+    str | None,
+    _help(
+        "Data center (`us`, `eu`, `in`, ...). Default: found from Zoho's answer; asked with "
+        "`--self-client`."
+    ),
 ]
 ClientId: TypeAlias = Annotated[str | None, _help("Client ID. Default: asked.")]
 LoginOrganization: TypeAlias = Annotated[
@@ -479,14 +532,25 @@ LoginOrganization: TypeAlias = Annotated[
 InBrowser: TypeAlias = Annotated[
     bool | None,
     Parameter(
-        help="Agree in the browser, or paste a code from the API console (`--self-client`). "
-        "Default: asked.",
+        help="Agree in the browser, which needs no client secret, or paste a code from the API "
+        "console (`--self-client`). Default: asked.",
         negative="--self-client",
         show_default=False,
     ),
 ]
+OnDevice: TypeAlias = Annotated[
+    bool,
+    _help(
+        "Agree on another device, with a code. For SSH and containers. Needs the client secret on "
+        "this machine."
+    ),
+]
 CallbackPort: TypeAlias = Annotated[
-    int, _help("Port of the redirect URI `http://localhost:PORT/callback`.", default=True)
+    int | None,
+    _help(
+        "Port of the redirect URI `http://localhost:PORT/callback`. Default: the first free one of "
+        "8976, 8977 and 8978."
+    ),
 ]
 UseKeyring: TypeAlias = Annotated[
     bool,

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from zoho_async.cli import outcome
-from zoho_async.cli.connect import SANDBOX_SIZES
+from zoho_async.cli.connect import SANDBOX_SEED, SANDBOX_SIZES
 from zoho_async.cli.outcome import interruptible
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import PLANS
@@ -36,14 +36,22 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     latency: str
     faults: Path | None
+    snapshot: Path | None
 
 
 def serve(order: SandboxOptions) -> int:
     """Serve until interrupted, then return 0.
 
-    Raises `ConfigurationError` for invalid options.
+    Returns 1 if the snapshot cannot be saved. Raises `ConfigurationError` for invalid options.
     """
     sandbox = build(order)
+    code = _serve_until_stopped(sandbox, order)
+    if code == outcome.DONE and order.snapshot is not None:
+        code = _save(sandbox, order.snapshot)
+    return code
+
+
+def _serve_until_stopped(sandbox: Sandbox, order: SandboxOptions) -> int:
     try:
         asyncio.run(interruptible(_serve(sandbox)))
     except outcome.Interrupted:
@@ -56,6 +64,16 @@ def serve(order: SandboxOptions) -> int:
             file=sys.stderr,
         )
         return outcome.USAGE
+    return outcome.DONE
+
+
+def _save(sandbox: Sandbox, file: Path) -> int:
+    try:
+        sandbox.save_snapshot(file)
+    except OSError as problem:
+        print(f"zoho-async: cannot save {file}: {problem.strerror}", file=sys.stderr)
+        return outcome.FAILED
+    print(f"saved {file}", file=sys.stderr)
     return outcome.DONE
 
 
@@ -73,8 +91,18 @@ def build(order: SandboxOptions) -> Sandbox:
     for name in order.organizations:
         if not name.isdecimal():
             raise ConfigurationError(f"--organization takes an id such as 10234695, got {name!r}")
+    snapshot = order.snapshot
+    if snapshot is not None and not snapshot.parent.is_dir():
+        raise ConfigurationError(f"--snapshot {snapshot}: there is no folder {snapshot.parent}")
+    saved = snapshot is not None and snapshot.exists()
+    if saved and (order.sizes or order.organizations or order.seed != SANDBOX_SEED):
+        raise ConfigurationError(
+            f"--snapshot {snapshot} has its own sample data: leave out --seed, --size and "
+            "--organization, or name a new file"
+        )
     plan = PLANS[order.plan]
     return Sandbox(
+        snapshot=snapshot if saved else None,
         seed=order.seed,
         sizes=parse_sizes(order.sizes),
         organization=(order.organizations or ("10234695",))[0],

@@ -65,7 +65,7 @@ def logout(name: str | None, environ: Mapping[str, str]) -> int:
     if profile is None:
         known = ", ".join(profiles.names()) or "none"
         raise ConfigurationError(f"there is no profile {wanted!r}; saved profiles: {known}")
-    if profile.refresh_token and profile.client_secret:
+    if profile.refresh_token and (profile.client_secret or profile.public):
         try:
             asyncio.run(_revoked(profile, environ))
         except InvalidGrant:

@@ -54,7 +54,6 @@ def imported(module: str, names: Iterable[str]) -> list[str]:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sort names as imports do: constants, classes, then the rest."""
-
     return sorted(names, key=lambda name: (_rank(name), name))
 
 

@@ -301,7 +301,6 @@ class Client:
         `TransportError`, `AmbiguousWrite`, `LimitError` or `AuthError`, as `zoho_async.http.retry`
         decides.
         """
-
         found = await self._run(call, lambda attempt: self._sender.answer(attempt, read))
         if isinstance(found, UnreadableReply):
             if call.kind != "read":

@@ -48,7 +48,7 @@ def abandon_open(usage: Usage, places: Iterable[int], limits: Limits, now: float
 
 
 def delay(ending: Ending, seconds: float) -> Ending:
-    """Return ``ending`` for noting it ``seconds`` after it came."""
+    """Return ``ending``, noted ``seconds`` later. Seconds that Zoho named are fewer then."""
     quota, refusal = ending.quota, ending.refusal
     if quota is not None and quota.reset is not None:
         quota = msgspec.structs.replace(quota, reset=max(0.0, quota.reset - seconds))
@@ -56,8 +56,8 @@ def delay(ending: Ending, seconds: float) -> Ending:
         # Not 0, which means that no Retry-After was given.
         left = max(SOON, refusal.retry_after - seconds)
         refusal = msgspec.structs.replace(refusal, retry_after=left)
-    since = ending.since_sent + seconds
-    return msgspec.structs.replace(ending, since_sent=since, quota=quota, refusal=refusal)
+    ago = ending.ago + seconds
+    return msgspec.structs.replace(ending, ago=ago, quota=quota, refusal=refusal)
 
 
 def carry_over(usage: Usage, lost: Usage) -> None:

@@ -123,10 +123,10 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """How a call ended, and how long ago it was sent (seconds).
+    """How a call ended, and how long before its end it was sent (seconds).
 
-    ``unsure``: the reply may be this many seconds later than ``now``, because the clock is not
-    exact.
+    ``ago``: it ended this many seconds before ``now``, because the ending is noted later.
+    ``unsure``: it may have ended this many seconds later than that, because the clock is not exact.
     """
 
     how: Literal["replied", "lost", "unsent"]
@@ -134,6 +134,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     quota: Quota | None = None
     refusal: Refusal | None = None
     unsure: float = 0.0
+    ago: float = 0.0
 
 
 def take(
@@ -326,13 +327,12 @@ def settle(
             _undo_admission(usage, place)
         return 0.0
     if ending.how == "lost":
-        abandon(usage, now + ending.unsure - ending.since_sent, now, limits)
+        abandon(usage, now - ending.ago + ending.unsure - ending.since_sent, now, limits)
         return 0.0
-    heappush(usage.held, now + ending.unsure + limits.window * DRIFT)
+    heappush(usage.held, now - ending.ago + ending.unsure + limits.window * DRIFT)
     if usage.slowest > 0:
         usage.slowest *= 0.95
-    if ending.since_sent > usage.slowest:
-        usage.slowest = ending.since_sent
+    usage.slowest = max(usage.slowest, ending.since_sent)
     if opened is not None and ending.refusal is None:
         usage.replied += 1
         if ending.quota is not None:
@@ -340,7 +340,7 @@ def settle(
     else:
         usage.unsure_until = max(usage.unsure_until, now + ending.unsure)
     if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
-        began = now - ending.since_sent
+        began = now - ending.ago - ending.since_sent
         if opened is not None:
             # A reply proves something from its admission on, which came first.
             began = min(began, opened.taken)
@@ -390,8 +390,8 @@ def _hear_others(
     usage.others.hear(
         limit,
         remaining,
-        now - ending.since_sent,
-        now + ending.unsure,
+        now - ending.ago - ending.since_sent,
+        now - ending.ago + ending.unsure,
         opened.replied,
         usage.replied + len(usage.open),
         usage.unsure_until,
@@ -433,7 +433,8 @@ def _apply_refusal(
         )
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
-            usage.day.mark_spent(refusal, began, now - ending.since_sent, wall, limits)
+            sent = now - ending.ago - ending.since_sent
+            usage.day.mark_spent(refusal, began, sent, wall, limits)
             opens_at = usage.day.opens_at(0)
             until = usage.day.probe_at if opens_at is None else opens_at
             return max(0.0, until - wall)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.server import Sandbox
 from zoho_async.sandbox.simulation.latency import Lag, parse_lag
 
@@ -54,6 +55,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         host=options.host,
         port=options.port,
         allowed_hosts=options.allowed_host,
+        webhooks=WebhookRules(hosts=tuple(options.webhook_host)),
     )
     sandbox.tokens.per_window = options.tokens
     return sandbox
@@ -84,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="host name that requests may use; may be repeated",
+    )
+    add(
+        "--webhook-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host that webhooks may be sent to, in addition to loopback; may be repeated",
     )
     add("--seed", type=int, default=1, help="seed of the sample data")
     add(

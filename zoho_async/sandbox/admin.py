@@ -11,6 +11,8 @@ import msgspec
 from aiohttp import web
 
 from zoho_async._msgspec import decoder_of
+from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.replies import ENCODER
 from zoho_async.sandbox.simulation.faults import Fault, describe_rules
 
@@ -23,14 +25,20 @@ PREFIX: Final = "/__sandbox__/"
 async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
     """Answer a request whose path starts with `PREFIX`.
 
+    - ``GET health`` returns ``{"status": "ok"}``, for containers that wait for the sandbox.
     - ``GET state`` returns counts.
     - ``GET arrivals`` returns every API request, one JSON object per line.
     - ``GET faults`` returns the rules and their counts. ``POST faults`` adds a rule or a list of
       rules. ``DELETE faults`` removes all rules, ``DELETE faults/N`` the Nth (from 0).
     - ``GET truth/RESOURCE`` returns the rows of a list, one per line.
+    - ``GET deliveries`` returns the log of webhooks, one JSON object per line.
+    - ``POST webhooks`` with fields of `WebhookRules`, except ``hosts``, changes how webhooks are
+      sent. ``POST webhooks/billing`` with ``url``, ``secret`` and ``events`` adds one of Billing.
     - ``POST clock`` with ``{"advance": seconds}`` moves the clock forward.
     """
     match request.method, request.path.removeprefix(PREFIX).split("/"):
+        case "GET" | "HEAD", ["health"]:
+            return _json(b'{"status":"ok"}')
         case "GET", ["state"]:
             return _json(ENCODER.encode(state(box)))
         case "GET", ["arrivals"]:
@@ -43,6 +51,12 @@ async def answer(box: Sandbox, request: web.BaseRequest) -> web.StreamResponse:
             box.faults.clear()
         case "DELETE", ["faults", number] if number.isdecimal() and int(number) < len(box.faults):
             del box.faults[int(number)]
+        case "GET", ["deliveries"]:
+            return _json(b"".join(ENCODER.encode(each) + b"\n" for each in box.deliveries.log))
+        case "POST", ["webhooks"]:
+            return _change_webhook_rules(box, await request.read())
+        case "POST", ["webhooks", "billing"]:
+            return _install_billing(box, await request.read())
         case "POST", ["clock"]:
             return _advance_clock(box, await request.read())
         case "GET", ["truth", resource]:
@@ -101,6 +115,45 @@ def _advance_clock(box: Sandbox, body: bytes) -> web.Response:
         box.clock.advance(_CLOCK.decode(body).advance)
     except (msgspec.DecodeError, ValueError) as error:
         return web.Response(status=400, text=f"cannot advance the clock: {error}\n")
+    return _json(b"{}")
+
+
+class _BillingWebhook(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    secret: str = ""
+    events: tuple[str, ...] = ()
+    organization: str = ""
+
+
+_BILLING_WEBHOOK: Final = decoder_of(_BillingWebhook)
+_WEBHOOK_RULES: Final = decoder_of(dict[str, msgspec.Raw])
+
+
+def _install_billing(box: Sandbox, body: bytes) -> web.Response:
+    try:
+        asked = _BILLING_WEBHOOK.decode(body)
+    except msgspec.DecodeError as error:
+        return web.Response(status=400, text=f"not a valid webhook: {error}\n")
+    organization = asked.organization or box.organization
+    webhook_id = box.deliveries.install_billing(
+        asked.url, asked.secret, organization=organization, events=asked.events
+    )
+    return _json(ENCODER.encode({"webhook_id": webhook_id}))
+
+
+def _change_webhook_rules(box: Sandbox, body: bytes) -> web.Response:
+    """Change some of the rules, or none if one is wrong."""
+    try:
+        asked = _WEBHOOK_RULES.decode(body)
+        if "hosts" in asked:  # what requests can ask for must not open the way to other computers
+            raise ValueError("hosts are given to Sandbox(webhooks=...) or --webhook-host")
+        changed = msgspec.convert(
+            msgspec.to_builtins(box.webhooks) | msgspec.json.decode(body), WebhookRules
+        )
+    except (msgspec.DecodeError, ConfigurationError, ValueError) as error:
+        return web.Response(status=400, text=f"not valid rules of webhooks: {error}\n")
+    for name in asked:
+        setattr(box.webhooks, name, getattr(changed, name))
     return _json(b"{}")
 
 

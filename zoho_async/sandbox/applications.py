@@ -17,9 +17,11 @@ from zoho_async.sandbox.api import dispatch
 from zoho_async.sandbox.api.context import ApiCall
 from zoho_async.sandbox.api.router import Route, resolve
 from zoho_async.sandbox.data.files import form_of
+from zoho_async.sandbox.hosts import is_at_localhost
 from zoho_async.sandbox.http import parse_body, send
 from zoho_async.sandbox.middleware import Exchange, Handler, chain
-from zoho_async.sandbox.oauth import pages
+from zoho_async.sandbox.oauth import device, pages
+from zoho_async.sandbox.oauth.server import Accounts
 from zoho_async.sandbox.replies import ApiReply
 from zoho_async.sandbox.simulation.fault_effects import shift_rows
 from zoho_async.sandbox.simulation.faults import Fault
@@ -106,7 +108,27 @@ _LEGACY: Final[Handler] = chain(_COUNTED, _answer_legacy)
 
 # -- the accounts server ------------------------------------------------------------------------
 
-_AccountsHandler: TypeAlias = Callable[["Sandbox", Mapping[str, str]], ApiReply]
+
+class AccountsCall(msgspec.Struct, frozen=True):
+    """A request to the accounts server: its parameters, from query and body.
+
+    ``is_home`` says that the data center that was asked is the user's.
+    """
+
+    box: Sandbox
+    values: Mapping[str, str]
+    is_home: bool
+
+    @property
+    def accounts(self) -> Accounts:
+        return self.box.accounts
+
+    @property
+    def now(self) -> float:
+        return self.box.clock.now()
+
+
+_AccountsHandler: TypeAlias = Callable[[AccountsCall], ApiReply]
 
 
 async def _read_accounts_form(exchange: Exchange, handler: Handler) -> ApiReply:
@@ -117,7 +139,7 @@ async def _read_accounts_form(exchange: Exchange, handler: Handler) -> ApiReply:
 
 
 async def _answer_accounts(exchange: Exchange) -> ApiReply:
-    request = exchange.request
+    request, box = exchange.request, exchange.box
     values = {**request.query, **_form(await request.read())}
     methods = _ACCOUNTS_ROUTES.get(request.path)
     if methods is None:
@@ -125,38 +147,59 @@ async def _answer_accounts(exchange: Exchange) -> ApiReply:
     handler = methods.get(request.method)
     if handler is None:
         return ApiReply(status=405, code=None, body=b"{}")
-    return handler(exchange.box, values)
+    is_home = not box.tokens.user_location or is_at_localhost(request)
+    return handler(AccountsCall(box, values, is_home))
 
 
-def _issue_token(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return box.accounts.answer(values, now=box.clock.now(), api_domain=box.url)
+def _issue_token(call: AccountsCall) -> ApiReply:
+    return call.accounts.answer(
+        call.values, now=call.now, api_domain=call.box.url, is_home=call.is_home
+    )
 
 
-def _revoke_token(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return box.accounts.revoke(values.get("token", ""))
+def _revoke_token(call: AccountsCall) -> ApiReply:
+    return call.accounts.revoke(call.values.get("token", ""))
 
 
-def _consent_page(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return pages.consent_page(box.accounts, values)
+def _consent_page(call: AccountsCall) -> ApiReply:
+    return pages.consent_page(call.accounts, call.values)
 
 
-def _consent(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return pages.consent(box.accounts, values, box.clock.now(), box.url)
+def _consent(call: AccountsCall) -> ApiReply:
+    return pages.consent(call.accounts, call.values, call.now, call.box.url)
 
 
-def _self_client(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
+def _self_client(call: AccountsCall) -> ApiReply:
     return pages.self_client()
 
 
-def _create_code(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return pages.create_code(box.accounts, values, box.clock.now())
+def _create_code(call: AccountsCall) -> ApiReply:
+    return pages.create_code(call.accounts, call.values, call.now)
 
 
-def _create_authtoken(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
-    return legacy.create_authtoken(values)
+def _start_device(call: AccountsCall) -> ApiReply:
+    return device.start(call.accounts, call.values, call.now, call.box.url)
 
 
-def _no_authtoken(box: Sandbox, values: Mapping[str, str]) -> ApiReply:
+def _poll_device(call: AccountsCall) -> ApiReply:
+    return device.poll(
+        call.accounts, call.values, call.now, api_domain=call.box.url, is_home=call.is_home
+    )
+
+
+def _device_page(call: AccountsCall) -> ApiReply:
+    return pages.device_page(call.values)
+
+
+def _agree_to_device(call: AccountsCall) -> ApiReply:
+    return pages.agree_to_device(call.accounts, call.values, call.now)
+
+
+def _create_authtoken(call: AccountsCall) -> ApiReply:
+    return legacy.create_authtoken(call.values)
+
+
+def _no_authtoken(call: AccountsCall) -> ApiReply:
     return legacy.create_authtoken({})
 
 
@@ -166,6 +209,9 @@ _ACCOUNTS_ROUTES: Final[Mapping[str, Mapping[str, _AccountsHandler]]] = {
     pages.AUTHORIZATION: {"GET": _consent_page, "POST": _consent_page},
     pages.CONSENT: {"GET": _consent_page, "POST": _consent},
     pages.SELF_CLIENT: {"GET": _self_client, "POST": _create_code},
+    pages.DEVICE: {"GET": _device_page, "POST": _agree_to_device},
+    device.CODE: {"POST": _start_device},
+    device.TOKEN: {"POST": _poll_device},
     legacy.CREATE: {"GET": _no_authtoken, "POST": _create_authtoken},
 }
 #: Paths of the accounts server outside ``/oauth/``.

@@ -7,6 +7,7 @@ the page do not count as API calls.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections import Counter
@@ -38,9 +39,11 @@ _SECTIONS: Final = {
     "limits": "Limits",
     "faults": "Faults",
     "last": "Calls",
+    "webhooks": "Webhooks",
     "records": "Records",
     "coverage": "Operations",
 }
+_STATUS_CLASSES: Final = {"success": "fine", "failure": "bad", "skipped": "bad"}
 _CODE: Final = re.compile("`([^`]+)`")
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8885;--soft:#8881;--bad:#b3261e;--fine:#1a7f37}
@@ -94,6 +97,7 @@ def render(box: Sandbox, *, still: bool) -> str:
         _faults(box),
         _calls(box, "last", "Calls", box.arrivals),
         _calls(box, "unknown", "Unknown requests", box.unknown) if box.unknown else "",
+        _webhooks(box),
         _records(box),
         _coverage(still=still),
     )
@@ -243,6 +247,34 @@ def _status(arrival: Arrival) -> str:
         return "no answer"
     code = f", code {arrival.code}" if arrival.code else ""
     return f"HTTP {arrival.status}{code}"
+
+
+def _webhooks(box: Sandbox) -> str:
+    log = box.deliveries.log
+    if not log:
+        return (
+            "<h2 id=webhooks>Webhooks</h2><p>None was sent yet. A webhook is sent when a record "
+            "changes that a workflow rule is about.</p>"
+        )
+    counts = Counter(each.status for each in log)
+    now = box.clock.now()
+    newest = list(itertools.islice(reversed(log), _LAST_CALLS))
+    rows = [
+        (
+            f"<span class='w {_STATUS_CLASSES.get(each.status, '')}'>{each.status}</span>",
+            f"<code>{escape(each.module)} {escape(each.record_id)}</code> {escape(each.event)}"
+            f"{' (duplicate)' if each.is_duplicate else ''}",
+            f"<code>{escape(each.url[:_LONGEST_QUERY])}</code>",
+            f"<span class=w>{max(0.0, now - each.time):,.0f} s ago</span>",
+            str(each.tries),
+            escape(each.problem),
+        )
+        for each in newest
+    ]
+    total = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
+    caption = f"Newest first, {len(newest):,} of {len(log):,}: {total}"
+    heads = ("Status", "Change", "Address", "When", "Tries", "Problem")
+    return _table("webhooks", "Webhooks", caption, heads, rows)
 
 
 def _records(box: Sandbox) -> str:

@@ -41,7 +41,9 @@ class Hosts:
     """
 
     def __init__(self, listening: str, allowed: Iterable[str] = ()) -> None:
-        self._names: Final = {_normalized(listening), *map(_allowed_name, allowed)}
+        names = [_allowed_name(name) for name in allowed]
+        self._names: Final = {_normalized(listening), *names}
+        self.first_allowed: Final = names[0] if names else None
 
     def refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Return the refusal of a foreign ``Host`` (421) or ``Origin`` (403), else None."""
@@ -60,6 +62,11 @@ class Hosts:
         if address is None:
             return False
         return address.is_loopback or address == _address(_local_address(request))
+
+
+def is_at_localhost(request: web.BaseRequest) -> bool:
+    """Whether the client reached the sandbox under the name ``localhost``."""
+    return _host_of(request.headers.get("Host", "")) == _LOOPBACK_NAME
 
 
 def _refusal_reply(status: int, header: str, value: str) -> web.Response:

@@ -19,30 +19,36 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from zoho_async.errors import ConfigurationError
 from zoho_async.sandbox import admin, applications, dashboard
-from zoho_async.sandbox.api.organizations import load_organizations
+from zoho_async.sandbox.api.organizations import load_organizations, time_zone_of
 from zoho_async.sandbox.api.organizations import rows as organization_rows
 from zoho_async.sandbox.api.router import operations
-from zoho_async.sandbox.data.dates import day
+from zoho_async.sandbox.data.dates import day as day_of
 from zoho_async.sandbox.data.persistence import Persistence
 from zoho_async.sandbox.data.seed import SampleData
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.deliveries.sender import Deliveries
+from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.hosts import Hosts
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import Accounts, TokenRules
+from zoho_async.sandbox.simulation.calendar import DayCalendar
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
 from zoho_async.sandbox.simulation.latency import Latency
 from zoho_async.sandbox.simulation.rate_limits import LimitRules, RateLimiter, Window
+from zoho_async.sandbox.snapshot import SandboxSnapshot, read_snapshot, write_snapshot
 
 _SAMPLE: Final = "sample"
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})
 
 
 class Sandbox:
     """A local Zoho with one user, one or more organizations, and sample records.
 
     Use it as an async context manager. ``url`` is set inside. ``limits``, ``tokens``, ``latency``,
-    ``inbound``, ``faults`` and ``quota_headers`` may be changed while it runs.
+    ``inbound``, ``faults``, ``webhooks`` and ``quota_headers`` may be changed while it runs.
 
     Args:
         seed: seed of the sample data and of random choices.
@@ -55,12 +61,14 @@ class Sandbox:
         per_minute: calls per minute and organization.
         in_flight: concurrent calls per organization.
         per_day: calls per day and organization.
+        day: length of a day, in seconds. None: the calendar day in the organization's time zone.
         latency: delay of replies, in seconds (see `latency`).
         inbound: delay of requests, in seconds.
         block: length of the block after too many calls in a minute, in seconds.
         token_life: lifetime of an access token, in seconds.
         quota_headers: whether replies have the headers of the daily quota.
         faults: rules for what goes wrong (see `faults`).
+        webhooks: how webhooks are sent (see `WebhookRules`).
         host: address to listen on.
         port: port to listen on; 0 picks a free port.
         allowed_hosts: host names that requests may use in addition to loopback and ``host``.
@@ -70,6 +78,9 @@ class Sandbox:
             shows at the start, or that is in ``file``; writes have its times.
         file: SQLite file that keeps what is written, also for the next sandbox. Raises
             `sqlite3.Error` if it is not a database.
+        snapshot: file that `save_snapshot` wrote. It decides the sample data (``seed``, ``sizes``,
+            ``organization`` and ``organizations`` have no effect) and is not changed. Raises
+            `ConfigurationError` if it is not a snapshot, or if ``file`` is given too.
     """
 
     client_id: Final = "1000.SANDBOXCLIENT"
@@ -88,12 +99,14 @@ class Sandbox:
         per_minute: int = 100,
         in_flight: int = 10,
         per_day: int = 10_000,
+        day: float | None = None,
         latency: Latency = 0.0,
         inbound: Latency = 0.0,
         block: float = 900.0,
         token_life: float = 3600.0,
         quota_headers: bool = True,
         faults: Sequence[Fault] = (),
+        webhooks: WebhookRules | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Sequence[str] = (),
@@ -101,7 +114,14 @@ class Sandbox:
         now: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         file: str | os.PathLike[str] | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
     ) -> None:
+        loaded = None if snapshot is None else read_snapshot(snapshot)
+        if loaded is not None:
+            if file is not None:
+                raise ConfigurationError("give either file or snapshot, not both")
+            seed, sizes, organizations = loaded.seed, loaded.sizes, loaded.organizations
+            organization = organizations[0]
         self.seed = seed
         self.organization = organization
         self.latency: Latency = latency
@@ -112,19 +132,25 @@ class Sandbox:
             minute=minute,
             window=window,
             per_day=per_day,
+            day=day,
             in_flight=in_flight,
             block=block,
         )
         self.tokens = TokenRules(life=token_life)
         self.faults: list[Fault] = list(faults)
+        self.webhooks: Final = webhooks or WebhookRules()
         self.arrivals: list[Arrival] = []
         #: Requests that no specification describes, or that the sandbox does not simulate.
         self.unknown: list[Arrival] = []
         self.url = ""
         self.clock: Final = SandboxClock(speed, now)
-        self.rate_limiter: Final = RateLimiter(self.limits, self.clock.now())
+        started = self.clock.now()
+        calendar = DayCalendar(self._time_zone, wall_clock() - started)
+        self.rate_limiter: Final = RateLimiter(self.limits, started, calendar)
         self.rules: Final = Faults(self.faults, seed)
         self.chance: Final = random.Random(seed)
+        #: The webhooks that were sent or wait. ``.log`` says what became of each.
+        self.deliveries: Final = Deliveries(self.webhooks, self.clock, seed)
         self.accounts: Final = Accounts(
             rules=self.tokens,
             client_id=self.client_id,
@@ -134,7 +160,11 @@ class Sandbox:
             speed=speed,
         )
         given = dict.fromkeys([organization, *(organizations or ())])
-        self._keep: Final = Persistence(Path(file) if file is not None else None)
+        self._given: Final = tuple(given)
+        self._sizes: Final = dict(sizes or {})
+        self._keep: Final = Persistence(
+            Path(file) if file is not None else None, loaded.entries if loaded is not None else ()
+        )
         sample = functools.partial(
             SampleData,
             seed,
@@ -164,8 +194,11 @@ class Sandbox:
             await self._runner.cleanup()
             raise
         bound = self._runner.addresses[0]
+        if host in _EVERY_ADDRESS:  # clients cannot connect to it
+            host = self._hosts.first_allowed or "127.0.0.1"
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{bound[1]}"
+        self.deliveries.open(self.stores)
         return self
 
     async def __aexit__(
@@ -177,6 +210,7 @@ class Sandbox:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self.deliveries.close(self.stores)
         await asyncio.to_thread(self._keep.close)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -283,6 +317,11 @@ class Sandbox:
                 return store
         raise KeyError(name)
 
+    def _time_zone(self, organization: str) -> str:
+        """The time zone of an organization. That of the first one is the account's."""
+        named = (each for each in self.stores if each.world.organization == organization)
+        return time_zone_of(next(named, self.stores[0]))
+
     async def arrived(self, count: int) -> None:
         """Wait until ``count`` API requests have arrived in total, answered or not."""
         while len(self.arrivals) < count:
@@ -293,6 +332,19 @@ class Sandbox:
         """End every access token. The refresh tokens stay valid."""
         self.accounts.revoke_tokens()
 
+    def save_snapshot(self, path: str | os.PathLike[str]) -> None:
+        """Write all records to a file for ``Sandbox(snapshot=...)``, on any machine.
+
+        Raises `OSError` if it cannot be written; an earlier file then stays.
+        """
+        entries = tuple(self._keep.entries())
+        write_snapshot(
+            path,
+            SandboxSnapshot(
+                seed=self.seed, sizes=self._sizes, organizations=self._given, entries=entries
+            ),
+        )
+
     def state(self) -> dict[str, Any]:
         """Return the counts that ``/__sandbox__/state`` shows."""
         return admin.state(self)
@@ -301,6 +353,6 @@ class Sandbox:
 def _sample_day(keep: Persistence, wall_clock: Callable[[], float]) -> date:
     """The day before which the sample data ends. A sandbox's file keeps its first day."""
     kept = keep.place(_SAMPLE).get("day")
-    today = kept.decode() if kept is not None else day(int(wall_clock()))
+    today = kept.decode() if kept is not None else day_of(int(wall_clock()))
     keep.put(_SAMPLE, "day", today.encode())
     return date.fromisoformat(today)

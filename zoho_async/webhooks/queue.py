@@ -4,11 +4,14 @@ Model
 -----
 `WebhookQueue.put` returns when the delivery is on the disk, so that the receiver can answer Zoho.
 `zoho_async.webhooks.changes` takes the deliveries in order, and finishes each one after its change
-was handled. A delivery that was not finished is taken again after a restart.
+was handled. A delivery that was not finished is taken again after a restart. One that cannot be
+handled is moved to the failed ones: `WebhookQueue.failed` shows them, `WebhookQueue.retry` moves
+them back.
 
 The file also holds what is known of each record: the time of the last change that was handled. It
 is bounded. When the oldest entries are dropped, the *horizon* moves to the latest moment among
-them: a payload of an unknown record is trusted only if it is later than the horizon.
+them: a payload of an unknown record is trusted only if it is later than the horizon. A *mark* says
+up to when the changes of a list were read (`zoho_async.webhooks.catching_up`).
 
 Why nothing is lost
 -------------------
@@ -36,13 +39,18 @@ T = TypeVar("T")
 
 #: Marks the file as ours ("Zhok"), and the version of its tables.
 _APPLICATION: Final = 0x5A686F6B
-_VERSION: Final = 1
+_VERSION: Final = 2
 _TABLES: Final = """
 CREATE TABLE delivery (number INTEGER PRIMARY KEY AUTOINCREMENT, product TEXT NOT NULL,
     data BLOB NOT NULL);
+CREATE TABLE failed (number INTEGER PRIMARY KEY, product TEXT NOT NULL, data BLOB NOT NULL,
+    problem TEXT NOT NULL, failed REAL NOT NULL);
 CREATE TABLE known (key TEXT PRIMARY KEY, moment REAL, digest TEXT NOT NULL, handled REAL NOT NULL);
 CREATE INDEX known_by_age ON known (handled);
 CREATE TABLE horizon (moment REAL NOT NULL);
+"""
+_MARKS: Final = """
+CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, moment REAL NOT NULL)
 """
 _BATCH: Final = 100
 
@@ -57,6 +65,19 @@ class PendingDelivery(msgspec.Struct, frozen=True):
     number: int
     product: str
     delivery: Delivery
+
+
+class FailedDelivery(msgspec.Struct, frozen=True):
+    """A delivery that could not be handled.
+
+    ``problem`` is the last error, ``time`` when it was given up, in seconds since 1970.
+    """
+
+    number: int
+    product: str
+    delivery: Delivery
+    problem: str
+    time: float
 
 
 class KnownRecord(msgspec.Struct, frozen=True):
@@ -93,7 +114,7 @@ async def open_queue(
         path: The SQLite file.
         since: For a new file: the moment up to which you already have all records (the start of an
             export), in seconds since 1970. Older payloads are not trusted.
-        max_pending: The most deliveries that wait. Further ones raise `QueueFull`.
+        max_pending: The most deliveries that wait or failed. Further ones raise `QueueFull`.
         max_known: The most records whose last change is remembered.
 
     Raises `ConfigurationError` if the file is another's, or another process has it open.
@@ -117,6 +138,7 @@ class WebhookQueue:
         self._waiting: list[_Entry] = []
         self._arrived = anyio.Event()
         self._pending = int(_value(connection, "SELECT count(*) FROM delivery"))
+        self._failed = int(_value(connection, "SELECT count(*) FROM failed"))
         self._known = int(_value(connection, "SELECT count(*) FROM known"))
         #: Payloads of unknown records are trusted if they are later, in seconds since 1970.
         self.horizon = float(_value(connection, "SELECT moment FROM horizon"))
@@ -133,8 +155,8 @@ class WebhookQueue:
         `QueueFull`, and `sqlite3.Error` if the disk fails: do not answer with success then. A
         delivery whose ``put`` was cancelled may be written later.
         """
-        if self.pending >= self._max_pending:
-            raise QueueFull(f"{self.pending} webhooks wait to be handled")
+        if self.pending + self._failed >= self._max_pending:
+            raise QueueFull(f"{self.pending} webhooks wait to be handled, {self._failed} failed")
         entry = _Entry(product, delivery)
         self._waiting.append(entry)
         async with self._lock:
@@ -176,14 +198,53 @@ class WebhookQueue:
         return KnownRecord(*row) if row else None
 
     async def finish(
-        self, numbers: Sequence[int], known: Mapping[str, KnownRecord], now: float
+        self,
+        numbers: Sequence[int],
+        known: Mapping[str, KnownRecord],
+        now: float,
+        problems: Mapping[int, str] | None = None,
     ) -> None:
         """Remove deliveries and remember ``known``, in one transaction.
 
-        ``now`` is the time in seconds since 1970.
+        ``now`` is the time in seconds since 1970. Deliveries that are in ``problems`` are moved to
+        the failed ones.
         """
         async with self._lock:
-            await self._run(lambda: self._finish(numbers, known, now))
+            await self._run(lambda: self._finish(numbers, known, now, problems or {}))
+
+    async def failed(self) -> list[FailedDelivery]:
+        """The deliveries that could not be handled, in the order of their arrival."""
+        sql = "SELECT number, product, data, problem, failed FROM failed ORDER BY number"
+        async with self._lock:
+            rows = await self._run(lambda: self._connection.execute(sql).fetchall())
+        return [
+            FailedDelivery(
+                number, product, msgspec.msgpack.decode(data, type=Delivery), problem, time
+            )
+            for number, product, data, problem, time in rows
+        ]
+
+    async def retry(self, numbers: Sequence[int]) -> None:
+        """Move failed deliveries behind those that wait. They get new numbers."""
+        async with self._lock:
+            await self._run(lambda: self._retry(numbers))
+            self._arrived.set()
+
+    async def mark(self, name: str) -> float | None:
+        """The moment up to which the changes of the list ``name`` are known; None without one."""
+        sql = "SELECT moment FROM mark WHERE name = ?"
+        async with self._lock:
+            row = await self._run(lambda: self._connection.execute(sql, (name,)).fetchone())
+        return float(row[0]) if row else None
+
+    async def move_mark(self, name: str, moment: float) -> None:
+        """Note that the changes of ``name`` before ``moment`` (seconds since 1970) are known."""
+        sql = (
+            "INSERT INTO mark VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE "
+            "SET moment = max(moment, ?2)"
+        )
+        async with self._lock:
+            await self._run(lambda: self._connection.execute(sql, (name, moment)))
 
     # -- on a worker thread, one at a time --------------------------------------------------------
 
@@ -224,10 +285,34 @@ class WebhookQueue:
             self._connection.executemany("INSERT INTO delivery (product, data) VALUES (?, ?)", rows)
         self._pending += len(rows)
 
-    def _finish(self, numbers: Sequence[int], known: Mapping[str, KnownRecord], now: float) -> None:
+    def _retry(self, numbers: Sequence[int]) -> None:
+        rows = [(number,) for number in numbers]
+        with self._connection:
+            self._connection.execute("BEGIN")
+            moved = self._connection.executemany(
+                "INSERT INTO delivery (product, data) "
+                "SELECT product, data FROM failed WHERE number = ?",
+                rows,
+            ).rowcount
+            self._connection.executemany("DELETE FROM failed WHERE number = ?", rows)
+        self._pending += moved
+        self._failed -= moved
+
+    def _finish(
+        self,
+        numbers: Sequence[int],
+        known: Mapping[str, KnownRecord],
+        now: float,
+        problems: Mapping[int, str],
+    ) -> None:
         horizon = self.horizon
         with self._connection:
             self._connection.execute("BEGIN")
+            self._connection.executemany(
+                "INSERT INTO failed SELECT number, product, data, ?2, ?3 FROM delivery "
+                "WHERE number = ?1",
+                [(number, problem, now) for number, problem in problems.items()],
+            )
             removed = self._connection.executemany(
                 "DELETE FROM delivery WHERE number = ?", [(number,) for number in numbers]
             ).rowcount
@@ -244,6 +329,7 @@ class WebhookQueue:
                 horizon = self._forget(count - self._max_known * 9 // 10)
                 count = int(_value(self._connection, "SELECT count(*) FROM known"))
         self._pending -= removed
+        self._failed += len(problems)
         self._known, self.horizon = count, horizon
 
     def _forget(self, count: int) -> float:
@@ -271,6 +357,7 @@ def _open(path: str, since: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN EXCLUSIVE")
         _check_version(connection, path, since)
+        connection.execute(_MARKS)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as problem:
         connection.close()

@@ -68,5 +68,10 @@ class MemoryStore:
 
 def store_key(accounts_url: str, credentials: Credentials) -> str:
     """Return the key for ``credentials``. Another secret gives another key."""
-    words = (accounts_url, *(getattr(credentials, name) for name in credentials.__struct_fields__))
+    words = (
+        accounts_url,
+        credentials.client_id,
+        credentials.client_secret or "",
+        credentials.refresh_token,
+    )
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:32]

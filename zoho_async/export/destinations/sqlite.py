@@ -226,7 +226,7 @@ def rows_of(table: FlatTable, values: Sequence[Sequence[Any]]) -> Iterator[tuple
     return zip(*columns, strict=True)
 
 
-def _as_text(value: str | int | float) -> str:
+def _as_text(value: str | float) -> str:
     """A value of a column as text, with all digits of a number."""
     return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
 

@@ -6,6 +6,7 @@ The connection runs scripts and raises errors. It does not know what usage means
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 import warnings
 from collections import OrderedDict, defaultdict
@@ -41,24 +42,42 @@ class Unreachable(Exception):
 
 
 class CachedUsage(msgspec.Struct, frozen=True):
-    """The usage in Redis after this worker's last script for a key.
+    """The usage in Redis after this worker's last script for a key, or as published since then.
 
-    ``time`` is the server's. The others are by ``clock``: the script ran between ``since`` and
-    ``until``, and ``read`` is when the list of live workers was last read.
+    ``time`` (of the script) and ``changed`` (of the usage) are the server's. The others are by
+    ``clock``: the script ran between ``since`` and ``until``, ``read`` is when the live workers
+    were last read, and ``known`` when the usage was. ``together``: both were read together.
     """
 
     found: ScriptResult
     time: float
+    changed: float
     since: float
     until: float
     read: float
+    known: float
+    together: bool
     clock: Clock
 
-    def bounds(self, monotonic: float) -> tuple[float, float]:
-        """Return the earliest possible time at the server, and how much later it may be."""
-        earliest = self.time + max(0.0, monotonic - self.until) / DRIFT
-        latest = self.time + max(0.0, monotonic - self.since) * DRIFT
-        return earliest, latest - earliest
+    def earliest(self, monotonic: float) -> float:
+        """Return a time at the server that is not later than the one at ``monotonic``."""
+        return self.time + max(0.0, monotonic - self.until) / DRIFT
+
+    def latest(self, monotonic: float) -> float:
+        """Return a time at the server that is not earlier than the one at ``monotonic``."""
+        passed = monotonic - self.since
+        return self.time + (passed * DRIFT if passed > 0 else passed / DRIFT)
+
+
+class Company(msgspec.Struct):
+    """What is known of other workers at a key.
+
+    ``until``: others count as active until then (by the event loop). ``listeners``: the workers
+    that listened to the key when this one last wrote.
+    """
+
+    until: float = -math.inf
+    listeners: int = 0
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -89,11 +108,18 @@ class RedisConnection:
     def __init__(self, settings: Settings) -> None:
         self.client: Final = _client(settings.url)
         self.name: Final = uuid.uuid4().hex
-        self.subscriber: Final = Subscriber(self.client)
+        # A ledger brings its clock later.
+        self.subscriber: Final = Subscriber(self.client, lambda: self.clock.monotonic())  # noqa: PLW0108
         self.open_places: Final[defaultdict[str, set[int]]] = defaultdict(set)
         self.memories: Final[OrderedDict[str, Memory]] = OrderedDict()
         self.cache: Final[dict[str, CachedUsage]] = {}
-        self.pending: Final[list[tuple[PendingSettlement, Clock]]] = []
+        #: What this worker knows of the other workers at a key.
+        self.company: Final[defaultdict[str, Company]] = defaultdict(Company)
+        #: The endings that are not written yet, by key, and when to write them (by the loop).
+        self.pending: Final[dict[str, list[tuple[PendingSettlement, Clock]]]] = {}
+        self.due: Final[dict[str, float]] = {}
+        #: The keys for which this worker wrote figures of the daily quota.
+        self.quota_known: Final[set[str]] = set()
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
         self.renewal: asyncio.Task[None] | None = None
         #: When the last script failed (by `clock`); None once Redis has all usage again.
@@ -134,7 +160,14 @@ class RedisConnection:
         self.memories.move_to_end(key)
         if len(self.memories) > REMEMBERED:
             oldest, _ = self.memories.popitem(last=False)
-            self.cache.pop(oldest, None)
+            self.company.pop(oldest, None)
+            self.quota_known.discard(oldest)
+
+    def keep(self, key: str, cached: CachedUsage) -> None:
+        """Keep the usage for the next decision."""
+        self.cache[key] = cached
+        if len(self.cache) > REMEMBERED:
+            del self.cache[next(iter(self.cache))]
 
     async def ask(
         self,
@@ -278,14 +311,13 @@ class RedisConnection:
         with suppress(Unreachable, LedgerError, ConfigurationError):
             await self.execute("EVAL", script.SIGN_OFF, len(keys), *keys, self.name)
 
-    async def close(self) -> None:
-        """Finish pending work and end the tasks."""
-        while self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.subscriber.close()
+    async def finish(self) -> None:
+        """End the renewal task, and finish the operations that have begun."""
         if self.renewal is not None:
             self.renewal.cancel()
             await asyncio.gather(self.renewal, return_exceptions=True)
+        while self.tasks:
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 def _cannot_now() -> tuple[type[Exception], ...]:

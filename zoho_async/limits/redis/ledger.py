@@ -15,7 +15,7 @@ from zoho_async.limits.ledger import ImmediateLedger
 from zoho_async.limits.models import Lane, Limits, Snapshot
 from zoho_async.limits.redis.connection import Settings, Unreachable
 from zoho_async.limits.redis.script import EPOCH, INITIALIZE
-from zoho_async.limits.redis.worker import RedisWorker
+from zoho_async.limits.redis.worker import RedisWorker, may_wait
 from zoho_async.limits.usage import DRIFT, Denial, Ending
 
 #: How long the name of a worker is valid, in seconds.
@@ -125,6 +125,8 @@ class RedisLedger:
     ) -> float:
         worker = self._worker(clock)
         settling = worker.settle(key, account, place, ending, limits, clock)
+        if may_wait(ending) and place > 0:
+            return await settling  # it is written later, and nothing is awaited
         return await asyncio.shield(worker.connection.run(settling))
 
     async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:

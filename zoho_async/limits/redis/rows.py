@@ -19,7 +19,7 @@ from zoho_async.limits.models import Limits
 from zoho_async.limits.redis import epoch as epochs
 from zoho_async.limits.redis.connection import CachedUsage, Memory, RedisConnection
 from zoho_async.limits.redis.epoch import Epoch
-from zoho_async.limits.redis.script import ScriptReply, usage_key
+from zoho_async.limits.redis.script import ScriptReply, ScriptResult, usage_key
 from zoho_async.limits.usage import DRIFT, Ending, Usage
 
 #: If the server's clock is further back than this, in seconds, it was set back.
@@ -43,9 +43,10 @@ class UsageRow(msgspec.Struct, array_like=True):
 
 
 class UsageView(msgspec.Struct):
-    """The input of a decision: both usages at ``now``, which may be early by ``unsure``.
+    """The input of a decision: both usages at ``now``.
 
-    ``time`` is the server's. It is before ``now`` if its clock was set back.
+    ``time`` is the server's. It is before ``now`` if its clock was set back. ``blocked_for``: what
+    the endings that were noted in it returned.
     """
 
     row: UsageRow
@@ -54,7 +55,7 @@ class UsageView(msgspec.Struct):
     alive: frozenset[str]
     time: float
     now: float
-    unsure: float
+    blocked_for: float = 0.0
 
     @property
     def usages(self) -> tuple[Usage, Usage]:
@@ -86,7 +87,7 @@ class UsageReader:
     ) -> tuple[UsageView, bool, bool]:
         """Return both usages as of now, and for each whether it must be written in any case."""
         found = cached.found
-        now, unsure = (cached.time, 0.0) if fresh else cached.bounds(cached.clock.monotonic())
+        now = cached.earliest(cached.clock.monotonic())
         row, moved = self._read_row(
             key, found.own, found.own_lost, found.epoch, now, cached, limits
         )
@@ -102,12 +103,12 @@ class UsageReader:
                 limits,
             )
             row.now = account_row.now = max(row.now, account_row.now)
-        if fresh:
+        if fresh or cached.together:
             moved |= self._abandon_lost_calls(
                 key, row, {*found.alive, self._connection.name}, limits
             )
         return (
-            UsageView(row, account_row, found.epoch, found.alive, now, row.now, unsure),
+            UsageView(row, account_row, found.epoch, found.alive, now, row.now),
             moved,
             account_moved,
         )
@@ -219,16 +220,27 @@ class UsageReader:
         account_row: bytes,
     ) -> None:
         """Keep what was written, for the next decision and if the server loses it."""
-        found = msgspec.structs.replace(
-            cached.found,
-            own=own,
-            account=own if account == key else account_row or cached.found.account,
-            own_lost=None,
-            account_lost=None if account_row or account == key else cached.found.account_lost,
+        alive, shares = reply.live or (cached.found.alive, cached.found.epoch.shares)
+        found = ScriptResult(
+            own,
+            own if account == key else account_row or cached.found.account,
+            alive,
+            msgspec.structs.replace(cached.found.epoch, shares=shares),
+            None,
+            None if account_row or account == key else cached.found.account_lost,
         )
-        self._connection.cache[key] = CachedUsage(
-            found, reply.time, reply.since, reply.until, cached.read, cached.clock
+        written = CachedUsage(
+            found,
+            time=reply.time,
+            changed=reply.time,
+            since=reply.since,
+            until=reply.until,
+            read=cached.read if reply.live is None else reply.since,
+            known=reply.since,
+            together=reply.live is not None,
+            clock=cached.clock,
         )
+        self._connection.keep(key, written)
         self._connection.remember(key, Memory(own, seen.row.born, reply.time, reply.until))
         if account != key and found.account:
             self._connection.remember(

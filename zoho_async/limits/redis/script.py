@@ -49,6 +49,11 @@ KEPT: Final = 2 * 86_400
 #: 12. new usage of the organization
 #: 13. new usage of the account ("": unchanged)
 #: 14. whether to wake waiters
+#: 15. number of shares that were registered when the usage was read
+#: 16. whether to return the live workers and the shares, too
+#:
+#: Each new usage is published, with the time, the epoch and two flags, to the workers that listen
+#: to its key (`subscriber`).
 SCRIPT: Final = """
 local name, lease = ARGV[1], tonumber(ARGV[2])
 local now = tonumber(ARGV[4])
@@ -105,9 +110,10 @@ if share and lease then
   end
 end
 
+local function live_workers() return redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf') end
 local own = redis.call('GET', KEYS[1]) or ''
 local whole = redis.call('GET', KEYS[2]) or ''
-if ARGV[10] and epoch.id == ARGV[6]
+if ARGV[10] and epoch.id == ARGV[6] and #shares == tonumber(ARGV[15])
     and redis.sha1hex(own) == ARGV[10] and redis.sha1hex(whole) == ARGV[11] then
   redis.call('SET', KEYS[1], ARGV[12], 'EX', ARGV[3])
   redis.call('HSET', KEYS[5], KEYS[1], moment)
@@ -115,13 +121,16 @@ if ARGV[10] and epoch.id == ARGV[6]
     redis.call('SET', KEYS[2], ARGV[13], 'EX', ARGV[3])
     redis.call('HSET', KEYS[5], KEYS[2], moment)
   end
-  if ARGV[14] ~= '' then redis.call('PUBLISH', KEYS[1], '') end
-  return {1, moment, registered}
+  local flags = (ARGV[13] ~= '' and 'a' or '-') .. (ARGV[14] ~= '' and 'w' or '-')
+  local message = moment .. ' ' .. epoch.id .. ' ' .. flags .. ' ' .. ARGV[12]
+  local listeners = redis.call('PUBLISH', KEYS[1], message)
+  if ARGV[16] == '' then return {1, moment, registered, listeners} end
+  return {1, moment, registered, listeners, live_workers(), shares}
 end
 local lost = {'', ''}
 if own == '' then lost[1] = redis.call('HGET', KEYS[5], KEYS[1]) or '' end
 if whole == '' then lost[2] = redis.call('HGET', KEYS[5], KEYS[2]) or '' end
-return {0, moment, registered, own, whole, redis.call('ZRANGEBYSCORE', KEYS[3], now, '+inf'),
+return {0, moment, registered, own, whole, live_workers(),
   epoch.id, epoch.birth, shares, lost[1], lost[2]}
 """
 SCRIPT_SHA: Final = sha1(SCRIPT.encode()).hexdigest()
@@ -159,6 +168,9 @@ class ScriptResult(msgspec.Struct, frozen=True):
 class ScriptReply(msgspec.Struct, frozen=True):
     """The answer of the script. ``found``: None if the new usage was written.
 
+    ``listeners``: the workers that a written usage was published to. ``live``: the live workers and
+    the shares when it was written, if the script was asked for them.
+
     ``time`` is the server's. It lies between ``since`` and ``until``, which are this machine's
     (monotonic). ``registered``: whether this worker's share is registered. ``over``: the sum of the
     shares of all connected workers, if it is above 1.
@@ -170,26 +182,57 @@ class ScriptReply(msgspec.Struct, frozen=True):
     registered: bool
     over: float | None
     found: ScriptResult | None
+    listeners: int = 0
+    live: tuple[frozenset[str], tuple[Share, ...]] | None = None
 
 
 def parse_reply(answer: list[Any], since: float, until: float) -> ScriptReply:
     """Decode the answer of the script."""
     registered = answer[2] == b"1"
     over = float(answer[2]) if answer[2] and not registered else None
-    found = None
-    if not answer[0]:
-        shares = tuple(
-            Share(owner.decode(), float(share), float(ends)) for owner, share, ends in answer[8]
-        )
-        found = ScriptResult(
-            answer[3],
-            answer[4],
-            frozenset(owner.decode() for owner in answer[5]),
-            Epoch(answer[6].decode(), float(answer[7]), shares),
-            float(answer[9]) if answer[9] else None,
-            float(answer[10]) if answer[10] else None,
-        )
-    return ScriptReply(float(answer[1]), since, until, registered, over, found)
+    time = float(answer[1])
+    if answer[0]:
+        live = None if len(answer) == 4 else (_names(answer[4]), _shares(answer[5]))
+        return ScriptReply(time, since, until, registered, over, None, answer[3], live)
+    found = ScriptResult(
+        answer[3],
+        answer[4],
+        _names(answer[5]),
+        Epoch(answer[6].decode(), float(answer[7]), _shares(answer[8])),
+        float(answer[9]) if answer[9] else None,
+        float(answer[10]) if answer[10] else None,
+    )
+    return ScriptReply(time, since, until, registered, over, found)
+
+
+def _names(found: list[bytes]) -> frozenset[str]:
+    return frozenset(name.decode() for name in found)
+
+
+def _shares(found: list[list[bytes]]) -> tuple[Share, ...]:
+    return tuple(Share(owner.decode(), float(share), float(ends)) for owner, share, ends in found)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A usage that a worker wrote, as published: the server's time, the epoch, and the usage.
+
+    ``alone``: the usage of the account was not written with it. ``wakes``: a call ended.
+    """
+
+    time: float
+    epoch: str
+    alone: bool
+    wakes: bool
+    own: bytes
+
+
+def parse_message(data: bytes) -> Message | None:
+    """Decode a published usage. None for a message of an earlier version, which has none."""
+    parts = data.split(b" ", 3)
+    if len(parts) < 4:
+        return None
+    time, epoch, flags, own = parts
+    return Message(float(time), epoch.decode(), flags[:1] != b"a", flags[1:] == b"w", own)
 
 
 def usage_key(key: str) -> str:

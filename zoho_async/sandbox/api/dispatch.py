@@ -39,6 +39,7 @@ from zoho_async.sandbox.data.collection import Collection, View
 from zoho_async.sandbox.data.schemas import CollectionSchema
 from zoho_async.sandbox.data.store import Store
 from zoho_async.sandbox.data.values import is_object
+from zoho_async.sandbox.deliveries import rules as workflow_rules
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
@@ -128,7 +129,7 @@ def registry(product: str) -> Mapping[str, OperationHandler]:
     found: dict[str, OperationHandler] = {}
     modules = (
         *(subscriptions.HANDLERS, pending.HANDLERS, billing_runs.HANDLERS),
-        *(actions.HANDLERS, books.handlers()),
+        *(actions.HANDLERS, books.handlers(), workflow_rules.HANDLERS),
     )
     for name, facts in all_operations(product).items():
         several = [table[name] for table in modules if name in table]

@@ -82,6 +82,11 @@ def name_of(store: Store) -> str:
     return str(kept or organizations.row(store.world, False)["name"])
 
 
+def time_zone_of(store: Store) -> str:
+    """Return the name of an organization's time zone."""
+    return str(store.thing("", "/organizations").get("time_zone") or organizations.TIME_ZONE)
+
+
 def load_organizations(
     keep: Persistence, seed: int, known: Sequence[str], clock: Callable[[], float]
 ) -> list[Store]:
@@ -108,6 +113,7 @@ def _create(
     taken = {each.world.organization for each in every}
     number = next(n for n in range(_FIRST_ID, _FIRST_ID + MAX_ORGANIZATIONS) if str(n) not in taken)
     made = _open_store(own.keep, own.world.seed, str(number), sent, own.world.clock)
+    made.on_event = own.on_event
     own.keep.put(_COLLECTION, str(number), ENCODER.encode(sent))
     now = own.world.now()
     dates = {"account_created_date": day(now), "created_time": stamp(now)}

@@ -30,15 +30,19 @@ def record_reply(
     headers: dict[str, str] | None = None,
 ) -> ApiReply:
     """Return the reply about one record."""
+    return success(message, record_values(facts, found), status=status, headers=headers)
+
+
+def record_values(facts: OperationFacts, found: RecordRef) -> Mapping[str, Any]:
+    """Return the values of the reply about one record, without code and message."""
     collection = found.collection
-    values: Mapping[str, Any] = {}
     resource = collection.resource
     if not isinstance(resource, Described):
         key = key_of(facts)
-        values = {key: collection.detail(found.index)} if key else {}
-    elif facts.answer != "done":
-        values = reply_values(facts, found.schema, resource, collection.whole(found.index))
-    return success(message, values, status=status, headers=headers)
+        return {key: collection.detail(found.index)} if key else {}
+    if facts.answer == "done":
+        return {}
+    return reply_values(facts, found.schema, resource, collection.whole(found.index))
 
 
 def reply_status(context: RequestContext) -> int:

@@ -1,9 +1,9 @@
-"""Persistence of written records: in a SQLite file, or not at all.
+"""Persistence of written records: in memory and, if there is a file, in SQLite.
 
-A value (text or bytes) has a place (a collection of an organization) and an item (a record's
-number). The file is read once, when it is opened. Later writes go in order through a background
-thread, so that no request waits for the disk. `close` returns after the last write is on disk. A
-process that is killed loses at most the writes of its last moments.
+A value (bytes) has a place (a collection of an organization) and an item (a record's number). The
+file is read once, when it is opened. Later writes go in order through a background thread, so that
+no request waits for the disk. `close` returns after the last write is on disk. A process that is
+killed loses at most the writes of its last moments. `entries` are what a snapshot saves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,17 @@ _TABLE: Final = """create table if not exists kept (
 class Persistence:
     """Written values by place and item: in memory and, if there is a file, on disk.
 
+    ``entries`` are values that exist from the start, without a file.
+
     Raises `sqlite3.Error` if ``file`` cannot be opened or is not a database.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(
+        self, file: Path | None = None, entries: Iterable[tuple[str, str, bytes]] = ()
+    ) -> None:
         self._known: dict[str, dict[str, bytes]] = {}
+        for place, item, value in entries:
+            self._known.setdefault(place, {})[item] = value
         self._file: Final = file
         self._waiting: queue.SimpleQueue[tuple[str, str, bytes] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -36,11 +42,18 @@ class Persistence:
             self._read(file)
 
     def place(self, place: str) -> Mapping[str, bytes]:
-        """The values of a place when the file was opened."""
+        """The present values of a place."""
         return self._known.get(place, {})
+
+    def entries(self) -> Iterator[tuple[str, str, bytes]]:
+        """All values with place and item, sorted by both."""
+        for place, values in sorted(self._known.items()):
+            for item, value in sorted(values.items()):
+                yield place, item, value
 
     def put(self, place: str, item: str, value: bytes) -> None:
         """Store a value; it replaces an earlier one of the same item."""
+        self._known.setdefault(place, {})[item] = value
         if self._file is None:
             return
         if self._thread is None:

@@ -8,7 +8,7 @@ paths are not stored here: see `nested`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +38,8 @@ from zoho_async.sandbox.replies import ENCODER
 RESOURCES: Final[tuple[ResourceRules, ...]] = (Contacts(), Items(), Invoices(), Projects())
 
 _MAX_NESTED: Final = 256
+#: Lists that only Zoho writes: their records are events themselves.
+_WRITTEN_BY_ZOHO: Final = frozenset({"billing.events"})
 _FIRST_DOCUMENT: Final = 7001
 
 
@@ -48,6 +50,7 @@ class RecordEvent(msgspec.Struct, frozen=True):
     kind: str
     record_id: str
     state: Record
+    schema: CollectionSchema
 
 
 class Store:
@@ -63,6 +66,8 @@ class Store:
         self._files: Final[dict[tuple[str, str], File | None]] = {}
         self._settings_version = 0
         self._events: list[RecordEvent] = []
+        #: Called with each event of a record, in addition to what `take_events` returns.
+        self.on_event: Callable[[Store, RecordEvent], None] | None = None
         #: The activity log, oldest first; None until it is read.
         self.log: list[Any] | None = None
         self.collections: Final = {
@@ -132,9 +137,14 @@ class Store:
 
     def _watch(self, schema: CollectionSchema, collection: Collection) -> None:
         """Note what happens to the records of a collection."""
+        if schema.name in _WRITTEN_BY_ZOHO:
+            return
 
         def note(operation: str, index: int, state: Record) -> None:
-            self._events.append(RecordEvent(operation, schema.noun, collection.id(index), state))
+            event = RecordEvent(operation, schema.noun, collection.id(index), state, schema)
+            self._events.append(event)
+            if self.on_event is not None:
+                self.on_event(self, event)
 
         collection.on_event = note
 
@@ -293,6 +303,12 @@ class Store:
         kept = {path for path in self.keep.place(self._place("files")) if path.startswith(start)}
         here = {f"{of}{path}" for of, path in self._files if f"{of}{path}".startswith(start)}
         return str(_FIRST_DOCUMENT + len(kept | here))
+
+    def has_written(self, name: str) -> bool:
+        """Whether a caller wrote to the list ``product.resource``. Loads nothing."""
+        known = self.collections.get(name)
+        is_written = known is not None and known.version > 0
+        return is_written or bool(self.keep.place(self._place(name)))
 
     def exists(self, name: str, record_id: object) -> bool:
         return self.collections[name].find(str(record_id)) is not None

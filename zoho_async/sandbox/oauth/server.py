@@ -5,6 +5,10 @@ Model
     is no user. Each refresh token has at most ``live`` access tokens, and the user has at most
     ``refresh_tokens`` refresh tokens. One more silently ends the oldest.
 
+    A code that was asked for with a PKCE challenge can be exchanged without the client secret, but
+    not without the verifier. Its refresh token then needs no secret either. The one client of the
+    sandbox plays all kinds of clients; Zoho ties each client to one kind.
+
 Zoho's oddities are kept. Wrong credentials are answered with HTTP 200 and an ``error``. Too many
 token requests are answered with HTTP 400 "Access Denied"; the refresh token stays valid.
 """
@@ -12,16 +16,17 @@ token requests are answered with HTTP 400 "Access Denied"; the refresh token sta
 from __future__ import annotations
 
 import time
+from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.sandbox.replies import ENCODER, ApiReply
 
-_TokenKind: TypeAlias = Literal["access", "refresh", "code", "client"]
+_TokenKind: TypeAlias = Literal["access", "refresh", "public", "code", "client", "device"]
 TokenState: TypeAlias = Literal["good", "dead", "unknown"]
 
 
@@ -38,6 +43,10 @@ class TokenRules(msgspec.Struct, kw_only=True):
         code_life: how long a code from the authorization page is valid.
         redirects: redirect URIs registered for the client; if empty, any loopback URI is accepted.
         scope: scopes of the first refresh token.
+        device_interval: shortest time between two polls of a device.
+        device_life: how long the codes of a device are valid.
+        user_location: data center of the user if it is another than the one that is asked. It is
+            then the same server under the name ``localhost``, and codes work only there.
     """
 
     life: float = 3600.0
@@ -49,21 +58,55 @@ class TokenRules(msgspec.Struct, kw_only=True):
     code_life: float = 60.0
     redirects: tuple[str, ...] = ()
     scope: str = "ZohoBooks.fullaccess.all"
+    device_interval: float = 30.0
+    device_life: float = 300.0
+    user_location: str = ""
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """An unused code. ``redirect_uri`` is "" for a code from the Self Client page."""
+    """An unused code. ``redirect_uri`` is "" for a code from the Self Client page.
+
+    ``challenge`` and ``method`` are those of PKCE, or "".
+    """
 
     scope: str
     ends: float
     redirect_uri: str = ""
     offline: bool = True
+    challenge: str = ""
+    method: str = ""
+
+    def is_proven_by(self, verifier: str) -> bool:
+        """Whether ``verifier`` belongs to the challenge, if there was one."""
+        if not self.challenge:
+            return True
+        if self.method == "S256":
+            digest = sha256(verifier.encode()).digest()
+            verifier = urlsafe_b64encode(digest).decode().rstrip("=")
+        return verifier == self.challenge
+
+
+class DeviceLogin(msgspec.Struct, kw_only=True):
+    """A login on a device that waits for its user. ``polled`` is the time of the last poll.
+
+    ``answer`` is what the user chose: ``accept``, ``reject``, or "" if nothing yet.
+    """
+
+    user_code: str
+    scope: str
+    ends: float
+    polled: float
+    answer: str = ""
 
 
 class TokenHolder(msgspec.Struct, kw_only=True):
-    """A refresh token or client, and its access tokens. The rules set a missing ``scope``."""
+    """A refresh token or client, and its access tokens. The rules set a missing ``scope``.
+
+    ``public`` says that it belongs to a client without a secret.
+    """
 
     scope: str | None = None
+    public: bool = False
     requested: deque[float] = msgspec.field(default_factory=deque[float])
     live: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
@@ -99,6 +142,8 @@ class Accounts:
         self._refresh: dict[str, TokenHolder] = {refresh_token: TokenHolder()}
         self._clients: dict[str, TokenHolder] = {}
         self._codes: dict[str, Code] = {}
+        #: Logins on devices by their device codes.
+        self.devices: dict[str, DeviceLogin] = {}
         self._dead: set[str] = set()
 
     # -- access tokens ----------------------------------------------------------------------
@@ -147,32 +192,57 @@ class Accounts:
 
     # -- requests ---------------------------------------------------------------------------
 
-    def new_code(
-        self, *, scope: str, now: float, redirect_uri: str = "", life: float, offline: bool = True
-    ) -> str:
-        """Return a code for ``scope`` that is valid once, within ``life`` seconds."""
-        code = self._new_token("code")
-        self._codes[code] = Code(
-            scope=scope, ends=now + life, redirect_uri=redirect_uri, offline=offline
+    def new_code(self, code: Code) -> str:
+        """Return a code that is valid once, as ``code`` describes."""
+        name = self._new_token("code")
+        self._codes[name] = code
+        return name
+
+    def new_device_code(self, scope: str, now: float) -> str:
+        """Return the device code of a new login, which is added to ``devices``."""
+        code = self._new_token("device")
+        name = code[-8:].upper()
+        self.devices[code] = DeviceLogin(
+            user_code=f"{name[:4]}-{name[4:]}",
+            scope=scope,
+            ends=now + self.rules.device_life,
+            polled=now,
         )
         return code
 
-    def answer(self, form: Mapping[str, str], *, now: float, api_domain: str) -> ApiReply:
-        """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query."""
+    def device_tokens(self, scope: str, *, now: float, api_domain: str) -> ApiReply:
+        """Answer the poll of a device whose user agreed."""
+        holder = TokenHolder(scope=scope)
+        return self._tokens(holder, self._add_refresh_token(holder), now, api_domain)
+
+    def answer(
+        self, form: Mapping[str, str], *, now: float, api_domain: str, is_home: bool = True
+    ) -> ApiReply:
+        """Answer ``POST /oauth/v2/token``; ``form`` holds the parameters of body and query.
+
+        ``is_home`` says that this is the user's data center. Codes are unknown in another one.
+        """
         if form.get("client_id") != self.client_id:
             return denied("invalid_client")
-        if form.get("client_secret") != self.client_secret:
+        secret = form.get("client_secret")
+        if secret != self.client_secret and (secret is not None or self._needs_secret(form)):
             return denied("invalid_client_secret")
         grant_type = form.get("grant_type", "")
         grant = _GRANTS.get(grant_type)
         if grant is None:
             return denied("unsupported_grant_type" if grant_type else "invalid_request")
+        if grant_type == "authorization_code" and not is_home:
+            return denied("invalid_code")
         try:
             holder, new_token = grant(self, form, now)
         except _GrantError as error:
             return denied(str(error))
         if self._throttled(holder, now):
             return throttled()
+        return self._tokens(holder, new_token, now, api_domain)
+
+    def _tokens(self, holder: TokenHolder, new_token: str, now: float, api_domain: str) -> ApiReply:
+        """Answer with a new access token, and ``new_token`` if it is not ""."""
         expires_in = self.rules.expires_in
         answer = {
             "access_token": self._issue(holder, now),
@@ -189,8 +259,10 @@ class Accounts:
         """Return the holder of a refresh token, and no new refresh token."""
         token = form.get("refresh_token", "")
         holder = self._refresh.get(token)
-        if holder is None and token not in self._own and self._is_signed("refresh", token):
-            holder = self._refresh[token] = TokenHolder()
+        if holder is None and token not in self._own:
+            for kind in ("refresh", "public"):
+                if self._is_signed(kind, token):
+                    holder = self._refresh[token] = TokenHolder(public=kind == "public")
         if holder is None:
             raise _GrantError("invalid_code")
         return holder, ""
@@ -209,7 +281,9 @@ class Accounts:
             raise _GrantError("invalid_code")
         if form.get("redirect_uri", "") != code.redirect_uri:
             raise _GrantError("invalid_redirect_uri")
-        holder = TokenHolder(scope=code.scope)
+        if not code.is_proven_by(form.get("code_verifier", "")):
+            raise _GrantError("invalid_grant")  # the name is RFC 7636's; Zoho's was not seen
+        holder = TokenHolder(scope=code.scope, public="client_secret" not in form)
         if code.offline:
             return holder, self._add_refresh_token(holder)
         self._clients[self._new_token("client")] = holder
@@ -232,10 +306,19 @@ class Accounts:
     def _holders(self) -> list[TokenHolder]:
         return [*self._refresh.values(), *self._clients.values()]
 
+    def _needs_secret(self, form: Mapping[str, str]) -> bool:
+        """Whether a request without the client secret is refused for that."""
+        if form.get("grant_type") == "authorization_code":
+            code = self._codes.get(form.get("code", ""))
+            return code is not None and not code.challenge
+        token = form.get("refresh_token", "")
+        holder = self._refresh.get(token)
+        return not (self._is_signed("public", token) if holder is None else holder.public)
+
     def _add_refresh_token(self, holder: TokenHolder) -> str:
         while len(self._refresh) >= self.rules.refresh_tokens:
             self._end(self._refresh.pop(next(iter(self._refresh))))
-        token = self._new_token("refresh")
+        token = self._new_token("public" if holder.public else "refresh")
         self._refresh[token] = holder
         return token
 

@@ -344,7 +344,7 @@ class Described(ResourceRules):
             return lambda index, _: self.number(index)
         if name in ("contact_name", "display_name", "customer_name", "vendor_name"):
             if self.name == world.parties:
-                return lambda index, draw: world.party(index, draw)
+                return world.party
             if name != self.name_field:
                 return lambda _, draw: world.customer(draw)[1]
         if name == self.name_field or name == "display_name":

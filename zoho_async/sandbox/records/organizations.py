@@ -20,7 +20,8 @@ THE_USER: Final[Record] = {
     "is_current_user": True,
 }
 FISCAL: Final = "fiscal_year_start_month"
-_TIME_ZONE: Final = "America/Sao_Paulo"
+#: Of organizations that set no other.
+TIME_ZONE: Final = "America/Sao_Paulo"
 _MONTHS: Final = (
     *("january", "february", "march", "april", "may", "june", "july", "august"),
     *("september", "october", "november", "december"),
@@ -41,7 +42,7 @@ def row(world: SampleData, is_default: bool) -> Record:
         FISCAL: "january",
         "account_created_date": str(world.calendar.first),
         "account_created_date_formatted": day_formatted(str(world.calendar.first)),
-        "time_zone": _TIME_ZONE,
+        "time_zone": TIME_ZONE,
         "time_zone_formatted": "(GMT -3:00) Brasilia Standard Time",
         "is_org_active": True,
         "currency_id": world.currency_id,
@@ -89,7 +90,7 @@ def detail(world: SampleData, is_default: bool) -> Record:
 def settled(record: Record) -> Record:
     """Set the fields that follow from others."""
     record["account_created_date_formatted"] = day_formatted(record["account_created_date"])
-    if record["time_zone"] != _TIME_ZONE:
+    if record["time_zone"] != TIME_ZONE:
         record["time_zone_formatted"] = record["time_zone"]
     return record
 

@@ -44,7 +44,7 @@ def money(value: Decimal) -> Decimal:
     """Round to cents, in the shortest form that Zoho sends: ``46.0``, ``46.5``, ``46.25``."""
     cents = value.quantize(_CENT, rounding=ROUND_HALF_UP)
     text = f"{cents:f}"
-    return Decimal(text[:-1] if text.endswith("0") else text)
+    return Decimal(text.removesuffix("0"))
 
 
 def part(discount: Any, of: Decimal) -> Decimal:

@@ -3,8 +3,9 @@
 Model
     The limiter sees only arrivals. For each organization, and for the account if a call names no
     organization, it keeps the times of the last minute's calls, the calls of the day, and the
-    concurrent calls. A call over the minute's limit is refused and starts a block. During the block
-    every call is refused, and each try makes the block longer.
+    concurrent calls. The day is the organization's calendar day, or has a fixed length. A call over
+    the minute's limit is refused and starts a block. During the block every call is refused, and
+    each try makes the block longer.
 
 Invariant
     Refused calls count neither for the minute nor for the day.
@@ -21,13 +22,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.sandbox.simulation.calendar import DayCalendar
 
 Window: TypeAlias = Literal["rolling", "fixed"]
+_DAY: Final = 86_400.0
 
 
 class LimitRules(msgspec.Struct, kw_only=True):
@@ -41,8 +44,8 @@ class LimitRules(msgspec.Struct, kw_only=True):
         window: whether the minute is rolling or fixed.
         phase: how much of a fixed minute is over at the start.
         per_day: calls per day and organization.
-        day: length of a day.
-        day_left: length of the first day; None is a whole day.
+        day: length of a day; None is the organization's calendar day.
+        day_left: length of the first day of a fixed length; None is a whole day.
         in_flight: concurrent calls per organization.
         block: length of a block.
         block_growth: how many blocks a try during a block adds to it.
@@ -56,7 +59,7 @@ class LimitRules(msgspec.Struct, kw_only=True):
     window: Window = "rolling"
     phase: float = 0.0
     per_day: int = 10_000
-    day: float = 86_400.0
+    day: float | None = None
     day_left: float | None = None
     in_flight: int = 10
     block: float = 900.0
@@ -67,7 +70,7 @@ class LimitRules(msgspec.Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, length in (("minute", self.minute), ("day", self.day)):
-            if not (math.isfinite(length) and length > 0):
+            if length is not None and not (math.isfinite(length) and length > 0):
                 raise ConfigurationError(
                     f"{name} must be a number of seconds above 0, got {length}"
                 )
@@ -97,7 +100,7 @@ class AccountUsage:
         self.times: deque[float] = deque()
         self.fixed_window = -1
         self.fixed_count = 0
-        self.day_number = 0
+        self.day_ends = float("-inf")
         self.day_count = 0
         self.in_flight = 0
         self.blocked_until = float("-inf")
@@ -108,11 +111,17 @@ class AccountUsage:
 
 
 class RateLimiter:
-    """Counts calls and refuses those over the limits. The first day begins at ``started``."""
+    """Counts calls and refuses those over the limits.
 
-    def __init__(self, rules: LimitRules, started: float) -> None:
+    Days of a fixed length begin at ``started``. Without a ``calendar`` each day has 24 hours.
+    """
+
+    def __init__(
+        self, rules: LimitRules, started: float, calendar: DayCalendar | None = None
+    ) -> None:
         self.rules = rules
         self.started = started
+        self.calendar = calendar
         self.accounts: dict[str, AccountUsage] = {}
         self.everyone_blocked_until = float("-inf")
 
@@ -125,7 +134,7 @@ class RateLimiter:
     def arrive(self, name: str, now: float) -> LimitRefusal | None:
         """Count an arrival, or return its refusal. Call `leave` when a counted call is answered."""
         account = self.account(name)
-        refused = self._refusal(account, now)
+        refused = self._refusal(name, now)
         if refused is not None:
             account.refused += 1
             return refused
@@ -145,15 +154,15 @@ class RateLimiter:
     def quota(self, name: str, now: float) -> tuple[int, int, float]:
         """Return the daily limit, the calls left, and the seconds until the next day."""
         account = self.account(name)
-        self._turn_day(account, now)
+        self._turn_day(name, now)
         remaining = max(0, self.rules.per_day - account.day_count)
-        return self.rules.per_day, remaining, self._day_end(account.day_number) - now
+        return self.rules.per_day, remaining, account.day_ends - now
 
     def usage(self, name: str, now: float) -> UsageCounter:
         """Return the usage at this moment."""
         account = self.account(name)
         self._turn_minute(account, now)
-        self._turn_day(account, now)
+        self._turn_day(name, now)
         rolling = self.rules.window == "rolling"
         until = max(account.blocked_until, self.everyone_blocked_until)
         return UsageCounter(
@@ -163,14 +172,14 @@ class RateLimiter:
             blocked_for=max(0.0, until - now),
         )
 
-    def _refusal(self, account: AccountUsage, now: float) -> LimitRefusal | None:
-        rules = self.rules
+    def _refusal(self, name: str, now: float) -> LimitRefusal | None:
+        rules, account = self.rules, self.account(name)
         blocked_until = max(account.blocked_until, self.everyone_blocked_until)
         if now < blocked_until:
             later = min(blocked_until + rules.block_growth * rules.block, now + rules.longest_block)
             return self._block(account, max(blocked_until, later), now)
         self._turn_minute(account, now)
-        self._turn_day(account, now)
+        self._turn_day(name, now)
         used = len(account.times) if rules.window == "rolling" else account.fixed_count
         if used >= rules.per_minute:
             return self._block(account, now + rules.block, now)
@@ -198,12 +207,17 @@ class RateLimiter:
         if number != account.fixed_window:
             account.fixed_window, account.fixed_count = number, 0
 
-    def _turn_day(self, account: AccountUsage, now: float) -> None:
-        end = self._day_end(account.day_number)
-        if now >= end:
-            account.day_number += 1 + int((now - end) // self.rules.day)
+    def _turn_day(self, name: str, now: float) -> None:
+        account = self.account(name)
+        if now >= account.day_ends:
             account.day_count = 0
+        # Always computed, because the organization's time zone may have changed.
+        account.day_ends = self._day_end(name, now)
 
-    def _day_end(self, number: int) -> float:
-        first = self.rules.day if self.rules.day_left is None else self.rules.day_left
-        return self.started + first + number * self.rules.day
+    def _day_end(self, name: str, now: float) -> float:
+        length = self.rules.day
+        if length is None and self.calendar is not None:
+            return self.calendar.day_end(name, now)
+        length = length or _DAY
+        first = self.started + (length if self.rules.day_left is None else self.rules.day_left)
+        return first if now < first else first + length * (1 + (now - first) // length)

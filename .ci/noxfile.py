@@ -1,0 +1,71 @@
+"""Sessions for contributors and CI: ``nox -f .ci/noxfile.py -s lint tests``.
+
+``.ci/run`` needs nothing but Python and runs the same commands. nox is for single steps and for
+several versions of Python.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.14t"]
+PROSE = (
+    "zoho_async",
+    "tests",
+    "benchmarks",
+    "docs",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling and generated code."""
+    session.install("-e", ".", "ruff>=0.17.6", "codespell>=2.4")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("codespell", *PROSE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, and that generated code is up to date."""
+    session.install("-e", ".[dev,bench]")
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", "python")
+    session.run("python", "-m", "zoho_async.codegen", "--check")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the plain tests, or those that are named."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run a few tests with the lowest versions of the client's own dependencies."""
+    session.install("uv")
+    session.run("bash", ".ci/lowest", "python3.11", external=True)
+
+
+@nox.session
+def sandbox_file(session: nox.Session) -> None:
+    """Build zoho-sandbox.pyz for every platform, in ``dist``."""
+    session.install("build", "shiv")
+    session.run("python", "-m", "build", "--wheel")
+    wheels = sorted(Path("dist").glob("*.whl"))
+    session.run("python", ".ci/pyz", str(wheels[-1]), "dist/zoho-sandbox.pyz")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "docs", "build/docs")
