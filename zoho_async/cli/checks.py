@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import msgspec
 
@@ -111,14 +112,15 @@ def proxy(environ: Mapping[str, str], targets: Sequence[str]) -> Check:
                 f"{_shown(address)} is a proxy of the kind {scheme}, which calls cannot use",
                 "set HTTPS_PROXY to an HTTP proxy",
             )
-    every = environ.get("ALL_PROXY") or environ.get("all_proxy")
-    is_remote_target = any(not is_loopback(urlsplit(url).hostname or "") for url in targets)
-    if every and not used and is_remote_target:
+    direct = [host for url in targets if (host := urlsplit(url).hostname) and not proxy_for(url)]
+    wanted = [host for host in direct if not is_loopback(host) and not proxy_bypass(host)]
+    if wanted and (environ.get("ALL_PROXY") or environ.get("all_proxy")):
         return Check(
             "proxy",
             "warning",
-            "ALL_PROXY is set, but calls do not use it: they go out directly",
-            "set HTTPS_PROXY, or NO_PROXY if that is intended",
+            "ALL_PROXY is not an HTTP proxy, so calls do not use it: they go out directly",
+            "set HTTPS_PROXY to http://HOST:PORT, or if that is intended, NO_PROXY to "
+            + ",".join(sorted(set(wanted))),
         )
     shown = ", ".join(map(_shown, used))
     return Check("proxy", "ok", f"calls go through {shown}" if used else "none, calls go directly")
