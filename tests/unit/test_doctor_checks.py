@@ -71,7 +71,13 @@ def test_certificates_are_those_that_python_reads(
         found = checks.certificates({name: value})
         assert (found.status, name in found.text) == (status, True), found
         assert found.advice
-    assert "SSL_CERT_FILE" in checks.certificates({"REQUESTS_CA_BUNDLE": "x.pem"}).advice
+    assert (
+        f"SSL_CERT_FILE='{broken}'"
+        in checks.certificates({"REQUESTS_CA_BUNDLE": str(broken)}).advice
+    )
+    lost = checks.certificates({"REQUESTS_CA_BUNDLE": str(tmp_path / "missing.pem")})
+    assert (lost.status, "does not exist" in lost.text) == ("warning", True)
+    assert "SSL_CERT_FILE" not in lost.advice
 
 
 def test_a_machine_without_certificates_is_told_what_to_install(
@@ -140,6 +146,7 @@ def test_the_destination_is_checked_and_not_created(tmp_path: Path) -> None:
     for to, text in (
         (str(tmp_path / "books.xls"), "did you mean"),
         (str(tmp_path / "file" / "books"), "is not a directory"),
+        (str(tmp_path / "file"), "is not a directory"),
         ("mysql://me:word@host/name", "unknown destination mysql"),
         ("", "--to is empty"),
     ):

@@ -23,6 +23,7 @@ from zoho_async.auth.credentials import names_credentials
 from zoho_async.auth.profiles import DEFAULT, account_settings, chosen_profile, profiles_path
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export.destinations import PostgreSql
+from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.destinations.remote.store import is_remote
 from zoho_async.http.transport import proxy_for
@@ -157,6 +158,9 @@ def certificates(environ: Mapping[str, str]) -> Check:
         return Check(at, "failed", "no certificate authorities were found", advice)
     for name in _FOREIGN_BUNDLES:
         bundle = environ.get(name)
+        if bundle and not Path(bundle).exists():
+            text = f"{name}={bundle} does not exist; Python's ssl does not read it anyway"
+            return Check(at, "warning", text, f"unset {name}, or correct it for other programs")
         if bundle and bundle not in (file, ssl.get_default_verify_paths().cafile):
             return Check(
                 at,
@@ -179,6 +183,8 @@ def destination(to: str) -> Check:
         return Check(at, "failed", str(problem))
     if is_remote(to):
         return Check(at, "skipped", "an object store is checked when an export begins")
+    if isinstance(place, Directory) and Path(to).is_file():
+        return Check(at, "failed", f"{to} is not a directory", "name another place with --to")
     return _path(Path(to.partition(":")[2] if to.startswith(("duckdb:", "sqlite:")) else to))
 
 
