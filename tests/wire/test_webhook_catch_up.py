@@ -235,10 +235,9 @@ async def test_without_a_beginning_the_first_run_only_sets_the_mark(tmp_path: Pa
 async def test_a_clock_that_is_a_day_ahead_hides_no_change(tmp_path: Path) -> None:
     with ListServer(records(3, moments=3)) as server:
         async with open_queue(tmp_path / "queue.sqlite") as queue, session(server) as zoho:
-            ahead = 0.0
-            for ahead in (86400.0, 2 * 86400.0, -86400.0):
+            for _ in range(2):
                 server.pass_time(3600)
-                (done,) = await catch_up(queue, zoho, [INVOICES], wall=lambda: server.now + ahead)
+                (done,) = await catch_up(queue, zoho, [INVOICES], wall=lambda: server.now + 86400)
                 assert done.mark <= server.now - 300
                 server.modify(server.truth[0].id)
             assert (await run(queue, server)).listed == 1
