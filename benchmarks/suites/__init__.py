@@ -55,6 +55,7 @@ SUITES: Final[dict[str, Entry]] = {
     "destinations": Entry("destinations:destinations", "a million rows into each destination", 450),
     "pace": Entry("rate:pace", "how long the limits make 100 calls take, by simulation", 2),
     "day": Entry("rate:day", "a day of 10,000 calls: 50 bulk callers and people", 30),
+    "others": Entry("others:others", "other clients in the same organization, by simulation", 40),
     "limiters": Entry("rate:limiters", "1,000 calls by three limiters at the same server", 75),
     "rows": Entry("rate:rows", "20,000 rows under Zoho's real limits", 75),
 }

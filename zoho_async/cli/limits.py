@@ -107,6 +107,8 @@ def gauges(seen: Snapshot) -> list[str]:
         at = local_minute(seen.day_resets_at)
         day += f", resets at {at} (in {seconds(seen.day_reset_in)})"
     lines.append(day)
+    if seen.others:
+        lines.append(f"{'others':9}  about {seen.others:.0f} calls a minute")
     if seen.starts_in > 0:
         lines.append(f"{'new':9}  for {seconds(seen.starts_in)}: the ledger may not know all calls")
     if seen.blocked_for > 0:

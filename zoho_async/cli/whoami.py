@@ -108,6 +108,7 @@ async def _found(
             "organizations": [_row(each) for each in organizations],
             "token_age": None if zoho.token_age is None else round(zoho.token_age),
             "day": _day(snapshot),
+            "others": snapshot.others,
         }
 
 
@@ -142,6 +143,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("token", f"{found['token_age']} s old"),
         ("quota", quota),
     ]
+    if found["others"]:
+        lines.append(("others", f"about {found['others']:.0f} calls a minute"))
     for each in found["organizations"]:
         mark = " <- in use" if each["id"] == found["organization"] else ""
         lines.append(("organization", f"{each['id']} {each['name']}{mark}"))

@@ -57,6 +57,7 @@ All workers of one ledger share the part of the minute that bulk calls may use:
 - Of these, the first limit / 2 go at once. The others are spread evenly, at (limit - burst) /
   window; after a late one, the next may come half an interval early. With ``burst = limit`` there
   is neither.
+- While other clients of the organization are heard, both figures are smaller: `others`.
 
 A short job does not wait for the pace, and the risk is no larger for it: calls that fit into one
 window are in one window, however they are spread. Two programs that do not share a ledger and start
@@ -80,8 +81,8 @@ Unknown
 - The current limit of calls in flight: `concurrency`. How long a call without a reply keeps Zoho
   busy: `usage`.
 - How long the day is when the clocks change, and whether a 45 means the day: `daily_quota`.
-- What others in the organization send. Ten calls a minute are left to them, and the day's headers
-  and refusals show the rest.
+- What others in the organization send. Ten calls a minute are left to them from the start. Other
+  clients are heard by Zoho's counter of the day's calls, with a delay: `others`. People are not.
 - Whether the calls of a killed process arrived. They count as if they were on their way: `usage`.
 - What a Redis that lost its data had counted. It waits until that no longer matters:
   `zoho_async.limits.redis.epoch`.
@@ -89,9 +90,9 @@ Unknown
 Modules
 -------
 `lane` is the loop in which calls wait, `scheduler` decides which of two lanes goes first, and
-`pace` spreads bulk calls. `ledger`, `sqlite` and `redis` keep the usage, for one process or many.
-`keys` decides under which name an organization is counted. `shared_limits` decides which `Limits`
-apply.
+`pace` spreads bulk calls. `others` hears other clients. `ledger`, `sqlite` and `redis` keep the
+usage, for one process or many. `keys` decides under which name an organization is counted.
+`shared_limits` decides which `Limits` apply.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ _WHY: Final[dict[Reason, str]] = {
     "slow_start": "the slow start after a block",
     "day": "the daily quota to reset",
     "minute": "a free call in the minute",
+    "others": "calls of other clients to leave the minute",
     "in_flight": "replies to calls in flight",
     "pace": "the even pace over the day",
     "bulk": "the even pace of bulk calls",

@@ -34,6 +34,9 @@ PLANS: Final[dict[PlanName, Plan]] = {
 }
 
 
+#: Calls that Zoho admits in a minute, of all clients together.
+ZOHO_LIMIT: Final = 100
+
 Lane: TypeAlias = Literal["interactive", "bulk"]
 BlockScope: TypeAlias = Literal["code", "organization", "account"]
 Pace: TypeAlias = Literal["full", "even"]
@@ -60,6 +63,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         pace: ``even`` spreads bulk calls over the rest of the day, if the day is known.
         time_zone: The organization's time zone, such as ``America/New_York``. Its day ends at
             midnight there. None: known from `Session.organizations` or from headers.
+        total: Calls of all clients together in any ``window``, once another client was heard
+            (`zoho_async.limits.others`). None: 80, and 65 for a day after a block. With a ``limit``
+            above 100, 80 and 65 % of it.
 
     Raises `ConfigurationError` for invalid values.
     """
@@ -74,6 +80,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     block_scope: BlockScope = "code"
     pace: Pace = "full"
     time_zone: str | None = None
+    total: int | None = None
 
     @classmethod
     def for_plan(
@@ -118,6 +125,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"day must be at least 1 call or None, got {self.day}")
         if not (math.isfinite(self.reserve) and self.reserve >= 0):
             raise ConfigurationError(f"reserve must be at least 0, got {self.reserve}")
+        if self.total is not None and self.total < 1:
+            raise ConfigurationError(f"total must be at least 1 call or None, got {self.total}")
         if self.block_scope not in ("code", "organization", "account"):
             raise ConfigurationError(
                 f"block_scope must be code, organization or account, got {self.block_scope!r}"
@@ -144,6 +153,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def rate(self) -> float:
         """Bulk calls a second in the long run, if replies take no time."""
         return self.bulk_limit / self.window
+
+    @property
+    def capacity(self) -> int:
+        """Calls of all clients that are admitted in any ``window``. A sandbox may admit more."""
+        return max(ZOHO_LIMIT, self.limit)
+
+    def total_for(self, *, careful: bool) -> int:
+        """Return the calls of all clients together in any ``window``, while others are known.
+
+        ``careful``: there was a block lately.
+        """
+        total = self.capacity * 80 // 100 if self.total is None else self.total
+        return min(total, self.capacity * 65 // 100) if careful else total
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -175,6 +197,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``next_place_in`` is 0 if a place is free, and None if that depends on replies. ``starts_in`` is
     above 0 while a shared ledger gives no place because it is new or lost its data. The ``day_``
     figures are None if not known, and ``day_resets_at`` is in the organization's local time.
+    ``others`` is the calls a minute of other clients, None if not known.
     ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
     of this event loop; all others are of all processes that share the ledger.
     """
@@ -191,6 +214,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     blocked_for: float
     day_resets_at: datetime | None = None
     starts_in: float = 0.0
+    others: float | None = None
     waiting: dict[Lane, int] = {}
     admitted: int = 0
     refused: int = 0

@@ -9,7 +9,9 @@ denies a call that the ledger would admit. It makes no promise: the ledger does,
 together (`zoho_async.limits`).
 
 The bucket is an `aiolimiter.AsyncLimiter`, which takes its rate at construction. So other limits
-need a new bucket.
+need a new bucket. What other clients leave changes with each reply, for all workers at once. So
+that slower pace is only in the ledger (`zoho_async.limits.others`), which names the moment of the
+next call. This bucket never makes a call wait longer than that.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from zoho_async.limits.models import Limits
+from zoho_async.limits.others import Others
 from zoho_async.limits.usage import SOON, Ending, LoggedCall, Usage, abandon
 
 #: An open place expires after this many ``linger``, if it is unknown whether its owner is alive.
@@ -72,6 +73,16 @@ def carry_over(usage: Usage, lost: Usage) -> None:
         usage.concurrency = lost.concurrency
     if lost.day.used > usage.day.used:
         usage.day = lost.day
+    carry_others(usage, lost)
+
+
+def carry_others(usage: Usage, lost: Usage) -> None:
+    """Carry what ``lost`` knew of other clients over into ``usage``, by the same clock."""
+    if lost.others is not None:
+        usage.others = usage.others or Others()
+        usage.others.carry_over(lost.others)
+    elif usage.others is not None:
+        usage.others.begin_again()
 
 
 def shift_clock(usage: Usage, seconds: float) -> None:
@@ -92,3 +103,6 @@ def shift_clock(usage: Usage, seconds: float) -> None:
     usage.concurrency.opens += seconds
     usage.day.renewed += seconds
     usage.day.refused += seconds
+    usage.unsure_until += seconds
+    if usage.others is not None:
+        usage.others.shift_clock(seconds)

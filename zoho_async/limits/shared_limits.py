@@ -26,7 +26,7 @@ def stricter(one: Limits, other: Limits) -> Limits:
     if one == other:
         return one
     limit, window = min(one.limit, other.limit), max(one.window, other.window)
-    day = min((day for day in (one.day, other.day) if day is not None), default=None)
+    day, total = _smaller(one.day, other.day), _smaller(one.total, other.total)
     scopes = {one.block_scope, other.block_scope}
     return msgspec.structs.replace(
         one,
@@ -40,7 +40,12 @@ def stricter(one: Limits, other: Limits) -> Limits:
         block_scope=next(scope for scope in _WIDEST_FIRST if scope in scopes),
         pace="even" if "even" in (one.pace, other.pace) else "full",
         time_zone=_time_zone(one.time_zone, other.time_zone),
+        total=total,
     )
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _time_zone(one: str | None, other: str | None) -> str | None:

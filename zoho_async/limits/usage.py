@@ -12,6 +12,9 @@ A call that ended without a reply is also *abandoned*: Zoho may still work on it
 flight for twice as long as slow replies took lately, but not longer than ``linger`` after it was
 sent.
 
+A reply also says how many calls the organization made today. `Usage.others` hears other clients by
+it (`zoho_async.limits.others`).
+
 Why not longer
 --------------
 A mistake costs more in the minute than in flight. The minute keeps the place of a lost call to the
@@ -34,6 +37,7 @@ from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
 from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.others import SHORTEST, Heard, Others
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
 #: longer than Zoho's.
@@ -45,15 +49,28 @@ SOON: Final = 1e-6
 SLACK: Final = 0.5
 
 Reason: TypeAlias = Literal[
-    "block", "slow_start", "day", "minute", "in_flight", "ledger", "ledger_new", "pace", "bulk"
+    "block",
+    "slow_start",
+    "day",
+    "minute",
+    "others",
+    "in_flight",
+    "ledger",
+    "ledger_new",
+    "pace",
+    "bulk",
 ]
 
 
 class LoggedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An open call: when it was admitted (monotonic), and the worker that owns it."""
+    """An open call: when it was admitted (monotonic), and the worker that owns it.
+
+    ``replied``: `Usage.replied` at that moment.
+    """
 
     taken: float
     owner: str
+    replied: int = 0
 
 
 class Usage(msgspec.Struct):
@@ -69,6 +86,9 @@ class Usage(msgspec.Struct):
         paced: When the last call with an even pace was admitted.
         bulk: A heap of the moments when bulk calls will have been admitted a ``window`` ago.
         bucket_full_at: When the bucket of bulk calls is full.
+        replied: Calls that had a reply and were not refused.
+        unsure_until: Until when a call that was lost or refused may be counted by Zoho.
+        others: Other clients of the organization. None until Zoho's counter was read.
     """
 
     held: list[float] = []
@@ -83,6 +103,9 @@ class Usage(msgspec.Struct):
     block: Block = msgspec.field(default_factory=Block)
     concurrency: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
     day: DailyQuota = msgspec.field(default_factory=DailyQuota)
+    replied: int = 0
+    unsure_until: float = NEVER
+    others: Others | None = None
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -144,21 +167,26 @@ def take(
         apart = day.spacing(limits, wall)
         if now < usage.paced + apart:
             return Denial("pace", usage.paced + apart - now)
+    heard = None
+    if usage.others is not None and now < usage.others.known_until:
+        heard = usage.others.heard(limits, now)
     spread = lane == "bulk" and limits.burst < limits.limit
     if spread:
-        denial = _deny_bulk(usage, limits, now)
+        denial = _deny_bulk(usage, limits, heard, now)
         if denial is not None:
             return denial
     denial = _deny_full(usage, limits, now)
+    if denial is None and heard is not None:
+        denial = _deny_shared(usage, limits, heard, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
-    usage.open[place] = LoggedCall(now, owner)
+    usage.open[place] = LoggedCall(now, owner, usage.replied)
     usage.started = now
     if paced:
         usage.paced = now
     if spread:
-        _count_bulk(usage, limits, now)
+        _count_bulk(usage, limits, heard, now)
     day.count(wall)
     if probing:
         day.probe = place
@@ -193,22 +221,53 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
     return Denial("day", None) if usage.open else None
 
 
-def _deny_bulk(usage: Usage, limits: Limits, now: float) -> Denial | None:
+def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> Denial | None:
     """Return the denial if bulk calls used up their part of the minute, or come too fast."""
-    over = len(usage.bulk) - limits.bulk_limit + 1
+    bulk, most = len(usage.bulk), _bulk_limit(limits, heard)
+    over = bulk - int(most) + 1
     if over > 0:
         return Denial("bulk", _frees_in(usage.bulk, over, now))
-    if len(usage.bulk) < limits.head_start:
+    if heard is None:
+        if bulk < limits.head_start:
+            return None
+    elif (
+        heard.known
+        and bulk + heard.calls < limits.head_start
+        # Own calls must be even while others call, so only after a pause.
+        and (not bulk or usage.bulk[0] > now + (1 - SHORTEST) * limits.window)
+    ):
         return None
-    opens = usage.bucket_full_at - SLACK / limits.rate
+    rate = most / limits.window
+    # The rate may have been lower when the bucket was emptied.
+    opens = min(usage.bucket_full_at, now + (1 + SLACK) / rate) - SLACK / rate
     return Denial("bulk", opens - now) if now < opens - SOON else None
 
 
-def _count_bulk(usage: Usage, limits: Limits, now: float) -> None:
+def _bulk_limit(limits: Limits, heard: Heard | None) -> float:
+    """Return the bulk calls that others leave in a ``window``. At least one."""
+    if heard is None:
+        return limits.bulk_limit
+    return max(1.0, min(heard.bulk, limits.bulk_limit))
+
+
+def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> None:
     heappush(usage.bulk, now + limits.window)
+    rate = _bulk_limit(limits, heard) / limits.window
     # Calls of the head start empty the bucket, but leave no debt.
-    full_at = max(usage.bucket_full_at, now) + 1 / limits.rate
-    usage.bucket_full_at = min(full_at, now + (1 + SLACK) / limits.rate)
+    full_at = max(usage.bucket_full_at, now) + 1 / rate
+    usage.bucket_full_at = min(full_at, now + (1 + SLACK) / rate)
+
+
+def _deny_shared(usage: Usage, limits: Limits, heard: Heard, now: float) -> Denial | None:
+    """Return the denial if own calls and those of others fill the part that they share."""
+    over = int(len(usage.held) + len(usage.open) + heard.calls - heard.total) + 1
+    if over <= 0 or usage.others is None:
+        return None
+    frees = _frees_in(usage.held, over, now)
+    if heard.calls:
+        changes = usage.others.changes_in(limits, now)
+        frees = changes if frees is None else min(frees, changes)
+    return Denial("others", frees)
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:
@@ -274,6 +333,12 @@ def settle(
     if usage.slowest > 0:
         usage.slowest *= 0.95
     usage.slowest = max(usage.slowest, ending.since_sent)
+    if opened is not None and ending.refusal is None:
+        usage.replied += 1
+        if ending.quota is not None:
+            _hear_others(usage, opened, ending, ending.quota, limits, now)
+    else:
+        usage.unsure_until = max(usage.unsure_until, now + ending.unsure)
     if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
         began = now - ending.ago - ending.since_sent
         if opened is not None:
@@ -313,6 +378,27 @@ def _apply_reply(
     return blocked_for
 
 
+def _hear_others(
+    usage: Usage, opened: LoggedCall, ending: Ending, quota: Quota, limits: Limits, now: float
+) -> None:
+    """Read Zoho's counter of the organization's calls."""
+    limit, remaining = quota.limit, quota.remaining
+    if limit is None or remaining is None or not 0 <= remaining <= limit:
+        return
+    if usage.others is None:
+        usage.others = Others()
+    usage.others.hear(
+        limit,
+        remaining,
+        now - ending.ago - ending.since_sent,
+        now - ending.ago + ending.unsure,
+        opened.replied,
+        usage.replied + len(usage.open),
+        usage.unsure_until,
+        limits,
+    )
+
+
 def _undo_admission(usage: Usage, place: int) -> None:
     usage.day.uncount()
     if usage.day.probe == place:
@@ -322,6 +408,7 @@ def _undo_admission(usage: Usage, place: int) -> None:
 def abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
     """Count a call without a reply that was sent at ``sent``. It arrives within ``linger``."""
     arrives = sent + limits.linger
+    usage.unsure_until = max(usage.unsure_until, arrives)
     heappush(usage.held, arrives + limits.window * DRIFT)
     busy = min(arrives, now + 2 * usage.slowest) if usage.slowest else arrives
     if busy > now:
@@ -354,6 +441,9 @@ def _apply_refusal(
         kind = "organization"
     if limits.block_scope != "code":
         kind = limits.block_scope
+    if usage.others is None:
+        usage.others = Others()
+    usage.others.note_block(now)
     block = account.block if kind == "account" else usage.block
     return block.call_refused(
         now, admitted=began, retry_after=refusal.retry_after, window=limits.window
@@ -378,7 +468,15 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
         day_reset_in=None if day.reset_at is None else day.reset_at - wall,
         day_resets_at=None if day.reset_at is None else local_time(day.reset_at, limits.time_zone),
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
+        others=_others_per_minute(usage, limits, now),
     )
+
+
+def _others_per_minute(usage: Usage, limits: Limits, now: float) -> float | None:
+    """Return the calls a minute of other clients, or None if they are not known now."""
+    if usage.others is None or not (heard := usage.others.heard(limits, now)).known:
+        return None
+    return 60.0 * heard.rate if now < usage.others.known_until else 0.0
 
 
 def is_blank(usage: Usage, now: float, wall: float) -> bool:
@@ -398,5 +496,6 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
         or (day.reset_at is not None and not day.predicted)
         or usage.bulk
         or usage.bucket_full_at > now
+        or (usage.others is not None and usage.others.known_until > now)
         or max(usage.block.opens, usage.concurrency.shrunk, usage.concurrency.opens) > past
     )

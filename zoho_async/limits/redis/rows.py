@@ -164,6 +164,8 @@ class UsageReader:
             recovery.shift_clock(row.usage, now - row.now)
             row.now = now
         recovery.expire_dead_owners(row.usage, _none_alive, limits, row.now)
+        if row.usage.others is not None:
+            row.usage.others.begin_again()
         row.usage.serial = row.born = _number()
         row.epoch, row.base = epoch.id, dict(row.usage.day.hours)
 
@@ -172,6 +174,7 @@ class UsageReader:
         passed = max(0.0, cached.clock.monotonic() - memory.until) / DRIFT
         usage = _DECODER.decode(memory.packed).usage
         epochs.restore(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
+        recovery.carry_others(row.usage, usage)
         for place in self._connection.open_places.get(key, ()):
             row.usage.open.setdefault(place, usages.LoggedCall(row.now, self._connection.name))
 

@@ -1,0 +1,376 @@
+"""Other clients are heard by Zoho's counter, and own calls leave room for them."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.suites.others import CASES, simulate
+from zoho_async.clock import SYSTEM_CLOCK
+from zoho_async.errors import ConfigurationError, WaitTooLong
+from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, scheduler
+from zoho_async.limits.others import REMEMBERED, Others
+from zoho_async.limits.recovery import carry_over, shift_clock
+from zoho_async.limits.sqlite import SqliteFile
+from zoho_async.limits.usage import (
+    Denial,
+    Ending,
+    LoggedCall,
+    Usage,
+    abandon,
+    is_blank,
+    settle,
+    take,
+    to_snapshot,
+)
+
+DAY = 100_000
+
+
+class Organization:
+    """One organization: our usage, a clock, and the counter of all its calls."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.usage = Usage()
+        self.now = 1000.0
+        self.counter = 0
+
+    def take(self, lane: Lane = "interactive") -> int | Denial:
+        return take(self.usage, self.usage, lane, self.limits, self.now, self.now, "")
+
+    def place(self, lane: Lane = "interactive") -> int:
+        answer = self.take(lane)
+        assert not isinstance(answer, Denial), answer
+        return answer
+
+    def denied(self, lane: Lane = "interactive") -> Denial:
+        answer = self.take(lane)
+        assert isinstance(answer, Denial)
+        return answer
+
+    def reply(
+        self, place: int, *, counter: int | None = None, limit: int = DAY, took: float = 0.1
+    ) -> None:
+        if counter is None:
+            self.counter = counter = self.counter + 1
+        self.now += took
+        ending = Ending("replied", took, Quota(limit, limit - counter))
+        settle(self.usage, self.usage, place, ending, self.limits, self.now, self.now)
+
+    def call(self) -> None:
+        self.reply(self.place())
+
+    def run(self, seconds: float, *, others: float, every: float = 2.0) -> None:
+        """Call every few seconds while others make so many calls a minute."""
+        for _ in range(int(seconds / every)):
+            self.counter += round(others / 60 * every)
+            self.call()
+            self.now += every - 0.1
+
+    @property
+    def heard(self) -> float | None:
+        return to_snapshot(self.usage, self.usage, self.limits, self.now, self.now).others
+
+    @property
+    def known(self) -> bool:
+        return self.usage.others is not None and self.now < self.usage.others.known_until
+
+
+def test_others_are_heard_by_the_steps_of_the_counter() -> None:
+    org = Organization()
+    assert org.heard is None
+    org.run(20.0, others=60)
+    assert org.heard == pytest.approx(60, abs=6)
+    org.run(120.0, others=30)
+    assert org.heard == pytest.approx(30, abs=2)
+    org.run(120.0, others=0)
+    assert org.heard == pytest.approx(0, abs=1)
+
+
+def test_who_is_alone_is_never_slowed_down() -> None:
+    exclusive = Organization(Limits(limit=99, burst=99, in_flight=99))
+    for _ in range(3):
+        places = [exclusive.place("bulk") for _ in range(99)]
+        assert exclusive.denied("bulk").reason == "minute"
+        for place in reversed(places):  # replies in any order
+            exclusive.reply(place, took=0.01)
+        exclusive.now += 61
+    assert not exclusive.known
+    assert simulate(None, limits=Limits(limit=100, burst=20)).own[0] > 79.9
+
+
+def test_bulk_calls_leave_to_others_what_they_use() -> None:
+    org = Organization()
+    org.run(120.0, others=30)
+    sent: list[float] = []
+    while org.now < 1240.0:
+        answer = org.take("bulk")
+        if isinstance(answer, Denial):
+            assert answer.reason in ("bulk", "others")
+            assert answer.wait is not None
+            org.now += answer.wait + 0.001
+            continue
+        sent.append(org.now)
+        own = 60 + len(sent)
+        org.reply(answer, counter=own + int((org.now - 1000) / 2))
+    last = [moment for moment in sent if moment > 1180]
+    assert 80 - 30 - 10 - 4 <= len(last) <= 80 - 30 - 10 + 4
+    apart = [later - moment for moment, later in pairwise(last)]
+    assert max(apart) < 4  # evenly, not all at once and then nothing
+
+
+@pytest.mark.parametrize("lane", ["interactive", "bulk"])
+def test_a_burst_of_others_stops_own_calls_until_it_left_the_minute(lane: Lane) -> None:
+    org = Organization()
+    org.run(90.0, others=30)
+    org.counter += 60
+    org.call()
+    denial = org.denied(lane)
+    assert denial.wait is not None
+    assert 0 < denial.wait <= 60
+    stopped, began = True, org.now
+    while stopped:
+        answer = org.take(lane)
+        stopped = isinstance(answer, Denial)
+        if isinstance(answer, Denial):
+            assert answer.wait is not None
+            org.now += answer.wait + 0.001
+    assert 30 < org.now - began <= 61
+
+
+def test_late_replies_change_nothing() -> None:
+    org = Organization()
+    org.call()
+    slow = org.place()
+    for _ in range(9):
+        org.call()
+        org.now += 1
+    others = msgspec.json.encode(org.usage.others)
+    ending = Ending("replied", 8.0, Quota(DAY, DAY - 3))  # sent before the last reading came
+    settle(org.usage, org.usage, slow, ending, org.limits, org.now, org.now)
+    assert msgspec.json.encode(org.usage.others) == others
+
+
+@pytest.mark.parametrize(("counter", "limit"), [(20, DAY), (5000, DAY), (60, 2 * DAY)])
+def test_a_counter_that_calls_do_not_explain_begins_hearing_again(counter: int, limit: int) -> None:
+    org = Organization()
+    org.run(30.0, others=60)
+    assert org.heard is not None
+    org.reply(org.place(), counter=counter, limit=limit)
+    assert to_snapshot(org.usage, org.usage, org.limits, org.now, org.now).others is None
+    org.counter = counter
+    org.run(30.0, others=0)
+    assert org.heard == pytest.approx(0, abs=1)
+
+
+def test_two_counters_that_take_turns_are_not_heard_and_stop_nothing() -> None:
+    """Two products with a counter each."""
+    org = Organization(Limits(burst=90))
+    books, inventory, waited = 1000, 4000, 0.0
+    for number in range(500):
+        answer = org.take("bulk")
+        while isinstance(answer, Denial):
+            assert answer.reason == "minute"
+            assert answer.wait is not None
+            waited += answer.wait + 0.001
+            org.now += answer.wait + 0.001
+            answer = org.take("bulk")
+        if number % 2:
+            books += 1
+            org.reply(answer, counter=books)
+        else:
+            inventory += 1
+            org.reply(answer, counter=inventory)
+        assert not org.heard
+    assert waited
+
+
+def test_replies_without_the_header_are_calls_of_ours() -> None:
+    org = Organization()
+    for number in range(60):
+        place = org.place()
+        org.counter += 1
+        org.now += 0.1
+        quota = Quota(DAY, DAY - org.counter) if number % 4 == 0 else Quota(reset=5.0)
+        ending = Ending("replied", 0.1, quota if number % 4 in (0, 1) else None)
+        settle(org.usage, org.usage, place, ending, org.limits, org.now, org.now)
+        org.now += 1
+    assert org.heard == 0
+    assert not org.known
+
+
+def test_lost_and_refused_calls_are_not_taken_for_others() -> None:
+    org = Organization(Limits(in_flight=99))
+    org.run(30.0, others=0)
+    refused = Ending("replied", 1.0, None, Refusal(1070))
+    for number in range(12):
+        place = org.place()
+        org.now += 1
+        ending = Ending("lost", 1.0) if number != 6 else refused
+        settle(org.usage, org.usage, place, ending, org.limits, org.now, org.now)
+        org.now += 3
+    org.counter += 12  # Zoho counted all of them
+    org.run(60.0, others=0)
+    assert not org.known
+
+
+def test_calls_of_a_dead_worker_are_not_taken_for_others() -> None:
+    org = Organization()
+    org.run(30.0, others=0)
+    for _ in range(5):
+        org.place()
+    org.counter += 5
+    for place in list(org.usage.open):
+        abandon(org.usage, org.usage.open.pop(place).taken, org.now, org.limits)
+    org.run(60.0, others=0)
+    assert not org.known
+
+
+def test_others_are_remembered_for_seven_days_and_share_the_minute() -> None:
+    org = Organization(Limits(limit=99, burst=99, in_flight=99))
+    org.run(60.0, others=30)
+    org.now += 3600
+    assert org.heard is None  # too long ago
+    places = [org.place() for _ in range(80)]
+    denial = org.denied()
+    assert (denial.reason, denial.wait) == ("others", None)  # a reply may change it
+    assert not is_blank(org.usage, org.now, org.now)
+    for place in places:
+        org.reply(place, took=0.0)
+    org.now += REMEMBERED
+    for _ in range(99):
+        org.place()
+
+
+def test_a_head_start_is_what_others_leave_of_it() -> None:
+    def head_start(org: Organization) -> int:
+        places: list[int] = []
+        while not isinstance(answer := org.take("bulk"), Denial):
+            places.append(answer)
+        return len(places)
+
+    alone, quiet, busy, unknown = (Organization(Limits(in_flight=99)) for _ in range(4))
+    assert head_start(alone) == 45
+    quiet.run(80.0, others=30)
+    quiet.run(80.0, others=0)
+    assert 40 <= head_start(quiet) <= 45
+    busy.run(120.0, others=30)
+    assert 10 <= head_start(busy) <= 16
+    unknown.run(120.0, others=30)
+    unknown.now += 600
+    assert head_start(unknown) == 1
+
+
+def test_a_block_makes_careful_for_a_day() -> None:
+    org = Organization(Limits(in_flight=99))
+    org.run(60.0, others=30)
+    place = org.place()
+    ending = Ending("replied", 0.1, None, Refusal(44))
+    settle(org.usage, org.usage, place, ending, org.limits, org.now, org.now)
+    org.now += 12 * 3600
+    for expected in (65, 80):
+        places: list[int] = []
+        while not isinstance(answer := org.take(), Denial):
+            places.append(answer)
+        assert len(places) == expected
+        for each in places:
+            org.reply(each, took=0.0)
+        org.now += 13 * 3600
+
+
+def test_the_total_is_an_option() -> None:
+    org = Organization(Limits(total=40, in_flight=99))
+    org.run(10.0, others=30)
+    org.now += 600
+    for _ in range(40):
+        org.place()
+    assert org.denied().reason == "others"
+    with pytest.raises(ConfigurationError, match="total must be at least 1 call or None, got 0"):
+        Limits(total=0)
+    assert Limits(limit=1000).total_for(careful=False) == 800
+    assert Limits(limit=60).total_for(careful=False) == 80
+    assert Limits(total=90).total_for(careful=True) == 65
+
+
+def test_a_row_of_an_older_version_is_read() -> None:
+    row = msgspec.msgpack.decode(msgspec.msgpack.encode(Usage(open={7: LoggedCall(1.0, "w")})))
+    for name in ("replied", "unsure_until", "others"):
+        del row[name]
+    row["open"] = {7: [1.0, "w"]}
+    usage = msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=Usage, strict=False)
+    assert (usage.replied, usage.others) == (0, None)
+    assert usage.open[7] == LoggedCall(1.0, "w", 0)
+
+
+def test_a_restart_or_a_lost_ledger_keeps_what_was_known_and_hears_again() -> None:
+    org = Organization()
+    org.run(60.0, others=30)
+    others = org.usage.others
+    assert others is not None
+    known_until = others.known_until
+    fresh = Usage()
+    carry_over(fresh, org.usage)
+    assert fresh.others == Others(known_until=known_until)
+    shift_clock(org.usage, 50.0)
+    assert others == Others(others.limit, others.count, [], known_until + 50.0)
+
+
+def test_every_process_hears_what_one_of_them_read(tmp_path: Path) -> None:
+    first, second = (SqliteFile(tmp_path / "limits.db", owner=name) for name in "ab")
+    now = 1000.0
+    for number in range(30):
+        place = first.take("k", "k", "bulk", Limits(), now, now)
+        assert not isinstance(place, Denial)
+        ending = Ending("replied", 0.1, Quota(DAY, DAY - 2 * number))
+        first.settle("k", "k", place, ending, Limits(), now + 0.1, now)
+        now += 2.0
+    seen = [each.snapshot("k", "k", Limits(), now, now).others for each in (first, second)]
+    assert seen == [pytest.approx(30, abs=2)] * 2
+    first.close()
+    second.close()
+
+
+def test_a_wait_for_others_says_so() -> None:
+    async def wait() -> None:
+        limiter = scheduler(
+            "h/1",
+            account="h/@",
+            limits=Limits(total=1),
+            ledger=MemoryLedger(),
+            clock=SYSTEM_CLOCK,
+            observer=None,
+        )
+        for counter in (1, 9):
+            slot = await limiter.admit()
+            slot.sent()
+            await slot.replied(quota=Quota(DAY, DAY - counter))
+        with pytest.raises(WaitTooLong, match="calls of other clients to leave the minute"):
+            await limiter.admit(max_wait=1.0)
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.left])
+@pytest.mark.parametrize("kind", ["rolling", "fixed"])
+def test_no_foreign_client_within_the_bound_causes_a_block(name: str, kind: str) -> None:
+    case = CASES[name]
+    assert simulate(case.foreign, kind=kind, hours=0.5, seed=3).blocks == 0
+
+
+@pytest.mark.parametrize("rate", [20, 40])
+def test_own_calls_use_what_a_steady_client_leaves(rate: int) -> None:
+    assert simulate(CASES[f"{rate} a minute"].foreign, hours=2).own[0] >= 0.95 * (80 - rate - 10)
+
+
+@pytest.mark.parametrize("clients", [2, 3])
+def test_clients_that_hear_each_other_are_not_blocked(clients: int) -> None:
+    found = simulate(None, clients=clients, hours=2)
+    assert found.blocks == 0
+    assert sum(found.own) >= 0.9 * 70
+    assert clients > 2 or max(found.own) - min(found.own) < 6
+    assert simulate(None, hears=False, clients=clients, hours=2).blocks > 0.9
