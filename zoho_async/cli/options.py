@@ -488,6 +488,10 @@ AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
     _help("Host name that requests may use, such as a container's. Repeatable."),
 ]
+WebhookHosts: TypeAlias = Annotated[
+    tuple[str, ...],
+    _help("Host that webhooks may be sent to, in addition to loopback. Repeatable."),
+]
 SnapshotFile: TypeAlias = Annotated[
     Path | None,
     _help(
