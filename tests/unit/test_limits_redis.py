@@ -105,7 +105,8 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
         await taken(other)
     connection = other._worker().connection
     assert connection.renewal is not None
-    connection.renewal.cancel()  # killed: its lease is not renewed
+    connection.closing = True  # killed: its lease is not renewed
+    await asyncio.gather(connection.renewal)
     await asyncio.sleep(0.1)
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
@@ -127,6 +128,42 @@ async def test_a_living_worker_keeps_its_lease_through_a_long_call(
     await settled(other, place, Ending("replied", 0.3))
     await other.close()
     assert not [task for task in asyncio.all_tasks() if "lease" in task.get_name()]
+
+
+async def test_a_command_that_swallows_a_cancel_does_not_keep_a_worker_alive(
+    server: RedisServer,
+) -> None:
+    """On Python 3.11, `asyncio.wait_for` swallows a cancel that comes right after its end."""
+    for turns in range(8):
+        server.flush()
+        ledger = RedisLedger(server.url, lease=0.06)
+        await taken(ledger)  # stays open, so the lease is renewed
+        stop = ledger.watch(KEY, lambda: None)
+        connection = ledger._worker().connection
+        run = connection.scripts_run
+        while connection.scripts_run == run:
+            await asyncio.sleep(0)
+        for _ in range(turns):  # the command is being sent, or its reply is awaited
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await ledger.close()
+        assert connection.renewal is not None
+        assert connection.renewal.done()
+        stop()
+
+
+async def test_a_cancel_does_not_keep_a_subscription(server: RedisServer) -> None:
+    for turns in range(16):
+        ledger = RedisLedger(server.url)
+        stop = ledger.watch(KEY, lambda: None)
+        subscriber = ledger._worker().connection.subscriber
+        for _ in range(turns * 2):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            await ledger.close()
+        assert subscriber._task is not None
+        assert subscriber._task.done()
+        stop()
 
 
 async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) -> None:
