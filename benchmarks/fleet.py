@@ -212,12 +212,13 @@ def run(
         finally:
             selector.under_way -= 1
 
-    RedisConnection.ask = counted  # type: ignore[method-assign,assignment] # for the length of this round
+    replaced = cast(Any, RedisConnection)
+    replaced.ask = counted  # for the length of this round
     try:
         with asyncio.Runner(loop_factory=lambda: _Loop(selector)) as runner:
             runner.run(work(fleet))
     finally:
-        RedisConnection.ask = ask  # type: ignore[method-assign] # as it was
+        replaced.ask = ask
     after = counters.info()
     counters.close()
 

@@ -148,7 +148,7 @@ def _bulk_not_in_log(patch: pytest.MonkeyPatch) -> None:
 
 
 def _bulk_not_in_bulk(patch: pytest.MonkeyPatch) -> None:
-    def count(usage: Usage, limits: Limits, now: float) -> None:
+    def count(*args: object) -> None:
         pass
 
     patch.setattr(usages, "_count_bulk", count)

@@ -337,6 +337,8 @@ class World:
         usage.abandoned, usage.slowest = [], 0.0
         usage.started = usage.paced = NEVER
         usage.day = DailyQuota()
+        # Only for hearing others, and no reply here has a counter.
+        usage.replied, usage.unsure_until = 0, NEVER
         return State(
             _ENCODER.encode(usage),
             tuple(self.calls),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -14,8 +16,9 @@ from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, scheduler
 from zoho_async.limits.others import REMEMBERED, Others
-from zoho_async.limits.recovery import carry_over, shift_clock
-from zoho_async.limits.sqlite import SqliteFile
+from zoho_async.limits.recovery import carry_over, delay, shift_clock
+from zoho_async.limits.redis.offline import OfflineShare
+from zoho_async.limits.sqlite import Row, SqliteFile
 from zoho_async.limits.usage import (
     Denial,
     Ending,
@@ -39,6 +42,12 @@ class Organization:
         self.usage = Usage()
         self.now = 1000.0
         self.counter = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
 
     def take(self, lane: Lane = "interactive") -> int | Denial:
         return take(self.usage, self.usage, lane, self.limits, self.now, self.now, "")
@@ -374,3 +383,60 @@ def test_clients_that_hear_each_other_are_not_blocked(clients: int) -> None:
     assert sum(found.own) >= 0.9 * 70
     assert clients > 2 or max(found.own) - min(found.own) < 6
     assert simulate(None, hears=False, clients=clients, hours=2).blocks > 0.9
+
+
+def test_an_ending_that_is_written_late_gives_the_same_reading() -> None:
+    at_once, late = Organization(), Organization()
+    for org in (at_once, late):
+        org.call()
+    quota = Quota(DAY, DAY - 5)
+    for org, seconds in ((at_once, 0.0), (late, 4.0)):
+        org.now = 1020.0
+        place = org.place()
+        org.now += 0.5 + seconds
+        ending = delay(Ending("replied", 0.5, quota), seconds)
+        settle(org.usage, org.usage, place, ending, org.limits, org.now, org.now)
+    assert late.usage.others == at_once.usage.others
+    assert late.usage.others is not None
+    reading = late.usage.others.readings[-1]
+    assert (reading.sent, reading.received) == (1020.0, 1020.5)
+
+
+def test_a_reading_has_true_bounds_though_another_process_wrote_later(tmp_path: Path) -> None:
+    first, second = (SqliteFile(tmp_path / "limits.db", owner=name) for name in "ab")
+    limits, ending = Limits(), Ending("replied", 0.5, Quota(DAY, DAY - 1))
+    place = first.take("1", "1", "interactive", limits, 1000.0, 1000.0)
+    assert isinstance(place, int)
+    assert isinstance(second.take("1", "1", "interactive", limits, 1003.0, 1003.0), int)
+    first.settle("1", "1", place, ending, limits, 1001.0, 1001.0)  # it waited for the lock
+    connection = sqlite3.connect(tmp_path / "limits.db")
+    (state,) = connection.execute("SELECT state FROM usage").fetchone()
+    connection.close()
+    others = msgspec.msgpack.decode(state, type=Row).usage.others
+    assert others is not None
+    assert [(each.sent, each.received) for each in others.readings] == [(1000.5, 1001.0)]
+    first.close()
+    second.close()
+
+
+def test_calls_that_were_sent_offline_are_not_taken_for_others() -> None:
+    org, offline = Organization(), OfflineShare(1.0)
+    for _ in range(8):
+        org.call()
+        org.now += 10.0
+    quota = Quota(DAY, DAY - org.counter)
+    for number in range(6):
+        place = offline.take("1", "1", "interactive", org.limits, org)
+        assert isinstance(place, int)
+        how: Literal["replied", "lost"] = "lost" if number == 5 else "replied"
+        offline.settle("1", "1", place, Ending(how, 0.1, quota), org.limits, org)
+        org.counter += how == "replied"  # the lost one arrives later
+    offline.enter("1", "1", org.usage, org, org.now, lease=15.0)
+    org.call()
+    org.counter += 1
+    org.now += 20.0
+    org.call()
+    org.now += 20.0
+    org.call()
+    assert org.heard == pytest.approx(0, abs=2)
+    assert not org.known

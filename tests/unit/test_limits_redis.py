@@ -10,6 +10,7 @@ import textwrap
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Scheduler, scheduler
-from zoho_async.limits.usage import Denial, Ending
+from zoho_async.limits.redis.rows import _DECODER
+from zoho_async.limits.usage import DRIFT, Denial, Ending
 
 
 class HeldClock:
@@ -44,11 +46,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
         yield running
 
 
+def client_of(ledger: RedisLedger) -> Any:
+    """Return the client of the ledger, whose types are not complete."""
+    return ledger._worker().connection.client
+
+
 async def test_redis_7_and_8_are_both_tried(
     server: RedisServer, request: pytest.FixtureRequest
 ) -> None:
     ledger = RedisLedger(server.url)
-    version = (await ledger._worker().connection.client.info("server"))["redis_version"]
+    version = (await client_of(ledger).info("server"))["redis_version"]
     await ledger.close()
     major = int(version.partition(".")[0])
     assert major == 8 if "[8]" in request.node.name else major >= 7
@@ -105,7 +112,8 @@ async def test_a_worker_without_a_lease_gives_its_places_back(
         await taken(other)
     connection = other._worker().connection
     assert connection.renewal is not None
-    connection.renewal.cancel()  # killed: its lease is not renewed
+    connection.closing = True  # killed: its lease is not renewed
+    await asyncio.gather(connection.renewal)
     await asyncio.sleep(0.1)
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert seen.minute_used == 4  # they may be on their way
@@ -127,6 +135,42 @@ async def test_a_living_worker_keeps_its_lease_through_a_long_call(
     await settled(other, place, Ending("replied", 0.3))
     await other.close()
     assert not [task for task in asyncio.all_tasks() if "lease" in task.get_name()]
+
+
+async def test_a_command_that_swallows_a_cancel_does_not_keep_a_worker_alive(
+    server: RedisServer,
+) -> None:
+    """On Python 3.11, `asyncio.wait_for` swallows a cancel that comes right after its end."""
+    for turns in range(8):
+        server.flush()
+        ledger = RedisLedger(server.url, lease=0.06)
+        await taken(ledger)  # stays open, so the lease is renewed
+        stop = ledger.watch(KEY, lambda: None)
+        connection = ledger._worker().connection
+        run = connection.scripts_run
+        while connection.scripts_run == run:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for _ in range(turns):  # the command is being sent, or its reply is awaited
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await ledger.close()
+        assert connection.renewal is not None
+        assert connection.renewal.done()
+        stop()
+
+
+async def test_a_cancel_does_not_keep_a_subscription(server: RedisServer) -> None:
+    for turns in range(16):
+        ledger = RedisLedger(server.url)
+        stop = ledger.watch(KEY, lambda: None)
+        subscriber = ledger._worker().connection.subscriber
+        for _ in range(turns * 2):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            await ledger.close()
+        assert subscriber._task is not None
+        assert subscriber._task.done()
+        stop()
 
 
 async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) -> None:
@@ -225,7 +269,7 @@ async def test_a_reply_to_another_workers_call_wakes_a_waiter(
     place = await taken(other, limits)
     ledger.poll = 3600.0  # so that only the message wakes it
     waiting = asyncio.create_task(limiter_on(ledger, limits).admit(max_wait=None))
-    client = other._worker().connection.client
+    client = client_of(other)
     async with asyncio.timeout(60):
         while True:
             listeners = await client.pubsub_numsub("zoho_async:1:usage:api/1")
@@ -284,7 +328,7 @@ async def test_a_block_of_the_account_closes_all_its_organizations(ledger: Redis
 async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> None:
     ending = Ending("replied", 0.0, Quota(1000, 500, 3600.0))
     await settled(ledger, await taken(ledger), ending)
-    await ledger._worker().connection.client.flushall()
+    await client_of(ledger).flushall()
     seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
     assert (seen.day_used, seen.day_remaining) == (1, 500)
     assert seen.starts_in > 0
@@ -292,7 +336,7 @@ async def test_the_day_is_entered_again_after_data_loss(ledger: RedisLedger) -> 
 
 async def test_keys_name_the_organization_and_expire(ledger: RedisLedger) -> None:
     await settled(ledger, await taken(ledger), Ending("replied", 0.0))
-    client = ledger._worker().connection.client
+    client = client_of(ledger)
     keys = [key async for key in client.scan_iter()]
     names = ("epoch", "usage:api/1", "workers", "written")
     assert sorted(keys) == [f"zoho_async:1:{each}".encode() for each in names]
@@ -336,6 +380,37 @@ async def test_a_refusal_that_is_written_late_blocks_no_longer(ledger: RedisLedg
     seen = await ledger.snapshot(KEY, ACCOUNT, limits, clock)
     assert seen.blocked_for == pytest.approx(60.0, abs=5.0)
     assert seen.day_reset_in == pytest.approx(3560.0, abs=5.0)
+
+
+@pytest.mark.parametrize("speed", [1 / DRIFT, 1.0, DRIFT])
+async def test_a_reply_that_is_written_late_is_read_when_it_came(
+    server: RedisServer, speed: float
+) -> None:
+    """The server's clock may run as fast or as slowly as allowed meanwhile."""
+    clock, limits = HeldClock(), Limits()
+    begin = clock.now
+
+    def at_server(moment: float) -> float:
+        return 5e9 + (moment - begin) * speed
+
+    server.flush()
+    ledger = RedisLedger(server.url)
+    ledger._time = lambda: at_server(clock.now)
+    place = await ledger.take(KEY, KEY, "bulk", limits, clock)
+    assert isinstance(place, int)
+    clock.now += 2.5
+    quota = Quota(100_000, 99_990)
+    await ledger.settle(KEY, KEY, place, Ending("replied", 0.5, quota), limits, clock)
+    clock.now += 4.0
+    worker = ledger._worker()
+    await worker.write_pending()
+    others = _DECODER.decode(worker.connection.memories[KEY].packed).usage.others
+    assert others is not None
+    (reading,) = others.readings
+    sent, came = at_server(begin + 2.0), at_server(begin + 2.5)
+    assert sent - 0.02 < reading.sent <= sent + 1e-5
+    assert came - 1e-5 <= reading.received < came + 0.02
+    await ledger.close()
 
 
 async def test_an_offline_worker_sends_its_share_and_enters_it_afterwards() -> None:

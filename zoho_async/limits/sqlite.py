@@ -167,10 +167,11 @@ class SqliteFile:
 
     def _settle(self, pending: PendingSettlement, now: float, wall: float) -> float:
         key, account, ending = pending.key, pending.account, pending.ending
-        if now > pending.came:
-            ending = recovery.delay(ending, now - pending.came)
         with self._transaction(pending.limits, now, wall) as connection:
             row, account_row = self._read(connection, key, account, pending.limits, now, wall)
+            # Another process may have written at a later time than ``now``.
+            if row.now > pending.came:
+                ending = recovery.delay(ending, row.now - pending.came)
             blocked_for = usages.settle(
                 row.usage,
                 account_row.usage,

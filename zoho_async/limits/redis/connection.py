@@ -127,6 +127,9 @@ class RedisConnection:
         self.quota_known: Final[set[str]] = set()
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
         self.renewal: asyncio.Task[None] | None = None
+        #: Whether the renewal task must end. Up to Python 3.11, a command may swallow `cancel`:
+        #: `asyncio.wait_for` does if the command was just sent.
+        self.closing = False
         #: When the last script failed (by `clock`); None once Redis has all usage again.
         self.unreachable_since: float | None = None
         #: Held while calls that were sent offline are entered into Redis.
@@ -323,6 +326,7 @@ class RedisConnection:
 
     async def finish(self) -> None:
         """End the renewal task, and finish the operations that have begun."""
+        self.closing = True
         if self.renewal is not None:
             self.renewal.cancel()
             await asyncio.gather(self.renewal, return_exceptions=True)

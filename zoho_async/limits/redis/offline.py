@@ -95,11 +95,16 @@ class OfflineShare:
         if own is None or sender is None:
             return
         here, limits = clock.monotonic(), sender.limits
-        for until in own.held:
-            if until > here:
-                heappush(usage.held, now + (until - here) * DRIFT)
-        for _ in own.open:  # sent within a lease from now; its ending is entered too
-            heappush(usage.held, now + lease + limits.linger + limits.window * DRIFT)
+        moments = [now + (until - here) * DRIFT for until in own.held if until > here]
+        # Calls that are open were sent within a lease from now; their endings are entered too.
+        moments += [now + lease + limits.linger + limits.window * DRIFT] * len(own.open)
+        for moment in moments:
+            heappush(usage.held, moment)
+        if usage.others is not None:
+            usage.others.begin_again()  # else these calls look like others
+        if moments:
+            arrived = max(moments) - limits.window * DRIFT
+            usage.unsure_until = max(usage.unsure_until, arrived)
         for until in own.bulk:
             if until > here:
                 heappush(usage.bulk, now + until - here)

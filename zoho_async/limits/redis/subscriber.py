@@ -55,6 +55,8 @@ class Subscriber:
         self._confirmed: Final[dict[str, float]] = {}
         self._added: Final = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: Whether the task must end, because a command may swallow its `cancel`.
+        self._closing = False
 
     def add(self, key: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` on changes of ``key``. Returns a function that stops it."""
@@ -87,6 +89,7 @@ class Subscriber:
 
     async def close(self) -> None:
         """End the task and its connection."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -101,6 +104,8 @@ class Subscriber:
 
     def _wanted(self) -> set[str]:
         """Return the keys to listen to."""
+        if self._closing:
+            return set()
         now = asyncio.get_running_loop().time()
         for key in [key for key, until in self._kept.items() if until <= now]:
             del self._kept[key]
@@ -125,14 +130,15 @@ class Subscriber:
         loop = asyncio.get_running_loop()
         tidied = loop.time()
         try:
-            while True:
+            while not self._closing:
                 if self._added.is_set():
                     self._added.clear()
                     new = {usage_key(key).encode(): key for key in self._wanted()}
                     new = {channel: key for channel, key in new.items() if channel not in keys}
                     if new:
-                        await subscription.subscribe(*new)
                         keys |= new
+                        await subscription.subscribe(*new)
+                        continue
                 if adding.done():
                     adding = asyncio.ensure_future(self._added.wait())
                 received = receiving or asyncio.ensure_future(

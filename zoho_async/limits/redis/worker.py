@@ -434,7 +434,9 @@ class RedisWorker:
             )
 
     def _needs_renewal(self) -> bool:
-        """Return whether to renew. A worker with a share always does."""
+        """Return whether to renew. A worker with a share always does, until it is closed."""
+        if self.connection.closing:
+            return False
         has_work = bool(self.connection.open_places or self.connection.pending)
         return has_work or self._settings.share is not None
 
