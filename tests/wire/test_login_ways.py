@@ -272,10 +272,7 @@ def test_a_device_needs_no_data_center_and_asks_those_of_the_table(
             "us": Region("us", other.url, other.url),
             "eu": Region("eu", person.zoho.url, person.zoho.url),
         }
-        for name in list(REGIONS):
-            monkeypatch.delitem(REGIONS, name)
-        for name, home in table.items():
-            monkeypatch.setitem(REGIONS, name, home)
+        monkeypatch.setattr(consent, "REGIONS", table)
         zoho = person.zoho
         code, shown = by_device(person, monkeypatch, "accept", zoho.client_id, zoho.client_secret)
         assert code == 0, shown
