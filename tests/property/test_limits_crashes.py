@@ -249,7 +249,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         self.redis._time = self.clock.time
         self.limits = Limits(limit=4, burst=2, window=WINDOW, linger=3.0, in_flight=3, day=60)
         self.open: list[tuple[str, int, int]] = []
-        self.run(self.connection().client.flushall())
+        self.run(cast(Any, self.connection().client).flushall())
         self.run(self.redis.initialize())
 
     def teardown(self) -> None:
