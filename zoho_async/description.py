@@ -244,7 +244,7 @@ def _named(name: str, operations: Iterable[Endpoint]) -> list[Endpoint]:
     if not found:
         known = sorted({each.resource for each in operations})
         short = [each.removeprefix(f"{_DEFAULT_PRODUCT}.") for each in known]
-        near = difflib.get_close_matches(name, [*short, *known], n=3)
+        near = difflib.get_close_matches(name, sorted({*short, *known}), n=3)
         advice = f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(known)}"
         raise ConfigurationError(f"no product, resource or operation is called {name!r}; {advice}")
     return found

@@ -23,6 +23,10 @@ from zoho_async.clock import local_minute
 if TYPE_CHECKING:
     from zoho_async.http.verdict import BodyStatus
 
+#: Zoho's codes for an unknown path and for an unknown record.
+_NO_PATH: Final = 5
+_NO_RECORD: Final = 1002
+
 
 class ZohoError(Exception):
     """Base class of everything that this package raises on purpose.
@@ -344,6 +348,14 @@ class NotFound(ReplyError):
     """The record or path does not exist, or the record belongs to another organization."""
 
     hint = "check the id and the organization"
+
+
+def says_gone(error: ReplyError) -> bool:
+    """Whether the error says that the record does not exist.
+
+    Some products answer code 1002 with HTTP 400. An unknown path says nothing about the record.
+    """
+    return error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH)
 
 
 class NotAuthorized(ReplyError):

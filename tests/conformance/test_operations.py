@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -50,10 +51,8 @@ async def _proofs(
     """The proof of the function in a module that fits the description best."""
     others = frozenset(
         word
-        for product, stem in _FILES
-        if product == described.product
-        for each in operations(product, stem)
-        if each.call == described.call and each.file != described.file
+        for each in _with_call(described.product)[described.call]
+        if each.file != described.file
         for word in (*_said_of_parameters(each), *_answered(each))
     )
     modules: dict[str, list[Proof]] = {}
@@ -62,6 +61,17 @@ async def _proofs(
         await proof.run(zoho, server)
         modules.setdefault(function.module, []).append(proof)
     return min(modules.values(), key=_faults, default=[])
+
+
+@functools.cache
+def _with_call(product: str) -> Mapping[tuple[str, str], Sequence[Described]]:
+    """The operations of all files of ``product``, by their call."""
+    found: dict[tuple[str, str], list[Described]] = {}
+    for of, stem in _FILES:
+        if of == product:
+            for each in operations(product, stem):
+                found.setdefault(each.call, []).append(each)
+    return found
 
 
 def _said_of_parameters(described: Described) -> Iterator[str]:

@@ -141,7 +141,13 @@ async def test_the_sync_shows_a_day_of_the_sandbox(tmp_path: Path) -> None:
 # -- report.py ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("today", ["2024-02-29", "2026-01-01", "2026-11-28"])
+@pytest.mark.parametrize(
+    "today",
+    [
+        "2024-02-29",
+        *(pytest.param(day, marks=pytest.mark.long) for day in ("2026-01-01", "2026-11-28")),
+    ],
+)
 async def test_the_report_agrees_with_the_reports_of_zoho(
     today: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

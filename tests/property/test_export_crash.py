@@ -149,7 +149,7 @@ def kill_until(kind: str, moments: int, seed: int, folder: Path, victims: Victim
 def test_rows_and_state_agree_after_a_kill_at_any_moment(
     kind: str, tmp_path: Path, victims: Victims, request: pytest.FixtureRequest
 ) -> None:
-    kill_until(kind, 4, 7, tmp_path, victims, request)
+    kill_until(kind, 3, 7, tmp_path, victims, request)
 
 
 @pytest.mark.long
@@ -190,7 +190,7 @@ def settle_killed(form: str, moments: int, folder: Path, victims: Victims) -> No
 def test_a_form_settled_again_after_a_kill_is_the_same_file(
     form: str, tmp_path: Path, victims: Victims
 ) -> None:
-    settle_killed(form, 6, tmp_path, victims)
+    settle_killed(form, 3, tmp_path, victims)
 
 
 @pytest.mark.long

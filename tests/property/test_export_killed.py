@@ -45,7 +45,7 @@ class Command:
     def __init__(self, server: Server, said: Path) -> None:
         self._said = said
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.export_command", str(said)],
+            [sys.executable, "-m", "tests.support.export_command"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, env=server.environ, bufsize=0,
         )  # fmt: skip
 
@@ -53,7 +53,8 @@ class Command:
         """One run; whether it came to its end before it was killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
+        order = {"arguments": arguments, "out": str(self._said), "error": str(self._said)}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
         pid = int(self._process.stdout.readline().split()[1])
         if killed_after is not None:
             select.select([self._process.stdout], [], [], killed_after)

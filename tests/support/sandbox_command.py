@@ -20,6 +20,7 @@ def order(**changes: Any) -> SandboxOptions:
         "port": 0,
         "open_to_network": False,
         "allowed_hosts": (),
+        "webhook_hosts": (),
         "seed": 1,
         "sizes": (),
         "organizations": (),

@@ -130,7 +130,14 @@ def test_a_missing_operation_is_found(books: Model) -> None:
         accounts.functions, usage.functions = whole, observed
 
 
-def test_the_check_reports_corrections(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_reports_corrections(
+    built: list[Model],
+    texts: dict[Path, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generate, "models", lambda: built)
+    monkeypatch.setattr(generate, "texts", lambda _: texts)
     assert main(["--check", "--reference", "/nowhere"]) == 0
     said = capsys.readouterr().out
     assert "books.invoices: 112 operations" in said

@@ -29,8 +29,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTPS_PROXY": "socks5://me:word@proxy:1"}, "failed", "of the kind socks5"),
         ({"HTTPS_PROXY": "me:word@proxy"}, "failed", "cannot be read"),
         ({"HTTPS_PROXY": "http://me:word@proxy:many"}, "failed", "cannot be read"),
-        ({"ALL_PROXY": "http://me:word@proxy:3128"}, "warning", "ALL_PROXY is set"),
-        ({"all_proxy": "http://me:word@proxy:3128"}, "warning", "ALL_PROXY is set"),
+        ({"ALL_PROXY": "http://me:word@proxy:3128"}, "ok", "through http://proxy:3128"),
+        ({"all_proxy": "http://me:word@proxy:3128"}, "ok", "through http://proxy:3128"),
+        ({"ALL_PROXY": "socks5://me:word@proxy:1"}, "warning", "ALL_PROXY is not an HTTP proxy"),
+        ({"ALL_PROXY": "socks5://proxy:1", "NO_PROXY": "zoho.com,zohoapis.com"}, "ok", "directly"),
         ({"ALL_PROXY": "x", "HTTPS_PROXY": "http://proxy:1"}, "ok", "through http://proxy:1"),
         ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "*"}, "ok", "directly"),
     ],
@@ -69,7 +71,13 @@ def test_certificates_are_those_that_python_reads(
         found = checks.certificates({name: value})
         assert (found.status, name in found.text) == (status, True), found
         assert found.advice
-    assert "SSL_CERT_FILE" in checks.certificates({"REQUESTS_CA_BUNDLE": "x.pem"}).advice
+    assert (
+        f"SSL_CERT_FILE='{broken}'"
+        in checks.certificates({"REQUESTS_CA_BUNDLE": str(broken)}).advice
+    )
+    lost = checks.certificates({"REQUESTS_CA_BUNDLE": str(tmp_path / "missing.pem")})
+    assert (lost.status, "does not exist" in lost.text) == ("warning", True)
+    assert "SSL_CERT_FILE" not in lost.advice
 
 
 def test_a_machine_without_certificates_is_told_what_to_install(
@@ -138,6 +146,7 @@ def test_the_destination_is_checked_and_not_created(tmp_path: Path) -> None:
     for to, text in (
         (str(tmp_path / "books.xls"), "did you mean"),
         (str(tmp_path / "file" / "books"), "is not a directory"),
+        (str(tmp_path / "file"), "is not a directory"),
         ("mysql://me:word@host/name", "unknown destination mysql"),
         ("", "--to is empty"),
     ):

@@ -108,7 +108,7 @@ def test_runs_leave_the_files_of_a_directory(server: S3Server, tmp_path: Path, n
 
 #: Some requests in a plain run, each in a long one.
 STEPS = [
-    (False, 6),
+    (False, 10),
     pytest.param(False, 2, marks=pytest.mark.long),
     pytest.param(True, 3, marks=pytest.mark.long),
 ]

@@ -106,9 +106,7 @@ class World:
 
 
 def missing() -> NotFound:
-    error = NotFound.__new__(NotFound)
-    error.args = ("not found",)
-    return error
+    return NotFound(Request("GET", "/invoices/1"), 404, 1002, "not found")
 
 
 class Died(BaseException):
@@ -521,9 +519,8 @@ async def test_an_id_that_cannot_be_read_stops_no_other_record(
 ) -> None:
     async def read(session: Session, invoice_id: str) -> invoices.Invoice:
         assert invoice_id in ("5", "6")
-        error = missing() if invoice_id == "6" else InvalidRequest.__new__(InvalidRequest)
-        error.args = ("refused",)
-        raise error
+        refused = InvalidRequest(Request("GET", "/invoices/5"), 400, 2, "refused")
+        raise missing() if invoice_id == "6" else refused
 
     monkeypatch.setattr(invoices, "get", read)
     seen: list[tuple[str, bool]] = []
@@ -555,3 +552,102 @@ async def test_one_process_at_a_time_and_no_other_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not a database"):
         async with open_queue(other):
             pass
+
+
+async def test_a_put_that_is_cancelled_while_it_waits_leaves_nothing(tmp_path: Path) -> None:
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        async with queue._lock:
+            waiting = asyncio.create_task(
+                queue.put(delivery({"invoice_id": "1"}, "edited"), "books")
+            )
+            await asyncio.sleep(0)
+            assert queue.pending == 1
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert queue.pending == 0
+        await queue.put(delivery({"invoice_id": "2"}, "edited"), "books")
+        assert queue.pending == 1
+        assert len(await queue.take(0)) == 1
+
+
+@pytest.mark.parametrize("kind", ["edited", ""])  # applied, and read
+async def test_a_handler_whose_own_task_was_cancelled_is_tried_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an error looks like the cancellation of the reader, and must not end it."""
+    monkeypatch.setattr(invoices, "get", Zoho(at(1)).get)
+    calls = 0
+
+    async def handler(change: Change) -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 5:
+            lost = asyncio.ensure_future(asyncio.Event().wait())
+            lost.cancel()
+            await lost
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        await queue.put(delivery({"invoice_id": "1", **at(1)}, kind), "books")
+        with anyio.fail_after(10):
+            await run_until(queue, handler, lambda: queue.pending == 0)
+    assert calls == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_deleted"), [(400, 1002, True), (404, 1002, True), (400, 2006, False)]
+)
+async def test_each_answer_that_means_deleted(
+    status: int, code: int, is_deleted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = NotFound if status == 404 else InvalidRequest
+    answer = kind(Request("GET", "/invoices/1"), status, code, "no such record")
+    monkeypatch.setattr(invoices, "get", Zoho(answer).get)
+    handled: list[Change] = []
+
+    async def handler(change: Change) -> None:
+        handled.append(change)
+
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        await queue.put(delivery({"invoice_id": "1"}, "deleted"), "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    (change,) = handled
+    assert change.is_deleted == is_deleted
+    assert change.source == ("read" if is_deleted else "unconfirmed")
+
+
+async def test_a_foreign_payload_does_not_join_the_read_of_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoho = Zoho(at(5, notes="ours"))
+    monkeypatch.setattr(invoices, "get", zoho.get)
+    handled: list[tuple[str, str | None]] = []
+
+    async def handler(change: Change) -> None:
+        assert isinstance(change.record, invoices.Invoice)
+        handled.append((change.source, change.record.notes))
+
+    record = {"invoice_id": "1", **at(9, notes="theirs")}
+    body = json.dumps({"invoice": record, "organization_id": "8"}).encode()
+    foreign = Delivery(query={"event_type": "edited"}, body=body, is_proven=True, digest="f")
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        await queue.put(delivery({"invoice_id": "1"}, "edited"), "books")
+        await queue.put(foreign, "books")
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    assert sorted(handled) == [("read", "ours"), ("unconfirmed", "theirs")]
+
+
+async def test_records_without_an_id_in_one_event_are_each_handled(tmp_path: Path) -> None:
+    handled: list[str] = []
+
+    async def handler(change: Change) -> None:
+        handled.append(change.source)
+
+    data = {"subscription": {"status": "live"}, "invoice": {"total": 1}}
+    body = json.dumps({"event_id": "1", "event_type": "a", "data": data}).encode()
+    sent = Delivery(query={}, body=body, is_proven=True, digest="d")
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        await queue.put(sent, "billing")
+        with anyio.fail_after(10):
+            await run_until(queue, handler, lambda: queue.pending == 0)
+    assert handled == ["unconfirmed"] * 2

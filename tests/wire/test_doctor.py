@@ -177,3 +177,13 @@ def test_unknown_lists_are_wrong_usage(examine: Doctor, command: Command) -> Non
     code, out, err = command("doctor", "invoicess")
     assert (code, out) == (2, "")
     assert "invoices" in err
+
+
+def test_the_advice_about_a_token_fits_where_the_account_comes_from(
+    examine: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOHO_CLIENT_SECRET", "wrong-secret")
+    assert "unset them" in examine()["token"]["advice"]
+    monkeypatch.setenv("ZOHO_ACCOUNTS_URL", "http://127.0.0.1:9")
+    advice = examine()["token"]["advice"]
+    assert ("network" in advice, "login" in advice) == (True, False)

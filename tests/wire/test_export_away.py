@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import export_databases
 from tests.support.export_databases import assert_current, export, sandbox, session
+from tests.support.forked_command import ForkedCommand
 from tests.support.killed_exports import Place, Server
 from tests.support.postgresql_server import PostgresqlServer
 from zoho_async.cli.export import merge_files, parse_destination
@@ -22,15 +23,6 @@ from zoho_async.export import DestinationError, Export, ExportRunning, open_dest
 MORE = ("sqlite", "jsonl.gz", "jsonl.zst", "csv", "parquet")
 linux = pytest.mark.skipif(sys.platform == "win32", reason="needs the limits of a process")
 
-_COMMAND = """
-import resource, sys
-limit = int(sys.argv.pop(1))
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from zoho_async.cli import main
-main()
-"""
-
 
 @pytest.fixture(scope="module")
 def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -39,19 +31,17 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkedCommand]:
+    running = ForkedCommand()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
 def postgresql() -> Iterator[PostgresqlServer]:
     with PostgresqlServer() as running:
         yield running
-
-
-def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int, str]:
-    """One run that can write files of ``most`` bytes; its exit code and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMAND, str(most), *arguments],
-        capture_output=True, text=True, env=server.environ,
-    )  # fmt: skip
-    return done.returncode, done.stderr
 
 
 @linux
@@ -60,19 +50,19 @@ def command(server: Server, arguments: list[str], *, most: int = 0) -> tuple[int
     ["jsonl", "duckdb", *(pytest.param(k, marks=pytest.mark.long) for k in MORE)],
 )
 def test_a_full_disk_is_reported_and_the_export_continues_once_there_is_room(
-    kind: str, tmp_path: Path, away: Server
+    kind: str, tmp_path: Path, away: Server, forked: ForkedCommand
 ) -> None:
     broken = Place(kind, tmp_path / "broken", None)
     most = 600_000  # less than the rows take in any form on their way, more than the limits' file
-    code, said = command(away, broken.arguments, most=most)
+    code, _, said = forked.run(broken.arguments, away.environ, file_size=most)
     assert code == 1, said
     assert "Traceback" not in said
     assert f"cannot write to {tmp_path}" in said
     assert "make room" in said
-    code, said = command(away, broken.arguments)
+    code, _, said = forked.run(broken.arguments, away.environ)
     assert code == 0, said
     whole = Place(kind, tmp_path / "whole", None)
-    assert command(away, whole.arguments)[0] == 0
+    assert forked.run(whole.arguments, away.environ).code == 0
     assert broken.held() == whole.held()
 
 
@@ -131,12 +121,12 @@ async def test_a_file_that_another_program_has_open_is_left_alone_until_it_is_fr
 
 @pytest.mark.parametrize("kind", ["jsonl", "sqlite", "duckdb", "postgresql"])
 def test_a_second_command_into_a_place_says_so_and_stops(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest, away: Server
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, away: Server, forked: ForkedCommand
 ) -> None:
     server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
     there = Place(kind, tmp_path / "place", server)
     with closing(open_destination(there.to).open()):
-        code, said = command(away, there.arguments)
+        code, _, said = forked.run(there.arguments, away.environ)
     assert code == 2, said
     assert "another export is running into" in said
     assert "Traceback" not in said

@@ -103,7 +103,7 @@ async def test_every_row_of_every_list_arrives_once_with_its_own_bytes(tmp_path:
 @pytest.mark.parametrize(
     "rules",
     [
-        {"latency": 0.02},
+        pytest.param({"latency": 0.02}, marks=pytest.mark.long),
         {"latency": (0.0, 0.3), "window": "fixed"},
         {"latency": 0.1, "in_flight": 2},
     ],
@@ -138,7 +138,9 @@ async def test_a_large_export_fits_the_limits_at_every_distance(
         assert sorted(lines(tmp_path, "books.items")) == sorted(server.truth("books.items"))
 
 
-@pytest.mark.parametrize("pages", [0, 1, 3, 7, 9])
+@pytest.mark.parametrize(
+    "pages", [1, 7, *(pytest.param(pages, marks=pytest.mark.long) for pages in (0, 3, 9))]
+)
 async def test_an_export_left_early_continues_where_it_was(tmp_path: Path, pages: int) -> None:
     ledger = MemoryLedger()  # the calls of the run that was left count in the same minute
     async with sandbox() as server:

@@ -36,6 +36,14 @@ from zoho_async.export.catalog import exportable
 
 target, postgresql = export_databases.target, export_databases.postgresql
 
+#: What does not depend on the engine runs with one of them in a plain run, and with each in a long.
+SLOW = [pytest.param(kind, marks=pytest.mark.long) for kind in ("duckdb", "postgresql")]
+
+
+@pytest.fixture(params=["sqlite", *SLOW])
+def one_target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    return export_databases.make_target(request, tmp_path)
+
 
 def gone(target: Target) -> set[str]:
     return {
@@ -58,7 +66,7 @@ async def test_a_database_holds_the_current_state_after_every_run(target: Target
         assert gone(target) == set()
 
 
-@pytest.mark.parametrize("how", ["full", "restart"])
+@pytest.mark.parametrize("how", ["full", pytest.param("restart", marks=pytest.mark.long)])
 async def test_what_vanished_is_marked_by_the_next_full_read_and_kept(
     target: Target, how: str
 ) -> None:
@@ -84,7 +92,8 @@ async def test_what_vanished_is_marked_by_the_next_full_read_and_kept(
         assert gone(target) == vanished
 
 
-async def test_a_sweep_marks_what_was_deleted(target: Target) -> None:
+async def test_a_sweep_marks_what_was_deleted(one_target: Target) -> None:
+    target = one_target
     async with sandbox() as zoho, session(zoho) as one:
         await export(one, target.to)
         zoho.store().collection("invoices").remove(5)
@@ -93,7 +102,8 @@ async def test_a_sweep_marks_what_was_deleted(target: Target) -> None:
         assert_current(target, zoho)
 
 
-async def test_a_probe_is_remembered_in_a_database(target: Target) -> None:
+async def test_a_probe_is_remembered_in_a_database(one_target: Target) -> None:
+    target = one_target
     async with sandbox() as zoho, session(zoho) as one:
         async with Export(one, NAMES, to=target.to) as job:
             facts = exportable()[job.resources[0]]

@@ -290,7 +290,14 @@ def switched_off() -> Fault:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "status"), [(103001, 400), (6041, 400), (57, 401), (2, 400)])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (103001, 400),
+        (57, 401),
+        *(pytest.param(code, 400, marks=pytest.mark.long) for code in (6041, 2)),
+    ],
+)
 def test_an_expired_organization_and_a_module_that_is_off_are_reported_once(
     four_organizations: Sandbox,
     tmp_path: Path,
@@ -359,7 +366,10 @@ def test_an_organization_that_is_open_again_is_read_although_a_module_is_off(
     assert (told["exit_code"], told["rows"]) == (0, 1)
 
 
-@pytest.mark.parametrize("options", [(), ("--details", "--full"), ("--since", "2020-01-31")])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--details", "--full"), pytest.param(("--since", "2020-01-31"), marks=pytest.mark.long)],
+)
 def test_the_calls_of_several_organizations_add_up_to_what_the_server_counts(
     four_organizations: Sandbox,
     tmp_path: Path,

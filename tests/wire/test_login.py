@@ -8,9 +8,9 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import urlopen
 
@@ -19,12 +19,14 @@ import pytest
 
 from tests.support.browser import Browser
 from tests.support.consent_pages import agree, answer_device, self_client_code
+from tests.support.forked_command import Ended, ForkedCommand
 from tests.support.ports import free_port
 from zoho_async.sandbox import Sandbox
 
 pexpect = pytest.importorskip("pexpect", reason="terminals are driven with pexpect, on POSIX only")
 
 COMMAND = ("-m", "zoho_async.cli")
+Command: TypeAlias = Callable[..., Awaitable[Ended]]
 
 
 def environment(zoho: Sandbox, tmp_path: Path) -> dict[str, str]:
@@ -51,17 +53,21 @@ def secrets_of(zoho: Sandbox) -> set[str]:
     return {zoho.client_secret, *zoho.refresh_tokens}
 
 
-async def command(env: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkedCommand]:
+    running = ForkedCommand()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def command(forked: ForkedCommand) -> Command:
     """Run ``zoho-async`` without a terminal: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *COMMAND, *arguments),
-        env=env,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+
+    async def run(env: dict[str, str], *arguments: str) -> Ended:
+        return await asyncio.to_thread(forked.run, list(arguments), env)
+
+    return run
 
 
 class Terminal:
@@ -92,7 +98,9 @@ async def in_terminal(person: Callable[[], str]) -> str:
     return await asyncio.to_thread(person)
 
 
-async def test_from_nothing_to_a_first_export_by_pasting_a_code(tmp_path: Path) -> None:
+async def test_from_nothing_to_a_first_export_by_pasting_a_code(
+    tmp_path: Path, command: Command
+) -> None:
     began = time.monotonic()
     async with Sandbox(organizations=["10234695", "20345678"], sizes={"books.items": 30}) as zoho:
         env = environment(zoho, tmp_path)
@@ -184,7 +192,9 @@ async def login_by_browser(
     return await asyncio.to_thread(person)
 
 
-async def test_agreeing_on_the_page_logs_in_without_a_client_secret(tmp_path: Path) -> None:
+async def test_agreeing_on_the_page_logs_in_without_a_client_secret(
+    tmp_path: Path, command: Command
+) -> None:
     async with Sandbox() as zoho:
         loop = asyncio.get_running_loop()
 
@@ -256,7 +266,7 @@ async def test_a_real_browser_agrees_to_a_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-async def test_a_real_browser_logs_in(tmp_path: Path) -> None:
+async def test_a_real_browser_logs_in(tmp_path: Path, command: Command) -> None:
     browser = Browser(tmp_path)
     async with Sandbox() as zoho:
 
@@ -284,7 +294,7 @@ def assert_no_file_holds_a_secret(zoho: Sandbox, folder: Path, keyring: Path) ->
             assert not re.search(rb"1000\.[0-9a-f]{32}\.", content), path
 
 
-async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path) -> None:
+async def test_with_a_keyring_no_file_holds_a_secret(tmp_path: Path, command: Command) -> None:
     async with Sandbox(sizes={"books.items": 3}) as zoho:
         ring = tmp_path / "ring.json"
         backend = {"PYTHON_KEYRING_BACKEND": "tests.support.keyring_file.Ring", "RING": str(ring)}

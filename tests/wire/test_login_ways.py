@@ -22,6 +22,8 @@ from tests.support.consent_pages import agree, answer_device, self_client_code
 from tests.support.ports import free_port
 from zoho_async.auth import Profile, Profiles
 from zoho_async.cli import consent
+from zoho_async.cli.questions import ask_secret
+from zoho_async.errors import ConfigurationError
 from zoho_async.regions import REGIONS, Region
 from zoho_async.sandbox import Sandbox
 
@@ -322,6 +324,26 @@ def test_two_ways_at_once_and_an_unreadable_profiles_file_fail_before_any_questi
 def test_without_a_terminal_it_says_so(person: Person) -> None:
     code, shown = person(lines=[])
     assert (code, "run this in a terminal" in shown) == (2, True)
+
+
+def test_the_end_of_the_input_at_a_secret_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def ended(*_: object, **__: object) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys, "stdin", Keyboard())
+    monkeypatch.setattr("getpass.getpass", ended)
+    with pytest.raises(ConfigurationError, match="no answer on stdin"):
+        ask_secret("Client secret")
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_cannot_exist_is_refused_before_any_question(person: Person, port: str) -> None:
+    code, shown = person("--browser", "--port", port, lines=[])
+    assert (code, "--port" in shown, "Client ID" in shown) == (2, True, False)
 
 
 def console(**options: object) -> Console:

@@ -119,3 +119,21 @@ def test_proxies_come_from_the_environment_and_never_for_loopback(
     assert proxy_for("https://www.zohoapis.in") is None
     assert proxy_for("http://127.0.0.1:8080") is None
     assert proxy_for("http://localhost:8080") is None
+
+
+def test_all_proxy_counts_if_it_is_an_http_proxy_and_no_other_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "http://every.example:3128")
+    assert proxy_for("https://www.zohoapis.com") == "http://every.example:3128"
+    assert proxy_for("http://127.0.0.1:8080") is None
+    monkeypatch.setenv("NO_PROXY", "zohoapis.com")
+    assert proxy_for("https://www.zohoapis.com") is None
+    assert proxy_for("https://accounts.zoho.com") == "http://every.example:3128"
+    monkeypatch.setenv("https_proxy", "http://one.example:3128")
+    assert proxy_for("https://accounts.zoho.com") == "http://one.example:3128"
+    monkeypatch.delenv("https_proxy")
+    monkeypatch.setenv("ALL_PROXY", "socks5://every.example:1080")
+    assert proxy_for("https://accounts.zoho.com") is None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tests.support.command import serving
 from tests.support.wall_clock import noon_of
 from zoho_async import Credentials, Session
 from zoho_async.books.reports import REPORTS as BOOKS
@@ -41,19 +42,25 @@ KNOWN = [
 WITHOUT_PERIOD = {"books.reports.activity_logs", "books.reports.project_summary"}
 
 
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """One for all tests, because reports only read."""
+    made = Sandbox(sizes=SIZES, wall_clock=TODAY, per_minute=10**6, per_day=10**6)
+    made.tokens.per_window = 10**6
+    with serving(made):
+        yield made
+
+
 @pytest.fixture
-async def zoho() -> AsyncIterator[Session]:
-    async with (
-        Sandbox(sizes=SIZES, wall_clock=TODAY) as sandbox,
-        Session(
-            Credentials.from_env(sandbox.environment()),
-            organization=sandbox.organization,
-            api_url=sandbox.url,
-            accounts_url=sandbox.accounts_url,
-            ledger=MemoryLedger(),
-            strict=True,
-        ) as session,
-    ):
+async def zoho(sandbox: Sandbox) -> AsyncIterator[Session]:
+    async with Session(
+        Credentials.from_env(sandbox.environment()),
+        organization=sandbox.organization,
+        api_url=sandbox.url,
+        accounts_url=sandbox.accounts_url,
+        ledger=MemoryLedger(),
+        strict=True,
+    ) as session:
         yield session
 
 

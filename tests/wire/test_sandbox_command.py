@@ -83,6 +83,10 @@ def test_an_invalid_option_gives_a_one_line_error(changes: dict[str, Any], probl
     assert "\n" not in str(caught.value)
 
 
+def test_webhooks_can_be_allowed_to_another_host() -> None:
+    assert build(order(webhook_hosts=["hooks"])).webhooks.hosts == ("hooks",)
+
+
 def test_open_to_network_allows_any_address() -> None:
     build(order(host="0.0.0.0", open_to_network=True))
 

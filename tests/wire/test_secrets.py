@@ -11,9 +11,8 @@ import asyncio
 import logging
 import os
 import re
-import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.consent_pages import self_client_code
+from tests.support.forked_command import ForkedCommand
 from zoho_async import Session
 from zoho_async.auth import (
     AccountsServer,
@@ -252,33 +252,36 @@ COMMANDS: list[tuple[list[str], dict[str, str]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkedCommand]:
+    running = ForkedCommand("-X", "dev")
+    yield running
+    running.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize(("arguments", "changes"), COMMANDS)
 async def test_no_command_prints_a_secret(
-    tmp_path: Path, arguments: list[str], changes: dict[str, str]
+    tmp_path: Path, forked: ForkedCommand, arguments: list[str], changes: dict[str, str]
 ) -> None:
     faults = [
         Fault(kind="drop", path="/books/v3/items", times=1),
         Fault(kind="code", path="/books/v3/invoices", times=None, status=401, code=57),
     ]
     async with Sandbox(sizes={"books.items": 300, "books.invoices": 3}, faults=faults) as zoho:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-m", "zoho_async.cli"),
-            *(word.replace("OUT", str(tmp_path / "out")) for word in arguments),
-            env={
-                **os.environ,
-                **zoho.environment(),
-                "HOME": str(tmp_path),
-                "ZOHO_ASYNC_LEDGER": str(tmp_path / "limits.sqlite"),
-                **changes,
-            },
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert out + err
-        assert b"Traceback" not in err
-        assert_no_secret(zoho, out + err, "what the command printed")
+        words = [word.replace("OUT", str(tmp_path / "out")) for word in arguments]
+        environ = {
+            **os.environ,
+            **zoho.environment(),
+            "HOME": str(tmp_path),
+            "ZOHO_ASYNC_LEDGER": str(tmp_path / "limits.sqlite"),
+            **changes,
+        }
+        _, out, err = await asyncio.to_thread(forked.run, words, environ)
+        printed = out + err
+        assert printed
+        assert "Traceback" not in err
+        assert_no_secret(zoho, printed.encode(), "what the command printed")
         search_files(zoho, tmp_path)
 
 

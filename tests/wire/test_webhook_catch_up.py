@@ -227,9 +227,20 @@ async def test_without_a_beginning_the_first_run_only_sets_the_mark(tmp_path: Pa
     with ListServer(records(30, moments=3)) as server:
         async with open_queue(tmp_path / "queue.sqlite") as queue:
             first = await run(queue, server)
-            assert (server.calls, queue.pending, first.mark) == (0, 0, EPOCH - 300)
+            assert (server.calls, queue.pending, first.mark) == (1, 0, EPOCH - 300)
             server.modify(server.truth[0].id)
             assert (await run(queue, server)).queued == 1
+
+
+async def test_a_clock_that_is_a_day_ahead_hides_no_change(tmp_path: Path) -> None:
+    with ListServer(records(3, moments=3)) as server:
+        async with open_queue(tmp_path / "queue.sqlite") as queue, session(server) as zoho:
+            for _ in range(2):
+                server.pass_time(3600)
+                (done,) = await catch_up(queue, zoho, [INVOICES], wall=lambda: server.now + 86400)
+                assert done.mark <= server.now - 300
+                server.modify(server.truth[0].id)
+            assert (await run(queue, server)).listed == 1
 
 
 @pytest.mark.parametrize("name", ["books.taxes", "books.webhook", "invoices", "x.y"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import sqlite3
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,6 +125,28 @@ async def test_a_full_queue_asks_for_another_try(queue: WebhookQueue) -> None:
             )
             statuses.append(answer.status)
     assert statuses == [200] * 30 + [503]
+
+
+async def test_a_disk_that_fails_asks_for_another_try(
+    queue: WebhookQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield BODY
+
+    def full(rows: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    receiver = receiver_of(queue)
+    request: dict[str, Any] = {
+        "method": "POST",
+        "headers": signature(BODY),
+        "query": "event_type=edited",
+    }
+    with monkeypatch.context() as failing:
+        failing.setattr(queue, "_insert", full)
+        assert (await receiver.receive(**request, body=body()))[0] == 503
+    assert queue.pending == 0
+    assert (await receiver.receive(**request, body=body()))[0] == 200
 
 
 async def test_unsigned_requests_need_a_word_and_are_never_proven(queue: WebhookQueue) -> None:

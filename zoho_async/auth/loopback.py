@@ -71,9 +71,10 @@ class Loopback:
                 self.port = port
                 return self
         used = ", ".join(map(str, self._ports))
+        plural = "s" if len(self._ports) > 1 else ""
         raise ConfigurationError(
-            f"port {used} cannot be used; choose another with --port, and register "
-            f"{redirect_uri(self._ports[0])} with that port in the API console"
+            f"another program uses port{plural} {used}: end it, or choose a port with --port PORT "
+            f"and register http://localhost:PORT{PATH} in the API console"
         )
 
     async def __aexit__(self, *_: object) -> None:

@@ -85,18 +85,19 @@ _WRONG_TOKEN: Final = (
 )
 _WRONG_CODE: Final = (
     "the code is wrong, was used before, or has expired (it lives a few minutes and works once, "
-    "in the data center that made it): make a new one and exchange it at once"
+    "in the data center that made it): start again, or make a new one and use it at once"
 )
 EXPIRED: Final = "the code of this login has expired: start again"
 _REMEDIES: Final[dict[str, tuple[type[AuthError], str]]] = {
     "invalid_client": (
         InvalidClient,
-        "the client id is unknown in this data center: check ZOHO_CLIENT_ID and ZOHO_REGION",
+        "the client id is unknown in this data center: check the id and the region "
+        "(ZOHO_CLIENT_ID, ZOHO_REGION)",
     ),
     "invalid_client_secret": (
         InvalidClient,
         "the client secret is missing, or does not belong to the client id or to this data "
-        "center: check ZOHO_CLIENT_SECRET and ZOHO_REGION",
+        "center: check the secret and the region (ZOHO_CLIENT_SECRET, ZOHO_REGION)",
     ),
     "unauthorized_client": (
         InvalidClient,

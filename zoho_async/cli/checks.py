@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import msgspec
 
@@ -22,6 +23,7 @@ from zoho_async.auth.credentials import names_credentials
 from zoho_async.auth.profiles import DEFAULT, account_settings, chosen_profile, profiles_path
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.export.destinations import PostgreSql
+from zoho_async.export.destinations.directory import Directory
 from zoho_async.export.destinations.open import open_destination
 from zoho_async.export.destinations.remote.store import is_remote
 from zoho_async.http.transport import proxy_for
@@ -111,14 +113,15 @@ def proxy(environ: Mapping[str, str], targets: Sequence[str]) -> Check:
                 f"{_shown(address)} is a proxy of the kind {scheme}, which calls cannot use",
                 "set HTTPS_PROXY to an HTTP proxy",
             )
-    every = environ.get("ALL_PROXY") or environ.get("all_proxy")
-    is_remote_target = any(not is_loopback(urlsplit(url).hostname or "") for url in targets)
-    if every and not used and is_remote_target:
+    direct = [host for url in targets if (host := urlsplit(url).hostname) and not proxy_for(url)]
+    wanted = [host for host in direct if not is_loopback(host) and not proxy_bypass(host)]
+    if wanted and (environ.get("ALL_PROXY") or environ.get("all_proxy")):
         return Check(
             "proxy",
             "warning",
-            "ALL_PROXY is set, but calls do not use it: they go out directly",
-            "set HTTPS_PROXY, or NO_PROXY if that is intended",
+            "ALL_PROXY is not an HTTP proxy, so calls do not use it: they go out directly",
+            "set HTTPS_PROXY to http://HOST:PORT, or if that is intended, NO_PROXY to "
+            + ",".join(sorted(set(wanted))),
         )
     shown = ", ".join(map(_shown, used))
     return Check("proxy", "ok", f"calls go through {shown}" if used else "none, calls go directly")
@@ -155,6 +158,9 @@ def certificates(environ: Mapping[str, str]) -> Check:
         return Check(at, "failed", "no certificate authorities were found", advice)
     for name in _FOREIGN_BUNDLES:
         bundle = environ.get(name)
+        if bundle and not Path(bundle).exists():
+            text = f"{name}={bundle} does not exist; Python's ssl does not read it anyway"
+            return Check(at, "warning", text, f"unset {name}, or correct it for other programs")
         if bundle and bundle not in (file, ssl.get_default_verify_paths().cafile):
             return Check(
                 at,
@@ -177,6 +183,8 @@ def destination(to: str) -> Check:
         return Check(at, "failed", str(problem))
     if is_remote(to):
         return Check(at, "skipped", "an object store is checked when an export begins")
+    if isinstance(place, Directory) and Path(to).is_file():
+        return Check(at, "failed", f"{to} is not a directory", "name another place with --to")
     return _path(Path(to.partition(":")[2] if to.startswith(("duckdb:", "sqlite:")) else to))
 
 

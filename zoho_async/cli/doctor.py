@@ -29,6 +29,7 @@ from zoho_async.cli.safe import print
 from zoho_async.clock import SYSTEM_CLOCK, local_minute
 from zoho_async.description import ORGANIZATIONS, scopes_for
 from zoho_async.errors import (
+    AccountsUnavailable,
     AuthError,
     ConfigurationError,
     LedgerError,
@@ -120,7 +121,7 @@ async def _online(
             except ZohoError as problem:
                 reply = problem
             return [
-                _token(zoho, reply),
+                _token(zoho, reply, by_login=chosen is not None),
                 _clock(reply),
                 _organization(zoho, reply),
                 _scopes(reply, granted, wanted),
@@ -131,13 +132,18 @@ async def _online(
         return [*skipped, Check("limits", "failed", str(problem))]
 
 
-def _token(zoho: Session, reply: Reply[list[KnownOrganization]] | ZohoError) -> Check:
+def _token(
+    zoho: Session, reply: Reply[list[KnownOrganization]] | ZohoError, *, by_login: bool
+) -> Check:
     if isinstance(reply, LimitError | LedgerError):
         return Check("token", "skipped", "needs a free place in the limits")
     if isinstance(reply, NotAuthorized) and zoho.token_age is not None:
         return Check("token", "warning", "Zoho gave a token, but refused the call with it")
-    if isinstance(reply, AuthError):
-        return Check("token", "failed", str(reply), "run `zoho-async login`")
+    if isinstance(reply, AuthError) and not isinstance(reply, AccountsUnavailable):
+        advice = "run `zoho-async login`"
+        if not by_login:
+            advice = "correct the environment variables, or unset them and " + advice
+        return Check("token", "failed", str(reply), advice)
     if isinstance(reply, ZohoError):
         advice = "check the network, proxy and certificates above, then try again"
         return Check("token", "failed", str(reply), advice)

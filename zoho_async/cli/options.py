@@ -443,7 +443,14 @@ CALL_EPILOGUE: Final = """
 # -- sandbox ------------------------------------------------------------------------------------
 
 Host: TypeAlias = Annotated[str, _help("Address to listen on.", default=True)]
-Port: TypeAlias = Annotated[int, _help("Port to listen on. 0 takes a free port.", default=True)]
+Port: TypeAlias = Annotated[
+    int,
+    Parameter(
+        help="Port to listen on. 0 takes a free port.",
+        show_default=True,
+        validator=Number(gte=0, lte=65_535),
+    ),
+]
 Seed: TypeAlias = Annotated[
     int, _help("Seed of the sample data. The same seed makes the same records.", default=True)
 ]
@@ -480,6 +487,10 @@ ToNetwork: TypeAlias = Annotated[
 AllowedHosts: TypeAlias = Annotated[
     tuple[str, ...],
     _help("Host name that requests may use, such as a container's. Repeatable."),
+]
+WebhookHosts: TypeAlias = Annotated[
+    tuple[str, ...],
+    _help("Host that webhooks may be sent to, in addition to loopback. Repeatable."),
 ]
 SnapshotFile: TypeAlias = Annotated[
     Path | None,
@@ -547,9 +558,11 @@ OnDevice: TypeAlias = Annotated[
 ]
 CallbackPort: TypeAlias = Annotated[
     int | None,
-    _help(
-        "Port of the redirect URI `http://localhost:PORT/callback`. Default: the first free one of "
-        "8976, 8977 and 8978."
+    Parameter(
+        help="Port of the redirect URI `http://localhost:PORT/callback`. Default: the first free "
+        "one of 8976, 8977 and 8978.",
+        show_default=False,
+        validator=Number(gte=1, lte=65_535),
     ),
 ]
 UseKeyring: TypeAlias = Annotated[

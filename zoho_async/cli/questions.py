@@ -32,21 +32,34 @@ def ask(question: str, *, default: str = "", optional: bool = False) -> str:
         print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            raise ConfigurationError("no answer on stdin: run this in a terminal")
+            raise _no_answer()
         answer = line.strip() or default
         if answer or optional:
             return answer
 
 
 def ask_secret(question: str, *, optional: bool = False) -> str:
-    """A secret. The terminal does not show it. "" if it is ``optional`` and left out."""
+    """A secret. The terminal does not show it. "" if it is ``optional`` and left out.
+
+    Raises `ConfigurationError` at the end of the input.
+    """
     note = "not shown; Enter if there is no secret" if optional else "not shown"
     if not sys.stdin.isatty():
         return ask(question, optional=optional)
     while True:
-        answer = getpass.getpass(safe(f"{question} ({note}): "), stream=sys.stderr).strip()
+        try:
+            answer = getpass.getpass(safe(f"{question} ({note}): "), stream=sys.stderr).strip()
+        except EOFError:  # Ctrl-D
+            raise _no_answer() from None
         if answer or optional:
             return answer
+
+
+def _no_answer() -> ConfigurationError:
+    """The input ended. In a terminal the cursor is still on the line of the question."""
+    if sys.stdin.isatty():
+        say("")
+    return ConfigurationError("no answer on stdin: run this in a terminal and answer the questions")
 
 
 def choose(question: str, choices: Sequence[str], *, default: int = 0) -> int:

@@ -16,7 +16,7 @@ from zoho_async.cli.outcome import interruptible
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import PLANS
 from zoho_async.regions import is_loopback
-from zoho_async.sandbox import Fault, Sandbox, parse_lag, read_rules
+from zoho_async.sandbox import Fault, Sandbox, WebhookRules, parse_lag, read_rules
 
 _A_DAY_BY_CONTRACT = 10_000
 
@@ -28,6 +28,7 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     open_to_network: bool
     allowed_hosts: Sequence[str]
+    webhook_hosts: Sequence[str]
     seed: int
     sizes: Sequence[str]
     organizations: Sequence[str]
@@ -116,6 +117,7 @@ def build(order: SandboxOptions) -> Sandbox:
         host=order.host,
         port=order.port,
         allowed_hosts=order.allowed_hosts,
+        webhooks=WebhookRules(hosts=tuple(order.webhook_hosts)),
     )
 
 

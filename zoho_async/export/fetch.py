@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Final
 
 import msgspec
 
 from zoho_async.description import OperationFacts
-from zoho_async.errors import NotFound, ReplyError
+from zoho_async.errors import ReplyError, says_gone
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.details.operations import record_in, with_fields
 from zoho_async.paging import Page, Pager, PageSource
@@ -20,10 +19,6 @@ from zoho_async.paging.source import fetch_page
 from zoho_async.wire import PageContext, raw_context, raw_page, read_envelope
 from zoho_async.wire.page import RowTimes, times_of
 from zoho_async.wire.text import untyped_object
-
-#: Zoho's codes for an unknown path and for an unknown record.
-_NO_PATH: Final = 5
-_NO_RECORD: Final = 1002
 
 
 async def pages(
@@ -126,8 +121,3 @@ async def record_by_id(
             return None
         raise
     return row
-
-
-def says_gone(error: ReplyError) -> bool:
-    """Whether the error says that the record does not exist."""
-    return error.code == _NO_RECORD or (isinstance(error, NotFound) and error.code != _NO_PATH)

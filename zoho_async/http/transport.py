@@ -307,9 +307,15 @@ def _timeout(total: float | None, read: float) -> aiohttp.ClientTimeout:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy for ``url`` from the environment's variables. Loopback never has one."""
+    """The proxy for ``url`` from the environment's variables. Loopback never has one.
+
+    ``ALL_PROXY`` counts if it is an HTTP proxy. Often it is a SOCKS proxy for other programs.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
-    return urllib.request.getproxies().get(parts.scheme)
+    known = urllib.request.getproxies()
+    every = known.get("all", "")
+    is_http = every.partition("://")[0].lower() in ("http", "https")
+    return known.get(parts.scheme) or (every if is_http else None)

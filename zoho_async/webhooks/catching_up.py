@@ -61,11 +61,12 @@ from zoho_async.errors import (
     IncompleteList,
     LedgerError,
     LimitError,
-    NotFound,
+    ReplyError,
     ServerError,
     TokenThrottled,
     TransportError,
     first_failure,
+    says_gone,
 )
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Pager
@@ -143,8 +144,7 @@ async def catch_up(
         if mark:
             found.append(await _Run(queue, patient, source, mark, wall()).run())
         else:
-            await queue.move_mark(source.resource, mark := wall() - MARGIN)
-            found.append(CaughtUp(resource=source.resource, listed=0, queued=0, mark=mark))
+            found.append(await _Run(queue, patient, source, 0.0, wall()).begin())
     return found
 
 
@@ -256,6 +256,17 @@ class _Run:
         #: What this run put into the queue, as far as it is remembered.
         self._put: Final[set[str]] = set()
 
+    async def begin(self) -> CaughtUp:
+        """Set the first mark. One page is read, because this computer's clock can be ahead."""
+        self._note_begin(await self._source.pager(self._zoho, self._begun))
+        mark = self._begun - MARGIN
+        await self._queue.move_mark(self._source.resource, mark)
+        return CaughtUp(resource=self._source.resource, listed=0, queued=0, mark=mark)
+
+    def _note_begin(self, page: Page[Record]) -> None:
+        if page.date is not None:
+            self._begun = min(self._begun, page.date)
+
     async def run(self) -> CaughtUp:
         name, mark = self._source.resource, self._mark
         if await self._read_completely():
@@ -285,8 +296,8 @@ class _Run:
             async with aclosing(self._pages(pager)) as found:
                 async for page in found:
                     pages += 1
-                    if page.number == 1 and page.date is not None:
-                        self._begun = min(self._begun, page.date)
+                    if page.number == 1:
+                        self._note_begin(page)
                     combined ^= await self._put_page(page)
         except IncompleteList:  # a strict session; the caller decides
             pass
@@ -373,8 +384,10 @@ class _Run:
         events = importlib.import_module("zoho_async.billing.events")
         try:
             event = await events.get(self._zoho, event_id)
-        except NotFound:
-            return None
+        except ReplyError as problem:
+            if says_gone(problem):
+                return None
+            raise
         if not event.payload:
             _LOGGER.error("event %s of Billing has no payload and is skipped", event_id)
             return None

@@ -47,9 +47,11 @@ clock with Zoho's.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import itertools
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,7 +68,6 @@ from zoho_async.errors import (
     InvalidRequest,
     LedgerError,
     NotAuthorized,
-    NotFound,
     OrganizationError,
     RateLimited,
     ReplyError,
@@ -74,6 +75,7 @@ from zoho_async.errors import (
     TokenThrottled,
     TransportError,
     UnreadableReply,
+    says_gone,
 )
 from zoho_async.session import Session
 from zoho_async.webhooks.decisions import OLDER, ChangedItem, decide, doubt_of, items_of, moment_of
@@ -225,11 +227,11 @@ class _Worker:
 
     async def _dispatch(self, item: ChangedItem) -> None:
         key = item.key
+        if not item.can_be_read or self._is_foreign(item.event):
+            self._read_soon(f"{item.module} of delivery {item.number}", [item])
+            return
         if key in self._to_read:
             self._to_read[key].append(item)
-            return
-        if not item.can_be_read or self._is_foreign(item.event):
-            self._read_soon(f"{key} of delivery {item.number}", [item])
             return
         decision = decide(
             event_type=item.event.event_type,
@@ -266,7 +268,9 @@ class _Worker:
     async def _handle(self, change: Change) -> None:
         try:
             await self._handler(change)
-        except Exception as problem:
+        except (Exception, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and _is_cancelled():
+                raise
             text = f"{type(problem).__name__}: {problem}"[:_LONGEST_PROBLEM]
             raise _TryLater(text, of_handler=True) from problem
         self._successes += 1
@@ -316,9 +320,7 @@ class _Worker:
         for number in itertools.count():
             try:
                 record: Record = await get(self._zoho, item.record_id)
-            except NotFound:
-                return None
-            except (InvalidRequest, NotAuthorized, OrganizationError):
+            except (NotAuthorized, OrganizationError):
                 raise
             except (UnreadableReply, DecodeError) as problem:
                 raise _TryLater(str(problem)) from problem
@@ -327,6 +329,10 @@ class _Worker:
                 _LOGGER.warning("a record cannot be read; next try in %.0f s: %s", pause, problem)
                 await anyio.sleep(pause)
             except ReplyError as problem:
+                if says_gone(problem):
+                    return None
+                if isinstance(problem, InvalidRequest):
+                    raise
                 raise _TryLater(str(problem)) from problem
             else:
                 return record
@@ -391,6 +397,12 @@ class _Worker:
                 problems[number] = self._problems.pop(number)
         self._finished.set()
         await self._queue.finish(numbers, known, self._wall(), problems)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is cancelled, and not a task that the handler waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0 or anyio.current_effective_deadline() == -math.inf
 
 
 def _pause(tries: int) -> float:

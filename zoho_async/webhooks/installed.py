@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.errors import NotFound
+from zoho_async.errors import ReplyError, says_gone
 from zoho_async.session import Session
 from zoho_async.webhooks.hooks import InstallProduct, is_ours, name_start
 
@@ -119,8 +119,10 @@ async def whole_record(get: Callable[..., Awaitable[Any]], zoho: Session, record
     """A whole record; None if it was deleted meanwhile."""
     try:
         return await get(zoho, record_id)
-    except NotFound:
-        return None
+    except ReplyError as problem:
+        if says_gone(problem):
+            return None
+        raise
 
 
 def _rule(row: Any, sent_by_it: Sequence[str]) -> InstalledRule:

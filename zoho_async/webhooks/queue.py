@@ -136,6 +136,8 @@ class WebhookQueue:
         self._max_known: Final = max_known
         self._lock: Final = anyio.Lock()
         self._waiting: list[_Entry] = []
+        #: How many deliveries are in the transaction that runs.
+        self._writing = 0
         self._arrived = anyio.Event()
         self._pending = int(_value(connection, "SELECT count(*) FROM delivery"))
         self._failed = int(_value(connection, "SELECT count(*) FROM failed"))
@@ -146,30 +148,39 @@ class WebhookQueue:
     @property
     def pending(self) -> int:
         """The number of deliveries that are not finished."""
-        return self._pending + len(self._waiting)
+        return self._pending + self._writing + len(self._waiting)
 
     async def put(self, delivery: Delivery, product: str) -> None:
         """Add ``delivery``, and return when it is on the disk.
 
         A repeat is added too: whether it tells something new is decided when it is taken. Raises
         `QueueFull`, and `sqlite3.Error` if the disk fails: do not answer with success then. A
-        delivery whose ``put`` was cancelled may be written later.
+        delivery whose ``put`` was cancelled is on the disk or not.
         """
         if self.pending + self._failed >= self._max_pending:
             raise QueueFull(f"{self.pending} webhooks wait to be handled, {self._failed} failed")
         entry = _Entry(product, delivery)
         self._waiting.append(entry)
-        async with self._lock:
-            if not entry.is_written and entry.problem is None:
-                batch = list(self._waiting)
-                try:
-                    await self._run(lambda: self._write(batch))
-                finally:
-                    # What failed is not kept: its senders send it again.
-                    self._waiting = self._waiting[len(batch) :]
-                    self._arrived.set()
+        try:
+            async with self._lock:
+                if not entry.is_written and entry.problem is None:
+                    await self._write_waiting()
+        except BaseException:
+            if entry in self._waiting:  # cancelled before a transaction took it
+                self._waiting.remove(entry)
+            raise
         if entry.problem is not None:
             raise entry.problem
+
+    async def _write_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._writing = len(batch)
+        try:
+            await self._run(lambda: self._write(batch))
+        finally:
+            # What failed is not kept: its senders send it again.
+            self._writing = 0
+            self._arrived.set()
 
     async def take(self, after: int) -> list[PendingDelivery]:
         """The next deliveries with a number above ``after``. Waits until there is one."""

@@ -2,12 +2,14 @@
 
 A receiver answers 200 only after the delivery is on the disk. It answers 401 for a missing or wrong
 signature, 400 for a body that is not an event, 405 for another method, 408 for a body that takes
-too long, 413 for one that is too long, and 503 for too many requests at once or a full queue, so
-that Zoho sends again.
+too long, 413 for one that is too long, and 503 for too many requests at once, a full queue or a
+disk that fails, so that Zoho sends again.
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 #: The longest body, in bytes. A record is seldom longer than 100 kB.
 MAX_BODY: Final = 1024 * 1024
+_LOGGER: Final = logging.getLogger("zoho_async.webhooks")
 
 Message: TypeAlias = MutableMapping[str, Any]
 AsgiApp: TypeAlias = Callable[
@@ -129,6 +132,9 @@ class Receiver:
             return HTTPStatus.BAD_REQUEST, str(problem)
         except QueueFull as problem:
             return HTTPStatus.SERVICE_UNAVAILABLE, str(problem)
+        except sqlite3.Error as problem:
+            _LOGGER.error("a webhook cannot be stored and is refused: %s", problem)
+            return HTTPStatus.SERVICE_UNAVAILABLE, "the webhook cannot be stored now"
         return HTTPStatus.OK, "ok"
 
     async def _read(self, body: AsyncIterable[bytes]) -> bytes | None:

@@ -60,12 +60,12 @@ from zoho_async.errors import (
     OrganizationError,
     ReplyError,
     UnreadableReply,
+    says_gone,
 )
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.destinations.directory import make_directory, sync_directory
 from zoho_async.export.details.operations import ATTACHMENT, PDF, DocumentSources, record_in
 from zoho_async.export.details.queue import PendingRecord
-from zoho_async.export.fetch import says_gone
 from zoho_async.http.file_names import LONGEST, component, file_name
 from zoho_async.operation import PRODUCTS, Operation
 from zoho_async.session import Session

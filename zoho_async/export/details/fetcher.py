@@ -28,7 +28,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import InvalidRequest, ReplyError
+from zoho_async.errors import InvalidRequest, ReplyError, says_gone
 from zoho_async.export import incremental
 from zoho_async.export.catalog import list_operation
 from zoho_async.export.details.documents import Documents, SaveResult
@@ -44,7 +44,7 @@ from zoho_async.export.events import (
     DocumentFailed,
     ExportEvent,
 )
-from zoho_async.export.fetch import is_repeated, page_below, says_gone
+from zoho_async.export.fetch import is_repeated, page_below
 from zoho_async.export.write_queue import Blocking
 from zoho_async.paging import Page
 from zoho_async.session import Session

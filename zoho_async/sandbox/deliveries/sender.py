@@ -151,9 +151,7 @@ class Deliveries:
         if event.kind in _SETTINGS:
             self._rules.pop(organization, None)
             return
-        rules = self._rules.get(organization)
-        if rules is None:
-            rules = self._rules[organization] = rules_of(store)
+        rules = self._active_rules(store)
         of_billing = bool(self._billing) and event.schema.product == "billing"
         if not rules and not of_billing:
             return
@@ -165,13 +163,19 @@ class Deliveries:
         operation = "created" if is_new and event.operation == "updated" else event.operation
         self._changes[key] = _Change(store, event, operation)
 
+    def _active_rules(self, store: Store) -> list[ActiveRule]:
+        organization = store.world.organization
+        if organization not in self._rules:
+            self._rules[organization] = rules_of(store)
+        return self._rules[organization]
+
     def _send_changes(self) -> None:
         changes = list(self._changes.values()) if self._loop is not None else []
         self._changes.clear()
         for change in changes:
             event, store = change.event, change.store
             product = event.schema.product
-            for rule in self._rules.get(store.world.organization, ()):
+            for rule in self._active_rules(store):
                 if rule.matches(product, event.kind, change.operation, event.state):
                     payload, record = _payload(change)
                     entry = self._entry(change, change.operation, rule.webhook_id, rule.workflow_id)

@@ -1,4 +1,4 @@
-"""Sessions for contributors and CI: ``nox -f .ci/noxfile.py -s lint tests``.
+"""Sessions for contributors and CI: ``nox -s lint tests``.
 
 ``.ci/run`` needs nothing but Python and runs the same commands. nox is for single steps and for
 several versions of Python.
@@ -25,7 +25,7 @@ PROSE = (
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and generated code."""
+    """Check style and spelling."""
     session.install("-e", ".", "ruff>=0.17.6", "codespell>=2.4")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
