@@ -325,8 +325,12 @@ def test_a_restart_or_a_lost_ledger_keeps_what_was_known_and_hears_again() -> No
     fresh = Usage()
     carry_over(fresh, org.usage)
     assert fresh.others == Others(known_until=known_until)
+    place = org.place()
+    opened = org.usage.open[place]
     shift_clock(org.usage, 50.0)
     assert others == Others(others.limit, others.count, [], known_until + 50.0)
+    assert opened.replied == 30
+    assert org.usage.open[place] == LoggedCall(opened.taken + 50.0, opened.owner, 30)
 
 
 def test_every_process_hears_what_one_of_them_read(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def shift_clock(usage: Usage, seconds: float) -> None:
         heap[:] = [moment + seconds for moment in heap]
         heapify(heap)
     usage.open = {
-        number: LoggedCall(place.taken + seconds, place.owner)
+        number: LoggedCall(place.taken + seconds, place.owner, place.replied)
         for number, place in usage.open.items()
     }
     usage.started += seconds
