@@ -43,8 +43,8 @@ class TestMarks:
 
 SYNCHRONOUS = """
 import threading
-import httpx
 import pytest
+import requests
 from zoho_async.sandbox import Fault
 
 def client(sandbox, http):
@@ -59,7 +59,7 @@ def test_a_synchronous_client_is_answered(threaded_zoho_sandbox):
     box = threaded_zoho_sandbox
     assert box.calls == 0
     query = {"organization_id": box.organization}
-    with httpx.Client(timeout=20) as http:
+    with requests.Session() as http:
         client(box, http)
         rows = http.get(f"{box.url}/books/v3/contacts", params=query).json()["contacts"]
         assert len(rows) == len(box.truth("contacts")) == 7
