@@ -133,6 +133,26 @@ def test_bulk_calls_leave_to_others_what_they_use() -> None:
     assert max(apart) < 4  # evenly, not all at once and then nothing
 
 
+def test_people_do_not_wait_for_others_that_no_reading_shows() -> None:
+    """Another program of the same person made 30 calls just now, as a command after a command."""
+    org = Organization()
+    org.call()
+    org.now += 1.0
+    org.counter += 30
+    for _ in range(80 - 32):
+        org.call()
+    assert org.known
+    assert org.denied("interactive").reason == "others"
+    fresh = Organization()
+    fresh.call()
+    fresh.now += 1.0
+    fresh.counter += 30
+    fresh.call()
+    assert fresh.denied("bulk").reason in ("others", "bulk")
+    fresh.now += 20.0  # without a reading
+    fresh.call()
+
+
 @pytest.mark.parametrize("lane", ["interactive", "bulk"])
 def test_a_burst_of_others_stops_own_calls_until_it_left_the_minute(lane: Lane) -> None:
     org = Organization()

@@ -29,7 +29,9 @@ Rules
 Nothing changes as long as no other client was heard for 7 days. Once three calls are certain to be
 of others, they share the minute with our own calls up to T:
 
-- A call is admitted if own places and others together are below T.
+- A bulk call is admitted if own places and others together are below T. For an interactive call,
+  only others that readings show count, so that people do not wait for a guess: after 30 calls of
+  another program in three seconds, the rate says that hundreds came before.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
   If others use more than they leave, bulk calls claim two more. So two clients that hear each
   other come to equal shares. Of three or more, one may get little. A head start is only for calls
@@ -50,6 +52,8 @@ the window before m, less those that left it, plus those that came after m. So Z
 is not exceeded as long as
 
     others after m  <=  100 - T  +  rate x (t - m)  +  others that left the window since m.
+
+If the call at t is interactive, others that no reading shows count as others after m.
 
 Others that keep to a bucket (at most sigma + rho x seconds in any interval) cause no refusal if own
 calls are spread evenly, with blind time d = t - m plus the time to arrive:
@@ -113,10 +117,11 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
-    ``bulk`` is the bulk calls that they leave in a ``window``. ``known``: whether readings tell a
+    ``seen`` is the part of the calls that the readings show; the rest is a guess. ``bulk`` is the bulk calls that they leave in a ``window``. ``known``: whether readings tell a
     rate.
     """
 
+    seen: float
     calls: float
     rate: float
     total: int
@@ -219,7 +224,7 @@ class Others(msgspec.Struct):
         total = limits.total_for(careful=now < self.careful_until)
         self._forget_old(now, window)
         if len(readings) < 2 or now > readings[-1].received + window - SOON:
-            return Heard(0.0, 0.0, total, total - limits.burst, False)
+            return Heard(0.0, 0.0, 0.0, total, total - limits.burst, False)
         old, new = readings[0], readings[-1]
         span = new.received - old.received
         most, least = max(0, new.most - old.least), new.least - old.most
@@ -229,7 +234,7 @@ class Others(msgspec.Struct):
         bulk = total - limits.burst - rate * window
         # Else two clients that hear each other would keep any share that they began with.
         bulk += min(CLAIM, max(0.0, rate * window - bulk))
-        return Heard(seen + rate * unseen, rate, total, bulk, span >= SHORTEST * window)
+        return Heard(seen, seen + rate * unseen, rate, total, bulk, span >= SHORTEST * window)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""

@@ -177,7 +177,8 @@ def take(
             return denial
     denial = _deny_full(usage, limits, now)
     if denial is None and heard is not None:
-        denial = _deny_shared(usage, limits, heard, now)
+        others = heard.calls if lane == "bulk" else heard.seen
+        denial = _deny_shared(usage, limits, others, heard.total, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
@@ -258,13 +259,15 @@ def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -
     usage.bucket_full_at = min(full_at, now + (1 + SLACK) / rate)
 
 
-def _deny_shared(usage: Usage, limits: Limits, heard: Heard, now: float) -> Denial | None:
-    """Return the denial if own calls and those of others fill the part that they share."""
-    over = int(len(usage.held) + len(usage.open) + heard.calls - heard.total) + 1
+def _deny_shared(
+    usage: Usage, limits: Limits, others: float, total: int, now: float
+) -> Denial | None:
+    """Return the denial if own calls and those of ``others`` fill the ``total`` that they share."""
+    over = int(len(usage.held) + len(usage.open) + others - total) + 1
     if over <= 0 or usage.others is None:
         return None
     frees = _frees_in(usage.held, over, now)
-    if heard.calls:
+    if others:
         changes = usage.others.changes_in(limits, now)
         frees = changes if frees is None else min(frees, changes)
     return Denial("others", frees)
