@@ -117,8 +117,8 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
-    ``seen`` is the part of the calls that the readings show; the rest is a guess. ``bulk`` is the bulk calls that they leave in a ``window``. ``known``: whether readings tell a
-    rate.
+    ``seen`` is the part of the calls that readings show; the rest is a guess. ``bulk`` is the bulk
+    calls that they leave in a ``window``. ``known``: whether readings tell a rate.
     """
 
     seen: float
