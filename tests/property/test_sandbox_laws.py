@@ -205,6 +205,8 @@ def _made(store: Store, facts: OperationFacts, field: Field, chance: random.Rand
         return chance.choice(field.allowed)
     if field.name.endswith(("_id", "_ids")) and field.kind in ("text", "id"):
         return _id(store, facts, field.name.removesuffix("s"))
+    if field.name == "secret":  # 12 to 50 letters and digits
+        return f"Secret{chance.randrange(10**9):012}"
     match field.kind:
         case "decimal" if field.name == "amount_applied":
             return Decimal("0.01")

@@ -93,8 +93,8 @@ class Organization:
 def test_others_are_heard_by_the_steps_of_the_counter() -> None:
     org = Organization()
     assert org.heard is None
-    org.run(20.0, others=60)
-    assert org.heard == pytest.approx(60, abs=6)
+    org.run(15.0, others=60)
+    assert org.heard == pytest.approx(24, abs=4)  # a few calls at once would be no rate
     org.run(120.0, others=30)
     assert org.heard == pytest.approx(30, abs=2)
     org.run(120.0, others=0)

@@ -53,7 +53,7 @@ async def call_steadily(zoho: Session, until: float, rate: int) -> None:
 
 
 def session(sandbox: Sandbox, codes: Counter[int | None], total: int | None = None) -> Session:
-    """Return a client of its own, whose refusals are counted in ``codes``."""
+    """Return another client, whose refusals are counted in ``codes``."""
 
     def observe(event: Event) -> None:
         if isinstance(event, Refused):

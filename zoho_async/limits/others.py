@@ -17,7 +17,8 @@ between readings mean something:
 - Others made at most new.most - old.least calls between two readings, and at least
   new.least - old.most.
 - The new reading is the last one. The old one is the newest that is a ``window`` old.
-- The *rate* of others is the mean of both differences, by time.
+- The *rate* of others is the mean of both differences, by time. If the readings cover less than
+  half of a window, it is that of half a window, because a few calls at once are no rate.
 - The part of the window that the two readings do not cover is counted at that rate. This is the
   time since the last reading, and at first the time before the first one.
 
@@ -97,6 +98,8 @@ CERTAIN: Final = 3
 KEPT: Final = 8
 #: The shortest time to tell a rate from, as a part of the window.
 SHORTEST: Final = 1 / 6
+#: Calls of a shorter part of the window are spread over this part: a few at once are no rate.
+SPREAD: Final = 1 / 2
 #: An old reading of more windows shows an average only.
 LONGEST: Final = 1.5
 #: Calls in a window that are claimed from others that use more than they leave.
@@ -228,7 +231,7 @@ class Others(msgspec.Struct):
         old, new = readings[0], readings[-1]
         span = new.received - old.received
         most, least = max(0, new.most - old.least), new.least - old.most
-        rate = max(0.0, (most + least) / 2) / max(span, SHORTEST * window)
+        rate = max(0.0, (most + least) / 2) / max(span, SPREAD * window)
         seen = most if span <= LONGEST * window else most * window / span
         unseen = max(0.0, old.received + window - now) + now - new.sent
         bulk = total - limits.burst - rate * window
