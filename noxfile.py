@@ -1,7 +1,6 @@
 """Sessions for contributors and CI: ``nox -s lint tests``.
 
-``.ci/run`` needs nothing but Python and runs the same commands. nox is for single steps and for
-several versions of Python.
+``.ci/run`` needs nothing but Python, and runs `lint` and `types` in the environment that it made.
 """
 
 from pathlib import Path
@@ -37,7 +36,8 @@ def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, and that generated code is up to date."""
     session.install("-e", ".[dev,bench]")
     session.run("mypy")
-    session.run("pyright", "--pythonpath", "python")
+    python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)
+    session.run("pyright", "--pythonpath", str(python).strip())
     session.run("python", "-m", "zoho_async.codegen", "--check")
 
 
