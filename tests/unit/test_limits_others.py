@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from benchmarks.suites.others import CASES, simulate
+from tests.support.held_usage import HeldUsage
 from zoho_async.clock import SYSTEM_CLOCK, LoopClock
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, scheduler
@@ -27,40 +28,16 @@ from zoho_async.limits.usage import (
     abandon,
     is_blank,
     settle,
-    take,
     to_snapshot,
 )
 
 DAY = 100_000
 
 
-class Organization:
+class Organization(HeldUsage):
     """One organization: our usage, a clock, and the counter of all its calls."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self.usage = Usage()
-        self.now = 1000.0
-        self.counter = 0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
-
-    def take(self, lane: Lane = "interactive") -> int | Denial:
-        return take(self.usage, self.usage, lane, self.limits, self.now, self.now, "")
-
-    def place(self, lane: Lane = "interactive") -> int:
-        answer = self.take(lane)
-        assert not isinstance(answer, Denial), answer
-        return answer
-
-    def denied(self, lane: Lane = "interactive") -> Denial:
-        answer = self.take(lane)
-        assert isinstance(answer, Denial)
-        return answer
+    counter = 0
 
     def reply(
         self, place: int, *, counter: int | None = None, limit: int = DAY, took: float = 0.1
