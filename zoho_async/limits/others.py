@@ -44,7 +44,7 @@ Late replies, sent before the last reading came, are ignored. If the counter wen
 another limit, or if it rose by more than Zoho would admit, hearing begins again. It has also ended
 if the last reading is a window old. Then others count as none, without a head start. So whatever
 the counter says, it stops an organization for about a window at most: no admission, no reading.
-Bulk calls may wait for longer if interactive calls alone fill what others leave of T.
+Bulk calls of one process may wait for longer if interactive calls of another process fill T.
 
 What is promised
 ----------------
