@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.held_clock import HeldClock
 from tests.support.redis_server import RedisServer
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, RedisLedger, Refusal, Snapshot
 from zoho_async.limits.redis.connection import RedisConnection
@@ -214,19 +215,6 @@ def test_no_window_exceeds_the_limit_if_processes_are_killed(
         assert bisect_left(ordered, start + WINDOW) - at <= LIMITS.limit
 
 
-class HeldClock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now + EPOCH
-
-
 class EveryLedgerDecidesAlike(RuleBasedStateMachine):
     """Memory, file and Redis give the same answers for the same history.
 
@@ -245,7 +233,7 @@ class EveryLedgerDecidesAlike(RuleBasedStateMachine):
         )
         self.memory = MemoryLedger()
         self.redis = RedisLedger(self.url, lease=3600.0)
-        self.clock = HeldClock()
+        self.clock = HeldClock(ahead=EPOCH)
         self.redis._time = self.clock.time
         self.limits = Limits(limit=4, burst=2, window=WINDOW, linger=3.0, in_flight=3, day=60)
         self.open: list[tuple[str, int, int]] = []

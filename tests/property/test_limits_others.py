@@ -1,6 +1,6 @@
 """What hearing promises, against any counter, any order of replies and any foreign client.
 
-- Whatever the counter says, it denies no call for longer than about a window.
+- Whatever the counter says, it stops an organization for about a window at most.
 - The true number of foreign calls between two readings is within their bounds, although replies are
   reordered, calls are lost or never sent, and refused calls may or may not count.
 - Foreign clients within the bound of `zoho_async.limits.others` cause no refusal.

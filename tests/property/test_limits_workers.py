@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.held_clock import HeldClock
 from tests.support.redis_server import RedisServer
 from zoho_async.limits import (
     Lane,
@@ -51,19 +52,6 @@ ACCOUNT = "api/@me"
 KEYS = ("api/1", "api/2")
 EPOCH = 1_790_000_000.0
 STANDS_STILL = LAPSE * LIMITS.linger
-
-
-class HeldClock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now + EPOCH
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
@@ -292,7 +280,7 @@ class Workers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = HeldClock()
+        self.clock = HeldClock(ahead=EPOCH)
         self.begin()
         self.workers = [self.worker(), self.worker()]
         self.arrivals: dict[str, list[float]] = defaultdict(list)

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.support.held_clock import HeldClock
 from zoho_async.errors import LedgerError
 from zoho_async.limits import Limits, RedisLedger
 from zoho_async.limits.redis.connection import Unreachable
@@ -34,19 +35,6 @@ LEASE = 2.0
 ALONE = 40.0
 KEY, ACCOUNT = "api/1", "api/@me"
 WHICH = st.integers(0, 2)
-
-
-class HeldClock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
 
 
 def keep_no_time(key: str) -> None:

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from benchmarks.suites.others import CASES, simulate
-from zoho_async.clock import SYSTEM_CLOCK
+from tests.support.held_usage import HeldUsage
+from zoho_async.clock import SYSTEM_CLOCK, LoopClock
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, scheduler
 from zoho_async.limits.others import REMEMBERED, Others
@@ -27,40 +28,16 @@ from zoho_async.limits.usage import (
     abandon,
     is_blank,
     settle,
-    take,
     to_snapshot,
 )
 
 DAY = 100_000
 
 
-class Organization:
+class Organization(HeldUsage):
     """One organization: our usage, a clock, and the counter of all its calls."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self.usage = Usage()
-        self.now = 1000.0
-        self.counter = 0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
-
-    def take(self, lane: Lane = "interactive") -> int | Denial:
-        return take(self.usage, self.usage, lane, self.limits, self.now, self.now, "")
-
-    def place(self, lane: Lane = "interactive") -> int:
-        answer = self.take(lane)
-        assert not isinstance(answer, Denial), answer
-        return answer
-
-    def denied(self, lane: Lane = "interactive") -> Denial:
-        answer = self.take(lane)
-        assert isinstance(answer, Denial)
-        return answer
+    counter = 0
 
     def reply(
         self, place: int, *, counter: int | None = None, limit: int = DAY, took: float = 0.1
@@ -151,6 +128,33 @@ def test_people_do_not_wait_for_others_that_no_reading_shows() -> None:
     assert fresh.denied("bulk").reason in ("others", "bulk")
     fresh.now += 20.0  # without a reading
     fresh.call()
+
+
+@pytest.mark.looptime
+async def test_people_do_not_wait_for_bulk_calls_that_wait_for_a_guess() -> None:
+    limits, ledger = Limits(in_flight=99), MemoryLedger()
+    limiter = scheduler(
+        "h/1", account="h/@", limits=limits, ledger=ledger, clock=LoopClock(), observer=None
+    )
+    counter = 0
+
+    async def call(lane: Lane = "interactive") -> None:
+        nonlocal counter
+        slot = await limiter.admit(lane, max_wait=None if lane == "bulk" else 1.0)
+        slot.sent()
+        await asyncio.sleep(0.1)
+        counter += 1
+        await slot.replied(quota=Quota(DAY, DAY - counter))
+
+    await call()
+    await asyncio.sleep(1.0)
+    counter += 40
+    await call()
+    bulk = asyncio.ensure_future(call("bulk"))
+    for _ in range(6):  # some at once, so that it would be the turn of the bulk lane
+        await asyncio.gather(*(call() for _ in range(6)))
+    assert not bulk.done()
+    bulk.cancel()
 
 
 @pytest.mark.parametrize("lane", ["interactive", "bulk"])

@@ -14,26 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.held_clock import HeldClock
 from tests.support.redis_server import RedisServer, redis_8
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Scheduler, scheduler
 from zoho_async.limits.redis.rows import _DECODER
 from zoho_async.limits.usage import DRIFT, Denial, Ending
-
-
-class HeldClock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
-
 
 KEY, ACCOUNT = "api/1", "api/@me"
 QUICK = Limits(limit=4, burst=4, window=0.4, linger=0.1, in_flight=4)

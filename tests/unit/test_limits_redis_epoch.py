@@ -28,6 +28,7 @@ from zoho_async.errors import ConfigurationError, LedgerError, WaitTooLong
 from zoho_async.events import Event, LedgerStarted
 from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, scheduler
 from zoho_async.limits.redis.epoch import offline_wait, share_lifetime, startup_wait
+from zoho_async.limits.redis.rows import _DECODER
 from zoho_async.limits.usage import Denial, Ending
 
 SETTLED = startup_wait(LIMITS, LEASE)
@@ -89,6 +90,29 @@ def denied(worker: Worker) -> Denial:
 
 
 # -- lost data ---------------------------------------------------------------------------------
+
+
+def test_a_call_that_a_worker_enters_again_does_not_make_own_calls_those_of_others(
+    world: Faults,
+) -> None:
+    worker = world.workers[0]
+    for counter in range(1, 6):
+        place = worker.take()
+        assert isinstance(place, int)
+        world.clock.now += 12.0
+        worker.settle(place, Ending("replied", 0.1, Quota(1000, 1000 - counter)))
+    worker.beat()
+    world.save()
+    place = worker.take()
+    assert isinstance(place, int)
+    world.restore(0.0)
+    pass_time(world, 1.0)
+    assert isinstance(worker.take(), Denial)  # it enters its call again
+    worker.settle(place, Ending("replied", 0.1, Quota(1000, 1000 - 6)))
+    worker.beat()
+    others = _DECODER.decode(worker.connection.memories[KEY].packed).usage.others
+    assert others is not None
+    assert [(each.least, each.most) for each in others.readings] == [(0, 1)]
 
 
 @pytest.mark.parametrize("how", ["flushed", "older snapshot", "key lost", "another process"])

@@ -6,39 +6,24 @@ import math
 
 import pytest
 
-from zoho_async.limits import Lane, Limits, Quota, Refusal
+from tests.support.held_usage import HeldUsage
+from zoho_async.limits import Limits, Quota, Refusal
 from zoho_async.limits.block import Block
-from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
+from zoho_async.limits.usage import Denial, Ending, Usage, settle, to_snapshot
 
 LIMITS = Limits()
 EPOCH = 1_790_000_000.0
 
 
-class Organization:
+class Organization(HeldUsage):
     """Usage with a clock that the test sets."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.limits = limits
-        self.usage = Usage()
-        self.account = Usage()
-        self.now = 1000.0
+        super().__init__(limits, ahead=EPOCH)
 
     @property
     def wall(self) -> float:
-        return EPOCH + self.now
-
-    def take(self, lane: Lane = "interactive") -> int | Denial:
-        return take(self.usage, self.account, lane, self.limits, self.now, self.wall, "")
-
-    def place(self, lane: Lane = "interactive") -> int:
-        answer = self.take(lane)
-        assert not isinstance(answer, Denial)
-        return answer
-
-    def denied(self, lane: Lane = "interactive") -> Denial:
-        answer = self.take(lane)
-        assert isinstance(answer, Denial)
-        return answer
+        return self.time()
 
     def reply(
         self,

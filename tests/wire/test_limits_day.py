@@ -5,11 +5,10 @@ Both run on one simulated clock. The judge of days uses other arithmetic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from tests.judges.days import HOUR, DayJudge, utc
+from tests.support.held_clock import HeldClock
 from zoho_async import Limits, Session
 from zoho_async.errors import DailyQuotaExceeded
 from zoho_async.limits import MemoryLedger
@@ -18,19 +17,6 @@ from zoho_async.sandbox import Sandbox
 QUOTA = 12
 RESERVE = 2
 ZONE = "America/New_York"
-
-
-@dataclass
-class SetClock:
-    """A clock that the test sets, in seconds since 1970."""
-
-    now: float
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("knows", ["zone", "headers"])
@@ -46,7 +32,7 @@ async def test_a_day_of_23_or_25_hours_is_used_up_and_no_call_is_refused(
 ) -> None:
     judge = DayJudge(ZONE, QUOTA)
     assert round((judge.midnight(noon) - judge.midnight(noon - 24 * HOUR)) / HOUR) == hours
-    clock = SetClock(judge.midnight(noon - 48 * HOUR))
+    clock = HeldClock(judge.midnight(noon - 48 * HOUR))
     box = Sandbox(
         sizes={"contacts": 1}, per_day=QUOTA, now=clock.monotonic, wall_clock=clock.monotonic
     )

@@ -61,7 +61,7 @@ class ConnectionOptions:
     """Calls per minute. Zoho allows 100 to all programs of an organization together."""
 
     burst: int = 10
-    """Calls that may start at once. Later calls are spread evenly."""
+    """Calls per minute that bulk calls, such as those of exports, leave to interactive calls."""
 
     plan: PlanName | None = None
     """Zoho plan, which sets the daily and concurrent limits. Default: read from Zoho's replies."""

@@ -30,9 +30,10 @@ Rules
 Nothing changes as long as no other client was heard for 7 days. Once three calls are certain to be
 of others, they share the minute with our own calls up to T:
 
-- A bulk call is admitted if own places and others together are below T. For an interactive call,
+- A bulk call is admitted if own places and others are at most T with it. For an interactive call,
   only others that readings show count, so that people do not wait for a guess: after 30 calls of
-  another program in three seconds, the rate says that hundreds came before.
+  another program in three seconds, the rate says that 57 came before. Nor do people wait behind
+  bulk calls for what came before the first reading.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
   If others use more than they leave, bulk calls claim two more. So two clients that hear each
   other come to equal shares. Of three or more, one may get little. A head start is only for calls
@@ -42,7 +43,8 @@ of others, they share the minute with our own calls up to T:
 Late replies, sent before the last reading came, are ignored. If the counter went back, if it has
 another limit, or if it rose by more than Zoho would admit, hearing begins again. It has also ended
 if the last reading is a window old. Then others count as none, without a head start. So whatever
-the counter says, it denies no call for longer than about a window: no admission, no reading.
+the counter says, it stops an organization for about a window at most: no admission, no reading.
+Bulk calls of one process may wait for longer if interactive calls of another process fill T.
 
 What is promised
 ----------------
@@ -54,10 +56,14 @@ is not exceeded as long as
 
     others after m  <=  100 - T  +  rate x (t - m)  +  others that left the window since m.
 
-If the call at t is interactive, others that no reading shows count as others after m.
+Others before m that do not count at t count as others after m. If the readings do not cover the
+window, these are the ones that the rate does not explain. If they cover much more, these are the
+ones above the average. For an interactive call, they are all that came before the first reading,
+and the rate is 0.
 
-Others that keep to a bucket (at most sigma + rho x seconds in any interval) cause no refusal if own
-calls are spread evenly, with blind time d = t - m plus the time to arrive:
+Others that keep to a bucket (at most sigma + rho x seconds in any interval) cause no refusal if the
+readings cover the window, and own calls are bulk calls that are spread evenly. With blind time
+d = t - m plus the time to arrive, this holds if
 
     sigma + rho d <= 100 - T   and   2 rho window + sigma <= 100.
 
@@ -121,7 +127,8 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
     ``seen`` is the part of the calls that readings show; the rest is a guess. ``bulk`` is the bulk
-    calls that they leave in a ``window``. ``known``: whether readings tell a rate.
+    calls that they leave in a ``window``. ``known``: whether readings tell a rate. ``covered``:
+    whether they go back a ``window``.
     """
 
     seen: float
@@ -130,6 +137,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     total: int
     bulk: float
     known: bool
+    covered: bool
 
 
 class Others(msgspec.Struct):
@@ -227,17 +235,19 @@ class Others(msgspec.Struct):
         total = limits.total_for(careful=now < self.careful_until)
         self._forget_old(now, window)
         if len(readings) < 2 or now > readings[-1].received + window - SOON:
-            return Heard(0.0, 0.0, 0.0, total, total - limits.burst, False)
+            return Heard(0.0, 0.0, 0.0, total, total - limits.burst, False, False)
         old, new = readings[0], readings[-1]
         span = new.received - old.received
         most, least = max(0, new.most - old.least), new.least - old.most
         rate = max(0.0, (most + least) / 2) / max(span, SPREAD * window)
         seen = most if span <= LONGEST * window else most * window / span
-        unseen = max(0.0, old.received + window - now) + now - new.sent
+        before = max(0.0, old.received + window - now)
+        unseen = before + now - new.sent
         bulk = total - limits.burst - rate * window
         # Else two clients that hear each other would keep any share that they began with.
         bulk += min(CLAIM, max(0.0, rate * window - bulk))
-        return Heard(seen, seen + rate * unseen, rate, total, bulk, span >= SHORTEST * window)
+        known = span >= SHORTEST * window
+        return Heard(seen, seen + rate * unseen, rate, total, bulk, known, before == 0)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""

@@ -39,7 +39,7 @@ class BulkPace:
     def change_limits(self, limits: Limits) -> None:
         """Use other limits. The rate of a bucket is fixed, so they need a new, full one."""
         self._limits = limits
-        self.capacity: int = max(limits.burst, limits.head_start)
+        self.capacity: int = limits.head_start
         self._bucket: AsyncLimiter | None = None
         #: With ``burst = limit`` there is no bucket, and no call waits for a token.
         self.is_active = limits.burst < limits.limit

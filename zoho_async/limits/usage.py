@@ -177,8 +177,7 @@ def take(
             return denial
     denial = _deny_full(usage, limits, now)
     if denial is None and heard is not None:
-        others = heard.calls if lane == "bulk" else heard.seen
-        denial = _deny_shared(usage, limits, others, heard.total, now)
+        denial = _deny_shared(usage, limits, heard, lane, now)
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
@@ -260,17 +259,21 @@ def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -
 
 
 def _deny_shared(
-    usage: Usage, limits: Limits, others: float, total: int, now: float
+    usage: Usage, limits: Limits, heard: Heard, lane: Lane, now: float
 ) -> Denial | None:
-    """Return the denial if own calls and those of ``others`` fill the ``total`` that they share."""
-    over = int(len(usage.held) + len(usage.open) + others - total) + 1
+    """Return the denial if own calls and those of others fill the total that they share."""
+    others = heard.calls if lane == "bulk" else heard.seen
+    own = len(usage.held) + len(usage.open)
+    over = int(own + others - heard.total) + 1
     if over <= 0 or usage.others is None:
         return None
     frees = _frees_in(usage.held, over, now)
     if others:
         changes = usage.others.changes_in(limits, now)
         frees = changes if frees is None else min(frees, changes)
-    return Denial("others", frees)
+    # What was before the first reading stays a guess for long. People must not wait for it.
+    guessed = not heard.covered and own + heard.seen <= heard.total - 1
+    return Denial("bulk" if lane == "bulk" and guessed else "others", frees)
 
 
 def _deny_full(usage: Usage, limits: Limits, now: float) -> Denial | None:

@@ -175,8 +175,11 @@ class UsageReader:
         usage = _DECODER.decode(memory.packed).usage
         epochs.restore(row.usage, row.base, usage, row.now - memory.time - passed, row.now)
         recovery.carry_others(row.usage, usage)
+        # The counter of these calls is not that of calls admitted now, so it is no certain reading.
+        row.usage.unsure_until = max(row.usage.unsure_until, row.now)
+        call = usages.LoggedCall(row.now, self._connection.name, row.usage.replied)
         for place in self._connection.open_places.get(key, ()):
-            row.usage.open.setdefault(place, usages.LoggedCall(row.now, self._connection.name))
+            row.usage.open.setdefault(place, call)
 
     def remembered(self, key: str) -> Usage | None:
         """Return this worker's memory of a usage, by its own clock."""
