@@ -22,6 +22,7 @@ from zoho_async.errors import (
     NotFound,
     ReplyTooLong,
     Request,
+    ServerError,
     UnreadableReply,
 )
 from zoho_async.session import Session
@@ -458,6 +459,62 @@ async def test_nothing_is_set_aside_while_the_handler_fails_for_all(
         for number in range(10):
             await queue.put(delivery({"invoice_id": str(number), **at(1)}, "edited"), "books")
         await run_until(queue, handler, lambda: queue.pending == 0)
+        assert await queue.failed() == []
+    assert handled == {str(number) for number in range(10)}
+
+
+async def test_a_disk_that_fails_while_changes_are_noted_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[str] = []
+
+    async def handler(change: Change) -> None:
+        handled.append(change.source)
+
+    path = tmp_path / "queue.sqlite"
+    async with open_queue(path) as queue:
+        write, failures = queue._finish, 3
+
+        def full(*arguments: Any) -> None:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise sqlite3.OperationalError("database or disk is full")
+            write(*arguments)
+
+        monkeypatch.setattr(queue, "_finish", full)
+        await queue.put(delivery({"invoice_id": "1", **at(1)}, "edited"), "books")
+        with anyio.fail_after(10):
+            await run_until(queue, handler, lambda: queue.pending == 0)
+    assert handled == ["payload"]
+    async with open_queue(path) as queue:
+        assert (queue.pending, await queue.failed()) == (0, [])
+
+
+async def test_records_that_zoho_cannot_show_stop_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are readers. They are tried until Zoho answers."""
+    broken = {str(number) for number in range(8)}
+    handled: set[str] = set()
+
+    async def read(session: Session, invoice_id: str) -> invoices.Invoice:
+        await anyio.lowlevel.checkpoint()
+        if invoice_id in broken:
+            raise ServerError(Request("GET", "/invoices/1"), 500, None, "Internal error")
+        raise missing()
+
+    async def handler(change: Change) -> None:
+        handled.add(change.record_id)
+        if "9" in handled:
+            broken.clear()
+
+    monkeypatch.setattr(invoices, "get", read)
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for number in range(10):
+            await queue.put(delivery({"invoice_id": str(number)}, "deleted"), "books")
+        with anyio.fail_after(10):
+            await run_until(queue, handler, lambda: queue.pending == 0)
         assert await queue.failed() == []
     assert handled == {str(number) for number in range(10)}
 

@@ -43,6 +43,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -84,10 +85,11 @@ EVENTS: Final = "billing.events"
 
 _LOGGER: Final = logging.getLogger("zoho_async.webhooks")
 _MODIFIED: Final = "last_modified_time"
-#: Errors that end without a change of settings.
+#: Errors that end without a change of settings. A full disk is an `sqlite3.OperationalError`.
 _TEMPORARY: Final = (
     *(TransportError, ServerError, LimitError),
     *(AccountsUnavailable, TokenThrottled, LedgerError),
+    sqlite3.OperationalError,
 )
 _MOST_PASSES: Final = 5
 _MOST_PUT: Final = 100_000
@@ -158,7 +160,8 @@ async def keep_caught_up(
 ) -> None:
     """Run `catch_up` now and ``every`` so many seconds, until it is cancelled.
 
-    If Zoho cannot be reached, it tries again after the same time. Other errors end it.
+    If Zoho cannot be reached or the disk fails, it tries again after the same time. Other errors
+    end it.
     """
     names = list(resources)
     while True:
