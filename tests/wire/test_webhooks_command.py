@@ -250,15 +250,11 @@ def sandbox() -> Generator[Sandbox]:
 
 
 @pytest.fixture
-def command(
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
+def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """With its own place for secrets, and none in the environment."""
     monkeypatch.setenv("ZOHO_ASYNC_PROFILES", str(tmp_path / "profiles.json"))
     monkeypatch.delenv("ZOHO_WEBHOOK_SECRET", raising=False)
-    return Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
+    return command
 
 
 def test_install_list_and_remove(command: Command, tmp_path: Path) -> None:
