@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from zoho_async.webhooks import (
     catch_up,
     catching_up,
     handle_changes,
+    keep_caught_up,
     open_queue,
     parse,
 )
@@ -241,6 +243,35 @@ async def test_a_clock_that_is_a_day_ahead_hides_no_change(tmp_path: Path) -> No
                 assert done.mark <= server.now - 300
                 server.modify(server.truth[0].id)
             assert (await run(queue, server)).listed == 1
+
+
+async def test_catching_up_goes_on_after_a_failure_that_ends_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full twice; wrong settings end it."""
+    with ListServer(records(3, moments=3)) as server:
+        server.modify(server.truth[0].id)
+        async with open_queue(tmp_path / "queue.sqlite", since=EPOCH - 10) as queue:
+            insert, failures = queue._insert, 0
+
+            def full(rows: Sequence[tuple[str, bytes]]) -> None:
+                nonlocal failures
+                failures += 1
+                if failures < 3:
+                    raise sqlite3.OperationalError("database or disk is full")
+                insert(rows)
+
+            monkeypatch.setattr(queue, "_insert", full)
+            async with session(server) as zoho:
+                keeping = asyncio.create_task(keep_caught_up(queue, zoho, [INVOICES], every=0.0))
+                async with asyncio.timeout(10):
+                    while not queue.pending or failures < 3:  # noqa: ASYNC110 - the queue is the outcome
+                        await asyncio.sleep(0.001)
+                keeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeping
+                with pytest.raises(ConfigurationError):
+                    await keep_caught_up(queue, zoho, ["books.taxes"], every=0.0)
 
 
 @pytest.mark.parametrize("name", ["books.taxes", "books.webhook", "invoices", "x.y"])
