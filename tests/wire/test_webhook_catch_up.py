@@ -17,9 +17,9 @@ import pytest
 from tests.judges.list_exports import session
 from tests.judges.list_server import EPOCH, ITEMS, ListServer, Manners, Record, Resource, records
 from tests.judges.raw_http import Reply, Request, Server, is_token_request, token_reply
-from zoho_async import Credentials, Limits, Session
+from tests.support.raw_session import connected
+from zoho_async import Session
 from zoho_async.errors import ConfigurationError
-from zoho_async.limits import MemoryLedger
 from zoho_async.webhooks import (
     BillingEvent,
     CaughtUp,
@@ -345,19 +345,9 @@ async def test_the_events_of_billing_show_changes_and_deletions(tmp_path: Path) 
     states: dict[str, str | None] = {}
     with Server(billing.answer) as server:
 
-        def connected() -> Session:
-            return Session(
-                Credentials("1000.A", "secret", "1000.refresh"),
-                organization="77",
-                api_url=server.url,
-                accounts_url=server.url,
-                limits=Limits(limit=100_000, burst=100_000, in_flight=1),
-                ledger=MemoryLedger(),
-            )
-
         async def once() -> list[CaughtUp]:
             path = tmp_path / "queue.sqlite"
-            async with open_queue(path, since=since) as queue, connected() as zoho:
+            async with open_queue(path, since=since) as queue, connected(server) as zoho:
                 return await catch_up(queue, zoho, ["billing.events"], wall=lambda: billing.now)
 
         found, number = None, 0
@@ -371,7 +361,7 @@ async def test_the_events_of_billing_show_changes_and_deletions(tmp_path: Path) 
         billing.ends_at = 0
         assert (found.listed, found.queued) == (7, 7)
         assert number == 9  # one call for the list, one for each event
-        async with open_queue(tmp_path / "queue.sqlite") as queue, connected() as zoho:
+        async with open_queue(tmp_path / "queue.sqlite") as queue, connected(server) as zoho:
             for each in await queue.take(0):
                 event = parse(each.delivery, "billing")
                 assert isinstance(event, BillingEvent)

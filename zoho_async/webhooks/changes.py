@@ -147,7 +147,8 @@ async def handle_changes(
 
     If ``handler`` raises an exception, the record is read and handled again after a pause, while
     other records go on. After six tries its deliveries are set aside: see `WebhookQueue.failed` and
-    `WebhookQueue.retry`. As long as ``handler`` fails for all records, nothing is set aside.
+    `WebhookQueue.retry`. As long as ``handler`` fails for all records, nothing is set aside. What
+    Zoho cannot answer now is read later, and if the disk is full, this function waits.
 
         async def store(change: Change) -> None:
             ...  # called once or more often for each change
