@@ -34,7 +34,7 @@ handler and the note in the queue.
 A record for which the handler or the read fails waits alone: it is tried again after growing
 pauses. After `MOST_TRIES` its deliveries are set aside in the queue with the last error. If the
 handler fails for every record, the cause is not the record, so it is tried until it succeeds. So
-is a read that Zoho does not answer, or with an error of its own, but other records get their turn.
+is a read that Zoho does not answer, or with a server error, but other records get their turn.
 
 What is unknown
 ---------------
