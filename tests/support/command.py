@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import threading
-from collections.abc import Generator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from zoho_async.cli.app import run
-from zoho_async.sandbox import Sandbox
+from zoho_async.sandbox import serve_in_thread
 
-
-@contextmanager
-def serving(made: Sandbox) -> Generator[Sandbox]:
-    """Serve ``made`` from another thread."""
-    told: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        async with made:
-            told.set_result((asyncio.get_running_loop(), stop))
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    loop, stop = told.result()
-    try:
-        yield made
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+#: Serves a sandbox from another thread, because the command has its own event loop.
+serving: Final = serve_in_thread
 
 
 class Command:

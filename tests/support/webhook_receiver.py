@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -90,6 +90,11 @@ async def receiving(
             await runner.cleanup()
 
 
+def environment(folder: Path, sandbox: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the program: those of the sandbox, and a place for its state."""
+    return {**os.environ, **sandbox, "XDG_STATE_HOME": str(folder)}
+
+
 async def _main(arguments: list[str]) -> None:
     folder, port, since, window = arguments
     async with receiving(Path(folder), int(port), float(since), float(window), os.environ):
@@ -100,8 +105,3 @@ async def _main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_main(sys.argv[1:]))
-
-
-def environment(folder: Path, sandbox: Mapping[str, str]) -> dict[str, Any]:
-    """The variables of the program: those of the sandbox, and a place for its state."""
-    return {**os.environ, **sandbox, "XDG_STATE_HOME": str(folder)}

@@ -22,6 +22,7 @@ from zoho_async.errors import (
     NotFound,
     ReplyTooLong,
     Request,
+    ServerError,
     UnreadableReply,
 )
 from zoho_async.session import Session
@@ -153,6 +154,18 @@ async def run_until(
         await handle_changes(queue, session, handler, wall=wall)
 
 
+async def sources_of(queue: WebhookQueue) -> list[str]:
+    """Handle all that is in the queue. Returns the source of each change."""
+    sources: list[str] = []
+
+    async def handler(change: Change) -> None:
+        sources.append(change.source)
+
+    with anyio.fail_after(10):
+        await run_until(queue, handler, lambda: queue.pending == 0)
+    return sources
+
+
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "_PAUSES", (0.0,))
@@ -224,11 +237,6 @@ async def test_a_payload_of_another_organization_is_never_applied_or_read(
 ) -> None:
     world = World(random.Random(0))
     monkeypatch.setattr(invoices, "get", world.read)
-    sources: list[str] = []
-
-    async def handler(change: Change) -> None:
-        sources.append(change.source)
-
     record = {"invoice_id": "1", "last_modified_time": time_text(1)}
     async with open_queue(tmp_path / "queue.sqlite") as queue:
         for organization in ("7", "8", 7):
@@ -236,7 +244,7 @@ async def test_a_payload_of_another_organization_is_never_applied_or_read(
             query = {"event_type": "edited"}
             sent = Delivery(query=query, body=body, is_proven=True, digest=str(hash(body)))
             await queue.put(sent, "books")
-        await run_until(queue, handler, lambda: queue.pending == 0)
+        sources = await sources_of(queue)
     assert sorted(sources)[-1] == "unconfirmed"
     assert sources.count("unconfirmed") == 1
 
@@ -275,17 +283,12 @@ async def test_what_is_proven_and_newer_needs_no_call(
 ) -> None:
     world = World(random.Random(0))
     monkeypatch.setattr(invoices, "get", world.read)
-    sources: list[str] = []
-
-    async def handler(change: Change) -> None:
-        sources.append(change.source)
-
     async with open_queue(tmp_path / "queue.sqlite") as queue:
         for second in range(50):
             record = {"invoice_id": "1", "last_modified_time": time_text(second)}
             for _ in range(2):
                 await queue.put(delivery(record, "edited"), "books")
-        await run_until(queue, handler, lambda: queue.pending == 0)
+        sources = await sources_of(queue)
     assert sources == ["payload"] * 50
     assert world.reads == 0
 
@@ -458,6 +461,56 @@ async def test_nothing_is_set_aside_while_the_handler_fails_for_all(
         for number in range(10):
             await queue.put(delivery({"invoice_id": str(number), **at(1)}, "edited"), "books")
         await run_until(queue, handler, lambda: queue.pending == 0)
+        assert await queue.failed() == []
+    assert handled == {str(number) for number in range(10)}
+
+
+async def test_a_disk_that_fails_while_changes_are_noted_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "queue.sqlite"
+    async with open_queue(path) as queue:
+        write, failures = queue._finish, 3
+
+        def full(*arguments: Any) -> None:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise sqlite3.OperationalError("database or disk is full")
+            write(*arguments)
+
+        monkeypatch.setattr(queue, "_finish", full)
+        await queue.put(delivery({"invoice_id": "1", **at(1)}, "edited"), "books")
+        handled = await sources_of(queue)
+    assert handled == ["payload"]
+    async with open_queue(path) as queue:
+        assert (queue.pending, await queue.failed()) == (0, [])
+
+
+async def test_records_that_zoho_cannot_show_stop_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are readers. They are tried until Zoho answers."""
+    broken = {str(number) for number in range(8)}
+    handled: set[str] = set()
+
+    async def read(session: Session, invoice_id: str) -> invoices.Invoice:
+        await anyio.lowlevel.checkpoint()
+        if invoice_id in broken:
+            raise ServerError(Request("GET", "/invoices/1"), 500, None, "Internal error")
+        raise missing()
+
+    async def handler(change: Change) -> None:
+        handled.add(change.record_id)
+        if "9" in handled:
+            broken.clear()
+
+    monkeypatch.setattr(invoices, "get", read)
+    async with open_queue(tmp_path / "queue.sqlite") as queue:
+        for number in range(10):
+            await queue.put(delivery({"invoice_id": str(number)}, "deleted"), "books")
+        with anyio.fail_after(10):
+            await run_until(queue, handler, lambda: queue.pending == 0)
         assert await queue.failed() == []
     assert handled == {str(number) for number in range(10)}
 
@@ -638,16 +691,10 @@ async def test_a_foreign_payload_does_not_join_the_read_of_a_record(
 
 
 async def test_records_without_an_id_in_one_event_are_each_handled(tmp_path: Path) -> None:
-    handled: list[str] = []
-
-    async def handler(change: Change) -> None:
-        handled.append(change.source)
-
     data = {"subscription": {"status": "live"}, "invoice": {"total": 1}}
     body = json.dumps({"event_id": "1", "event_type": "a", "data": data}).encode()
     sent = Delivery(query={}, body=body, is_proven=True, digest="d")
     async with open_queue(tmp_path / "queue.sqlite") as queue:
         await queue.put(sent, "billing")
-        with anyio.fail_after(10):
-            await run_until(queue, handler, lambda: queue.pending == 0)
+        handled = await sources_of(queue)
     assert handled == ["unconfirmed"] * 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,9 @@ import pytest
 from tests.judges.list_exports import session
 from tests.judges.list_server import EPOCH, ITEMS, ListServer, Manners, Record, Resource, records
 from tests.judges.raw_http import Reply, Request, Server, is_token_request, token_reply
-from zoho_async import Credentials, Limits, Session
+from tests.support.raw_session import connected
+from zoho_async import Session
 from zoho_async.errors import ConfigurationError
-from zoho_async.limits import MemoryLedger
 from zoho_async.webhooks import (
     BillingEvent,
     CaughtUp,
@@ -27,6 +28,7 @@ from zoho_async.webhooks import (
     catch_up,
     catching_up,
     handle_changes,
+    keep_caught_up,
     open_queue,
     parse,
 )
@@ -243,6 +245,35 @@ async def test_a_clock_that_is_a_day_ahead_hides_no_change(tmp_path: Path) -> No
             assert (await run(queue, server)).listed == 1
 
 
+async def test_catching_up_goes_on_after_a_failure_that_ends_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full twice; wrong settings end it."""
+    with ListServer(records(3, moments=3)) as server:
+        server.modify(server.truth[0].id)
+        async with open_queue(tmp_path / "queue.sqlite", since=EPOCH - 10) as queue:
+            insert, failures = queue._insert, 0
+
+            def full(rows: Sequence[tuple[str, bytes]]) -> None:
+                nonlocal failures
+                failures += 1
+                if failures < 3:
+                    raise sqlite3.OperationalError("database or disk is full")
+                insert(rows)
+
+            monkeypatch.setattr(queue, "_insert", full)
+            async with session(server) as zoho:
+                keeping = asyncio.create_task(keep_caught_up(queue, zoho, [INVOICES], every=0.0))
+                async with asyncio.timeout(10):
+                    while not queue.pending or failures < 3:  # noqa: ASYNC110 - the queue is the outcome
+                        await asyncio.sleep(0.001)
+                keeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeping
+                with pytest.raises(ConfigurationError):
+                    await keep_caught_up(queue, zoho, ["books.taxes"], every=0.0)
+
+
 @pytest.mark.parametrize("name", ["books.taxes", "books.webhook", "invoices", "x.y"])
 async def test_a_list_that_cannot_be_asked_is_refused(name: str, tmp_path: Path) -> None:
     with ListServer([], resource=ITEMS) as server:
@@ -314,19 +345,9 @@ async def test_the_events_of_billing_show_changes_and_deletions(tmp_path: Path) 
     states: dict[str, str | None] = {}
     with Server(billing.answer) as server:
 
-        def connected() -> Session:
-            return Session(
-                Credentials("1000.A", "secret", "1000.refresh"),
-                organization="77",
-                api_url=server.url,
-                accounts_url=server.url,
-                limits=Limits(limit=100_000, burst=100_000, in_flight=1),
-                ledger=MemoryLedger(),
-            )
-
         async def once() -> list[CaughtUp]:
             path = tmp_path / "queue.sqlite"
-            async with open_queue(path, since=since) as queue, connected() as zoho:
+            async with open_queue(path, since=since) as queue, connected(server) as zoho:
                 return await catch_up(queue, zoho, ["billing.events"], wall=lambda: billing.now)
 
         found, number = None, 0
@@ -340,7 +361,7 @@ async def test_the_events_of_billing_show_changes_and_deletions(tmp_path: Path) 
         billing.ends_at = 0
         assert (found.listed, found.queued) == (7, 7)
         assert number == 9  # one call for the list, one for each event
-        async with open_queue(tmp_path / "queue.sqlite") as queue, connected() as zoho:
+        async with open_queue(tmp_path / "queue.sqlite") as queue, connected(server) as zoho:
             for each in await queue.take(0):
                 event = parse(each.delivery, "billing")
                 assert isinstance(event, BillingEvent)

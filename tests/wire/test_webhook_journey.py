@@ -69,9 +69,13 @@ class Follower:
 
 async def settled(sandbox: Sandbox, logged: int, queue: WebhookQueue | None = None) -> None:
     """Wait until ``logged`` webhooks were sent or given up, and all that arrived are handled."""
-    sent = sandbox.deliveries
+
+    def is_settled() -> bool:
+        states = [each.status for each in list(sandbox.deliveries.log)]
+        return len(states) >= logged and "waiting" not in states and not (queue and queue.pending)
+
     async with asyncio.timeout(20):
-        while len(sent.log) < logged or sent.waiting or (queue and queue.pending):  # noqa: ASYNC110 - the sandbox runs in another thread
+        while not is_settled():  # noqa: ASYNC110 - the sandbox runs in another thread
             await asyncio.sleep(0.02)
 
 

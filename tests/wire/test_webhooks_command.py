@@ -14,9 +14,8 @@ import pytest
 
 from tests.judges.raw_http import Reply, Request, Server, is_token_request, token_reply
 from tests.support.command import Command, serving
-from zoho_async import Credentials, Limits, Session
+from tests.support.raw_session import connected
 from zoho_async.errors import AmbiguousWrite
-from zoho_async.limits import MemoryLedger
 from zoho_async.sandbox import Sandbox
 from zoho_async.webhooks.install import (
     InstallRefused,
@@ -117,17 +116,6 @@ class SettingsServer:
         for name, webhook_id in by_name.items():
             assert sent[name] == [{"action_id": webhook_id, "action_type": "webhook"}]
             assert webhooks[webhook_id]["secret"] == SECRET
-
-
-def connected(server: Server) -> Session:
-    return Session(
-        Credentials("1000.A", "secret", "1000.refresh"),
-        organization="77",
-        api_url=server.url,
-        accounts_url=server.url,
-        limits=Limits(limit=100_000, burst=100_000, in_flight=1),
-        ledger=MemoryLedger(),
-    )
 
 
 async def until(settings: SettingsServer, call: int, work: Coroutine[Any, Any, object]) -> bool:
@@ -250,15 +238,11 @@ def sandbox() -> Generator[Sandbox]:
 
 
 @pytest.fixture
-def command(
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
+def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """With its own place for secrets, and none in the environment."""
     monkeypatch.setenv("ZOHO_ASYNC_PROFILES", str(tmp_path / "profiles.json"))
     monkeypatch.delenv("ZOHO_WEBHOOK_SECRET", raising=False)
-    return Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
+    return command
 
 
 def test_install_list_and_remove(command: Command, tmp_path: Path) -> None:

@@ -43,21 +43,18 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import anyio
 import msgspec
 
-from zoho_async import description
-from zoho_async.billing.types.events import Event
-from zoho_async.description import OperationFacts
 from zoho_async.errors import (
     AccountsUnavailable,
-    ConfigurationError,
     IncompleteList,
     LedgerError,
     LimitError,
@@ -68,10 +65,15 @@ from zoho_async.errors import (
     first_failure,
     says_gone,
 )
-from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
-from zoho_async.webhooks.events import readable
+from zoho_async.webhooks.changed_lists import (
+    EVENTS,
+    MODIFIED,
+    ChangedList,
+    changed_list,
+    moment_text,
+)
 from zoho_async.webhooks.queue import QueueFull, WebhookQueue
 from zoho_async.webhooks.signature import Delivery
 from zoho_async.wire import Page, Record, encode
@@ -79,15 +81,13 @@ from zoho_async.wire import Page, Record, encode
 #: Seconds by which a mark lies before the start of its run: a list may show a change so late, or
 #: this computer's clock may be ahead.
 MARGIN: Final = 300.0
-#: Events of Billing are listed like records.
-EVENTS: Final = "billing.events"
 
 _LOGGER: Final = logging.getLogger("zoho_async.webhooks")
-_MODIFIED: Final = "last_modified_time"
-#: Errors that end without a change of settings.
+#: Errors that end without a change of settings. A full disk is an `sqlite3.OperationalError`.
 _TEMPORARY: Final = (
     *(TransportError, ServerError, LimitError),
     *(AccountsUnavailable, TokenThrottled, LedgerError),
+    sqlite3.OperationalError,
 )
 _MOST_PASSES: Final = 5
 _MOST_PUT: Final = 100_000
@@ -135,7 +135,7 @@ async def catch_up(
     lost then: run it again.
     """
     patient = zoho.with_options(lane="bulk", max_wait=None, wait_for_reset=True)
-    sources = [_source(name) for name in resources]
+    sources = [changed_list(name) for name in resources]
     found: list[CaughtUp] = []
     for source in sources:
         mark = await queue.mark(source.resource)
@@ -158,7 +158,8 @@ async def keep_caught_up(
 ) -> None:
     """Run `catch_up` now and ``every`` so many seconds, until it is cancelled.
 
-    If Zoho cannot be reached, it tries again after the same time. Other errors end it.
+    If Zoho cannot be reached or the disk fails, it tries again after the same time. Other errors
+    end it.
     """
     names = list(resources)
     while True:
@@ -169,82 +170,11 @@ async def keep_caught_up(
         await anyio.sleep(every)
 
 
-class _ChangedRows(ListOperation[Record], frozen=True):
-    """A list whose rows are compared with the filter here."""
-
-    @property
-    def checks_filters(self) -> bool:
-        return True
-
-
-class _Source(msgspec.Struct, frozen=True):
-    """A list to ask. ``module`` and ``id_field`` are the names in a payload."""
-
-    facts: OperationFacts
-    module: str
-    id_field: str
-
-    @property
-    def resource(self) -> str:
-        return self.facts.resource
-
-    @property
-    def takes_all(self) -> bool:
-        """Whether every page must be read: rows are filtered, or in an unknown order."""
-        return bool(self.facts.changes) or self.resource == EVENTS
-
-    def pager(self, zoho: Session, since: float, *, page: int | None = None) -> Pager[Record]:
-        """The rows that changed since a moment, and possibly others, from ``page`` on."""
-        facts = self.facts
-        operation = _ChangedRows(
-            name=facts.name,
-            product=PRODUCTS[facts.product],
-            path=facts.path,
-            row=Event if self.resource == EVENTS else Record,
-            key=facts.key,
-            row_id=facts.row_id,
-            scope=facts.scope,
-            order=facts.order,
-            paged=facts.paged,
-            max_per_page=facts.max_per_page,
-            totals=facts.totals,
-        )
-        query: dict[str, object] = {} if page is None else {"page": page}
-        if facts.changes:
-            query[facts.changes] = _text(since - 1)
-        elif self.resource != EVENTS:
-            query |= {"sort_column": _MODIFIED, "sort_order": "D"}
-        return Pager(zoho, operation, query=query)
-
-
-def _source(name: str) -> _Source:
-    """The list ``product.resource``. Raises `ConfigurationError` if it cannot be asked."""
-    product = name.partition(".")[0]
-    if product not in PRODUCTS:
-        raise ConfigurationError(f"{name!r} must name a product and a list: books.invoices")
-    by_name = {each.name: each for each in description.reads(product)}
-    facts, get = by_name.get(f"{name}.list"), by_name.get(f"{name}.get")
-    if facts is None or get is None or not facts.row_id:
-        raise ConfigurationError(f"{product} has no list {name!r} whose records can be read")
-    id_field = get.path.rpartition("{")[2].removesuffix("}")
-    if name == EVENTS:
-        return _Source(facts, get.key, id_field)
-    sort = next((field for field in facts.query if field.name == "sort_column"), None)
-    is_sorted = sort is not None and _MODIFIED in sort.allowed
-    can_ask = bool(facts.changes) and not {"*", facts.changes} & set(facts.ignored)
-    if not (can_ask or is_sorted) or readable(product, get.key, {id_field: "1"})[0] != name:
-        raise ConfigurationError(
-            f"{name} cannot be asked for its changes: export it, or read it from time to time"
-        )
-    asked = facts if can_ask else msgspec.structs.replace(facts, changes="")
-    return _Source(asked, get.key, id_field)
-
-
 class _Run:
     """One run over one list."""
 
     def __init__(
-        self, queue: WebhookQueue, zoho: Session, source: _Source, mark: float, started: float
+        self, queue: WebhookQueue, zoho: Session, source: ChangedList, mark: float, started: float
     ) -> None:
         self._queue: Final = queue
         self._zoho: Final = zoho
@@ -306,7 +236,7 @@ class _Run:
     async def _pages(self, pager: Pager[Record]) -> AsyncGenerator[Page[Record]]:
         """All pages, or if Zoho sorts the list by last modification, those up to the mark."""
         first = None if self._source.takes_all else await pager
-        if first is None or first.context.sort_column != _MODIFIED:
+        if first is None or first.context.sort_column != MODIFIED:
             async with pager.pages() as found:
                 async for page in found:
                     yield page
@@ -371,7 +301,7 @@ class _Run:
                 return None
         values: dict[str, str] = {source.id_field: record_id}
         if moment is not None:
-            values[_MODIFIED] = _text(moment)
+            values[MODIFIED] = moment_text(moment)
         return Delivery(
             query={"event_type": "changed"},
             body=encode({source.module: values}),
@@ -418,7 +348,3 @@ def _moments(page: Page[Record]) -> Iterator[tuple[str, float | None]]:
             yield record_id, happened.timestamp()
         else:
             yield record_id, times.modified
-
-
-def _text(moment: float) -> str:
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -33,7 +33,8 @@ handler and the note in the queue.
 
 A record for which the handler or the read fails waits alone: it is tried again after growing
 pauses. After `MOST_TRIES` its deliveries are set aside in the queue with the last error. If the
-handler fails for every record, the cause is not the record, so it is tried until it succeeds.
+handler fails for every record, the cause is not the record, so it is tried until it succeeds. So
+is a read that Zoho does not answer, or with a server error, but other records get their turn.
 
 What is unknown
 ---------------
@@ -52,6 +53,7 @@ import importlib
 import itertools
 import logging
 import math
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -145,7 +147,8 @@ async def handle_changes(
 
     If ``handler`` raises an exception, the record is read and handled again after a pause, while
     other records go on. After six tries its deliveries are set aside: see `WebhookQueue.failed` and
-    `WebhookQueue.retry`. As long as ``handler`` fails for all records, nothing is set aside.
+    `WebhookQueue.retry`. As long as ``handler`` fails for all records, nothing is set aside. What
+    Zoho cannot answer now is read later, and if the disk is full, this function waits.
 
         async def store(change: Change) -> None:
             ...  # called once or more often for each change
@@ -168,6 +171,10 @@ class _TryLater(Exception):
     def __init__(self, problem: str, *, of_handler: bool = False) -> None:
         super().__init__(problem)
         self.of_handler: Final = of_handler
+
+
+class _Unreachable(Exception):
+    """Zoho did not answer for a while, or failed. The cause need not be the record."""
 
 
 class _Worker:
@@ -284,6 +291,8 @@ class _Worker:
                 now_known, problem = await self._confirm(key, items, known)
             except _TryLater as failure:
                 await self._try_later(key, items, failure)
+            except _Unreachable:
+                self._send.send_nowait(key)  # behind the records that wait
             else:
                 await self._done(items, now_known, problem=problem)
                 self._go_on(key, items)
@@ -293,7 +302,8 @@ class _Worker:
     ) -> tuple[dict[str, KnownRecord], str]:
         """Read a record and handle it. Returns what is known then, and a doubt that stays or "".
 
-        Raises `_TryLater` if that fails, or the read is in doubt and there are more tries.
+        Raises `_TryLater` if that fails, or the read is in doubt and there are more tries, and
+        `_Unreachable`.
         """
         last = items[-1]
         if not last.can_be_read or self._is_foreign(last.event):
@@ -312,12 +322,13 @@ class _Worker:
         return {key: KnownRecord(moment_of(record), last.digest)}, "" if record is None else doubt
 
     async def _read(self, item: ChangedItem) -> Record | None:
-        """Read a record; None if it does not exist. Tries until Zoho can be reached.
+        """Read a record; None if it does not exist.
 
-        Raises `_TryLater` if the reply about this record cannot be used.
+        Raises `_TryLater` if the reply about this record cannot be used, and `_Unreachable` after
+        several tries that got none.
         """
         get = importlib.import_module(f"zoho_async.{item.resource}").get
-        for number in itertools.count():
+        for pause in _PAUSES:
             try:
                 record: Record = await get(self._zoho, item.record_id)
             except (NotAuthorized, OrganizationError):
@@ -325,7 +336,6 @@ class _Worker:
             except (UnreadableReply, DecodeError) as problem:
                 raise _TryLater(str(problem)) from problem
             except _TEMPORARY as problem:
-                pause = _pause(number)
                 _LOGGER.warning("a record cannot be read; next try in %.0f s: %s", pause, problem)
                 await anyio.sleep(pause)
             except ReplyError as problem:
@@ -336,7 +346,7 @@ class _Worker:
                 raise _TryLater(str(problem)) from problem
             else:
                 return record
-        raise AssertionError("unreachable")
+        raise _Unreachable
 
     # -- records that fail ------------------------------------------------------------------------
 
@@ -396,7 +406,15 @@ class _Worker:
             if number in self._problems:
                 problems[number] = self._problems.pop(number)
         self._finished.set()
-        await self._queue.finish(numbers, known, self._wall(), problems)
+        for tries in itertools.count():
+            try:
+                await self._queue.finish(numbers, known, self._wall(), problems)
+            except sqlite3.OperationalError as problem:  # such as a full disk
+                pause = _pause(tries)
+                _LOGGER.error("the queue cannot be written; next try in %.0f s: %s", pause, problem)
+                await anyio.sleep(pause)
+            else:
+                return
 
 
 def _is_cancelled() -> bool:
