@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -220,6 +220,14 @@ def scopes_for(names: Iterable[str], *, write: bool = False) -> list[str]:
             wanted = _reading(wanted)
         found.update(scope for operation in wanted for scope in operation.scope.split(","))
     return sorted(scope for scope in found if scope)
+
+
+def is_allowed(scope: str, granted: Collection[str]) -> bool:
+    """Return whether ``granted`` contains ``scope``, or a scope that includes it."""
+    service, _, rest = scope.lower().partition(".")
+    module = rest.partition(".")[0]
+    enough = {scope.lower(), f"{service}.{module}.all", f"{service}.fullaccess.all"}
+    return not scope or not enough.isdisjoint(each.lower() for each in granted)
 
 
 def _reading(operations: Iterable[Endpoint]) -> list[Endpoint]:

@@ -163,6 +163,17 @@ def test_a_destination_that_is_not_writable_fails(tmp_path: Path) -> None:
     assert (found.status, "may not write" in found.text) == ("failed", True)
 
 
+def test_a_disk_that_fails_is_a_failed_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("shutil.disk_usage", broken)
+    found = checks.destination(str(tmp_path / "books"))
+    assert (found.status, "Input/output error" in found.text) == ("failed", True)
+
+
 def test_a_database_that_does_not_answer_fails_without_its_password() -> None:
     found = checks.destination("postgresql://me:the-word@127.0.0.1:9/books")
     assert found.status == "failed"

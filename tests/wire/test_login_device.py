@@ -146,6 +146,14 @@ async def test_codes_expire_by_the_device_and_by_the_server(life: float) -> None
         assert at.clock.sleeps == [30.0] * 10
 
 
+async def test_the_end_comes_when_the_codes_end_if_that_is_before_the_next_poll() -> None:
+    async with device() as at:
+        code = replace(await at.code(), interval=22.0, life=60.0)
+        with pytest.raises(InvalidGrant, match="expired"):
+            await at.login(code)
+        assert at.clock.sleeps == [22.0, 27.0, 11.0]
+
+
 async def test_polling_goes_on_in_the_users_data_center() -> None:
     async with device() as at:
         at.zoho.tokens.user_location = "EU"

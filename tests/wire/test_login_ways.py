@@ -15,8 +15,10 @@ from urllib.request import urlopen
 import numpy
 import pytest
 import zxingcpp
+from aiohttp import web
 from rich.console import Console
 
+from tests.support.answering_server import AnsweringServer
 from tests.support.command import Command, serving
 from tests.support.consent_pages import agree, answer_device, self_client_code
 from tests.support.ports import free_port
@@ -279,6 +281,36 @@ def test_a_device_needs_no_data_center_and_asks_those_of_the_table(
         assert person.saved().region == "eu"
         code, shown = by_device(person, monkeypatch, "accept", "1000.NEITHER", "a-secret")
         assert (code, "the client id is unknown" in shown) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "client", "status", "message"),
+    [
+        (None, "", 0, "Data center us: the accounts server answered HTTP 404"),
+        (None, "1000.OTHER", 2, "the client id is unknown"),
+        ({"error": "unauthorized_client"}, "1000.OTHER", 2, "for --device a non-browser one"),
+    ],
+)
+async def test_a_data_center_without_the_device_grant_does_not_end_the_search(
+    person: Person,
+    server: AnsweringServer,
+    monkeypatch: pytest.MonkeyPatch,
+    error: dict[str, str] | None,
+    client: str,
+    status: int,
+    message: str,
+) -> None:
+    """``error`` is what one of them answers; None: a page that is not JSON."""
+    monkeypatch.delenv("ZOHO_ACCOUNTS_URL")
+    zoho = person.zoho
+    page = web.Response(status=404, text="<html>") if error is None else web.json_response(error)
+    server.answers = [page]
+    urls = [zoho.url, server.url, zoho.url] if client else [server.url, zoho.url]
+    table = {name: Region(name, url, url) for name, url in zip(REGIONS, urls, strict=False)}
+    monkeypatch.setattr(consent, "REGIONS", table)
+    lines = (client or zoho.client_id, zoho.client_secret)
+    code, shown = await asyncio.to_thread(by_device, person, monkeypatch, "accept", *lines)
+    assert (code, message in shown) == (status, True), shown
 
 
 def test_asked_how_and_pasting_a_code_asks_for_the_data_center(

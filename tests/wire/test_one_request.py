@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import pytest
 
 from tests.support.counting_server import serving
-from zoho_async.errors import CallTimeout, ConnectionBroken, NotConnected, Request
+from zoho_async.errors import (
+    CallTimeout,
+    ConnectionBroken,
+    NotConnected,
+    Request,
+    TransportError,
+)
 from zoho_async.http.transport import Transport, proxy_for
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -137,3 +144,24 @@ def test_all_proxy_counts_if_it_is_an_http_proxy_and_no_other_is_named(
     monkeypatch.delenv("https_proxy")
     monkeypatch.setenv("ALL_PROXY", "socks5://every.example:1080")
     assert proxy_for("https://accounts.zoho.com") is None
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:PORT", "127.0.0.1:many", "[::1:9"])
+async def test_the_password_of_a_proxy_is_in_no_traceback(address: str) -> None:
+    async with await asyncio.start_server(_refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        given = f"http://me:pass-word@{address.replace('PORT', str(port))}"
+        transport = Transport(None, user_agent="test")
+        with pytest.raises(TransportError) as caught:
+            await transport.send(
+                Request("GET", "/"), "https://www.zohoapis.com/", headers={}, proxy=given
+            )
+        await transport.close()
+    assert "pass-word" not in "".join(traceback.format_exception(caught.value))

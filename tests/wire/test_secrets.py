@@ -248,6 +248,7 @@ COMMANDS: list[tuple[list[str], dict[str, str]]] = [
     (["whoami"], {}),
     (["whoami", "--json"], {"ZOHO_REFRESH_TOKEN": "1000.wrong-code"}),
     (["login", "--check"], {"ZOHO_CLIENT_SECRET": "wrong-secret"}),
+    (["doctor"], {"ZOHO_CLIENT_SECRET": "wrong-secret"}),
     (["logout"], {}),
 ]
 

@@ -184,8 +184,9 @@ async def await_grant(
     region = ""
     form = {**client.form(), "grant_type": "device_token", "code": code.device_code}
     while True:
-        await wait(clock, interval)
-        if clock.monotonic() >= ends:
+        left = ends - clock.monotonic()
+        await wait(clock, min(interval, left))
+        if interval >= left:
             raise InvalidGrant(EXPIRED)
         if region:
             async with open_server(region) as there:

@@ -173,14 +173,21 @@ def certificates(environ: Mapping[str, str]) -> Check:
 
 def destination(to: str) -> Check:
     """Check that an export could write to ``to``. Writes nothing."""
-    at = "destination"
     try:
-        place = open_destination(to)
-        if isinstance(place, PostgreSql):
-            with place.read_only():
-                return Check(at, "ok", f"connected to {place.name}")
+        return _destination(to)
     except ZohoError as problem:
-        return Check(at, "failed", str(problem))
+        return Check("destination", "failed", str(problem))
+    except OSError as problem:  # a directory that may not be searched, a name that is too long
+        text = f"the path cannot be used: {problem.strerror}"
+        return Check("destination", "failed", text, "name another place with --to")
+
+
+def _destination(to: str) -> Check:
+    at = "destination"
+    place = open_destination(to)
+    if isinstance(place, PostgreSql):
+        with place.read_only():
+            return Check(at, "ok", f"connected to {place.name}")
     if is_remote(to):
         return Check(at, "skipped", "an object store is checked when an export begins")
     if isinstance(place, Directory) and Path(to).is_file():

@@ -16,6 +16,7 @@ from zoho_async.auth.profiles import account_settings, chosen_profile
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Observer
 from zoho_async.limits import Ledger, Limits, MemoryLedger, PlanName, RedisLedger
+from zoho_async.regions import is_loopback
 from zoho_async.runtime import ledger_path, open_ledger, token_store
 from zoho_async.sandbox import Sandbox
 from zoho_async.session import Session
@@ -38,7 +39,6 @@ SANDBOX_LISTS: Final = (
 )
 
 _ZOHO_MINUTE: Final = 60.0
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,7 @@ def _settings(wanted: ConnectionOptions, environ: Mapping[str, str]) -> dict[str
     options = {"ZOHO_ORGANIZATION_ID": wanted.organization, "ZOHO_REGION": wanted.region}
     settings = account_settings(wanted.profile, environ)
     settings |= {name: value for name, value in options.items() if value}
-    host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname
-    if wanted.minute is not None and host not in _LOOPBACK:
+    host = urlsplit(settings.get("ZOHO_BASE_URL", "")).hostname or ""
+    if wanted.minute is not None and not is_loopback(host):
         raise ConfigurationError("--minute is for sandboxes only: leave it out")
     return settings

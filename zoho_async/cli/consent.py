@@ -38,7 +38,7 @@ from zoho_async.auth import (
 )
 from zoho_async.auth.loopback import Loopback, redirect_uri
 from zoho_async.cli.questions import ask, ask_secret, explain
-from zoho_async.errors import InvalidClient, InvalidGrant
+from zoho_async.errors import AccountsUnavailable, InvalidClient, InvalidGrant
 from zoho_async.regions import REGIONS
 
 #: How long to wait for the browser, in seconds.
@@ -172,16 +172,23 @@ async def _device_code(wanted: Wanted, client_id: str) -> tuple[str, str, Device
     places = [("", wanted.accounts_url)]
     if not wanted.is_named:
         places = [(home.name, home.accounts_url) for home in REGIONS.values()]
-    problems: list[InvalidClient] = []
+    problems: list[InvalidClient | AccountsUnavailable] = []
     for region, url in places:
         async with AccountsServer(url=url) as server:
             try:
                 code = await request_device_code(server, client_id, scopes=wanted.scopes)
             except InvalidClient as problem:
                 problems.append(problem)
+            except AccountsUnavailable as problem:  # the client may belong to the next one
+                if region:
+                    explain(f"Data center {region}: {problem}")
+                problems.append(problem)
             else:
                 return region, url, code
-    raise problems[0]
+    answers = [each for each in problems if isinstance(each, InvalidClient)] or problems
+    # A client belongs to one data center. If that one answers otherwise, it says what is wrong.
+    messages = [str(each) for each in answers]
+    raise min(answers, key=lambda each: messages.count(str(each)))
 
 
 def show_qr_code(text: str, console: Console | None = None) -> None:

@@ -27,7 +27,7 @@ from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.safe import print
 from zoho_async.clock import SYSTEM_CLOCK, local_minute
-from zoho_async.description import ORGANIZATIONS, scopes_for
+from zoho_async.description import ORGANIZATIONS, is_allowed, scopes_for
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,
@@ -183,7 +183,7 @@ def _organization(zoho: Session, reply: Reply[list[KnownOrganization]] | ZohoErr
 def _scopes(
     reply: Reply[list[KnownOrganization]] | ZohoError, granted: Sequence[str], wanted: list[str]
 ) -> Check:
-    missing = [scope for scope in wanted if not _allows(granted, scope)] if granted else []
+    missing = [scope for scope in wanted if not is_allowed(scope, granted)] if granted else []
     if isinstance(reply, NotAuthorized):
         missing = [ORGANIZATIONS, *missing]
     if missing:
@@ -195,14 +195,6 @@ def _scopes(
         text = f"{ORGANIZATIONS} works; Zoho names the others only when you log in"
         return Check("scopes", "ok", text)
     return Check("scopes", "ok", ", ".join(granted))
-
-
-def _allows(granted: Sequence[str], scope: str) -> bool:
-    """Whether the ``granted`` scopes include ``scope``, directly, by ``.ALL`` or in full."""
-    product, _, rest = scope.lower().partition(".")
-    module = rest.partition(".")[0]
-    including = {scope.lower(), f"{product}.{module}.all", f"{product}.fullaccess.all"}
-    return any(each.lower() in including for each in granted)
 
 
 async def _limits(zoho: Session, reply: Reply[list[KnownOrganization]] | ZohoError) -> Check:

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from zoho_async import description
-from zoho_async.description import Field, OperationFacts
+from zoho_async.description import Field, OperationFacts, is_allowed
 from zoho_async.export import report_catalog
 from zoho_async.export.errors import UnknownFilter, UnknownResource
 from zoho_async.export.incremental import asks_changes
@@ -73,19 +73,11 @@ def resolve(
     if scopes is None:
         meant = [facts for facts in described if facts.product == "books"]
     else:
-        meant = [facts for facts in described if _is_allowed(facts.scope, scopes)]
+        meant = [facts for facts in described if is_allowed(facts.scope, scopes)]
     taking = [facts for facts in meant if set(filters) <= taken_by(facts)]
     if meant and not taking:
         raise UnknownFilter(f"no list takes all of the filters {', '.join(filters)}")
     return taking
-
-
-def _is_allowed(scope: str, scopes: Collection[str]) -> bool:
-    """Whether ``scopes`` contain ``scope``, or a scope that includes it."""
-    service, _, rest = scope.lower().partition(".")
-    module = rest.partition(".")[0]
-    enough = {scope.lower(), f"{service}.{module}.all", f"{service}.fullaccess.all"}
-    return not scope or not enough.isdisjoint(one.lower() for one in scopes)
 
 
 def _named(name: str, known: Mapping[str, OperationFacts]) -> OperationFacts:

@@ -216,9 +216,10 @@ class ListReader:
     async def report_schema(self, report: Report) -> None:
         """Report the changes of columns that were not reported yet."""
         changes = self.writer.store.schema_changes()
-        if changes != self._schema_reported:
-            self._schema_reported = changes
-            await report(SchemaChanged(resource=self.facts.resource, changes=changes))
+        new = tuple(each for each in changes if each not in self._schema_reported)
+        self._schema_reported = changes
+        if new:
+            await report(SchemaChanged(resource=self.facts.resource, changes=new))
 
     async def refresh(self, report: Report) -> None:
         """Read the children of unchanged parents again, and complete the part."""

@@ -297,7 +297,9 @@ class Transport:
                 raise
             if isinstance(body, MultipartForm) and body.failure is not None:
                 raise body.failure from None
-            raise translate(error, request, url) from error
+            # aiohttp's texts may show the address of the proxy with its password.
+            has_password = proxy is not None and "@" in proxy
+            raise translate(error, request, url) from (None if has_password else error)
         return OpenResponse(response, request, url, began, self.release)
 
 
