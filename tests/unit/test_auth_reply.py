@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoho_async.auth import access_token
+from zoho_async.auth.reply import granted
 from zoho_async.errors import (
     AccountsUnavailable,
     AuthError,
@@ -31,6 +32,17 @@ def test_a_token_is_read_with_its_life_and_its_api_host() -> None:
     assert token.value == "1000.t"
     assert token.expires_in == 3600
     assert token.api_domain == "https://www.zohoapis.eu"
+
+
+def test_a_field_that_is_null_is_not_there() -> None:
+    grant = granted(
+        200,
+        b'{"access_token":"1000.t","refresh_token":"1000.r","api_domain":null,"scope":null,'
+        b'"expires_in":null,"error":null,"status":null}',
+        "authorization_code",
+    )
+    assert (grant.access.value, grant.refresh_token) == ("1000.t", "1000.r")
+    assert (grant.access.expires_in, grant.access.api_domain, grant.scope) == (3600, "", "")
 
 
 @pytest.mark.parametrize(

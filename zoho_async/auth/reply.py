@@ -60,14 +60,16 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Answer(msgspec.Struct):
-    access_token: str = ""
-    refresh_token: str = ""
-    expires_in: float = 3600
-    api_domain: str = ""
-    scope: str = ""
-    status: str = ""
-    error: str = ""
-    error_description: str = ""
+    """An answer of the accounts server. A field that is null is one that is not there."""
+
+    access_token: str | None = None
+    refresh_token: str | None = None
+    expires_in: float | None = None
+    api_domain: str | None = None
+    scope: str | None = None
+    status: str | None = None
+    error: str | None = None
+    error_description: str | None = None
 
 
 #: A gateway between us and the accounts server gave up waiting.
@@ -146,15 +148,19 @@ def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
                 "the accounts server sent an access token that no header can carry; try again later"
             )
         return Grant(
-            access=AccessToken(answer.access_token, _life(answer.expires_in), answer.api_domain),
-            refresh_token=answer.refresh_token,
-            scope=answer.scope,
+            access=AccessToken(
+                answer.access_token, _life(answer.expires_in), answer.api_domain or ""
+            ),
+            refresh_token=answer.refresh_token or "",
+            scope=answer.scope or "",
         )
     raise _problem(status, answer, grant_type)
 
 
-def _life(expires_in: float) -> float:
+def _life(expires_in: float | None) -> float:
     """Return the seconds that a token lives. Other times of the device grant are milliseconds."""
+    if expires_in is None:
+        return 3600.0
     return max(expires_in / 1_000 if expires_in > _LONGEST_LIFE else expires_in, 1.0)
 
 
@@ -163,13 +169,13 @@ def error_of(status: int, body: bytes, grant_type: GrantType) -> tuple[str, Auth
     answer = _read(status, body)
     if status < 300 and not answer.error:
         return None
-    return answer.error.strip().lower(), _problem(status, answer, grant_type)
+    return (answer.error or "").strip().lower(), _problem(status, answer, grant_type)
 
 
 def revoked(status: int, body: bytes) -> None:
     """Return if the answer confirms that the token was revoked. Raises an `AuthError` otherwise."""
     answer = _read(status, body)
-    if status < 300 and not answer.error and answer.status.lower() != "failure":
+    if status < 300 and not answer.error and (answer.status or "").lower() != "failure":
         return
     raise _problem(status, answer, "revoke")
 
@@ -192,7 +198,7 @@ def _read(status: int, body: bytes) -> _Answer:
 def _problem(status: int, answer: _Answer, grant_type: GrantType) -> AuthError:
     if status >= 500 or status in _IMPATIENT:
         return AccountsUnavailable(f"the accounts server failed (HTTP {status}); try again later")
-    name = answer.error.strip().lower()
+    name = (answer.error or "").strip().lower()
     if name in ("invalid_code", "invalid_grant", "invalid_token"):
         is_code = grant_type in ("authorization_code", "device")
         return InvalidGrant(_WRONG_CODE if is_code else _WRONG_TOKEN)
