@@ -65,7 +65,8 @@ def test_a_field_that_is_null_is_not_there() -> None:
         (200, b'{"error":"access_denied"}', ConsentRefused, "refused"),
         (200, b'{"error":"general_error"}', AccountsUnavailable, "try again later"),
         (400, b'{"error":"something_new"}', AuthError, "something_new"),
-        (200, b"{}", AuthError, "HTTP 200"),
+        (200, b"{}", AccountsUnavailable, "HTTP 200 without a token"),
+        (200, b'{"access_token":null}', AccountsUnavailable, "HTTP 200 without a token"),
     ],
 )
 def test_each_error_of_the_token_endpoint_says_what_to_do(

@@ -154,6 +154,10 @@ def granted(status: int, body: bytes, grant_type: GrantType) -> Grant:
             refresh_token=answer.refresh_token or "",
             scope=answer.scope or "",
         )
+    if status < 300 and not answer.error:
+        raise AccountsUnavailable(
+            f"the accounts server answered HTTP {status} without a token; try again later"
+        )
     raise _problem(status, answer, grant_type)
 
 
