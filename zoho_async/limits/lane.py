@@ -162,7 +162,9 @@ class LaneQueue:
         """Whether the reason why the head waits does not apply to the other lane."""
         return self._denial is not None and self._denial.reason in ("day", "pace", "bulk")
 
-    async def admit(self, max_wait: float | None, caller: Hashable, wait_for_reset: bool) -> Slot:
+    async def admit(
+        self, max_wait: float | None, caller: Hashable, wait_for_reset: bool, product: str
+    ) -> Slot:
         """Wait for a slot. See `Scheduler.admit`."""
         arbiter = self._arbiter
         now = self._clock.monotonic()
@@ -170,16 +172,16 @@ class LaneQueue:
         if not arbiter.has_waiters() and (self.pace is None or not self.pace.is_active):
             if self._immediate is not None:
                 answer = self._immediate.take_now(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, product
                 )
             else:
                 answer = await self._ledger.take(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, product
                 )
             if not isinstance(answer, Denial):
                 return arbiter.admit_call(self, answer, now, 0.0)
         deadline = math.inf if max_wait is None else now + max_wait
-        waiter = Waiter(caller, now, deadline, wait_for_reset, self._loop)
+        waiter = Waiter(caller, now, deadline, wait_for_reset, product, self._loop)
         if self.head is None:
             self.head = waiter
         else:
@@ -229,7 +231,7 @@ class LaneQueue:
                 self._changed = False
                 asked_at = self._clock.monotonic()
                 answer = await self._ledger.take(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, waiter.product
                 )
                 if not isinstance(answer, Denial):
                     waited = self._clock.monotonic() - waiter.since if waiter.waited else 0.0
@@ -371,7 +373,12 @@ class LaneQueue:
                 return
             asked_at = self._clock.monotonic()
             answer = ledger.take_now(
-                self._key, self._account, self.name, arbiter.current_limits(), self._clock
+                self._key,
+                self._account,
+                self.name,
+                arbiter.current_limits(),
+                self._clock,
+                waiter.product,
             )
             if isinstance(answer, Denial):
                 return  # the next head asks again

@@ -124,6 +124,7 @@ class Scheduler:
         max_wait: float | None = 60.0,
         caller: Hashable = None,
         wait_for_reset: bool = False,
+        product: str = "",
     ) -> Coroutine[Any, Any, Slot]:
         """Wait for a slot to send one request. Nothing happens before it is awaited.
 
@@ -132,13 +133,14 @@ class Scheduler:
             max_wait: Longest wait in seconds. None waits for as long as needed.
             caller: Callers of one lane are served round-robin.
             wait_for_reset: If the daily quota is spent, wait for the next day.
+            product: The product that is called, such as ``books``; "" if that is not known.
 
         Raises `WaitTooLong` as soon as the wait is known to exceed ``max_wait``, and
         `DailyQuotaExceeded`.
         """
         # Not a coroutine itself: one more per waiter is expensive if very many wait.
         queue = self._bulk if lane == "bulk" else self._interactive
-        return queue.admit(max_wait, caller, wait_for_reset)
+        return queue.admit(max_wait, caller, wait_for_reset, product)
 
     async def snapshot(self) -> Snapshot:
         """Return the usage now."""
