@@ -212,7 +212,8 @@ def test_two_counters_that_rise_together_do_not_prove_one() -> None:
         # Between two replies that are compared, each product makes ten calls.
         product = ("books", "inventory")[number % 2]
         for _ in range(10):
-            client.send("books", took=0.5), client.send("inventory", took=0.5)
+            client.send("books", took=0.5)
+            client.send("inventory", took=0.5)
         client.run(1.0)
         client.call(product)
     assert client.usage.products is not None
