@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ class Zoho:
 @contextmanager
 def cluster(workers: int, threads: int = 4) -> Generator[Any]:
     """A cluster of processes, and its client."""
-    import distributed
+    distributed: Any = import_module("distributed")
 
     made = distributed.LocalCluster(
         n_workers=workers,
