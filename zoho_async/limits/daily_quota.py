@@ -122,6 +122,12 @@ class DailyQuota(msgspec.Struct):
         self.spent = False
         self.probe_at = 0.0
 
+    def forget_figures(self) -> None:
+        """Forget Zoho's figures, which were of several counters. The calls and the reset stay."""
+        self.limit = self.left = None
+        self.spent = False
+        self.probe_at = 0.0
+
     def count(self, wall: float) -> None:
         """Count a call that was admitted in this hour."""
         self.used += 1

@@ -191,12 +191,28 @@ class Refusal(msgspec.Struct, frozen=True):
         return "organization" if self.code is None else _KINDS.get(self.code, "organization")
 
 
+class ProductQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """The daily quota of a product that has its own, in calls. None: not known.
+
+    ``reset_in`` is in seconds from now, ``resets_at`` in the organization's local time.
+    """
+
+    used: int
+    limit: int | None
+    remaining: int | None
+    reset_in: float | None
+    resets_at: datetime | None
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The limits and usage of one organization at one moment. Durations are in seconds from now.
 
     ``next_place_in`` is 0 if a place is free, and None if that depends on replies. ``starts_in`` is
     above 0 while a shared ledger gives no place because it is new or lost its data. The ``day_``
     figures are None if not known, and ``day_resets_at`` is in the organization's local time.
+    ``products`` has the quota of each product, if Zoho counts the day of each product separately;
+    then the ``day_`` figures are those of the product with the fewest calls left, but ``day_used``
+    is of all products.
     ``others`` is the calls a minute of other clients, None if not known.
     ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
     of this event loop; all others are of all processes that share the ledger.
@@ -215,7 +231,22 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     day_resets_at: datetime | None = None
     starts_in: float = 0.0
     others: float | None = None
+    products: dict[str, ProductQuota] = {}
     waiting: dict[Lane, int] = {}
     admitted: int = 0
     refused: int = 0
     waited_seconds: float = 0.0
+
+    def for_product(self, product: str) -> Snapshot:
+        """Return the snapshot with the ``day_`` figures of ``product`` (such as ``inventory``)."""
+        own = self.products.get(product)
+        if own is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            day_used=own.used,
+            day_limit=own.limit,
+            day_remaining=own.remaining,
+            day_reset_in=own.reset_in,
+            day_resets_at=own.resets_at,
+        )
