@@ -117,9 +117,9 @@ def test_products_with_their_own_counters_are_separate_after_few_replies(invento
         assert client.call("books") is client.call("inventory") is None
     assert client.separate
     shown = client.snapshot
-    assert shown.for_product("books").day_remaining == zoho.left("books")
-    assert shown.for_product("inventory").day_remaining == zoho.left("inventory")
-    assert shown.for_product("inventory").day_limit == inventory
+    assert shown.for_products("books").day_remaining == zoho.left("books")
+    assert shown.for_products("inventory").day_remaining == zoho.left("inventory")
+    assert shown.for_products("inventory").day_limit == inventory
     assert shown.day_remaining == min(zoho.left("books"), zoho.left("inventory"))
 
 

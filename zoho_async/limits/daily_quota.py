@@ -1,4 +1,4 @@
-"""The daily quota of one organization.
+"""The daily quota of one organization, or of one of its products (`product_days`).
 
 Model
 -----

@@ -56,7 +56,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             does not change how long blocks and pauses last.
         linger: The longest time that a request may be on its way after it was sent, in seconds.
         in_flight: Calls in flight (the free plan has 5).
-        day: Calls a day. None: known from headers only.
+        day: Calls a day, of each product if each has its own daily quota. None: known from headers
+            only.
         reserve: What bulk calls leave of the day: a share if below 1, else a number of calls.
         block_scope: Which calls a block stops. ``code``: as its code says (43 the account, 44 the
             organization). Else always ``account`` or ``organization``.
@@ -237,11 +238,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     waited_seconds: float = 0.0
 
-    def for_product(self, product: str) -> Snapshot:
-        """Return the snapshot with the ``day_`` figures of ``product`` (such as ``inventory``)."""
-        own = self.products.get(product)
-        if own is None:
+    def for_products(self, *products: str) -> Snapshot:
+        """Return the snapshot with ``day_`` figures of these products (such as ``inventory``).
+
+        Of several, those of the product with the fewest calls left.
+        """
+        quotas = [self.products[name] for name in products if name in self.products]
+        if not quotas:
             return self
+        own = min(quotas, key=lambda each: math.inf if each.remaining is None else each.remaining)
         return msgspec.structs.replace(
             self,
             day_used=own.used,
