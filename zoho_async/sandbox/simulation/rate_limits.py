@@ -4,7 +4,7 @@ Model
     The limiter sees only arrivals. For each organization, and for the account if a call names no
     organization, it keeps the times of the last minute's calls, the calls of the day, and the
     concurrent calls. The day is the organization's calendar day, or has a fixed length. All
-    products share it, or those in ``product_days`` have a count of their own. A call over the
+    products share it, or those in ``product_days`` are each counted alone. A call over the
     minute's limit is refused and starts a block. During the block every call is refused, and each
     try makes the block longer.
 
