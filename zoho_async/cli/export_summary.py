@@ -39,6 +39,7 @@ import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
+from zoho_async.cli.safe import safe
 from zoho_async.export import ResourceSummary, Summary
 from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
@@ -123,6 +124,12 @@ def as_lines(summary: Summary) -> list[str]:
         if one.status == "done" and _differs_from_plan(one) and one.planned_calls is not None
     ]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    lines += [text for one in summary.resources for text in _feed_texts(one)]
+    lines += [
+        f"  {feed.feed}: {feed.status}: {safe(feed.reason)}"
+        for feed in summary.feeds
+        if feed.status != "read"
+    ]
     lines += [
         f"  {one.resource}: {rounded_text(one)}"
         for one in summary.resources
@@ -164,6 +171,24 @@ def _resource(one: ResourceSummary, width: int) -> str:
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
+
+
+def _feed_texts(one: ResourceSummary) -> list[str]:
+    """What the list shows that the change feed did not name, and how late the feed was."""
+    texts: list[str] = []
+    if one.surplus is not None and one.surplus > 0:
+        records = count(one.surplus, "deleted record")
+        texts.append(f"{records} not found yet: the next read of the whole list finds them")
+    if one.surplus is not None and one.surplus < 0:
+        records = count(-one.surplus, "record")
+        texts.append(
+            f"it counts {records} more than were exported: created during the run, or missed"
+        )
+    if one.unnamed:
+        texts.append(f"the change feed did not name {count(one.unnamed, 'change')}")
+    if one.feed_delay is not None:
+        texts.append(f"entries of the change feed came up to {seconds(one.feed_delay)} late")
+    return [f"  {one.resource}: {text}" for text in texts]
 
 
 def _schema_texts(resource: ResourceSummary) -> list[str]:

@@ -127,7 +127,7 @@ def _by_feed(facts: OperationFacts, state: ResourceState, *, now: float, feed: b
     if not can_use_feed(facts) or state.bookmark.capabilities.totals is False:
         return None
     pages = least_calls(known.records, facts.max_per_page)
-    if not feed or known.read is None or known.gap is None:
+    if not feed or known.gap is None:
         why = "the change feed was not read since the last run"
     elif not known.interval:
         why = "the change feed is not relied on before it named all changes of a whole read"

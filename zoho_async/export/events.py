@@ -294,9 +294,11 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     for records once their number was known. None if the run ended before. It is the certain minimum
     unless ``plan_exact``.
 
-    ``reason`` says why the list was read in this ``mode``, "" if nothing chose it. ``unnamed``
-    counts changes that this run found and the change feed did not name. ``feed_delay`` is the
-    largest delay of an entry that this run measured, in seconds; None if none was late.
+    ``reason`` says why the list was read in this ``mode``, "" if nothing chose it. ``surplus`` is
+    how many more records were exported than the list counts now: they were deleted, and the change
+    feed did not name them. It is None if the list was not counted. ``unnamed`` counts changes that
+    this run found and the change feed did not name. ``feed_delay`` is the largest delay of an entry
+    that this run measured, in seconds; None if none was late.
     """
 
     resource: str
@@ -331,6 +333,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     planned_calls: int | None = None
     plan_exact: bool = True
     reason: str = ""
+    surplus: int | None = None
     unnamed: int = 0
     feed_delay: float | None = None
 

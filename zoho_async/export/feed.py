@@ -40,8 +40,9 @@ OVERLAP: Final = 2
 #: The most days since which a run reads the feed. A list that was last read before is read whole.
 MOST_DAYS: Final = 14
 DAY: Final = 86_400.0
-#: Hours by which the day of an organization may differ from that of UTC.
-_ZONES: Final = timedelta(hours=14)
+#: Time zones of organizations: from 12 hours behind UTC to 14 hours ahead.
+_BEHIND: Final = timedelta(hours=12)
+_AHEAD: Final = timedelta(hours=14)
 #: The most pages of one run. A longer feed does not answer the dates that are asked for.
 MOST_PAGES: Final = 100
 _PER_PAGE: Final = 200
@@ -174,9 +175,9 @@ def _entry(row: ReportActivityLogs) -> FeedEntry:
 
 
 def _first_day(since: float) -> date:
-    moment = datetime.fromtimestamp(since, UTC) - _ZONES
+    moment = datetime.fromtimestamp(since, UTC) - _BEHIND
     return moment.date() - timedelta(days=OVERLAP)
 
 
 def _last_day(now: float) -> date:
-    return (datetime.fromtimestamp(now, UTC) + _ZONES).date()
+    return (datetime.fromtimestamp(now, UTC) + _AHEAD).date()

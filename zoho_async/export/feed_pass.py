@@ -38,14 +38,16 @@ from msgspec.structs import replace
 
 from zoho_async.clock import Clock
 from zoho_async.export.checkpoint.feed import ListFeed
-from zoho_async.export.cost import next_interval
+from zoho_async.export.cost import can_use_feed, next_interval
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.events import ExportEvent
 from zoho_async.export.feed import DAY, OVERLAP, ChangeFeed
+from zoho_async.export.incremental import Mode
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.paging import Page, PageSource
+from zoho_async.paging.list_defaults import default_of
 
 #: The most unnamed records that a checkpoint keeps.
 _MOST_UNNAMED: Final = 1_000
@@ -65,6 +67,7 @@ class FeedPass:
         clock: Clock,
     ) -> None:
         #: Named records of the list, those of them that the feed calls deleted, and those that are.
+        self.matched = False
         self.named: frozenset[str] = frozenset()
         self.deleted: tuple[str, ...] = ()
         self.confirmed = 0
@@ -80,12 +83,22 @@ class FeedPass:
         self._before: Final = writer.state.feed
         self._began_here = writer.state.part.page == 0
         self._failed = False
+        self._pages = 1
         self._indexed: Final[set[str]] = set()
+        self._counted: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether a list of which only the changes are read is counted."""
+        facts, able = self._writer.facts, self._writer.state.bookmark.capabilities
+        counted = facts.paged and able.totals is not False and self._before.gap is not None
+        return counted and default_of(facts.product, facts.path) is None
 
     # -- what the feed names ----------------------------------------------------------------------
 
     async def match(self) -> None:
         """Find the records of this list among the entries that it has not used yet."""
+        self.matched = True
         if self._feed is None or self._writer.state.part.mode == "full":
             return
         seen = self._before.seen
@@ -93,6 +106,7 @@ class FeedPass:
         known = await self._blocking(lambda: self._known({one.record for one in fresh}))
         self._indexed.update(known)
         self.named = frozenset(known)
+        self._pages = len({1, *await self._pages_of(self.named)})
         gone = {one.record for one in fresh if one.deleted} & known
         self.deleted = tuple(sorted(gone))
 
@@ -111,9 +125,10 @@ class FeedPass:
 
     # -- mode "feed" ------------------------------------------------------------------------------
 
-    async def pages_ahead(self) -> int:
-        """Return how many pages the named records are on, with the first page."""
-        return len({1, *await self._pages_of(self.named)})
+    @property
+    def calls_ahead(self) -> int:
+        """The calls for the pages of the named records, and for those called deleted."""
+        return self._pages + len(self.deleted)
 
     async def read(self, pages: PassReader, write_queue: WriteQueue) -> bool:
         """Read the pages of new and named records. Return whether that is believed."""
@@ -174,7 +189,13 @@ class FeedPass:
     # -- after the list ---------------------------------------------------------------------------
 
     async def note(self, pages: PassReader) -> None:
-        """Store what this run found out, before its part is completed."""
+        """Store what this run found out, before its part is completed.
+
+        A list of which only the changes were read is counted, with one call: deleted records that
+        the feed did not name show in its total.
+        """
+        if self._writer.state.part.mode in ("changed", "newest") and self.counts:
+            self._counted = await pages.count_all()
         found = await self._blocking(lambda: self._after(pages))
         await self._blocking(lambda: self._writer.note_feed(found))
 
@@ -183,14 +204,27 @@ class FeedPass:
         with self._writer.store.translate_errors():
             records = self._writer.store.records.count()
         part = state.part
-        found = replace(before, records=records, calls={**before.calls, part.mode: pages.pages})
+        calls: dict[Mode, int] = {**before.calls, part.mode: pages.pages}
         whole = part.mode in ("full", "compared") and part.since is None
+        if part.mode == "compared" and can_use_feed(self._writer.facts):
+            calls["feed"] = self._pages
+        found = replace(before, records=records, calls=calls, checks=len(self.deleted))
         if whole and state.passes.completeness in ("proven", "uncheckable"):
-            gap = None if pages.total is None else records - pages.total
-            found = replace(found, checked=part.begun, gap=gap if part.mode != "full" else None)
+            held = state.passes.records_seen if part.mode == "full" else records
+            gap = None if pages.total is None else held - pages.total
+            found = replace(found, checked=part.begun, gap=gap)
+        found = replace(found, surplus=self._surplus(found, whole=whole))
         if self._feed is None:
             return replace(found, feed_calls=self._calls)
         return self._measured(self._feed, found, whole=whole)
+
+    def _surplus(self, found: ListFeed, *, whole: bool) -> int | None:
+        """Return how many more records are indexed than the list counts, beyond the gap."""
+        if whole or self._writer.state.part.mode == "feed":
+            return 0
+        if self._counted is None or found.gap is None:
+            return None
+        return found.records - self._counted - found.gap
 
     def _measured(self, feed: ChangeFeed, found: ListFeed, *, whole: bool) -> ListFeed:
         """Return ``found`` with what the read of the list says about the feed."""

@@ -195,6 +195,18 @@ class PassReader:
         await self.put(page, write_queue, of_list=False)
         return page
 
+    async def count_all(self) -> int | None:
+        """Return how many records the list counts without a moment; None if it does not say."""
+        try:
+            context = await fetch.context_of(
+                self.zoho, self._facts, {**self.views.filters, "response_option": 2}
+            )
+        except InvalidRequest:
+            return None
+        finally:
+            self.views.counted += 1
+        return context.total
+
     async def look(self) -> Page[bytes]:
         """Fetch the first page, and write nothing."""
         try:

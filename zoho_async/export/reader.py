@@ -170,7 +170,7 @@ class ListReader:
             self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
         counted = passes.counts[-1].total if part.page and passes.counts else None
         if part.mode == "feed":
-            self._plan_feed(max(1, state.feed.calls.get("feed", 1)))
+            self._plan_feed(max(1, state.feed.calls.get("feed", 1)) + self._checks)
         elif part.mode == "compared":
             self._plan(_Size(records, max(1, part.page)), estimated=True)
         elif part.page:
@@ -232,7 +232,7 @@ class ListReader:
         feed_pass = self._feed_pass
         believed = False
         if feed_pass is not None:
-            self._plan_feed(await feed_pass.pages_ahead() + len(feed_pass.deleted))
+            self._plan_feed(feed_pass.calls_ahead)
             await wait_for_plan()
             await feed_pass.confirm(self._zoho, report)
             believed = await feed_pass.read(self._pass_reader, write_queue)
@@ -375,8 +375,13 @@ class ListReader:
 
     @property
     def _checks(self) -> int:
-        """The records that the change feed calls deleted."""
-        return 0 if self._feed_pass is None else len(self._feed_pass.deleted)
+        """The calls for records that the change feed calls deleted, and for the list's count."""
+        feed_pass, feed = self._feed_pass, self.writer.state.feed
+        if feed_pass is None:
+            return 0
+        checks = len(feed_pass.deleted) if feed_pass.matched else feed.checks
+        mode = self.writer.state.part.mode
+        return checks + (mode in ("changed", "newest") and feed_pass.counts)
 
     def unplanned(self) -> PlannedResource:
         """Return the plan of a list that Zoho refused: one call, which asks again."""
@@ -437,6 +442,7 @@ class ListReader:
             note=self._note(),
             applied_filter=passes.hidden,
             reason=part.reason,
+            surplus=self.writer.state.feed.surplus if self._feed_pass else None,
             unnamed=self._feed_pass.unnamed if self._feed_pass else 0,
             feed_delay=self._feed_pass.delay if self._feed_pass else None,
             schema=self.writer.store.schema_changes(),

@@ -18,9 +18,12 @@ class ListFeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next one while the feed is relied on; 0 if it is not. ``gap`` is how many more records were
     indexed then than the list counted, None if it did not count. ``records`` are indexed.
 
-    ``calls`` has the calls for pages of the list in the last run of each mode, ``feed_calls`` those
-    for the feed. ``missed`` counts changes that the feed never named, ``delay`` is the largest
-    delay that was measured, in seconds.
+    ``calls`` has the calls for pages of the list in the last run of each mode; for ``feed`` also
+    what a run would have taken that read the whole list. ``checks`` are the records that the last
+    run fetched because the feed called them deleted, and ``feed_calls`` its calls for the feed.
+    ``surplus`` is how many more records are indexed than the list counts, beyond the ``gap``; None
+    if it was not counted. ``missed`` counts changes that the feed never named, ``delay`` is the
+    largest delay that was measured, in seconds.
     """
 
     read: float | None = None
@@ -31,6 +34,8 @@ class ListFeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gap: int | None = None
     records: int = 0
     calls: dict[Mode, int] = {}
+    checks: int = 0
     feed_calls: int = 0
+    surplus: int | None = None
     missed: int = 0
     delay: float | None = None

@@ -63,10 +63,11 @@ def record_call(store: Store, named: set[str]) -> None:
             continue
         once[key] = event
     for event in once.values():
-        _append(store, event)
+        log_entry(store, event)
 
 
-def _append(store: Store, event: RecordEvent) -> None:
+def log_entry(store: Store, event: RecordEvent) -> None:
+    """Add an entry for ``event`` to the log."""
     state, log = event.state, log_of(store)
     entry = Activity(
         day=store.world.day_now(),
