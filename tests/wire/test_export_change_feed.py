@@ -212,7 +212,7 @@ def equal(said: dict[str, Any], held: dict[str, Any]) -> bool:
         if isinstance(value, bool):
             same = bool(kept) is value
         elif isinstance(value, Decimal | int):
-            same = kept is not None and Decimal(str(kept)) == value
+            same = kept is not None and float(kept) == float(value)  # `_exact` has more digits
         elif NUMBER.fullmatch(value):
             same = kept is not None and Decimal(str(kept)) == Decimal(value)
         else:
@@ -334,7 +334,7 @@ async def test_edits_that_the_feed_does_not_show_end_the_reliance_on_it(tmp_path
             wrong |= missed.get("books.expenses", set())
             assert missed.keys() <= set(BY_FEED)  # lists with a filter do not rely on the feed
             assert expenses.mode == "feed" or "books.expenses" not in missed
-            assert expenses.mode == "compared" or "due on" in str(expenses.note)
+            assert expenses.mode == "compared" or "is found on" in str(expenses.note)
             if expenses.mode == "compared":
                 break
         assert wrong
@@ -395,7 +395,7 @@ async def test_100_000_records_with_500_changes_a_day_take_less_than_50_calls(
         lists = ("books.contacts", "books.items", "books.expenses")
         store = firm.sandbox.store()
         usual: list[int] = []
-        for day in range(8):
+        for day in range(6):
             await a_day_of_500(firm)
             plan = await firm.plan(*lists)
             summary = await firm.run(*lists)
@@ -415,21 +415,25 @@ async def test_100_000_records_with_500_changes_a_day_take_less_than_50_calls(
 async def a_day_of_500(firm: Company) -> None:
     store, chance = firm.sandbox.store(), firm.chance
 
+    ids = {
+        name: [collection.id(index) for index in collection.indexes()][::-1]
+        for name in ("books.contacts", "books.items", "books.expenses")
+        for collection in [store.collection(name)]
+    }
+
     def one_of(name: str, newest: int) -> str:
-        collection = store.collection(name)
-        indexes = list(collection.indexes())
-        return collection.id(indexes[-1 - chance.randrange(min(newest, len(indexes)))])
+        return ids[name].pop(chance.randrange(newest))
 
     for number in range(200):
-        contact = one_of("books.contacts", 40_000)
+        contact = one_of("books.contacts", 39_000)
         await firm.write("PUT", f"/contacts/{contact}", company_name=f"n {number}")
     for number in range(150):
         body = {"name": f"i {firm.clock.now}", "rate": number}
-        await firm.write("PUT", f"/items/{one_of('books.items', 30_000)}", **body)
+        await firm.write("PUT", f"/items/{one_of('books.items', 29_000)}", **body)
     for _ in range(50):
         await firm.write("POST", "/expenses", **firm.expense())
     for number in range(95):
-        record = one_of("books.expenses", 2_000 if number > 2 else 30_000)
+        record = one_of("books.expenses", 2_000 if number > 2 else 29_000)
         await firm.write("PUT", f"/expenses/{record}", **firm.expense())
     for _ in range(5):
-        await firm.write("DELETE", f"/expenses/{one_of('books.expenses', 2_000)}")
+        await firm.write("DELETE", f"/expenses/{one_of('books.expenses', 1_900)}")

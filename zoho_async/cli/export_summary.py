@@ -13,9 +13,9 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
-  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
-  ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
-  null), ``bytes``, ``calls``, ``planned_calls`` (null if the run ended before its plan),
+  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest``, ``compared`` or ``feed``),
+  ``rows``, ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own
+  count or null), ``bytes``, ``calls``, ``planned_calls`` (null if the run ended before its plan),
   ``plan_exact``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no row was missed;
   null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged parents whose
   children were read again), ``files``, ``passed_over`` (records of which Zoho refused the children
@@ -27,7 +27,12 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   null), ``applied_filter`` (the filter that hides records, or null), ``schema`` (of each column
   that this run added or widened, and of each field with values that do not fit its column:
   ``change`` (``added``, ``widened`` or ``conflict``), ``field``, ``column``, ``type``, ``before``
-  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field)
+  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field),
+  and with ``--change-feed``: ``reason`` (of the mode), ``surplus`` (deleted records that were not
+  found yet, by the list's count, or null), ``unnamed`` (changes that the feed did not name),
+  ``feed_delay`` (the largest delay of an entry, in seconds, or null)
+- ``feeds``: of each change feed, ``feed``, ``status`` (``read``, ``refused``, ``incomplete`` or
+  ``failed``), ``entries``, ``calls`` and ``reason``
 """
 
 from __future__ import annotations
@@ -87,6 +92,7 @@ def as_json(
         "files": 0,
         "rounded": 0,
         "resources": [],
+        "feeds": [],
     }
     if summary is not None:
         result |= {
@@ -104,6 +110,7 @@ def as_json(
             "files": summary.files,
             "rounded": summary.rounded,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
+            "feeds": [msgspec.structs.asdict(one) for one in summary.feeds],
         }
     return msgspec.json.encode(result).decode()
 

@@ -74,6 +74,7 @@ def cheapest(
         partial = _by_feed(facts, state, now=now, feed=feed)
         if partial is None or partial.mode == "compared":
             return partial or whole
+        return _compared_with(partial, whole)
     if partial is None:
         return whole
     if not restricted and is_due(state.feed, WHOLE_DAYS, now):
@@ -82,7 +83,7 @@ def cheapest(
     if state.feed.records and whole.calls <= partial.calls:
         reason = "the whole list takes no more calls, and shows deleted records"
         return msgspec.structs.replace(whole, reason=reason)
-    return partial
+    return _compared_with(partial, whole)
 
 
 def is_due(feed: ListFeed, days: int, now: float) -> bool:
@@ -104,6 +105,12 @@ def can_use_feed(facts: OperationFacts) -> bool:
 def next_interval(feed: ListFeed, *, agreed: bool) -> int:
     """Return the days until the next read of the whole list, after one that ``agreed``."""
     return min(WHOLE_DAYS, max(1, 2 * feed.interval)) if agreed else 0
+
+
+def _compared_with(way: Way, whole: Way) -> Way:
+    calls = "call" if whole.calls == 1 else "calls"
+    reason = f"{way.reason}; the whole list takes {whole.calls} {calls}"
+    return msgspec.structs.replace(way, reason=reason)
 
 
 def _by_itself(facts: OperationFacts, state: ResourceState) -> Way | None:
@@ -135,7 +142,10 @@ def _by_feed(facts: OperationFacts, state: ResourceState, *, now: float, feed: b
         why = f"the change feed is measured after {known.interval} days"
     else:
         due = datetime.fromtimestamp((known.checked or now) + known.interval * DAY, UTC)
-        reason = f"the change feed names its changes; the whole list is due on {due:%Y-%m-%d}"
+        reason = (
+            "the change feed names its changes; what it does not name is found on "
+            f"{due:%Y-%m-%d}, when the whole list is due"
+        )
         return Way(mode="feed", calls=_last(state, "feed"), reason=reason)
     return Way(mode="compared", calls=pages, reason=why)
 

@@ -62,7 +62,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     ``rows`` and ``calls`` are sums over the resources. ``exact`` says whether they are complete.
     ``seconds`` is how long the limits make the calls last. ``days`` is how many days of the
     organization's quota they take, None if that is not known. ``calls_made`` were made for the
-    plan; a run makes them again only if another run made this plan (`Export.plan`).
+    plan; a run makes them again only if another run made this plan (`Export.plan`). ``feed_calls``
+    of ``calls`` are for change feeds; in a plan alone, as many as the last run made.
     """
 
     resources: tuple[PlannedResource, ...]
@@ -72,6 +73,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool
     days: int | None = None
     calls_made: int = 0
+    feed_calls: int = 0
 
 
 class ChangeFeedRead(msgspec.Struct, frozen=True, kw_only=True):

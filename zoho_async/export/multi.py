@@ -201,6 +201,7 @@ def planned_together(plans: Sequence[Planned]) -> Planned:
         exact=all(plan.exact for plan in plans),
         days=None if None in days else max(filter(None, days), default=None),
         calls_made=sum(plan.calls_made for plan in plans),
+        feed_calls=sum(plan.feed_calls for plan in plans),
     )
 
 

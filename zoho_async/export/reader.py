@@ -332,10 +332,12 @@ class ListReader:
     def _plan_feed(self, pages: int) -> None:
         """Plan a read by the change feed. It reads more if the pages do not suffice."""
         self.exact = self._list_exact = False
+        records, _ = self._calls_left
         self.planned = msgspec.structs.replace(
             self._plan_without_calls(rows=0),
             rows=None,
-            calls=pages,
+            calls=pages + records,
+            detail_calls=records,
             exact=False,
             reason=self.writer.state.part.reason,
         )

@@ -96,6 +96,7 @@ class SummaryBuilder:
             exact=all(one.exact for one in ahead) if only else all(r.exact for r in self._readers),
             days=days_needed(calls if only else calls - made, today, limits),
             calls_made=made,
+            feed_calls=feed_calls,
         )
 
     async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
