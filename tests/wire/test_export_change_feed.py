@@ -75,6 +75,7 @@ class Company:
         self.zoho = zoho
         self.clock = clock
         self.file = to / "books.sqlite"
+        self.to = f"sqlite:{self.file}"
         self.chance = random.Random(4)
         self.planned: list[int] = []
         self.made: list[int] = []
@@ -161,8 +162,7 @@ class Company:
 
     def job(self, *names: str, **options: Any) -> Export:
         wanted = ExportOptions(**{"change_feed": True} | options)
-        to = f"sqlite:{self.file}"
-        return Export(self.zoho, names or LISTS, to=to, options=wanted, clock=self.clock)
+        return Export(self.zoho, names or LISTS, to=self.to, options=wanted, clock=self.clock)
 
     async def plan(self, *names: str) -> Planned:
         return await self.job(*names).plan()
@@ -376,6 +376,90 @@ async def test_an_interrupted_run_uses_the_same_entries_again(tmp_path: Path) ->
             break
         assert calls > 2
         assert firm.differences() == {}
+
+
+async def relied_on(firm: Company) -> list[str]:
+    """Bring a list of expenses so far that the next run reads it by the feed. Return its ids."""
+    await firm.run("books.expenses")
+    firm.clock.now += DAY
+    await firm.run("books.expenses")
+    firm.clock.now += DAY / 2
+    return firm.ids("books.expenses")
+
+
+EXPENSES: Final = FEW | {"books.expenses": 450}
+
+
+async def test_an_interrupted_read_by_the_feed_is_not_believed_without_it(tmp_path: Path) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_ = await relied_on(firm)
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        with pytest.raises(BudgetSpent):
+            await firm.run("books.expenses", max_calls=2)
+        firm.sandbox.faults.append(REFUSED)
+        summary = await firm.run("books.expenses")
+        assert of(summary, "books.expenses").mode == "compared"
+        assert firm.differences("books.expenses") == {}
+
+
+async def test_a_deletion_that_the_feed_hides_is_noticed_at_once_in_a_list_read_by_it(
+    tmp_path: Path,
+) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_, newest = await relied_on(firm)
+        firm.sandbox.activity.hidden = ("deleted",)
+        await firm.write("POST", "/expenses", **firm.expense())
+        await firm.write("DELETE", f"/expenses/{oldest}")
+        await firm.write("PUT", f"/expenses/{newest}", **firm.expense())
+        summary = await firm.run("books.expenses")
+        (one,) = summary.resources
+        assert (one.mode, one.deleted, one.new, one.changed) == ("compared", 1, 1, 1)
+        assert firm.differences("books.expenses") == {}
+        assert "does not explain" in one.reason
+
+
+async def test_details_of_records_that_the_feed_names_cost_one_call_each(tmp_path: Path) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        await firm.run("books.expenses", details=True)
+        firm.clock.now += DAY
+        await firm.run("books.expenses")
+        firm.clock.now += DAY / 2
+        oldest, *_ = firm.ids("books.expenses")
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        await firm.write("POST", "/expenses", **firm.expense())
+        summary = await firm.run("books.expenses")
+        (one,) = summary.resources
+        # Two pages of the list, two records, and one call for the feed.
+        assert (one.mode, one.pages, one.records, summary.calls) == ("feed", 2, 2, 5)
+        held = firm.rows("books.expenses")
+        said = {row["expense_id"]: row for row in map(json.loads, firm.sandbox.truth("expenses"))}
+        assert held.keys() == said.keys()
+        assert held[oldest]["reference_number"] == said[oldest]["reference_number"]
+
+
+@pytest.mark.parametrize("to", ["files", "books.duckdb", "typed.parquet"])
+async def test_other_destinations_take_the_same_tombstones(tmp_path: Path, to: str) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        firm.to = str(tmp_path / to.removesuffix(".parquet"))
+        options: dict[str, Any] = {"format": "parquet"} if to.endswith(".parquet") else {}
+        gone = await firm.contact()
+        for _ in range(2):
+            await firm.run(**options)
+            firm.clock.now += DAY
+        firm.clock.now -= DAY / 2
+        oldest, other, *_ = firm.ids("books.expenses")
+        await firm.write("DELETE", f"/expenses/{other}")
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        await firm.write("DELETE", f"/contacts/{gone}")
+        summary = await firm.run(**options)
+        assert [(one.mode, one.deleted, one.changed) for one in summary.resources] == [
+            ("compared", 1, 0),
+            ("compared", 0, 0),
+            ("feed", 1, 1),
+            ("compared", 0, 0),
+        ]
+        again = await firm.run(**options)
+        assert [one.rows + one.deleted for one in again.resources] == [0, 0, 0, 0]
 
 
 #: 100,000 records.

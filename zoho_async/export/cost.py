@@ -72,18 +72,17 @@ def cheapest(
     partial = _by_itself(facts, state)
     if partial is None and not restricted:
         partial = _by_feed(facts, state, now=now, feed=feed)
-        if partial is None or partial.mode == "compared":
-            return partial or whole
-        return _compared_with(partial, whole)
-    if partial is None:
-        return whole
+    if partial is None or partial.mode == "compared":
+        return partial or whole
     if not restricted and is_due(state.feed, WHOLE_DAYS, now):
         reason = f"deleted records are looked for every {WHOLE_DAYS} days"
         return msgspec.structs.replace(whole, reason=reason)
     if state.feed.records and whole.calls <= partial.calls:
         reason = "the whole list takes no more calls, and shows deleted records"
         return msgspec.structs.replace(whole, reason=reason)
-    return _compared_with(partial, whole)
+    calls = "call" if whole.calls == 1 else "calls"
+    reason = f"{partial.reason}; the whole list takes {whole.calls} {calls}"
+    return msgspec.structs.replace(partial, reason=reason)
 
 
 def is_due(feed: ListFeed, days: int, now: float) -> bool:
@@ -105,12 +104,6 @@ def can_use_feed(facts: OperationFacts) -> bool:
 def next_interval(feed: ListFeed, *, agreed: bool) -> int:
     """Return the days until the next read of the whole list, after one that ``agreed``."""
     return min(WHOLE_DAYS, max(1, 2 * feed.interval)) if agreed else 0
-
-
-def _compared_with(way: Way, whole: Way) -> Way:
-    calls = "call" if whole.calls == 1 else "calls"
-    reason = f"{way.reason}; the whole list takes {whole.calls} {calls}"
-    return msgspec.structs.replace(way, reason=reason)
 
 
 def _by_itself(facts: OperationFacts, state: ResourceState) -> Way | None:

@@ -298,7 +298,7 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     ``reason`` says why the list was read in this ``mode``, "" if nothing chose it. ``surplus`` is
     how many more records were exported than the list counts now: they were deleted, and the change
-    feed did not name them. It is None if the list was not counted. ``unnamed`` counts changes that
+    feed did not name them; None without a count. ``unnamed`` counts changes that
     this run found and the change feed did not name. ``feed_delay`` is the largest delay of an entry
     that this run measured, in seconds; None if none was late.
     """

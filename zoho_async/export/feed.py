@@ -53,7 +53,10 @@ FeedStatus: TypeAlias = Literal["read", "refused", "incomplete", "failed"]
 
 
 class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry: its id, its ``day`` (``2026-01-31``), the id of the record, and what happened."""
+    """One entry: its id, its ``day`` (``2026-01-31``), the id of the record, and what happened.
+
+    Without an id it cannot be recognized, so it is used again by each run that reads it.
+    """
 
     entry_id: str
     day: str
@@ -62,10 +65,11 @@ class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The feed as one run read it at the moment ``began``, with the entries since ``since``.
+    """The feed as one run read it, with the entries since ``since``.
 
-    ``status`` is ``read``, ``refused`` (Zoho's answer is in ``reason``), ``incomplete`` (it could
-    not be read to its end) or ``failed``. ``calls`` were made.
+    ``began`` is the moment of its first page, by the earlier of our clock and Zoho's. ``status`` is
+    ``read``, ``refused`` (Zoho's answer is in ``reason``), ``incomplete`` (it could not be read to
+    its end) or ``failed``. ``calls`` were made.
     """
 
     feed: str
@@ -111,7 +115,12 @@ async def read_feed(zoho: Session, product: str, since: float | None, clock: Clo
         status = "read" if ended else "incomplete"
         reason = "" if ended else "its pages repeat, so its end cannot be read"
     return msgspec.structs.replace(
-        feed, status=status, reason=reason, entries=reading.entries, calls=reading.calls
+        feed,
+        began=began if reading.date is None else min(began, reading.date),
+        status=status,
+        reason=reason,
+        entries=reading.entries,
+        calls=reading.calls,
     )
 
 
@@ -124,8 +133,12 @@ class _Reading:
         self._zoho: Final = zoho
         self._first: Final = first
         self._last: Final = last
-        self._starts: Final[set[str]] = set()
+        #: When the first page was sent, by Zoho's clock.
+        self.date: float | None = None
+        self._starts: Final[set[tuple[str, str, str]]] = set()
         self._known: Final[set[str]] = set()
+        self._before = ""
+        self._falls = False
 
     async def run(self) -> bool:
         """Read the pages one by one. Return whether the end of the days was reached."""
@@ -141,23 +154,34 @@ class _Reading:
                 allow_unconfirmed=True,
             )
             self.calls += 1
+            self.date = page.date if self.date is None else self.date
             entries = [_entry(row) for row in page.rows]
-            if entries and entries[0].entry_id in self._starts:
+            starts = {(one.entry_id, one.day, one.record) for one in entries[:1]}
+            if starts & self._starts:
                 return False
-            self._starts.update(one.entry_id for one in entries[:1])
+            self._starts.update(starts)
             self._add(entries)
             if not page.has_more:
                 return True
-            if all(one.day and one.day < self._first.isoformat() for one in entries):
-                return True  # it ignores the dates, and begins with the newest day
+            if self._is_past(entries):
+                return True
         return False
+
+    def _is_past(self, entries: Sequence[FeedEntry]) -> bool:
+        """Whether later pages are older than the days: dates were ignored, and days go down."""
+        days = [one.day for one in entries]
+        before, self._before = self._before, days[-1] if days else ""
+        falls = days == sorted(days, reverse=True)
+        self._falls |= falls and bool(days) and days[-1] < (before or days[0])
+        return falls and self._falls and days[0] < self._first.isoformat()
 
     def _add(self, entries: Sequence[FeedEntry]) -> None:
         first = self._first.isoformat()
         for one in entries:
-            if one.entry_id not in self._known and (not one.day or one.day >= first):
-                self._known.add(one.entry_id)
-                self.entries.append(one)
+            if one.entry_id in self._known or (one.day and one.day < first):
+                continue
+            self._known.update({one.entry_id} - {""})
+            self.entries.append(one)
 
 
 def _entry(row: ReportActivityLogs) -> FeedEntry:
@@ -165,9 +189,8 @@ def _entry(row: ReportActivityLogs) -> FeedEntry:
     record = (details.transaction_id if details else "") or ""
     what = (details.operation_type if details else "") or row.description or ""
     day = "" if row.date is None else row.date.isoformat()
-    parts = (day, record, row.description or "")
     return FeedEntry(
-        entry_id=row.activity_id or str(row.extra.get("id") or "/".join(parts)),
+        entry_id=row.activity_id or str(row.extra.get("id") or ""),
         day=day,
         record=record,
         deleted="delete" in what.casefold(),

@@ -9,7 +9,7 @@ Deletions. Each indexed record that the feed calls deleted is fetched by its id,
 Pages. In mode ``feed`` the list is read sorted by creation, the newest first. Ids grow with time,
 so the place of an id among all indexed ids is its place in the list. Read are
 
-1. the first pages, until one has only known records: these have every new record;
+1. the first pages, until one ends with a known record: these have every new record;
 2. the pages on which the named records are.
 
 Every row of these pages is compared with the record index, as in any read.
@@ -66,8 +66,8 @@ class FeedPass:
         blocking: Blocking,
         clock: Clock,
     ) -> None:
-        #: Named records of the list, those of them that the feed calls deleted, and those that are.
         self.matched = False
+        #: Named records of the list, those of them that the feed calls deleted, and how many are.
         self.named: frozenset[str] = frozenset()
         self.deleted: tuple[str, ...] = ()
         self.confirmed = 0
@@ -131,7 +131,12 @@ class FeedPass:
         return self._pages + len(self.deleted)
 
     async def read(self, pages: PassReader, write_queue: WriteQueue) -> bool:
-        """Read the pages of new and named records. Return whether that is believed."""
+        """Read the pages of new and named records. Return whether that is believed.
+
+        It is not if another run began the part, and this one could not read the feed.
+        """
+        if self._feed is None or not self._feed.covers(self._before.read):
+            return False
         read: set[int] = set()
         for number in range(_ROUNDS):
             last = await self._read_new(pages, write_queue)
@@ -148,12 +153,12 @@ class FeedPass:
         return False
 
     async def _read_new(self, pages: PassReader, write_queue: WriteQueue) -> Page[bytes]:
-        """Read from the first page until one has no new record. Return the last page."""
+        """Read from the first page until one ends with a known record. Return that page."""
         number = 1
         while True:
             page = await pages.at(number, write_queue, known := set[str]())
             await write_queue.flush()
-            if not page.has_more or set(page.ids) <= known:
+            if not page.has_more or page.ids[-1] in known:
                 return page
             number += 1
 
@@ -243,7 +248,9 @@ class FeedPass:
             agreed = not self.unnamed and not self._failed
             found = replace(found, interval=next_interval(before, agreed=agreed))
         used = self._indexed | self._known({one.record for one in feed.entries if one.record})
-        days = {one.entry_id: one.day for one in feed.entries if one.record in used}
+        days = {
+            one.entry_id: one.day for one in feed.entries if one.entry_id and one.record in used
+        }
         kept = {one: day for one, day in (before.seen | days).items() if day >= feed.oldest_kept}
         delays = [one for one in (before.delay, self.delay) if one is not None]
         return replace(

@@ -503,12 +503,18 @@ class Export:
             named=self._plan.named,
             accepted=facts.resource in self._plan.accepted,
             strict=self._options.strict,
-            deletions=self._deletions,
+            deletions=self._deletions if self._detects else None,
             detail_fetcher=detail_fetcher,
             feed_pass=self._feed_pass(writer),
             allowance=self._allowance,
             budget=budget,
         )
+
+    @property
+    def _detects(self) -> bool:
+        """Whether records that a whole list lacks are checked. Filters leave records out."""
+        options = self._options
+        return options.detect_deletions or not (options.filter or options.since)
 
     def _feed_pass(self, writer: ResourceWriter) -> FeedPass | None:
         if not self._options.change_feed or self._deletions is None:
@@ -519,10 +525,16 @@ class Export:
     # -- change feeds ---------------------------------------------------------------------------
 
     async def _read_feeds(self) -> list[ExportEvent]:
-        """Read the change feed of each product since the runs that used it."""
+        """Read the change feed of each product since the runs that used it.
+
+        It takes at most half of ``max_calls``, so that the lists get on, too.
+        """
         since = await self._blocking(self._since_of_feeds)
+        most = self._options.max_calls
+        budget = Budget(sys.maxsize if most is None else most // 2, within=self._budget)
+        zoho = self._zoho.with_options(budget=budget)
         for product, moment in since.items():
-            self._feeds[product] = await read_feed(self._zoho, product, moment, self._clock)
+            self._feeds[product] = await read_feed(zoho, product, moment, self._clock)
         return [feed_read(feed) for feed in self._feeds.values()]
 
     def _since_of_feeds(self) -> dict[str, float | None]:

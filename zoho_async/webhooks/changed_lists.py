@@ -77,10 +77,8 @@ def changed_list(name: str) -> ChangedList:
     if name == EVENTS:
         return ChangedList(facts, get.key, id_field)
     can_ask = asks_changes(facts)
-    if (
-        not (can_ask or sorts_by_change(facts))
-        or readable(product, get.key, {id_field: "1"})[0] != name
-    ):
+    is_read = readable(product, get.key, {id_field: "1"})[0] == name
+    if not is_read or not (can_ask or sorts_by_change(facts)):
         raise ConfigurationError(
             f"{name} cannot be asked for its changes: export it, or read it from time to time"
         )
