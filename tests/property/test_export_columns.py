@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import export_rows
+from tests.support.examples import examples
 from zoho_async.description import Field
 from zoho_async.export.columns.batch import ColumnReader, RowBatch
 from zoho_async.export.columns.decode import coerce
@@ -65,7 +66,7 @@ def _records(shape: ColumnShape, batch: RowBatch) -> list[dict[str, object]]:
     return records
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(_objects(export_rows.FIELDS), max_size=4),
     st.integers(1, 3),
@@ -84,7 +85,7 @@ def test_columns_and_extra_hold_all_that_was_sent(
         assert export_rows.same(said, held), (said, held)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(_objects(export_rows.FIELDS), min_size=2, max_size=4))
 def test_a_row_comes_out_the_same_whatever_comes_with_it(texts: list[str]) -> None:
     shape = shape_of(export_rows.FIELDS)

@@ -35,6 +35,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.examples import examples
 from tests.support.list_in_memory import PER_PAGE, FakeZoho
 from zoho_async.export import (
     Database,
@@ -399,12 +400,12 @@ class Histories(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-def searched(examples: int, steps: int) -> settings:
-    return settings(max_examples=examples, stateful_step_count=steps, deadline=None, phases=PHASES)
+def searched(number: int, steps: int) -> settings:
+    return settings(max_examples=number, stateful_step_count=steps, deadline=None, phases=PHASES)
 
 
 def test_no_history_loses_a_row_or_writes_one_twice() -> None:
-    run_state_machine_as_test(Histories, settings=searched(10, 10))
+    run_state_machine_as_test(Histories, settings=searched(examples(10), 10))
 
 
 @pytest.mark.long

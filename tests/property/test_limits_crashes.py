@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.examples import examples
 from tests.support.held_clock import HeldClock
 from tests.support.redis_server import RedisServer
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, RedisLedger, Refusal, Snapshot
@@ -359,7 +360,7 @@ def test_every_ledger_decides_alike() -> None:
             run_state_machine_as_test(
                 EveryLedgerDecidesAlike,
                 settings=settings(
-                    max_examples=30,
+                    max_examples=examples(30),
                     stateful_step_count=30,
                     deadline=None,
                     suppress_health_check=[HealthCheck.too_slow],

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from benchmarks.suites.others import HOUR, Client, Simulation
 from tests.judges.minute import Minute
+from tests.support.examples import examples
 from zoho_async.limits import Lane, Limits, Quota, Refusal
 from zoho_async.limits.others import Others
 from zoho_async.limits.usage import Denial, Ending, Usage, abandon, settle, take
@@ -25,7 +26,7 @@ DAY = 1_000_000
 LIMITS = Limits()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     counters=st.lists(
         st.tuples(
@@ -131,7 +132,7 @@ class TrueCounts:
         self.usage.concurrency.opens = 0.0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(seed=st.integers(0, 2**32), refused_count=st.booleans())
 def test_the_bounds_of_two_readings_hold(seed: int, refused_count: bool) -> None:
     counts = TrueCounts(seed, refused_count=refused_count)
@@ -171,7 +172,7 @@ def buckets(draw: st.DrawFn) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["rolling", "fixed"])
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(moments=buckets(), seed=st.integers(0, 1000), clicks=st.booleans())
 def test_a_bucket_within_the_bound_causes_no_refusal(
     kind: str, moments: list[float], seed: int, clicks: bool

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.examples import examples
 from tests.support.held_clock import HeldClock
 from tests.support.redis_server import RedisServer
 from zoho_async.limits import (
@@ -544,11 +545,11 @@ class WorkersOnRedis(Workers):
 EXAMPLES = {"memory": 80, "file": 40, "redis": 40}
 
 
-def try_all(machine: type[RuleBasedStateMachine], examples: int) -> None:
+def try_all(machine: type[RuleBasedStateMachine], number: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=number,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -566,16 +567,16 @@ def with_redis(machines: Callable[[str, asyncio.AbstractEventLoop], None]) -> No
 
 
 def test_every_promise_holds_in_memory() -> None:
-    try_all(WorkersInMemory, EXAMPLES["memory"])
+    try_all(WorkersInMemory, examples(EXAMPLES["memory"]))
 
 
 def test_every_promise_holds_in_a_file_if_workers_die_or_stop() -> None:
-    try_all(WorkersInAFile, EXAMPLES["file"])
+    try_all(WorkersInAFile, examples(EXAMPLES["file"]))
 
 
 def test_every_promise_holds_on_redis_if_workers_die_or_stop() -> None:
     def run(url: str, loop: asyncio.AbstractEventLoop) -> None:
         WorkersOnRedis.url, WorkersOnRedis.loop = url, loop
-        try_all(WorkersOnRedis, EXAMPLES["redis"])
+        try_all(WorkersOnRedis, examples(EXAMPLES["redis"]))
 
     with_redis(run)

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from zoho_async.errors import Request, ServerError
 from zoho_async.events import Event
 from zoho_async.http.transport import Answer
@@ -134,7 +135,7 @@ async def read(zoho: Zoho, *, totals: bool, patience: float, slowness: float) ->
     return got
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 80),
     weathers,
@@ -151,7 +152,7 @@ def test_errors_timeouts_and_false_ends_cost_a_patient_reader_no_row(
     assert got == list(range(rows))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(1, 80), weathers, st.booleans(), st.integers(0, 79))
 def test_a_reader_that_stops_at_any_row_leaves_no_tasks(
     rows: int, weather: Weather, totals: bool, last: int

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
+from tests.support.examples import examples
 from tests.support.sandbox_machine import (
     CENTS,
     NOTHING,
@@ -358,7 +359,7 @@ class Billing(Machine):
 
 
 def test_amounts_of_billing_balance() -> None:
-    prove(Billing, 50, 30)
+    prove(Billing, examples(50), 30)
 
 
 @pytest.mark.long

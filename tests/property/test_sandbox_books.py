@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
+from tests.support.examples import examples
 from tests.support.sandbox_api import Api
 from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, exact, picked, prove
 from tests.support.settlement_machines import Bills, Books
@@ -376,7 +377,7 @@ class BookedPurchases(Booked, Bills):
 
 @pytest.mark.parametrize("side", [BookedSales, BookedPurchases])
 def test_double_entry_holds_in_every_state(side: type[Books]) -> None:
-    prove(side, 10, 20)
+    prove(side, examples(10), 20)
 
 
 def test_the_books_of_the_sample_data_balance() -> None:

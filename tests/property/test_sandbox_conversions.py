@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.support.examples import examples
 from tests.support.sandbox_api import Api
 from zoho_async.sandbox.data.dates import day
 from zoho_async.sandbox.replies import ApiRefusal
 
 _SETTINGS: Final = settings(
-    max_examples=30,
+    max_examples=examples(30),
     stateful_step_count=20,
     deadline=None,
     derandomize=True,

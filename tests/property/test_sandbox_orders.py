@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests.support.examples import examples
 from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
 
 _VERBS = {
@@ -394,12 +395,12 @@ ORDERS = (Orders, PurchaseOrders, InventoryOrders, InventoryPurchaseOrders)
 
 @pytest.mark.parametrize("machine", ESTIMATES[:1])  # the others with the long ones
 def test_an_estimate_shows_its_last_verb_until_it_is_invoiced(machine: type[Machine]) -> None:
-    prove(machine, 40)
+    prove(machine, examples(40))
 
 
 @pytest.mark.parametrize("machine", ORDERS[:1])
 def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) -> None:
-    prove(machine, 40)
+    prove(machine, examples(40))
 
 
 @pytest.mark.long

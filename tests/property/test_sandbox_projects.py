@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests.support.examples import examples
 from tests.support.sandbox_machine import CENTS, NOTHING, PICKED, Machine, exact, picked, prove
 
 _TYPES: Final = (
@@ -297,7 +298,7 @@ class BillingProjects(InvoiceProjects):
 
 
 def test_time_and_expenses_are_billed_once() -> None:
-    prove(Projects, 40)
+    prove(Projects, examples(40))
 
 
 @pytest.mark.long

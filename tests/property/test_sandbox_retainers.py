@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
+from tests.support.examples import examples
 from tests.support.sandbox_machine import (
     CENTS,
     NOTHING,
@@ -245,7 +246,7 @@ SIDES = (Retainers, InvoiceRetainers)
 
 
 def test_a_retainer_is_paid_in_full_and_drawn_once() -> None:
-    prove(Retainers, 50)
+    prove(Retainers, examples(50))
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.examples import examples
 from tests.support.sandbox_machine import prove
 from tests.support.settlement_machines import Bills, Books
 
@@ -20,4 +21,4 @@ class Inventory(Books):
 
 @pytest.mark.parametrize("side", [Books, Bills, Inventory])
 def test_the_sum_of_balances_is_invariant(side: type[Books]) -> None:
-    prove(side, 40, 30)
+    prove(side, examples(40), 30)

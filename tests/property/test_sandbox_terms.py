@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sandbox_api import Api
 from zoho_async.sandbox.data.dates import day
 
 _DAYS: Final = {"weeks": 7, "days": 1}
-_PLAIN: Final = settings(max_examples=200, deadline=None, derandomize=True)
+_PLAIN: Final = settings(max_examples=examples(200), deadline=None, derandomize=True)
 _LONG: Final = settings(_PLAIN, max_examples=5000)
 ASKED: Final = {
     "days_ago": st.integers(-40, 900),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from zoho_async.auth import AccessToken, lease
 from zoho_async.auth.lease import TokenState
 from zoho_async.auth.server import LONGEST
@@ -31,7 +32,7 @@ deeds = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(deeds)
 def test_zoho_gets_at_most_ten_requests_in_ten_minutes_with_any_delays(
     history: list[tuple[float, str, Deed, float]],

@@ -23,8 +23,9 @@ def forget_clients() -> None:
 
 
 class _Handler(WSGIRequestHandler):
-    """Sends one Server header. moto adds a second one, which aiohttp refuses."""
+    """Keeps connections, and sends one Server header: aiohttp refuses the second one of moto."""
 
+    protocol_version = "HTTP/1.1"
     _sent = False
 
     def send_header(self, keyword: str, value: str) -> None:
@@ -52,7 +53,7 @@ class S3Server:
     def __init__(self) -> None:
         self.writes: list[str] = []
         self.denies: Callable[[str], bool] | None = None
-        self._app = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
+        self._app = werkzeug_app.create_backend_app("s3")
         self._server = make_server(
             "127.0.0.1", 0, self._answer, threaded=True, request_handler=_Handler
         )

@@ -20,7 +20,7 @@ CENTS: Final = st.integers(1, 60_000).map(lambda cents: Decimal(cents) / 100)
 #: A share in percent: often everything, sometimes more.
 SHARE: Final = st.integers(1, 104).map(lambda n: 100 if 80 < n <= 100 else n)
 #: The maximum number of runs of one machine.
-_RUNS: Final = 5
+_RUNS: Final = 20
 
 
 class Machine(RuleBasedStateMachine):

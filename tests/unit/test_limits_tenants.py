@@ -14,7 +14,7 @@ from zoho_async.http.client import Client
 from zoho_async.http.retry import Policy
 from zoho_async.limits import Limits, MemoryLedger
 
-TENANTS = 10_000
+TENANTS = 3_000
 DAY = 25 * 3600.0
 
 pytestmark = pytest.mark.looptime

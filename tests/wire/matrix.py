@@ -136,6 +136,8 @@ ROWS: Final = (
     *(_row(kind) for kind in ("dead_token", "unknown_token", "revoked_grant", "wrong_region")),
     *(_row(kind) for kind in ("denied_grant", "throttled_grant")),
 )
+#: The rows of the second table: a refusal of every request would never end.
+LASTING: Final = tuple(row for row in ROWS if "refuse" not in row.title)
 
 
 class Cell:
@@ -281,8 +283,11 @@ async def _cell(fault: Fault, column: Column) -> AsyncGenerator[Cell]:
                 await asyncio.sleep(0.005)
 
 
-async def table() -> str:
-    """Run the matrix and return the text of docs/faults.md."""
+async def outcomes(columns: Sequence[Column] = COLUMNS) -> tuple[list[list[str]], list[list[str]]]:
+    """Run the cells of some columns: each row with one request affected, then with every request.
+
+    The second list is of the rows `LASTING`.
+    """
     before = asyncio.all_tasks()
     turns = asyncio.Semaphore(8)
 
@@ -297,22 +302,27 @@ async def table() -> str:
                 raise
 
     async def line(row: Row, *, always: bool) -> list[str]:
-        return list(await asyncio.gather(*(one(row, each, always=always) for each in COLUMNS)))
+        return list(await asyncio.gather(*(one(row, each, always=always) for each in columns)))
 
     with patch.object(transport, "MOST_BYTES", FLOOD):
         once = await asyncio.gather(*(line(row, always=False) for row in ROWS))
-        lasting = [row for row in ROWS if "refuse" not in row.title]
-        always = await asyncio.gather(*(line(row, always=True) for row in lasting))
+        always = await asyncio.gather(*(line(row, always=True) for row in LASTING))
     await asyncio.sleep(0)
     left = {task.get_name() for task in asyncio.all_tasks() - before}
     assert not left, f"tasks were left: {left}"
+    return once, always
+
+
+async def table() -> str:
+    """Run the matrix and return the text of docs/faults.md."""
+    once, always = await outcomes()
     kinds = "\n".join(
         f"| `{kind}` | {about.when} | {about.effect} |" for kind, about in FAULTS.items()
     )
     return _DOCS.format(
         kinds=kinds,
         once=_lines(ROWS, once),
-        always=_lines(lasting, always),
+        always=_lines(LASTING, always),
         columns=" | ".join(COLUMNS),
         rule="|---" * (len(COLUMNS) + 1) + "|",
     )

@@ -20,6 +20,7 @@ from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.sandbox.simulation.faults import FaultKind
 
 ORGANIZATIONS = [str(20_000_000 + number) for number in range(12)]
+SIZES = {"contacts": 5, "invoices": 5}
 BROKEN: tuple[FaultKind, ...] = (
     *("drop", "drop_undone", "reset", "broken_body", "cut", "empty", "html", "status", "bad_gzip"),
     *("redirect", "dead_token", "slow", "silent"),
@@ -52,7 +53,10 @@ async def test_waiting_for_a_connection_is_not_a_failure(
     def hasty(total: float | None, read: float) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=total, connect=0.05, sock_read=read)
 
-    async with Sandbox(organizations=ORGANIZATIONS, latency=0.1) as box, session(box, 2) as zoho:
+    async with (
+        Sandbox(organizations=ORGANIZATIONS, latency=0.1, sizes=SIZES) as box,
+        session(box, 2) as zoho,
+    ):
         await zoho.for_organization(ORGANIZATIONS[0]).request("GET", "/contacts")
         monkeypatch.setattr(transport, "_timeout", hasty)
         await asyncio.gather(
@@ -116,7 +120,7 @@ async def test_a_connectors_limit_per_host_counts(limits: tuple[int, int], most:
 
 async def test_calls_beyond_the_limit_per_host_wait_without_a_failure() -> None:
     async with (
-        Sandbox(organizations=ORGANIZATIONS, latency=0.05) as box,
+        Sandbox(organizations=ORGANIZATIONS, latency=0.05, sizes=SIZES) as box,
         aiohttp.TCPConnector(limit=50, limit_per_host=1) as connector,
         Session.from_env(
             box.environment(),

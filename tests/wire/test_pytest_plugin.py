@@ -83,7 +83,8 @@ def run(folder: Path, *options: str) -> str:
             # By its module's name, whether or not the package is installed and offers it too.
             *("-p", "no:zoho_async", "-p", "zoho_async.pytest_plugin"),
             *("-p", "no:cacheprovider", "-p", "no:xdist"),
-            *("-p", "no:aiohttp", "-p", "no:looptime", "-p", "no:hypothesispytest", *options),
+            *("-p", "no:aiohttp", "-p", "no:looptime", "-p", "no:hypothesispytest"),
+            *("-p", "no:schemathesis", *options),
         ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},

@@ -6,13 +6,26 @@ from typing import get_args
 
 import pytest
 
-from tests.wire.matrix import DOCS, ROWS, table
+from tests.wire.matrix import COLUMNS, DOCS, LASTING, ROWS, outcomes, table
 from zoho_async.sandbox import FAULTS, FaultKind
 
 
 def test_every_kind_of_fault_is_documented_and_in_the_matrix() -> None:
     assert list(get_args(FaultKind)) == list(FAULTS)
     assert {row.title.split("`")[1] for row in ROWS} == set(FAULTS)
+
+
+async def test_no_fault_of_a_token_request_changes_its_documented_outcome() -> None:
+    """One of the columns. The long test runs all of them."""
+    once, always = await outcomes(["refresh"])
+    place = 2 + COLUMNS.index("refresh")
+    documented = [line.split("|") for line in DOCS.read_text("utf-8").splitlines()]
+    cells = [line[place].strip() for line in documented if len(line) == len(COLUMNS) + 3]
+    rows = len(ROWS)
+    # Each table begins with its names and a rule.
+    assert [cell for (cell,) in once] == cells[2 : 2 + rows]
+    assert [cell for (cell,) in always] == cells[2 + rows + 2 :]
+    assert len(always) == len(LASTING)
 
 
 @pytest.mark.long
