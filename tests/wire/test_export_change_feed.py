@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.command import Command, serving
 from tests.support.plain_client import PlainClient, raw
 from tests.support.unlimited_sandbox import strict_session
 from zoho_async.cli.export_summary import as_lines
@@ -460,6 +461,37 @@ async def test_other_destinations_take_the_same_tombstones(tmp_path: Path, to: s
         ]
         again = await firm.run(**options)
         assert [one.rows + one.deleted for one in again.resources] == [0, 0, 0, 0]
+
+
+def test_the_command_shows_the_change_feed_and_the_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = FEW | {"books.contacts": 250}
+    with serving(Sandbox(sizes=sizes)) as sandbox:
+        command = Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
+        to = str(tmp_path / "books.sqlite")
+        job = ("export", "contacts", "projects", "--change-feed", "--to", to)
+        code, _, err = command(*job)
+        assert code == 0
+        assert "books.reports.activity_logs: 0 entries in 1 call" in err
+        code, out, _ = command(*job, "--details", "--plan-only")
+        assert code == 0
+        assert "books.contacts: full" not in out
+        plan = command.json(*job, "--plan-only")
+        assert plan["feed_calls"] == 1
+        assert {one["resource"]: (one["mode"], one["calls"]) for one in plan["resources"]} == {
+            "books.contacts": ("changed", 2),  # one page, and one count
+            "books.projects": ("compared", 1),
+        }
+        assert "is described; the whole list takes 2 calls" in plan["resources"][0]["reason"]
+        sandbox.faults.append(REFUSED)
+        summary = command.json(*job)
+        (read,) = summary["feeds"]
+        assert (read["status"], read["calls"]) == ("refused", 2)  # a new token does not help
+        code, out, err = command(*job)
+        assert code == 0
+        assert "refused" in out
+        assert "lists are read without it" in err
 
 
 #: 100,000 records.
