@@ -13,6 +13,7 @@ from tests.support.answering_server import AnsweringServer
 from tests.support.held_clock import HeldClock
 from zoho_async.export import feed
 from zoho_async.export.feed import ChangeFeed, read_feed
+from zoho_async.http.call import Budget
 
 TODAY: Final = date(2026, 4, 30)
 NOON: Final = datetime(2026, 4, 30, 12, tzinfo=UTC).timestamp()
@@ -64,7 +65,7 @@ def pages(
 async def read(server: AnsweringServer, since: float | None = None) -> ChangeFeed:
     clock = HeldClock(now=NOON)
     async with server.session() as zoho:
-        return await read_feed(zoho, "books", since, clock)
+        return await read_feed(zoho, "books", since, clock, Budget(1_000))
 
 
 @pytest.mark.parametrize("key", ["activity_logs", "activitylogs", "activities"])
@@ -132,7 +133,12 @@ async def test_a_log_that_is_not_given_is_no_failure_of_the_run(
 
 async def test_odd_rows_name_nothing(server: AnsweringServer) -> None:
     bare = {"id": "7", "date": "2026-04-30", "description": 'Expense "E" deleted'}
-    odd = [bare, bare, {}, {"activity_id": None, "activity_details": None, "date": None}]
+    odd: list[dict[str, Any]] = [
+        bare,
+        bare,
+        {},
+        {"activity_id": None, "activity_details": None, "date": None},
+    ]
     server.answers = pages([*odd, row(5)], size=200)
     found = await read(server)
     assert found.status == "read"

@@ -10,7 +10,7 @@ import json
 import random
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.command import Command, serving
 from tests.support.plain_client import PlainClient, raw
 from tests.support.unlimited_sandbox import strict_session
 from zoho_async.cli.export_summary import as_lines
@@ -79,6 +80,7 @@ class Company:
         self.chance = random.Random(4)
         self.planned: list[int] = []
         self.made: list[int] = []
+        self.last: Summary
         self.deleted: set[str] = set()
         self.invoices: list[str] = []
         self.contacts: list[str] = []
@@ -161,7 +163,7 @@ class Company:
     # -- the mirror -------------------------------------------------------------------------------
 
     def job(self, *names: str, **options: Any) -> Export:
-        wanted = ExportOptions(**{"change_feed": True} | options)
+        wanted = ExportOptions(change_feed=True, **options)
         return Export(self.zoho, names or LISTS, to=self.to, options=wanted, clock=self.clock)
 
     async def plan(self, *names: str) -> Planned:
@@ -176,7 +178,7 @@ class Company:
         """The records in which the mirror differs from the sandbox, by list."""
         found: dict[str, set[str]] = {}
         for name in names or LISTS:
-            said = {}
+            said: dict[str, dict[str, Any]] = {}
             for row in self.sandbox.truth(name):
                 one = json.loads(row, parse_float=Decimal)
                 said[one[IDS[name]]] = one
@@ -213,8 +215,8 @@ def equal(said: dict[str, Any], held: dict[str, Any]) -> bool:
             same = bool(kept) is value
         elif isinstance(value, Decimal | int):
             same = kept is not None and float(kept) == float(value)  # `_exact` has more digits
-        elif NUMBER.fullmatch(value):
-            same = kept is not None and Decimal(str(kept)) == Decimal(value)
+        elif NUMBER.fullmatch(str(value or "")):
+            same = kept is not None and Decimal(str(kept)) == Decimal(str(value))
         else:
             same = (kept or "") == value
         if not same:
@@ -223,7 +225,7 @@ def equal(said: dict[str, Any], held: dict[str, Any]) -> bool:
 
 
 @asynccontextmanager
-async def company(to: Path, **rules: Any) -> AsyncIterator[Company]:
+async def company(to: Path, **rules: Any) -> AsyncGenerator[Company]:
     clock = Time()
     own: dict[str, Any] = {"sizes": SIZES, "wall_clock": clock.time} | rules
     sandbox = Sandbox(per_minute=10**6, per_day=10**6, in_flight=10**3, **own)
@@ -241,6 +243,7 @@ async def days(firm: Company, number: int) -> AsyncIterator[Summary]:
         print(f"day {day}: planned {planned}, made {summary.calls} calls, {modes}")
         firm.planned.append(planned)
         firm.made.append(summary.calls)
+        firm.last = summary
         yield summary
         firm.clock.now += DAY
 
@@ -312,8 +315,8 @@ async def test_without_the_feed_deletions_wait_for_a_whole_read_and_are_counted(
             assert all(ids <= firm.deleted for ids in waiting.values())
             surplus = of(summary, "books.contacts").surplus
             assert surplus == len(waiting.get("books.contacts", ()))
-        assert waiting["books.contacts"]
-        assert "not found yet" in "\n".join(as_lines(summary))
+        assert firm.differences()["books.contacts"]
+        assert "not found yet" in "\n".join(as_lines(firm.last))
         firm.clock.now += 30 * DAY
         await firm.run()
         assert firm.differences() == {}
@@ -325,7 +328,7 @@ async def test_edits_that_the_feed_does_not_show_end_the_reliance_on_it(tmp_path
         async for summary in days(firm, 6):
             assert of(summary, "books.contacts").exit_code == 0
             assert firm.differences() == {}
-        assert of(summary, "books.expenses").mode == "feed"
+        assert of(firm.last, "books.expenses").mode == "feed"
         firm.sandbox.activity.hidden = ("updated",)
         wrong: set[str] = set()
         async for summary in days(firm, 4):
@@ -338,7 +341,7 @@ async def test_edits_that_the_feed_does_not_show_end_the_reliance_on_it(tmp_path
             if expenses.mode == "compared":
                 break
         assert wrong
-        assert expenses.unnamed >= len(wrong)
+        assert of(firm.last, "books.expenses").unnamed >= len(wrong)
         async for summary in days(firm, 3):
             assert of(summary, "books.expenses").mode == "compared"
             assert "books.expenses" not in firm.differences()
@@ -368,6 +371,7 @@ async def test_an_interrupted_run_uses_the_same_entries_again(tmp_path: Path) ->
         await firm.run()
         await firm.write("DELETE", f"/contacts/{gone}")
         firm.clock.now += DAY
+        calls = 0
         for calls in range(1, 9):
             try:
                 await firm.run(max_calls=calls)
@@ -460,6 +464,37 @@ async def test_other_destinations_take_the_same_tombstones(tmp_path: Path, to: s
         ]
         again = await firm.run(**options)
         assert [one.rows + one.deleted for one in again.resources] == [0, 0, 0, 0]
+
+
+def test_the_command_shows_the_change_feed_and_the_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = FEW | {"books.contacts": 250}
+    with serving(Sandbox(sizes=sizes)) as sandbox:
+        command = Command(sandbox.environment(), tmp_path, monkeypatch, capsys)
+        to = str(tmp_path / "books.sqlite")
+        job = ("export", "contacts", "projects", "--change-feed", "--to", to)
+        code, _, err = command(*job)
+        assert code == 0
+        assert "books.reports.activity_logs: 0 entries in 1 call" in err
+        code, out, _ = command(*job, "--details", "--plan-only")
+        assert code == 0
+        assert "books.contacts: full" not in out
+        plan = command.json(*job, "--plan-only")
+        assert plan["feed_calls"] == 1
+        assert {one["resource"]: (one["mode"], one["calls"]) for one in plan["resources"]} == {
+            "books.contacts": ("changed", 2),  # one page, and one count
+            "books.projects": ("compared", 1),
+        }
+        assert "is described; the whole list takes 2 calls" in plan["resources"][0]["reason"]
+        sandbox.faults.append(REFUSED)
+        summary = command.json(*job)
+        (read,) = summary["feeds"]
+        assert (read["status"], read["calls"]) == ("refused", 2)  # a new token does not help
+        code, out, err = command(*job)
+        assert code == 0
+        assert "refused" in out
+        assert "lists are read without it" in err
 
 
 #: 100,000 records.

@@ -30,6 +30,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ReplyError, ZohoError
+from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
 if TYPE_CHECKING:
@@ -95,15 +96,19 @@ class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
         return _first_day(self.began).isoformat()
 
 
-async def read_feed(zoho: Session, product: str, since: float | None, clock: Clock) -> ChangeFeed:
+async def read_feed(
+    zoho: Session, product: str, since: float | None, clock: Clock, budget: Budget
+) -> ChangeFeed:
     """Read the feed of ``product`` from ``since`` on, less the overlap. None reads the overlap.
 
-    A feed that cannot be read is returned with its status: the export does without it.
+    ``budget`` caps the calls and counts them. A feed that cannot be read is returned with its
+    status: the export does without it.
     """
     began = clock.time()
     feed = ChangeFeed(feed=FEEDS[product], began=began, since=since)
     first = _first_day(began if since is None else min(since, began))
-    reading = _Reading(zoho, first, _last_day(began))
+    spent = budget.spent
+    reading = _Reading(zoho.with_options(budget=budget), first, _last_day(began))
     try:
         ended = await reading.run()
     except ReplyError as error:
@@ -120,7 +125,7 @@ async def read_feed(zoho: Session, product: str, since: float | None, clock: Clo
         status=status,
         reason=reason,
         entries=reading.entries,
-        calls=reading.calls,
+        calls=budget.spent - spent,
     )
 
 
@@ -129,7 +134,6 @@ class _Reading:
 
     def __init__(self, zoho: Session, first: date, last: date) -> None:
         self.entries: list[FeedEntry] = []
-        self.calls = 0
         self._zoho: Final = zoho
         self._first: Final = first
         self._last: Final = last
@@ -153,7 +157,6 @@ class _Reading:
                 per_page=_PER_PAGE,
                 allow_unconfirmed=True,
             )
-            self.calls += 1
             self.date = page.date if self.date is None else self.date
             entries = [_entry(row) for row in page.rows]
             starts = {(one.entry_id, one.day, one.record) for one in entries[:1]}

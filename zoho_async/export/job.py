@@ -532,9 +532,9 @@ class Export:
         since = await self._blocking(self._since_of_feeds)
         most = self._options.max_calls
         budget = Budget(sys.maxsize if most is None else most // 2, within=self._budget)
-        zoho = self._zoho.with_options(budget=budget)
         for product, moment in since.items():
-            self._feeds[product] = await read_feed(zoho, product, moment, self._clock)
+            feed = await read_feed(self._zoho, product, moment, self._clock, budget)
+            self._feeds[product] = feed
         return [feed_read(feed) for feed in self._feeds.values()]
 
     def _since_of_feeds(self) -> dict[str, float | None]:

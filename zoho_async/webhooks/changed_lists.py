@@ -6,7 +6,7 @@ a whole, as Billing's events. The theory is in `zoho_async.webhooks.catching_up`
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -54,8 +54,9 @@ class ChangedList(msgspec.Struct, frozen=True):
     def pager(self, zoho: Session, since: float, *, page: int | None = None) -> Pager[Record]:
         """The rows that changed since a moment, and possibly others, from ``page`` on."""
         facts = self.facts
-        same = msgspec.structs.asdict(list_operation(facts))
-        operation = _ChangedRows(**same | {"row": Event if self.resource == EVENTS else Record})
+        own: dict[str, Any] = msgspec.structs.asdict(list_operation(facts))
+        own["row"] = Event if self.resource == EVENTS else Record
+        operation = _ChangedRows(**own)
         query: dict[str, object] = {} if page is None else {"page": page}
         if facts.changes:
             query[facts.changes] = zoho_time(since - BOUND)
