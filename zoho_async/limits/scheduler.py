@@ -13,9 +13,10 @@ day, and share the bucket with other processes. Then the other lane continues.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Hashable
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import msgspec
 
@@ -59,11 +60,15 @@ class Scheduler:
         self._observer = guarded(observer)
         self._shared_limits: Final[SharedLimits] = shared_limits(ledger, key)
         self._callers: dict[Limits, _AnonymousCaller] = {}
-        self._immediate: Final = ledger.immediate
         loop = asyncio.get_running_loop()
+        at_once = ledger.immediate
+        self.immediate: Final = (
+            None if at_once is None else at_once.usage_of(key, account, clock, ref(loop))
+        )
         self._pace: Final = BulkPace(limits)
         self._interactive: Final = LaneQueue("interactive", self, loop)
         self._bulk: Final = LaneQueue("bulk", self, loop, self._pace)
+        self._interactive.other, self._bulk.other = self._bulk, self._interactive
         self._limits = limits
         #: Interactive admissions since the bulk lane was last ready and not admitted.
         self._streak = 0
@@ -115,7 +120,8 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Whether it can be replaced by a new scheduler without a difference."""
-        return not self.has_waiters() and self._pace.is_full
+        heads = self._interactive.head, self._bulk.head
+        return heads == (None, None) and self._pace.is_full
 
     def admit(
         self,
@@ -153,21 +159,28 @@ class Scheduler:
 
     # -- for slots --------------------------------------------------------------------------------
 
-    async def settle(self, place: int, ending: Ending) -> None:
+    def settle(self, place: int, ending: Ending) -> Coroutine[Any, Any, None] | None:
         """Note how a call ended. For `Slot`."""
+        if self.immediate is None:
+            return self._settle(place, ending)
         blocked_for = 0.0
         try:
-            if self._immediate is not None:
-                blocked_for = self._immediate.settle_now(
-                    self.key, self.account, place, ending, self._limits, self.clock
-                )
-            else:
-                blocked_for = await self.ledger.settle(
-                    self.key, self.account, place, ending, self._limits, self.clock
-                )
+            blocked_for = self.immediate.settle(place, ending, self._limits)
         finally:
             if self._interactive.head is not None or self._bulk.head is not None:
                 self._wake()
+            if ending.refusal is not None:
+                self._note_refusal(ending.refusal.code, blocked_for)
+        return None
+
+    async def _settle(self, place: int, ending: Ending) -> None:
+        blocked_for = 0.0
+        try:
+            blocked_for = await self.ledger.settle(
+                self.key, self.account, place, ending, self._limits, self.clock
+            )
+        finally:
+            self._wake()
             if ending.refusal is not None:
                 self._note_refusal(ending.refusal.code, blocked_for)
 
@@ -193,10 +206,6 @@ class Scheduler:
         self._wake()
         return limits
 
-    def has_waiters(self) -> bool:
-        """Return whether a call waits in any lane."""
-        return self._interactive.head is not None or self._bulk.head is not None
-
     def first_lane(self, lane: LaneQueue) -> LaneQueue:
         """Return the lane that goes first: ``lane`` or the other one."""
         if lane is self._bulk:
@@ -205,11 +214,9 @@ class Scheduler:
         yields = self._streak >= BULK_SHARE - 1 and self._bulk.is_ready
         return self._bulk if yields else lane
 
-    def wake_other(self, lane: LaneQueue) -> None:
-        """Have the head of the other lane ask again."""
-        (self._interactive if lane is self._bulk else self._bulk).wake()
-
-    def admit_call(self, lane: LaneQueue, place: int, asked_at: float, waited: float) -> Slot:
+    def admit_call(
+        self, lane: LaneQueue, place: int, waited: float, good_until: float = math.inf
+    ) -> Slot:
         """Count a call that took ``place``, and return its slot."""
         if lane is self._bulk:
             self._pace.spend_token()
@@ -221,7 +228,7 @@ class Scheduler:
             self._waited += waited
             if self._observer is not None:
                 self._notify(Waited(organization=self.organization, lane=lane.name, seconds=waited))
-        return Slot(self, place, asked_at + self.ledger.lease(self._limits))
+        return Slot(self, place, good_until)
 
     def note_denial(self, denial: Denial) -> None:
         """Report a denial until another time than the last one."""

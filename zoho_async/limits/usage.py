@@ -144,12 +144,16 @@ def take(
 
     ``account`` is the usage of the organization's account, which may be blocked as a whole.
     """
-    _pass_time(usage, now, wall, limits.time_zone)
-    block = usage.block if usage.block.opens >= account.block.opens else account.block
-    if now < block.opens:
-        return Denial("block", block.opens - now)
+    _pass_minute(usage, now)
+    day, reset_at, time_zone = usage.day, usage.day.reset_at, limits.time_zone
+    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
+        day.pass_time(now, wall, len(usage.open), time_zone)
+    block = None
+    if usage.block.strikes or account.block.strikes:
+        block = usage.block if usage.block.opens >= account.block.opens else account.block
+        if now < block.opens:
+            return Denial("block", block.opens - now)
     probing = False
-    day = usage.day
     if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
         kept = day.reserved_from(lane, limits)
         remaining = day.remaining(limits)
@@ -158,7 +162,7 @@ def take(
             if denial is not None:
                 return denial
             probing = True
-    if block.strikes and block.is_slow_start(now, limits.window):
+    if block is not None and block.is_slow_start(now, limits.window):
         apart = block.spacing(now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
@@ -175,11 +179,19 @@ def take(
         denial = _deny_bulk(usage, limits, heard, now)
         if denial is not None:
             return denial
-    denial = _deny_full(usage, limits, now)
-    if denial is None and heard is not None:
+    places = len(usage.open)
+    if (
+        len(usage.held) + places >= limits.limit
+        or places + len(usage.abandoned) >= limits.in_flight
+        or usage.concurrency.cap
+    ):
+        denial = _deny_full(usage, limits, now)
+        if denial is not None:
+            return denial
+    if heard is not None:
         denial = _deny_shared(usage, limits, heard, lane, now)
-    if denial is not None:
-        return denial
+        if denial is not None:
+            return denial
     usage.serial = place = usage.serial + 1
     usage.open[place] = LoggedCall(now, owner, usage.replied)
     usage.started = now
@@ -194,7 +206,7 @@ def take(
     return place
 
 
-def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
+def _pass_minute(usage: Usage, now: float) -> None:
     held = usage.held
     while held and held[0] <= now:
         heappop(held)
@@ -204,10 +216,11 @@ def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> 
     abandoned = usage.abandoned
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
-    day = usage.day
-    reset_at = day.reset_at
-    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
-        day.pass_time(now, wall, len(usage.open), time_zone)
+
+
+def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
+    _pass_minute(usage, now)
+    usage.day.pass_time(now, wall, len(usage.open), time_zone)
 
 
 def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
@@ -321,31 +334,30 @@ def settle(
     data may have given the number to another call. Then the ending frees no place, and a reply
     counts once more.
     """
-    _pass_time(usage, now, wall, limits.time_zone)
-    opened = usage.open.get(place)
-    if opened is not None:
-        if opened.owner == owner:
-            del usage.open[place]
-        else:
-            opened = None
-    if ending.how == "unsent":
+    day, reset_at, time_zone = usage.day, usage.day.reset_at, limits.time_zone
+    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
+        day.pass_time(now, wall, len(usage.open), time_zone)
+    opened = usage.open.pop(place, None)
+    if opened is not None and opened.owner != owner:
+        usage.open[place] = opened
+        opened = None
+    how, since_sent, quota, refusal = ending.how, ending.since_sent, ending.quota, ending.refusal
+    if how == "unsent":
         if opened is not None:
             _undo_admission(usage, place)
         return 0.0
-    if ending.how == "lost":
-        abandon(usage, now - ending.ago + ending.unsure - ending.since_sent, now, limits)
+    if how == "lost":
+        abandon(usage, now - ending.ago + ending.unsure - since_sent, now, limits)
         return 0.0
     heappush(usage.held, now - ending.ago + ending.unsure + limits.window * DRIFT)
-    if usage.slowest > 0:
-        usage.slowest *= 0.95
-    usage.slowest = max(usage.slowest, ending.since_sent)
-    if opened is not None and ending.refusal is None:
+    usage.slowest = max(since_sent, usage.slowest * 0.95)
+    if opened is not None and refusal is None:
         usage.replied += 1
-        if ending.quota is not None:
-            _hear_others(usage, opened, ending, ending.quota, limits, now)
+        if quota is not None:
+            _hear_others(usage, opened, ending, quota, limits, now)
     else:
         usage.unsure_until = max(usage.unsure_until, now + ending.unsure)
-    if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
+    if quota is not None or refusal is not None or usage.concurrency.strikes or day.probe == place:
         began = now - ending.ago - ending.since_sent
         if opened is not None:
             # A reply proves something from its admission on, which came first.
