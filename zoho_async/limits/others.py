@@ -106,6 +106,8 @@ KEPT: Final = 8
 SHORTEST: Final = 1 / 6
 #: Calls of a shorter part of the window are spread over this part: a few at once are no rate.
 SPREAD: Final = 1 / 2
+#: The part of the window that tells whether others have stopped.
+RECENT: Final = 1 / 4
 #: An old reading of more windows shows an average only.
 LONGEST: Final = 1.5
 #: Calls in a window that are claimed from others that use more than they leave.
@@ -136,6 +138,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     rate: float
     total: int
     bulk: float
+    refill: float
     known: bool
     covered: bool
 
@@ -235,7 +238,8 @@ class Others(msgspec.Struct):
         total = limits.total_for(careful=now < self.careful_until)
         self._forget_old(now, window)
         if len(readings) < 2 or now > readings[-1].received + window - SOON:
-            return Heard(0.0, 0.0, 0.0, total, total - limits.burst, False, False)
+            left = total - limits.burst
+            return Heard(0.0, 0.0, 0.0, total, left, left, False, False)
         old, new = readings[0], readings[-1]
         span = new.received - old.received
         most, least = max(0, new.most - old.least), new.least - old.most
@@ -243,11 +247,24 @@ class Others(msgspec.Struct):
         seen = most if span <= LONGEST * window else most * window / span
         before = max(0.0, old.received + window - now)
         unseen = before + now - new.sent
-        bulk = total - limits.burst - rate * window
+        left = total - limits.burst
+        bulk = left - rate * window
+        refill = left - self._recent_rate(window) * window
         # Else two clients that hear each other would keep any share that they began with.
         bulk += min(CLAIM, max(0.0, rate * window - bulk))
         known = span >= SHORTEST * window
-        return Heard(seen, seen + rate * unseen, rate, total, bulk, known, before == 0)
+        calls = seen + rate * unseen
+        return Heard(seen, calls, rate, total, bulk, refill, known, before == 0)
+
+    def _recent_rate(self, window: float) -> float:
+        """Return the rate of the last `RECENT` part of the window, in calls a second."""
+        new = self.readings[-1]
+        for old in reversed(self.readings):
+            span = new.received - old.received
+            if span >= RECENT * window:
+                break
+        most, least = max(0, new.most - old.least), new.least - old.most
+        return max(0.0, (most + least) / 2) / max(span, RECENT * window)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""

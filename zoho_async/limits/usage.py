@@ -236,7 +236,7 @@ def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
 
 def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> Denial | None:
     """Return the denial if bulk calls used up their part of the minute, or come too fast."""
-    bulk, most = len(usage.bulk), _bulk_limit(limits, heard)
+    bulk, most = len(usage.bulk), _bulk_limit(usage, limits, heard)
     over = bulk - int(most) + 1
     if over > 0:
         return Denial("bulk", _frees_in(usage.bulk, over, now))
@@ -256,16 +256,21 @@ def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) ->
     return Denial("bulk", opens - now) if now < opens - SOON else None
 
 
-def _bulk_limit(limits: Limits, heard: Heard | None) -> float:
+def _bulk_limit(usage: Usage, limits: Limits, heard: Heard | None) -> float:
     """Return the bulk calls that others leave in a ``window``. At least one."""
     if heard is None:
         return limits.bulk_limit
-    return max(1.0, min(heard.bulk, limits.bulk_limit))
+    most = heard.bulk
+    if heard.refill > most:
+        own = len(usage.held) + len(usage.open)
+        if own + heard.calls < heard.total - limits.burst:
+            most = heard.refill
+    return max(1.0, min(most, limits.bulk_limit))
 
 
 def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> None:
     heappush(usage.bulk, now + limits.window)
-    rate = _bulk_limit(limits, heard) / limits.window
+    rate = _bulk_limit(usage, limits, heard) / limits.window
     # Calls of the head start empty the bucket, but leave no debt.
     full_at = max(usage.bucket_full_at, now) + 1 / rate
     usage.bucket_full_at = min(full_at, now + (1 + SLACK) / rate)
