@@ -94,7 +94,7 @@ class ImmediateUsage(Protocol):
     It answers at once, without waiting for a file or server. No cancellation can interrupt it.
     """
 
-    def take(self, lane: Lane, limits: Limits) -> int | Denial:
+    def take(self, lane: Lane, limits: Limits, product: str = "") -> int | Denial:
         """As `Ledger.take`."""
         ...
 
@@ -137,9 +137,11 @@ class Ledger(Protocol):
         ...
 
     def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> Coroutine[Any, Any, int | Denial]:
-        """Take a place for one call. Returns its number, or a `Denial` that says why not.
+        """Take a place for one call of ``product`` ("" if that is not known).
+
+        Returns its number, or a `Denial` that says why not.
 
         If it is cancelled, it leaves no place taken.
         """
@@ -247,7 +249,7 @@ class _MemoryUsage:
             ledger._forget_idle(self._clock, key, account)
         self._found = ledger._changes
 
-    def take(self, lane: Lane, limits: Limits) -> int | Denial:
+    def take(self, lane: Lane, limits: Limits, product: str = "") -> int | Denial:
         """Take a place, as `Ledger.take`."""
         lock, clock = self._lock, self._clock
         lock.acquire()  # faster than ``with``
@@ -256,13 +258,13 @@ class _MemoryUsage:
                 self._find()
             usage, account = self._entry.usage, self._account_entry.usage
             now, wall, owner = clock.monotonic(), clock.time(), self._owner
-            answer = usages.take(usage, account, lane, limits, now, wall, owner)
+            answer = usages.take(usage, account, lane, limits, now, wall, owner, product)
             if not isinstance(answer, Denial):
                 return answer
             lost = self._lost_calls()
             if lost:
                 recovery.abandon_open(usage, lost, limits, now)
-                answer = usages.take(usage, account, lane, limits, now, wall, owner)
+                answer = usages.take(usage, account, lane, limits, now, wall, owner, product)
                 if not isinstance(answer, Denial):
                     return answer
             if answer.wait is None and any(call.owner != owner for call in usage.open.values()):
@@ -367,9 +369,9 @@ class MemoryLedger:
         return _MemoryUsage(self, key, account, clock, loop)
 
     async def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
-        return self.usage_of(key, account, clock, this_loop()).take(lane, limits)
+        return self.usage_of(key, account, clock, this_loop()).take(lane, limits, product)
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock

@@ -35,6 +35,9 @@ of others, they share the minute with our own calls up to T:
   another program in three seconds, the rate says that 57 came before. Nor do people wait behind
   bulk calls for what came before the first reading.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
+  As long as own places and others are below T - ``burst``, only the others of the last quarter of
+  the window count for the pace. So if others stop, bulk calls take over their places as these get
+  free, and not a window later.
   If others use more than they leave, bulk calls claim two more. So two clients that hear each
   other come to equal shares. Of three or more, one may get little. A head start is only for calls
   after a pause, as far as others leave it.
@@ -62,8 +65,8 @@ ones above the average. For an interactive call, they are all that came before t
 and the rate is 0.
 
 Others that keep to a bucket (at most sigma + rho x seconds in any interval) cause no refusal if the
-readings cover the window, and own calls are bulk calls that are spread evenly. With blind time
-d = t - m plus the time to arrive, this holds if
+readings cover the window, and own calls are bulk calls that were spread evenly for a window. With
+blind time d = t - m plus the time to arrive, this holds if
 
     sigma + rho d <= 100 - T   and   2 rho window + sigma <= 100.
 
@@ -129,8 +132,8 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
     ``seen`` is the part of the calls that readings show; the rest is a guess. ``bulk`` is the bulk
-    calls that they leave in a ``window``. ``known``: whether readings tell a rate. ``covered``:
-    whether they go back a ``window``.
+    calls that they leave in a ``window``, ``refill`` those by their latest rate. ``known``: whether
+    readings tell a rate. ``covered``: whether they go back a ``window``.
     """
 
     seen: float
@@ -258,13 +261,13 @@ class Others(msgspec.Struct):
 
     def _recent_rate(self, window: float) -> float:
         """Return the rate of the last `RECENT` part of the window, in calls a second."""
-        new = self.readings[-1]
-        for old in reversed(self.readings):
-            span = new.received - old.received
-            if span >= RECENT * window:
+        new, old = self.readings[-1], self.readings[0]
+        for each in self.readings:
+            if new.received - each.received < RECENT * window:
                 break
+            old = each
         most, least = max(0, new.most - old.least), new.least - old.most
-        return max(0.0, (most + least) / 2) / max(span, RECENT * window)
+        return max(0.0, (most + least) / 2) / max(new.received - old.received, RECENT * window)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""
