@@ -7,7 +7,8 @@ to two processes at once.
 Model. An object that holds such a thing calls `register`. Before a fork it is prepared
 (`ForkAware.before_fork`), so that the child inherits no held lock, no half-done transaction and no
 open database. After the fork it is called on both sides. A server written in C may fork without
-Python's hooks, so the objects also compare the process id at each entry (`Process`).
+Python's hooks, so the objects also compare the process id at each entry (`Process`). The ledger in
+memory compares it once per organization and event loop, because that would be a tenth of a call.
 
 The child must not close some of the parent's objects: closing a database or an encrypted connection
 acts on what the parent still uses. `never_close` keeps them alive as long as the process lives.

@@ -104,7 +104,7 @@ async def test_a_call_with_a_stale_slot_asks_again_and_is_sent_once(
         slot = await admit(self, *args, **options)  # type: ignore[arg-type] # passed on
         places.append(slot)
         if stale.pop(0):
-            slot = Slot(self, slot._place, good_until=-1.0)
+            slot = Slot(self, slot._place, -1.0)
         return slot
 
     monkeypatch.setattr(Scheduler, "admit", admit_once_late)

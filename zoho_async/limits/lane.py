@@ -32,7 +32,7 @@ from zoho_async.clock import Clock
 from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
 from zoho_async.limits.deadlines import TICK, Deadlines
 from zoho_async.limits.fair_queue import FairQueue, Waiter
-from zoho_async.limits.ledger import ImmediateLedger, Ledger
+from zoho_async.limits.ledger import ImmediateUsage, Ledger
 from zoho_async.limits.midnight import local_time
 from zoho_async.limits.models import Lane, Limits
 from zoho_async.limits.pace import BulkPace
@@ -77,12 +77,13 @@ class Arbiter(Protocol):
     @property
     def ledger(self) -> Ledger: ...
 
-    def current_limits(self) -> Limits:
-        """Return the limits that apply now."""
+    @property
+    def immediate(self) -> ImmediateUsage | None:
+        """The usage in the ledger, if that answers at once."""
         ...
 
-    def has_waiters(self) -> bool:
-        """Return whether a call waits in any lane."""
+    def current_limits(self) -> Limits:
+        """Return the limits that apply now."""
         ...
 
     def queue_for(self, lane: Lane, product: str) -> LaneQueue:
@@ -97,11 +98,17 @@ class Arbiter(Protocol):
         """Return the lane that goes first: ``lane`` or the other one."""
         ...
 
+    def has_waiters(self) -> bool:
+        """Return whether a call waits in any lane."""
+        ...
+
     def wake_other(self, lane: LaneQueue) -> None:
         """Have the head of the other lane ask again."""
         ...
 
-    def admit_call(self, lane: LaneQueue, place: int, asked_at: float, waited: float) -> Slot:
+    def admit_call(
+        self, lane: LaneQueue, place: int, waited: float, good_until: float = math.inf
+    ) -> Slot:
         """Count a call that took ``place``, and return its slot."""
         ...
 
@@ -161,7 +168,7 @@ class LaneQueue:
         self._account: Final = arbiter.account
         self._clock: Final = arbiter.clock
         self._ledger: Final = arbiter.ledger
-        self._immediate: Final = arbiter.ledger.immediate
+        self._immediate: Final = arbiter.immediate
         self._loop: Final = loop
         self._deadlines: Final = Deadlines(loop, arbiter.clock, self._expire)
         self._pause: asyncio.Future[None] | None = None
@@ -192,19 +199,23 @@ class LaneQueue:
     ) -> Slot:
         """Wait for a slot. See `Scheduler.admit`."""
         arbiter = self._arbiter
-        now = self._clock.monotonic()
         limits = arbiter.current_limits()
-        if not arbiter.has_waiters() and (self.pace is None or not self.pace.is_active):
+        if not arbiter.has_waiters():
+            pace = self.pace
             if self._immediate is not None:
-                answer = self._immediate.take_now(
-                    self._key, self._account, self.name, limits, self._clock, product
-                )
-            else:
+                if pace is None or not pace.is_active or await pace.take_token():
+                    answer = self._immediate.take(self.name, limits, product)
+                    if not isinstance(answer, Denial):
+                        return arbiter.admit_call(self, answer, 0.0)
+            elif pace is None or not pace.is_active:
+                asked_at = self._clock.monotonic()
                 answer = await self._ledger.take(
                     self._key, self._account, self.name, limits, self._clock, product
                 )
-            if not isinstance(answer, Denial):
-                return arbiter.admit_call(self, answer, now, 0.0)
+                if not isinstance(answer, Denial):
+                    good_until = asked_at + self._ledger.lease(limits)
+                    return arbiter.admit_call(self, answer, 0.0, good_until)
+        now = self._clock.monotonic()
         deadline = math.inf if max_wait is None else now + max_wait
         waiter = Waiter(caller, now, deadline, wait_for_reset, product, self._loop)
         try:
@@ -272,7 +283,8 @@ class LaneQueue:
                 )
                 if not isinstance(answer, Denial):
                     waited = self._clock.monotonic() - waiter.since if waiter.waited else 0.0
-                    return arbiter.admit_call(self, answer, asked_at, waited)
+                    good_until = asked_at + self._ledger.lease(limits)
+                    return arbiter.admit_call(self, answer, waited, good_until)
                 self._deny(waiter, answer)
                 if answer.wait is None or self._ledger.poll is None:
                     if forget is None:
@@ -373,13 +385,13 @@ class LaneQueue:
         """Queue ``waiter`` until it is the head, or is given its slot. Raises if it cannot wait."""
         if not waiter.patient and _is_exhausted(self._denial, waiter):
             raise _exhausted(self._denial, self._arbiter.current_limits())
-        least = self._least_wait(self.waiters.of(waiter.caller) + 1, now)
-        if now + least > waiter.deadline:
-            raise WaitTooLong(least, _why(self._denial))
+        if waiter.deadline < math.inf:
+            least = self._least_wait(self.waiters.of(waiter.caller) + 1, now)
+            if now + least > waiter.deadline:
+                raise WaitTooLong(least, _why(self._denial))
+            self._deadlines.add(waiter)
         waiter.waited = True
         self.waiters.push(waiter)
-        if waiter.deadline < math.inf:
-            self._deadlines.add(waiter)
 
     def _least_wait(self, ahead: int, now: float) -> float:
         """Return the least seconds that pass while ``ahead`` calls of the lane go first."""
@@ -407,7 +419,7 @@ class LaneQueue:
         else:
             self.waiters.discard(waiter)
 
-    async def _admit_waiters(self, ledger: ImmediateLedger) -> None:
+    async def _admit_waiters(self, usage: ImmediateUsage) -> None:
         """Give slots to the waiters after the head, without waiting."""
         arbiter = self._arbiter
         for _ in range(AT_ONCE):
@@ -416,19 +428,12 @@ class LaneQueue:
                 return
             if self.pace is not None and self.pace.is_active and not await self.pace.take_token():
                 return
-            asked_at = self._clock.monotonic()
-            answer = ledger.take_now(
-                self._key,
-                self._account,
-                self.name,
-                arbiter.current_limits(),
-                self._clock,
-                waiter.product,
-            )
+            answer = usage.take(self.name, arbiter.current_limits(), waiter.product)
             if isinstance(answer, Denial):
                 return  # the next head asks again
             self.waiters.pop()
-            waiter.resolve(arbiter.admit_call(self, answer, asked_at, asked_at - waiter.since))
+            waited = self._clock.monotonic() - waiter.since
+            waiter.resolve(arbiter.admit_call(self, answer, waited))
 
     def _expire(self, waiter: Waiter) -> None:
         """Reject a ``waiter`` whose deadline has passed."""

@@ -16,11 +16,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import count
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 import msgspec
 
+from zoho_async import fork
 from zoho_async.clock import Clock
 from zoho_async.errors import UsedAfterFork
 from zoho_async.limits import recovery
@@ -86,22 +88,26 @@ class PendingSettlement(msgspec.Struct, frozen=True):
     came: float
 
 
-class ImmediateLedger(Protocol):
-    """The operations of a ledger that answers at once, without waiting for a file or server.
+class ImmediateUsage(Protocol):
+    """The usage of one organization, for the calls of one event loop.
 
-    No cancellation can interrupt them.
+    It answers at once, without waiting for a file or server. No cancellation can interrupt it.
     """
 
-    def take_now(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
-    ) -> int | Denial:
+    def take(self, lane: Lane, limits: Limits, product: str = "") -> int | Denial:
         """As `Ledger.take`."""
         ...
 
-    def settle_now(
-        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
-    ) -> float:
+    def settle(self, place: int, ending: Ending, limits: Limits) -> float:
         """As `Ledger.settle`."""
+        ...
+
+
+class ImmediateLedger(Protocol):
+    """A ledger that answers at once."""
+
+    def usage_of(self, key: str, account: str, clock: Clock, loop: Loop) -> ImmediateUsage:
+        """Return the usage of ``key`` for the calls of ``loop``."""
         ...
 
 
@@ -172,19 +178,127 @@ _AFTER_FORK: Final = (
     "each process would count its own calls only: use a SqliteLedger or a RedisLedger, or open "
     "the session in the child process (in gunicorn: the post_fork hook)"
 )
+#: Owners of calls in memory, one per event loop and key.
+_OWNERS: Final = count(1)
 #: Seconds between two checks for calls whose event loop was closed.
 _CHECK_EVERY: Final = 1.0
 
 
 class _Entry:
-    """The usage of one key, its watchers, and the event loops of its open calls."""
+    """The usage of one key, its watchers, and the event loops of its calls, by their owner."""
 
     __slots__ = ("loops", "usage", "watchers")
 
     def __init__(self) -> None:
         self.usage = Usage()
         self.watchers: set[Callable[[], None]] = set()
-        self.loops: dict[int, Loop] = {}
+        self.loops: dict[str, Loop] = {}
+
+    def owner_of(self, loop: Loop) -> str:
+        """Return the owner of the calls of ``loop``."""
+        for owner, known in self.loops.items():
+            if known is loop:
+                return owner
+        owners = {call.owner for call in self.usage.open.values()}
+        for owner in [owner for owner, known in self.loops.items() if ended(known)]:
+            if owner not in owners:
+                del self.loops[owner]
+        owner = str(next(_OWNERS))
+        self.loops[owner] = loop
+        return owner
+
+
+class _MemoryUsage:
+    """The usage of one key in a `MemoryLedger`, for the calls of one event loop.
+
+    It keeps what it found, because looking it up for each call costs as much as the decision. It
+    looks again after `MemoryLedger` dropped idle usage, and after a fork.
+    """
+
+    __slots__ = (
+        "_account",
+        "_account_entry",
+        "_clock",
+        "_entry",
+        "_found",
+        "_key",
+        "_ledger",
+        "_lock",
+        "_loop",
+        "_owner",
+    )
+
+    def __init__(
+        self, ledger: MemoryLedger, key: str, account: str, clock: Clock, loop: Loop
+    ) -> None:
+        self._ledger: Final = ledger
+        self._lock: Final = ledger._lock
+        self._key: Final = key
+        self._account: Final = account
+        self._clock: Final = clock
+        self._loop: Final = loop
+        self._found = -1
+
+    def _find(self) -> None:
+        ledger, key, account = self._ledger, self._key, self._account
+        ledger._check_process()
+        known = key in ledger._entries
+        self._entry, self._account_entry = ledger._open(key), ledger._open(account)
+        self._owner = self._entry.owner_of(self._loop)
+        if not known:
+            ledger._forget_idle(self._clock, key, account)
+        self._found = ledger._changes
+
+    def take(self, lane: Lane, limits: Limits, product: str = "") -> int | Denial:
+        """Take a place, as `Ledger.take`."""
+        lock, clock = self._lock, self._clock
+        lock.acquire()  # faster than ``with``
+        try:
+            if self._found != self._ledger._changes:
+                self._find()
+            usage, account = self._entry.usage, self._account_entry.usage
+            now, wall, owner = clock.monotonic(), clock.time(), self._owner
+            answer = usages.take(usage, account, lane, limits, now, wall, owner, product)
+            if not isinstance(answer, Denial):
+                return answer
+            lost = self._lost_calls()
+            if lost:
+                recovery.abandon_open(usage, lost, limits, now)
+                answer = usages.take(usage, account, lane, limits, now, wall, owner, product)
+                if not isinstance(answer, Denial):
+                    return answer
+            if answer.wait is None and any(call.owner != owner for call in usage.open.values()):
+                # It may wait for a call whose event loop gets closed.
+                again = answer.retry_after
+                retry_after = _CHECK_EVERY if again is None else min(_CHECK_EVERY, again)
+                answer = msgspec.structs.replace(answer, retry_after=retry_after)
+            return answer
+        finally:
+            lock.release()
+
+    def _lost_calls(self) -> list[int]:
+        """Return the places of calls whose event loop has ended."""
+        entry = self._entry
+        gone = {owner for owner, loop in entry.loops.items() if ended(loop)}
+        return [place for place, call in entry.usage.open.items() if call.owner in gone]
+
+    def settle(self, place: int, ending: Ending, limits: Limits) -> float:
+        """Note how a call ended, as `Ledger.settle`."""
+        lock, clock = self._lock, self._clock
+        lock.acquire()
+        try:
+            if self._found != self._ledger._changes:
+                self._find()
+            entry = self._entry
+            usage, account = entry.usage, self._account_entry.usage
+            now, wall, owner = clock.monotonic(), clock.time(), self._owner
+            blocked_for = usages.settle(usage, account, place, ending, limits, now, wall, owner)
+            watchers = tuple(entry.watchers) if entry.watchers else ()
+        finally:
+            lock.release()
+        for wake in watchers:
+            wake()
+        return blocked_for
 
 
 class MemoryLedger:
@@ -212,7 +326,18 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._lock: Final = threading.Lock()
         self._entries: Final[OrderedDict[str, _Entry]] = OrderedDict()
+        self._changes = 0  # how often an entry was dropped, or the process forked
         self._process: int | None = None  # the one that it was first used in
+        fork.register(self, last=True)
+
+    def before_fork(self) -> None:
+        """Prepare for a fork: the child inherits no held lock."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Have each `_MemoryUsage` check its process."""
+        self._changes += child
+        self._lock.release()
 
     def _check_process(self) -> None:
         process = os.getpid()
@@ -235,68 +360,26 @@ class MemoryLedger:
             blank = usages.is_blank(entry.usage, clock.monotonic(), clock.time())
             if blank and not entry.watchers and key not in needed:
                 del self._entries[key]
+                self._changes += 1
             else:
                 self._entries.move_to_end(key)
+
+    def usage_of(self, key: str, account: str, clock: Clock, loop: Loop) -> ImmediateUsage:
+        """Return the usage of ``key`` for the calls of ``loop``."""
+        return _MemoryUsage(self, key, account, clock, loop)
 
     async def take(
         self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
-        return self.take_now(key, account, lane, limits, clock, product)
-
-    def take_now(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
-    ) -> int | Denial:
-        """`take` without waiting."""
-        self._check_process()
-        loop = this_loop()
-        with self._lock:
-            own = self._entries.get(key)
-            if own is None:
-                own = self._open(key)
-                self._forget_idle(clock, key, account)
-            account_entry = self._entries.get(account) or self._open(account)
-            now, wall = clock.monotonic(), clock.time()
-            answer = usages.take(
-                own.usage, account_entry.usage, lane, limits, now, wall, "", product
-            )
-            if isinstance(answer, Denial) and own.loops:
-                lost = [place for place, owner in own.loops.items() if ended(owner)]
-                if lost:
-                    for place in lost:
-                        del own.loops[place]
-                    recovery.abandon_open(own.usage, lost, limits, now)
-                    answer = usages.take(
-                        own.usage, account_entry.usage, lane, limits, now, wall, "", product
-                    )
-            if not isinstance(answer, Denial):
-                own.loops[answer] = loop
-            elif answer.wait is None and any(owner is not loop for owner in own.loops.values()):
-                # It may wait for a call whose event loop gets closed.
-                again = answer.retry_after
-                retry_after = _CHECK_EVERY if again is None else min(_CHECK_EVERY, again)
-                answer = msgspec.structs.replace(answer, retry_after=retry_after)
-            return answer
+        return self.usage_of(key, account, clock, this_loop()).take(lane, limits, product)
 
     async def settle(
         self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
     ) -> float:
-        return self.settle_now(key, account, place, ending, limits, clock)
-
-    def settle_now(
-        self, key: str, account: str, place: int, ending: Ending, limits: Limits, clock: Clock
-    ) -> float:
-        """`settle` without waiting."""
-        self._check_process()
-        with self._lock:
-            own = self._entries.get(key) or self._open(key)
-            own.loops.pop(place, None)
-            account_usage = (self._entries.get(account) or self._open(account)).usage
-            now, wall = clock.monotonic(), clock.time()
-            blocked_for = usages.settle(own.usage, account_usage, place, ending, limits, now, wall)
-            watchers = tuple(own.watchers) if own.watchers else ()
-        for wake in watchers:
-            wake()
-        return blocked_for
+        # Its caller may be in another event loop than the call was.
+        opened = self._open(key).usage.open.get(place)
+        loop = this_loop() if opened is None else self._open(key).loops.get(opened.owner)
+        return self.usage_of(key, account, clock, loop).settle(place, ending, limits)
 
     async def snapshot(self, key: str, account: str, limits: Limits, clock: Clock) -> Snapshot:
         self._check_process()

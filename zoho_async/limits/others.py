@@ -35,6 +35,9 @@ of others, they share the minute with our own calls up to T:
   another program in three seconds, the rate says that 57 came before. Nor do people wait behind
   bulk calls for what came before the first reading.
 - Bulk calls get what is left: T - others - ``burst`` in a ``window``, evenly, and at least one.
+  As long as own places and others are below T - ``burst``, only the others of the last quarter of
+  the window count for the pace. So if others stop, bulk calls take over their places as these get
+  free, and not a window later.
   If others use more than they leave, bulk calls claim two more. So two clients that hear each
   other come to equal shares. Of three or more, one may get little. A head start is only for calls
   after a pause, as far as others leave it.
@@ -62,8 +65,8 @@ ones above the average. For an interactive call, they are all that came before t
 and the rate is 0.
 
 Others that keep to a bucket (at most sigma + rho x seconds in any interval) cause no refusal if the
-readings cover the window, and own calls are bulk calls that are spread evenly. With blind time
-d = t - m plus the time to arrive, this holds if
+readings cover the window, and own calls are bulk calls that were spread evenly for a window. With
+blind time d = t - m plus the time to arrive, this holds if
 
     sigma + rho d <= 100 - T   and   2 rho window + sigma <= 100.
 
@@ -106,6 +109,8 @@ KEPT: Final = 8
 SHORTEST: Final = 1 / 6
 #: Calls of a shorter part of the window are spread over this part: a few at once are no rate.
 SPREAD: Final = 1 / 2
+#: The part of the window that tells whether others have stopped.
+RECENT: Final = 1 / 4
 #: An old reading of more windows shows an average only.
 LONGEST: Final = 1.5
 #: Calls in a window that are claimed from others that use more than they leave.
@@ -127,8 +132,8 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     """Calls of others in this window, their rate in calls a second, and T.
 
     ``seen`` is the part of the calls that readings show; the rest is a guess. ``bulk`` is the bulk
-    calls that they leave in a ``window``. ``known``: whether readings tell a rate. ``covered``:
-    whether they go back a ``window``.
+    calls that they leave in a ``window``, ``refill`` those by their latest rate. ``known``: whether
+    readings tell a rate. ``covered``: whether they go back a ``window``.
     """
 
     seen: float
@@ -136,6 +141,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     rate: float
     total: int
     bulk: float
+    refill: float
     known: bool
     covered: bool
 
@@ -235,7 +241,8 @@ class Others(msgspec.Struct):
         total = limits.total_for(careful=now < self.careful_until)
         self._forget_old(now, window)
         if len(readings) < 2 or now > readings[-1].received + window - SOON:
-            return Heard(0.0, 0.0, 0.0, total, total - limits.burst, False, False)
+            left = total - limits.burst
+            return Heard(0.0, 0.0, 0.0, total, left, left, False, False)
         old, new = readings[0], readings[-1]
         span = new.received - old.received
         most, least = max(0, new.most - old.least), new.least - old.most
@@ -243,11 +250,24 @@ class Others(msgspec.Struct):
         seen = most if span <= LONGEST * window else most * window / span
         before = max(0.0, old.received + window - now)
         unseen = before + now - new.sent
-        bulk = total - limits.burst - rate * window
+        left = total - limits.burst
+        bulk = left - rate * window
+        refill = left - self._recent_rate(window) * window
         # Else two clients that hear each other would keep any share that they began with.
         bulk += min(CLAIM, max(0.0, rate * window - bulk))
         known = span >= SHORTEST * window
-        return Heard(seen, seen + rate * unseen, rate, total, bulk, known, before == 0)
+        calls = seen + rate * unseen
+        return Heard(seen, calls, rate, total, bulk, refill, known, before == 0)
+
+    def _recent_rate(self, window: float) -> float:
+        """Return the rate of the last `RECENT` part of the window, in calls a second."""
+        new, old = self.readings[-1], self.readings[0]
+        for each in self.readings:
+            if new.received - each.received < RECENT * window:
+                break
+            old = each
+        most, least = max(0, new.most - old.least), new.least - old.most
+        return max(0.0, (most + least) / 2) / max(new.received - old.received, RECENT * window)
 
     def changes_in(self, limits: Limits, now: float) -> float:
         """Return the seconds until `heard` answers otherwise without a new reading."""

@@ -13,9 +13,10 @@ day, and share the bucket with other processes. Then the other lane continues.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Hashable
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import msgspec
 
@@ -59,8 +60,11 @@ class Scheduler:
         self._observer = guarded(observer)
         self._shared_limits: Final[SharedLimits] = shared_limits(ledger, key)
         self._callers: dict[Limits, _AnonymousCaller] = {}
-        self._immediate: Final = ledger.immediate
         loop = asyncio.get_running_loop()
+        at_once = ledger.immediate
+        self.immediate: Final = (
+            None if at_once is None else at_once.usage_of(key, account, clock, ref(loop))
+        )
         self._pace: Final = BulkPace(limits)
         self._interactive: Final = LaneQueue("interactive", self, loop)
         self._bulk: Final = LaneQueue("bulk", self, loop, self._pace)
@@ -159,21 +163,28 @@ class Scheduler:
 
     # -- for slots --------------------------------------------------------------------------------
 
-    async def settle(self, place: int, ending: Ending) -> None:
+    def settle(self, place: int, ending: Ending) -> Coroutine[Any, Any, None] | None:
         """Note how a call ended. For `Slot`."""
+        if self.immediate is None:
+            return self._settle(place, ending)
         blocked_for = 0.0
         try:
-            if self._immediate is not None:
-                blocked_for = self._immediate.settle_now(
-                    self.key, self.account, place, ending, self._limits, self.clock
-                )
-            else:
-                blocked_for = await self.ledger.settle(
-                    self.key, self.account, place, ending, self._limits, self.clock
-                )
+            blocked_for = self.immediate.settle(place, ending, self._limits)
         finally:
             if self._interactive.head is not None or self._bulk.head is not None:
                 self._wake()
+            if ending.refusal is not None:
+                self._note_refusal(ending.refusal.code, blocked_for)
+        return None
+
+    async def _settle(self, place: int, ending: Ending) -> None:
+        blocked_for = 0.0
+        try:
+            blocked_for = await self.ledger.settle(
+                self.key, self.account, place, ending, self._limits, self.clock
+            )
+        finally:
+            self._wake()
             if ending.refusal is not None:
                 self._note_refusal(ending.refusal.code, blocked_for)
 
@@ -203,7 +214,7 @@ class Scheduler:
         """Return whether a call waits in any lane."""
         if self._interactive.head is not None or self._bulk.head is not None:
             return True
-        return any(lane.head is not None for lane in self._aside.values())
+        return bool(self._aside) and any(lane.head is not None for lane in self._aside.values())
 
     def queue_for(self, lane: Lane, product: str) -> LaneQueue:
         """Return the queue in which a call of ``product`` waits."""
@@ -239,7 +250,9 @@ class Scheduler:
             if queue.name != lane.name:
                 queue.wake()
 
-    def admit_call(self, lane: LaneQueue, place: int, asked_at: float, waited: float) -> Slot:
+    def admit_call(
+        self, lane: LaneQueue, place: int, waited: float, good_until: float = math.inf
+    ) -> Slot:
         """Count a call that took ``place``, and return its slot."""
         if lane.name == "bulk":
             if not lane.is_aside:
@@ -252,7 +265,7 @@ class Scheduler:
             self._waited += waited
             if self._observer is not None:
                 self._notify(Waited(organization=self.organization, lane=lane.name, seconds=waited))
-        return Slot(self, place, asked_at + self.ledger.lease(self._limits))
+        return Slot(self, place, good_until)
 
     def note_denial(self, denial: Denial) -> None:
         """Report a denial until another time than the last one."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.limits.models import Quota, Refusal
@@ -15,10 +18,12 @@ class Settler(Protocol):
 
     clock: Clock
 
-    async def settle(self, place: int, ending: Ending) -> None: ...
+    def settle(self, place: int, ending: Ending) -> Coroutine[Any, Any, None] | None:
+        """Note how a call ended. Returns None if that is done, else what is to be awaited."""
+        ...
 
 
-class Slot:
+class Slot(msgspec.Struct, eq=False):  # a struct, because it is faster to create
     """The permission to send one request.
 
     Call `sent` right before the request is written, then one of `replied`, `lost` and `unsent`.
@@ -26,14 +31,11 @@ class Slot:
     slot is `stale`, do not send: call `unsent` and ask for a new slot.
     """
 
-    __slots__ = ("_good_until", "_place", "_sent", "_settled", "_settler")
-
-    def __init__(self, settler: Settler, place: int, good_until: float = math.inf) -> None:
-        self._settler: Final = settler
-        self._place: Final = place
-        self._good_until: Final = good_until
-        self._sent: float | None = None
-        self._settled = False
+    _settler: Settler
+    _place: int
+    _good_until: float = math.inf
+    _sent: float | None = None
+    _settled: bool = False
 
     @property
     def stale(self) -> bool:
@@ -53,17 +55,24 @@ class Slot:
         if not self._settled:
             self._settled = True
             since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
-            await self._settler.settle(self._place, Ending("replied", since, quota, refusal))
+            ending = Ending("replied", since, quota, refusal)
+            settling = self._settler.settle(self._place, ending)
+            if settling is not None:
+                await settling
 
     async def lost(self) -> None:
         """End the slot without a reply. The place is kept ``linger`` longer."""
         if not self._settled:
             self._settled = True
             since = 0.0 if self._sent is None else self._settler.clock.monotonic() - self._sent
-            await self._settler.settle(self._place, Ending("lost", since))
+            settling = self._settler.settle(self._place, Ending("lost", since))
+            if settling is not None:
+                await settling
 
     async def unsent(self) -> None:
         """End the slot without a request. The place is free at once."""
         if not self._settled:
             self._settled = True
-            await self._settler.settle(self._place, Ending("unsent"))
+            settling = self._settler.settle(self._place, Ending("unsent"))
+            if settling is not None:
+                await settling

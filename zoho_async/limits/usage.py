@@ -160,15 +160,23 @@ def take(
     ``account`` is the usage of the organization's account, which may be blocked as a whole.
     ``product`` is the product that is called, "" if that is not known.
     """
-    _pass_time(usage, now, wall, limits.time_zone)
-    block = usage.block if usage.block.opens >= account.block.opens else account.block
-    if now < block.opens:
-        return Denial("block", block.opens - now)
-    day = usage.day
+    _pass_minute(usage, now)
+    day, products = usage.day, usage.products
+    if (
+        day.hour != wall // HOUR
+        or (limits.time_zone if day.reset_at is None else day.reset_at <= wall)
+        or (products is not None and products.days)
+    ):
+        _pass_day(usage, now, wall, limits.time_zone)
+    block = None
+    if usage.block.strikes or account.block.strikes:
+        block = usage.block if usage.block.opens >= account.block.opens else account.block
+        if now < block.opens:
+            return Denial("block", block.opens - now)
     own_days: Sequence[DailyQuota] = ()
     probed: Sequence[DailyQuota] = ()
-    if usage.products is not None and usage.products.days:
-        own_days = usage.products.of(product)
+    if products is not None and products.days:
+        own_days = products.of(product)
         checked = _check_days(usage, own_days, lane, limits, wall)
         if isinstance(checked, Denial):
             return msgspec.structs.replace(checked, product=product)
@@ -178,7 +186,7 @@ def take(
         if isinstance(checked, Denial):
             return checked
         probed = checked
-    if block.strikes and block.is_slow_start(now, limits.window):
+    if block is not None and block.is_slow_start(now, limits.window):
         apart = block.spacing(now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
@@ -195,11 +203,19 @@ def take(
         denial = _deny_bulk(usage, limits, heard, now)
         if denial is not None:
             return denial
-    denial = _deny_full(usage, limits, now)
-    if denial is None and heard is not None:
+    places = len(usage.open)
+    if (
+        len(usage.held) + places >= limits.limit
+        or places + len(usage.abandoned) >= limits.in_flight
+        or usage.concurrency.cap
+    ):
+        denial = _deny_full(usage, limits, now)
+        if denial is not None:
+            return denial
+    if heard is not None:
         denial = _deny_shared(usage, limits, heard, lane, now)
-    if denial is not None:
-        return denial
+        if denial is not None:
+            return denial
     usage.serial = place = usage.serial + 1
     usage.open[place] = LoggedCall(now, owner, usage.replied, product)
     usage.started = now
@@ -216,7 +232,7 @@ def take(
     return place
 
 
-def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
+def _pass_minute(usage: Usage, now: float) -> None:
     held = usage.held
     while held and held[0] <= now:
         heappop(held)
@@ -226,11 +242,11 @@ def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> 
     abandoned = usage.abandoned
     while abandoned and abandoned[0] <= now:
         heappop(abandoned)
-    day = usage.day
-    reset_at = day.reset_at
-    if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
-        day.pass_time(now, wall, len(usage.open), time_zone)
-    if usage.products is not None and usage.products.days:
+
+
+def _pass_day(usage: Usage, now: float, wall: float, time_zone: str | None) -> None:
+    usage.day.pass_time(now, wall, len(usage.open), time_zone)
+    if usage.products is not None:
         for product, each in usage.products.days.items():
             each.pass_time(now, wall, _open_calls(usage, product), time_zone)
 
@@ -269,7 +285,7 @@ def _deny_spent_day(usage: Usage, day: DailyQuota, kept: int, wall: float) -> De
 
 def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> Denial | None:
     """Return the denial if bulk calls used up their part of the minute, or come too fast."""
-    bulk, most = len(usage.bulk), _bulk_limit(limits, heard)
+    bulk, most = len(usage.bulk), _bulk_limit(usage, limits, heard)
     over = bulk - int(most) + 1
     if over > 0:
         return Denial("bulk", _frees_in(usage.bulk, over, now))
@@ -289,16 +305,21 @@ def _deny_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) ->
     return Denial("bulk", opens - now) if now < opens - SOON else None
 
 
-def _bulk_limit(limits: Limits, heard: Heard | None) -> float:
+def _bulk_limit(usage: Usage, limits: Limits, heard: Heard | None) -> float:
     """Return the bulk calls that others leave in a ``window``. At least one."""
     if heard is None:
         return limits.bulk_limit
-    return max(1.0, min(heard.bulk, limits.bulk_limit))
+    most = heard.bulk
+    if heard.refill > most:
+        own = len(usage.held) + len(usage.open)
+        if own + heard.calls < heard.total - limits.burst:
+            most = heard.refill
+    return max(1.0, min(most, limits.bulk_limit))
 
 
 def _count_bulk(usage: Usage, limits: Limits, heard: Heard | None, now: float) -> None:
     heappush(usage.bulk, now + limits.window)
-    rate = _bulk_limit(limits, heard) / limits.window
+    rate = _bulk_limit(usage, limits, heard) / limits.window
     # Calls of the head start empty the bucket, but leave no debt.
     full_at = max(usage.bucket_full_at, now) + 1 / rate
     usage.bucket_full_at = min(full_at, now + (1 + SLACK) / rate)
@@ -367,36 +388,42 @@ def settle(
     data may have given the number to another call. Then the ending frees no place, and a reply
     counts once more.
     """
-    _pass_time(usage, now, wall, limits.time_zone)
-    opened = usage.open.get(place)
-    if opened is not None:
-        if opened.owner == owner:
-            del usage.open[place]
-        else:
-            opened = None
-    if ending.how == "unsent":
+    day, products = usage.day, usage.products
+    if (
+        day.hour != wall // HOUR
+        or (limits.time_zone if day.reset_at is None else day.reset_at <= wall)
+        or (products is not None and products.days)
+    ):
+        _pass_day(usage, now, wall, limits.time_zone)
+    opened = usage.open.pop(place, None)
+    if opened is not None and opened.owner != owner:
+        usage.open[place] = opened
+        opened = None
+    how, since_sent, quota, refusal = ending.how, ending.since_sent, ending.quota, ending.refusal
+    if how == "unsent":
         if opened is not None:
             _undo_admission(usage, place, opened.product)
         return 0.0
-    if ending.how == "lost":
-        abandon(usage, now - ending.ago + ending.unsure - ending.since_sent, now, limits)
+    if how == "lost":
+        abandon(usage, now - ending.ago + ending.unsure - since_sent, now, limits)
         return 0.0
     heappush(usage.held, now - ending.ago + ending.unsure + limits.window * DRIFT)
-    if usage.slowest > 0:
-        usage.slowest *= 0.95
-    usage.slowest = max(usage.slowest, ending.since_sent)
-    if opened is not None and ending.refusal is None:
+    usage.slowest = max(since_sent, usage.slowest * 0.95)
+    if opened is not None and refusal is None:
         usage.replied += 1
-        if ending.quota is not None:
-            _hear_others(usage, opened, ending, ending.quota, limits, now)
-            _hear_products(usage, opened.product, ending, ending.quota, now, wall)
+        if quota is not None:
+            _hear_others(usage, opened, ending, quota, limits, now)
+            _hear_products(usage, opened.product, ending, quota, now, wall)
     else:
         usage.unsure_until = max(usage.unsure_until, now + ending.unsure)
-    probing = usage.day.probe == place
-    if usage.products is not None and usage.products.days:
-        probing = True  # or it may
-    if ending.quota or ending.refusal or usage.concurrency.strikes or probing:
-        began, product = now - ending.ago - ending.since_sent, ""
+    if (
+        quota is not None
+        or refusal is not None
+        or usage.concurrency.strikes
+        or day.probe == place
+        or (products is not None and products.days)  # which it may probe
+    ):
+        began, product = now - ending.ago - since_sent, ""
         if opened is not None:
             # A reply proves something from its admission on, which came first.
             began, product = min(began, opened.taken), opened.product
@@ -571,7 +598,8 @@ def _apply_refusal(
 
 def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: float) -> Snapshot:
     """Return the usage for people to read."""
-    _pass_time(usage, now, wall, limits.time_zone)
+    _pass_minute(usage, now)
+    _pass_day(usage, now, wall, limits.time_zone)
     day = usage.day
     products = {} if usage.products is None else usage.products.days
     if products:
@@ -622,7 +650,8 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
     usage = copy.copy(usage)
     usage.day = copy.copy(usage.day)  # without the time zone, the next reset would be wrong
     usage.products = copy.deepcopy(usage.products)
-    _pass_time(usage, now, wall, None)
+    _pass_minute(usage, now)
+    _pass_day(usage, now, wall, None)
     days = [usage.day, *(() if usage.products is None else usage.products.days.values())]
     # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * HOUR
