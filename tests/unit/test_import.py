@@ -21,9 +21,12 @@ HEAVY = {
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The modules that a statement loads beyond those of aiohttp and msgspec."""
+    """The modules that a statement loads beyond those of aiohttp, msgspec and anyio.
+
+    An older anyio loads all of itself. A newer one does not, so that parts of it count as well.
+    """
     program = (
-        "import sys, aiohttp, msgspec; before = set(sys.modules)\n"
+        "import sys, aiohttp, anyio, msgspec; before = set(sys.modules)\n"
         f"{statement}\n"
         "print(*sorted(set(sys.modules) - before))"
     )
