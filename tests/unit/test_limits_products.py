@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.held_usage import HeldUsage
 from zoho_async.limits import Limits, Quota, Refusal, Snapshot
-from zoho_async.limits.product_days import CERTAIN, TOGETHER
+from zoho_async.limits.product_days import CERTAIN, TOGETHER, Figure, ProductDays
 from zoho_async.limits.usage import Denial, Ending, settle, take, to_snapshot
 
 DAY = 86_400.0
@@ -200,21 +200,56 @@ def test_products_that_were_separated_wrongly_share_a_counter_again() -> None:
     assert not zoho.refused
 
 
-def test_two_counters_that_rise_together_do_not_prove_one() -> None:
-    """Each product has its own, and both are used alike: the counts alternate by chance."""
-    zoho = own_counters(books=1000, inventory=1000)
+@pytest.mark.parametrize(("rise", "one"), [(5, False), (10, True)])
+def test_counters_that_rise_together_are_one_if_they_rise_by_the_calls_of_both(
+    rise: int, one: bool
+) -> None:
+    """Two workers call both products alike: ten calls between two figures that are compared."""
+    days, count = ProductDays(), 0
+    for number in range(4):
+        figure = Figure(("books", "inventory")[number % 2], 1000 + number, 1000, number, DAY, 0)
+        days.hear(figure, number)
+    assert days.pairs[0].separate
+    for number in range(10, 10 + 2 * TOGETHER):
+        count += rise
+        for each in range(10):
+            product = ("books", "inventory")[(number + each) % 2]
+            sent = number if each == 0 else 0.0  # the others were sent before the last figure came
+            days.hear(Figure(product, 1000, 1000 - count, number + 0.5, DAY, 0), sent)
+    assert days.pairs[0].separate is not one
+
+
+def test_calls_in_flight_count_when_a_product_gets_its_own_quota() -> None:
+    zoho = own_counters(books=100, inventory=1000)
+    zoho.counts["books"] = 93
     client = Client(zoho)
-    for product in ["books", "inventory"] * (CERTAIN + 1):
-        zoho.counts["books"] += 40
-        client.call(product)
-    zoho.counts.update(books=-40)
-    for number in range(3 * TOGETHER):
-        # Between two replies that are compared, each product makes ten calls.
-        product = ("books", "inventory")[number % 2]
-        for _ in range(10):
-            client.send("books", took=0.5)
-            client.send("inventory", took=0.5)
-        client.run(1.0)
-        client.call(product)
-    assert client.usage.products is not None
-    assert client.usage.products.pairs[0].separate
+    client.call("books")
+    client.call("inventory")
+    client.call("books")
+    assert zoho.left("books") == 5
+    assert client.send("inventory", took=0.1) is None
+    sent = sum(client.send("books", took=20.0) is None for _ in range(4))
+    client.run(1.0)  # the reply of Inventory separates them
+    assert client.separate
+    while client.send("books", took=20.0) is None:
+        sent += 1
+    client.run(60.0)
+    assert sent == 5
+    assert not zoho.refused
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_products_that_separate_while_calls_are_in_flight_exceed_no_quota(seed: int) -> None:
+    """The quota of Books is nearly used up when the counters are heard."""
+    dice = random.Random(seed)
+    zoho = own_counters(books=1000, inventory=200)
+    client = Client(zoho, seed)
+    zoho.counts["books"] = 1000 - dice.randint(15, 60)
+    for _ in range(400):
+        client.send(dice.choice(["books", "books", "inventory"]))
+        client.run(dice.uniform(0.0, 0.3))
+    client.run(5.0)
+    assert not zoho.refused
+    if client.separate:  # else all products waited for the next day before they were heard
+        assert zoho.left("books") <= 2 * WIDE.in_flight
+        assert zoho.left("inventory") <= 100

@@ -11,7 +11,8 @@ together (`zoho_async.limits`).
 The bucket is an `aiolimiter.AsyncLimiter`, which takes its rate at construction. So other limits
 need a new bucket. What other clients leave changes with each reply, for all workers at once. So
 that slower pace is only in the ledger (`zoho_async.limits.others`), which names the moment of the
-next call. This bucket never makes a call wait longer than that.
+next call. This bucket never makes a call wait longer than that, so a bucket for the slower pace
+would change nothing (`tests/unit/test_limits_pace.py` checks it).
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ Do not set the server's clock forward by hand, because the time that it skips co
 clock that is set back by more than a minute is treated as a restart of the machine.
 
 Modules: `script` runs in Redis, `connection` reaches it, and `rows` reads usages from what it
-holds. `worker` decides and writes. `epoch` covers lost data and outages, `offline` counts calls
+holds. `worker` has the operations, `changes` decides and writes, `company` knows the other workers,
+and `renewal` keeps the lease. `epoch` covers lost data and outages, `offline` counts calls
 during an outage, and `subscriber` wakes waiters of other workers.
 """
 
