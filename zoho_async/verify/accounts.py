@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+import anyio.to_thread
 import msgspec
 
 from zoho_async.export.catalog import KEY
@@ -51,19 +52,18 @@ async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Peri
         return StepResult(skipped=(f"Account transactions with the trial balance: {why}.",))
     table = mirror.tables[TRANSACTIONS]
     chart = {row["account_id"]: row for row in mirror.tables[ACCOUNTS].rows}
-    lines = [line_of(row) for row in table.rows]
+    lines, sums = await anyio.to_thread.run_sync(_added_up, table, periods)
     try:
         before = [await reader.trial_balance(period) for period in periods]
-        pending = _disagreeing(lines, chart, periods, before)
+        pending = _disagreeing(lines, periods, sums, before)
         confirmed = await _confirm(reader, table, chart, lines, pending)
         after = [await reader.trial_balance(period) for period in periods]
     except ReportRefused as refusal:
         return StepResult(skipped=(f"Account transactions with the trial balance: {refusal}.",))
     checks: list[Comparison] = []
-    for period, first, last in zip(periods, before, after, strict=True):
-        sums = movements(lines, period)
-        for account in sorted({*sums, *first, *last}):
-            mine = sums.get(account, ZERO)
+    for period, own, first, last in zip(periods, sums, before, after, strict=True):
+        for account in sorted({*own, *first, *last}):
+            mine = own.get(account, ZERO)
             name, was = first.get(account) or ("", ZERO)
             later, now = last.get(account) or ("", ZERO)
             check = Comparison(
@@ -111,21 +111,27 @@ def why_not(mirror: Mirror, resource: str) -> str:
     return f"{name}: {table.unusable}" if table.unusable else ""
 
 
+def _added_up(
+    table: MirrorTable, periods: Sequence[Period]
+) -> tuple[list[Line], list[dict[str, Decimal]]]:
+    lines = [line_of(row) for row in table.rows]
+    return lines, movements(lines, periods)
+
+
 def _disagreeing(
     lines: Sequence[Line],
-    chart: Mapping[str, Mapping[str, str]],
     periods: Sequence[Period],
+    sums: Sequence[Mapping[str, Decimal]],
     reports: Sequence[Amounts],
 ) -> dict[str, list[Period]]:
     """The accounts to read again, with the periods: those of another sum or of mixed currencies."""
     found: dict[str, list[Period]] = defaultdict(list)
     mixed = mixed_currencies(lines)
-    for period, report in zip(periods, reports, strict=True):
-        sums = movements(lines, period)
-        suspect = {line.account for line in lines if line.transaction in mixed} & sums.keys()
-        for account in sorted({*sums, *report}):
+    suspect = {line.account for line in lines if line.transaction in mixed}
+    for period, own, report in zip(periods, sums, reports, strict=True):
+        for account in sorted({*own, *report}):
             other = report.get(account, ("", ZERO))[1]
-            if sums.get(account, ZERO) != other or account in suspect:
+            if own.get(account, ZERO) != other or (account in suspect and account in own):
                 found[account].append(period)
     return found
 

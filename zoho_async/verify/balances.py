@@ -52,7 +52,8 @@ async def verify_balances(reader: Reader, mirror: Mirror, party: AgedList, base:
         before = await reader.aging(party)
         confirmed: dict[str, Reread] = {}
         for contact in sorted({*mine, *before}):
-            if not _agrees(mine.get(contact, {}), before.get(contact), base):
+            amounts, aged = mine.get(contact, {}), before.get(contact)
+            if not _agrees(amounts, aged) or _is_doubtful(amounts, aged, base):
                 confirmed[contact] = await _confirm(
                     reader, party, contact, own[contact], table.read_at
                 )
@@ -72,8 +73,9 @@ async def verify_balances(reader: Reader, mirror: Mirror, party: AgedList, base:
             verdict="agrees",
         )
         found = confirmed.get(contact)
-        agreeing = any(_agrees(amounts, one.get(contact), base) for one in (before, after))
+        agreeing = any(_agrees(amounts, one.get(contact)) for one in (before, after))
         if found is not None:
+            agreeing = agreeing and not (found.changed and _is_doubtful(amounts, aged, base))
             why = "it has balances in several currencies" if len(amounts) > 1 else _WHY
             check = judged(check, found.changed, found.ages, why, agreeing=agreeing)
         elif not agreeing:
@@ -88,13 +90,18 @@ async def verify_balances(reader: Reader, mirror: Mirror, party: AgedList, base:
     return StepResult(checks=tuple(checks), reports=(report,))
 
 
-def _agrees(amounts: dict[str, Decimal], aged: Aged | None, base: str) -> bool:
-    """Whether a contact's open balances are those of the report, in a possible currency."""
+def _agrees(amounts: dict[str, Decimal], aged: Aged | None) -> bool:
+    """Whether a contact's open balances are in one currency and add up to the report."""
     if aged is None:
         return not any(amounts.values())
-    if len(amounts) > 1 or sum(amounts.values(), ZERO) != aged.foreign:
+    return len(amounts) <= 1 and sum(amounts.values(), ZERO) == aged.foreign
+
+
+def _is_doubtful(amounts: dict[str, Decimal], aged: Aged | None, base: str) -> bool:
+    """Whether the report's two amounts contradict the currency of the mirror's balances."""
+    if aged is None or len(amounts) != 1 or not base:
         return False
-    return not amounts or not is_other_currency(amounts, aged, base)
+    return is_other_currency(next(iter(amounts)), aged, base)
 
 
 async def _confirm(

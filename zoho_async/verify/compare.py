@@ -35,6 +35,7 @@ Unknown
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -100,13 +101,18 @@ def line_of(row: Mapping[str, str]) -> Line:
     )
 
 
-def movements(lines: Iterable[Line], period: Period) -> dict[str, Decimal]:
-    """The sum of the lines of each account in a period, a credit negative."""
-    sums: dict[str, Decimal] = defaultdict(Decimal)
+def movements(lines: Iterable[Line], periods: Sequence[Period]) -> list[dict[str, Decimal]]:
+    """The sum of the lines of each account in each period, a credit negative.
+
+    ``periods`` follow each other without a gap.
+    """
+    sums: list[dict[str, Decimal]] = [defaultdict(Decimal) for _ in periods]
+    ends = [period.last.isoformat() if period.last else "9999" for period in periods]
     for line in lines:
-        if is_within(line.date, period):
-            sums[line.account] += line.amount
-    return dict(sums)
+        at = bisect_left(ends, line.date[:10])
+        if at < len(periods) and is_within(line.date, periods[at]):
+            sums[at][line.account] += line.amount
+    return [dict(one) for one in sums]
 
 
 def is_within(day: str, period: Period) -> bool:
@@ -235,9 +241,8 @@ class Aged(msgspec.Struct, frozen=True, kw_only=True):
     foreign: Decimal
 
 
-def is_other_currency(balances: Mapping[str, Decimal], aged: Aged, base: str) -> bool:
-    """Whether the report's two amounts contradict the currency of the mirror's balances."""
-    (currency,) = balances
+def is_other_currency(currency: str, aged: Aged, base: str) -> bool:
+    """Whether a row's two amounts contradict that it is in ``currency``. ``base`` is the other."""
     return (currency == base) != (aged.base == aged.foreign) and bool(aged.foreign)
 
 

@@ -164,7 +164,8 @@ def _unusable(state: ResourceState) -> str:
     if state.shape:
         return "its columns were chosen, hashed or masked"
     details = state.details
-    if state.name in children() and state.part.mode != "full" and details.refresh_since != 0.0:
+    refreshed = details.refresh_since == 0.0 and details.refresh_begins
+    if state.name in children() and state.part.mode != "full" and not refreshed:
         return "it is older than its parents: export with --full or --refresh-children all"
     return ""
 

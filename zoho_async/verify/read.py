@@ -28,7 +28,7 @@ from zoho_async.paging import Pager
 from zoho_async.paging.filters import FILTER
 from zoho_async.reports import Period, ReportTree
 from zoho_async.session import Session
-from zoho_async.verify.compare import Age, Aged, Line, OpenDocument, age_of, line_of
+from zoho_async.verify.compare import ZERO, Age, Aged, Line, OpenDocument, age_of, amount, line_of
 from zoho_async.verify.mirror import text_of_json
 from zoho_async.verify.tables import PARTIES, TRANSACTIONS, AgedList, document_of
 from zoho_async.wire import Record
@@ -92,8 +92,8 @@ class Reader:
         for line in tree.lines():
             one = line.section
             if one.account_id:
-                name, before = found.get(one.account_id, (one.name, Decimal(0)))
-                net = (one.debit or Decimal(0)) - (one.credit or Decimal(0))
+                name, before = found.get(one.account_id, (one.name, ZERO))
+                net = (one.debit or ZERO) - (one.credit or ZERO)
                 found[one.account_id] = name, before + net
         return found
 
@@ -108,13 +108,14 @@ class Reader:
         found: dict[str, Aged] = {}
         for row in await self._rows(pager, party.title):
             if identity := row.get("id", ""):
-                base, foreign = Decimal(row["total"] or 0), row.get("fcy_total", "")
+                foreign = row.get("fcy_total", "")
                 if not foreign:
-                    raise ReportRefused(
-                        f"{party.title}: it has no amounts in the contacts' currencies"
-                    )
+                    raise ReportRefused(f"{party.title}: it has no amounts in contacts' currencies")
+                before = found.get(identity, Aged(name="", base=ZERO, foreign=ZERO))
                 found[identity] = Aged(
-                    name=row.get("name", ""), base=base, foreign=Decimal(foreign)
+                    name=row.get("name", ""),
+                    base=before.base + amount(row.get("total", "")),
+                    foreign=before.foreign + amount(foreign),
                 )
         return found
 
@@ -122,7 +123,7 @@ class Reader:
         """The quantity of each item in the inventory summary. One call per page."""
         pager = self.zoho.books.reports.inventory_summary()
         return {
-            row["item_id"]: Decimal(row.get("quantity_available") or 0)
+            row["item_id"]: amount(row.get("quantity_available", ""))
             for row in await self._rows(pager, "inventory summary")
             if row.get("item_id")
         }
