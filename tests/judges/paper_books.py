@@ -220,6 +220,7 @@ class PaperBooks:
     payables: tuple[tuple[str, str, str, str], ...] = PAYABLES
     stock: dict[str, str] = field(default_factory=lambda: {"T1": "7.00"})
     before: Callable[[Request], None] = lambda _: None
+    refused: set[str] = field(default_factory=set[str])
     asked: list[str] = field(default_factory=list[str])
 
     def serve(self) -> Server:
@@ -231,6 +232,8 @@ class PaperBooks:
         self.before(request)
         path = request.path.removeprefix("/books/v3/")
         self.asked.append(path)
+        if path in self.refused:
+            return Reply(401, {"code": 57, "message": "You are not authorized"}, date=time.time())
         found = self._body(path, request.query)
         status, body = (200, {"code": 0, "message": "success", **found}) if found else NOT_FOUND
         return Reply(status=status, body=json.dumps(body).encode(), date=time.time())
@@ -290,7 +293,8 @@ class PaperBooks:
                 {"item_id": one, "quantity_available": float(number)}
                 for one, number in self.stock.items()
             ]
-            return {"inventory": [{"item_details": rows}], "page_context": _CONTEXT}
+            context = {**_CONTEXT, "total": len(rows), "total_pages": 1}
+            return {"inventory": [{"item_details": rows}], "page_context": context}
         return None
 
 
@@ -306,7 +310,7 @@ def _page(key: str, rows: list[Row], applied: str = "") -> Row:
 def _nodes(amounts: dict[str, str]) -> list[Row]:
     return [
         {
-            "name": ACCOUNTS[account][0],
+            "name": ACCOUNTS.get(account, (account,))[0],
             "account_id": account,
             "net_debit_total": "" if amount.startswith("-") else float(amount),
             "net_credit_total": float(amount[1:]) if amount.startswith("-") else "",

@@ -6,20 +6,21 @@ import asyncio
 import datetime as dt
 import shutil
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 
 from tests.judges.paper_books import EXPORTED, ORGANIZATION, PaperBooks
 from tests.judges.raw_http import Request, Server
-from zoho_async import Credentials, Session
-from zoho_async.export import Export
+from zoho_async import Credentials, Limits, Session
+from zoho_async.export import CheckpointRefused, Export
+from zoho_async.export.options import ExportOptions, FormatName
 from zoho_async.limits import MemoryLedger
 from zoho_async.reports import PeriodLength
-from zoho_async.verify import Verification, verify
+from zoho_async.verify import Verification, plan_verification, verify
 
 TODAY = dt.datetime(2026, 4, 10, 12, tzinfo=dt.UTC)
 
@@ -32,10 +33,15 @@ class Judge:
         self.server = server
         self.home = home
 
-    async def export(self, to: str = "books.sqlite") -> Path:
+    async def export(
+        self,
+        to: str = "books.sqlite",
+        options: ExportOptions = ExportOptions(),  # noqa: B008 - a frozen value
+        lists: Sequence[str] = EXPORTED,
+    ) -> Path:
         async with (
             self.session() as zoho,
-            Export(zoho, EXPORTED, to=self.home / to) as job,
+            Export(zoho, lists, to=self.home / to, options=options) as job,
         ):
             assert (await job.wait()).exit_code == 0
         return self.home / to
@@ -51,6 +57,7 @@ class Judge:
             organization=ORGANIZATION,
             api_url=self.server.url,
             accounts_url=self.server.url,
+            limits=Limits(limit=10**6, burst=10**6, in_flight=10**3),
             ledger=MemoryLedger(),
         ) as zoho:
             yield zoho
@@ -293,6 +300,12 @@ def trial_balance_rounded(books: PaperBooks) -> None:
         amounts |= {account: amount.partition(".")[0] for account, amount in amounts.items()}
 
 
+def account_that_no_list_shows(books: PaperBooks) -> None:
+    """The report has an account that was not in the chart of accounts when it was exported."""
+    books.trial_balances["1970-01-01", "2026-03-31"]["A0"] = "15.00"
+    books.lines.append(dict(books.lines[0], account_id="A0", debit_amount=15.0))
+
+
 def stock_sold(books: PaperBooks) -> None:
     books.stock["T1"] = "6.00"
 
@@ -306,6 +319,7 @@ def one_status_became_another(books: PaperBooks) -> None:
 TRUE = (
     *(invoice_posted_into_the_closed_period, payment_of_an_invoice, invoice_deleted),
     *(invoice_voided, aging_without_credits, aging_at_another_rate, stock_sold),
+    account_that_no_list_shows,
     *(trial_balance_with_other_signs, trial_balance_rounded, one_status_became_another),
 )
 
@@ -338,11 +352,95 @@ async def test_changes_during_the_verification_are_no_difference(
     assert (await judge.verify(mirror)).differing == ()
 
 
-@pytest.mark.parametrize("to", ["lines", "books.duckdb"])
+@pytest.mark.parametrize("form", ["duckdb", "jsonl.gz", "csv", "parquet"])
 async def test_every_kind_of_mirror_has_the_same_digests(
-    judge: Judge, mirror: Path, to: str
+    judge: Judge, mirror: Path, form: FormatName | Literal["duckdb"]
 ) -> None:
-    found = [await judge.verify(one) for one in (mirror, await judge.export(to))]
+    if form == "duckdb":
+        other = await judge.export("books.duckdb")
+    else:
+        other = await judge.export("files", ExportOptions(format=form))
+    found = [await judge.verify(one) for one in (mirror, other)]
     assert [one.exit_code for one in found] == [0, 0]
-    one, other = ([each.digest for each in one.tables] for one in found)
-    assert one == other
+    first, second = ([each.digest for each in one.tables] for one in found)
+    assert first == second
+
+
+async def test_files_are_compared_with_their_changes(judge: Judge) -> None:
+    """A later run adds a file of changes; a line that occurs twice is named."""
+    mirror = await judge.export("files")
+    payment_of_an_invoice(judge.books)
+    judge.books.lists["invoices"][0]["last_modified_time"] = "2026-04-09T10:00:00+0200"
+    await judge.export("files")
+    assert (mirror / "books" / "invoices.changes").is_dir()
+    assert (await judge.verify(mirror)).exit_code == 0
+    lines = mirror / "books" / "chart_of_accounts.transactions.jsonl"
+    text = lines.read_text()
+    lines.write_text(text + text.splitlines()[0] + "\n")
+    found = await judge.verify(mirror)
+    assert {one.subject for one in found.differing} == {"rows"}
+    assert found.exit_code == 5
+
+
+# -- what cannot be compared --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (ExportOptions(filter={"status": "overdue"}), "invoices: it was exported with a filter"),
+        (ExportOptions(hash=("invoices:customer_id",)), "invoices: its columns were chosen"),
+        (ExportOptions(exclude=("invoices:balance",)), "invoices: its columns were chosen"),
+    ],
+)
+async def test_a_part_of_a_list_is_not_compared(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, options: ExportOptions, reason: str
+) -> None:
+    monkeypatch.setenv("ZOHO_HASH_KEY", "0" * 64)
+    mirror = await judge.export(options=options, lists=("invoices",))
+    found = await judge.verify(mirror)
+    assert {one.subject for one in found.checks} <= {"rows"}
+    assert any(reason in line for line in found.not_compared)
+
+
+async def test_account_transactions_of_changed_accounts_alone_are_not_compared(
+    judge: Judge, mirror: Path
+) -> None:
+    """An account does not change with its transactions, so a later run does not read them."""
+    again = await judge.export(mirror.name)
+    assert again == mirror
+    found = await judge.verify(mirror)
+    assert {one.subject for one in found.checks} == {
+        "receivables",
+        "payables",
+        "counts",
+        "rows",
+        "stock",
+    }
+    assert any("--refresh-children all" in line for line in found.not_compared)
+    await judge.export(mirror.name, ExportOptions(refresh_children="all"))
+    assert "accounts" in {one.subject for one in (await judge.verify(mirror)).checks}
+
+
+async def test_a_refused_report_is_not_compared(judge: Judge, mirror: Path) -> None:
+    judge.books.refused = {"reports/trialbalance", "reports/apagingsummary"}
+    found = await judge.verify(mirror)
+    assert {one.subject for one in found.checks} == {"receivables", "counts", "rows", "stock"}
+    assert found.exit_code == 0
+
+
+async def test_a_mirror_of_another_organization_is_refused(judge: Judge, mirror: Path) -> None:
+    with closing(sqlite3.connect(mirror)) as database, database:
+        database.execute("UPDATE _zoho_place SET organization = '701'")
+    with pytest.raises(CheckpointRefused, match="organization 701"):
+        await judge.verify(mirror)
+    with pytest.raises(CheckpointRefused, match="holds no export"):
+        await judge.verify(mirror.with_name("other.sqlite"))
+
+
+async def test_the_price_is_the_number_of_calls(judge: Judge, mirror: Path) -> None:
+    async with judge.session() as zoho:
+        plan = await plan_verification(zoho, mirror, by="month", now=lambda: TODAY)
+        assert judge.books.asked == []
+        found = await verify(zoho, mirror, by="month", now=lambda: TODAY)
+    assert plan.calls == found.calls == len(judge.books.asked)

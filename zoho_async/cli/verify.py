@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -110,7 +111,7 @@ def _print_plan(plan: VerifyPlan, *, json: bool) -> None:
 def _print(found: Verification, certificate: Path | None) -> None:
     _print_tally(found)
     for line in _details(found):
-        print(line)
+        print(_wrapped(safe(line)))
     print(sentence(found))
     if certificate is not None:
         print(f"certificate: {certificate}")
@@ -136,22 +137,28 @@ def _print_tally(found: Verification) -> None:
 def _details(found: Verification) -> Iterator[str]:
     """The checks that do not agree, the differing ones with their records."""
     for check in found.differing[:_MOST_SHOWN]:
-        yield safe(f"differs: {_named(check)}")
+        yield f"differs: {_named(check)}"
         for one in check.differences[:_MOST_SHOWN]:
-            yield safe(f"  {one.record} (id {one.id})")
-            yield safe(f"    mirror: {one.mirror}")
-            yield safe(f"    Zoho:   {one.zoho}")
+            yield f"  {one.record} (id {one.id})"
+            yield f"    mirror: {one.mirror}"
+            yield f"    Zoho:   {one.zoho}"
         yield from _more(len(check.differences), "record")
     yield from _more(len(found.differing), "comparison that differs")
     rest = [each for each in found.checks if each.verdict == "not comparable"]
     for check in rest[:_MOST_SHOWN]:
-        yield safe(f"not comparable: {_named(check)}")
-        yield safe(f"  {check.reason}")
-        yield from (safe(f"  {text}") for text in check.set_apart[:_MOST_SHOWN])
+        yield f"not comparable: {_named(check)}"
+        yield f"  {check.reason}"
+        yield from (f"  {text}" for text in check.set_apart[:_MOST_SHOWN])
         yield from _more(len(check.set_apart), "record")
     yield from _more(len(rest), "comparison")
     for line in found.not_compared:
-        yield safe(f"not compared: {line}")
+        yield f"not compared: {line}"
+
+
+def _wrapped(line: str) -> str:
+    """``line`` in lines of 80 characters that begin with its indentation."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(line, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _more(total: int, what: str) -> Iterator[str]:

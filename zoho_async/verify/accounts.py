@@ -56,6 +56,7 @@ async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Peri
     try:
         before = [await reader.trial_balance(period) for period in periods]
         pending = _disagreeing(lines, periods, sums, before)
+        pending = {account: own for account, own in pending.items() if account in chart}
         confirmed = await _confirm(reader, table, chart, lines, pending)
         after = [await reader.trial_balance(period) for period in periods]
     except ReportRefused as refusal:
@@ -80,7 +81,8 @@ async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Peri
             if found is not None:
                 check = judged(check, found.changed, found.ages, _WHY, agreeing=agreeing)
             elif not agreeing:
-                check = judged(check, (), {}, "the trial balance changed meanwhile")
+                why = "the trial balance changed meanwhile" if account in chart else _NOT_READ
+                check = judged(check, (), {}, why)
             checks.append(check)
     reports = tuple(
         ReportSource(
@@ -95,6 +97,7 @@ async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Peri
     return StepResult(checks=tuple(checks), reports=reports)
 
 
+_NOT_READ: Final = "the account is not in the mirror, so the export did not read its lines"
 _WHY: Final = (
     "the mirror has the lines that Zoho lists for the account, and their sum is not the movement "
     "in Zoho's trial balance"

@@ -53,6 +53,7 @@ from zoho_async.export.destinations.merge import Readable
 from zoho_async.export.destinations.remote.commits import OpenRemote
 from zoho_async.export.errors import CheckpointRefused, library
 from zoho_async.paging.list_defaults import default_of
+from zoho_async.verify.tables import NUMBERS
 from zoho_async.wire import row_id
 
 #: Zoho's clock and ours may differ by so many seconds.
@@ -65,8 +66,8 @@ _FINISHED: Final = ("resting", "complete")
 class MirrorTable(msgspec.Struct, frozen=True, kw_only=True):
     """The live rows of a list: ``fields`` of them, as text.
 
-    ``unusable`` says why the table cannot be compared, "" if it can; ``absent`` are fields that it
-    does not have. A record that changed at or
+    ``unusable`` says why it cannot be compared with Zoho, "" if it can. Rows were read if it is
+    ``readable``. ``absent`` are fields that the table does not have. A record that changed at or
     after ``read_at`` (seconds since 1970) may be newer than its row. ``unknown`` are ids of rows
     that no export wrote, ``missing`` are ids that it wrote and that are gone, ``repeated`` are ids
     of more than one row. ``views`` are the values of ``filter_by`` with which the list was read, ""
@@ -77,6 +78,7 @@ class MirrorTable(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...] = ()
     unusable: str = ""
+    readable: bool = False
     absent: tuple[str, ...] = ()
     read_at: float = 0.0
     views: tuple[str, ...] = ("",)
@@ -133,10 +135,13 @@ def _table(place: OpenDestination, state: ResourceState, wanted: tuple[str, ...]
     identity = facts.row_id
     others = tuple(name for name in dict.fromkeys(wanted) if name != identity)
     fields = (identity, *others)
-    unusable = _unusable(state)
-    if unusable or not identity:
-        return MirrorTable(resource=state.name, fields=fields, unusable=unusable or "no ids")
+    if unreadable := _unreadable(state, identity):
+        return MirrorTable(resource=state.name, fields=fields, unusable=unreadable)
     found = list(_rows(place, state, identity, fields))
+    for name in NUMBERS.intersection(fields):
+        for row in found:
+            if name in row:
+                row[name] = _number(row[name])
     ids = Counter(row[identity] for row in found)
     index = set(_indexed(place.database, state))
     absent = sorted(set(fields) - {name for row in found for name in row}) if found else []
@@ -144,6 +149,8 @@ def _table(place: OpenDestination, state: ResourceState, wanted: tuple[str, ...]
         resource=state.name,
         fields=fields,
         rows=tuple({name: row.get(name, "") for name in fields} for row in found),
+        unusable=_unusable(state),
+        readable=True,
         absent=tuple(absent),
         read_at=(state.part.begun or 0.0) - CLOCK_MARGIN,
         views=_views(state),
@@ -154,15 +161,20 @@ def _table(place: OpenDestination, state: ResourceState, wanted: tuple[str, ...]
     )
 
 
+def _unreadable(state: ResourceState, identity: str) -> str:
+    """Why the ids of a list cannot be compared with its index, or ""."""
+    if not state.bookmark.finished or state.status not in _FINISHED:
+        return "its export is not finished: run it again"
+    if state.shape:  # perhaps its ids were hashed
+        return "its columns were chosen, hashed or masked"
+    return "" if identity else "its rows have no ids"
+
+
 def _unusable(state: ResourceState) -> str:
     """Why the rows of a list cannot be compared with Zoho, or ""."""
     request: dict[str, Any] = json.loads(state.bookmark.request or "{}")
-    if not state.bookmark.finished or state.status not in _FINISHED:
-        return "its export is not finished: run it again"
     if request.get("filters") or request.get("since"):
         return "it was exported with a filter"
-    if state.shape:
-        return "its columns were chosen, hashed or masked"
     details = state.details
     refreshed = details.refresh_since == 0.0 and details.refresh_begins
     if state.name in children() and state.part.mode != "full" and not refreshed:

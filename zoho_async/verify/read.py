@@ -106,7 +106,9 @@ class Reader:
         else:
             pager = reports.ap_aging_summary(include_vendor_credit_notes=False)
         found: dict[str, Aged] = {}
-        for row in await self._rows(pager, party.title):
+        rows = await self._rows(pager, party.title)
+        # A server that ignores page numbers sends the same rows again.
+        for row in {tuple(row.items()): row for row in rows}.values():
             if identity := row.get("id", ""):
                 foreign = row.get("fcy_total", "")
                 if not foreign:

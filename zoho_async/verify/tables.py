@@ -78,6 +78,15 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
+#: The fields that are numbers, in whatever form a table holds them.
+NUMBERS: Final = frozenset(
+    {
+        *("total", "balance", "debit_amount", "credit_amount", "stock_on_hand"),
+        *(field for field, _ in APART.values()),
+    }
+)
+
+
 def document_of(party: AgedList, row: Mapping[str, str]) -> OpenDocument:
     """The invoice or bill in a row of its list."""
     return OpenDocument(
