@@ -26,13 +26,14 @@ from zoho_async.reports import PeriodLength
 from zoho_async.session import Session
 from zoho_async.verify import Verification, VerifyPlan, plan_verification, verify
 from zoho_async.verify.certificate import (
+    amount_of,
     check_suffix,
-    number,
+    not_comparable,
     sentence,
     tally,
     write_certificate,
 )
-from zoho_async.verify.results import Comparison
+from zoho_async.verify.results import Comparison, period_text
 
 #: How many checks and records of a kind are printed. The certificate has all.
 _MOST_SHOWN: Final = 20
@@ -144,7 +145,7 @@ def _details(found: Verification) -> Iterator[str]:
             yield f"    Zoho:   {one.zoho}"
         yield from _more(len(check.differences), "record")
     yield from _more(len(found.differing), "comparison that differs")
-    rest = [each for each in found.checks if each.verdict == "not comparable"]
+    rest = not_comparable(found)
     for check in rest[:_MOST_SHOWN]:
         yield f"not comparable: {_named(check)}"
         yield f"  {check.reason}"
@@ -167,8 +168,8 @@ def _more(total: int, what: str) -> Iterator[str]:
 
 
 def _named(check: Comparison) -> str:
-    period = f", {check.period}" if check.period is not None else ""
-    amounts = f"mirror {number(check.mirror, check)}"
+    period = period_text(check.period)
+    amounts = f"mirror {amount_of(check.mirror, check)}"
     if check.zoho is not None:
-        amounts += f", Zoho {number(check.zoho, check)}"
-    return f"{check.name}{period}: {amounts} ({check.unit})"
+        amounts += f", Zoho {amount_of(check.zoho, check)}"
+    return f"{check.name}{period and f', {period}'}: {amounts} ({check.unit})"

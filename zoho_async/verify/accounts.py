@@ -45,8 +45,13 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
 Amounts = dict[str, tuple[str, Decimal]]
 
 
-async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Period]) -> StepResult:
-    """Compare each account in each period. Two calls per period, more for what disagrees."""
+async def verify_accounts(
+    reader: Reader, mirror: Mirror, periods: Sequence[Period], base: str
+) -> StepResult:
+    """Compare each account in each period, in the base currency ``base``.
+
+    Two calls per period, more for what disagrees.
+    """
     why = why_not(mirror, ACCOUNTS) or why_not(mirror, TRANSACTIONS)
     if why:
         return StepResult(skipped=(f"Account transactions with the trial balance: {why}.",))
@@ -70,7 +75,7 @@ async def verify_accounts(reader: Reader, mirror: Mirror, periods: Sequence[Peri
             check = Comparison(
                 subject="accounts",
                 name=name or later or chart.get(account, {}).get("account_name", account),
-                unit="base currency",
+                unit=base or "base currency",
                 period=period,
                 mirror=mine,
                 zoho=now,

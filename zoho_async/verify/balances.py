@@ -134,7 +134,7 @@ def apart(mirror: Mirror) -> list[Comparison]:
                 sums[row["currency_code"]] += amount(row[field])
         checks += [
             Comparison(
-                subject="payables" if "vendor" in resource else "receivables",
+                subject="apart",
                 name=title,
                 unit=currency or "no currency",
                 mirror=total,

@@ -13,7 +13,14 @@ import msgspec
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.http.atomic_file import Draft
-from zoho_async.verify.results import Comparison, Subject, Verdict, Verification
+from zoho_async.verify.results import (
+    Comparison,
+    Subject,
+    Verdict,
+    Verification,
+    number,
+    period_text,
+)
 
 #: What each subject compares, in the words of the certificate.
 TITLES: Final[dict[Subject, str]] = {
@@ -22,7 +29,8 @@ TITLES: Final[dict[Subject, str]] = {
     "payables": "Open bills with the aging of payables",
     "stock": "Stock on hand with the inventory summary",
     "counts": "Number of records with Zoho's totals",
-    "rows": "Rows with the export's own index",
+    "rows": "Rows with those that the export wrote",
+    "apart": "Credits, advances and retainers, which no report of Zoho shows alone",
 }
 _VERDICTS: Final[tuple[Verdict, ...]] = ("agrees", "differs", "not comparable")
 _SPECIAL: Final = frozenset("\\|*_`[]<>#&")
@@ -64,7 +72,7 @@ def certificate_text(found: Verification) -> str:
 
 def sentence(found: Verification) -> str:
     """The result in one sentence."""
-    counts = Counter(each.verdict for each in found.checks)
+    counts = Counter(each.verdict for each in found.checks if each.subject != "apart")
     made = counts["agrees"] + counts["differs"]
     if not made:
         return "Nothing could be compared."
@@ -79,18 +87,15 @@ def tally(found: Verification) -> Iterator[tuple[str, Sequence[int]]]:
     """For each subject that was compared: its title and the number of each verdict."""
     for subject, title in TITLES.items():
         counts = Counter(each.verdict for each in found.checks if each.subject == subject)
-        if counts:
+        if counts and subject != "apart":
             yield title, [counts[verdict] for verdict in _VERDICTS]
 
 
-def number(value: Decimal | None, check: Comparison | None = None) -> str:
-    """An amount with its digits, at least two after the point unless records are counted."""
+def amount_of(value: Decimal | None, check: Comparison) -> str:
+    """An amount of a comparison, "" for none; records are counted without a decimal point."""
     if value is None:
         return ""
-    if check is not None and check.subject in ("counts", "rows"):
-        return f"{value:,f}"
-    exponent = value.as_tuple().exponent
-    return f"{value:,f}" if isinstance(exponent, int) and exponent < -2 else f"{value:,.2f}"
+    return f"{value:,f}" if check.subject in ("counts", "rows") else number(value)
 
 
 def _lines(found: Verification) -> Iterator[str]:
@@ -135,6 +140,15 @@ _WORDS: Final = (
 )
 
 
+def not_comparable(found: Verification) -> list[Comparison]:
+    """The comparisons that could not be made."""
+    return [
+        each
+        for each in found.checks
+        if each.verdict == "not comparable" and each.subject != "apart"
+    ]
+
+
 def _differences(found: Verification) -> Iterator[str]:
     if found.differing:
         yield from _section("Differences")
@@ -150,7 +164,7 @@ def _differences(found: Verification) -> Iterator[str]:
 
 
 def _not_comparable(found: Verification) -> Iterator[str]:
-    rest = [each for each in found.checks if each.verdict == "not comparable"]
+    rest = not_comparable(found)
     if rest or found.not_compared:
         yield from _section("What was not compared")
         yield from (f"- {_cell(line)}" for line in found.not_compared)
@@ -163,18 +177,20 @@ def _not_comparable(found: Verification) -> Iterator[str]:
 
 
 def _named(check: Comparison) -> str:
-    period = f", {check.period}" if check.period is not None else ""
-    return f"{check.name}{period}"
+    period = period_text(check.period)
+    return f"{check.name}, {period}" if period else check.name
 
 
-def _amounts(checks: Iterable[Comparison]) -> Iterator[str]:
-    heads = ("Name", "Period", "Unit", "In the copy", "In Zoho", "Result")
+def _amounts(checks: Sequence[Comparison]) -> Iterator[str]:
+    subject = checks[0].subject
+    other = "Written by the export" if subject == "rows" else "In Zoho"
+    heads = ("Name", "Period", "Unit", "In the copy", other, "Result")
     yield from _table(
         heads,
         [
             (
-                *(check.name, str(check.period or ""), check.unit),
-                *(number(check.mirror, check), number(check.zoho, check), check.verdict),
+                *(check.name, period_text(check.period), check.unit),
+                *(amount_of(check.mirror, check), amount_of(check.zoho, check), check.verdict),
             )
             for check in checks
         ],
@@ -189,7 +205,7 @@ def _sources(found: Verification) -> Iterator[str]:
     yield from _table(
         ("Report", "Period", "Basis", "Changed meanwhile"),
         [
-            (one.title, str(one.period) or "today", one.basis, "yes" if one.moved else "no")
+            (one.title, period_text(one.period) or "today", one.basis, "yes" if one.moved else "no")
             for one in found.reports
         ],
     )

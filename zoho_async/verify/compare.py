@@ -44,7 +44,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from zoho_async.reports import Period
-from zoho_async.verify.results import Comparison, Difference, Subject
+from zoho_async.verify.results import Comparison, Difference, number
 
 ZERO: Final = Decimal(0)
 
@@ -85,7 +85,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         side = "debit" if self.amount >= 0 else "credit"
-        return f"{side} {abs(self.amount):f} {self.currency} on {self.date}".replace("  ", " ")
+        currency = f", document in {self.currency}" if self.currency else ""
+        return f"{side} {number(abs(self.amount))} on {self.date}{currency}"
 
 
 def line_of(row: Mapping[str, str]) -> Line:
@@ -213,7 +214,7 @@ class OpenDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"balance {self.balance:f} of {self.total:f} {self.currency}, "
+            f"balance {number(self.balance)} of {number(self.total)} {self.currency}, "
             f"{self.date}, {self.status}"
         )
 
@@ -358,10 +359,3 @@ def row_check(
 
 def _row(identity: str, mirror: str, index: str) -> Difference:
     return Difference(id=identity, record=f"row {identity}", mirror=mirror, zoho=index)
-
-
-def not_comparable(subject: Subject, name: str, unit: str, reason: str) -> Comparison:
-    """A check without numbers."""
-    return Comparison(
-        subject=subject, name=name, unit=unit, verdict="not comparable", reason=reason
-    )

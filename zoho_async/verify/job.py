@@ -27,11 +27,9 @@ from zoho_async.verify import accounts, balances, lists
 from zoho_async.verify.accounts import why_not
 from zoho_async.verify.mirror import Mirror, MirrorTable, read_mirror
 from zoho_async.verify.read import Reader
-from zoho_async.verify.results import Comparison, ReportSource, TableSource, Verification
+from zoho_async.verify.results import BEGINNING, Comparison, ReportSource, TableSource, Verification
 from zoho_async.verify.tables import ACCOUNTS, FIELDS, ITEMS, PARTIES, TRANSACTIONS
 
-#: The day before every transaction. Zoho's trial balance takes it as the start of all books.
-BEGINNING: Final = dt.date(1970, 1, 1)
 _DAY: Final = dt.timedelta(days=1)
 _ROWS_PER_CALL: Final = 200
 
@@ -81,7 +79,7 @@ async def verify(
     reports: list[ReportSource] = []
     skipped: list[str] = []
     for step in (
-        accounts.verify_accounts(reader, found, periods),
+        accounts.verify_accounts(reader, found, periods, base),
         *(balances.verify_balances(reader, found, party, base) for party in PARTIES),
         lists.verify_stock(reader, found),
         lists.verify_counts(reader, found),

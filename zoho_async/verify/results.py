@@ -13,7 +13,12 @@ from zoho_async.reports import Period
 Verdict: TypeAlias = Literal["agrees", "differs", "not comparable"]
 #: What is compared: with the trial balance, with the aging of receivables and payables, with the
 #: totals of the lists, with the inventory summary, and with the export's own record index.
-Subject: TypeAlias = Literal["accounts", "receivables", "payables", "counts", "stock", "rows"]
+#: ``apart`` are amounts that no report of Zoho shows alone.
+Subject: TypeAlias = Literal[
+    "accounts", "receivables", "payables", "counts", "stock", "rows", "apart"
+]
+#: The day before all transactions. Zoho's trial balance takes it as the start of all books.
+BEGINNING: Final = dt.date(1970, 1, 1)
 
 #: Exit codes of ``zoho-async verify``.
 AGREES: Final = 0
@@ -28,6 +33,19 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     record: str
     mirror: str
     zoho: str
+
+
+def period_text(period: Period | None) -> str:
+    """A period for people; one that begins before all transactions has its last day only."""
+    if period is None:
+        return ""
+    return f"until {period.last}" if period.first == BEGINNING else str(period)
+
+
+def number(value: Decimal) -> str:
+    """An amount with all its digits, at least two after the point."""
+    exponent = value.as_tuple().exponent
+    return f"{value:,f}" if isinstance(exponent, int) and exponent < -2 else f"{value:,.2f}"
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
