@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import msgspec
 import pytest
 
 from tests.judges.paper_books import EXPORTED, ORGANIZATION, PaperBooks
@@ -20,7 +21,7 @@ from zoho_async.export import CheckpointRefused, Export
 from zoho_async.export.options import ExportOptions, FormatName
 from zoho_async.limits import MemoryLedger
 from zoho_async.reports import PeriodLength
-from zoho_async.verify import Verification, plan_verification, verify
+from zoho_async.verify import Verification, certificate_text, plan_verification, verify
 
 TODAY = dt.datetime(2026, 4, 10, 12, tzinfo=dt.UTC)
 
@@ -451,3 +452,27 @@ async def test_the_price_is_the_number_of_calls(judge: Judge, mirror: Path) -> N
         assert judge.books.asked == []
         found = await verify(zoho, mirror, by="month", now=lambda: TODAY)
     assert plan.calls == found.calls == len(judge.books.asked)
+
+
+async def test_the_certificate_begins_as_its_documentation_shows(
+    judge: Judge, mirror: Path
+) -> None:
+    forge(mirror, FORGED["amount changed by a cent"].sql)
+    found = await judge.verify(mirror)
+    text = certificate_text(msgspec.structs.replace(found, mirror="books.sqlite"))
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "verify.md").read_text("utf-8")
+    _, _, rest = page.partition("```markdown\n")
+    assert text.startswith(rest.partition("```")[0])
+
+
+async def test_a_name_cannot_forge_the_certificate(judge: Judge, mirror: Path) -> None:
+    """Names come from a server: they are one cell of a table, and no markup."""
+    judge.books.receivables = (
+        ("C1", "Alba |\n# All agree <b>**\x1b[2J", "5.00", "5.00"),
+        *judge.books.receivables[1:],
+    )
+    with closing(sqlite3.connect(mirror)) as database, database:
+        database.execute("UPDATE books_invoices SET customer_name = NULL")
+    text = certificate_text(await judge.verify(mirror))
+    assert "Alba \\|?\\# All agree \\<b\\>\\*\\*?\\[2J" in text
+    assert "\x1b" not in text

@@ -76,7 +76,9 @@ async def _confirm_count(reader: Reader, mirror: Mirror, check: Comparison) -> C
     changed: list[Changed] = []
     for identity in sorted(theirs.keys() - mine):
         modified = theirs[identity].modified
-        if modified is None and len(ages) < MOST_READ and check.name in single_reads():
+        if table.hides:
+            ages[identity] = "unknown"
+        elif modified is None and len(ages) < MOST_READ and check.name in single_reads():
             ages[identity] = await reader.age(check.name, identity, table.read_at)
         else:
             ages[identity] = age_of(modified, table.read_at)

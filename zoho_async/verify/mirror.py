@@ -60,6 +60,8 @@ from zoho_async.wire import row_id
 CLOCK_MARGIN: Final = 300.0
 
 _RAWS: Final = decoder_of(dict[str, msgspec.Raw])
+#: Of a list whose end cannot be checked, every record that was shown was read.
+_COMPLETE: Final = ("proven", "uncheckable", None)
 _FINISHED: Final = ("resting", "complete")
 
 
@@ -71,7 +73,8 @@ class MirrorTable(msgspec.Struct, frozen=True, kw_only=True):
     after ``read_at`` (seconds since 1970) may be newer than its row. ``unknown`` are ids of rows
     that no export wrote, ``missing`` are ids that it wrote and that are gone, ``repeated`` are ids
     of more than one row. ``views`` are the values of ``filter_by`` with which the list was read, ""
-    for none. ``digest`` is that of `digest_of`.
+    for none. The table ``hides`` records if the last run read changes alone, without those that the
+    list leaves out by default. ``digest`` is that of `digest_of`.
     """
 
     resource: str
@@ -82,6 +85,7 @@ class MirrorTable(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()
     read_at: float = 0.0
     views: tuple[str, ...] = ("",)
+    hides: bool = False
     unknown: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
@@ -154,6 +158,7 @@ def _table(place: OpenDestination, state: ResourceState, wanted: tuple[str, ...]
         absent=tuple(absent),
         read_at=(state.part.begun or 0.0) - CLOCK_MARGIN,
         views=_views(state),
+        hides=_hides(state),
         unknown=tuple(sorted(ids.keys() - index)),
         missing=tuple(sorted(index - ids.keys())),
         repeated=tuple(sorted(one for one, count in ids.items() if count > 1)),
@@ -175,6 +180,9 @@ def _unusable(state: ResourceState) -> str:
     request: dict[str, Any] = json.loads(state.bookmark.request or "{}")
     if request.get("filters") or request.get("since"):
         return "it was exported with a filter"
+    for result in (state.bookmark.completeness, state.passes.completeness):
+        if result not in _COMPLETE:
+            return f"its export is not proven complete ({result}): run it again"
     details = state.details
     refreshed = details.refresh_since == 0.0 and details.refresh_begins
     if state.name in children() and state.part.mode != "full" and not refreshed:
@@ -190,6 +198,12 @@ def _views(state: ResourceState) -> tuple[str, ...]:
     held = {name for name, what in state.bookmark.capabilities.values.items() if what == "holds"}
     first = default.every if default.every in held else ""
     return (first, *(value for value in default.further if value in held))
+
+
+def _hides(state: ResourceState) -> bool:
+    facts = row_facts()[state.name]
+    alone = state.part.mode == "changed" and not state.bookmark.capabilities.combined
+    return alone and default_of(facts.product, facts.path) is not None
 
 
 def _indexed(database: Database, state: ResourceState) -> Iterator[str]:
