@@ -57,10 +57,10 @@ async def verify_accounts(
         return StepResult(skipped=(f"Account transactions with the trial balance: {why}.",))
     table = mirror.tables[TRANSACTIONS]
     chart = {row["account_id"]: row for row in mirror.tables[ACCOUNTS].rows}
-    lines, sums = await anyio.to_thread.run_sync(_added_up, table, periods)
+    lines, sums, mixed = await anyio.to_thread.run_sync(_added_up, table, periods)
     try:
         before = [await reader.trial_balance(period) for period in periods]
-        pending = _disagreeing(lines, periods, sums, before)
+        pending = _disagreeing(periods, sums, before, mixed)
         pending = {account: own for account, own in pending.items() if account in chart}
         confirmed = await _confirm(reader, table, chart, lines, pending)
         after = [await reader.trial_balance(period) for period in periods]
@@ -121,25 +121,26 @@ def why_not(mirror: Mirror, resource: str) -> str:
 
 def _added_up(
     table: MirrorTable, periods: Sequence[Period]
-) -> tuple[list[Line], list[dict[str, Decimal]]]:
+) -> tuple[list[Line], list[dict[str, Decimal]], set[str]]:
+    """The lines, their sums in each period, and the accounts with lines of doubtful currency."""
     lines = [line_of(row) for row in table.rows]
-    return lines, movements(lines, periods)
+    mixed = mixed_currencies(lines)
+    doubtful = {line.account for line in lines if line.transaction in mixed}
+    return lines, movements(lines, periods), doubtful
 
 
 def _disagreeing(
-    lines: Sequence[Line],
     periods: Sequence[Period],
     sums: Sequence[Mapping[str, Decimal]],
     reports: Sequence[Amounts],
+    doubtful: set[str],
 ) -> dict[str, list[Period]]:
-    """The accounts to read again, with the periods: those of another sum or of mixed currencies."""
+    """The accounts to read again, with the periods: those of another sum or doubtful currency."""
     found: dict[str, list[Period]] = defaultdict(list)
-    mixed = mixed_currencies(lines)
-    suspect = {line.account for line in lines if line.transaction in mixed}
     for period, own, report in zip(periods, sums, reports, strict=True):
         for account in sorted({*own, *report}):
             other = report.get(account, ("", ZERO))[1]
-            if own.get(account, ZERO) != other or (account in suspect and account in own):
+            if own.get(account, ZERO) != other or (account in doubtful and account in own):
                 found[account].append(period)
     return found
 

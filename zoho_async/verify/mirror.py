@@ -148,14 +148,16 @@ def _table(place: OpenDestination, state: ResourceState, wanted: tuple[str, ...]
                 row[name] = _number(row[name])
     ids = Counter(row[identity] for row in found)
     index = set(_indexed(place.database, state))
-    absent = sorted(set(fields) - {name for row in found for name in row}) if found else []
+    absent = set(fields).difference(*found) if found else set[str]()
+    for row in found:
+        row |= dict.fromkeys(absent, "")
     return MirrorTable(
         resource=state.name,
         fields=fields,
-        rows=tuple({name: row.get(name, "") for name in fields} for row in found),
+        rows=tuple(found),
         unusable=_unusable(state),
         readable=True,
-        absent=tuple(absent),
+        absent=tuple(sorted(absent)),
         read_at=(state.part.begun or 0.0) - CLOCK_MARGIN,
         views=_views(state),
         hides=_hides(state),
@@ -251,16 +253,20 @@ def _from_database(
     names = [name for name in (*fields, EXACT, EXTRA) if name in there]
     live = f" WHERE {quote(DELETED)} IS NULL" if DELETED in there else ""
     for cells in engine.execute(f"SELECT {', '.join(map(quote, names))} FROM {quote(table)}{live}"):
-        yield _row_of_cells(dict(zip(names, cells, strict=True)))
+        yield _row_of_cells(dict(zip(names, cells, strict=True)), fields)
 
 
-def _row_of_cells(cells: dict[str, Any]) -> dict[str, str]:
+def _row_of_cells(cells: dict[str, Any], fields: Sequence[str]) -> dict[str, str]:
     """The texts of a row's cells, with the digits in ``_exact`` and the values in ``_extra``."""
     exact = _object(cells.pop(EXACT, None))
     extra = _object(cells.pop(EXTRA, None))
     row = {name: _text(value) for name, value in cells.items()}
-    row |= {name: _text(value) for name, value in extra.items() if not row.get(name)}
-    return row | {name: _text(Decimal(str(value))) for name, value in exact.items()}
+    if extra:
+        held = (name for name in fields if name in extra and not row.get(name))
+        row |= {name: _text(extra[name]) for name in held}
+    if exact:
+        row |= {name: _text(Decimal(str(value))) for name, value in exact.items()}
+    return row
 
 
 def _object(text: Any) -> dict[str, Any]:
@@ -295,7 +301,7 @@ def _from_file(
     if isinstance(directory.format, Csv | Parquet):
         for cells in _cells(path, directory.format, fields):
             deleted = _text(cells.pop(DELETED, None))
-            row = _row_of_cells(cells)
+            row = _row_of_cells(cells, fields)
             yield row[identity], None if deleted else row
         return
     operation = list_operation(row_facts()[resource])
