@@ -182,6 +182,8 @@ def _unusable(state: ResourceState) -> str:
     request: dict[str, Any] = json.loads(state.bookmark.request or "{}")
     if request.get("filters") or request.get("since"):
         return "it was exported with a filter"
+    if state.part.mode == "feed":
+        return "its last run read what the change feed names: export without --change-feed"
     for result in (state.bookmark.completeness, state.passes.completeness):
         if result not in _COMPLETE:
             return f"its export is not proven complete ({result}): run it again"
