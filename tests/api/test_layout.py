@@ -29,6 +29,7 @@ FLOORS = (
     ("functions",),
     ("runtime",),
     ("export", "legacy", "observability", "webhooks"),
+    ("verify",),
     ("integrations",),
     ("codegen", "sandbox"),
     ("cli", "pytest_plugin"),

@@ -211,6 +211,39 @@ def report(
     )
 
 
+@app.command(help_epilogue=options.VERIFY_EPILOGUE)
+def verify(
+    mirror: options.Mirror,
+    *,
+    from_: options.VerifyFrom = None,
+    to: options.VerifyTo = None,
+    by: options.VerifyBy = "year",
+    certificate: options.CertificateFile = None,
+    json: options.AsJson = False,
+    plan_only: options.VerifyPlanOnly = False,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Compare an export with Zoho's own reports, to the cent.
+
+    Account transactions are compared with the trial balance, open invoices and bills with the
+    aging, the stock with the inventory summary, and the number of records with Zoho's totals.
+    """
+    from zoho_async.cli.verify import VerifyCommand, verify_mirror
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    command = VerifyCommand(
+        mirror=mirror,
+        first=from_,
+        last=to,
+        by=by,
+        certificate=certificate,
+        json=json,
+        plan_only=plan_only,
+    )
+    return verify_mirror(command, connection, environ=os.environ)
+
+
 @app.command(help_epilogue=options.CALL_EPILOGUE)
 def call(
     method: options.HttpMethod,

@@ -363,6 +363,38 @@ REPORT_EPILOGUE: Final = """
 - the names of all reports: `zoho-async report`
 """
 
+Mirror: TypeAlias = Annotated[
+    str,
+    Parameter(
+        help="Destination of the export: a directory, `FILE.sqlite`, `FILE.duckdb` or a URL."
+    ),
+]
+VerifyFrom: TypeAlias = Annotated[
+    date | None,
+    _day_option("--from", "First day of the account transactions to compare. Default: all."),
+]
+VerifyTo: TypeAlias = Annotated[
+    date | None, _day_option("--to", "Last day, before today. Default: the end of last month.")
+]
+VerifyBy: TypeAlias = Annotated[
+    Literal["month", "quarter", "year"],
+    _help("Length of the periods in which accounts are compared. Default: year."),
+]
+CertificateFile: TypeAlias = Annotated[
+    Path | None, _help("Write the result to this file: `FILE.md` to read, or `FILE.json`.")
+]
+VerifyPlanOnly: TypeAlias = Annotated[bool, _help("Print the number of API calls. Makes none.")]
+VERIFY_EPILOGUE: Final = """
+**Examples**
+
+- with a certificate: `zoho-async verify books.sqlite --certificate books-2026-10.md`
+- one year by month: `zoho-async verify backup --from 2026-01-01 --to 2026-10-31 --by month`
+- its price: `zoho-async verify books.sqlite --plan-only`
+
+**Exit codes**: 0 everything that could be compared agrees; 5 a record differs; 6 nothing could be
+compared; others as for `export`.
+"""
+
 HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`.")]
 ApiPath: TypeAlias = Annotated[str, _help("Path after the API version, such as `/contacts/123`.")]
 Query: TypeAlias = Annotated[

@@ -43,6 +43,7 @@ from zoho_async.sandbox.deliveries import rules as workflow_rules
 from zoho_async.sandbox.records.described import Described
 from zoho_async.sandbox.records.resource import Record
 from zoho_async.sandbox.replies import ApiRefusal, ApiReply, invalid, success
+from zoho_async.sandbox.reports import account_lines
 from zoho_async.sandbox.reports.activity import record_call
 from zoho_async.sandbox.reports.answer import answer_report
 from zoho_async.sandbox.rules import applying, bookkeeping, pending, subscriptions
@@ -158,6 +159,8 @@ def _takes_rows(facts: OperationFacts) -> bool:
 
 
 async def _answer_list(context: RequestContext) -> ApiReply:
+    if context.facts.name == account_lines.OPERATION:
+        return await account_lines.answer_lines(context.call, context.store)
     schema = context.schemas.at(context.facts.path)
     if schema is None or schema.listed is None:
         raise ApiRefusal(404, 5, "Invalid URL Passed")
