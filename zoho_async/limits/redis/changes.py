@@ -118,9 +118,10 @@ class UsageChanges(KeyCompany):
         """Note the pending endings and decide. Returns the answer, and whether to write a denial.
 
         If others wait for the places of these endings, every `YIELDS`-th admission leaves them to
-        the others. Else a busy worker would keep all places in flight.
+        the others. Else a busy worker would keep all places in flight. A worker that keeps to its
+        part of them need not: if all do, each of the others finds a place.
         """
-        if writes == "taken" and endings and self._others_listen(endings[0][0].key):
+        if writes == "taken" and endings and self._has_more_than_its_part(seen, endings):
             company = self.connection.company[endings[0][0].key]
             company.streak = (company.streak + 1) % YIELDS
             if not company.streak:
@@ -129,6 +130,16 @@ class UsageChanges(KeyCompany):
                 return answer, isinstance(answer, Denial)
         self._note_endings(seen, cached, endings)
         return decide(seen), False
+
+    def _has_more_than_its_part(self, seen: UsageView, endings: _Endings) -> bool:
+        """Return whether others listen, and one more call in flight is more than its part."""
+        pending, usage = endings[0][0], seen.row.usage
+        if not self._others_listen(pending.key):
+            return False
+        workers = 1 + self.connection.company[pending.key].listeners
+        places = usage.concurrency.at(seen.now, pending.limits.in_flight) - len(usage.abandoned)
+        own = sum(call.owner == self.connection.name for call in usage.open.values())
+        return (own - len(endings) + 1) * workers > places
 
     def _note_endings(self, seen: UsageView, cached: CachedUsage, endings: _Endings) -> None:
         """Note ``endings`` in ``seen``, at the time when they came."""
