@@ -29,6 +29,7 @@ Reading:
     tries         choose what to try next for that
     deletions     find records that were deleted
     feed          read the change feed, which names what was changed
+    feeds         the change feeds of one job
     feed_pass     use the change feed for one list
     cost          choose the cheapest way to read a list
 

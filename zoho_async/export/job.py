@@ -71,8 +71,9 @@ from zoho_async.export.events import (
     SinceMidnight,
     Summary,
 )
-from zoho_async.export.feed import DAY, FEEDS, MOST_DAYS, ChangeFeed, read_feed
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.feed_pass import FeedPass
+from zoho_async.export.feeds import event_of, expected_feeds, first_moments, read_feeds
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions, midnight
 from zoho_async.export.part_end import settle
@@ -82,7 +83,7 @@ from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.shape import HashKey
-from zoho_async.export.summary import SummaryBuilder, feed_read
+from zoho_async.export.summary import SummaryBuilder
 from zoho_async.export.write_queue import WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
@@ -214,7 +215,8 @@ class Export:
         copy = CheckpointCopy(self.destination)
         await self._blocking(partial(self._open, copy))
         try:
-            self._feeds.update(await self._blocking(self._expected_feeds))
+            since = await self._blocking(self._since_of_feeds)
+            self._feeds.update(expected_feeds(since, self._clock.time()))
             await self._blocking(self._open_lists)
             async with anyio.create_task_group() as group:
                 for reader in self._readers:
@@ -249,7 +251,17 @@ class Export:
         first: list[ExportEvent] = [] if day is None else [await self._start_of_day(day)]
         await self._blocking(partial(self._open, self.destination))
         try:
-            first += await self._read_feeds()
+            since = await self._blocking(self._since_of_feeds)
+            self._feeds.update(
+                await read_feeds(
+                    self._zoho,
+                    since,
+                    self._clock,
+                    budget=self._budget,
+                    max_calls=self._options.max_calls,
+                )
+            )
+            first += map(event_of, self._feeds.values())
             await self._blocking(self._open_lists)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -522,47 +534,12 @@ class Export:
         feed = self._feeds.get(writer.facts.product)
         return FeedPass(feed, writer, self._deletions, self._blocking, self._clock)
 
-    # -- change feeds ---------------------------------------------------------------------------
-
-    async def _read_feeds(self) -> list[ExportEvent]:
-        """Read the change feed of each product since the runs that used it.
-
-        It takes at most half of ``max_calls``, so that the lists get on, too.
-        """
-        since = await self._blocking(self._since_of_feeds)
-        most = self._options.max_calls
-        budget = Budget(sys.maxsize if most is None else most // 2, within=self._budget)
-        for product, moment in since.items():
-            feed = await read_feed(self._zoho, product, moment, self._clock, budget)
-            self._feeds[product] = feed
-        return [feed_read(feed) for feed in self._feeds.values()]
-
     def _since_of_feeds(self) -> dict[str, float | None]:
-        """Return since when each feed is read: its first unused moment, at most some days ago."""
         assert self._checkpoint is not None
         if not self._options.change_feed:
             return {}
-        names = {facts.resource for facts in self._plan.lists}
-        oldest = self._clock.time() - MOST_DAYS * DAY
-        found: dict[str, float | None] = {
-            facts.product: None for facts in self._plan.lists if facts.product in FEEDS
-        }
-        for state in self._checkpoint.states():
-            product = state.name.partition(".")[0]
-            if state.name in names and product in found and state.feed.read is not None:
-                before = found[product]
-                read = max(oldest, state.feed.read)
-                found[product] = read if before is None else min(before, read)
-        return found
-
-    def _expected_feeds(self) -> dict[str, ChangeFeed]:
-        """Return the change feeds that a run would read, without entries, for a plan."""
-        now = self._clock.time()
-        since = self._since_of_feeds()
-        return {
-            product: ChangeFeed(feed=FEEDS[product], began=now, since=moment)
-            for product, moment in since.items()
-        }
+        states, now = self._checkpoint.states(), self._clock.time()
+        return first_moments(self._plan.lists, states, now)
 
     def _close(self) -> None:
         for reader in self._readers:

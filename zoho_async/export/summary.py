@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
-    ChangeFeedRead,
     ExportEvent,
     Planned,
     PlannedResource,
@@ -23,6 +22,7 @@ from zoho_async.export.events import (
     WaitingForReset,
 )
 from zoho_async.export.feed import ChangeFeed
+from zoho_async.export.feeds import event_of
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.reader import ListReader
 from zoho_async.http.call import Budget
@@ -138,7 +138,7 @@ class SummaryBuilder:
             planned_calls=sum(one.planned_calls or 0 for one in resources)
             + self._feed_calls(only=False),
             plan_exact=all(one.plan_exact for one in resources),
-            feeds=tuple(feed_read(feed) for feed in self._feeds.values()),
+            feeds=tuple(event_of(feed) for feed in self._feeds.values()),
         )
 
     def _feed_calls(self, *, only: bool) -> int:
@@ -157,17 +157,6 @@ class SummaryBuilder:
         if self._before is None:
             return 0
         return (await self._zoho.snapshot()).refused - self._before.refused
-
-
-def feed_read(feed: ChangeFeed) -> ChangeFeedRead:
-    """Return the event of a change feed that was read, or could not be."""
-    return ChangeFeedRead(
-        feed=feed.feed,
-        status=feed.status,
-        entries=len(feed.entries),
-        calls=feed.calls,
-        reason=feed.reason,
-    )
 
 
 def code_of_all(resources: Sequence[ResourceSummary]) -> int:

@@ -24,6 +24,9 @@ from zoho_async.paging.completeness import Pass
 from zoho_async.wire import Page
 from zoho_async.wire.page import times_of
 
+#: The most changed records that are kept to measure the change feed.
+_MOST_CHANGED: Final = 100_000
+
 
 class _Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The result of comparing a page with the record index.
@@ -48,7 +51,8 @@ class ResourceWriter:
         #: When the current pass began, by our clock, in seconds since 1970. Its reader sets it.
         self.pass_began = 0.0
 
-        #: Known records that this run showed as changed, with their last modification.
+        #: Known records that this run showed as changed, with their last modification: what the
+        #: change feed is measured by.
         self.changed_rows: dict[str, float | None] = {}
 
     @property
@@ -145,6 +149,7 @@ class ResourceWriter:
         changed_rows: list[ChangedRow] = []
         unchanged: list[ChangedRow] = []
         fresh, newest = 0, part.newest
+        store_changes = self.store.options.cheapest and len(self.changed_rows) < _MOST_CHANGED
         for one, row in rows.items():
             content, before = self.store.list_shaper.digest(row), known.get(one)
             if before is not None and before.pass_number == passes.current:
@@ -152,7 +157,7 @@ class ResourceWriter:
             times = times_of(row)
             counting.count_row(one, before, content, times)
             changed = before is not None and before.digest != content
-            if changed:
+            if changed and store_changes:
                 self.changed_rows[one] = times.modified
             if before is not None and before.pass_number >= passes.first:  # written in this run
                 fresh += changed
