@@ -336,9 +336,7 @@ def figures(answer: int | Denial | Snapshot) -> dict[str, object]:
         return {}  # numbers of places differ in Redis
     fields = msgspec.structs.asdict(answer)
     fields.pop("waiting", None)
-    for product, quota in fields.pop("products", {}).items():
-        for name, value in msgspec.structs.asdict(quota).items():
-            fields[f"{product} {name}"] = value
+    assert not fields.pop("products", None)  # no call here names one
     return {
         name: value.timestamp() if isinstance(value, datetime) else value
         for name, value in fields.items()
