@@ -476,3 +476,29 @@ async def test_a_name_cannot_forge_the_certificate(judge: Judge, mirror: Path) -
     text = certificate_text(await judge.verify(mirror))
     assert "Alba \\|?\\# All agree \\<b\\>\\*\\*?\\[2J" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"$.part.mode": "feed"}, "change feed"),
+        ({"$.status": "reading"}, "not finished"),
+        ({"$.bookmark.completeness": "short"}, "not proven complete (short)"),
+        ({"$.passes.completeness": "changed"}, "not proven complete (changed)"),
+    ],
+)
+async def test_a_list_that_may_be_older_than_it_says_is_not_compared(
+    judge: Judge, mirror: Path, state: dict[str, str], reason: str
+) -> None:
+    with closing(sqlite3.connect(mirror)) as database, database:
+        for path, value in state.items():
+            database.execute(
+                "UPDATE _zoho_resource SET state = json_set(state, ?, ?)"
+                " WHERE name = 'books.invoices'",
+                (path, value),
+            )
+    payment_of_an_invoice(judge.books)
+    judge.books.lists["invoices"][0]["last_modified_time"] = "2026-04-09T10:00:00+0200"
+    found = await judge.verify(mirror)
+    assert "receivables" not in {one.subject for one in found.checks}
+    assert any(reason in line for line in found.not_compared)
