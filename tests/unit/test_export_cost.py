@@ -22,6 +22,7 @@ def way(
     able: Capabilities = Capabilities(),  # noqa: B008 - a frozen value
     feed: bool = True,
     restricted: bool = False,
+    events: int = 0,
     **known: Any,
 ) -> Way:
     given: dict[str, Any] = {"checked": NOW - DAY, "interval": 4, "gap": 0, "records": 30_000}
@@ -31,7 +32,7 @@ def way(
         feed=ListFeed(read=NOW - DAY, **(given | known)),
     )
     facts = all_lists()[resource]
-    return cheapest(facts, state, now=NOW, feed=feed, restricted=restricted)
+    return cheapest(facts, state, now=NOW, feed=feed, restricted=restricted, events=events)
 
 
 def test_a_filter_that_works_is_cheapest_and_never_replaced_by_the_feed() -> None:
@@ -85,3 +86,20 @@ def test_the_interval_doubles_and_one_miss_ends_it() -> None:
         seen.append(known.interval)
     assert seen == [1, 2, 4, 8, 16, 30, 30]
     assert next_interval(known, agreed=False) == 0
+
+
+def test_a_list_of_billing_is_left_out_only_without_an_event_and_if_that_was_shown() -> None:
+    name = "billing.invoices"
+    assert (way(name, announced=True).mode, way(name, announced=True).calls) == ("feed", 1)
+    assert "(2)" in way(name, announced=True, events=2).reason
+    for known in ({"announced": False}, {"interval": 0}, {"feed": False}, {"events": 1}):
+        given: dict[str, Any] = {"announced": True} | known
+        assert way(name, **given).mode == "compared"
+    assert way(name, announced=True, checked=NOW - 4 * DAY).mode == "compared"
+    assert way(name, announced=True, restricted=True).mode == "compared"
+    assert way(name, announced=True, records=200).mode == "compared"
+
+
+@pytest.mark.parametrize("name", ["billing.customers", "billing.expenses", "billing.projects"])
+def test_a_list_whose_changes_have_no_event_is_read_whole(name: str) -> None:
+    assert way(name, announced=True).mode == "compared"

@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.support.answering_server import AnsweringServer
 from tests.support.held_clock import HeldClock
 from zoho_async.export import feed
+from zoho_async.export.checkpoint.feed import ListFeed
 from zoho_async.export.feed import ChangeFeed, read_feed
 from zoho_async.http.call import Budget
 
@@ -62,10 +63,12 @@ def pages(
     ]
 
 
-async def read(server: AnsweringServer, since: float | None = None) -> ChangeFeed:
+async def read(
+    server: AnsweringServer, since: float | None = None, product: str = "books"
+) -> ChangeFeed:
     clock = HeldClock(now=NOON)
     async with server.session() as zoho:
-        return await read_feed(zoho, "books", since, clock, Budget(1_000))
+        return await read_feed(zoho, product, since, clock, Budget(1_000))
 
 
 @pytest.mark.parametrize("key", ["activity_logs", "activitylogs", "activities"])
@@ -152,3 +155,32 @@ async def test_the_days_since_the_last_run_are_read_with_the_overlap(
     server.answers = pages([row(1)])
     await read(server, since=NOON - 5 * 86_400)
     assert server.last.query["from_date"] == "2026-04-23"
+
+
+def event(number: int, hours_ago: int = 0, **changed: object) -> dict[str, Any]:
+    moment = datetime(2026, 4, 30, 12, tzinfo=UTC) - timedelta(hours=hours_ago)
+    when = moment.strftime("%Y-%m-%dT%H:%M:%S%z")
+    named = {"event_id": f"7{number}", "event_type": "payment_thankyou", "event_time": when}
+    return named | changed
+
+
+async def test_events_of_billing_have_times_and_name_no_records(server: AnsweringServer) -> None:
+    rows = [event(1), event(2, 30), event(3, 30, event_time=""), event(4, 24 * 5), event(5, 24 * 6)]
+    server.answers = pages(rows, key="events", size=2)
+    found = await read(server, product="billing")
+    assert (found.feed, found.status, found.calls) == ("billing.events", "read", 3)
+    assert [(one.entry_id, one.record, one.day) for one in found.entries] == [
+        *(("71", "", "2026-04-30"), ("72", "", "2026-04-29"), ("73", "", "")),
+    ]
+    assert found.entries[0].time == NOON
+    known = ListFeed(read=NOON - 60, seen={"71": "2026-04-30"})
+    assert [one.entry_id for one in found.unused(known)] == ["72", "73"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(199, "read"), (200, "incomplete")])
+async def test_a_full_page_of_events_without_a_page_context_may_not_be_all(
+    server: AnsweringServer, number: int, status: str
+) -> None:
+    body = {"code": 0, "message": "success", "events": [event(one) for one in range(number)]}
+    server.answers = [web.json_response(body) for _ in range(2)]
+    assert (await read(server, product="billing")).status == status

@@ -18,6 +18,9 @@ Rules, in this order:
    ``compared``, but a change that the feed does not name waits until the whole list is read.
 3. Among the rest, the fewest calls. For a tie, the whole list: it also shows deleted records.
 
+For lists of Billing, ``feed`` is one call for the first page, if there was no new event since the
+last run and such reads were measured (`zoho_async.export.quiet`).
+
 When it is due. A list that is read by its own filter or order is read as a whole every
 `WHOLE_DAYS` days. For a list that is read by the feed the interval is earned: it is 0 at first.
 Each read of the whole list that found only changes that the feed had named doubles it, from one day
@@ -38,7 +41,7 @@ from zoho_async.export.catalog import children, single_reads
 from zoho_async.export.checkpoint.feed import ListFeed
 from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.export.estimate import least_calls
-from zoho_async.export.feed import DAY
+from zoho_async.export.feed import ANNOUNCED, DAY, NAMING
 from zoho_async.export.incremental import CREATED, Mode, asks_changes, sorts_by, sorts_by_change
 from zoho_async.paging.list_defaults import default_of
 
@@ -57,12 +60,19 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cheapest(
-    facts: OperationFacts, state: ResourceState, *, now: float, feed: bool, restricted: bool
+    facts: OperationFacts,
+    state: ResourceState,
+    *,
+    now: float,
+    feed: bool,
+    restricted: bool,
+    events: int = 0,
 ) -> Way:
     """Return the cheapest way to read a list that an earlier run has read.
 
-    ``feed`` says that this run has read the change feed since the last run of the list.
-    ``restricted`` says that filters leave out records, or that deleted ones are looked for anyway.
+    ``feed`` says that this run has read the change feed since the last run of the list. ``events``
+    are new in the feed of Billing, and may be about any record. ``restricted`` says that filters
+    leave out records, or that deleted ones are looked for anyway.
     """
     whole = Way(
         mode="compared",
@@ -71,7 +81,12 @@ def cheapest(
     )
     partial = _by_itself(facts, state)
     if partial is None and not restricted:
-        partial = _by_feed(facts, state, now=now, feed=feed)
+        quiet = facts.resource in ANNOUNCED
+        partial = (
+            _by_events(facts, state, now=now, feed=feed, events=events)
+            if quiet
+            else _by_feed(facts, state, now=now, feed=feed)
+        )
     if partial is None or partial.mode == "compared":
         return partial or whole
     if not restricted and is_due(state.feed, WHOLE_DAYS, now):
@@ -94,6 +109,7 @@ def can_use_feed(facts: OperationFacts) -> bool:
     """Whether pages can be picked from the list: it is sorted by creation, and shows all."""
     return (
         bool(facts.row_id)
+        and facts.product in NAMING
         and sorts_by(facts, CREATED)
         and facts.resource in single_reads()
         and facts.resource not in children()
@@ -140,6 +156,30 @@ def _by_feed(facts: OperationFacts, state: ResourceState, *, now: float, feed: b
             f"{due:%Y-%m-%d}, when the whole list is due"
         )
         return Way(mode="feed", calls=_last(state, "feed"), reason=reason)
+    return Way(mode="compared", calls=pages, reason=why)
+
+
+def _by_events(
+    facts: OperationFacts, state: ResourceState, *, now: float, feed: bool, events: int
+) -> Way:
+    """The first page of a list of Billing if no event is new, or the whole list."""
+    known = state.feed
+    if not feed:
+        why = "the events of Billing were not read since the last run"
+    elif events:
+        why = f"Billing has new events ({events}), and what they changed is not named"
+    elif not (known.announced and known.interval):
+        why = "without a new event, a whole read must first show no change"
+    elif is_due(known, known.interval, now):
+        why = f"the events of Billing are measured after {known.interval} days"
+    else:
+        due = datetime.fromtimestamp((known.checked or now) + known.interval * DAY, UTC)
+        reason = (
+            "while Billing has no new event, its first page is enough; what has no event is found "
+            f"on {due:%Y-%m-%d}, when the whole list is due"
+        )
+        return Way(mode="feed", calls=_LEAST["feed"], reason=reason)
+    pages = least_calls(known.records, facts.max_per_page)
     return Way(mode="compared", calls=pages, reason=why)
 
 

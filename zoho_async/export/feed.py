@@ -1,4 +1,4 @@
-"""Read the change feed: the activity log of Zoho Books, which names what was changed.
+"""Read the change feeds: the activity log of Books names what was changed, Billing lists events.
 
 Model. An entry names a day, a record, and what happened to it. An export uses entries as hints:
 
@@ -12,17 +12,21 @@ Entries have days and no times, and may come late. So each run reads the days ag
 before the last run, and drops the entries that it used before, by their ids. An interrupted list
 uses the same entries again: its checkpoint changes only after it was read.
 
+The list of Billing's events has the type and the time of each, and names no record. What it is
+used for is in `zoho_async.export.quiet`.
+
 Invariant. No record is marked deleted, and no row is written, because of an entry alone.
 
 Unknown. How late an entry may be, how far back the feed goes, its order, and whether the dates in a
 request have an effect. Whether it has entries for changes by API and by Zoho itself: not relied on,
 but measured. Pages were seen to repeat. Then the rest of the feed cannot be read, and it is
-`incomplete`: this run does not use it.
+`incomplete`: this run does not use it. That Billing pages its events is not described either: 200
+events without a page context count as a page that others follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -30,10 +34,12 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.errors import ReplyError, ZohoError
+from zoho_async.export.checkpoint.feed import ListFeed
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
 if TYPE_CHECKING:
+    from zoho_async.billing.types.events import Event
     from zoho_async.books.types.reports import ReportActivityLogs
 
 #: Days that each run reads again: an entry may come so late.
@@ -48,7 +54,15 @@ _AHEAD: Final = timedelta(hours=14)
 MOST_PAGES: Final = 100
 _PER_PAGE: Final = 200
 #: The name of the feed of each product that has one.
-FEEDS: Final[Mapping[str, str]] = {"books": "books.reports.activity_logs"}
+FEEDS: Final[Mapping[str, str]] = {
+    "books": "books.reports.activity_logs",
+    "billing": "billing.events",
+}
+
+#: The products whose feed names records.
+NAMING: Final = frozenset({"books"})
+#: The lists of Billing whose changes have events.
+ANNOUNCED: Final = frozenset({"billing.invoices", "billing.subscriptions"})
 
 FeedStatus: TypeAlias = Literal["read", "refused", "incomplete", "failed"]
 
@@ -56,13 +70,15 @@ FeedStatus: TypeAlias = Literal["read", "refused", "incomplete", "failed"]
 class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry: its id, its ``day`` (``2026-01-31``), the id of the record, and what happened.
 
-    Without an id it cannot be recognized, so it is used again by each run that reads it.
+    Without an id it cannot be recognized, so it is used again by each run that reads it. An event
+    of Billing has no ``record``, but its ``time`` in seconds since 1970.
     """
 
     entry_id: str
     day: str
-    record: str
-    deleted: bool
+    record: str = ""
+    deleted: bool = False
+    time: float | None = None
 
 
 class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +106,18 @@ class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
         since = self.began if self.since is None else self.since
         return self.usable and read is not None and read >= min(since, self.began)
 
+    def unused(self, known: ListFeed) -> list[FeedEntry]:
+        """Return the entries that the list of ``known`` has not used yet.
+
+        Entries before the overlap of its last run are not new to it.
+        """
+        first = _first_day(self.began if known.read is None else known.read).isoformat()
+        return [
+            one
+            for one in self.entries
+            if one.entry_id not in known.seen and (not one.day or one.day >= first)
+        ]
+
     @property
     def oldest_kept(self) -> str:
         """The day from which on the next run reads entries again."""
@@ -97,18 +125,29 @@ class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_feed(
-    zoho: Session, product: str, since: float | None, clock: Clock, budget: Budget
+    zoho: Session,
+    product: str,
+    since: float | None,
+    clock: Clock,
+    budget: Budget,
+    most_pages: int | None = None,
 ) -> ChangeFeed:
     """Read the feed of ``product`` from ``since`` on, less the overlap. None reads the overlap.
 
-    ``budget`` caps the calls and counts them. A feed that cannot be read is returned with its
-    status: the export does without it.
+    ``budget`` caps the calls and counts them. A feed that has more than ``most_pages`` pages
+    (`MOST_PAGES` if None) is incomplete. A feed that cannot be read is returned with its status:
+    the export does without it.
     """
     began = clock.time()
     feed = ChangeFeed(feed=FEEDS[product], began=began, since=since)
     first = _first_day(began if since is None else min(since, began))
     spent = budget.spent
-    reading = _Reading(zoho.with_options(budget=budget), first, _last_day(began))
+    limited = zoho.with_options(budget=budget)
+    if product == "billing":
+        source = _events(limited)
+    else:
+        source = _activities(limited, first, _last_day(began))
+    reading = _Reading(first, source, MOST_PAGES if most_pages is None else most_pages)
     try:
         ended = await reading.run()
     except ReplyError as error:
@@ -118,7 +157,7 @@ async def read_feed(
         status, reason = "failed", str(error)
     else:
         status = "read" if ended else "incomplete"
-        reason = "" if ended else "its pages repeat, so its end cannot be read"
+        reason = "" if ended else reading.problem
     return msgspec.structs.replace(
         feed,
         began=began if reading.date is None else min(began, reading.date),
@@ -129,14 +168,55 @@ async def read_feed(
     )
 
 
-class _Reading:
-    """Collects the entries from the day ``first`` to the day ``last``."""
+class _FeedPage(msgspec.Struct, frozen=True):
+    """A page of a feed, and when it was sent by Zoho's clock."""
 
-    def __init__(self, zoho: Session, first: date, last: date) -> None:
+    entries: list[FeedEntry]
+    has_more: bool
+    date: float | None
+
+
+#: Returns the page of a number, from 1.
+_Source: TypeAlias = Callable[[int], Awaitable[_FeedPage]]
+
+
+def _activities(zoho: Session, first: date, last: date) -> _Source:
+    from zoho_async.books.reports import activity_logs
+
+    async def page_at(number: int) -> _FeedPage:
+        page = await activity_logs(
+            zoho,
+            from_date=first,
+            to_date=last,
+            page=number,
+            per_page=_PER_PAGE,
+            allow_unconfirmed=True,
+        )
+        return _FeedPage([_entry(row) for row in page.rows], bool(page.has_more), page.date)
+
+    return page_at
+
+
+def _events(zoho: Session) -> _Source:
+    from zoho_async.billing import events
+
+    async def page_at(number: int) -> _FeedPage:
+        page = await events.list(zoho, page=number, per_page=_PER_PAGE)
+        full = page.has_more is None and len(page) >= _PER_PAGE
+        return _FeedPage([_event(row) for row in page.rows], full or bool(page.has_more), page.date)
+
+    return page_at
+
+
+class _Reading:
+    """Collects the entries of ``source`` from the day ``first`` on."""
+
+    def __init__(self, first: date, source: _Source, most_pages: int) -> None:
         self.entries: list[FeedEntry] = []
-        self._zoho: Final = zoho
+        self.problem = f"it has more than {most_pages} pages"
         self._first: Final = first
-        self._last: Final = last
+        self._source: Final = source
+        self._most_pages: Final = most_pages
         #: When the first page was sent, by Zoho's clock.
         self.date: float | None = None
         self._starts: Final[set[tuple[str, str, str]]] = set()
@@ -146,21 +226,13 @@ class _Reading:
 
     async def run(self) -> bool:
         """Read the pages one by one. Return whether the end of the days was reached."""
-        from zoho_async.books.reports import activity_logs
-
-        for number in range(1, MOST_PAGES + 1):
-            page = await activity_logs(
-                self._zoho,
-                from_date=self._first,
-                to_date=self._last,
-                page=number,
-                per_page=_PER_PAGE,
-                allow_unconfirmed=True,
-            )
+        for number in range(1, self._most_pages + 1):
+            page = await self._source(number)
             self.date = page.date if self.date is None else self.date
-            entries = [_entry(row) for row in page.rows]
+            entries = page.entries
             starts = {(one.entry_id, one.day, one.record) for one in entries[:1]}
             if starts & self._starts:
+                self.problem = "its pages repeat, so its end cannot be read"
                 return False
             self._starts.update(starts)
             self._add(entries)
@@ -197,6 +269,15 @@ def _entry(row: ReportActivityLogs) -> FeedEntry:
         day=day,
         record=record,
         deleted="delete" in what.casefold(),
+    )
+
+
+def _event(row: Event) -> FeedEntry:
+    moment = row.event_time
+    return FeedEntry(
+        entry_id=row.event_id,
+        day="" if moment is None else moment.date().isoformat(),
+        time=None if moment is None or moment.tzinfo is None else moment.timestamp(),
     )
 
 

@@ -3,62 +3,77 @@
 A list keeps the moment up to which it used the feed of its product. The feed is read since the
 earliest of these moments, at most `MOST_DAYS` ago. A list that used it before that is not covered
 (`ChangeFeed.covers`), so it is read without the feed.
+
+The events of Billing are read only if that can spare more pages than it takes
+(`zoho_async.export.quiet`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.store import ResourceState
 from zoho_async.export.events import ChangeFeedRead
-from zoho_async.export.feed import DAY, FEEDS, MOST_DAYS, ChangeFeed, read_feed
+from zoho_async.export.feed import DAY, FEEDS, MOST_DAYS, NAMING, ChangeFeed, read_feed
+from zoho_async.export.quiet import spared_pages
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
 
+class WantedFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed to read: ``since`` when, None if it never was, and how many pages at most."""
+
+    since: float | None = None
+    most_pages: int | None = None
+
+
 async def read_feeds(
     zoho: Session,
-    since: Mapping[str, float | None],
+    wanted: Mapping[str, WantedFeed],
     clock: Clock,
     *,
     budget: Budget,
     max_calls: int | None,
 ) -> dict[str, ChangeFeed]:
-    """Read the feed of each product in ``since``, as `first_moments` returned it.
+    """Read the feed of each product in ``wanted``, as `wanted_feeds` returned it.
 
     That takes at most half of ``max_calls``, so that the lists get on, too.
     """
     most = sys.maxsize if max_calls is None else max_calls // 2
     half = Budget(most, within=budget)
     return {
-        product: await read_feed(zoho, product, moment, clock, half)
-        for product, moment in since.items()
+        product: await read_feed(zoho, product, one.since, clock, half, one.most_pages)
+        for product, one in wanted.items()
     }
 
 
-def expected_feeds(since: Mapping[str, float | None], now: float) -> dict[str, ChangeFeed]:
+def expected_feeds(wanted: Mapping[str, WantedFeed], now: float) -> dict[str, ChangeFeed]:
     """Return the feeds that a run would read, without entries, for a plan."""
     return {
-        product: ChangeFeed(feed=FEEDS[product], began=now, since=moment)
-        for product, moment in since.items()
+        product: ChangeFeed(feed=FEEDS[product], began=now, since=one.since)
+        for product, one in wanted.items()
     }
 
 
-def first_moments(
-    lists: Iterable[OperationFacts], states: Iterable[ResourceState], now: float
-) -> dict[str, float | None]:
-    """Return since when the feed of each product of ``lists`` is read; None if it never was."""
-    resources = {facts.resource: facts.product for facts in lists if facts.product in FEEDS}
-    found: dict[str, float | None] = dict.fromkeys(resources.values())
-    for state in states:
-        product, read = resources.get(state.name), state.feed.read
-        if product is not None and read is not None:
-            read = max(read, now - MOST_DAYS * DAY)
-            before = found[product]
-            found[product] = read if before is None else min(before, read)
+def wanted_feeds(
+    lists: Sequence[OperationFacts], states: Iterable[ResourceState], now: float
+) -> dict[str, WantedFeed]:
+    """Return the feeds that a run over ``lists`` reads, by product."""
+    known = {state.name: state for state in states}
+    found: dict[str, WantedFeed] = {}
+    for product in FEEDS:
+        own = [facts for facts in lists if facts.product == product]
+        states_of = [known[facts.resource] for facts in own if facts.resource in known]
+        reads = [state.feed.read for state in states_of if state.feed.read is not None]
+        since = max(min(reads), now - MOST_DAYS * DAY) if reads else None
+        most_pages = None if product in NAMING else spared_pages(own, known) - 1
+        if own and (most_pages is None or most_pages > 0):
+            found[product] = WantedFeed(since=since, most_pages=most_pages)
     return found
 
 

@@ -10,7 +10,8 @@ what was modified since. How it can get that depends on the list:
 - ``compared``: neither works. The whole list is read, and each row is compared with what was
   written before.
 - ``feed``: neither works, but the change feed names the records that changed. Only their pages are
-  read (`zoho_async.export.feed_pass`). Such a read proves nothing, and leaves the watermark alone.
+  read (`zoho_async.export.feed_pass`). Of a list of Billing only the first page is read while there
+  is no new event (`zoho_async.export.quiet`). Such reads prove nothing and leave the watermark.
 - ``full``: the first read, or a requested one. Nothing is compared, and everything is written.
 
 Invariant. The watermark never passes the start of the run that sets it, it never passes the largest
@@ -119,7 +120,7 @@ def query_of(
 ) -> dict[str, object]:
     """Return the list's parameters for ``mode``, from the moment ``since`` on."""
     query: dict[str, object] = dict(filters)
-    if mode == "feed":
+    if mode == "feed" and sorts_by(facts, CREATED):
         query |= {"sort_column": CREATED, "sort_order": "D"}
     elif mode == "newest":
         query |= {"sort_column": MODIFIED, "sort_order": "D"}

@@ -71,14 +71,21 @@ from zoho_async.export.events import (
     SinceMidnight,
     Summary,
 )
-from zoho_async.export.feed import ChangeFeed
+from zoho_async.export.feed import ANNOUNCED, NAMING, ChangeFeed
 from zoho_async.export.feed_pass import FeedPass
-from zoho_async.export.feeds import event_of, expected_feeds, first_moments, read_feeds
+from zoho_async.export.feeds import (
+    WantedFeed,
+    event_of,
+    expected_feeds,
+    read_feeds,
+    wanted_feeds,
+)
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions, midnight
 from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
+from zoho_async.export.quiet import QuietPass
 from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
@@ -215,8 +222,8 @@ class Export:
         copy = CheckpointCopy(self.destination)
         await self._blocking(partial(self._open, copy))
         try:
-            since = await self._blocking(self._since_of_feeds)
-            self._feeds.update(expected_feeds(since, self._clock.time()))
+            wanted = await self._blocking(self._wanted_feeds)
+            self._feeds.update(expected_feeds(wanted, self._clock.time()))
             await self._blocking(self._open_lists)
             async with anyio.create_task_group() as group:
                 for reader in self._readers:
@@ -251,11 +258,11 @@ class Export:
         first: list[ExportEvent] = [] if day is None else [await self._start_of_day(day)]
         await self._blocking(partial(self._open, self.destination))
         try:
-            since = await self._blocking(self._since_of_feeds)
+            wanted = await self._blocking(self._wanted_feeds)
             self._feeds.update(
                 await read_feeds(
                     self._zoho,
-                    since,
+                    wanted,
                     self._clock,
                     budget=self._budget,
                     max_calls=self._options.max_calls,
@@ -531,15 +538,18 @@ class Export:
     def _feed_pass(self, writer: ResourceWriter) -> FeedPass | None:
         if not self._options.change_feed or self._deletions is None:
             return None
-        feed = self._feeds.get(writer.facts.product)
+        feed, facts = self._feeds.get(writer.facts.product), writer.facts
+        if facts.resource in ANNOUNCED:
+            return QuietPass(feed, writer, self._deletions, self._blocking, self._clock)
+        feed = feed if facts.product in NAMING else None
         return FeedPass(feed, writer, self._deletions, self._blocking, self._clock)
 
-    def _since_of_feeds(self) -> dict[str, float | None]:
+    def _wanted_feeds(self) -> dict[str, WantedFeed]:
         assert self._checkpoint is not None
         if not self._options.change_feed:
             return {}
         states, now = self._checkpoint.states(), self._clock.time()
-        return first_moments(self._plan.lists, states, now)
+        return wanted_feeds(self._plan.lists, states, now)
 
     def _close(self) -> None:
         for reader in self._readers:

@@ -146,12 +146,14 @@ def _begin(store: ResourceStore, request: str) -> None:
 
 def _cheapest(store: ResourceStore, mode: Mode) -> Way:
     """Return the cheapest way to read the list, or ``mode`` if its doubt needs the whole list."""
-    options = store.options
+    options, known = store.options, store.state.feed
+    feed = options.feed if options.feed is not None and options.feed.covers(known.read) else None
     way = cheapest(
         store.facts,
         store.state,
         now=options.now,
-        feed=options.feed is not None and options.feed.covers(store.state.feed.read),
+        feed=feed is not None,
+        events=0 if feed is None else len(feed.unused(known)),
         restricted=options.narrowed or options.since is not None or options.detect_deletions,
     )
     if mode != "compared" or way.mode in ("compared", "feed"):

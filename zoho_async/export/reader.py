@@ -48,7 +48,9 @@ _HELD: Final = (
     "so a record may be missing: the next run reads the list again"
 )
 #: The reason for a whole read after a read by the change feed.
-_NOT_ENOUGH: Final = "the change feed does not explain the list's count, so the whole list was read"
+_NOT_ENOUGH: Final = (
+    "the change feed does not explain what the list shows, so the whole list was read"
+)
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
 #: `ResourceSummary.proven` for each completeness.

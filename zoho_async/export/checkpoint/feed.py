@@ -23,7 +23,8 @@ class ListFeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run fetched because the feed called them deleted, and ``feed_calls`` its calls for the feed.
     ``surplus`` is how many more records are indexed than the list counts, beyond the ``gap``; None
     if it was not counted. ``missed`` counts changes that the feed never named, ``delay`` is the
-    largest delay that was measured, in seconds.
+    largest delay that was measured, in seconds. ``announced`` says that a read of a whole list of
+    Billing showed a change, and that there was a new event (`zoho_async.export.quiet`).
     """
 
     read: float | None = None
@@ -39,3 +40,4 @@ class ListFeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     surplus: int | None = None
     missed: int = 0
     delay: float | None = None
+    announced: bool = False
