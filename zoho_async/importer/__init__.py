@@ -1,7 +1,7 @@
-"""Write records without a doubled and without a lost one: the write journal, and imports of files.
+"""Write records without a doubled and without a lost one: the write journal, imports of files.
 
-`open_journal` opens the journal, `commit` sends one write through it at most once, and `WriteSettler`
-finds out what became of a write whose answer is lost.
+`open_journal` opens the journal, `commit` sends one write through it at most once, and
+`WriteSettler` finds out what became of a write whose answer is lost.
 """
 
 from zoho_async.importer.commit import Committed, commit

@@ -50,7 +50,7 @@ _CONCERN_ALL: Final = (NotAuthorized, OrganizationError)
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """The write after its commit, and the record in Zoho's answer ({} if there is none)."""
+    """The write after its commit, and the record in Zoho's answer ({} without one)."""
 
     write: JournaledWrite
     record: dict[str, Any]

@@ -160,7 +160,7 @@ class WriteJournal:
         return await self._run(lambda: self._plan(job, listed))
 
     async def write(self, number: int) -> JournaledWrite:
-        """Return the write with this number. Raises `KeyError` if there is none."""
+        """Return the write with this number. Raises `KeyError` without it."""
         found = await self._run(lambda: self._writes("number = ?", number))
         if not found:
             raise KeyError(number)

@@ -121,5 +121,5 @@ def record_in(reply: Any, facts: OperationFacts, id_field: str) -> dict[str, Any
 
 
 def field_named(fields: tuple[Field, ...], name: str) -> Field | None:
-    """Return the field called ``name``, None if there is none."""
+    """Return the field called ``name``, None without it."""
     return next((field for field in fields if field.name == name), None)
