@@ -80,7 +80,7 @@ from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.shape import HashKey
-from zoho_async.export.summary import SummaryBuilder
+from zoho_async.export.summary import SummaryBuilder, report_waiting
 from zoho_async.export.write_queue import WriteQueue
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
@@ -167,7 +167,7 @@ class Export:
         )
         self._readers: Final[list[ListReader]] = []
         self._summary_builder: Final = SummaryBuilder(
-            self._zoho, self._organization, self._readers, budget=budget, clock=clock
+            self._zoho, self._organization, self._readers, budget=budget
         )
         self._allowance: Final = Allowance(self._day)
         self._place: OpenDestination | None = None
@@ -334,7 +334,9 @@ class Export:
                 first = FirstList(self._readers, self._clock.time())
                 async with anyio.create_task_group() as watching:
                     if self._options.until_done:
-                        watching.start_soon(self._summary_builder.report_waiting, send)
+                        watching.start_soon(
+                            report_waiting, self._zoho, self._organization, self._clock, send.send
+                        )
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
                             group.start_soon(self._read, reader, write_queue, send, planned, first)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
-    ExportEvent,
     Planned,
     PlannedResource,
     ResourceSummary,
@@ -46,13 +44,11 @@ class SummaryBuilder:
         readers: Sequence[ListReader],
         *,
         budget: Budget,
-        clock: Clock,
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
         self._readers: Final = readers
         self._budget: Final = budget
-        self._clock: Final = clock
         self._started = time.monotonic()
         self._before: Snapshot | None = None
 
@@ -91,18 +87,6 @@ class SummaryBuilder:
             calls_made=made,
         )
 
-    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        """Report once a day that its calls are used up, until cancelled."""
-        quiet_until = 0.0
-        while True:
-            today = await self._zoho.snapshot()
-            now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
-                wait = today.day_reset_in
-                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
-                await send.send(WaitingForReset(organization=self._organization, seconds=wait))
-            await anyio.sleep(_POLL_SECONDS)
-
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
         resources = tuple(reader.summary() for reader in self._readers)
@@ -131,6 +115,24 @@ class SummaryBuilder:
         if self._before is None:
             return 0
         return (await self._zoho.snapshot()).refused - self._before.refused
+
+
+async def report_waiting(
+    zoho: Session,
+    organization: str,
+    clock: Clock,
+    report: Callable[[WaitingForReset], Awaitable[None]],
+) -> None:
+    """Report once a day that its calls are used up, until cancelled."""
+    quiet_until = 0.0
+    while True:
+        today = await zoho.snapshot()
+        now = clock.monotonic()
+        if bulk_left(today, zoho.limits) == 0 and now >= quiet_until:
+            wait = today.day_reset_in
+            quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
+            await report(WaitingForReset(organization=organization, seconds=wait))
+        await anyio.sleep(_POLL_SECONDS)
 
 
 def code_of_all(resources: Sequence[ResourceSummary]) -> int:

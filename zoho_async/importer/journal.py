@@ -228,6 +228,11 @@ class WriteJournal:
         values = {"lost": self._clock.time(), "problem": problem, "searches": 0, "searched": None}
         return await self._run(lambda: self._take(number, "lose", values))
 
+    async def undo(self, number: int) -> JournaledWrite:
+        """Note that the record of a write was deleted again. The write may be sent again."""
+        values = {"record": "", "modified": "", "problem": "undone"}
+        return await self._run(lambda: self._take(number, "undo", values))
+
     async def note_search(
         self, number: int, *, counts: bool, candidates: Collection[str] = ()
     ) -> JournaledWrite:
@@ -285,7 +290,7 @@ class WriteJournal:
         added: list[tuple[object, ...]] = []
         for intent in intents:
             before, digest = known.get(intent.rows[0]), intent.digest
-            if before is not None and before.digest == digest:
+            if before is not None and _is_same(before, intent, digest):
                 continue
             if before is not None and before.state not in ("planned", "not_written"):
                 changed.append(before)
@@ -349,6 +354,21 @@ class WriteJournal:
             self._connection.execute(
                 f"UPDATE write SET {names} WHERE number = ?", (*values.values(), number)
             )
+
+
+def _is_same(before: JournaledWrite, intent: Intent, digest: str) -> bool:
+    """Whether ``before`` is the write for ``intent``.
+
+    What is at Zoho, or may be, is named by its content alone: since then, a create may have made
+    the record that an update would change.
+    """
+    if before.digest != digest or before.state not in ("planned", "not_written"):
+        return before.digest == digest
+    return (before.operation, before.ids, before.rows) == (
+        intent.operation,
+        intent.ids,
+        intent.rows,
+    )
 
 
 def _row_of(job: Job, intent: Intent, digest: str) -> tuple[object, ...]:

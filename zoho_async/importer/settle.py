@@ -61,6 +61,7 @@ CLOCKS: Final = 120.0
 #: Searches in vain after the wait that show that a write is not at Zoho.
 SEARCHES: Final = 2
 _PER_PAGE: Final = 200
+_NEWEST_FIRST: Final = {"sort_column": "created_time", "sort_order": "D"}
 _TOKENS_SHOWN: Final = 20
 
 
@@ -195,7 +196,7 @@ class WriteSettler:
         if room is None or not tokens:
             return None
         if all(carries(row, room, token) is None for token in tokens):
-            row = await self._record(target, record) or {}
+            row = await self.record(target, record) or {}
         return next((token for token in tokens if carries(row, room, token)), None)
 
     # -- updates, deletes and the rest ----------------------------------------------------------
@@ -207,7 +208,7 @@ class WriteSettler:
                 write.number, counts=False, candidates=write.ids[-1:]
             )
         counts = self.ready_in(write) == 0.0
-        record = await self._record(target, write.ids[-1])
+        record = await self.record(target, write.ids[-1])
         if facts.name.endswith(".delete"):
             is_written = record is None
         else:
@@ -221,7 +222,7 @@ class WriteSettler:
             await self._journal.note_search(write.number, counts=counts, candidates=write.ids[-1:])
         )
 
-    async def _record(self, target: WriteTarget, record: str) -> dict[str, Any] | None:
+    async def record(self, target: WriteTarget, record: str) -> dict[str, Any] | None:
         """Read a record in full. None if it does not exist."""
         facts = target.get
         if facts is None:
@@ -248,6 +249,20 @@ def _earliest(lost: Sequence[JournaledWrite]) -> float | None:
     """The time by Zoho's clock before which none of ``lost`` was created; None if unknown."""
     times = [one.after for one in lost if one.after is not None]
     return min(times) - CLOCKS if len(times) == len(lost) else None
+
+
+async def newest(zoho: Session, target: WriteTarget) -> float | None:
+    """Return the newest creation in a list, by Zoho's clock; None if the list does not say."""
+    facts = target.list
+    if facts is None or not target.by_creation:
+        return None
+    reply = await zoho.request(
+        "GET", facts.path, query={"per_page": 10, **_NEWEST_FIRST}, product=facts.product
+    )
+    rows = reply.get(facts.key) if is_object(reply) else None
+    found = [moment(row.get("created_time")) for row in rows or () if is_object(row)]
+    times = [time for time in found if time is not None]
+    return max(times, default=None)
 
 
 class _Rows:
@@ -288,8 +303,7 @@ class _Rows:
                 query={
                     "page": page,
                     "per_page": _PER_PAGE,
-                    "sort_column": "created_time",
-                    "sort_order": "D",
+                    **_NEWEST_FIRST,
                 },
                 product=facts.product,
             )

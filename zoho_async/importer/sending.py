@@ -1,0 +1,172 @@
+"""Send the planned writes of a job, a few at a time.
+
+Model
+-----
+Workers take writes in the order of their rows and `commit` them. The first error that concerns all
+writes (the limits, the token, the network) ends the taking: writes that Zoho may have received are
+awaited, those that wait for the limits are withdrawn. `Sender.stop` does the same from outside. So
+an orderly end leaves no write unknown.
+
+After the last write, those with a lost answer are settled (`zoho_async.importer.settle`), and those
+that are then known not to be at Zoho are sent again, until nothing more can be settled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+import anyio
+import msgspec
+from anyio import CancelScope
+
+from zoho_async.http.call import Budget
+from zoho_async.importer.commit import commit
+from zoho_async.importer.events import ImportEvent, ImportProgress, RowRefused, Settling
+from zoho_async.importer.journal import WriteJournal
+from zoho_async.importer.settle import WriteSettler, is_decidable
+from zoho_async.importer.writes import Job, JournaledWrite
+from zoho_async.session import Session
+from zoho_async.wire.page import moment
+
+#: The most writes in flight. Without a token, so many can need a person after a crash.
+_WORKERS: Final = 8
+
+
+class _Active(msgspec.Struct, frozen=True, eq=False):
+    """A write that a worker commits. It is at Zoho, or on its way, once its budget is spent."""
+
+    scope: CancelScope
+    budget: Budget
+
+
+class Sender:
+    """Sends the writes of one job. ``report`` awaits each event."""
+
+    def __init__(
+        self,
+        zoho: Session,
+        journal: WriteJournal,
+        job: Job,
+        *,
+        budget: Budget,
+        settler: WriteSettler,
+        report: Callable[[ImportEvent], Awaitable[None]],
+        after: float | None,
+    ) -> None:
+        self._zoho: Final = zoho
+        self._journal: Final = journal
+        self._job: Final = job
+        self._budget: Final = budget
+        self._settler: Final = settler
+        self._report: Final = report
+        #: The newest creation that Zoho has answered, by its clock. None: no bound is known.
+        self._after = after
+        self._waiting: deque[JournaledWrite] = deque()
+        self._active: set[_Active] = set()
+        self._settling: CancelScope | None = None
+        self._stopped = False
+        self._failure: BaseException | None = None
+        self._refused: set[int] = set()
+        self._done = 0
+        self._of = 0
+
+    def stop(self) -> None:
+        """Send nothing more. What Zoho may have received is still awaited."""
+        self._stopped = True
+        self._waiting.clear()
+        for one in self._active:
+            if not one.budget.spent:
+                one.scope.cancel()
+        if self._settling is not None:
+            self._settling.cancel()
+
+    async def run(self) -> None:
+        """Send and settle everything. Raises the first error that concerns all writes."""
+        fresh = await self._journal.writes(self._job, ["planned", "not_written"])
+        lost = await self._journal.writes(self._job, ["unknown"])
+        self._of = len(fresh) + len(lost)
+        await self._send(fresh)
+        while not self._stopped:
+            lost = await self._journal.writes(self._job, ["unknown"])
+            again = [one for one in lost if one.repeatable]
+            again += await self._settle([one for one in lost if not one.repeatable])
+            if not again or self._stopped:
+                return
+            await self._send(again)
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    async def _send(self, writes: Iterable[JournaledWrite]) -> None:
+        self._waiting.extend(writes)
+        async with anyio.create_task_group() as group:
+            for _ in range(min(_WORKERS, len(self._waiting))):
+                group.start_soon(self._work)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self) -> None:
+        while self._waiting and not self._stopped:
+            write = self._waiting.popleft()
+            active = _Active(CancelScope(), Budget(sys.maxsize, within=self._budget))
+            self._active.add(active)
+            try:
+                with active.scope:
+                    await self._commit(write, active.budget)
+            except anyio.get_cancelled_exc_class():
+                raise
+            except Exception as error:
+                if self._failure is None:
+                    self._failure = error
+                self.stop()
+            finally:
+                self._active.discard(active)
+
+    async def _commit(self, write: JournaledWrite, budget: Budget) -> None:
+        ended = await commit(
+            self._zoho, self._journal, write.number, after=self._after, budget=budget
+        )
+        created = moment(ended.record.get("created_time"))
+        if created is not None:
+            self._after = max(self._after or created, created)
+        with CancelScope(shield=True):
+            await self._note(ended.write)
+
+    async def _note(self, write: JournaledWrite) -> None:
+        """Report a write that was sent or settled."""
+        self._done += write.state in ("written", "not_written")
+        if write.state == "not_written":
+            self._refused.add(write.number)
+            await self._report(
+                RowRefused(target=self._job.target, rows=write.rows, problem=write.problem)
+            )
+        counts = await self._journal.counts(self._job)
+        await self._report(
+            ImportProgress(
+                target=self._job.target,
+                done=self._done,
+                of=self._of,
+                refused=len(self._refused),
+                unknown=counts.get("unknown", 0),
+            )
+        )
+
+    # -- settling ---------------------------------------------------------------------------------
+
+    async def _settle(self, lost: list[JournaledWrite]) -> list[JournaledWrite]:
+        """Settle the writes with a lost answer; returns those to send again."""
+        decidable = [one for one in lost if is_decidable(one)]
+        if decidable:
+            seconds = max(self._settler.ready_in(one) for one in decidable)
+            await self._report(
+                Settling(target=self._job.target, writes=len(decidable), seconds=seconds)
+            )
+        if not lost:
+            return []
+        with CancelScope() as self._settling:
+            settled = await self._settler.settle(lost)
+            self._done += sum(one.state == "written" for one in settled)
+            return [one for one in settled if one.state == "not_written"]
+        return []
