@@ -83,6 +83,7 @@ def export(
 @app.command(name="import", help_epilogue=import_options.IMPORT_EPILOGUE)
 def import_(
     file: import_options.ImportFile = None,
+    /,
     *,
     to: import_options.ImportTo = None,
     wanted: import_options.ImportArguments = ImportOptions(),  # noqa: B008 - a frozen value

@@ -47,6 +47,7 @@ from zoho_async.importer.writes import (
     Intent,
     Job,
     JournaledWrite,
+    TokenRoom,
     new_token,
     with_token,
 )
@@ -66,14 +67,14 @@ CREATE TABLE write (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL 
     token TEXT NOT NULL, state TEXT NOT NULL, sent REAL, lost REAL, after REAL,
     record TEXT NOT NULL DEFAULT '', modified TEXT NOT NULL DEFAULT '',
     problem TEXT NOT NULL DEFAULT '', searches INTEGER NOT NULL DEFAULT 0, searched REAL,
-    candidates TEXT NOT NULL DEFAULT '', UNIQUE (job, row));
+    candidates TEXT NOT NULL DEFAULT '', carried INTEGER NOT NULL DEFAULT 0, UNIQUE (job, row));
 CREATE INDEX write_by_state ON write (job, state);
 CREATE INDEX write_by_digest ON write (digest);
 CREATE INDEX write_by_record ON write (record);
 """
 _COLUMNS: Final = (
     "number, job, digest, intent, body, token, state, sent, lost, after, record, modified, "
-    "problem, searches, searched, candidates"
+    "problem, searches, searched, candidates, carried"
 )
 
 
@@ -191,6 +192,15 @@ class WriteJournal:
         rows = await self._run(lambda: self._connection.execute(sql).fetchall())
         return {row[0] for row in rows}
 
+    async def has_carried(self, organization: str, operation: str, room: TokenRoom) -> bool:
+        """Return whether a record of this ``operation`` was ever seen with a token in ``room``."""
+        where = (
+            "carried = 1 AND job IN (SELECT id FROM job WHERE organization = ?) "
+            "ORDER BY number DESC LIMIT 1000"
+        )
+        found = await self._run(lambda: self._writes(where, organization))
+        return any((one.operation, one.room) == (operation, room) for one in found)
+
     async def written_before(
         self, job: Job, digests: Collection[str]
     ) -> dict[str, list[JournaledWrite]]:
@@ -208,9 +218,17 @@ class WriteJournal:
         values = {"sent": self._clock.time(), "after": after, "problem": "", "searches": 0}
         return await self._run(lambda: self._take(number, "send", values))
 
-    async def confirm(self, number: int, *, record: str = "", modified: str = "") -> JournaledWrite:
-        """Note that the write is at Zoho, as the record with the id ``record``."""
-        values = {"record": record, "modified": modified, "problem": "", "candidates": ""}
+    async def confirm(
+        self, number: int, *, record: str = "", modified: str = "", carried: bool = False
+    ) -> JournaledWrite:
+        """Note that the write is at Zoho, as the record with the id ``record``.
+
+        ``carried`` says that the record was seen with the token.
+        """
+        values = {
+            "record": record, "modified": modified, "carried": int(carried),
+            "problem": "", "candidates": "",
+        }
         return await self._run(lambda: self._take(number, "confirm", values))
 
     async def refuse(self, number: int, problem: str) -> JournaledWrite:
@@ -228,9 +246,13 @@ class WriteJournal:
         values = {"lost": self._clock.time(), "problem": problem, "searches": 0, "searched": None}
         return await self._run(lambda: self._take(number, "lose", values))
 
+    async def note_carried(self, number: int) -> None:
+        """Note that the record of a write was seen with its token."""
+        await self._run(lambda: self._update(number, {"carried": 1}))
+
     async def undo(self, number: int) -> JournaledWrite:
         """Note that the record of a write was deleted again. The write may be sent again."""
-        values = {"record": "", "modified": "", "problem": "undone"}
+        values = {"record": "", "modified": "", "carried": 0, "problem": "undone"}
         return await self._run(lambda: self._take(number, "undo", values))
 
     async def note_search(
@@ -406,6 +428,7 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
         searches=row[13],
         searched=row[14],
         candidates=tuple(row[15].split()),
+        carried=bool(row[16]),
     )
 
 

@@ -20,14 +20,16 @@ from typing import Final
 
 import anyio
 import msgspec
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 
+from zoho_async.errors import ConfigurationError
 from zoho_async.http.call import Budget
 from zoho_async.importer.commit import commit
 from zoho_async.importer.events import ImportEvent, ImportProgress, RowRefused, Settling
 from zoho_async.importer.journal import WriteJournal
 from zoho_async.importer.settle import WriteSettler, is_decidable
-from zoho_async.importer.writes import Job, JournaledWrite
+from zoho_async.importer.targets import target_of
+from zoho_async.importer.writes import Job, JournaledWrite, carries
 from zoho_async.session import Session
 from zoho_async.wire.page import moment
 
@@ -88,7 +90,7 @@ class Sender:
         fresh = await self._journal.writes(self._job, ["planned", "not_written"])
         lost = await self._journal.writes(self._job, ["unknown"])
         self._of = len(fresh) + len(lost)
-        await self._send(fresh)
+        await self._send(await self._prove_room(fresh))
         while not self._stopped:
             lost = await self._journal.writes(self._job, ["unknown"])
             again = [one for one in lost if one.repeatable]
@@ -96,6 +98,28 @@ class Sender:
             if not again or self._stopped:
                 return
             await self._send(again)
+
+    async def _prove_room(self, writes: list[JournaledWrite]) -> list[JournaledWrite]:
+        """Send one write at a time until a record is seen with its token; returns the rest.
+
+        Raises `ConfigurationError` if Zoho does not keep the token: then no further write is sent.
+        """
+        target = await to_thread.run_sync(target_of, self._job.target)
+        for place, write in enumerate(writes):
+            room = write.room
+            if room is None or await self._settler.is_proven(target, room) or self._stopped:
+                return writes[place:]
+            await self._send([write])
+            ended = await self._journal.write(write.number)
+            if ended.state == "written" and not ended.carried:
+                record = await self._settler.record(target, ended.record)
+                if record is None or carries(record, room, write.token) is not True:
+                    raise ConfigurationError(
+                        f"Zoho did not keep the token in {room.name}: make a custom field of type "
+                        "text with this API name, or leave out --token-field"
+                    )
+                await self._journal.note_carried(write.number)
+        return []
 
     # -- sending ----------------------------------------------------------------------------------
 

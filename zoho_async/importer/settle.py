@@ -24,6 +24,9 @@ does not show the place of the token is read in full. That time is Zoho's own: t
 that Zoho had answered before the write was sent, minus `CLOCKS`. A list without an order of
 creation is read whole, and counts as searched only if it is proven complete.
 
+A search in vain proves nothing if the records do not keep the token at all. So it counts only if
+`WriteSettler.is_proven`.
+
 Unknown
 -------
 - Whether Zoho can carry out a request later than ``linger`` plus ``wait`` after it lost its sender.
@@ -48,7 +51,7 @@ from zoho_async.export.catalog import list_operation
 from zoho_async.http.call import path_of
 from zoho_async.importer.compare import has_all
 from zoho_async.importer.journal import WriteJournal
-from zoho_async.importer.targets import WriteTarget, facts_of, target_of
+from zoho_async.importer.targets import WriteTarget, facts_of, field_named, target_of
 from zoho_async.importer.writes import JournaledWrite, TokenRoom, carries
 from zoho_async.paging import Pager
 from zoho_async.paging.list_defaults import default_of
@@ -60,6 +63,8 @@ from zoho_async.wire.text import is_array, is_object, untyped
 CLOCKS: Final = 120.0
 #: Searches in vain after the wait that show that a write is not at Zoho.
 SEARCHES: Final = 2
+#: Searches after which a list that cannot be proven complete is given up.
+_FRUITLESS: Final = 3
 _PER_PAGE: Final = 200
 _NEWEST_FIRST: Final = {"sort_column": "created_time", "sort_order": "D"}
 _TOKENS_SHOWN: Final = 20
@@ -123,13 +128,26 @@ class WriteSettler:
 
         The writes that remain unknown need a person. Raises what calls raise.
         """
-        settled = list(writes)
+        settled, fruitless = list(writes), 0
         while True:
-            settled = await self.search(settled)
-            open_ = [one for one in settled if one.state == "unknown" and is_decidable(one)]
+            before, settled = settled, await self.search(settled)
+            open_ = [one for one in settled if await self._can_end(one)]
             if not open_:
                 return settled
-            await wait(self._clock, max(0.01, min(self.ready_in(one) for one in open_)))
+            wait_for = min(self.ready_in(one) for one in open_)
+            fruitless = fruitless + 1 if wait_for == 0.0 and settled == before else 0
+            if fruitless == _FRUITLESS:
+                return settled
+            await wait(self._clock, max(0.01, wait_for))
+
+    async def _can_end(self, write: JournaledWrite) -> bool:
+        """Whether further searches can settle ``write``."""
+        if write.state != "unknown" or not is_decidable(write) or len(write.candidates) > 1:
+            return False
+        if write.room is None:
+            return True
+        target = await to_thread.run_sync(target_of, write.operation.rpartition(".")[0])
+        return await self.is_proven(target, write.room)
 
     # -- creates ----------------------------------------------------------------------------------
 
@@ -140,19 +158,34 @@ class WriteSettler:
         counting = {one.number for one in lost if self.ready_in(one) == 0.0}
         tokens = [one.token for one in lost if one.token]
         search = await self._read(target, room, tokens, _earliest(lost))
+        is_proven = room is None or await self.is_proven(target, room)
         ended: list[JournaledWrite] = []
         for write in lost:
             found = search.found.get(write.token, []) if write.token else []
             if len(found) == 1:
-                ended.append(await self._journal.confirm(write.number, record=found[0]))
+                ended.append(
+                    await self._journal.confirm(write.number, record=found[0], carried=True)
+                )
                 continue
-            counts = search.complete and not found and write.number in counting
+            counts = is_proven and search.complete and not found and write.number in counting
             candidates = found or ([] if write.token else search.others[-_TOKENS_SHOWN:])
             noted = await self._journal.note_search(
                 write.number, counts=counts, candidates=candidates
             )
             ended.append(await self._give_up(noted) if write.token else noted)
         return ended
+
+    async def is_proven(self, target: WriteTarget, room: TokenRoom) -> bool:
+        """Return whether records are known to show the tokens in ``room``.
+
+        Zoho drops fields that it does not know without an error. A custom field is known once a
+        record was seen with its token; other fields are described.
+        """
+        if room.kind != "custom_field" and target.get is not None:
+            return field_named(target.get.reply, room.name) is not None
+        operation = f"{target.resource}.create"
+        organization = self._zoho.organization or ""
+        return await self._journal.has_carried(organization, operation, room)
 
     async def _give_up(self, write: JournaledWrite) -> JournaledWrite:
         """Note that the write is not at Zoho, after enough searches."""

@@ -86,7 +86,8 @@ class JournaledWrite(msgspec.Struct, frozen=True, kw_only=True):
     ``after`` is a time by Zoho's clock before which the record cannot have been created. ``record``
     is the record's id, ``modified`` its last modification as Zoho answered it. ``searches`` counts
     the searches in vain since the wait was over, ``searched`` is the last one. ``candidates`` are
-    ids of records that may be this write, for a person to look at.
+    ids of records that may be this write, for a person to look at. ``carried`` says that the record
+    was seen with its token.
     """
 
     number: int
@@ -110,6 +111,7 @@ class JournaledWrite(msgspec.Struct, frozen=True, kw_only=True):
     searches: int = 0
     searched: float | None = None
     candidates: tuple[str, ...] = ()
+    carried: bool = False
 
     @property
     def repeatable(self) -> bool:
