@@ -226,8 +226,11 @@ class WriteJournal:
         ``carried`` says that the record was seen with the token.
         """
         values = {
-            "record": record, "modified": modified, "carried": int(carried),
-            "problem": "", "candidates": "",
+            "record": record,
+            "modified": modified,
+            "carried": int(carried),
+            "problem": "",
+            "candidates": "",
         }
         return await self._run(lambda: self._take(number, "confirm", values))
 

@@ -38,7 +38,7 @@ Unknown
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -67,18 +67,18 @@ SEARCHES: Final = 2
 _FRUITLESS: Final = 3
 _PER_PAGE: Final = 200
 _NEWEST_FIRST: Final = {"sort_column": "created_time", "sort_order": "D"}
-_TOKENS_SHOWN: Final = 20
+_CANDIDATES: Final = 20
 
 
 class _Search(msgspec.Struct, frozen=True):
     """What one reading of a list found.
 
-    ``found`` are the ids of the records that carry a token, ``others`` those of the other records
-    that the journal does not know. ``complete`` says that no record can be missing.
+    ``found`` are the ids of the records that carry a token, ``others`` the rows of the other
+    records that the journal does not know, by id. ``complete`` says that no record can be missing.
     """
 
     found: dict[str, list[str]]
-    others: list[str]
+    others: dict[str, dict[str, Any]]
     complete: bool
 
 
@@ -168,7 +168,7 @@ class WriteSettler:
                 )
                 continue
             counts = is_proven and search.complete and not found and write.number in counting
-            candidates = found or ([] if write.token else search.others[-_TOKENS_SHOWN:])
+            candidates = found or ([] if write.token else _candidates(write, search.others))
             noted = await self._journal.note_search(
                 write.number, counts=counts, candidates=candidates
             )
@@ -204,7 +204,7 @@ class WriteSettler:
     ) -> _Search:
         known = await self._journal.records()
         found: dict[str, list[str]] = {}
-        others: list[str] = []
+        others: dict[str, dict[str, Any]] = {}
         rows = _Rows(self._zoho, target, after)
         async for row in rows:
             record = str(row.get(target.id_field, ""))
@@ -212,7 +212,7 @@ class WriteSettler:
                 continue
             carried = await self._carried(target, record, row, room, tokens)
             if carried is None:
-                others.append(record)
+                others[record] = row
             elif record not in found.setdefault(carried, []):
                 found[carried].append(record)
         return _Search(found, others, rows.complete)
@@ -276,6 +276,17 @@ def is_decidable(write: JournaledWrite) -> bool:
     """Whether evidence can decide if ``write`` is at Zoho; otherwise a person must."""
     verb = write.operation.rpartition(".")[2]
     return bool(write.token) or verb in ("update", "delete")
+
+
+def _candidates(write: JournaledWrite, others: Mapping[str, dict[str, Any]]) -> list[str]:
+    """The ids of the records that look like ``write``; if none does, of the newest ones."""
+    body: dict[str, Any] = untyped(write.body) if write.body else {}
+    alike = [
+        record
+        for record, row in others.items()
+        if has_all(row, {name: value for name, value in body.items() if name in row})
+    ]
+    return (alike or list(others))[:_CANDIDATES]
 
 
 def _earliest(lost: Sequence[JournaledWrite]) -> float | None:
