@@ -72,7 +72,8 @@ class Sender:
         self._stopped = False
         self._failure: BaseException | None = None
         self._refused: set[int] = set()
-        self._done = 0
+        self._lost: set[int] = set()
+        self._written: set[int] = set()
         self._of = 0
 
     def stop(self) -> None:
@@ -90,6 +91,7 @@ class Sender:
         fresh = await self._journal.writes(self._job, ["planned", "not_written"])
         lost = await self._journal.writes(self._job, ["unknown"])
         self._of = len(fresh) + len(lost)
+        self._lost = {one.number for one in lost}
         await self._send(await self._prove_room(fresh))
         while not self._stopped:
             lost = await self._journal.writes(self._job, ["unknown"])
@@ -160,20 +162,21 @@ class Sender:
 
     async def _note(self, write: JournaledWrite) -> None:
         """Report a write that was sent or settled."""
-        self._done += write.state in ("written", "not_written")
+        number = write.number
+        places = {"written": self._written, "not_written": self._refused, "unknown": self._lost}
+        for state, numbers in places.items():
+            (numbers.add if write.state == state else numbers.discard)(number)
         if write.state == "not_written":
-            self._refused.add(write.number)
             await self._report(
                 RowRefused(target=self._job.target, rows=write.rows, problem=write.problem)
             )
-        counts = await self._journal.counts(self._job)
         await self._report(
             ImportProgress(
                 target=self._job.target,
-                done=self._done,
+                done=len(self._written) + len(self._refused),
                 of=self._of,
                 refused=len(self._refused),
-                unknown=counts.get("unknown", 0),
+                unknown=len(self._lost),
             )
         )
 
@@ -191,6 +194,8 @@ class Sender:
             return []
         with CancelScope() as self._settling:
             settled = await self._settler.settle(lost)
-            self._done += sum(one.state == "written" for one in settled)
+            for one in settled:
+                if one.state == "written":
+                    await self._note(one)
             return [one for one in settled if one.state == "not_written"]
         return []
