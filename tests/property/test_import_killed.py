@@ -36,7 +36,6 @@ FAULTS = [
     {"kind": "status_done", "status": 503, "probability": 0.01},
     {"kind": "cut", "probability": 0.01},
 ]
-QUOTA = {"kind": "refuse", "status": 429, "code": 45, "times": 1}
 DONE, QUOTA_ENDED = 0, 3
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -45,10 +44,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 class Judge:
     """A sandbox in another process, and what its list holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_day: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "zoho_async.sandbox", "--minute", str(MINUTE),
-             "--size=books.contacts=0", "--tokens", "1000000", "--per-day", "10000000",
+             "--size=books.contacts=0", "--tokens", "1000000", "--per-day", str(per_day),
              "--in-flight", "100"],
             stdout=subprocess.PIPE, cwd=HERE,
         )  # fmt: skip
@@ -71,8 +70,9 @@ class Judge:
         )
         urllib.request.urlopen(request).close()
 
-    def clear(self) -> None:
-        request = urllib.request.Request(f"{self._url}/__sandbox__/faults", method="DELETE")
+    def next_day(self) -> None:
+        body = json.dumps({"advance": 86_400}).encode()
+        request = urllib.request.Request(f"{self._url}/__sandbox__/clock", body, method="POST")
         urllib.request.urlopen(request).close()
 
     def close(self) -> None:
@@ -85,6 +85,7 @@ class Importer:
 
     def __init__(self, folder: Path, rows: int, judge: Judge, *options: str) -> None:
         self._folder = folder
+        self._judge = judge
         self._environ = {**os.environ, **judge.environ, "XDG_STATE_HOME": str(folder / "state")}
         self.days = 0
         self.journal = folder / "journal.sqlite"
@@ -122,7 +123,9 @@ class Importer:
                 os.kill(pid, signal.SIGKILL)
         code = int(self._process.stdout.readline().split()[1])
         assert code in (0, 1, 3, 4, -signal.SIGKILL), (code, out.read_text(), err.read_text())
-        self.days += code == QUOTA_ENDED
+        if code == QUOTA_ENDED:
+            self.days += 1
+            self._judge.next_day()
         return code
 
     def states(self) -> Counter[str]:
@@ -136,16 +139,11 @@ class Importer:
         self._process.communicate()
 
 
-def interrupted(importer: Importer, judge: Judge, *, kills: int, quotas: int, seed: int) -> int:
-    """Kill ``kills`` runs and end the day ``quotas`` times; returns how many runs were killed."""
+def interrupted(importer: Importer, *, kills: int, seed: int) -> int:
+    """Kill ``kills`` runs at random moments; returns how many were killed before the end."""
     chance = random.Random(seed)
     killed = 0
-    at = sorted(chance.sample(range(kills), quotas))
     while killed < kills:
-        if at and killed >= at[0]:
-            at.pop(0)
-            judge.add(QUOTA)
-            importer.run()
         code = importer.run(killed_after=chance.uniform(0.2, 2.0))
         killed += code == -signal.SIGKILL
         if code == DONE:
@@ -154,11 +152,11 @@ def interrupted(importer: Importer, judge: Judge, *, kills: int, quotas: int, se
 
 
 def prove_with_token(folder: Path, *, rows: int, kills: int) -> dict[str, Any]:
-    judge = Judge()
+    judge = Judge(per_day=rows * 45 // 100)
     importer = Importer(folder, rows, judge, "--token-in-notes")
     try:
         judge.add(*FAULTS)
-        killed = interrupted(importer, judge, kills=kills, quotas=2, seed=rows)
+        killed = interrupted(importer, kills=kills, seed=rows)
         for _ in range(20):
             if importer.run() == DONE:
                 break
@@ -168,15 +166,15 @@ def prove_with_token(folder: Path, *, rows: int, kills: int) -> dict[str, Any]:
         judge.close()
     assert states == {"written": rows}
     assert found == {f"Firm {n}": 1 for n in range(rows)}
-    assert importer.days == 2
+    assert importer.days >= 2
     return {"rows": rows, "killed": killed, "days": importer.days}
 
 
 def prove_without_token(folder: Path, *, rows: int, kills: int) -> dict[str, Any]:
-    judge = Judge()
+    judge = Judge(per_day=1_000_000)
     importer = Importer(folder, rows, judge)
     try:
-        killed = interrupted(importer, judge, kills=kills, quotas=0, seed=rows)
+        killed = interrupted(importer, kills=kills, seed=rows)
         importer.run()
         found, states = judge.names(), importer.states()
     finally:
