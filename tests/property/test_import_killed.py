@@ -102,13 +102,14 @@ class Importer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, bufsize=0,
         )  # fmt: skip
 
-    def run(self, killed_after: float | None = None) -> int:
-        """One run; its exit code."""
+    def run(self, killed_after: float | None = None, *, sending: bool = False) -> int:
+        """One run; its exit code. ``sending``: the time counts from its first write."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         # Another day has another ledger: the client's clock cannot be moved.
         ledger = str(self._folder / f"day{self.days}.sqlite")
         out, err = self._folder / "out", self._folder / "err"
+        err.unlink(missing_ok=True)
         order = {
             "arguments": self._arguments,
             "environment": {**self._environ, "ZOHO_ASYNC_LEDGER": ledger},
@@ -118,7 +119,11 @@ class Importer:
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         pid = int(self._process.stdout.readline().split()[1])
         if killed_after is not None:
-            select.select([self._process.stdout], [], [], killed_after)
+            output = [self._process.stdout]
+            while sending and not select.select(output, [], [], 0.01)[0]:
+                if err.exists() and " writes" in err.read_text():  # its first line of progress
+                    break
+            select.select(output, [], [], killed_after)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         code = int(self._process.stdout.readline().split()[1])
@@ -144,7 +149,8 @@ def interrupted(importer: Importer, *, kills: int, seed: int) -> int:
     chance = random.Random(seed)
     killed = 0
     while killed < kills:
-        code = importer.run(killed_after=chance.uniform(0.2, 2.0))
+        sending = chance.random() < 0.9
+        code = importer.run(killed_after=chance.uniform(0.0, 1.0), sending=sending)
         killed += code == -signal.SIGKILL
         if code == DONE:
             break

@@ -34,15 +34,11 @@ class CellProblem(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One record to write, and the rows that it comes from."""
+    """One record to write, and the rows that it comes from. ``content`` is the body's digest."""
 
     rows: tuple[int, ...]
     body: dict[str, Any]
-
-    @property
-    def content(self) -> str:
-        """The digest of the mapped rows."""
-        return hashlib.sha256(encode(self.body)).hexdigest()
+    content: str
 
 
 def wanted_names(source: Source, mapping: ColumnMapping) -> dict[str, list[Any]]:
@@ -84,7 +80,8 @@ def documents_of(
         body, found = _merged(members, mapping)
         problems += found
         if not found:
-            documents.append(Document(tuple(row.number for row, _ in members), body))
+            rows = tuple(row.number for row, _ in members)
+            documents.append(Document(rows, body, hashlib.sha256(encode(body)).hexdigest()))
     return documents, problems
 
 

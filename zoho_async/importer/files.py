@@ -134,7 +134,6 @@ def _csv(file: Path, content: bytes) -> tuple[list[str], list[SourceRow]]:
         ) from None
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
-    csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = list(reader)

@@ -280,7 +280,9 @@ class Import:
         matcher = Matcher(self._zoho, target, mapping, options)
         lookups = Lookups(target.product)
         await lookups.load(self._zoho, wanted_names(source, mapping))
-        documents, problems = documents_of(source, mapping, lookups, group)
+        documents, problems = await to_thread.run_sync(
+            documents_of, source, mapping, lookups, group
+        )
         self._job = await self._journal.job(
             source=source.digest,
             name=source.name,
@@ -293,6 +295,9 @@ class Import:
         fresh = [one for one in documents if not _is_written(one, before)]
         fresh, skipped, repeated = await self._without_repeated(fresh)
         matched = await matcher.match(fresh)
+        # What is written needs no correction: a customer may have another name by now.
+        ended = {row for one in before.values() for row in one.rows}
+        problems = [one for one in problems if one.row not in ended]
         problems += repeated + matched.problems
         problems.sort(key=lambda one: one.row)
         plan = await self._plan_of(target, mapping, matched, before, skipped, problems, documents)

@@ -41,7 +41,7 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError, ZohoError
+from zoho_async.errors import ConfigurationError
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
@@ -78,7 +78,7 @@ _COLUMNS: Final = (
 )
 
 
-class RowChanged(ZohoError):
+class RowChanged(ConfigurationError):
     """A row of this file was written, or may have been, with other content. Nothing was planned.
 
     ``writes`` are the writes that the journal has for such rows.

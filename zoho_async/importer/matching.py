@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zoho_async.description import OperationFacts
 from zoho_async.errors import ConfigurationError
 from zoho_async.http.call import path_of
 from zoho_async.importer.compare import has_all
@@ -35,6 +36,7 @@ from zoho_async.importer.writes import Intent
 from zoho_async.session import Session
 from zoho_async.wire.text import is_array, is_object
 
+_OWN_NUMBER: Final = "ignore_auto_number_generation"
 _PERSONS: Final = "contact_persons"
 _PERSON_ID: Final = "contact_person_id"
 
@@ -150,6 +152,7 @@ class Matcher:
             Intent(
                 operation=facts.name,
                 rows=document.rows,
+                query=_query(facts, document.body),
                 body=document.body,
                 room=room,
                 content=document.content,
@@ -211,6 +214,13 @@ class Matcher:
         )
         record = reply.get(facts.key) if is_object(reply) else None
         return record if is_object(record) else row
+
+
+def _query(facts: OperationFacts, body: Mapping[str, Any]) -> dict[str, str]:
+    """The query of a create. Zoho takes a number from the body only if it is asked to."""
+    own_number = f"{facts.key}_number" in body
+    described = any(field.name == _OWN_NUMBER for field in facts.query)
+    return {_OWN_NUMBER: "true"} if own_number and described else {}
 
 
 def _match_column(mapping: ColumnMapping, match: str | None) -> str | None:

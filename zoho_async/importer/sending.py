@@ -14,7 +14,7 @@ that are then known not to be at Zoho are sent again, until nothing more can be 
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -35,6 +35,8 @@ from zoho_async.wire.page import moment
 
 #: The most writes in flight. Without a token, so many can need a person after a crash.
 _WORKERS: Final = 8
+#: The most times that one run sends a write whose answer is lost and that is not at Zoho.
+_MOST_TRIES: Final = 5
 
 
 class _Active(msgspec.Struct, frozen=True, eq=False):
@@ -73,6 +75,7 @@ class Sender:
         self._failure: BaseException | None = None
         self._refused: set[int] = set()
         self._lost: set[int] = set()
+        self._sent: Final[Counter[int]] = Counter()
         self._written: set[int] = set()
         self._of = 0
 
@@ -97,6 +100,7 @@ class Sender:
             lost = await self._journal.writes(self._job, ["unknown"])
             again = [one for one in lost if one.repeatable]
             again += await self._settle([one for one in lost if not one.repeatable])
+            again = [one for one in again if self._sent[one.number] < _MOST_TRIES]
             if not again or self._stopped:
                 return
             await self._send(again)
@@ -151,6 +155,7 @@ class Sender:
                 self._active.discard(active)
 
     async def _commit(self, write: JournaledWrite, budget: Budget) -> None:
+        self._sent[write.number] += 1
         ended = await commit(
             self._zoho, self._journal, write.number, after=self._after, budget=budget
         )
