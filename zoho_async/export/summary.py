@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
+    ChangeFeedRead,
     Planned,
     PlannedResource,
     ResourceSummary,
@@ -19,10 +20,11 @@ from zoho_async.export.events import (
     Summary,
     WaitingForReset,
 )
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.reader import ListReader
 from zoho_async.http.call import Budget
-from zoho_async.limits import Snapshot
+from zoho_async.limits import Limits, Snapshot
 from zoho_async.session import Session
 
 #: Seconds between two checks whether the day's calls are used up.
@@ -34,7 +36,8 @@ _REPORT_AGAIN: Final = 3600.0
 class SummaryBuilder:
     """Builds the plan and the summary of one run of ``readers``, which may still grow.
 
-    All calls of the run spend ``budget``, so it counts them.
+    All calls of the run spend ``budget``, so it counts them. ``feeds`` are the change feeds of the
+    run by product, and may be filled later.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class SummaryBuilder:
         readers: Sequence[ListReader],
         *,
         budget: Budget,
+        feeds: Mapping[str, ChangeFeed],
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
         self._readers: Final = readers
         self._budget: Final = budget
+        self._feeds: Final = feeds
         self._started = time.monotonic()
         self._before: Snapshot | None = None
 
@@ -63,8 +68,7 @@ class SummaryBuilder:
         With ``only``, no run follows: the calls that were made for the plan will be made again.
         """
         limits = self._zoho.limits
-        today = await self._zoho.snapshot()
-
+        today = await self.today()
         ahead: list[PlannedResource] = []
         for reader in self._readers:
             planned = reader.planned
@@ -75,8 +79,10 @@ class SummaryBuilder:
                 days = days_needed(planned.calls - made, today, limits)
                 seconds = estimated_seconds(planned.calls, limits)
                 ahead.append(replace(planned, seconds=seconds, days=days))
-        calls = sum(one.calls for one in ahead)
-        made = self._budget.spent if only else sum(one.calls_for_list for one in self._readers)
+        feed_calls = self._feed_calls(only=only)
+        calls = sum(one.calls for one in ahead) + feed_calls
+        made = sum(one.calls_for_list for one in self._readers) + feed_calls
+        made = self._budget.spent if only else made
         return Planned(
             resources=tuple(ahead),
             rows=sum(one.rows or 0 for one in ahead),
@@ -85,7 +91,14 @@ class SummaryBuilder:
             exact=all(one.exact for one in ahead) if only else all(r.exact for r in self._readers),
             days=days_needed(calls if only else calls - made, today, limits),
             calls_made=made,
+            feed_calls=feed_calls,
         )
+
+    async def today(self) -> Snapshot:
+        """Return the usage, with the daily quota of the products that are exported."""
+        resources = [reader.facts.resource for reader in self._readers]
+        products = {name.partition(".")[0] for name in resources}
+        return (await self._zoho.snapshot()).for_products(*products)
 
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""
@@ -106,9 +119,22 @@ class SummaryBuilder:
             files=sum(one.files for one in resources),
             rounded=sum(sum(one.rounded.values()) for one in resources),
             exit_code=code_of_all(resources),
-            planned_calls=sum(one.planned_calls or 0 for one in resources),
+            planned_calls=sum(one.planned_calls or 0 for one in resources)
+            + self._feed_calls(only=False),
             plan_exact=all(one.plan_exact for one in resources),
+            feeds=tuple(feed_read(feed) for feed in self._feeds.values()),
         )
+
+    def _feed_calls(self, *, only: bool) -> int:
+        """Return the calls for change feeds; for a plan alone, those of the last run."""
+        if not only:
+            return sum(feed.calls for feed in self._feeds.values())
+        last: dict[str, int] = {}
+        for reader in self._readers:
+            product, calls = reader.facts.product, reader.writer.state.feed.feed_calls
+            if product in self._feeds:
+                last[product] = max(1, last.get(product, 1), calls)
+        return sum(last.values())
 
     async def _refused(self) -> int:
         """Return how many calls Zoho refused for the limits since `begin`."""
@@ -117,18 +143,30 @@ class SummaryBuilder:
         return (await self._zoho.snapshot()).refused - self._before.refused
 
 
+def feed_read(feed: ChangeFeed) -> ChangeFeedRead:
+    """Return the event of a change feed that was read, or could not be."""
+    return ChangeFeedRead(
+        feed=feed.feed,
+        status=feed.status,
+        entries=len(feed.entries),
+        calls=feed.calls,
+        reason=feed.reason,
+    )
+
+
 async def report_waiting(
-    zoho: Session,
+    snapshot: Callable[[], Awaitable[Snapshot]],
+    limits: Limits,
     organization: str,
     clock: Clock,
     report: Callable[[WaitingForReset], Awaitable[None]],
 ) -> None:
-    """Report once a day that its calls are used up, until cancelled."""
+    """Report once a day that its calls are used up, as ``snapshot`` says, until cancelled."""
     quiet_until = 0.0
     while True:
-        today = await zoho.snapshot()
+        today = await snapshot()
         now = clock.monotonic()
-        if bulk_left(today, zoho.limits) == 0 and now >= quiet_until:
+        if bulk_left(today, limits) == 0 and now >= quiet_until:
             wait = today.day_reset_in
             quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
             await report(WaitingForReset(organization=organization, seconds=wait))

@@ -73,6 +73,7 @@ from zoho_async.importer.sending import Sender
 from zoho_async.importer.settle import WriteSettler, newest
 from zoho_async.importer.targets import WriteTarget, target_of
 from zoho_async.importer.writes import Intent, Job, JournaledWrite
+from zoho_async.limits import Snapshot
 from zoho_async.runtime import state_directory
 from zoho_async.session import Session
 
@@ -362,7 +363,7 @@ class Import:
             calls=calls,
             calls_made=self._budget.spent,
             seconds=estimated_seconds(calls, limits) if calls else 0.0,
-            days=days_needed(calls, await self._zoho.snapshot(), limits),
+            days=days_needed(calls, await self._today(), limits),
             without_token=sum(_lacks_token(one) for one in matched.intents),
             mapping=dict(mapping.names),
         )
@@ -382,7 +383,12 @@ class Import:
             async with anyio.create_task_group() as watching:
                 if self._options.until_done:
                     watching.start_soon(
-                        report_waiting, self._zoho, self._organization, self._clock, report
+                        report_waiting,
+                        self._today,
+                        self._zoho.limits,
+                        self._organization,
+                        self._clock,
+                        report,
                     )
                 try:
                     with self._scope:
@@ -398,6 +404,10 @@ class Import:
                 send.close()
                 refused = (await self._zoho.snapshot()).refused - before.refused
                 self._summary = await self._summarize(time.monotonic() - started, refused)
+
+    async def _today(self) -> Snapshot:
+        """Return the usage, with the daily quota of the resource's product."""
+        return (await self._zoho.snapshot()).for_products(self._resource.partition(".")[0])
 
     async def _prepare(self, report: Callable[[ImportEvent], Awaitable[None]]) -> None:
         """Check the source, plan the writes in the journal, and make the sender."""
