@@ -242,14 +242,14 @@ async def test_rows_become_documents_with_looked_up_names(tmp_path: Path) -> Non
         rows = [{**one, "Date": date(2026, 1, 31), "Quantity": 2, "Rate": "9.5"} for one in rows]
         given = {"mapping": {**MAPPED, "No": "invoice_number"}}
         options = ImportOptions(group_by="No")
-        wrong = [*rows, {**rows[0], "Date": "2026-02-01"}, {**rows[1], "Customer": "Nobody Inc"}]
+        wrong = [*rows, {**rows[0], "Date": "2026-02-01"}, {**rows[1], "Customer": "Unknown Inc"}]
         with pytest.raises(WrongRows) as problems:
             await imported(
                 zoho, "books.invoices", wrong, tmp_path=tmp_path, options=options, **given
             )
         assert [str(one) for one in problems.value.problems] == [
             "row 4, column Date: is '2026-02-01', but row 1 of the same document has '2026-01-31'",
-            "row 5, column Customer: is 'Nobody Inc', which no record of contacts is called",
+            "row 5, column Customer: is 'Unknown Inc', which no record of contacts is called",
         ]
         summary = await imported(
             zoho, "books.invoices", rows, tmp_path=tmp_path, options=options, **given
