@@ -195,7 +195,7 @@ def prove_without_token(folder: Path, *, rows: int, kills: int) -> dict[str, Any
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_two_hundred_kills_double_and_lose_nothing(tmp_path: Path) -> None:
-    assert prove_with_token(tmp_path, rows=2_000, kills=200)["killed"] == 200
+    assert prove_with_token(tmp_path, rows=4_000, kills=200)["killed"] == 200
 
 
 @pytest.mark.long

@@ -27,7 +27,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import ConfigurationError
 from zoho_async.http.call import path_of
 from zoho_async.importer.compare import has_all
-from zoho_async.importer.documents import CellProblem, Document, missing_fields
+from zoho_async.importer.documents import CellProblem, RowDocument, missing_fields
 from zoho_async.importer.lookups import read_rows
 from zoho_async.importer.mapping import CUSTOM, ColumnMapping, Place
 from zoho_async.importer.options import ImportOptions
@@ -46,7 +46,7 @@ class Matched(msgspec.Struct, kw_only=True):
 
     intents: list[Intent]
     updates: int = 0
-    unchanged: list[Document]
+    unchanged: list[RowDocument]
     problems: list[CellProblem]
 
 
@@ -77,7 +77,7 @@ class Matcher:
         assert self._column is not None
         return self._mapping.places[self._column]
 
-    async def match(self, documents: Sequence[Document]) -> Matched:
+    async def match(self, documents: Sequence[RowDocument]) -> Matched:
         """Return what to write for ``documents``. Reads the list if there is a match field."""
         found = Matched(intents=[], unchanged=[], problems=[])
         if self._column is None:
@@ -127,7 +127,7 @@ class Matcher:
 
     # -- writes -----------------------------------------------------------------------------------
 
-    def _create(self, document: Document, found: Matched) -> None:
+    def _create(self, document: RowDocument, found: Matched) -> None:
         facts = self._target.create
         assert facts is not None
         missing = missing_fields(document.body, facts.body)
@@ -159,7 +159,7 @@ class Matcher:
             )
         )
 
-    async def _update(self, document: Document, row: Mapping[str, Any], found: Matched) -> None:
+    async def _update(self, document: RowDocument, row: Mapping[str, Any], found: Matched) -> None:
         facts = self._target.upsert if self._is_upsert else self._target.update
         assert facts is not None
         body, record = document.body, row
@@ -190,7 +190,7 @@ class Matcher:
             )
         )
 
-    def _upsert(self, document: Document, body: dict[str, Any]) -> Intent:
+    def _upsert(self, document: RowDocument, body: dict[str, Any]) -> Intent:
         facts = self._target.upsert
         assert facts is not None
         return Intent(
