@@ -18,7 +18,7 @@ kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -84,8 +84,8 @@ class Matcher:
             for document in documents:
                 self._create(document, found)
             return found
-        existing = await self._existing() if documents else {}
         keys = [_key(_value_at(document.body, self._place)) for document in documents]
+        existing = await self._existing(set(keys)) if documents else {}
         counts = Counter(keys)
         for document, key in zip(documents, keys, strict=True):
             problem = ""
@@ -105,8 +105,8 @@ class Matcher:
                 self._create(document, found)
         return found
 
-    async def _existing(self) -> dict[str, list[dict[str, Any]]]:
-        """The rows of the list by the value of the match field."""
+    async def _existing(self, wanted: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """The rows of the list that have a ``wanted`` value in the match field, by that value."""
         rows = self._target.list
         if rows is None:
             raise ConfigurationError(f"{self._target.resource} has no list to match with")
@@ -116,7 +116,7 @@ class Matcher:
         async for row in read_rows(self._zoho, rows):
             is_empty = False
             is_shown = is_shown or name in row
-            if key := _key(row.get(name)):
+            if (key := _key(row.get(name))) in wanted:
                 found.setdefault(key, []).append(row)
         if not is_shown and not is_empty and not self._is_upsert:
             raise ConfigurationError(
