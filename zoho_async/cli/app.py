@@ -407,6 +407,23 @@ def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
     return outcome.DONE
 
 
+@app.command(help_epilogue=options.MCP_EPILOGUE)
+def mcp(
+    *,
+    mirror: options.MirrorFile = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Serve the books to an agent over the Model Context Protocol, within the limits.
+
+    The agent reads lists, records and reports, and queries an export with SQL.
+    """
+    from zoho_async.cli.mcp import McpOptions, serve
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    return serve(McpOptions(mirror=mirror), connection, environ=os.environ)
+
+
 @app.command(help_epilogue=options.SANDBOX_EPILOGUE)
 def sandbox(
     *,

@@ -499,6 +499,18 @@ SnapshotFile: TypeAlias = Annotated[
     ),
 ]
 
+MirrorFile: TypeAlias = Annotated[
+    Path | None,
+    _help("SQLite or DuckDB file of `zoho-async export`, for SQL without API calls."),
+]
+
+MCP_EPILOGUE: Final = """
+**Examples**
+
+- with SQL on an export: `zoho-async mcp --mirror books.duckdb`
+- try it without an account: `zoho-async mcp --sandbox`
+"""
+
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 

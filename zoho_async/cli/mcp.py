@@ -1,0 +1,68 @@
+"""``zoho-async mcp``: serves the tools for agents.
+
+Clients end a server by closing its input, and then by a signal. A thread waits for the input and
+cannot be interrupted, so a signal deletes the copy of the mirror and ends the process at once. That
+is safe: what must survive is on the disk before each call (the ledger, the journal, proposals).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from zoho_async.cli import outcome
+from zoho_async.cli.connect import ConnectionOptions, connected
+from zoho_async.errors import ConfigurationError, UnconfirmedFilter
+
+
+class McpOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``mcp``."""
+
+    mirror: Path | None = None
+
+
+def serve(options: McpOptions, wanted: ConnectionOptions, *, environ: Mapping[str, str]) -> int:
+    """Serve until the client closes the input. Raises `ConfigurationError`."""
+    if find_spec("mcp") is None:
+        raise ConfigurationError(
+            "the server for agents needs the extra `mcp`: python -m pip install 'zoho-async[mcp]'"
+        )
+    warnings.simplefilter("ignore", UnconfirmedFilter)  # results say it
+    asyncio.run(_serve(options, wanted, environ))
+    return outcome.DONE
+
+
+async def _serve(
+    options: McpOptions, wanted: ConnectionOptions, environ: Mapping[str, str]
+) -> None:
+    from zoho_async.integrations.mcp.mirror import Mirror
+    from zoho_async.integrations.mcp.server import quiet_logs, serve_stdio, server_of
+    from zoho_async.integrations.mcp.tools import Tools, observe
+
+    quiet_logs()
+    with ExitStack() as stack:
+        _close_on_signal(stack)
+        mirror = None
+        if options.mirror is not None:
+            mirror = Mirror(options.mirror)
+            stack.callback(mirror.close)
+        async with connected(wanted, environ, observe) as zoho:
+            await serve_stdio(server_of(Tools(zoho, mirror)))
+
+
+def _close_on_signal(stack: ExitStack) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stack.close()
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
