@@ -20,6 +20,7 @@ from types import FrameType
 import msgspec
 
 from zoho_async.cli import outcome
+from zoho_async.cli.approve import agent_files
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.errors import ConfigurationError, UnconfirmedFilter
 
@@ -28,6 +29,8 @@ class McpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of ``mcp``."""
 
     mirror: Path | None = None
+    allow_deletes: bool = False
+    confirm_in_client: bool = False
 
 
 def serve(options: McpOptions, wanted: ConnectionOptions, *, environ: Mapping[str, str]) -> int:
@@ -46,7 +49,7 @@ async def _serve(
 ) -> None:
     from zoho_async.integrations.mcp.mirror import Mirror
     from zoho_async.integrations.mcp.server import quiet_logs, serve_stdio, server_of
-    from zoho_async.integrations.mcp.tools import Tools, observe
+    from zoho_async.integrations.mcp.tools import Tools, Writes, observe
 
     quiet_logs()
     with ExitStack() as stack:
@@ -56,7 +59,14 @@ async def _serve(
             mirror = Mirror(options.mirror)
             stack.callback(mirror.close)
         async with connected(wanted, environ, observe) as zoho:
-            await serve_stdio(server_of(Tools(zoho, mirror)))
+            proposals, journal = agent_files(environ)
+            writes = Writes(
+                proposals=proposals,
+                journal=journal,
+                allow_deletes=options.allow_deletes,
+                confirm_in_client=options.confirm_in_client,
+            )
+            await serve_stdio(server_of(Tools(zoho, writes, mirror)))
 
 
 def _close_on_signal(stack: ExitStack) -> None:

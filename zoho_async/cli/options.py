@@ -504,6 +504,16 @@ MirrorFile: TypeAlias = Annotated[
     _help("SQLite or DuckDB file of `zoho-async export`, for SQL without API calls."),
 ]
 
+AllowDeletes: TypeAlias = Annotated[bool, _help("Let the agent propose deletes too.")]
+ConfirmInClient: TypeAlias = Annotated[
+    bool,
+    _help(
+        "Let the client ask its user to approve proposals. Only for clients that ask a person and "
+        "never answer by themselves."
+    ),
+]
+ProposalId: TypeAlias = Annotated[str | None, _help("Id of the proposal.")]
+
 MCP_EPILOGUE: Final = """
 **Examples**
 

@@ -48,11 +48,16 @@ def structured(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def marked(data: Mapping[str, Any]) -> str:
     """Return the text of a result: the note, and ``data`` as JSON between marks."""
-    text = _NOT_ASCII.sub(_visible, msgspec.json.encode(data).decode())
+    text = visible(msgspec.json.encode(data).decode())
     number = secrets.token_hex(8)
     while number in text:
         number = secrets.token_hex(8)
     return f"{NOTE}\n<data-{number}>\n{text}\n</data-{number}>"
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with an escape for each character that a reader would not see."""
+    return _NOT_ASCII.sub(_visible, text)
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -7,7 +7,6 @@ its request. An unexpected error becomes its class alone, because its text may h
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any, Final
 
 import mcp_types as types
@@ -17,7 +16,7 @@ from mcp.server.stdio import stdio_server
 
 from zoho_async import __version__
 from zoho_async.errors import ZohoError
-from zoho_async.integrations.mcp.marks import marked, structured
+from zoho_async.integrations.mcp.confirming import confirmed, result_of
 from zoho_async.integrations.mcp.tools import INSTRUCTIONS, Tools, ToolText
 
 _NAME: Final = "zoho-async"
@@ -33,8 +32,17 @@ def server_of(tools: Tools) -> Server[Any]:
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
-        return await _called(tools, params.name, params.arguments or {})
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        try:
+            if params.name == "propose" and tools.writes.confirm_in_client and _can_ask(context):
+                return await confirmed(tools, context, params)
+            return result_of(await tools.call(params.name, params.arguments or {}))
+        except ZohoError as error:
+            return result_of({"error": str(error), "kind": type(error).__name__}, is_error=True)
+        except Exception as problem:
+            kind = type(problem).__name__
+            text = f"unexpected {kind}; see the arguments with describe"
+            return result_of({"error": text, "kind": kind}, is_error=True)
 
     return Server(
         _NAME,
@@ -66,19 +74,7 @@ def _as_tool(text: ToolText) -> types.Tool:
     )
 
 
-async def _called(tools: Tools, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
-    try:
-        return _result(await tools.call(name, arguments))
-    except ZohoError as error:
-        return _result({"error": str(error), "kind": type(error).__name__}, is_error=True)
-    except Exception as problem:
-        text = f"unexpected {type(problem).__name__}; see the arguments with describe"
-        return _result({"error": text, "kind": type(problem).__name__}, is_error=True)
-
-
-def _result(data: Mapping[str, Any], *, is_error: bool = False) -> types.CallToolResult:
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=marked(data))],
-        structured_content=structured(data),
-        is_error=is_error,
-    )
+def _can_ask(context: ServerRequestContext[Any]) -> bool:
+    """Whether the client can ask its user to fill in a form."""
+    form = types.ElicitationCapability(form=types.FormElicitationCapability())
+    return context.session.check_client_capability(types.ClientCapabilities(elicitation=form))

@@ -9,18 +9,25 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import Annotated, Any, Final, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event, Unconfirmed
+from zoho_async.importer import Intent
 from zoho_async.integrations.mcp import reading
+from zoho_async.integrations.mcp.approving import Approval, approve
+from zoho_async.integrations.mcp.effects import ProposedRequest, effect_of, intent_of
 from zoho_async.integrations.mcp.mirror import Mirror
 from zoho_async.integrations.mcp.pages import Parts, Rows
+from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.integrations.mcp.search import described, found_operations
 from zoho_async.reports import Basis, PeriodLength
 from zoho_async.session import Session
+
+T = TypeVar("T")
 
 INSTRUCTIONS: Final = (
     "Tools for the books of one organization in Zoho. Find operations with search, see their "
@@ -65,8 +72,27 @@ class SqlArguments(_Arguments, frozen=True, kw_only=True):
     sql: Annotated[str, msgspec.Meta(description="one SELECT, DESCRIBE or SHOW of DuckDB")]
 
 
+class ProposeArguments(_Arguments, frozen=True, kw_only=True):
+    operation: str
+    ids: tuple[str, ...] = ()
+    query: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+
+
+class ProposalArguments(_Arguments, frozen=True, kw_only=True):
+    id: str
+
+
 class MoreArguments(_Arguments, frozen=True, kw_only=True):
     cursor: str
+
+
+def decoded(arguments: Mapping[str, Any], kind: type[T]) -> T:
+    """Return ``arguments`` as ``kind``. Raises `ConfigurationError` that names what is wrong."""
+    try:
+        return msgspec.convert(arguments, kind)
+    except msgspec.ValidationError as wrong:
+        raise ConfigurationError(f"wrong arguments: {wrong}") from None
 
 
 class ToolText(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +151,22 @@ _MORE: Final = ToolText(
     calls_zoho=True,
 )
 
+_PROPOSE: Final = ToolText(
+    name="propose",
+    text=(
+        "Propose an operation with access write or delete. Nothing is sent: a person sees its "
+        "effect and approves it outside of this conversation. Returns the effect and the id."
+    ),
+    arguments=ProposeArguments,
+    calls_zoho=True,
+)
+_PROPOSAL: Final = ToolText(
+    name="proposal",
+    text="Show what became of a proposal.",
+    arguments=ProposalArguments,
+    calls_zoho=False,
+)
+
 _Tool = Callable[[Any], Awaitable[Mapping[str, Any]]]
 
 #: The filters that Zoho did not confirm during the call of a tool.
@@ -137,11 +179,25 @@ def observe(event: Event) -> None:
         _unconfirmed.get([]).extend(event.filters)
 
 
+class Writes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where proposals and their writes are kept.
+
+    ``allow_deletes`` lets models propose deletes. ``confirm_in_client`` lets the user of the client
+    approve (`server`).
+    """
+
+    proposals: Proposals
+    journal: Path
+    allow_deletes: bool = False
+    confirm_in_client: bool = False
+
+
 class Tools:
     """The tools of one organization. ``mirror`` None: there is no SQL."""
 
-    def __init__(self, zoho: Session, mirror: Mirror | None) -> None:
+    def __init__(self, zoho: Session, writes: Writes, mirror: Mirror | None = None) -> None:
         self._zoho: Final = zoho
+        self.writes: Final = writes
         self._mirror: Final = mirror
         self._parts: Final = Parts()
         self._tools: Final[dict[str, tuple[ToolText, _Tool]]] = {
@@ -155,6 +211,8 @@ class Tools:
             (_READ, self._read),
             (_REPORT, self._report),
             (_MORE, self._more),
+            (_PROPOSE, self._propose),
+            (_PROPOSAL, self._proposal),
         ]
         return [*tools, (_SQL, self._sql)] if self._mirror is not None else tools
 
@@ -168,10 +226,7 @@ class Tools:
         if name not in self._tools:
             raise ConfigurationError(f"there is no tool {name!r}")
         text, tool = self._tools[name]
-        try:
-            wanted = msgspec.convert(arguments, text.arguments)
-        except msgspec.ValidationError as wrong:
-            raise ConfigurationError(f"{name}: {wrong}") from None
+        wanted = decoded(arguments, text.arguments)
         unconfirmed: list[str] = []
         _unconfirmed.set(unconfirmed)
         result = await tool(wanted)
@@ -210,8 +265,51 @@ class Tools:
         assert self._mirror is not None, "the tool is there only with a mirror"
         return self._first(await self._mirror.query(wanted.sql))
 
+    async def _propose(self, wanted: ProposeArguments) -> Mapping[str, Any]:
+        proposal = await self.proposed(wanted)
+        return self._first(
+            Rows(
+                rows=[proposal.effect],
+                head={
+                    "proposal": proposal.id,
+                    "state": "open",
+                    "expires": _moment(proposal.expires),
+                    "next": f"A person must run: zoho-async approve {proposal.id}",
+                },
+            )
+        )
+
+    async def proposed(self, wanted: ProposeArguments) -> Proposal:
+        """Store a proposal with its effect. Raises as `intent_of` and `effect_of` do."""
+        intent, warnings = self.intent_of(wanted)
+        effect = await effect_of(self._zoho, intent, warnings)
+        organization = self._zoho.organization or ""
+        return await self.writes.proposals.add(intent, organization, self._zoho.api_url, effect)
+
+    def intent_of(self, wanted: ProposeArguments) -> tuple[Intent, list[str]]:
+        """Return the write that is proposed, and warnings."""
+        request = ProposedRequest(
+            operation=wanted.operation, ids=wanted.ids, query=wanted.query, body=wanted.body
+        )
+        return intent_of(request, allow_deletes=self.writes.allow_deletes)
+
+    async def approve(self, proposal: Proposal) -> Approval:
+        """Send a proposal that the user of the client approved."""
+        writes = self.writes
+        return await approve(self._zoho, writes.proposals, proposal, writes.journal)
+
+    async def _proposal(self, wanted: ProposalArguments) -> Mapping[str, Any]:
+        proposals = self.writes.proposals
+        proposal = await proposals.find(wanted.id)
+        state = "expired" if proposals.is_expired(proposal) else proposal.state
+        return {"proposal": proposal.id, "state": state, "outcome": proposal.outcome}
+
     async def _more(self, wanted: MoreArguments) -> Mapping[str, Any]:
         return await self._parts.next(wanted.cursor)
 
     def _first(self, rows: Rows) -> Mapping[str, Any]:
         return self._parts.first(rows)
+
+
+def _moment(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
