@@ -413,6 +413,7 @@ def mcp(
     mirror: options.MirrorFile = None,
     allow_deletes: options.AllowDeletes = False,
     confirm_in_client: options.ConfirmInClient = False,
+    http: options.HttpPort = None,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
     """Serve the books to an agent over the Model Context Protocol, within the limits.
@@ -425,7 +426,10 @@ def mcp(
 
     note_if_overruled(connection.profile)
     wanted = McpOptions(
-        mirror=mirror, allow_deletes=allow_deletes, confirm_in_client=confirm_in_client
+        mirror=mirror,
+        allow_deletes=allow_deletes,
+        confirm_in_client=confirm_in_client,
+        http=http,
     )
     return serve(wanted, connection, environ=os.environ)
 

@@ -16,13 +16,18 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.approve import agent_files
 from zoho_async.cli.connect import ConnectionOptions, connected
+from zoho_async.cli.safe import say
 from zoho_async.errors import ConfigurationError, UnconfirmedFilter
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
 
 
 class McpOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +36,11 @@ class McpOptions(msgspec.Struct, frozen=True, kw_only=True):
     mirror: Path | None = None
     allow_deletes: bool = False
     confirm_in_client: bool = False
+    http: int | None = None
 
 
 def serve(options: McpOptions, wanted: ConnectionOptions, *, environ: Mapping[str, str]) -> int:
-    """Serve until the client closes the input. Raises `ConfigurationError`."""
+    """Serve until the client closes the input, or until a signal. Raises `ConfigurationError`."""
     if find_spec("mcp") is None:
         raise ConfigurationError(
             "the server for agents needs the extra `mcp`: python -m pip install 'zoho-async[mcp]'"
@@ -66,7 +72,30 @@ async def _serve(
                 allow_deletes=options.allow_deletes,
                 confirm_in_client=options.confirm_in_client,
             )
-            await serve_stdio(server_of(Tools(zoho, writes, mirror)))
+            server = server_of(Tools(zoho, writes, mirror))
+            if options.http is None:
+                await serve_stdio(server)
+            else:
+                await _serve_http(server, options.http, journal.parent, environ)
+
+
+async def _serve_http(
+    server: Server[Any], port: int, folder: Path, environ: Mapping[str, str]
+) -> None:
+    from zoho_async.integrations.mcp.http import (
+        TOKEN_VARIABLE,
+        open_port,
+        serve_http,
+        token_of,
+        url_of,
+    )
+
+    file = folder / "mcp-token"
+    token = token_of(environ, file)
+    place = TOKEN_VARIABLE if environ.get(TOKEN_VARIABLE) else file
+    with open_port(port) as listening:
+        say(f"serving {url_of(listening)}; the bearer token is in {place}")
+        await serve_http(server, listening, token)
 
 
 def _close_on_signal(stack: ExitStack) -> None:

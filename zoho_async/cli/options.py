@@ -512,6 +512,13 @@ ConfirmInClient: TypeAlias = Annotated[
         "never answer by themselves."
     ),
 ]
+HttpPort: TypeAlias = Annotated[
+    int | None,
+    _help(
+        "Serve HTTP on this port of 127.0.0.1 instead of standard input and output. Clients need "
+        "the bearer token in `ZOHO_MCP_TOKEN`, or in a file that the first start creates."
+    ),
+]
 ProposalId: TypeAlias = Annotated[str | None, _help("Id of the proposal.")]
 
 MCP_EPILOGUE: Final = """

@@ -36,6 +36,8 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from zoho_async.wire.text import is_object
+
 #: DuckDB's memory limit, and the limit of the process with its libraries, in bytes.
 _MEMORY: Final = 256 << 20
 _ADDRESS_SPACE: Final = 2 << 30
@@ -148,9 +150,8 @@ def _value(value: Any) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_value(each) for each in cast("Sequence[Any]", value)]
-    if isinstance(value, dict):
-        named = cast("dict[Any, Any]", value)
-        return {str(name): _value(each) for name, each in named.items()}
+    if is_object(value):
+        return {str(name): _value(each) for name, each in value.items()}
     return str(value)
 
 
