@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -32,6 +33,17 @@ settings.load_profile("any machine")
 def pytest_configure() -> None:
     """Unset the event loop: a plugin that asks for one in a sync test would leave it open."""
     asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Keep what all tests import out of each garbage collection, which would walk through it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class _Response(aiohttp.ClientResponse):

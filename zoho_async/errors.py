@@ -162,16 +162,19 @@ class WaitTooLong(LimitError):
 class DailyQuotaExceeded(LimitError):
     """The organization's calls for the day are used up.
 
-    ``reset_at`` is in the organization's local time, or None if it is not known.
+    ``reset_at`` is in the organization's local time, or None if it is not known. ``product`` is the
+    product whose calls are used up, or "" if all products share the day.
     """
 
-    def __init__(self, reset_at: datetime | None) -> None:
+    def __init__(self, reset_at: datetime | None, product: str = "") -> None:
         self.reset_at: Final = reset_at
+        self.product: Final = product
         when = "at a time that Zoho did not send"
         if reset_at is not None:
             when = f"at {local_minute(reset_at)}"
         super().__init__(
-            f"the organization's calls for the day are used up; the count restarts {when}"
+            f"the organization's {product + ' ' if product else ''}calls for the day are used up; "
+            f"the count restarts {when}"
         )
 
 

@@ -200,7 +200,11 @@ def bound(name: str, function: Callable[..., Any], parameters: list[str]) -> Fun
 
 def any_filters() -> AbstractContextManager[object]:
     """Let a list be called with all filters at once, also with those that cancel each other."""
-    return mock.patch("zoho_async.paging.pager.refuse_cancelled")
+    return mock.patch("zoho_async.paging.pager.refuse_cancelled", _accept)
+
+
+def _accept(*_: object) -> None:
+    """Refuse nothing."""
 
 
 def _ask(function: Callable[..., Any], marks: Mapping[str, _Mark]) -> _Sent:

@@ -73,6 +73,22 @@ def invoice_page() -> tuple[PageOperation, ...]:
     return tuple(_repeated(found))
 
 
+def paths(product: str) -> set[str]:
+    """The paths of the operations of a product's page, read without their descriptions."""
+    if product == "invoice":
+        return {_invoice_path(call) for call in _CALL.finditer(INVOICE.read_text("utf-8"))}
+    return {_billing_path(call) for call in _BILLING_CALL.finditer(BILLING.read_text("utf-8"))}
+
+
+def _invoice_path(call: re.Match[str]) -> str:
+    return REPAIRED.get(call[2], call[2])
+
+
+def _billing_path(call: re.Match[str]) -> str:
+    path = re.sub(r"/\d+", "/{id}", call[1])
+    return REPAIRED.get(path, path)
+
+
 class Shared(msgspec.Struct, frozen=True):
     """An operation that Invoice shares with Books, with its parameters there."""
 
@@ -108,7 +124,7 @@ def billing_page() -> tuple[PageOperation, ...]:
 
 
 def _operation(call: re.Match[str], above: list[str], text: str) -> PageOperation:
-    method, path = call[1], REPAIRED.get(call[2], call[2])
+    method, path = call[1], _invoice_path(call)
     parts = dict(_sections(text))
     reply = parts.get("Response Example", "")
     query = dict(_names(parts.get("Query Parameters", "")))
@@ -150,8 +166,7 @@ def _scope(text: str) -> str:
 
 
 def _billing_operation(call: re.Match[str], before: str, text: str) -> PageOperation:
-    path = re.sub(r"/\d+", "/{id}", call[1])
-    path = REPAIRED.get(path, path)
+    path = _billing_path(call)
     examples = list(_objects(text[text.index("curl --request") :]))
     reply = next(each for each in examples if {"code", "message"} <= each.keys())
     body = examples[0] if call[2] in ("POST", "PUT") and examples[0] is not reply else None

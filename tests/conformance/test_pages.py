@@ -18,10 +18,10 @@ from tests.conformance.pages import (
     BILLING,
     INVOICE,
     SURFACE,
-    PageOperation,
     Shared,
     billing_page,
     invoice_page,
+    paths,
     surface,
 )
 from tests.conformance.proof import Proof, session
@@ -58,12 +58,11 @@ def resources() -> list[tuple[str, str]]:
     """The operations of each page by the first word of their paths."""
     if not INVOICE.exists() or not BILLING.exists():
         return [("invoice", ""), ("billing", "")]
-    found = {(product, _resource(each)) for product, page in _PAGES.items() for each in page()}
-    return sorted(found)
+    return sorted({(product, _resource(path)) for product in _PAGES for path in paths(product)})
 
 
-def _resource(operation: PageOperation) -> str:
-    return operation.described.path.split("/")[1]
+def _resource(path: str) -> str:
+    return path.split("/")[1]
 
 
 @pytest.mark.parametrize(("product", "resource"), resources())
@@ -77,7 +76,7 @@ async def test_examples_of_a_page_are_sent_and_decoded(
         pytest.skip(f"{product} has no functions yet")
     tally = Tally()
     async with Server() as server, session(credentials, server) as zoho:
-        for each in (op for op in _PAGES[product]() if _resource(op) == resource):
+        for each in (op for op in _PAGES[product]() if _resource(op.described.path) == resource):
             known = by_call(product).get(each.described.call, ())
             proofs = [Proof(each.described, function) for function in known]
             for proof in proofs:

@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.parsed_options import describe_once
 from zoho_async.cli.app import run
 from zoho_async.sandbox import serve_in_thread
 
 #: Serves a sandbox from another thread, because the command has its own event loop.
 serving: Final = serve_in_thread
+
+describe_once()
 
 
 class Command:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from zoho_async.runtime import unattended
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
 
-dlt = pytest.importorskip("dlt")
+pytestmark = pytest.mark.skipif(find_spec("dlt") is None, reason="the extra dlt is not installed")
 
 SIZES = {"books.contacts": 450, "books.invoices": 260, "books.projects": 20}
 
@@ -30,6 +31,8 @@ class Pipeline:
     """A pipeline into a DuckDB file of a folder, fed by a sandbox."""
 
     def __init__(self, folder: Path, server: Sandbox, *, in_flight: int = 10) -> None:
+        import dlt
+
         self.server = server
         self._in_flight = in_flight
         self._folder = folder

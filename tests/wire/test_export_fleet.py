@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,14 @@ from zoho_async.limits import Limits
 from zoho_async.runtime import unattended
 from zoho_async.sandbox import Sandbox
 
-distributed = pytest.importorskip("distributed")
-dataset = pytest.importorskip("pyarrow.dataset")
-
 MINUTE = 6.0
 LIMITS = Limits(window=MINUTE, linger=MINUTE / 2)
 RUN = "20261123T020000Z"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are killed by a signal")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="workers are killed by a signal"),
+    pytest.mark.skipif(find_spec("distributed") is None, reason="the extra dask is not installed"),
+]
 
 
 class Zoho:
@@ -76,6 +78,8 @@ class Zoho:
 
     def assert_exported(self, to: Path) -> None:
         """Every row of every organization is there once, and no call was refused."""
+        from pyarrow import dataset
+
         for resource in self.sizes:
             row_id = exportable()[resource].row_id
             table = dataset.dataset(to / resource, partitioning="hive").to_table(
@@ -100,6 +104,8 @@ class Zoho:
 @contextmanager
 def cluster(workers: int, threads: int = 4) -> Generator[Any]:
     """A cluster of processes, and its client."""
+    distributed: Any = import_module("distributed")
+
     made = distributed.LocalCluster(
         n_workers=workers,
         threads_per_worker=threads,

@@ -202,6 +202,7 @@ async def _limits(zoho: Session, reply: Reply[list[KnownOrganization]] | ZohoErr
         seen = await zoho.snapshot()
     except LedgerError as problem:
         return Check("limits", "failed", str(problem))
+    seen = seen.for_products("books")  # which the checks call
     text = f"{seen.minute_used} of {seen.limit} calls in this minute, {_day(seen)}"
     if seen.blocked_for > 0:
         advice = "stop other programs that call this organization, or give them the same ledger"

@@ -96,17 +96,10 @@ def gauges(seen: Snapshot) -> list[str]:
     ]
     if seen.next_place_in:
         lines[0] += f", next call in {seconds(seen.next_place_in)}"
-    if seen.day_limit is None:
-        day = f"{'day':9}  {seen.day_used:,} in the last 24 hours; the daily limit is not known yet"
+    if seen.products:
+        lines += [_day(name, seen.for_products(name)) for name in sorted(seen.products)]
     else:
-        left = seen.day_remaining
-        day = _gauge(
-            "day", seen.day_limit - left if left is not None else seen.day_used, seen.day_limit
-        )
-    if seen.day_resets_at is not None and seen.day_reset_in is not None:
-        at = local_minute(seen.day_resets_at)
-        day += f", resets at {at} (in {seconds(seen.day_reset_in)})"
-    lines.append(day)
+        lines.append(_day("day", seen))
     if seen.others:
         lines.append(f"{'others':9}  about {seen.others:.0f} calls a minute")
     if seen.starts_in > 0:
@@ -114,6 +107,22 @@ def gauges(seen: Snapshot) -> list[str]:
     if seen.blocked_for > 0:
         lines.append(f"{'blocked':9}  for {seconds(seen.blocked_for)}: nothing is sent")
     return lines
+
+
+def _day(name: str, seen: Snapshot) -> str:
+    """The gauge of the day. ``name``: the product, if each has its own quota."""
+    if seen.day_limit is None:
+        day = f"{name:9}  {seen.day_used:,} in the last 24 hours; the daily limit is not known yet"
+    else:
+        left = seen.day_remaining
+        used = seen.day_limit - left if left is not None else seen.day_used
+        day = _gauge(name, used, seen.day_limit)
+        if name in seen.products:
+            day += " today"
+    if seen.day_resets_at is not None and seen.day_reset_in is not None:
+        at = local_minute(seen.day_resets_at)
+        day += f", resets at {at} (in {seconds(seen.day_reset_in)})"
+    return day
 
 
 def _gauge(name: str, used: int, most: int) -> str:

@@ -108,6 +108,9 @@ async def _found(
             "organizations": [_row(each) for each in organizations],
             "token_age": None if zoho.token_age is None else round(zoho.token_age),
             "day": _day(snapshot),
+            "products": {
+                name: _day(snapshot.for_products(name)) for name in sorted(snapshot.products)
+            },
             "others": snapshot.others,
         }
 
@@ -127,7 +130,26 @@ def _day(snapshot: Snapshot) -> dict[str, Any]:
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     where = f"profile {found['profile']}" if found["profile"] else "the environment"
-    day = found["day"]
+    scopes = found["scopes"]
+    lines = [
+        ("account", f"{found['account']} (from {where})"),
+        ("region", f"{found['region']} ({found['api_url']})"),
+        ("scopes", "not known: see the API console" if scopes is None else ", ".join(scopes)),
+        ("token", f"{found['token_age']} s old"),
+    ]
+    if found["products"]:
+        lines += [("quota", f"{name}: {_quota(day)}") for name, day in found["products"].items()]
+    else:
+        lines.append(("quota", _quota(found["day"])))
+    if found["others"]:
+        lines.append(("others", f"about {found['others']:.0f} calls a minute"))
+    for each in found["organizations"]:
+        mark = " <- in use" if each["id"] == found["organization"] else ""
+        lines.append(("organization", f"{each['id']} {each['name']}{mark}"))
+    return lines
+
+
+def _quota(day: Mapping[str, Any]) -> str:
     quota = f"{day['used']} calls used today"
     if day["limit"] is not None:
         quota += f" of {day['limit']}"
@@ -135,20 +157,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         quota += f", {day['remaining']} left"
     if day["resets_at"] is not None:
         quota += f", resets at {local_minute(day['resets_at'])}"
-    scopes = found["scopes"]
-    lines = [
-        ("account", f"{found['account']} (from {where})"),
-        ("region", f"{found['region']} ({found['api_url']})"),
-        ("scopes", "not known: see the API console" if scopes is None else ", ".join(scopes)),
-        ("token", f"{found['token_age']} s old"),
-        ("quota", quota),
-    ]
-    if found["others"]:
-        lines.append(("others", f"about {found['others']:.0f} calls a minute"))
-    for each in found["organizations"]:
-        mark = " <- in use" if each["id"] == found["organization"] else ""
-        lines.append(("organization", f"{each['id']} {each['name']}{mark}"))
-    return lines
+    return quota
 
 
 def _counted(number: int) -> str:

@@ -67,8 +67,7 @@ class SummaryBuilder:
         With ``only``, no run follows: the calls that were made for the plan will be made again.
         """
         limits = self._zoho.limits
-        today = await self._zoho.snapshot()
-
+        today = await self._today()
         ahead: list[PlannedResource] = []
         for reader in self._readers:
             planned = reader.planned
@@ -95,13 +94,19 @@ class SummaryBuilder:
         """Report once a day that its calls are used up, until cancelled."""
         quiet_until = 0.0
         while True:
-            today = await self._zoho.snapshot()
+            today = await self._today()
             now = self._clock.monotonic()
             if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
                 wait = today.day_reset_in
                 quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
                 await send.send(WaitingForReset(organization=self._organization, seconds=wait))
             await anyio.sleep(_POLL_SECONDS)
+
+    async def _today(self) -> Snapshot:
+        """Return the usage, with the daily quota of the products that are exported."""
+        resources = [reader.facts.resource for reader in self._readers]
+        products = {name.partition(".")[0] for name in resources}
+        return (await self._zoho.snapshot()).for_products(*products)
 
     async def summary(self, directory: str) -> Summary:
         """What the run did, into ``directory``."""

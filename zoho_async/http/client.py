@@ -384,6 +384,7 @@ class Client:
                 max_wait=call.options.max_wait,
                 caller=call.caller,
                 wait_for_reset=call.options.wait_for_reset,
+                product=call.product.name,
             )
             transport = await self._take_connection(slot)
             token = self._tokens.current()

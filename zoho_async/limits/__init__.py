@@ -81,6 +81,7 @@ Unknown
 - The current limit of calls in flight: `concurrency`. How long a call without a reply keeps Zoho
   busy: `usage`.
 - How long the day is when the clocks change, and whether a 45 means the day: `daily_quota`.
+- Whether products share the day. They do until replies show otherwise: `product_days`.
 - What others in the organization send. Ten calls a minute are left to them from the start. Other
   clients are heard by Zoho's counter of the day's calls, with a delay: `others`. People are not.
 - Whether the calls of a killed process arrived. They count as if they were on their way: `usage`.
@@ -109,6 +110,7 @@ from zoho_async.limits.models import (
     Pace,
     Plan,
     PlanName,
+    ProductQuota,
     Quota,
     Refusal,
     Snapshot,
@@ -131,6 +133,7 @@ __all__ = [
     "Pace",
     "Plan",
     "PlanName",
+    "ProductQuota",
     "Quota",
     "RedisLedger",
     "Refusal",

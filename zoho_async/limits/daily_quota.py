@@ -1,4 +1,4 @@
-"""The daily quota of one organization.
+"""The daily quota of one organization, or of one of its products (`product_days`).
 
 Model
 -----
@@ -119,6 +119,12 @@ class DailyQuota(msgspec.Struct):
         self.reset_at = None
         self.predicted = False
         self.renewed = now
+        self.spent = False
+        self.probe_at = 0.0
+
+    def forget_figures(self) -> None:
+        """Forget Zoho's figures, which were of several counters. The calls and the reset stay."""
+        self.limit = self.left = None
         self.spent = False
         self.probe_at = 0.0
 

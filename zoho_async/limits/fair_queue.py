@@ -23,11 +23,12 @@ class Waiter(asyncio.Future[Verdict]):
     is a future, and does not hold one, because a second object per waiter makes garbage collection
     slow with a hundred thousand waiters.
 
-    ``patient``: if the day is spent, it waits for the next one. ``waited``: it has slept.
-    ``deadline`` is on the scheduler's clock (monotonic), infinite without a limit.
+    ``product``: the product that it calls. ``patient``: if the day is spent, it waits for the next
+    one. ``waited``: it has slept. ``deadline`` is on the scheduler's clock (monotonic), infinite
+    without a limit.
     """
 
-    __slots__ = ("caller", "deadline", "patient", "since", "waited")
+    __slots__ = ("caller", "deadline", "patient", "product", "since", "waited")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Waiter(asyncio.Future[Verdict]):
         since: float,
         deadline: float,
         patient: bool,
+        product: str,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(loop=loop)
@@ -42,6 +44,7 @@ class Waiter(asyncio.Future[Verdict]):
         self.since: Final = since
         self.deadline: Final = deadline
         self.patient: Final = patient
+        self.product: Final = product
         self.waited = False
 
     @property

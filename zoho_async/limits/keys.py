@@ -3,7 +3,8 @@
 Zoho counts an organization's calls per data center. An API host can be written in many ways (upper
 case, the scheme's default port, a trailing dot, an international name). A data center also has
 several hosts: the API host, and older ones per product. All of them give one key, and all products
-of an organization share it. Counting too much together only slows calls down.
+of an organization share it. Counting too much together only slows calls down. Only the day may be
+per product: `zoho_async.limits.product_days`.
 
 **Calls without an organization** go to the user's default one, and no reply says which that is.
 

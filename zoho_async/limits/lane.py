@@ -10,6 +10,11 @@ after it, in their order and under the same rules, because one turn of the event
 would cost as much as all the rest. A waiter that is cancelled before it saw its slot gives it back.
 At most `AT_ONCE` slots are given in one turn, so that other tasks run too.
 
+If the day of one product is spent (`zoho_async.limits.product_days`), its calls must not hold up
+those of other products. The head that waits for the next day moves to a queue that is *set aside*
+for this product, and so do its other calls when it is their turn. When the first of them is
+admitted, the others move back.
+
 If the ledger names a moment, the head sleeps until then and ignores changes. If the moment depends
 on replies, the ledger wakes the head (`Ledger.watch`). The head also asks once per ``poll``, in
 case a change was missed.
@@ -21,7 +26,7 @@ import asyncio
 import math
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from zoho_async.clock import Clock
 from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
@@ -51,6 +56,13 @@ _WHY: Final[dict[Reason, str]] = {
 }
 
 
+class _Moved(Exception):
+    """The call goes on waiting in another queue."""
+
+    def __init__(self, queue: LaneQueue) -> None:
+        self.queue: Final = queue
+
+
 class Arbiter(Protocol):
     """The scheduler of a lane. It decides which lane goes first, and counts what happens."""
 
@@ -71,6 +83,14 @@ class Arbiter(Protocol):
 
     def has_waiters(self) -> bool:
         """Return whether a call waits in any lane."""
+        ...
+
+    def queue_for(self, lane: Lane, product: str) -> LaneQueue:
+        """Return the queue in which a call of ``product`` waits."""
+        ...
+
+    def set_aside(self, lane: Lane, product: str) -> LaneQueue:
+        """Return the queue for calls of ``product`` that wait for the next day."""
         ...
 
     def first_lane(self, lane: LaneQueue) -> LaneQueue:
@@ -95,7 +115,8 @@ class LaneQueue:
 
     Attributes:
         name: The lane.
-        pace: Spreads the calls of the bulk lane. None for the other lane.
+        pace: Spreads the calls of the bulk lane. None for the other lane, and if set aside.
+        is_aside: Whether it is set aside for a product whose day is spent.
         waiters: The calls after the head.
         head: The call that asks the ledger.
     """
@@ -115,6 +136,7 @@ class LaneQueue:
         "_paused_for_token",
         "_until",
         "head",
+        "is_aside",
         "name",
         "pace",
         "waiters",
@@ -126,8 +148,11 @@ class LaneQueue:
         arbiter: Arbiter,
         loop: asyncio.AbstractEventLoop,
         pace: BulkPace | None = None,
+        *,
+        is_aside: bool = False,
     ) -> None:
         self.name: Final[Lane] = name
+        self.is_aside: Final = is_aside
         self.pace: Final = pace
         self.waiters: Final = FairQueue()
         self.head: Waiter | None = None
@@ -162,7 +187,9 @@ class LaneQueue:
         """Whether the reason why the head waits does not apply to the other lane."""
         return self._denial is not None and self._denial.reason in ("day", "pace", "bulk")
 
-    async def admit(self, max_wait: float | None, caller: Hashable, wait_for_reset: bool) -> Slot:
+    async def admit(
+        self, max_wait: float | None, caller: Hashable, wait_for_reset: bool, product: str
+    ) -> Slot:
         """Wait for a slot. See `Scheduler.admit`."""
         arbiter = self._arbiter
         now = self._clock.monotonic()
@@ -170,39 +197,47 @@ class LaneQueue:
         if not arbiter.has_waiters() and (self.pace is None or not self.pace.is_active):
             if self._immediate is not None:
                 answer = self._immediate.take_now(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, product
                 )
             else:
                 answer = await self._ledger.take(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, product
                 )
             if not isinstance(answer, Denial):
                 return arbiter.admit_call(self, answer, now, 0.0)
         deadline = math.inf if max_wait is None else now + max_wait
-        waiter = Waiter(caller, now, deadline, wait_for_reset, self._loop)
-        if self.head is None:
-            self.head = waiter
-        else:
-            self._enqueue(waiter, now)
-            # Awaited here, because one more coroutine per waiter is expensive if very many wait.
-            try:
-                verdict = await waiter
-            except BaseException:
-                await self._leave(waiter)
-                raise
-            finally:
-                self._deadlines.discard(waiter)
-            if isinstance(verdict, Exception):
-                raise verdict
-            if verdict is not None:
-                return verdict
+        waiter = Waiter(caller, now, deadline, wait_for_reset, product, self._loop)
         try:
-            slot = await self._ask_until_admitted(waiter)
-            if self._immediate is not None and self.waiters:
-                await self._admit_waiters(self._immediate)
-            return slot
-        finally:
-            self._advance()
+            if self.head is None:
+                self.head = waiter
+            else:
+                self._enqueue(waiter, now)
+                # Awaited here, because one more coroutine per waiter is expensive if very many
+                # wait.
+                try:
+                    verdict = await waiter
+                except BaseException:
+                    await self._leave(waiter)
+                    raise
+                finally:
+                    self._deadlines.discard(waiter)
+                if isinstance(verdict, Exception):
+                    raise verdict
+                if verdict is not None:
+                    return verdict
+            try:
+                slot = await self._ask_until_admitted(waiter)
+                if self.is_aside:
+                    self._move_all_back()
+                elif self._immediate is not None and self.waiters:
+                    await self._admit_waiters(self._immediate)
+                return slot
+            finally:
+                self._advance()
+        except _Moved as moved:
+            queue = moved.queue
+        left = None if max_wait is None else max(0.0, deadline - self._clock.monotonic())
+        return await queue.admit(left, caller, wait_for_reset, product)
 
     def wake(self) -> None:
         """Have the head, if there is one, ask the ledger again."""
@@ -226,10 +261,14 @@ class LaneQueue:
                     self._check_patience(waiter, first._until, first._denial)
                     await self._sleep(waiter, math.inf)
                     continue
+                if waiter.patient and not self.is_aside:
+                    queue = arbiter.queue_for(self.name, waiter.product)
+                    if queue is not self:
+                        raise _Moved(queue)
                 self._changed = False
                 asked_at = self._clock.monotonic()
                 answer = await self._ledger.take(
-                    self._key, self._account, self.name, limits, self._clock
+                    self._key, self._account, self.name, limits, self._clock, waiter.product
                 )
                 if not isinstance(answer, Denial):
                     waited = self._clock.monotonic() - waiter.since if waiter.waited else 0.0
@@ -265,6 +304,8 @@ class LaneQueue:
         if denial.reason == "day" and not waiter.patient:
             raise _exhausted(denial, self._arbiter.current_limits())
         self._check_patience(waiter, self._until, denial)
+        if denial.reason == "day" and denial.product and not self.is_aside:
+            raise _Moved(self._arbiter.set_aside(self.name, denial.product))
 
     def _check_patience(self, waiter: Waiter, until: float, denial: Denial | None) -> None:
         now = self._clock.monotonic()
@@ -330,7 +371,7 @@ class LaneQueue:
 
     def _enqueue(self, waiter: Waiter, now: float) -> None:
         """Queue ``waiter`` until it is the head, or is given its slot. Raises if it cannot wait."""
-        if self._denial is not None and self._denial.reason == "day" and not waiter.patient:
+        if not waiter.patient and _is_exhausted(self._denial, waiter):
             raise _exhausted(self._denial, self._arbiter.current_limits())
         least = self._least_wait(self.waiters.of(waiter.caller) + 1, now)
         if now + least > waiter.deadline:
@@ -350,6 +391,12 @@ class LaneQueue:
         saved = 0 if self._paused_for_token else self.pace.capacity + 1
         windows = ahead // limits.bulk_limit
         return max(known, (ahead - saved) / limits.rate, windows * limits.window)
+
+    def _move_all_back(self) -> None:
+        """Move the waiters to the queue for calls whose day is not spent."""
+        moved = _Moved(self._arbiter.queue_for(self.name, ""))
+        while (waiter := self.waiters.pop()) is not None:
+            waiter.resolve(moved)
 
     async def _leave(self, waiter: Waiter) -> None:
         """Remove a ``waiter`` that was cancelled."""
@@ -371,7 +418,12 @@ class LaneQueue:
                 return
             asked_at = self._clock.monotonic()
             answer = ledger.take_now(
-                self._key, self._account, self.name, arbiter.current_limits(), self._clock
+                self._key,
+                self._account,
+                self.name,
+                arbiter.current_limits(),
+                self._clock,
+                waiter.product,
             )
             if isinstance(answer, Denial):
                 return  # the next head asks again
@@ -388,8 +440,10 @@ class LaneQueue:
         """Reject the waiters whose deadline is before the end of a long wait."""
         for waiter in list(self.waiters):
             verdict: Exception | None = None
-            if denial.reason == "day" and not waiter.patient:
+            if not waiter.patient and _is_exhausted(denial, waiter):
                 verdict = _exhausted(denial, self._arbiter.current_limits())
+            elif denial.product and denial.product != waiter.product:
+                continue
             elif denial.wait is not None and self._until > waiter.deadline:
                 verdict = WaitTooLong(denial.wait, _why(denial))
             if verdict is not None:
@@ -397,10 +451,18 @@ class LaneQueue:
                 waiter.resolve(verdict)
 
 
+def _is_exhausted(denial: Denial | None, waiter: Waiter) -> TypeGuard[Denial]:
+    """Return whether the day of the call is spent."""
+    if denial is None or denial.reason != "day":
+        return False
+    return denial.product in ("", waiter.product)
+
+
 def _exhausted(denial: Denial, limits: Limits) -> DailyQuotaExceeded:
     """Return the exception for a spent daily quota."""
     known = denial.reset_at
-    return DailyQuotaExceeded(None if known is None else local_time(known, limits.time_zone))
+    reset_at = None if known is None else local_time(known, limits.time_zone)
+    return DailyQuotaExceeded(reset_at, denial.product)
 
 
 def _why(denial: Denial | None) -> str:

@@ -93,7 +93,7 @@ class ImmediateLedger(Protocol):
     """
 
     def take_now(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
         """As `Ledger.take`."""
         ...
@@ -131,9 +131,11 @@ class Ledger(Protocol):
         ...
 
     def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> Coroutine[Any, Any, int | Denial]:
-        """Take a place for one call. Returns its number, or a `Denial` that says why not.
+        """Take a place for one call of ``product`` ("" if that is not known).
+
+        Returns its number, or a `Denial` that says why not.
 
         If it is cancelled, it leaves no place taken.
         """
@@ -237,12 +239,12 @@ class MemoryLedger:
                 self._entries.move_to_end(key)
 
     async def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
-        return self.take_now(key, account, lane, limits, clock)
+        return self.take_now(key, account, lane, limits, clock, product)
 
     def take_now(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
         """`take` without waiting."""
         self._check_process()
@@ -254,7 +256,9 @@ class MemoryLedger:
                 self._forget_idle(clock, key, account)
             account_entry = self._entries.get(account) or self._open(account)
             now, wall = clock.monotonic(), clock.time()
-            answer = usages.take(own.usage, account_entry.usage, lane, limits, now, wall, "")
+            answer = usages.take(
+                own.usage, account_entry.usage, lane, limits, now, wall, "", product
+            )
             if isinstance(answer, Denial) and own.loops:
                 lost = [place for place, owner in own.loops.items() if ended(owner)]
                 if lost:
@@ -262,7 +266,7 @@ class MemoryLedger:
                         del own.loops[place]
                     recovery.abandon_open(own.usage, lost, limits, now)
                     answer = usages.take(
-                        own.usage, account_entry.usage, lane, limits, now, wall, ""
+                        own.usage, account_entry.usage, lane, limits, now, wall, "", product
                     )
             if not isinstance(answer, Denial):
                 own.loops[answer] = loop

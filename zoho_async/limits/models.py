@@ -56,7 +56,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             does not change how long blocks and pauses last.
         linger: The longest time that a request may be on its way after it was sent, in seconds.
         in_flight: Calls in flight (the free plan has 5).
-        day: Calls a day. None: known from headers only.
+        day: Calls a day, of each product if each has its own daily quota. None: known from headers
+            only.
         reserve: What bulk calls leave of the day: a share if below 1, else a number of calls.
         block_scope: Which calls a block stops. ``code``: as its code says (43 the account, 44 the
             organization). Else always ``account`` or ``organization``.
@@ -191,12 +192,28 @@ class Refusal(msgspec.Struct, frozen=True):
         return "organization" if self.code is None else _KINDS.get(self.code, "organization")
 
 
+class ProductQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """The daily quota of a product that has its own, in calls. None: not known.
+
+    ``reset_in`` is in seconds from now, ``resets_at`` in the organization's local time.
+    """
+
+    used: int
+    limit: int | None
+    remaining: int | None
+    reset_in: float | None
+    resets_at: datetime | None
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The limits and usage of one organization at one moment. Durations are in seconds from now.
 
     ``next_place_in`` is 0 if a place is free, and None if that depends on replies. ``starts_in`` is
     above 0 while a shared ledger gives no place because it is new or lost its data. The ``day_``
     figures are None if not known, and ``day_resets_at`` is in the organization's local time.
+    ``products`` has the quota of each product, if Zoho counts the day of each product separately;
+    then the ``day_`` figures are those of the product with the fewest calls left, but ``day_used``
+    is of all products.
     ``others`` is the calls a minute of other clients, None if not known.
     ``waiting``, ``admitted``, ``refused`` and ``waited_seconds`` are
     of this event loop; all others are of all processes that share the ledger.
@@ -215,7 +232,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     day_resets_at: datetime | None = None
     starts_in: float = 0.0
     others: float | None = None
+    products: dict[str, ProductQuota] = {}
     waiting: dict[Lane, int] = {}
     admitted: int = 0
     refused: int = 0
     waited_seconds: float = 0.0
+
+    def for_products(self, *products: str) -> Snapshot:
+        """Return the snapshot with ``day_`` figures of these products (such as ``inventory``).
+
+        Of several, those of the product with the fewest calls left.
+        """
+        quotas = [self.products[name] for name in products if name in self.products]
+        if not quotas:
+            return self
+        own = min(quotas, key=lambda each: math.inf if each.remaining is None else each.remaining)
+        return msgspec.structs.replace(
+            self,
+            day_used=own.used,
+            day_limit=own.limit,
+            day_remaining=own.remaining,
+            day_reset_in=own.reset_in,
+            day_resets_at=own.resets_at,
+        )

@@ -72,7 +72,7 @@ def carry_over(usage: Usage, lost: Usage) -> None:
     if lost.concurrency.shrunk > usage.concurrency.shrunk:
         usage.concurrency = lost.concurrency
     if lost.day.used > usage.day.used:
-        usage.day = lost.day
+        usage.day, usage.products = lost.day, lost.products
     carry_others(usage, lost)
 
 
@@ -91,7 +91,7 @@ def shift_clock(usage: Usage, seconds: float) -> None:
         heap[:] = [moment + seconds for moment in heap]
         heapify(heap)
     usage.open = {
-        number: LoggedCall(place.taken + seconds, place.owner, place.replied)
+        number: LoggedCall(place.taken + seconds, place.owner, place.replied, place.product)
         for number, place in usage.open.items()
     }
     usage.started += seconds
@@ -104,5 +104,7 @@ def shift_clock(usage: Usage, seconds: float) -> None:
     usage.day.renewed += seconds
     usage.day.refused += seconds
     usage.unsure_until += seconds
+    if usage.products is not None:
+        usage.products.shift_clock(seconds)
     if usage.others is not None:
         usage.others.shift_clock(seconds)

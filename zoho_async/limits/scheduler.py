@@ -64,6 +64,8 @@ class Scheduler:
         self._pace: Final = BulkPace(limits)
         self._interactive: Final = LaneQueue("interactive", self, loop)
         self._bulk: Final = LaneQueue("bulk", self, loop, self._pace)
+        #: Queues for the calls of products whose day is spent, by lane and product.
+        self._aside: Final[dict[tuple[Lane, str], LaneQueue]] = {}
         self._limits = limits
         #: Interactive admissions since the bulk lane was last ready and not admitted.
         self._streak = 0
@@ -124,6 +126,7 @@ class Scheduler:
         max_wait: float | None = 60.0,
         caller: Hashable = None,
         wait_for_reset: bool = False,
+        product: str = "",
     ) -> Coroutine[Any, Any, Slot]:
         """Wait for a slot to send one request. Nothing happens before it is awaited.
 
@@ -132,20 +135,23 @@ class Scheduler:
             max_wait: Longest wait in seconds. None waits for as long as needed.
             caller: Callers of one lane are served round-robin.
             wait_for_reset: If the daily quota is spent, wait for the next day.
+            product: The product that is called, such as ``books``; "" if that is not known.
 
         Raises `WaitTooLong` as soon as the wait is known to exceed ``max_wait``, and
         `DailyQuotaExceeded`.
         """
         # Not a coroutine itself: one more per waiter is expensive if very many wait.
         queue = self._bulk if lane == "bulk" else self._interactive
-        return queue.admit(max_wait, caller, wait_for_reset)
+        if self._aside:
+            queue = self.queue_for(lane, product)
+        return queue.admit(max_wait, caller, wait_for_reset, product)
 
     async def snapshot(self) -> Snapshot:
         """Return the usage now."""
         shared = await self.ledger.snapshot(self.key, self.account, self._limits, self.clock)
         return msgspec.structs.replace(
             shared,
-            waiting={lane.name: len(lane) for lane in (self._interactive, self._bulk)},
+            waiting={"interactive": self._waiting("interactive"), "bulk": self._waiting("bulk")},
             admitted=self._admitted,
             refused=self._refused,
             waited_seconds=self._waited,
@@ -195,11 +201,32 @@ class Scheduler:
 
     def has_waiters(self) -> bool:
         """Return whether a call waits in any lane."""
-        return self._interactive.head is not None or self._bulk.head is not None
+        if self._interactive.head is not None or self._bulk.head is not None:
+            return True
+        return any(lane.head is not None for lane in self._aside.values())
+
+    def queue_for(self, lane: Lane, product: str) -> LaneQueue:
+        """Return the queue in which a call of ``product`` waits."""
+        aside = self._aside.get((lane, product))
+        if aside is not None and aside.head is not None:
+            return aside
+        return self._bulk if lane == "bulk" else self._interactive
+
+    def set_aside(self, lane: Lane, product: str) -> LaneQueue:
+        """Return the queue for calls of ``product`` that wait for the next day."""
+        queue = self._aside.get((lane, product))
+        if queue is None:
+            loop = asyncio.get_running_loop()
+            queue = self._aside[lane, product] = LaneQueue(lane, self, loop, is_aside=True)
+        return queue
+
+    def _waiting(self, lane: Lane) -> int:
+        aside = sum(len(queue) for queue in self._aside.values() if queue.name == lane)
+        return len(self._bulk if lane == "bulk" else self._interactive) + aside
 
     def first_lane(self, lane: LaneQueue) -> LaneQueue:
         """Return the lane that goes first: ``lane`` or the other one."""
-        if lane is self._bulk:
+        if lane.name == "bulk":
             yields = self._streak < BULK_SHARE - 1 and self._interactive.is_ready
             return self._interactive if yields else lane
         yields = self._streak >= BULK_SHARE - 1 and self._bulk.is_ready
@@ -207,12 +234,16 @@ class Scheduler:
 
     def wake_other(self, lane: LaneQueue) -> None:
         """Have the head of the other lane ask again."""
-        (self._interactive if lane is self._bulk else self._bulk).wake()
+        (self._interactive if lane.name == "bulk" else self._bulk).wake()
+        for queue in self._aside.values():
+            if queue.name != lane.name:
+                queue.wake()
 
     def admit_call(self, lane: LaneQueue, place: int, asked_at: float, waited: float) -> Slot:
         """Count a call that took ``place``, and return its slot."""
-        if lane is self._bulk:
-            self._pace.spend_token()
+        if lane.name == "bulk":
+            if not lane.is_aside:
+                self._pace.spend_token()
             self._streak = 0
         elif self._bulk.head is not None:
             self._streak = self._streak + 1 if self._bulk.is_ready else 0
@@ -231,6 +262,8 @@ class Scheduler:
     def _wake(self) -> None:
         self._interactive.wake()
         self._bulk.wake()
+        for queue in self._aside.values():
+            queue.wake()
 
 
 _schedulers: Final[

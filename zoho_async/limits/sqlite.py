@@ -107,6 +107,7 @@ class SqliteFile:
         now: float,
         wall: float,
         loop: Loop = None,
+        product: str = "",
     ) -> int | Denial:
         """Take a place, or say why not. ``loop`` is the event loop of the caller."""
         self._write_pending(now, wall)
@@ -116,7 +117,7 @@ class SqliteFile:
             if pause > 0:
                 return Denial("ledger", pause)
             answer = usages.take(
-                row.usage, account_row.usage, lane, limits, row.now, wall, self._owner
+                row.usage, account_row.usage, lane, limits, row.now, wall, self._owner, product
             )
             if not isinstance(answer, Denial):
                 self._write(connection, key, row)
@@ -339,11 +340,11 @@ class SqliteLedger:
         self._process: Final = Process()
 
     async def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
         now, wall = clock.monotonic(), clock.time()
         loop = this_loop()
-        taking = self._submit(self._file.take, key, account, lane, limits, now, wall, loop)
+        taking = self._submit(self._file.take, key, account, lane, limits, now, wall, loop, product)
 
         def give_back(taken: Future[int | Denial]) -> None:
             if taken.cancelled() or taken.exception() is not None:

@@ -27,6 +27,8 @@ organization with five calls in flight for that long.
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from heapq import heappop, heappush, nsmallest
 from typing import Final, Literal, TypeAlias
 
@@ -36,8 +38,9 @@ from zoho_async.limits.block import NEVER, Block
 from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
 from zoho_async.limits.midnight import local_time
-from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.models import Lane, Limits, ProductQuota, Quota, Refusal, Snapshot
 from zoho_async.limits.others import SHORTEST, Heard, Others
+from zoho_async.limits.product_days import NEAR, Figure, ProductDays
 
 #: Two synchronized clocks may still drift apart by a thousandth, so a minute here lasts that much
 #: longer than Zoho's.
@@ -65,12 +68,13 @@ Reason: TypeAlias = Literal[
 class LoggedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An open call: when it was admitted (monotonic), and the worker that owns it.
 
-    ``replied``: `Usage.replied` at that moment.
+    ``replied``: `Usage.replied` at that moment. ``product``: "" if not known.
     """
 
     taken: float
     owner: str
     replied: int = 0
+    product: str = ""
 
 
 class Usage(msgspec.Struct):
@@ -89,6 +93,8 @@ class Usage(msgspec.Struct):
         replied: Calls that had a reply and were not refused.
         unsure_until: Until when a call that was lost or refused may be counted by Zoho.
         others: Other clients of the organization. None until Zoho's counter was read.
+        day: The daily quota. If products have their own, it counts all calls, without figures.
+        products: The daily counters of products. None until Zoho's counter was read.
     """
 
     held: list[float] = []
@@ -106,6 +112,7 @@ class Usage(msgspec.Struct):
     replied: int = 0
     unsure_until: float = NEVER
     others: Others | None = None
+    products: ProductDays | None = None
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -113,13 +120,14 @@ class Denial(msgspec.Struct, frozen=True):
 
     ``wait`` is in seconds, None if it depends on replies. ``reset_at`` (wall clock) is set if the
     day is spent and its end is known. ``retry_after`` is when to ask again at the latest, in
-    seconds, without a ``wait``.
+    seconds, without a ``wait``. ``product`` is set if only this product's day is spent.
     """
 
     reason: Reason
     wait: float | None
     reset_at: float | None = None
     retry_after: float | None = None
+    product: str = ""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -138,33 +146,45 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 def take(
-    usage: Usage, account: Usage, lane: Lane, limits: Limits, now: float, wall: float, owner: str
+    usage: Usage,
+    account: Usage,
+    lane: Lane,
+    limits: Limits,
+    now: float,
+    wall: float,
+    owner: str,
+    product: str = "",
 ) -> int | Denial:
     """Take a place for one call of ``lane``. Returns its number, or why there is no place now.
 
     ``account`` is the usage of the organization's account, which may be blocked as a whole.
+    ``product`` is the product that is called, "" if that is not known.
     """
     _pass_time(usage, now, wall, limits.time_zone)
     block = usage.block if usage.block.opens >= account.block.opens else account.block
     if now < block.opens:
         return Denial("block", block.opens - now)
-    probing = False
     day = usage.day
-    if day.spent or day.left is not None or day.limit is not None or limits.day is not None:
-        kept = day.reserved_from(lane, limits)
-        remaining = day.remaining(limits)
-        if remaining is not None and remaining <= kept:
-            denial = _deny_spent_day(usage, kept, wall)
-            if denial is not None:
-                return denial
-            probing = True
+    own_days: Sequence[DailyQuota] = ()
+    probed: Sequence[DailyQuota] = ()
+    if usage.products is not None and usage.products.days:
+        own_days = usage.products.of(product)
+        checked = _check_days(usage, own_days, lane, limits, wall)
+        if isinstance(checked, Denial):
+            return msgspec.structs.replace(checked, product=product)
+        probed = checked
+    elif day.spent or day.left is not None or day.limit is not None or limits.day is not None:
+        checked = _check_days(usage, (day,), lane, limits, wall)
+        if isinstance(checked, Denial):
+            return checked
+        probed = checked
     if block.strikes and block.is_slow_start(now, limits.window):
         apart = block.spacing(now, limits.limit, limits.window)
         if now < usage.started + apart:
             return Denial("slow_start", usage.started + apart - now)
     paced = lane == "bulk" and limits.pace == "even"
     if paced:
-        apart = day.spacing(limits, wall)
+        apart = max(each.spacing(limits, wall) for each in own_days or (day,))
         if now < usage.paced + apart:
             return Denial("pace", usage.paced + apart - now)
     heard = None
@@ -181,16 +201,18 @@ def take(
     if denial is not None:
         return denial
     usage.serial = place = usage.serial + 1
-    usage.open[place] = LoggedCall(now, owner, usage.replied)
+    usage.open[place] = LoggedCall(now, owner, usage.replied, product)
     usage.started = now
     if paced:
         usage.paced = now
     if spread:
         _count_bulk(usage, limits, heard, now)
     day.count(wall)
-    if probing:
-        day.probe = place
-        day.probe_at = wall + PROBE_EVERY
+    for each in own_days:
+        each.count(wall)
+    for each in probed:
+        each.probe = place
+        each.probe_at = wall + PROBE_EVERY
     return place
 
 
@@ -208,15 +230,39 @@ def _pass_time(usage: Usage, now: float, wall: float, time_zone: str | None) -> 
     reset_at = day.reset_at
     if day.hour != wall // HOUR or (time_zone if reset_at is None else reset_at <= wall):
         day.pass_time(now, wall, len(usage.open), time_zone)
+    if usage.products is not None and usage.products.days:
+        for product, each in usage.products.days.items():
+            each.pass_time(now, wall, _open_calls(usage, product), time_zone)
 
 
-def _deny_spent_day(usage: Usage, kept: int, wall: float) -> Denial | None:
+def _open_calls(usage: Usage, product: str) -> int:
+    """Return the open calls that may be of ``product``."""
+    return sum(call.product in ("", product) for call in usage.open.values())
+
+
+def _check_days(
+    usage: Usage, days: Sequence[DailyQuota], lane: Lane, limits: Limits, wall: float
+) -> Denial | Sequence[DailyQuota]:
+    """Return the denial if the calls of a day are used up, else the days that the call probes."""
+    probed: list[DailyQuota] = []
+    for day in days:
+        kept = day.reserved_from(lane, limits)
+        remaining = day.remaining(limits)
+        if remaining is not None and remaining <= kept:
+            denial = _deny_spent_day(usage, day, kept, wall)
+            if denial is not None:
+                return denial
+            probed.append(day)
+    return probed
+
+
+def _deny_spent_day(usage: Usage, day: DailyQuota, kept: int, wall: float) -> Denial | None:
     """Return the denial for a spent day, or None if this call may probe it."""
-    opens_at = usage.day.opens_at(kept)
+    opens_at = day.opens_at(kept)
     if opens_at is not None:
         return Denial("day", max(0.0, opens_at - wall), opens_at)
-    if wall < usage.day.probe_at:
-        asks_at = min(usage.day.probe_at, usage.day.reset_at or usage.day.probe_at)
+    if wall < day.probe_at:
+        asks_at = min(day.probe_at, day.reset_at or day.probe_at)
         return Denial("day", max(0.0, asks_at - wall))
     return Denial("day", None) if usage.open else None
 
@@ -330,7 +376,7 @@ def settle(
             opened = None
     if ending.how == "unsent":
         if opened is not None:
-            _undo_admission(usage, place)
+            _undo_admission(usage, place, opened.product)
         return 0.0
     if ending.how == "lost":
         abandon(usage, now - ending.ago + ending.unsure - ending.since_sent, now, limits)
@@ -343,14 +389,18 @@ def settle(
         usage.replied += 1
         if ending.quota is not None:
             _hear_others(usage, opened, ending, ending.quota, limits, now)
+            _hear_products(usage, opened.product, ending, ending.quota, now, wall)
     else:
         usage.unsure_until = max(usage.unsure_until, now + ending.unsure)
-    if ending.quota or ending.refusal or usage.concurrency.strikes or usage.day.probe == place:
-        began = now - ending.ago - ending.since_sent
+    probing = usage.day.probe == place
+    if usage.products is not None and usage.products.days:
+        probing = True  # or it may
+    if ending.quota or ending.refusal or usage.concurrency.strikes or probing:
+        began, product = now - ending.ago - ending.since_sent, ""
         if opened is not None:
             # A reply proves something from its admission on, which came first.
-            began = min(began, opened.taken)
-        return _apply_reply(usage, account, place, ending, limits, began, now, wall)
+            began, product = min(began, opened.taken), opened.product
+        return _apply_reply(usage, account, place, product, ending, limits, began, now, wall)
     return 0.0
 
 
@@ -358,6 +408,7 @@ def _apply_reply(
     usage: Usage,
     account: Usage,
     place: int,
+    product: str,
     ending: Ending,
     limits: Limits,
     began: float,
@@ -365,23 +416,47 @@ def _apply_reply(
     wall: float,
 ) -> float:
     """Apply the figures and the refusal of a reply to a call that was admitted at ``began``."""
-    day, open_calls = usage.day, len(usage.open)
-    accepted = ending.refusal is None
-    probing = accepted and day.probe == place
-    if accepted:
+    if ending.refusal is None:
         usage.concurrency.call_accepted(admitted=began)
-    if probing:
-        day.start_day(began, wall, open_calls)
     blocked_for = 0.0
-    if ending.quota is not None and day.apply_quota(
-        ending.quota, began, now, wall, limits, open_calls, probing
-    ):
+    if _apply_figures(usage, place, product, ending, limits, began, now, wall):
         blocked_for = usage.block.call_refused(
             now, admitted=began, retry_after=None, window=limits.window
         )
     if ending.refusal is not None:
-        blocked_for = _apply_refusal(usage, account, ending, limits, began, now, wall)
+        blocked_for = _apply_refusal(usage, account, product, ending, limits, began, now, wall)
     return blocked_for
+
+
+def _apply_figures(
+    usage: Usage,
+    place: int,
+    product: str,
+    ending: Ending,
+    limits: Limits,
+    began: float,
+    now: float,
+    wall: float,
+) -> bool:
+    """Apply the figures of a reply. Returns whether they contradict a 45."""
+    quota, day, open_calls = ending.quota, usage.day, len(usage.open)
+    days: Sequence[DailyQuota] = (day,)
+    own: DailyQuota | None = day
+    if usage.products is not None and usage.products.days:
+        if quota is not None:
+            reset = Quota(reset=quota.reset)
+            day.apply_quota(reset, began, now, wall, limits, open_calls, False)
+        days, own = usage.products.of(product), usage.products.days.get(product)
+        open_calls = _open_calls(usage, product)
+    probing = False
+    if ending.refusal is None:
+        for each in days:
+            if each.probe == place:
+                each.start_day(began, wall, open_calls)
+                probing = probing or each is own
+    if quota is None or own is None:
+        return False
+    return own.apply_quota(quota, began, now, wall, limits, open_calls, probing)
 
 
 def _hear_others(
@@ -405,10 +480,42 @@ def _hear_others(
     )
 
 
-def _undo_admission(usage: Usage, place: int) -> None:
-    usage.day.uncount()
-    if usage.day.probe == place:
-        usage.day.probe_at = 0.0
+def _hear_products(
+    usage: Usage, product: str, ending: Ending, quota: Quota, now: float, wall: float
+) -> None:
+    """Compare the counters of products, and start their own quotas once they are separate."""
+    limit, remaining, reset = quota.limit, quota.remaining, quota.reset
+    if not product or limit is None or remaining is None or not 0 <= remaining <= limit:
+        return
+    if reset is not None and reset < NEAR:
+        return
+    if usage.products is None:
+        usage.products = ProductDays()
+    products, ended = usage.products, now - ending.ago
+    reset_at = None if reset is None else wall + reset
+    figure = Figure(product, limit, remaining, ended + ending.unsure, reset_at, len(usage.open))
+    before = products.hear(figure, ended - ending.since_sent)
+    if before is not None:
+        if not products.days:
+            usage.day.forget_figures()
+        later = before.open_calls + _open_calls(usage, before.product)
+        products.start(before, usage.day, later, wall)
+    if products.days:
+        products.start(figure, usage.day, _open_calls(usage, product), wall)
+
+
+def _undo_admission(usage: Usage, place: int, product: str) -> None:
+    for day in _days_of(usage, product):
+        day.uncount()
+        if day.probe == place:
+            day.probe_at = 0.0
+
+
+def _days_of(usage: Usage, product: str) -> Sequence[DailyQuota]:
+    """Return the days that count a call of ``product``."""
+    if usage.products is None or not usage.products.days:
+        return (usage.day,)
+    return (usage.day, *usage.products.of(product))
 
 
 def abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
@@ -424,6 +531,7 @@ def abandon(usage: Usage, sent: float, now: float, limits: Limits) -> None:
 def _apply_refusal(
     usage: Usage,
     account: Usage,
+    product: str,
     ending: Ending,
     limits: Limits,
     began: float,
@@ -440,10 +548,15 @@ def _apply_refusal(
     if kind == "day":
         if quota is None or quota.remaining is None or quota.remaining <= 0:
             sent = now - ending.ago - ending.since_sent
-            usage.day.mark_spent(refusal, began, sent, wall, limits)
-            opens_at = usage.day.opens_at(0)
-            until = usage.day.probe_at if opens_at is None else opens_at
-            return max(0.0, until - wall)
+            days: Sequence[DailyQuota] = (usage.day,)
+            if usage.products is not None and usage.products.days:
+                days = usage.products.own(product)
+            until = wall
+            for day in days:
+                day.mark_spent(refusal, began, sent, wall, limits)
+                opens_at = day.opens_at(0)
+                until = max(until, day.probe_at if opens_at is None else opens_at)
+            return until - wall
         kind = "organization"
     if limits.block_scope != "code":
         kind = limits.block_scope
@@ -460,21 +573,40 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
     """Return the usage for people to read."""
     _pass_time(usage, now, wall, limits.time_zone)
     day = usage.day
+    products = {} if usage.products is None else usage.products.days
+    if products:
+        day = min(products.values(), key=lambda each: _or_infinite(each.remaining(limits)))
+    own = _product_quota(day, limits, wall)
     over = len(usage.held) + len(usage.open) - limits.limit + 1
-    remaining = day.remaining(limits)
     return Snapshot(
         minute_used=len(usage.held) + len(usage.open),
         limit=limits.limit,
         next_place_in=_frees_in(usage.held, over, now) if over > 0 else 0.0,
         in_flight=len(usage.open) + len(usage.abandoned),
         cap=usage.concurrency.at(now, limits.in_flight),
-        day_used=day.used,
-        day_limit=day.total(limits),
-        day_remaining=None if remaining is None else max(0, remaining),
-        day_reset_in=None if day.reset_at is None else day.reset_at - wall,
-        day_resets_at=None if day.reset_at is None else local_time(day.reset_at, limits.time_zone),
+        day_used=usage.day.used,
+        day_limit=own.limit,
+        day_remaining=own.remaining,
+        day_reset_in=own.reset_in,
+        day_resets_at=own.resets_at,
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
         others=_others_per_minute(usage, limits, now),
+        products={name: _product_quota(each, limits, wall) for name, each in products.items()},
+    )
+
+
+def _or_infinite(calls: int | None) -> float:
+    return math.inf if calls is None else calls
+
+
+def _product_quota(day: DailyQuota, limits: Limits, wall: float) -> ProductQuota:
+    remaining, reset_at = day.remaining(limits), day.reset_at
+    return ProductQuota(
+        used=day.used,
+        limit=day.total(limits),
+        remaining=None if remaining is None else max(0, remaining),
+        reset_in=None if reset_at is None else reset_at - wall,
+        resets_at=None if reset_at is None else local_time(reset_at, limits.time_zone),
     )
 
 
@@ -489,17 +621,17 @@ def is_blank(usage: Usage, now: float, wall: float) -> bool:
     """Return whether empty usage would give the same answers from now on."""
     usage = copy.copy(usage)
     usage.day = copy.copy(usage.day)  # without the time zone, the next reset would be wrong
+    usage.products = copy.deepcopy(usage.products)
     _pass_time(usage, now, wall, None)
-    day = usage.day
+    days = [usage.day, *(() if usage.products is None else usage.products.days.values())]
     # Twice the longest time that a block or a smaller cap has an effect.
     past = now - 2 * HOUR
     return not (
         usage.open
         or usage.held
         or usage.abandoned
-        or day.used
-        or day.spent
-        or (day.reset_at is not None and not day.predicted)
+        or any(day.used or day.spent for day in days)
+        or any(day.reset_at is not None and not day.predicted for day in days)
         or usage.bulk
         or usage.bucket_full_at > now
         or (usage.others is not None and usage.others.known_until > now)

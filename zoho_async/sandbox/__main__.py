@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.operation import PRODUCTS
 from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.server import Sandbox
 from zoho_async.sandbox.simulation.latency import Lag, parse_lag
@@ -47,6 +48,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         per_minute=options.per_minute,
         in_flight=options.in_flight,
         per_day=options.per_day,
+        product_days=dict(options.product_day),
         latency=options.latency,
         inbound=options.inbound,
         block=options.block,
@@ -119,6 +121,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--per-minute", type=int, default=100, help="calls per minute and organization")
     add("--per-day", type=int, default=10_000, help="calls per day and organization")
+    add(
+        "--product-day",
+        type=_product_day,
+        action="append",
+        default=[],
+        metavar="PRODUCT=CALLS",
+        help="calls per day of a product that has its own count; may be repeated",
+    )
     add("--in-flight", type=int, default=10, help="concurrent calls per organization")
     add("--block", type=float, default=900.0, help="length of the block after too many calls")
     add(
@@ -146,6 +156,13 @@ def _size(text: str) -> tuple[str, int]:
     if not rows.isdecimal():
         raise argparse.ArgumentTypeError(f"size must be RESOURCE=ROWS, got {text!r}")
     return name if "." in name else f"books.{name}", int(rows)
+
+
+def _product_day(text: str) -> tuple[str, int]:
+    product, _, calls = text.partition("=")
+    if product not in PRODUCTS or not calls.isdecimal():
+        raise argparse.ArgumentTypeError(f"product-day must be PRODUCT=CALLS, got {text!r}")
+    return product, int(calls)
 
 
 def _lag(text: str) -> Lag:

@@ -166,7 +166,16 @@ def _usage(box: Sandbox, label: str, usage: UsageCounter) -> tuple[str, ...]:
         label,
         _meter("this minute", usage.minute, rules.per_minute),
         _meter("in flight", usage.in_flight, rules.in_flight),
-        _meter("today", usage.day, rules.per_day),
+        "<br>".join(
+            [
+                _meter("today", usage.day, rules.per_day),
+                *(
+                    f"{escape(name)} {_meter(f'{name} today', used, rules.product_days[name])}"
+                    for name, used in usage.product_days.items()
+                    if name in rules.product_days
+                ),
+            ]
+        ),
         f"<span class=bad>{blocked:.0f} s</span>" if blocked else "none",
     )
 

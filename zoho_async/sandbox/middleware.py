@@ -93,6 +93,11 @@ class Exchange:
         return self.organization or ACCOUNT
 
     @property
+    def product(self) -> str:
+        """The product whose day the request counts in, "" if the URL names none."""
+        return "" if self.target is None else self.target.product
+
+    @property
     def token(self) -> str | None:
         """The access token of the request, or None if it has none."""
         header = self.request.headers.get("Authorization", "")
@@ -195,7 +200,7 @@ async def record_arrival(exchange: Exchange, handler: Handler) -> ApiReply:
 async def count_call(exchange: Exchange, handler: Handler) -> ApiReply:
     """Count the request as in flight until its reply is ready. Note the limit that it exceeds."""
     limiter, account = exchange.box.rate_limiter, exchange.account
-    exchange.refusal = limiter.arrive(account, exchange.box.clock.now())
+    exchange.refusal = limiter.arrive(account, exchange.box.clock.now(), exchange.product)
     if exchange.refusal is not None:
         return await handler(exchange)
     try:
@@ -209,7 +214,9 @@ async def add_quota_headers(exchange: Exchange, handler: Handler) -> ApiReply:
     box = exchange.box
     reply = await handler(exchange)
     if box.quota_headers:
-        limit, remaining, reset = box.rate_limiter.quota(exchange.account, box.clock.now())
+        limit, remaining, reset = box.rate_limiter.quota(
+            exchange.account, box.clock.now(), exchange.product
+        )
         reply.headers["X-Rate-Limit-Limit"] = str(limit)
         reply.headers["X-Rate-Limit-Remaining"] = str(remaining)
         reply.headers["X-Rate-Limit-Reset"] = str(int(box.clock.client_seconds(reset)))

@@ -61,6 +61,8 @@ class Sandbox:
         per_minute: calls per minute and organization.
         in_flight: concurrent calls per organization.
         per_day: calls per day and organization.
+        product_days: calls per day of each product that has its own count, by product. The other
+            products share ``per_day``.
         day: length of a day, in seconds. None: the calendar day in the organization's time zone.
         latency: delay of replies, in seconds (see `latency`).
         inbound: delay of requests, in seconds.
@@ -99,6 +101,7 @@ class Sandbox:
         per_minute: int = 100,
         in_flight: int = 10,
         per_day: int = 10_000,
+        product_days: Mapping[str, int] | None = None,
         day: float | None = None,
         latency: Latency = 0.0,
         inbound: Latency = 0.0,
@@ -132,6 +135,7 @@ class Sandbox:
             minute=minute,
             window=window,
             per_day=per_day,
+            product_days=dict(product_days or {}),
             day=day,
             in_flight=in_flight,
             block=block,

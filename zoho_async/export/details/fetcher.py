@@ -161,7 +161,8 @@ class DetailFetcher:
             calls, exact = detail_calls(self._detail_plan, self._of, kind)
             self.planned += calls
             self.exact = self.exact and exact
-            today = await self._zoho.snapshot()
+            product = self._writer.facts.resource.partition(".")[0]
+            today = (await self._zoho.snapshot()).for_products(product)
             await report(
                 DetailsPlanned(
                     resource=self._writer.facts.resource,

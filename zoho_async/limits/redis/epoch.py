@@ -76,6 +76,7 @@ from zoho_async.limits import recovery
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.models import Limits
+from zoho_async.limits.product_days import ProductDays
 from zoho_async.limits.redis.offline import share_of
 from zoho_async.limits.usage import DRIFT, Usage
 
@@ -145,7 +146,11 @@ def restore(usage: Usage, base: dict[int, int], memory: Usage, passed: float, no
     """
     recovery.shift_clock(memory, passed)
     _merge_block(usage.block, memory.block)
+    sent = max(0, usage.day.used - sum(base.values()))
     _merge_day(usage.day, base, memory.day, now)
+    if memory.products is not None:
+        usage.products = usage.products or ProductDays()
+        usage.products.merge(memory.products, sent)
     usage.slowest = max(usage.slowest, memory.slowest)
 
 

@@ -102,11 +102,11 @@ class RedisLedger:
         connection.cache.clear()
 
     async def take(
-        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock
+        self, key: str, account: str, lane: Lane, limits: Limits, clock: Clock, product: str = ""
     ) -> int | Denial:
         worker = self._worker(clock)
         run = worker.connection.run
-        taking = run(worker.take(key, account, lane, limits, clock))
+        taking = run(worker.take(key, account, lane, limits, clock, product))
 
         def give_back(taken: asyncio.Task[int | Denial]) -> None:
             if not taken.cancelled() and taken.exception() is None:

@@ -21,6 +21,7 @@ from zoho_async.limits import usage as usages
 from zoho_async.limits.block import Block
 from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.models import Lane, Limits
+from zoho_async.limits.product_days import ProductDays
 from zoho_async.limits.usage import DRIFT, Denial, Ending, Usage
 
 #: Seconds between two attempts to reach Redis.
@@ -50,6 +51,7 @@ class OfflineShare:
         limits: Limits,
         clock: Clock,
         memories: tuple[Usage | None, Usage | None] = (None, None),
+        product: str = "",
     ) -> int | Denial:
         """Take a place. Its number is below zero.
 
@@ -72,6 +74,7 @@ class OfflineShare:
             clock.monotonic(),
             clock.time(),
             "",
+            product,
         )
         return answer if isinstance(answer, Denial) else -answer
 
@@ -110,6 +113,10 @@ class OfflineShare:
                 heappush(usage.bulk, now + until - here)
         for _ in range(own.day.used):
             usage.day.count(now)
+        if usage.products is not None and own.products is not None:
+            for product, day in own.products.days.items():
+                for _ in range(day.used):
+                    usage.products.count(product, now)
         for block in (own.block, self._usage(account).block):
             _extend_block(usage.block, block, now, here)
 
@@ -132,20 +139,23 @@ class OfflineShare:
 
     def _start_offline(self, memory: Usage) -> Usage:
         """Return the usage to start an outage with, from the usage in Redis."""
-        day = memory.day
+        products = memory.products
+        if products is not None:
+            days = {name: self._start_day(day) for name, day in products.days.items()}
+            products = ProductDays(pairs=products.pairs, days=days)
+        return Usage(block=memory.block, day=self._start_day(memory.day), products=products)
+
+    def _start_day(self, day: DailyQuota) -> DailyQuota:
         left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
-        return Usage(
-            block=memory.block,
-            day=DailyQuota(
-                limit=day.limit,
-                left=left,
-                reset_at=day.reset_at,
-                predicted=day.predicted,
-                renewed=day.renewed,
-                spent=day.spent,
-                refused=day.refused,
-                probe_at=day.probe_at,
-            ),
+        return DailyQuota(
+            limit=day.limit,
+            left=left,
+            reset_at=day.reset_at,
+            predicted=day.predicted,
+            renewed=day.renewed,
+            spent=day.spent,
+            refused=day.refused,
+            probe_at=day.probe_at,
         )
 
 

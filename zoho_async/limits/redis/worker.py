@@ -69,6 +69,7 @@ class RedisWorker:
         lane: Lane,
         limits: Limits,
         clock: Clock,
+        product: str = "",
     ) -> int | Denial:
         def decide(seen: UsageView) -> int | Denial:
             wait = seen.starts_in(limits, self._lease)
@@ -83,7 +84,9 @@ class RedisWorker:
             )
             if given is None:
                 return Denial("ledger", RETRY_EVERY)
-            return usages.take(*seen.usages, lane, given, seen.now, seen.now, self.connection.name)
+            return usages.take(
+                *seen.usages, lane, given, seen.now, seen.now, self.connection.name, product
+            )
 
         self.connection.share_lifetime = max(
             self.connection.share_lifetime, self._share_lifetime(limits)
@@ -91,7 +94,7 @@ class RedisWorker:
         try:
             if self.connection.unreachable_since is not None:
                 if self._settings.share is not None:
-                    return await self._take_offline(key, account, lane, limits, clock)
+                    return await self._take_offline(key, account, lane, limits, clock, product)
                 await self.reconnect()
             answer = await self._change(key, account, limits, clock, decide, "taken")
         except Unreachable:
@@ -118,6 +121,7 @@ class RedisWorker:
         lane: Lane,
         limits: Limits,
         clock: Clock,
+        product: str,
     ) -> int | Denial:
         """Take a place of this worker's share, within the time that it may send offline.
 
@@ -141,7 +145,7 @@ class RedisWorker:
                 self._reader.remembered(key),
                 self._reader.remembered(account),
             )
-            return connection.offline.take(key, account, lane, limits, clock, memories)
+            return connection.offline.take(key, account, lane, limits, clock, memories, product)
 
     async def settle(
         self,

@@ -3,9 +3,10 @@
 Model
     The limiter sees only arrivals. For each organization, and for the account if a call names no
     organization, it keeps the times of the last minute's calls, the calls of the day, and the
-    concurrent calls. The day is the organization's calendar day, or has a fixed length. A call over
-    the minute's limit is refused and starts a block. During the block every call is refused, and
-    each try makes the block longer.
+    concurrent calls. The day is the organization's calendar day, or has a fixed length. All
+    products share it, or those in ``product_days`` are each counted alone. A call over the
+    minute's limit is refused and starts a block. During the block every call is refused, and each
+    try makes the block longer.
 
 Invariant
     Refused calls count neither for the minute nor for the day.
@@ -15,13 +16,15 @@ Why it is simple
     that one mistake cannot hide in both.
 
 Unknown
-    Whether Zoho's minute is rolling or fixed. Both are available.
+    Whether Zoho's minute is rolling or fixed, and whether products share the day. Both are
+    available.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -44,6 +47,7 @@ class LimitRules(msgspec.Struct, kw_only=True):
         window: whether the minute is rolling or fixed.
         phase: how much of a fixed minute is over at the start.
         per_day: calls per day and organization.
+        product_days: calls per day of each product that has its own count, by product.
         day: length of a day; None is the organization's calendar day.
         day_left: length of the first day of a fixed length; None is a whole day.
         in_flight: concurrent calls per organization.
@@ -59,6 +63,7 @@ class LimitRules(msgspec.Struct, kw_only=True):
     window: Window = "rolling"
     phase: float = 0.0
     per_day: int = 10_000
+    product_days: Mapping[str, int] = {}
     day: float | None = None
     day_left: float | None = None
     in_flight: int = 10
@@ -85,10 +90,15 @@ class LimitRefusal(msgspec.Struct, frozen=True):
 
 
 class UsageCounter(msgspec.Struct, frozen=True, kw_only=True):
-    """The current usage of an organization's limits. ``blocked_for`` is in seconds."""
+    """The current usage of an organization's limits. ``blocked_for`` is in seconds.
+
+    ``product_days``: the day's calls of products that have their own count, which are not in
+    ``day``.
+    """
 
     minute: int
     day: int
+    product_days: Mapping[str, int] = {}
     in_flight: int
     blocked_for: float
 
@@ -102,6 +112,8 @@ class AccountUsage:
         self.fixed_count = 0
         self.day_ends = float("-inf")
         self.day_count = 0
+        #: The day's calls of products that have their own count. The others are in ``day_count``.
+        self.product_counts: Counter[str] = Counter()
         self.in_flight = 0
         self.blocked_until = float("-inf")
         #: Highest concurrency, most calls in a minute, and refused calls.
@@ -131,16 +143,19 @@ class RateLimiter:
             found = self.accounts[name] = AccountUsage()
         return found
 
-    def arrive(self, name: str, now: float) -> LimitRefusal | None:
+    def arrive(self, name: str, now: float, product: str = "") -> LimitRefusal | None:
         """Count an arrival, or return its refusal. Call `leave` when a counted call is answered."""
         account = self.account(name)
-        refused = self._refusal(name, now)
+        refused = self._refusal(name, now, product)
         if refused is not None:
             account.refused += 1
             return refused
         account.times.append(now)
         account.fixed_count += 1
-        account.day_count += 1
+        if product in self.rules.product_days:
+            account.product_counts[product] += 1
+        else:
+            account.day_count += 1
         account.in_flight += 1
         used = len(account.times) if self.rules.window == "rolling" else account.fixed_count
         account.most_in_minute = max(account.most_in_minute, used)
@@ -151,12 +166,19 @@ class RateLimiter:
         """Record that an accepted call has its reply."""
         self.account(name).in_flight -= 1
 
-    def quota(self, name: str, now: float) -> tuple[int, int, float]:
+    def quota(self, name: str, now: float, product: str = "") -> tuple[int, int, float]:
         """Return the daily limit, the calls left, and the seconds until the next day."""
         account = self.account(name)
         self._turn_day(name, now)
-        remaining = max(0, self.rules.per_day - account.day_count)
-        return self.rules.per_day, remaining, account.day_ends - now
+        limit, used = self._day(account, product)
+        return limit, max(0, limit - used), account.day_ends - now
+
+    def _day(self, account: AccountUsage, product: str) -> tuple[int, int]:
+        """Return the daily limit of ``product``, and how many calls it has used."""
+        own = self.rules.product_days.get(product)
+        if own is None:
+            return self.rules.per_day, account.day_count
+        return own, account.product_counts[product]
 
     def usage(self, name: str, now: float) -> UsageCounter:
         """Return the usage at this moment."""
@@ -168,11 +190,12 @@ class RateLimiter:
         return UsageCounter(
             minute=len(account.times) if rolling else account.fixed_count,
             day=account.day_count,
+            product_days=dict(account.product_counts),
             in_flight=account.in_flight,
             blocked_for=max(0.0, until - now),
         )
 
-    def _refusal(self, name: str, now: float) -> LimitRefusal | None:
+    def _refusal(self, name: str, now: float, product: str) -> LimitRefusal | None:
         rules, account = self.rules, self.account(name)
         blocked_until = max(account.blocked_until, self.everyone_blocked_until)
         if now < blocked_until:
@@ -183,8 +206,9 @@ class RateLimiter:
         used = len(account.times) if rules.window == "rolling" else account.fixed_count
         if used >= rules.per_minute:
             return self._block(account, now + rules.block, now)
-        if account.day_count >= rules.per_day:
-            text = f"You have exceeded the maximum call rate limit of {rules.per_day:,} for a day."
+        limit, today = self._day(account, product)
+        if today >= limit:
+            text = f"You have exceeded the maximum call rate limit of {limit:,} for a day."
             return LimitRefusal(45, text)
         if account.in_flight >= rules.in_flight:
             return LimitRefusal(1070, "You have exceeded the maximum number of concurrent calls.")
@@ -211,6 +235,7 @@ class RateLimiter:
         account = self.account(name)
         if now >= account.day_ends:
             account.day_count = 0
+            account.product_counts.clear()
         # Always computed, because the organization's time zone may have changed.
         account.day_ends = self._day_end(name, now)
 

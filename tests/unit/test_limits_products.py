@@ -1,0 +1,220 @@
+"""The daily quota of products that share a counter, and of products that have their own.
+
+The judge is a model of Zoho: a number per counter. Replies come in any order, and other clients
+call in between.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+
+import pytest
+
+from tests.support.held_usage import HeldUsage
+from zoho_async.limits import Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.product_days import CERTAIN, TOGETHER
+from zoho_async.limits.usage import Denial, Ending, settle, take, to_snapshot
+
+DAY = 86_400.0
+#: Every call is admitted by the minute's limits, so only the day stops calls.
+WIDE = Limits(limit=10_000, burst=10_000, in_flight=8, reserve=0)
+
+
+class Zoho:
+    """Counts calls. ``counters``: the counter of each product. ``limits``: of each counter."""
+
+    def __init__(self, counters: dict[str, str], limits: dict[str, int]) -> None:
+        self.counters, self.limits = counters, limits
+        self.counts = Counter[str]()
+        self.refused = Counter[str]()
+
+    def count(self, product: str, *, known: bool = True) -> Ending:
+        """Count a call that arrives now. Returns how it ends."""
+        counter = self.counters[product]
+        accepted = self.counts[counter] < self.limits[counter]
+        if accepted:
+            self.counts[counter] += 1
+        elif known:
+            self.refused[product] += 1
+        limit = self.limits[counter]
+        quota = Quota(limit, limit - self.counts[counter], 20 * 3600.0)
+        return Ending("replied", 0.0, quota, None if accepted else Refusal(45))
+
+    def left(self, product: str) -> int:
+        return self.limits[self.counters[product]] - self.counts[self.counters[product]]
+
+
+class Client(HeldUsage):
+    """Sends calls to a `Zoho`. They arrive and are answered later, in any order."""
+
+    def __init__(self, zoho: Zoho, seed: int = 1, limits: Limits = WIDE) -> None:
+        super().__init__(limits)
+        self.zoho, self.dice = zoho, random.Random(seed)
+        self._serial = 0
+        self._events: list[tuple[float, int, int, float, str, Ending | None]] = []
+
+    def send(self, product: str, took: float | None = None) -> Denial | None:
+        """Send a call. Without ``took`` it takes up to a second to arrive, and to be answered."""
+        answer = take(
+            self.usage, self.account, "bulk", self.limits, self.now, self.time(), "", product
+        )
+        if isinstance(answer, Denial):
+            return answer
+        arrives = self.now + (self.dice.uniform(0.0, 1.0) if took is None else took / 2)
+        self._push(arrives, answer, self.now, product, None)
+        return None
+
+    def _push(
+        self, at: float, place: int, sent: float, product: str, ending: Ending | None
+    ) -> None:
+        self._serial += 1
+        heapq.heappush(self._events, (at, self._serial, place, sent, product, ending))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        ends = self.now + seconds
+        while self._events and self._events[0][0] <= ends:
+            self.now, _, place, sent, product, ending = heapq.heappop(self._events)
+            if ending is None:
+                replied = self.now + self.dice.uniform(0.0, 1.0) * (self.now - sent + 0.001)
+                self._push(replied, place, sent, product, self.zoho.count(product))
+                continue
+            ended = Ending("replied", self.now - sent, ending.quota, ending.refusal)
+            settle(self.usage, self.account, place, ended, self.limits, self.now, self.time())
+        self.now = ends
+
+    def call(self, product: str) -> Denial | None:
+        """Make one call, and wait for its reply."""
+        denial = self.send(product, took=0.1)
+        self.run(1.0)
+        return denial
+
+    @property
+    def separate(self) -> bool:
+        return bool(self.snapshot.products)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return to_snapshot(self.usage, self.account, self.limits, self.now, self.time())
+
+
+def own_counters(**limits: int) -> Zoho:
+    return Zoho({product: product for product in limits}, limits)
+
+
+def one_counter(limit: int, *products: str) -> Zoho:
+    return Zoho(dict.fromkeys(products, "all"), {"all": limit})
+
+
+@pytest.mark.parametrize("inventory", [40, 1000, 57_500])
+def test_products_with_their_own_counters_are_separate_after_few_replies(inventory: int) -> None:
+    zoho = own_counters(books=1000, inventory=inventory)
+    zoho.counts.update(books=900, inventory=3)
+    client = Client(zoho)
+    for _ in range(CERTAIN + 1):
+        assert client.call("books") is client.call("inventory") is None
+    assert client.separate
+    shown = client.snapshot
+    assert shown.for_products("books").day_remaining == zoho.left("books")
+    assert shown.for_products("inventory").day_remaining == zoho.left("inventory")
+    assert shown.for_products("inventory").day_limit == inventory
+    assert shown.day_remaining == min(zoho.left("books"), zoho.left("inventory"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_product_is_held_up_by_the_quota_of_another(seed: int) -> None:
+    """Each product uses up its own quota, with no refusal, while others call too."""
+    dice = random.Random(seed)
+    zoho = own_counters(books=dice.randint(60, 400), inventory=dice.randint(60, 400), invoice=50)
+    zoho.counts["books"] = dice.randint(0, 30)
+    client = Client(zoho, seed)
+    for _ in range(3 * CERTAIN):  # known before the first is used up
+        for product in zoho.limits:
+            client.call(product)
+    for product in ("books", "inventory", "invoice"):
+        assert product in client.snapshot.products
+    denied = Counter[str]()
+    while min(denied[each] for each in zoho.limits) < 30:
+        product = dice.choice(sorted(zoho.limits))
+        denial = client.send(product)
+        if denial is not None:
+            denied[product] += denial.reason == "day"
+            assert denial.reason in ("day", "in_flight")
+            client.run(1.0)
+        other = dice.choice(sorted(zoho.limits))
+        if dice.random() < 0.1 and zoho.left(other) > 30:  # the last calls are ours
+            zoho.count(other, known=False)
+        client.run(dice.uniform(0.0, 0.3))
+    client.run(3.0)
+    assert all(zoho.left(product) <= WIDE.in_flight for product in zoho.limits)
+    assert not zoho.refused
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_products_that_share_a_counter_are_never_separated(seed: int) -> None:
+    """Replies overlap and come in any order, others call, and the limit is raised once."""
+    dice = random.Random(seed)
+    zoho = one_counter(3000, "books", "inventory", "invoice")
+    client = Client(zoho, seed)
+    client.limits = Limits(limit=10_000, burst=10_000, in_flight=dice.choice([1, 2, 8]), reserve=0)
+    raised = False
+    denials = 0
+    while denials < 20:
+        denial = client.send(dice.choice(["books", "inventory", "invoice"]))
+        if denial is not None and denial.reason == "day":
+            denials += 1
+        if dice.random() < 0.05 and zoho.left("books") > 50:  # the last calls are ours
+            for _ in range(dice.randint(1, 5)):
+                zoho.count("books", known=False)
+        if not raised and zoho.counts["all"] > 1500:
+            raised, zoho.limits["all"] = True, 3500
+        client.run(dice.choice([0.0, 0.0, dice.uniform(0.0, 2.0)]))
+    client.run(3.0)
+    assert not client.separate
+    assert client.usage.products is not None
+    assert all(pair.against <= 1 for pair in client.usage.products.pairs)
+    assert zoho.left("books") <= WIDE.in_flight + 500  # what a raise adds is used the next day
+    assert not zoho.refused
+
+
+def test_products_that_were_separated_wrongly_share_a_counter_again() -> None:
+    """Zoho changes the limit again and again, each time between a reply of either product."""
+    zoho = one_counter(500, "books", "inventory")
+    client = Client(zoho)
+    for _ in range(CERTAIN):
+        client.call("books")
+        zoho.limits["all"] += 100
+        client.call("inventory")
+    assert client.separate
+    for _ in range(TOGETHER):
+        client.call("books")
+        client.call("inventory")
+    assert client.usage.products is not None
+    assert not client.usage.products.pairs[0].separate
+    while (denial := client.call("books")) is None:
+        client.call("inventory")
+    assert denial.reason == "day"
+    assert zoho.left("books") <= 100  # the last raise
+    assert not zoho.refused
+
+
+def test_two_counters_that_rise_together_do_not_prove_one() -> None:
+    """Each product has its own, and both are used alike: the counts alternate by chance."""
+    zoho = own_counters(books=1000, inventory=1000)
+    client = Client(zoho)
+    for product in ["books", "inventory"] * (CERTAIN + 1):
+        zoho.counts["books"] += 40
+        client.call(product)
+    zoho.counts.update(books=-40)
+    for number in range(3 * TOGETHER):
+        # Between two replies that are compared, each product makes ten calls.
+        product = ("books", "inventory")[number % 2]
+        for _ in range(10):
+            client.send("books", took=0.5)
+            client.send("inventory", took=0.5)
+        client.run(1.0)
+        client.call(product)
+    assert client.usage.products is not None
+    assert client.usage.products.pairs[0].separate
