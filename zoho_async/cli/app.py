@@ -413,6 +413,7 @@ def mcp(
     mirror: options.MirrorFile = None,
     allow_deletes: options.AllowDeletes = False,
     confirm_in_client: options.ConfirmInClient = False,
+    uploads: options.UploadFolders = (),
     http: options.HttpPort = None,
     connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
 ) -> int:
@@ -429,6 +430,7 @@ def mcp(
         mirror=mirror,
         allow_deletes=allow_deletes,
         confirm_in_client=confirm_in_client,
+        uploads=uploads,
         http=http,
     )
     return serve(wanted, connection, environ=os.environ)

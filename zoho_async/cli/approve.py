@@ -62,7 +62,9 @@ async def _approve(id: str, wanted: ConnectionOptions, environ: Mapping[str, str
 
 async def _agrees(zoho: Session, proposals: Proposals, proposal: Proposal) -> bool:
     """Show the effect as it is now, and ask. A "no" declines the proposal for good."""
-    effect = await effect_of(zoho, proposal.intent, proposal.effect.get("warnings", ()))
+    effect = await effect_of(
+        zoho, proposal.intent, proposal.effect.get("warnings", ()), proposal.files
+    )
     for line in effect_lines(proposal.id, effect):
         say(line)
     for name in _changed(proposal.effect, effect):

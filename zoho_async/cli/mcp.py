@@ -36,6 +36,7 @@ class McpOptions(msgspec.Struct, frozen=True, kw_only=True):
     mirror: Path | None = None
     allow_deletes: bool = False
     confirm_in_client: bool = False
+    uploads: tuple[Path, ...] = ()
     http: int | None = None
 
 
@@ -53,11 +54,14 @@ def serve(options: McpOptions, wanted: ConnectionOptions, *, environ: Mapping[st
 async def _serve(
     options: McpOptions, wanted: ConnectionOptions, environ: Mapping[str, str]
 ) -> None:
+    from zoho_async.integrations.mcp.allowed import operations
     from zoho_async.integrations.mcp.mirror import Mirror
     from zoho_async.integrations.mcp.server import quiet_logs, serve_stdio, server_of
     from zoho_async.integrations.mcp.tools import Tools, Writes, observe
+    from zoho_async.integrations.mcp.uploads import checked_folders
 
     quiet_logs()
+    operations()  # reads the descriptions now, because the first call of a tool must not block
     with ExitStack() as stack:
         _close_on_signal(stack)
         mirror = None
@@ -71,6 +75,7 @@ async def _serve(
                 journal=journal,
                 allow_deletes=options.allow_deletes,
                 confirm_in_client=options.confirm_in_client,
+                uploads=checked_folders(options.uploads),
             )
             server = server_of(Tools(zoho, writes, mirror))
             if options.http is None:

@@ -512,6 +512,10 @@ ConfirmInClient: TypeAlias = Annotated[
         "never answer by themselves."
     ),
 ]
+UploadFolders: TypeAlias = Annotated[
+    tuple[Path, ...],
+    _help("Folder whose files the agent can propose to upload. Repeatable."),
+]
 HttpPort: TypeAlias = Annotated[
     int | None,
     _help(

@@ -153,7 +153,7 @@ def checked_query(facts: OperationFacts, query: Mapping[str, str]) -> Mapping[st
     """Return ``query`` unchanged.
 
     Raises `ConfigurationError` for a parameter that is not described or not for agents, and for a
-    required one that is missing.
+    required one of a read that is missing.
     """
     taken = parameters_of(facts)
     for name in query:
@@ -161,7 +161,7 @@ def checked_query(facts: OperationFacts, query: Mapping[str, str]) -> Mapping[st
             known = ", ".join(sorted(taken)) or "no parameters"
             raise ConfigurationError(f"{facts.name} does not take {name!r}; it takes {known}")
     missing = [one.name for one in facts.query if one.required and one.name not in query]
-    if missing:
+    if missing and facts.method == "GET":  # Zoho describes files as parameters of writes
         raise ConfigurationError(f"{facts.name} needs the parameter {missing[0]}")
     return query
 

@@ -18,14 +18,17 @@ is shown.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from anyio import to_thread
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer import JournaledWrite, WriteJournal, WriteSettler, commit, open_journal
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals, ProposalState
+from zoho_async.integrations.mcp.uploads import read_files, send_files
 from zoho_async.session import Session
 
 _STATES: Final[dict[str, ProposalState]] = {
@@ -70,8 +73,10 @@ async def approve(
     async with open_journal(journal) as opened:
         write = await planned(opened, proposal)
         if write.state == "planned":
+            files = await to_thread.run_sync(read_files, proposal.files)
+            request = partial(send_files, files=files) if files else None
             await proposals.mark(proposal.id, "approved")
-            write = (await commit(zoho, opened, write.number)).write
+            write = (await commit(zoho, opened, write.number, request=request)).write
         elif write.state == "unknown":
             (write,) = await WriteSettler(zoho, opened).search([write])
     done = Approval(_STATES[write.state], _outcome(write))

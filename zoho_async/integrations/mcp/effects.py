@@ -26,6 +26,7 @@ from zoho_async.integrations.mcp.allowed import (
     operation_named,
 )
 from zoho_async.integrations.mcp.pages import shown
+from zoho_async.integrations.mcp.uploads import ProposedFile
 from zoho_async.session import Session
 from zoho_async.wire.text import is_array, is_object
 
@@ -121,7 +122,12 @@ def _problems(fields: Sequence[Field], body: Mapping[str, Any], above: str) -> I
 # -- the effect ---------------------------------------------------------------------------------
 
 
-async def effect_of(zoho: Session, intent: Intent, warnings: Sequence[str] = ()) -> dict[str, Any]:
+async def effect_of(
+    zoho: Session,
+    intent: Intent,
+    warnings: Sequence[str] = (),
+    files: Sequence[ProposedFile] = (),
+) -> dict[str, Any]:
     """Return what ``intent`` would do, with the present values. Makes up to nine API calls.
 
     Raises the errors of calls; a record that cannot be read is said in its place.
@@ -137,6 +143,11 @@ async def effect_of(zoho: Session, intent: Intent, warnings: Sequence[str] = ())
         effect["query"] = dict(intent.query)
     if intent.body is not None:
         effect["body"] = shown(intent.body)
+    if files:
+        effect["files"] = [
+            {"field": one.field, "path": one.path, "bytes": one.size, "sha256": one.digest}
+            for one in files
+        ]
     if intent.room is not None:
         effect["token"] = f"{intent.room.name} gets a mark, zaw-..., which finds a lost answer"
     record = await _changed_record(zoho, facts, intent)
@@ -247,6 +258,7 @@ def effect_lines(id: str, effect: Mapping[str, Any]) -> list[str]:
     if "body" in effect:
         text = msgspec.json.format(msgspec.json.encode(effect["body"]), indent=2).decode()
         lines += ["  body:", *(f"    {line}" for line in text.split("\n"))]
+    lines += [f"  file: {_json(file)}" for file in effect.get("files", ())]
     if "token" in effect:
         lines.append(f"  {effect['token']}")
     lines += [f"  warning: {_json(warning)}" for warning in effect.get("warnings", ())]

@@ -7,8 +7,8 @@ anything, and ask for the approval of one proposal with the text of another.
 
 Invariant
 ---------
-What is approved is what was proposed and shown: operation, ids, parameters, body, organization and
-host. No result of a tool can approve.
+What is approved is what was proposed and shown: operation, ids, parameters, body, files,
+organization and host. No result of a tool can approve.
 
 Why it holds
 ------------
@@ -28,7 +28,7 @@ import hashlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -39,6 +39,7 @@ from anyio import to_thread
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer import Intent
+from zoho_async.integrations.mcp.uploads import ProposedFile
 from zoho_async.wire import encode
 from zoho_async.wire.text import untyped
 
@@ -56,11 +57,13 @@ _BUSY: Final = 10.0  # seconds to wait for another process
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS proposal (id TEXT PRIMARY KEY, digest TEXT NOT NULL,
     created REAL NOT NULL, expires REAL NOT NULL, organization TEXT NOT NULL,
-    api_url TEXT NOT NULL, intent BLOB NOT NULL, body BLOB, effect BLOB NOT NULL,
+    api_url TEXT NOT NULL, intent BLOB NOT NULL, body BLOB, files BLOB NOT NULL,
+    effect BLOB NOT NULL,
     state TEXT NOT NULL DEFAULT 'open', outcome TEXT NOT NULL DEFAULT '')
 """
 _COLUMNS: Final = (
-    "id, digest, created, expires, organization, api_url, intent, body, effect, state, outcome"
+    "id, digest, created, expires, organization, api_url, intent, body, files, effect, state, "
+    "outcome"
 )
 
 
@@ -74,6 +77,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     organization: str
     api_url: str
     intent: Intent
+    files: tuple[ProposedFile, ...] = ()
     effect: Mapping[str, Any]
     state: ProposalState = "open"
     outcome: str = ""
@@ -81,13 +85,17 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_intact(self) -> bool:
         """Whether the request is the one that the digest was computed from."""
-        return self.digest == digest_of(self.intent, self.organization, self.api_url)
+        return self.digest == digest_of(self.intent, self.files, self.organization, self.api_url)
 
 
-def digest_of(intent: Intent, organization: str, api_url: str) -> str:
+def digest_of(
+    intent: Intent, files: Sequence[ProposedFile], organization: str, api_url: str
+) -> str:
     """Return the digest of a request with everything that decides what it changes."""
     room = None if intent.room is None else [intent.room.kind, intent.room.name]
-    return hashlib.sha256(encode([intent.digest, room, organization, api_url])).hexdigest()
+    contents = [[file.field, file.folder, file.path, file.digest] for file in files]
+    content = [intent.digest, room, contents, organization, api_url]
+    return hashlib.sha256(encode(content)).hexdigest()
 
 
 class Proposals:
@@ -98,18 +106,24 @@ class Proposals:
         self._clock: Final = clock
 
     async def add(
-        self, intent: Intent, organization: str, api_url: str, effect: Mapping[str, Any]
+        self,
+        intent: Intent,
+        organization: str,
+        api_url: str,
+        effect: Mapping[str, Any],
+        files: tuple[ProposedFile, ...] = (),
     ) -> Proposal:
         """Store a proposal. Raises `ConfigurationError` if too many wait already."""
         now = self._clock.time()
         proposal = Proposal(
             id=secrets.token_hex(4),
-            digest=digest_of(intent, organization, api_url),
+            digest=digest_of(intent, files, organization, api_url),
             created=now,
             expires=now + LIFETIME,
             organization=organization,
             api_url=api_url,
             intent=intent,
+            files=files,
             effect=effect,
         )
         await self._run(lambda file: _insert(file, proposal))
@@ -180,6 +194,7 @@ def _insert(file: sqlite3.Connection, proposal: Proposal) -> None:
         proposal.api_url,
         msgspec.json.encode(msgspec.structs.replace(proposal.intent, body=None)),
         None if body is None else encode(body),
+        msgspec.json.encode(proposal.files),
         msgspec.json.encode(proposal.effect),
         proposal.state,
         proposal.outcome,
@@ -202,6 +217,7 @@ def _proposal(
     api_url: str,
     intent: bytes,
     body: bytes | None,
+    files: bytes,
     effect: bytes,
     state: ProposalState,
     outcome: str,
@@ -215,6 +231,7 @@ def _proposal(
         organization=organization,
         api_url=api_url,
         intent=head if body is None else msgspec.structs.replace(head, body=untyped(body)),
+        files=msgspec.json.decode(files, type=tuple[ProposedFile, ...]),
         effect=msgspec.json.decode(effect),
         state=state,
         outcome=outcome,

@@ -14,6 +14,7 @@ from zoho_async.integrations.mcp.allowed import (
     parameters_of,
 )
 from zoho_async.integrations.mcp.pages import Rows
+from zoho_async.integrations.mcp.uploads import file_fields
 
 _FOUND: Final = 30
 _WORD: Final = re.compile(r"[a-z0-9]+")
@@ -81,6 +82,7 @@ def described(name: str) -> Rows:
         rows += _rows("reply", facts.reply, deep=False)
     else:
         rows += _rows("body", facts.body)
+        rows += ({"in": "files", "name": name} for name in file_fields(facts))
     return Rows(rows=rows, head=head)
 
 

@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+from anyio import to_thread
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.events import Event, Unconfirmed
 from zoho_async.importer import Intent
 from zoho_async.integrations.mcp import reading
+from zoho_async.integrations.mcp.allowed import operation_named
 from zoho_async.integrations.mcp.approving import Approval, approve
 from zoho_async.integrations.mcp.effects import ProposedRequest, effect_of, intent_of
 from zoho_async.integrations.mcp.mirror import Mirror
 from zoho_async.integrations.mcp.pages import Parts, Rows
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.integrations.mcp.search import described, found_operations
+from zoho_async.integrations.mcp.uploads import proposed_files
 from zoho_async.reports import Basis, PeriodLength
 from zoho_async.session import Session
 
@@ -77,6 +80,9 @@ class ProposeArguments(_Arguments, frozen=True, kw_only=True):
     ids: tuple[str, ...] = ()
     query: dict[str, str] = {}
     body: dict[str, Any] | None = None
+    files: Annotated[
+        dict[str, str], msgspec.Meta(description="paths in the folders for uploads, by field")
+    ] = {}
 
 
 class ProposalArguments(_Arguments, frozen=True, kw_only=True):
@@ -183,13 +189,14 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
     """Where proposals and their writes are kept.
 
     ``allow_deletes`` lets models propose deletes. ``confirm_in_client`` lets the user of the client
-    approve (`server`).
+    approve (`confirming`). ``uploads`` are the folders whose files can be uploaded, resolved.
     """
 
     proposals: Proposals
     journal: Path
     allow_deletes: bool = False
     confirm_in_client: bool = False
+    uploads: tuple[Path, ...] = ()
 
 
 class Tools:
@@ -237,10 +244,11 @@ class Tools:
     # -- tools ------------------------------------------------------------------------------
 
     async def _search(self, wanted: SearchArguments) -> Mapping[str, Any]:
-        return self._first(found_operations(wanted.query, wanted.product))
+        found = await to_thread.run_sync(found_operations, wanted.query, wanted.product)
+        return self._first(found)
 
     async def _describe(self, wanted: DescribeArguments) -> Mapping[str, Any]:
-        return self._first(described(wanted.operation))
+        return self._first(await to_thread.run_sync(described, wanted.operation))
 
     async def _read(self, wanted: ReadArguments) -> Mapping[str, Any]:
         read = reading.Read(
@@ -282,9 +290,13 @@ class Tools:
     async def proposed(self, wanted: ProposeArguments) -> Proposal:
         """Store a proposal with its effect. Raises as `intent_of` and `effect_of` do."""
         intent, warnings = self.intent_of(wanted)
-        effect = await effect_of(self._zoho, intent, warnings)
+        facts = operation_named(intent.operation)
+        files = await to_thread.run_sync(proposed_files, facts, wanted.files, self.writes.uploads)
+        effect = await effect_of(self._zoho, intent, warnings, files)
         organization = self._zoho.organization or ""
-        return await self.writes.proposals.add(intent, organization, self._zoho.api_url, effect)
+        return await self.writes.proposals.add(
+            intent, organization, self._zoho.api_url, effect, files
+        )
 
     def intent_of(self, wanted: ProposeArguments) -> tuple[Intent, list[str]]:
         """Return the write that is proposed, and warnings."""
