@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -83,25 +84,43 @@ def payments(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [one for one in found if str(one["amount"]) in ("1.1", "1.10")]
 
 
+class Person:
+    """A person who runs ``zoho-async approve`` in a terminal."""
+
+    def __init__(self, id: str, sandbox: Sandbox, home: Path) -> None:
+        pexpect = pytest.importorskip("pexpect", reason="terminals are driven on POSIX only")
+        environ = {**os.environ, **sandbox.environment(), **home_of(home)}
+        arguments = ["-m", "zoho_async.cli", "approve", id, "--minute", "2"]
+        self._end = pexpect.EOF
+        self._child = pexpect.spawn(
+            sys.executable, arguments, env=environ, encoding="utf-8", timeout=60
+        )
+
+    def answer(self, text: str) -> str:
+        """Type ``text`` at the question, and return what was shown before."""
+        self._child.expect("type yes to write this now")
+        shown = str(self._child.before)
+        self._child.sendline(text)
+        return shown
+
+    def kill(self) -> None:
+        self._child.kill(signal.SIGKILL)
+        self._child.close()
+
+    def end(self) -> tuple[str, int]:
+        """Wait for the end; the text that was shown, and the exit code."""
+        self._child.expect(self._end)
+        self._child.close()
+        return str(self._child.before), int(self._child.exitstatus)
+
+
 @small
-async def test_a_payment_is_proposed_by_an_agent_and_approved_in_a_terminal(
+async def test_a_payment_is_made_once_although_the_command_was_killed_and_run_again(
     zoho_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Two real processes. The command is run twice; the payment is made once."""
-    pexpect = pytest.importorskip("pexpect")
+    """Real processes. The first one is killed after Zoho made the payment, before its answer."""
     invoice = unpaid(zoho_sandbox)
-    environ = {**os.environ, **zoho_sandbox.environment(), **home_of(tmp_path)}
-
-    def run(id: str, answer: str | None) -> tuple[str, int]:
-        arguments = ["-m", "zoho_async.cli", "approve", id, "--minute", "2"]
-        child = pexpect.spawn(sys.executable, arguments, env=environ, encoding="utf-8", timeout=60)
-        if answer is not None:
-            child.expect("type yes to write this now")
-            child.sendline(answer)
-        child.expect(pexpect.EOF)
-        child.close()
-        return child.before, child.exitstatus
-
+    in_thread = anyio.to_thread.run_sync
     async with agent_of(zoho_sandbox.environment(), tmp_path, "--minute", "2") as agent:
         proposed = await agent("propose", **payment(invoice))
         id, (effect,) = proposed["proposal"], proposed["rows"]
@@ -112,14 +131,29 @@ async def test_a_payment_is_proposed_by_an_agent_and_approved_in_a_terminal(
         assert payments(zoho_sandbox) == []
         assert (await agent("proposal", id=id))["state"] == "open"
 
-        shown, code = await anyio.to_thread.run_sync(run, id, "yes")
-        assert (code, "done, record" in shown) == (0, True)
+        zoho_sandbox.faults.append(Fault(kind="silent", seconds=60, method="POST", times=1))
+        first = Person(id, zoho_sandbox, tmp_path)
+        shown = await in_thread(first.answer, "yes")
+        assert invoice["invoice_number"] in shown
+        while not payments(zoho_sandbox):  # noqa: ASYNC110 - the work follows the arrival
+            await anyio.sleep(0.02)
+        await in_thread(first.kill)
+        assert (await agent("proposal", id=id))["state"] == "approved"
+
+        second = Person(id, zoho_sandbox, tmp_path)
+        await in_thread(second.answer, "yes")
+        shown, code = await in_thread(second.end)
         (paid,) = payments(zoho_sandbox)
+        assert (code, f"done, record {paid['payment_id']}" in shown) == (0, True)
         state = await agent("proposal", id=id)
         assert (state["state"], paid["payment_id"] in state["outcome"]) == ("written", True)
-        again, code = await anyio.to_thread.run_sync(run, id, None)
-        assert (code, paid["payment_id"] in again) == (0, True)
+
+        third = Person(id, zoho_sandbox, tmp_path)
+        shown, code = await in_thread(third.end)  # it asks nothing
+        assert (code, paid["payment_id"] in shown) == (0, True)
     assert len(payments(zoho_sandbox)) == 1
+    methods = [one.method for one in zoho_sandbox.arrivals if "payments" in one.path]
+    assert methods.count("POST") == 1
     assert zoho_sandbox.refused == 0
 
 
