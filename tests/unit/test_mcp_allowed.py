@@ -13,7 +13,8 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import ConfigurationError
 from zoho_async.integrations.mcp.allowed import (
     access_of,
-    checked_query,
+    check_query,
+    check_required,
     filled_path,
     operation_named,
     operations,
@@ -131,7 +132,15 @@ def test_parameters_that_act_or_are_unknown_are_refused() -> None:
     for facts in operations().values():
         assert not {"startTrial", "accept", "print", "organization_id"} & parameters_of(facts)
     invoices = operation_named("invoices.list")
-    assert checked_query(invoices, {"status": "overdue", "cf_color": "red", "page": "2"})
+    check_query(invoices, ["status", "cf_color", "page"])
     for name in ("organization_id", "stat", "accept"):
         with pytest.raises(ConfigurationError, match=name):
-            checked_query(invoices, {name: "1"})
+            check_query(invoices, [name])
+    comments = operation_named("books.contacts.list_unused_retainer_payments")
+    assert comments.answer == "list"
+    details = operation_named("inventory.replenishments.get_task_for_item")
+    needed = [one.name for one in details.query if one.required]
+    assert needed
+    with pytest.raises(ConfigurationError, match=needed[0]):
+        check_required(details, [])
+    check_required(details, needed)

@@ -23,6 +23,7 @@ from zoho_async.errors import UnconfirmedFilter
 from zoho_async.integrations.mcp.proposals import Proposals
 from zoho_async.integrations.mcp.server import server_of
 from zoho_async.integrations.mcp.tools import Tools, Writes, observe
+from zoho_async.runtime import open_ledger
 from zoho_async.sandbox import Sandbox
 from zoho_async.wire.text import untyped
 
@@ -51,8 +52,6 @@ async def test_an_agent_finds_and_reads_the_overdue_invoices(
     }
     assert expected
     async with agent_of(zoho_sandbox.environment(), tmp_path, "--minute", "2") as agent:
-        tools = await agent.client.list_tools()
-        assert len(tools.model_dump_json(by_alias=True, exclude_none=True)) < 8_000
         found = await agent("search", query="list invoices")
         assert found["rows"][0]["operation"] == "books.invoices.list"
         described = await agent.all_rows("describe", operation="books.invoices.list")
@@ -71,6 +70,10 @@ async def test_an_agent_finds_and_reads_the_overdue_invoices(
         assert read == expected
         assert zoho_sandbox.calls == 1
     assert (tmp_path / "stderr").read_text() == ""
+    ledger = open_ledger(tmp_path / "limits.sqlite")  # that of exports and other commands
+    async with Session.from_env(zoho_sandbox.environment(), ledger=ledger) as other:
+        assert (await other.snapshot()).day_used == 1
+    await ledger.close()
     assert zoho_sandbox.refused == 0
 
 
@@ -137,11 +140,14 @@ async def test_what_is_no_read_is_refused_before_any_call(
             {"operation": 5},
         ):
             assert "error" in await agent("read", **arguments), arguments
-        for name, arguments in {
-            "report": {"name": "profit-and-loss", "from_date": "2024-02-30"},
-            "unknown": {},
-            "sql": {"sql": "SELECT 1"},  # there is no mirror
-        }.items():
+        for name, arguments in (
+            ("report", {"name": "profit-and-loss", "from_date": "2024-02-30"}),
+            ("report", {"name": "sales-by-customer", "query": {"startTrial": "true"}}),
+            ("report", {"name": "sales-by-customer", "by": "month"}),
+            ("report", {"name": "nothing"}),
+            ("unknown", {}),
+            ("sql", {"sql": "SELECT 1"}),  # there is no mirror
+        ):
             assert "error" in await agent(name, **arguments)
         assert zoho_sandbox.calls == 0
 

@@ -61,6 +61,12 @@ async def test_the_margin_by_month_comes_from_the_mirror_without_a_call(
     async with agent_of(
         zoho_sandbox.environment(), tmp_path, "--mirror", str(files[0]), "--minute", "2"
     ) as agent:
+        tools = await agent.client.list_tools()
+        assert len(tools.tools) == 8
+        assert len(tools.model_dump_json(by_alias=True, exclude_none=True)) < 8_000
+        hints = {one.name: one.annotations for one in tools.tools}
+        writing = [name for name, hint in hints.items() if hint and not hint.read_only_hint]
+        assert writing == ["propose"]
         tables = await agent("sql", sql="SHOW TABLES")
         assert ["books_invoices"] in tables["rows"]
         assert not any("_zoho_" in table for (table,) in tables["rows"])

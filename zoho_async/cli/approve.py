@@ -15,11 +15,10 @@ from zoho_async.cli.outcome import interruptible
 from zoho_async.cli.questions import ask
 from zoho_async.cli.safe import print, say
 from zoho_async.errors import ConfigurationError
-from zoho_async.integrations.mcp.approving import approve, check_approvable
+from zoho_async.integrations.mcp.approving import Approval, approve, check_approvable
 from zoho_async.integrations.mcp.effects import effect_lines, effect_of
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.runtime import ledger_path
-from zoho_async.session import Session
 
 
 def agent_files(environ: Mapping[str, str]) -> tuple[Proposals, Path]:
@@ -45,26 +44,41 @@ def approve_proposal(id: str, wanted: ConnectionOptions, *, environ: Mapping[str
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigurationError("approve asks a person: run it in a terminal")
-    return asyncio.run(interruptible(_approve(id, wanted, environ)))
-
-
-async def _approve(id: str, wanted: ConnectionOptions, environ: Mapping[str, str]) -> int:
     proposals, journal = agent_files(environ)
-    async with connected(wanted, environ, lambda event: None) as zoho:
-        proposal = await proposals.find(id)
-        await check_approvable(zoho, proposals, proposal)
-        if proposal.state in ("open", "approved") and not await _agrees(zoho, proposals, proposal):
-            return outcome.FAILED
-        done = await approve(zoho, proposals, proposal, journal)
+    proposal, effect = asyncio.run(interruptible(_effect(id, proposals, wanted, environ)))
+    if effect is not None and not _agrees(proposals, proposal, effect):
+        return outcome.FAILED
+    done = asyncio.run(interruptible(_send(id, proposals, journal, wanted, environ)))
     say(f"{proposal.id}: {done.outcome}")
     return outcome.DONE if done.state == "written" else outcome.FAILED
 
 
-async def _agrees(zoho: Session, proposals: Proposals, proposal: Proposal) -> bool:
-    """Show the effect as it is now, and ask. A "no" declines the proposal for good."""
-    effect = await effect_of(
-        zoho, proposal.intent, proposal.effect.get("warnings", ()), proposal.files
-    )
+async def _effect(
+    id: str, proposals: Proposals, wanted: ConnectionOptions, environ: Mapping[str, str]
+) -> tuple[Proposal, dict[str, Any] | None]:
+    """The proposal and its effect as it is now; None if it was sent and need not be asked."""
+    async with connected(wanted, environ, lambda event: None) as zoho:
+        proposal = await proposals.find(id)
+        await check_approvable(zoho, proposals, proposal)
+        if proposal.state not in ("open", "approved"):
+            return proposal, None
+        warnings = proposal.effect.get("warnings", ())
+        return proposal, await effect_of(zoho, proposal.intent, warnings, proposal.files)
+
+
+async def _send(
+    id: str,
+    proposals: Proposals,
+    journal: Path,
+    wanted: ConnectionOptions,
+    environ: Mapping[str, str],
+) -> Approval:
+    async with connected(wanted, environ, lambda event: None) as zoho:
+        return await approve(zoho, proposals, await proposals.find(id), journal)
+
+
+def _agrees(proposals: Proposals, proposal: Proposal, effect: Mapping[str, Any]) -> bool:
+    """Show the effect and ask. A "no" declines the proposal for good."""
     for line in effect_lines(proposal.id, effect):
         say(line)
     for name in _changed(proposal.effect, effect):
@@ -74,7 +88,7 @@ async def _agrees(zoho: Session, proposals: Proposals, proposal: Proposal) -> bo
         f"type {word} to write this now, no to decline it, Enter to decide later", optional=True
     )
     if answer == "no":
-        await proposals.mark(proposal.id, "declined", "a person declined it")
+        asyncio.run(proposals.mark(proposal.id, "declined", "a person declined it"))
         say(f"{proposal.id}: declined")
     return answer == word
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from zoho_async import description
@@ -149,21 +149,20 @@ def filled_path(facts: OperationFacts, ids: Sequence[str]) -> str:
     return path
 
 
-def checked_query(facts: OperationFacts, query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return ``query`` unchanged.
-
-    Raises `ConfigurationError` for a parameter that is not described or not for agents, and for a
-    required one of a read that is missing.
-    """
+def check_query(facts: OperationFacts, names: Iterable[str]) -> None:
+    """Raise `ConfigurationError` for a parameter that is not described, or not for agents."""
     taken = parameters_of(facts)
-    for name in query:
+    for name in names:
         if name not in taken and not (facts.answer == "list" and _is_custom(name)):
             known = ", ".join(sorted(taken)) or "no parameters"
             raise ConfigurationError(f"{facts.name} does not take {name!r}; it takes {known}")
-    missing = [one.name for one in facts.query if one.required and one.name not in query]
-    if missing and facts.method == "GET":  # Zoho describes files as parameters of writes
+
+
+def check_required(facts: OperationFacts, names: Collection[str]) -> None:
+    """Raise `ConfigurationError` if a required parameter is missing."""
+    missing = [one.name for one in facts.query if one.required and one.name not in names]
+    if missing:
         raise ConfigurationError(f"{facts.name} needs the parameter {missing[0]}")
-    return query
 
 
 def parameters_of(facts: OperationFacts) -> frozenset[str]:

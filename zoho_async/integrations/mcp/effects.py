@@ -21,7 +21,7 @@ from zoho_async.importer import Intent, room_for
 from zoho_async.importer.compare import different
 from zoho_async.integrations.mcp.allowed import (
     access_of,
-    checked_query,
+    check_query,
     filled_path,
     operation_named,
 )
@@ -75,7 +75,7 @@ def intent_of(wanted: ProposedRequest, *, allow_deletes: bool) -> tuple[Intent, 
             f"{facts.name} deletes, and this server was started without --allow-deletes"
         )
     filled_path(facts, wanted.ids)
-    checked_query(facts, wanted.query)
+    check_query(facts, wanted.query)
     body = None if wanted.body is None else _exact(wanted.body)
     warnings = [*_missing(facts, body or {}), *_problems(facts.body, body or {}, "")]
     room = room_for(facts, body) if body is not None and facts.name.endswith(".create") else None

@@ -147,9 +147,11 @@ class Proposals:
         return proposal.state == "open" and self._clock.time() >= proposal.expires
 
     async def mark(self, id: str, state: ProposalState, outcome: str = "") -> None:
-        """Note the state of a proposal."""
-        sql = "UPDATE proposal SET state = ?, outcome = ? WHERE id = ?"
-        await self._run(lambda file: file.execute(sql, (state, outcome, id)))
+        """Note the state of a proposal. Raises `ConfigurationError` if it is declined."""
+        sql = "UPDATE proposal SET state = ?, outcome = ? WHERE id = ? AND state != 'declined'"
+        changed = await self._run(lambda file: file.execute(sql, (state, outcome, id)).rowcount)
+        if not changed:
+            raise ConfigurationError(f"proposal {id} was declined; propose it again")
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def run() -> T:

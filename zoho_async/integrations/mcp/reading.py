@@ -15,7 +15,8 @@ from zoho_async.export.catalog import list_operation
 from zoho_async.export.report_catalog import all_reports, report_named
 from zoho_async.integrations.mcp.allowed import (
     access_of,
-    checked_query,
+    check_query,
+    check_required,
     filled_path,
     operation_named,
 )
@@ -59,7 +60,8 @@ async def read(zoho: Session, wanted: Read) -> Rows:
             f"{facts.name} is a report: use the tool report, which checks its period"
         )
     path = filled_path(facts, wanted.ids)
-    checked_query(facts, wanted.query)
+    check_query(facts, wanted.query)
+    check_required(facts, wanted.query)
     if facts.answer == "list":
         return await _page(zoho, facts, wanted, int(wanted.query.get("page", "1") or "1"))
     reply = await zoho.request("GET", path, query=wanted.query, product=facts.product)
@@ -122,6 +124,7 @@ def report_list() -> Rows:
 async def report(zoho: Session, wanted: ReportWanted) -> Rows:
     """Run a report. Raises `ConfigurationError` before any call, and the errors of calls."""
     operation = report_named(wanted.name)
+    check_query(operation_named(operation.name), wanted.query)
     options = ReportOptions(from_date=wanted.from_date, to_date=wanted.to_date, basis=wanted.basis)
     try:
         if operation.tree:

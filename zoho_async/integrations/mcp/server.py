@@ -70,7 +70,9 @@ def _as_tool(text: ToolText) -> types.Tool:
         name=text.name,
         description=text.text,
         input_schema=text.schema,
-        annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=text.calls_zoho),
+        annotations=types.ToolAnnotations(
+            read_only_hint=text.only_reads, open_world_hint=text.calls_zoho
+        ),
     )
 
 

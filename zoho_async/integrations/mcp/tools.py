@@ -102,12 +102,17 @@ def decoded(arguments: Mapping[str, Any], kind: type[T]) -> T:
 
 
 class ToolText(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool as clients see it. ``calls_zoho`` says whether it may make API calls."""
+    """A tool as clients see it.
+
+    ``calls_zoho`` says whether it may make API calls. ``only_reads`` says that it changes nothing,
+    so that clients may call it without asking.
+    """
 
     name: str
     text: str
     arguments: type[_Arguments]
     calls_zoho: bool
+    only_reads: bool = True
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -165,6 +170,7 @@ _PROPOSE: Final = ToolText(
     ),
     arguments=ProposeArguments,
     calls_zoho=True,
+    only_reads=False,
 )
 _PROPOSAL: Final = ToolText(
     name="proposal",
