@@ -82,7 +82,7 @@ async def test_lists_go_on_page_by_page_and_cost_a_call_each(
     zoho_sandbox: Sandbox, zoho: Session, tmp_path: Path
 ) -> None:
     async with in_memory(zoho, tmp_path) as agent:
-        first = await agent("read", operation="invoices.list", query={"per_page": "25"})
+        first = await agent("read", operation="invoices.list", query={"per_page": 25})
         assert zoho_sandbox.calls == 1
         numbers = [row["invoice_number"] for row in first["rows"]]
         part = first

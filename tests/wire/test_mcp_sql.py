@@ -86,7 +86,7 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
     with duckdb.connect(str(path)) as file:
         file.execute("CREATE TABLE items AS SELECT range AS id, 'x' AS name FROM range(1000)")
     (tmp_path / "secret.csv").write_text("secret\nhunter2\n")
-    found = Mirror(path, seconds=3)
+    found = Mirror(path, seconds=60)  # a busy machine takes its time
     yield found
     found.close()
 
@@ -98,7 +98,6 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
         ("COPY items TO '{folder}/out.csv'", "only one SELECT"),
         ("SELECT 1; DROP TABLE items", "only one SELECT"),
         ("SELECT nothing FROM items", "nothing"),
-        ("SELECT count(*) FROM range(100000000000) a", "longer than 3 s"),
         ("SELECT list(range) FROM range(1000000000)", "emory"),
     ],
 )
@@ -109,6 +108,12 @@ async def test_a_statement_that_does_more_than_read_a_little_is_refused(
     with pytest.raises(ConfigurationError, match=says):
         await mirror.query(sql.format(folder=tmp_path))
     assert sorted(os.listdir(tmp_path)) == before
+
+
+async def test_a_statement_without_an_end_is_ended(mirror: Mirror) -> None:
+    mirror.seconds = 2
+    with pytest.raises(ConfigurationError, match="longer than 2 s"):
+        await mirror.query("SELECT count(*) FROM range(100000000000) a")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +175,12 @@ async def test_a_changed_mirror_is_copied_again_and_one_in_use_is_not(tmp_path: 
     try:
         total = "SELECT count(*), sum(rate) FROM items"
         assert (await mirror.query(total)).rows == [[2, 0.3]]
-        file.execute("INSERT INTO items VALUES ('3', 1)")
-        assert (await mirror.query(total)).rows == [[3, 1.3]]
         file.execute("PRAGMA locking_mode = EXCLUSIVE")
-        file.execute("INSERT INTO items VALUES ('4', 1)")
+        file.execute("INSERT INTO items VALUES ('3', 1)")
         during = await mirror.query(total)
-        assert (during.rows, "old" in during.head) == ([[3, 1.3]], True)
+        assert (during.rows, "old" in during.head) == ([[2, 0.3]], True)
         file.close()
-        assert (await mirror.query(total)).rows == [[4, 2.3]]
+        assert (await mirror.query(total)).rows == [[3, 1.3]]
     finally:
         mirror.close()
     with pytest.raises(ConfigurationError, match="there is no mirror"):

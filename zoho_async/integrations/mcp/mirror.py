@@ -42,11 +42,10 @@ class Mirror:
                 f"there is no mirror at {path}: make it with `zoho-async export --to {path}`"
             )
         self._path: Final = path
-        self._seconds: Final = seconds
+        self.seconds = seconds
         self._folder: Final = Path(tempfile.mkdtemp(prefix="zoho-async-mcp-"))  # of this user only
         self._copy: Final = self._folder / "mirror.duckdb"
-        self._seen: object = None
-        self._copied = 0.0
+        self._seen: list[tuple[str, int, int]] = []
         self._lock: Final = anyio.Lock()
 
     def close(self) -> None:
@@ -61,11 +60,11 @@ class Mirror:
         """
         async with self._lock:  # one statement at a time has the memory
             is_fresh = await self._refresh()
-            task = Task(action="query", file=str(self._copy), sql=sql, seconds=self._seconds)
-            answer = await _run(task, self._seconds)
+            task = Task(action="query", file=str(self._copy), sql=sql, seconds=self.seconds)
+            answer = await _run(task, self.seconds)
         if answer.error:
             raise ConfigurationError(f"SQL: {answer.error}")
-        head: dict[str, Any] = {"columns": list(answer.columns), "as_of": _moment(self._copied)}
+        head: dict[str, Any] = {"columns": list(answer.columns), "as_of": _moment(self._seen)}
         if not is_fresh:
             head["old"] = "an export writes to the mirror now; this is the copy from before"
         if answer.is_cut:
@@ -77,21 +76,20 @@ class Mirror:
         seen = _state_of(self._path)
         if seen == self._seen:
             return True
-        began = time.time()
         task = Task(action="copy", source=str(self._path), file=str(self._copy))
         answer = await _run(task, _COPY)
-        if answer.is_locked and self._seen is not None:
+        if answer.is_locked and self._seen:
             return False
         if answer.is_locked:
             raise ConfigurationError("an export writes to the mirror now: try again when it ended")
         if answer.error:
             raise ConfigurationError(f"the mirror cannot be copied: {answer.error}")
-        self._seen, self._copied = seen, began
+        self._seen = seen
         return True
 
 
-def _state_of(path: Path) -> object:
-    """What changes when an export writes to the file or to its log."""
+def _state_of(path: Path) -> list[tuple[str, int, int]]:
+    """The sizes and times of the file and its log, which change when an export writes."""
     found: list[tuple[str, int, int]] = []
     for ending in ("", ".wal", "-wal"):
         try:
@@ -124,5 +122,7 @@ async def _run(task: Task, seconds: float) -> SqlAnswer:
     return msgspec.json.decode(done.stdout, type=SqlAnswer)
 
 
-def _moment(seconds: float) -> str:
+def _moment(state: list[tuple[str, int, int]]) -> str:
+    """When an export last wrote to the files."""
+    seconds = max(changed for _, _, changed in state) / 1e9
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from anyio import to_thread
@@ -40,6 +40,11 @@ INSTRUCTIONS: Final = (
 )
 
 
+#: Models write numbers and truth values as such, or as text.
+Ids: TypeAlias = tuple[str | int, ...]
+Query: TypeAlias = dict[str, str | int | float | bool]
+
+
 class _Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The arguments of a tool."""
 
@@ -55,10 +60,8 @@ class DescribeArguments(_Arguments, frozen=True, kw_only=True):
 
 class ReadArguments(_Arguments, frozen=True, kw_only=True):
     operation: Annotated[str, msgspec.Meta(description="such as books.invoices.list")]
-    ids: Annotated[tuple[str, ...], msgspec.Meta(description="the ids of the path")] = ()
-    query: Annotated[
-        dict[str, str], msgspec.Meta(description='filters, such as {"status": "overdue"}')
-    ] = {}
+    ids: Annotated[Ids, msgspec.Meta(description="the ids of the path")] = ()
+    query: Annotated[Query, msgspec.Meta(description='filters, such as {"status": "overdue"}')] = {}
     fields: Annotated[tuple[str, ...], msgspec.Meta(description="fields to keep; none: all")] = ()
 
 
@@ -68,7 +71,7 @@ class ReportArguments(_Arguments, frozen=True, kw_only=True):
     to_date: dt.date | None = None
     by: PeriodLength | None = None
     basis: Basis | None = None
-    query: dict[str, str] = {}
+    query: Query = {}
 
 
 class SqlArguments(_Arguments, frozen=True, kw_only=True):
@@ -77,8 +80,8 @@ class SqlArguments(_Arguments, frozen=True, kw_only=True):
 
 class ProposeArguments(_Arguments, frozen=True, kw_only=True):
     operation: str
-    ids: tuple[str, ...] = ()
-    query: dict[str, str] = {}
+    ids: Ids = ()
+    query: Query = {}
     body: dict[str, Any] | None = None
     files: Annotated[
         dict[str, str], msgspec.Meta(description="paths in the folders for uploads, by field")
@@ -258,7 +261,10 @@ class Tools:
 
     async def _read(self, wanted: ReadArguments) -> Mapping[str, Any]:
         read = reading.Read(
-            operation=wanted.operation, ids=wanted.ids, query=wanted.query, fields=wanted.fields
+            operation=wanted.operation,
+            ids=_ids(wanted.ids),
+            query=_query(wanted.query),
+            fields=wanted.fields,
         )
         return self._first(await reading.read(self._zoho, read))
 
@@ -271,7 +277,7 @@ class Tools:
             to_date=wanted.to_date,
             by=wanted.by,
             basis=wanted.basis,
-            query=wanted.query,
+            query=_query(wanted.query),
         )
         return self._first(await reading.report(self._zoho, report))
 
@@ -307,7 +313,10 @@ class Tools:
     def intent_of(self, wanted: ProposeArguments) -> tuple[Intent, list[str]]:
         """Return the write that is proposed, and warnings."""
         request = ProposedRequest(
-            operation=wanted.operation, ids=wanted.ids, query=wanted.query, body=wanted.body
+            operation=wanted.operation,
+            ids=_ids(wanted.ids),
+            query=_query(wanted.query),
+            body=wanted.body,
         )
         return intent_of(request, allow_deletes=self.writes.allow_deletes)
 
@@ -327,6 +336,18 @@ class Tools:
 
     def _first(self, rows: Rows) -> Mapping[str, Any]:
         return self._parts.first(rows)
+
+
+def _ids(given: Ids) -> tuple[str, ...]:
+    return tuple(map(str, given))
+
+
+def _query(given: Query) -> dict[str, str]:
+    """Parameters as text, as Zoho takes them."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
 
 
 def _moment(seconds: float) -> str:
