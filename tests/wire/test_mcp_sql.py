@@ -17,7 +17,7 @@ from zoho_async import Session
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import Export
 from zoho_async.export.options import ExportOptions
-from zoho_async.integrations.mcp.mirror import Mirror
+from zoho_async.integrations.mcp.mirror import SqlMirror
 from zoho_async.integrations.mcp.sql_process import SETTINGS
 from zoho_async.sandbox import Sandbox
 from zoho_async.wire.text import untyped
@@ -72,7 +72,7 @@ async def test_the_margin_by_month_comes_from_the_mirror_without_a_call(
         assert not any("_zoho_" in table for (table,) in tables["rows"])
         rows = await agent.all_rows("sql", sql=MARGIN)
     assert {month: Decimal(str(margin)) for month, margin in rows} == margins
-    sqlite = Mirror(files[1])
+    sqlite = SqlMirror(files[1])
     try:
         assert (await sqlite.query(MARGIN)).rows == rows
     finally:
@@ -81,12 +81,12 @@ async def test_the_margin_by_month_comes_from_the_mirror_without_a_call(
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> Iterator[Mirror]:
+def mirror(tmp_path: Path) -> Iterator[SqlMirror]:
     path = tmp_path / "books.duckdb"
     with duckdb.connect(str(path)) as file:
         file.execute("CREATE TABLE items AS SELECT range AS id, 'x' AS name FROM range(1000)")
     (tmp_path / "secret.csv").write_text("secret\nhunter2\n")
-    found = Mirror(path, seconds=60)  # a busy machine takes its time
+    found = SqlMirror(path, seconds=60)  # a busy machine takes its time
     yield found
     found.close()
 
@@ -102,7 +102,7 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
     ],
 )
 async def test_a_statement_that_does_more_than_read_a_little_is_refused(
-    mirror: Mirror, tmp_path: Path, sql: str, says: str
+    mirror: SqlMirror, tmp_path: Path, sql: str, says: str
 ) -> None:
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(ConfigurationError, match=says):
@@ -110,7 +110,7 @@ async def test_a_statement_that_does_more_than_read_a_little_is_refused(
     assert sorted(os.listdir(tmp_path)) == before
 
 
-async def test_a_statement_without_an_end_is_ended(mirror: Mirror) -> None:
+async def test_a_statement_without_an_end_is_ended(mirror: SqlMirror) -> None:
     mirror.seconds = 2
     with pytest.raises(ConfigurationError, match="longer than 2 s"):
         await mirror.query("SELECT count(*) FROM range(100000000000) a")
@@ -152,7 +152,7 @@ def test_the_settings_alone_refuse_what_is_no_read(tmp_path: Path, sql: str) -> 
     assert sorted(os.listdir(tmp_path)) == before
 
 
-async def test_large_answers_are_cut_and_odd_values_are_text(mirror: Mirror) -> None:
+async def test_large_answers_are_cut_and_odd_values_are_text(mirror: SqlMirror) -> None:
     many = await mirror.query("SELECT range FROM range(20000)")
     assert len(many.rows) == 10_000
     assert "LIMIT" in many.head["cut"]
@@ -171,7 +171,7 @@ async def test_a_changed_mirror_is_copied_again_and_one_in_use_is_not(tmp_path: 
     file.execute("PRAGMA journal_mode = WAL")
     file.execute("CREATE TABLE items (id TEXT, rate NUMERIC)")
     file.execute("INSERT INTO items VALUES ('1', 0.1), ('2', 0.2)")
-    mirror = Mirror(path)
+    mirror = SqlMirror(path)
     try:
         total = "SELECT count(*), sum(rate) FROM items"
         assert (await mirror.query(total)).rows == [[2, 0.3]]
@@ -184,4 +184,4 @@ async def test_a_changed_mirror_is_copied_again_and_one_in_use_is_not(tmp_path: 
     finally:
         mirror.close()
     with pytest.raises(ConfigurationError, match="there is no mirror"):
-        Mirror(tmp_path / "nothing.duckdb")
+        SqlMirror(tmp_path / "nothing.duckdb")

@@ -55,7 +55,7 @@ async def _serve(
     options: McpOptions, wanted: ConnectionOptions, environ: Mapping[str, str]
 ) -> None:
     from zoho_async.integrations.mcp.allowed import operations
-    from zoho_async.integrations.mcp.mirror import Mirror
+    from zoho_async.integrations.mcp.mirror import SqlMirror
     from zoho_async.integrations.mcp.server import quiet_logs, serve_stdio, server_of
     from zoho_async.integrations.mcp.tools import Tools, Writes, observe
     from zoho_async.integrations.mcp.uploads import checked_folders
@@ -66,7 +66,7 @@ async def _serve(
         _close_on_signal(stack)
         mirror = None
         if options.mirror is not None:
-            mirror = Mirror(options.mirror)
+            mirror = SqlMirror(options.mirror)
             stack.callback(mirror.close)
         async with connected(wanted, environ, observe) as zoho:
             proposals, journal = agent_files(environ)

@@ -21,7 +21,7 @@ import msgspec
 
 from zoho_async.errors import ConfigurationError
 from zoho_async.integrations.mcp.pages import Rows
-from zoho_async.integrations.mcp.sql_process import MOST_ROWS, SqlAnswer, Task
+from zoho_async.integrations.mcp.sql_process import MOST_ROWS, SqlAnswer, SqlTask
 
 #: Seconds that a statement and a copy can take.
 STATEMENT: Final = 20
@@ -30,7 +30,7 @@ _COPY: Final = 600
 _KEPT: Final = ("PATH", "PYTHONPATH", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
-class Mirror:
+class SqlMirror:
     """A mirror's file, and the copy of it. ``close`` deletes the copy.
 
     ``seconds`` is how long a statement can take. Raises `ConfigurationError` if there is no file.
@@ -60,7 +60,7 @@ class Mirror:
         """
         async with self._lock:  # one statement at a time has the memory
             is_fresh = await self._refresh()
-            task = Task(action="query", file=str(self._copy), sql=sql, seconds=self.seconds)
+            task = SqlTask(action="query", file=str(self._copy), sql=sql, seconds=self.seconds)
             answer = await _run(task, self.seconds)
         if answer.error:
             raise ConfigurationError(f"SQL: {answer.error}")
@@ -76,7 +76,7 @@ class Mirror:
         seen = _state_of(self._path)
         if seen == self._seen:
             return True
-        task = Task(action="copy", source=str(self._path), file=str(self._copy))
+        task = SqlTask(action="copy", source=str(self._path), file=str(self._copy))
         answer = await _run(task, _COPY)
         if answer.is_locked and self._seen:
             return False
@@ -102,7 +102,7 @@ def _state_of(path: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-async def _run(task: Task, seconds: float) -> SqlAnswer:
+async def _run(task: SqlTask, seconds: float) -> SqlAnswer:
     """Run ``task`` in a process, which is killed after ``seconds``."""
     command = [sys.executable, "-m", "zoho_async.integrations.mcp.sql_process"]
     environ = {name: os.environ[name] for name in _KEPT if name in os.environ}

@@ -19,7 +19,7 @@ Why it holds
 - DuckDB's memory limit is set, and it has no directory for temporary files. Below it, the operating
   system limits memory and processor time, and allows no file to grow (not on Windows).
 
-The program reads a `Task` as JSON from its input, and writes an `Answer` of JSON to its output.
+The program reads a `SqlTask` as JSON from its input, and writes an `Answer` of JSON to its output.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 _TYPES: Final = {"INTEGER": "BIGINT", "NUMERIC": "DECIMAL(38,6)"}
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class SqlTask(msgspec.Struct, frozen=True, kw_only=True):
     """What to do. ``copy`` makes ``file`` from ``source``; ``query`` runs ``sql`` on ``file``."""
 
     action: Literal["copy", "query"]
@@ -84,7 +84,7 @@ class SqlAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Do the task of the input."""
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=SqlTask)
     answer = _copy(task) if task.action == "copy" else _query(task)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
@@ -92,7 +92,7 @@ def main() -> None:
 # -- queries ------------------------------------------------------------------------------------
 
 
-def _query(task: Task) -> SqlAnswer:
+def _query(task: SqlTask) -> SqlAnswer:
     import duckdb
 
     _limit_process(task.seconds)
@@ -158,7 +158,7 @@ def _value(value: Any) -> Any:
 # -- copies -------------------------------------------------------------------------------------
 
 
-def _copy(task: Task) -> SqlAnswer:
+def _copy(task: SqlTask) -> SqlAnswer:
     """Make the copy next to its place, and put it there when it is complete."""
     source, file = Path(task.source), Path(task.file)
     part = file.with_name(f"{file.name}.part")

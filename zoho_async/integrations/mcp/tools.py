@@ -22,7 +22,7 @@ from zoho_async.integrations.mcp import reading
 from zoho_async.integrations.mcp.allowed import operation_named
 from zoho_async.integrations.mcp.approving import Approval, approve
 from zoho_async.integrations.mcp.effects import ProposedRequest, effect_of, intent_of
-from zoho_async.integrations.mcp.mirror import Mirror
+from zoho_async.integrations.mcp.mirror import SqlMirror
 from zoho_async.integrations.mcp.pages import Parts, Rows
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.integrations.mcp.search import described, found_operations
@@ -211,7 +211,7 @@ class Writes(msgspec.Struct, frozen=True, kw_only=True):
 class Tools:
     """The tools of one organization. ``mirror`` None: there is no SQL."""
 
-    def __init__(self, zoho: Session, writes: Writes, mirror: Mirror | None = None) -> None:
+    def __init__(self, zoho: Session, writes: Writes, mirror: SqlMirror | None = None) -> None:
         self._zoho: Final = zoho
         self.writes: Final = writes
         self._mirror: Final = mirror
