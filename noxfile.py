@@ -58,7 +58,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def sandbox_file(session: nox.Session) -> None:
     """Build zoho-sandbox.pyz for every platform, in ``dist``."""
-    session.install("build", "shiv")
+    session.install("build", "pip")
     session.run("python", "-m", "build", "--wheel")
     wheels = sorted(Path("dist").glob("*.whl"))
     session.run("python", ".ci/pyz", str(wheels[-1]), "dist/zoho-sandbox.pyz")

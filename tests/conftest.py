@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -50,7 +51,9 @@ class _Response(aiohttp.ClientResponse):
     """aioresponses 0.7.9 makes responses without the stream writer that aiohttp 3.14 needs."""
 
     def __init__(self, method: str, url: URL, **kwargs: Any) -> None:
-        super().__init__(method, url, stream_writer=Mock(output_size=0), **kwargs)
+        if "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters:
+            kwargs["stream_writer"] = Mock(output_size=0)
+        super().__init__(method, url, **kwargs)
 
 
 @pytest.fixture(autouse=True)

@@ -191,11 +191,14 @@ def operations(product: str) -> tuple[Endpoint, ...]:
 
 
 def _packed(product: str) -> bytes:
-    from importlib import resources  # most programs never need it
+    from pkgutil import get_data  # most programs never need it
 
     if product not in PRODUCTS:
         raise LookupError(f"unknown product {product!r}; choose one of {', '.join(PRODUCTS)}")
-    return resources.files("zoho_async").joinpath(product, "description.json").read_bytes()
+    data = get_data("zoho_async", f"{product}/description.json")
+    if data is None:
+        raise LookupError("the loader of zoho_async cannot read files")
+    return data
 
 
 #: The scope to list a user's organizations.

@@ -243,8 +243,8 @@ class OnRedis(Worker):
                 await asyncio.sleep(0)
             asking.cancel()
             answer = (await asyncio.gather(asking, return_exceptions=True))[0]
-            while self.connection.tasks:
-                await asyncio.gather(*self.connection.tasks)
+            while tasks := self.connection.tasks:
+                await asyncio.wait(tuple(tasks))
             if isinstance(answer, int):
                 await self.ledger.settle(key, ACCOUNT, answer, Ending("unsent"), LIMITS, self.clock)
 

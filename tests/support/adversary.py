@@ -11,14 +11,15 @@ import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
-from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from tests.support.snapshots import idle_snapshot
 from zoho_async import Limits
 from zoho_async.errors import InvalidRequest, NotFound, Request
 from zoho_async.http.transport import Answer
+from zoho_async.limits import Snapshot
 from zoho_async.operation import ListOperation
 from zoho_async.wire import Decoder
 
@@ -110,8 +111,8 @@ class Adversary:
     def with_options(self, **_: object) -> Adversary:
         return self
 
-    async def snapshot(self) -> Any:
-        return SimpleNamespace(admitted=0, refused=0, day_remaining=None, day_limit=self.day_limit)
+    async def snapshot(self) -> Snapshot:
+        return idle_snapshot(day_limit=self.day_limit)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(work, name=name)

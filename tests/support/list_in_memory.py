@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import msgspec
 
+from tests.support.snapshots import idle_snapshot
 from zoho_async import Limits
 from zoho_async.errors import NotFound, Request
 from zoho_async.export import Export, ExportOptions, Summary
@@ -98,9 +98,7 @@ class FakeZoho:
         return self
 
     async def snapshot(self) -> Snapshot:
-        return SimpleNamespace(
-            admitted=self.calls, refused=0, day_remaining=None, day_limit=self.day_limit
-        )  # type: ignore[return-value]  # all that is read
+        return idle_snapshot(day_limit=self.day_limit, admitted=self.calls)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(work, name=name)

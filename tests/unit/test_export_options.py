@@ -36,6 +36,7 @@ VALUES: dict[str, tuple[list[str], object]] = {
     "full": ([], True),
     "refresh_children": (["7"], 7),
     "detect_deletions": ([], True),
+    "change_feed": ([], True),
     "format": (["csv"], "csv"),
     "flatten": ([], True),
     "excel": ([], True),

@@ -160,6 +160,19 @@ async def test_a_cancel_does_not_keep_a_subscription(server: RedisServer) -> Non
         stop()
 
 
+@pytest.mark.timeout(20)
+async def test_closing_ends_if_the_last_operation_ended_in_the_same_turn(
+    server: RedisServer,
+) -> None:
+    ledger = RedisLedger(server.url)
+    operation = ledger._worker().connection.run(asyncio.sleep(0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert operation.done()
+    await ledger._worker().connection.finish()
+    await ledger.close()
+
+
 async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) -> None:
     for turns in range(6):
         task = asyncio.create_task(taken(ledger))
@@ -167,8 +180,8 @@ async def test_a_cancelled_admission_leaves_no_place_taken(ledger: RedisLedger) 
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        while ledger._worker().connection.tasks:
-            await asyncio.gather(*ledger._worker().connection.tasks)
+        while tasks := ledger._worker().connection.tasks:
+            await asyncio.wait(tuple(tasks))
         seen = await ledger.snapshot(KEY, ACCOUNT, QUICK, SYSTEM_CLOCK)
         if not task.cancelled():
             await settled(ledger, task.result(), Ending("unsent"))

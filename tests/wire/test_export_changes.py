@@ -246,7 +246,7 @@ async def test_no_call_is_forgotten_if_another_organization_starts_meanwhile() -
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         budget = Budget(100)
         view = zoho.with_options(budget=budget)
-        builder = SummaryBuilder(view, "10234695", [], budget=budget, clock=SYSTEM_CLOCK)
+        builder = SummaryBuilder(view, "10234695", [], budget=budget, clock=SYSTEM_CLOCK, feeds={})
         await builder.begin()
         await view.request("GET", "/contacts")
         await zoho.for_organization("20345678").snapshot()  # idle schedulers are dropped here

@@ -188,6 +188,19 @@ async def test_a_server_that_fails_for_a_while_is_asked_less_often() -> None:
         assert at.clock.sleeps == [30.0, 60.0, 60.0]
 
 
+@pytest.mark.parametrize("status", [200, 400, 403, 404])
+async def test_a_page_instead_of_an_answer_ends_the_login(
+    server: AnsweringServer, status: int
+) -> None:
+    clock = HeldClock()
+    server.answers = [answer(), web.Response(status=status, text="<html>no such page</html>")]
+    async with AccountsServer(url=server.url) as accounts:
+        code = await request_device_code(accounts, "1000.C", scopes=SCOPES)
+        with pytest.raises(AccountsUnavailable, match=f"HTTP {status}"):
+            await await_grant(accounts, OAuthClient("1000.C", "s"), code, clock=clock)
+    assert clock.sleeps == [30.0]
+
+
 async def test_a_device_code_gives_tokens_once() -> None:
     async with device() as at:
         code = await at.code()

@@ -20,7 +20,8 @@ The data center
 Invariant
     No two polls are closer together than the interval, counted from the answer to the one before.
     ``slow_down`` lengthens it by `SLOWER`. A server that cannot be reached is asked again after
-    twice the interval, as the RFC recommends.
+    twice the interval, as the RFC recommends. An unreadable answer ends the login, unless its
+    status says that a later one may differ.
 
 Unknown
     The form of ``user_location`` (we take a name of the table in any case), and whether such a
@@ -38,7 +39,7 @@ import msgspec
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.auth.credentials import OAuthClient
-from zoho_async.auth.reply import EXPIRED, Grant, error_of, granted
+from zoho_async.auth.reply import EXPIRED, Grant, error_of, granted, is_temporary
 from zoho_async.auth.server import AccountsServer
 from zoho_async.clock import SYSTEM_CLOCK, Clock, wait
 from zoho_async.errors import (
@@ -177,8 +178,9 @@ async def await_grant(
 
     ``open_server`` opens the accounts server of another region by its name. Raises
     `ConsentRefused` if the user refused or lives in an unknown data center, `InvalidGrant` if the
-    codes expired or gave tokens before, `InvalidClient` for a wrong client or secret, and another
-    `AuthError` for any other answer.
+    codes expired or gave tokens before, `InvalidClient` for a wrong client or secret,
+    `AccountsUnavailable` for a page instead of an answer, and another `AuthError` for any other
+    answer.
     """
     ends, interval = clock.monotonic() + code.life, code.interval
     region = ""
@@ -220,9 +222,14 @@ async def _poll(server: AccountsServer, form: Mapping[str, str]) -> Grant | _Ref
     """Ask once whether the user agreed."""
     try:
         answer = await server.post(TOKEN_PATH, form)
-        problem = error_of(answer.status, answer.body, "device")
     except AccountsUnavailable as unavailable:
         return _Refusal("", unavailable)
+    try:
+        problem = error_of(answer.status, answer.body, "device")
+    except AccountsUnavailable as unreadable:
+        if not is_temporary(answer.status):
+            raise
+        return _Refusal("", unreadable)
     if problem is not None:
         return _Refusal(*problem, answer.body)
     grant = granted(answer.status, answer.body, "device")

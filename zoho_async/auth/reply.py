@@ -176,6 +176,11 @@ def error_of(status: int, body: bytes, grant_type: GrantType) -> tuple[str, Auth
     return (answer.error or "").strip().lower(), _problem(status, answer, grant_type)
 
 
+def is_temporary(status: int) -> bool:
+    """Say if a later answer may differ, although this one was unreadable."""
+    return status >= 500 or status in _IMPATIENT or status == 429
+
+
 def revoked(status: int, body: bytes) -> None:
     """Return if the answer confirms that the token was revoked. Raises an `AuthError` otherwise."""
     answer = _read(status, body)

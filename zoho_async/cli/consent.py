@@ -110,7 +110,8 @@ async def _by_browser(wanted: Wanted, client: OAuthClient) -> Consent:
                 "and your data center: eu, in, au, ..."
             )
         if _has_browser():
-            webbrowser.open(url)
+            # It starts a program, and waits for one in the terminal.
+            await asyncio.to_thread(webbrowser.open, url)
         else:
             explain(
                 "No browser opens on this machine. To use one on another machine, press Ctrl-C and "

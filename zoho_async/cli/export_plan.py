@@ -9,7 +9,9 @@
 - ``resources``: for each ``resource``, ``mode``, ``rows`` (null if not counted), ``calls``,
   ``detail_calls`` (of these, for single records), ``exact``, ``estimated`` (the rows were counted
   by an earlier run), ``seconds`` and ``days`` (of this list alone), ``rows_before``, ``finished``
-  (an earlier run wrote all rows), ``error`` (why the list has no plan, or null)
+  (an earlier run wrote all rows), ``error`` (why the list has no plan, or null), ``reason`` (why
+  it is read in this mode, with ``--change-feed``; otherwise empty)
+- ``feed_calls`` (of ``calls``, for the change feed: as many as the last run made)
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def show_plan(command: ExportCommand, environ: Mapping[str, str], *, json: bool)
     if json:
         print(as_json(plan, code=code, error=sentence))
     elif plan is not None:
-        print("\n".join(as_lines(plan)))
+        print("\n".join(as_lines(plan, details=command.options.details)))
     return code
 
 
@@ -85,8 +87,8 @@ def as_json(plan: Planned | None, *, code: int, error: str | None) -> str:
     return msgspec.json.encode(result | values).decode()
 
 
-def as_lines(plan: Planned) -> list[str]:
-    """The plan for people: a table of the lists, and their sum."""
+def as_lines(plan: Planned, *, details: bool = False) -> list[str]:
+    """The plan for people: a table of the lists, the reasons, and the sum."""
     head = ("list", "rows", "calls", "time", "days")
     table = [head, *(_cells(one) for one in plan.resources)]
     widths = [max(len(cells[place]) for cells in table) for place in range(len(head))]
@@ -99,6 +101,11 @@ def as_lines(plan: Planned) -> list[str]:
     if any(one.estimated for one in plan.resources):
         lines.append("~: by the count of an earlier run")
     lines += [f"{one.resource}: {safe(one.error)}" for one in plan.resources if one.error]
+    lines += [f"{one.resource}: {one.mode}: {one.reason}" for one in plan.resources if one.reason]
+    if plan.feed_calls:
+        lines.append(f"change feed: about {count(plan.feed_calls, 'call')}, as in the last run")
+    if details and any(one.mode != "full" for one in plan.resources):
+        lines.append("details: one more call for each new or changed record")
     least = "" if plan.exact else "at least "
     if any(one.estimated for one in plan.resources):
         least = "about "

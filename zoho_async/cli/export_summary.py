@@ -13,9 +13,9 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   ``refused`` (calls that Zoho refused for its limits), ``records`` (asked for their details or
   children by this run) and ``files`` (saved by this run)
 - ``resources``: for each ``resource``, ``file``, ``status`` (``done``, ``partial``, ``failed``,
-  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest`` or ``compared``), ``rows``,
-  ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own count or
-  null), ``bytes``, ``calls``, ``planned_calls`` (null if the run ended before its plan),
+  ``not allowed``), ``mode`` (``full``, ``changed``, ``newest``, ``compared`` or ``feed``),
+  ``rows``, ``rows_new``, ``new``, ``changed`` and ``deleted`` (records), ``total`` (Zoho's own
+  count or null), ``bytes``, ``calls``, ``planned_calls`` (null if the run ended before its plan),
   ``plan_exact``, ``pages`` (read by this run), ``least_calls``, ``proven`` (that no row was missed;
   null if that cannot be known), ``records``, ``refreshed`` (of these, the unchanged parents whose
   children were read again), ``files``, ``passed_over`` (records of which Zoho refused the children
@@ -27,7 +27,12 @@ The object of ``--json`` has these keys. Later versions may add keys but remove 
   null), ``applied_filter`` (the filter that hides records, or null), ``schema`` (of each column
   that this run added or widened, and of each field with values that do not fit its column:
   ``change`` (``added``, ``widened`` or ``conflict``), ``field``, ``column``, ``type``, ``before``
-  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field)
+  (the type before, or null) and ``values``, how many do not fit), ``rounded`` (the same by field),
+  and with ``--change-feed``: ``reason`` (of the mode), ``surplus`` (deleted records that were not
+  found yet, by the list's count, or null), ``unnamed`` (changes that the feed did not name),
+  ``feed_delay`` (the largest delay of an entry, in seconds, or null)
+- ``feeds``: of each change feed, ``feed``, ``status`` (``read``, ``refused``, ``incomplete`` or
+  ``failed``), ``entries``, ``calls`` and ``reason``
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ import msgspec
 
 from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
+from zoho_async.cli.safe import safe
 from zoho_async.export import ResourceSummary, Summary
 from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
@@ -86,6 +92,7 @@ def as_json(
         "files": 0,
         "rounded": 0,
         "resources": [],
+        "feeds": [],
     }
     if summary is not None:
         result |= {
@@ -103,6 +110,7 @@ def as_json(
             "files": summary.files,
             "rounded": summary.rounded,
             "resources": [msgspec.structs.asdict(one) for one in summary.resources],
+            "feeds": [msgspec.structs.asdict(one) for one in summary.feeds],
         }
     return msgspec.json.encode(result).decode()
 
@@ -123,6 +131,12 @@ def as_lines(summary: Summary) -> list[str]:
         if one.status == "done" and _differs_from_plan(one) and one.planned_calls is not None
     ]
     lines += [f"  {one.resource}: {one.note}" for one in summary.resources if one.note]
+    lines += [text for one in summary.resources for text in _feed_texts(one)]
+    lines += [
+        f"  {feed.feed}: {feed.status}: {safe(feed.reason)}"
+        for feed in summary.feeds
+        if feed.status != "read"
+    ]
     lines += [
         f"  {one.resource}: {rounded_text(one)}"
         for one in summary.resources
@@ -164,6 +178,24 @@ def _resource(one: ResourceSummary, width: int) -> str:
     if one.mode == "full" and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
+
+
+def _feed_texts(one: ResourceSummary) -> list[str]:
+    """What the list shows that the change feed did not name, and how late the feed was."""
+    texts: list[str] = []
+    if one.surplus is not None and one.surplus > 0:
+        records = count(one.surplus, "deleted record")
+        texts.append(f"{records} not found yet: the next read of the whole list finds them")
+    if one.surplus is not None and one.surplus < 0:
+        records = count(-one.surplus, "record")
+        texts.append(
+            f"it counts {records} more than were exported: created during the run, or missed"
+        )
+    if one.unnamed:
+        texts.append(f"the change feed did not name {count(one.unnamed, 'change')}")
+    if one.feed_delay is not None:
+        texts.append(f"entries of the change feed came up to {seconds(one.feed_delay)} late")
+    return [f"  {one.resource}: {text}" for text in texts]
 
 
 def _schema_texts(resource: ResourceSummary) -> list[str]:

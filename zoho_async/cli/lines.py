@@ -8,6 +8,7 @@ from zoho_async.cli.output import count, seconds
 from zoho_async.cli.progress import Tracker
 from zoho_async.cli.safe import print
 from zoho_async.export import (
+    ChangeFeedRead,
     DetailsPlanned,
     DetailsProgress,
     DocumentFailed,
@@ -54,6 +55,8 @@ class Lines:
             self._write(document_line(event))
         elif isinstance(event, SinceMidnight):
             self._write(since_line(event))
+        elif isinstance(event, ChangeFeedRead):
+            self._write(feed_line(event))
         elif isinstance(event, DetailsPlanned | DetailsProgress | WaitingForReset):
             self._show_details(event)
 
@@ -98,6 +101,18 @@ def since_line(event: SinceMidnight) -> str:
         "this computer's time zone, because the organization's could not be read"
     )
     return f"--since is {event.since.isoformat()} ({zone})"
+
+
+def feed_line(event: ChangeFeedRead) -> str:
+    """The change feed was read, or why not."""
+    if event.status == "read":
+        entries = "entry" if event.entries == 1 else "entries"
+        calls = count(event.calls, "call")
+        return f"{event.feed}: {count(event.entries)} {entries} in {calls}"
+    return (
+        f"{event.feed}: {event.status}: {event.reason}; lists are read without it, and deleted "
+        "records are found when a list is read whole"
+    )
 
 
 def waiting_line(event: WaitingForReset) -> str:

@@ -127,6 +127,7 @@ else:
                 "files_to": Annotated[Path | None, Parameter(group=_MORE)],
                 **dict.fromkeys(
                     (
+                        "change_feed",
                         *(
                             "format",
                             "flatten",
@@ -225,6 +226,7 @@ AsLine: TypeAlias = Annotated[bool, _help("Print one JSON object per refresh.")]
 EXPORT_EPILOGUE: Final = """
 **More examples**
 
+- daily with few calls: `zoho-async export --change-feed --to books.sqlite`
 - deleted records too, for example each week: `zoho-async export --detect-deletions --to backup`
 - all details, over several days if needed:
   `zoho-async export invoices --details --until-done --to backup`

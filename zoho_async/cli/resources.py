@@ -30,6 +30,7 @@ LATER_RUNS: Final[dict[Mode, str]] = {
     "changed": "reads what changed",
     "newest": "reads from the newest row on",
     "compared": "reads the whole list and compares",
+    "feed": "reads what the change feed names",
     "full": "reads the whole list",
 }
 

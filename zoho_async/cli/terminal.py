@@ -11,11 +11,18 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from zoho_async.cli.lines import details_line, plan_lines, since_line, waiting_line
+from zoho_async.cli.lines import details_line, feed_line, plan_lines, since_line, waiting_line
 from zoho_async.cli.output import count
 from zoho_async.cli.progress import ListProgress, Tracker
 from zoho_async.cli.safe import safe
-from zoho_async.export import DetailsPlanned, ExportEvent, Planned, SinceMidnight, WaitingForReset
+from zoho_async.export import (
+    ChangeFeedRead,
+    DetailsPlanned,
+    ExportEvent,
+    Planned,
+    SinceMidnight,
+    WaitingForReset,
+)
 
 #: The most resources shown. Resources in progress come first.
 _MOST: Final = 16
@@ -49,6 +56,8 @@ class Terminal:
             self._console.print(self._text(details_line(event)))
         elif isinstance(event, SinceMidnight):
             self._console.print(self._text(since_line(event)))
+        elif isinstance(event, ChangeFeedRead):
+            self._console.print(self._text(feed_line(event)))
         elif isinstance(event, WaitingForReset):
             self._console.print(self._text(waiting_line(event), "yellow"))
 

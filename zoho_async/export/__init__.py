@@ -28,6 +28,9 @@ Reading:
     prover        prove that a list is complete
     tries         choose what to try next for that
     deletions     find records that were deleted
+    feed          read the change feed, which names what was changed
+    feed_pass     use the change feed for one list
+    cost          choose the cheapest way to read a list
 
 Writing:
     resource_store  the rows, the record index and the state of one resource
@@ -67,6 +70,7 @@ from zoho_async.export.errors import (
     UnknownResource,
 )
 from zoho_async.export.events import (
+    ChangeFeedRead,
     DetailsPlanned,
     DetailsProgress,
     DetectingDeletions,
@@ -93,6 +97,7 @@ from zoho_async.export.options import ExportOptions
 from zoho_async.export.reports import ReportTable, export_report
 
 __all__ = [
+    "ChangeFeedRead",
     "CheckpointRefused",
     "Database",
     "Destination",

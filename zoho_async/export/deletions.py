@@ -17,6 +17,7 @@ If a resource has no read of single records, nothing can be confirmed and nothin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from zoho_async.clock import Clock
@@ -91,6 +92,29 @@ class DeletionDetector:
                         gone=writer.state.part.deleted,
                     )
                 )
+
+    async def confirm(
+        self,
+        writer: ResourceWriter,
+        zoho: PageSource,
+        ids: Sequence[str],
+        report: Callable[[ExportEvent], Awaitable[None]],
+    ) -> None:
+        """Check the records ``ids``, within the limit. Mark those deleted that do not exist."""
+        resource = writer.facts.resource
+        asked = list(ids) if resource in self._reads else []
+        if self._left is not None:
+            asked = asked[: self._left]
+            self._left -= len(asked)
+        for start in range(0, len(asked), _AT_ONCE):
+            batch = asked[start : start + _AT_ONCE]
+            gone = [one for one in batch if await self._record(writer, zoho, one) is None]
+            when = incremental.zoho_time(self._clock.time())
+            await self._blocking(partial(writer.mark_gone, gone, when))
+            deleted = writer.state.part.deleted
+            await report(
+                DetectingDeletions(resource=resource, asked=self.calls(resource), gone=deleted)
+            )
 
     async def _note(
         self, writer: ResourceWriter, last: str, found: Sequence[tuple[str, bytes | None]]

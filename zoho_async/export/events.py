@@ -15,6 +15,7 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.columns.observed import SchemaChange
+from zoho_async.export.feed import FeedStatus
 from zoho_async.export.incremental import Mode
 from zoho_async.export.outcomes import DONE, ListState
 from zoho_async.paging.completeness import Completeness
@@ -35,7 +36,8 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     ``exact`` says that the number of calls is known; otherwise it is at least ``calls``. With
     ``estimated``, the rows were counted by an earlier run, and the calls may also be fewer.
     ``seconds`` and ``days`` are as in `Planned`, for this list alone. ``error`` is the reason why
-    the list has no plan, None if it has one.
+    the list has no plan, None if it has one. ``reason`` says why it is read in this mode, "" if
+    nothing chose it (`zoho_async.export.cost`).
     """
 
     resource: str
@@ -51,6 +53,7 @@ class PlannedResource(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     days: int | None = None
     error: str | None = None
+    reason: str = ""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +62,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     ``rows`` and ``calls`` are sums over the resources. ``exact`` says whether they are complete.
     ``seconds`` is how long the limits make the calls last. ``days`` is how many days of the
     organization's quota they take, None if that is not known. ``calls_made`` were made for the
-    plan; a run makes them again only if another run made this plan (`Export.plan`).
+    plan; a run makes them again only if another run made this plan (`Export.plan`). ``feed_calls``
+    of ``calls`` are for change feeds; in a plan alone, as many as the last run made.
     """
 
     resources: tuple[PlannedResource, ...]
@@ -69,6 +73,21 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool
     days: int | None = None
     calls_made: int = 0
+    feed_calls: int = 0
+
+
+class ChangeFeedRead(msgspec.Struct, frozen=True, kw_only=True):
+    """The change feed was read, or could not be: then the run does without it.
+
+    ``feed`` is its name, ``entries`` were read with ``calls``. ``status`` and ``reason`` are as in
+    `zoho_async.export.feed.ChangeFeed`.
+    """
+
+    feed: str
+    status: FeedStatus
+    entries: int = 0
+    calls: int = 0
+    reason: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +252,7 @@ class ResourceFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 ExportEvent: TypeAlias = (
     SinceMidnight
+    | ChangeFeedRead
     | Planned
     | Progress
     | NextPass
@@ -275,6 +295,12 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``planned_calls`` is the plan of this run for the list: that of its first page, with the calls
     for records once their number was known. None if the run ended before. It is the certain minimum
     unless ``plan_exact``.
+
+    ``reason`` says why the list was read in this ``mode``, "" if nothing chose it. ``surplus`` is
+    how many more records were exported than the list counts now: they were deleted, and the change
+    feed did not name them; None without a count. ``unnamed`` counts changes that
+    this run found and the change feed did not name. ``feed_delay`` is the largest delay of an entry
+    that this run measured, in seconds; None if none was late.
     """
 
     resource: str
@@ -308,6 +334,10 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     schema: tuple[SchemaChange, ...] = ()
     planned_calls: int | None = None
     plan_exact: bool = True
+    reason: str = ""
+    surplus: int | None = None
+    unnamed: int = 0
+    feed_delay: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +347,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ``records`` were asked for details or children, and ``files`` were saved. ``calls`` were made by
     this run. Zoho rejected ``refused`` calls of the organization meanwhile because of its limits.
     ``rounded`` numbers have more digits than their columns hold.
-    ``planned_calls`` and ``plan_exact`` sum up those of the resources.
+    ``planned_calls`` and ``plan_exact`` sum up those of the resources and the calls for ``feeds``.
     """
 
     organization: str
@@ -336,6 +366,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = DONE
     planned_calls: int = 0
     plan_exact: bool = True
+    feeds: tuple[ChangeFeedRead, ...] = ()
 
     @property
     def incomplete(self) -> tuple[ResourceSummary, ...]:

@@ -9,6 +9,8 @@ what was modified since. How it can get that depends on the list:
   the rows are older than the watermark.
 - ``compared``: neither works. The whole list is read, and each row is compared with what was
   written before.
+- ``feed``: neither works, but the change feed names the records that changed. Only their pages are
+  read (`zoho_async.export.feed_pass`). Such a read proves nothing, and leaves the watermark alone.
 - ``full``: the first read, or a requested one. Nothing is compared, and everything is written.
 
 Invariant. The watermark never passes the start of the run that sets it, it never passes the largest
@@ -37,10 +39,12 @@ from zoho_async.description import OperationFacts
 from zoho_async.paging.completeness import CLOCKS
 from zoho_async.wire.page import MODIFIED
 
-Mode: TypeAlias = Literal["full", "changed", "newest", "compared"]
+Mode: TypeAlias = Literal["full", "changed", "newest", "compared", "feed"]
 #: What a test of a value showed; "lost" is one that held before and is refused now.
 ValueState: TypeAlias = Literal["holds", "refused", "lost"]
 
+#: The field of rows that has the moment of their creation.
+CREATED: Final = "created_time"
 #: Zoho's moments have whole seconds, and a bound may leave out the second that it names.
 BOUND: Final = 1.0
 
@@ -101,8 +105,13 @@ def asks_changes(facts: OperationFacts) -> bool:
 
 def sorts_by_change(facts: OperationFacts) -> bool:
     """Whether the description lists sorting by last modification."""
+    return sorts_by(facts, MODIFIED)
+
+
+def sorts_by(facts: OperationFacts, column: str) -> bool:
+    """Whether the description lists sorting by ``column``."""
     sort = next((field for field in facts.query if field.name == "sort_column"), None)
-    return sort is not None and MODIFIED in sort.allowed
+    return sort is not None and column in sort.allowed
 
 
 def query_of(
@@ -110,7 +119,9 @@ def query_of(
 ) -> dict[str, object]:
     """Return the list's parameters for ``mode``, from the moment ``since`` on."""
     query: dict[str, object] = dict(filters)
-    if mode == "newest":
+    if mode == "feed":
+        query |= {"sort_column": CREATED, "sort_order": "D"}
+    elif mode == "newest":
         query |= {"sort_column": MODIFIED, "sort_order": "D"}
     elif since is not None and facts.changes:
         query[facts.changes] = zoho_time(since - BOUND)

@@ -71,6 +71,8 @@ from zoho_async.export.events import (
     SinceMidnight,
     Summary,
 )
+from zoho_async.export.feed import DAY, FEEDS, MOST_DAYS, ChangeFeed, read_feed
+from zoho_async.export.feed_pass import FeedPass
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions, midnight
 from zoho_async.export.part_end import settle
@@ -80,8 +82,9 @@ from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.shape import HashKey
-from zoho_async.export.summary import SummaryBuilder
+from zoho_async.export.summary import SummaryBuilder, feed_read
 from zoho_async.export.write_queue import WriteQueue
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
@@ -162,12 +165,18 @@ class Export:
                 self._blocking,
                 clock,
             )
-            if options.detect_deletions
+            if options.detect_deletions or options.change_feed
             else None
         )
         self._readers: Final[list[ListReader]] = []
+        self._feeds: Final[dict[str, ChangeFeed]] = {}
         self._summary_builder: Final = SummaryBuilder(
-            self._zoho, self._organization, self._readers, budget=budget, clock=clock
+            self._zoho,
+            self._organization,
+            self._readers,
+            budget=budget,
+            clock=clock,
+            feeds=self._feeds,
         )
         self._allowance: Final = Allowance(self._day)
         self._place: OpenDestination | None = None
@@ -205,6 +214,8 @@ class Export:
         copy = CheckpointCopy(self.destination)
         await self._blocking(partial(self._open, copy))
         try:
+            self._feeds.update(await self._blocking(self._expected_feeds))
+            await self._blocking(self._open_lists)
             async with anyio.create_task_group() as group:
                 for reader in self._readers:
                     records = copy.records(reader.writer.state.number)
@@ -235,8 +246,15 @@ class Export:
         if self._place is not None:
             raise RuntimeError("an Export can be entered only once; create another one")
         day = self._options.since_day
-        first = [] if day is None else [await self._start_of_day(day)]
+        first: list[ExportEvent] = [] if day is None else [await self._start_of_day(day)]
         await self._blocking(partial(self._open, self.destination))
+        try:
+            first += await self._read_feeds()
+            await self._blocking(self._open_lists)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._blocking(self._close)
+            raise
         send, self._events = anyio.create_memory_object_stream[ExportEvent](_EVENTS_AHEAD)
         for event in first:
             send.send_nowait(event)
@@ -447,11 +465,15 @@ class Export:
             settle(checkpoint, place, rows_of)
             with writing(name):
                 checkpoint.enter(self._plan.name, incremental.stamp(self._clock.time()))
-            for facts in self._plan.lists:
-                self._readers.append(self._reader(place, checkpoint, facts))
         except BaseException:
             self._close()
             raise
+
+    def _open_lists(self) -> None:
+        assert self._place is not None
+        assert self._checkpoint is not None
+        for facts in self._plan.lists:
+            self._readers.append(self._reader(self._place, self._checkpoint, facts))
 
     def _reader(
         self, place: OpenDestination, checkpoint: Checkpoint, facts: OperationFacts
@@ -460,7 +482,7 @@ class Export:
         budget = Budget(sys.maxsize, within=self._budget)
         zoho = self._zoho.with_options(budget=budget)
         writer, detail_writer = self._plan.open_writers(
-            checkpoint, place, facts, self._clock.time()
+            checkpoint, place, facts, self._clock.time(), self._feeds.get(facts.product)
         )
         detail_fetcher = None
         if detail_writer is not None:
@@ -481,11 +503,66 @@ class Export:
             named=self._plan.named,
             accepted=facts.resource in self._plan.accepted,
             strict=self._options.strict,
-            deletions=self._deletions,
+            deletions=self._deletions if self._detects else None,
             detail_fetcher=detail_fetcher,
+            feed_pass=self._feed_pass(writer),
             allowance=self._allowance,
             budget=budget,
         )
+
+    @property
+    def _detects(self) -> bool:
+        """Whether records that a whole list lacks are checked. Filters leave records out."""
+        options = self._options
+        return options.detect_deletions or not (options.filter or options.since)
+
+    def _feed_pass(self, writer: ResourceWriter) -> FeedPass | None:
+        if not self._options.change_feed or self._deletions is None:
+            return None
+        feed = self._feeds.get(writer.facts.product)
+        return FeedPass(feed, writer, self._deletions, self._blocking, self._clock)
+
+    # -- change feeds ---------------------------------------------------------------------------
+
+    async def _read_feeds(self) -> list[ExportEvent]:
+        """Read the change feed of each product since the runs that used it.
+
+        It takes at most half of ``max_calls``, so that the lists get on, too.
+        """
+        since = await self._blocking(self._since_of_feeds)
+        most = self._options.max_calls
+        budget = Budget(sys.maxsize if most is None else most // 2, within=self._budget)
+        zoho = self._zoho.with_options(budget=budget)
+        for product, moment in since.items():
+            self._feeds[product] = await read_feed(zoho, product, moment, self._clock)
+        return [feed_read(feed) for feed in self._feeds.values()]
+
+    def _since_of_feeds(self) -> dict[str, float | None]:
+        """Return since when each feed is read: its first unused moment, at most some days ago."""
+        assert self._checkpoint is not None
+        if not self._options.change_feed:
+            return {}
+        names = {facts.resource for facts in self._plan.lists}
+        oldest = self._clock.time() - MOST_DAYS * DAY
+        found: dict[str, float | None] = {
+            facts.product: None for facts in self._plan.lists if facts.product in FEEDS
+        }
+        for state in self._checkpoint.states():
+            product = state.name.partition(".")[0]
+            if state.name in names and product in found and state.feed.read is not None:
+                before = found[product]
+                read = max(oldest, state.feed.read)
+                found[product] = read if before is None else min(before, read)
+        return found
+
+    def _expected_feeds(self) -> dict[str, ChangeFeed]:
+        """Return the change feeds that a run would read, without entries, for a plan."""
+        now = self._clock.time()
+        since = self._since_of_feeds()
+        return {
+            product: ChangeFeed(feed=FEEDS[product], began=now, since=moment)
+            for product, moment in since.items()
+        }
 
     def _close(self) -> None:
         for reader in self._readers:

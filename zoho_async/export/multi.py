@@ -27,7 +27,14 @@ import msgspec
 
 from zoho_async.errors import ZohoError
 from zoho_async.export.errors import ExportError
-from zoho_async.export.events import ExportEvent, Planned, SinceMidnight, Summary, WaitingForReset
+from zoho_async.export.events import (
+    ChangeFeedRead,
+    ExportEvent,
+    Planned,
+    SinceMidnight,
+    Summary,
+    WaitingForReset,
+)
 from zoho_async.export.job import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.plan import destination_of
@@ -167,7 +174,7 @@ def _options_of(organization: str, options: ExportOptions) -> ExportOptions:
 
 def labelled(event: ExportEvent, organization: str) -> ExportEvent:
     """Return ``event`` with ``organization`` in the names of its resources."""
-    if isinstance(event, SinceMidnight | WaitingForReset):
+    if isinstance(event, SinceMidnight | ChangeFeedRead | WaitingForReset):
         return event
     if isinstance(event, Planned):
         return labelled_plan(event, organization)
@@ -194,6 +201,7 @@ def planned_together(plans: Sequence[Planned]) -> Planned:
         exact=all(plan.exact for plan in plans),
         days=None if None in days else max(filter(None, days), default=None),
         calls_made=sum(plan.calls_made for plan in plans),
+        feed_calls=sum(plan.feed_calls for plan in plans),
     )
 
 
@@ -222,4 +230,5 @@ def together(directory: str, summaries: dict[str, Summary]) -> Summary:
         exit_code=code_of_all(resources),
         planned_calls=sum(one.planned_calls for one in every),
         plan_exact=all(one.plan_exact for one in every),
+        feeds=tuple(feed for one in every for feed in one.feeds),
     )

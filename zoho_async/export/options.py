@@ -74,6 +74,10 @@ class ExportOptions:
     detect_deletions: bool = False
     """Find deleted records: read whole lists, check each missing record."""
 
+    change_feed: bool = False
+    """Use Zoho's activity log, and read each list in the cheapest way. The log names deleted
+    records, and changed ones of lists without a filter. Lists are read whole every 30 days."""
+
     format: FormatName | None = None
     """File format of a directory. ``jsonl`` (the default) holds rows as Zoho sent them; ``parquet``
     has typed columns. A directory keeps its format."""

@@ -19,6 +19,7 @@ from zoho_async.export.checkpoint.store import (
     PreviousPart,
     ResourceState,
 )
+from zoho_async.export.cost import Way, cheapest
 from zoho_async.export.destinations.base import OpenDestination, RecordedContents
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged
 from zoho_async.export.incremental import Mode, choose
@@ -135,17 +136,36 @@ def _begin(store: ResourceStore, request: str) -> None:
     refresh = None if mode == "full" else store.policy.refresh_since(store)
     if _is_in_doubt(before, mode) or refresh == 0.0:
         mode = "compared"
-    store.use(store.checkpoint.begin(_first_state(store, request, mode, refresh)))
+    reason = ""
+    if options.cheapest and not (mode == "full" or refresh == 0.0 or options.detect_deletions):
+        way = _cheapest(store, mode)
+        mode, reason = way.mode, way.reason
+    store.use(store.checkpoint.begin(_first_state(store, request, mode, refresh, reason)))
     store.sink.resume(0)
 
 
+def _cheapest(store: ResourceStore, mode: Mode) -> Way:
+    """Return the cheapest way to read the list, or ``mode`` if its doubt needs the whole list."""
+    options = store.options
+    way = cheapest(
+        store.facts,
+        store.state,
+        now=options.now,
+        feed=options.feed is not None and options.feed.covers(store.state.feed.read),
+        restricted=options.narrowed or options.since is not None or options.detect_deletions,
+    )
+    if mode != "compared" or way.mode in ("compared", "feed"):
+        return way
+    return replace(way, mode="compared", reason="the last read of the changes left a doubt")
+
+
 def _first_state(
-    store: ResourceStore, request: str, mode: Mode, refresh: float | None
+    store: ResourceStore, request: str, mode: Mode, refresh: float | None, reason: str
 ) -> ResourceState:
     before = store.state
     full, number, bookmark = mode == "full", before.passes.current + 1, before.bookmark
     since = store.options.since
-    if mode not in ("full", "compared"):
+    if mode in ("changed", "newest"):
         since = bookmark.watermark
         if refresh is not None and since is not None:  # the list shows what the refresh needs
             since = min(since, refresh)
@@ -163,6 +183,7 @@ def _first_state(
         part=CurrentPart(
             name="" if full else store.checkpoint.stamp_after(before.part.name),
             mode=mode,
+            reason=reason,
             since=since,
             previous=_previous_part(before) if full else None,
         ),
@@ -170,6 +191,7 @@ def _first_state(
         details=store.policy.begin(before.details, mode, refresh),
         runs=before.runs,
         periods={} if full else before.periods,
+        feed=before.feed,
     )
 
 

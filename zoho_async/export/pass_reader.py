@@ -182,6 +182,31 @@ class PassReader:
             await self.blocking(self.writer.close_pass)
         return page
 
+    async def at(
+        self, number: int, write_queue: WriteQueue, known: set[str] | None = None
+    ) -> Page[bytes]:
+        """Read one page of a pass that is not read in order. ``known`` gets its indexed ids."""
+        self._begin()
+        page = await self._page(number, {})
+        if known is not None:
+            ids = [one for one in page.ids if one]
+            known.update(await self.blocking(lambda: self.writer.find_known(ids)))
+        self.counted = page.total
+        await self.put(page, write_queue, of_list=False)
+        return page
+
+    async def count_all(self) -> int | None:
+        """Return how many records the list counts without a moment; None if it does not say."""
+        try:
+            context = await fetch.context_of(
+                self.zoho, self._facts, {**self.views.filters, "response_option": 2}
+            )
+        except InvalidRequest:
+            return None
+        finally:
+            self.views.counted += 1
+        return context.total
+
     async def look(self) -> Page[bytes]:
         """Fetch the first page, and write nothing."""
         try:

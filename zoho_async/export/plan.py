@@ -28,6 +28,7 @@ from zoho_async.export.destinations.open import UnknownDestination, open_destina
 from zoho_async.export.destinations.single_file import SingleFile
 from zoho_async.export.details.operations import details_of, document_sources
 from zoho_async.export.details.writer import DetailPlan, DetailWriter, QueuedRecords
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.incremental import Margin
 from zoho_async.export.options import ExportOptions
 from zoho_async.export.part_begin import open_store
@@ -94,10 +95,11 @@ class JobPlan:
         destination: OpenDestination,
         facts: OperationFacts,
         now: float,
+        feed: ChangeFeed | None = None,
     ) -> tuple[ResourceWriter, DetailWriter | None]:
         """Return the open writer of one list, and that of its details if it has any. Blocks.
 
-        ``now`` is in seconds since 1970.
+        ``now`` is in seconds since 1970, ``feed`` the change feed of the list's product, if any.
         """
         options = RunOptions(
             full=self.options.full,
@@ -108,6 +110,9 @@ class JobPlan:
             narrowed=bool(self.options.filter),
             refresh_since=self.options.refresh_since(now),
             margin=self.margin,
+            feed=feed,
+            cheapest=self.options.change_feed,
+            now=now,
         )
         details = self._details_of(facts.resource, checkpoint.state_of(facts.resource))
         policy = None if details is None else QueuedRecords(details)

@@ -16,6 +16,7 @@ from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.errors import MissingScope, ReplyError, ZohoError
 from zoho_async.export import incremental
+from zoho_async.export.checkpoint.store import ViewResult
 from zoho_async.export.columns.observed import SchemaChange
 from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.details.fetcher import DetailFetcher
@@ -28,6 +29,7 @@ from zoho_async.export.events import (
     Status,
     left_out_text,
 )
+from zoho_async.export.feed_pass import FeedPass
 from zoho_async.export.outcomes import ListState, code_of, complete_state
 from zoho_async.export.part_end import complete_part, complete_refresh
 from zoho_async.export.pass_reader import PassReader
@@ -45,6 +47,8 @@ _HELD: Final = (
     "Zoho sends no count of it, and it was not read twice with the same result, "
     "so a record may be missing: the next run reads the list again"
 )
+#: The reason for a whole read after a read by the change feed.
+_NOT_ENOUGH: Final = "the change feed does not explain the list's count, so the whole list was read"
 #: Statuses below 500 of a gateway that gave up, which say nothing about the list.
 _PASSING: Final = (408, 499)
 #: `ResourceSummary.proven` for each completeness.
@@ -88,8 +92,9 @@ class ListReader:
 
     ``named`` says that the resource was named, ``accepted`` that it may be short, and ``strict``
     that only a proven list counts as complete. ``deletions`` checks records that the list no longer
-    shows, and ``detail_fetcher`` fetches the details of records; either may be None. ``allowance``
-    limits the calls of the tries of all lists. ``budget`` counts the calls of ``zoho``.
+    shows, ``detail_fetcher`` fetches the details of records, and ``feed_pass`` uses the change
+    feed; each may be None. ``allowance`` limits the calls of the tries of all lists. ``budget``
+    counts the calls of ``zoho``.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class ListReader:
         strict: bool = False,
         deletions: DeletionDetector | None = None,
         detail_fetcher: DetailFetcher | None = None,
+        feed_pass: FeedPass | None = None,
         allowance: Allowance | None = None,
         budget: Budget | None = None,
     ) -> None:
@@ -128,6 +134,7 @@ class ListReader:
         self._strict: Final = strict
         self._deletions: Final = deletions
         self._detail_fetcher: Final = detail_fetcher
+        self._feed_pass: Final = feed_pass
         self._rows_before: Final = writer.state.part.rows
         self._calls_left: tuple[int, bool] = (0, True)
         self._list_exact = True
@@ -162,7 +169,9 @@ class ListReader:
         if self._detail_fetcher is not None and part.page == 0:
             self._calls_left = await self._blocking(self._detail_fetcher.calls_left)
         counted = passes.counts[-1].total if part.page and passes.counts else None
-        if part.mode == "compared":
+        if part.mode == "feed":
+            self._plan_feed(max(1, state.feed.calls.get("feed", 1)) + self._checks)
+        elif part.mode == "compared":
             self._plan(_Size(records, max(1, part.page)), estimated=True)
         elif part.page:
             self._plan(_Size(counted, part.page), estimated=counted is not None)
@@ -186,7 +195,12 @@ class ListReader:
             self.planned = self._plan_without_calls(rows=state.part.rows, finished=True)
             await wait_for_plan()
             return
-        if state.passes.done or state.passes.tries or state.passes.view:
+        if self._feed_pass is not None:
+            await self._feed_pass.match()
+        by_feed = state.part.mode == "feed" and not state.passes.done
+        if by_feed:
+            await self._read_by_feed(report, write_queue, wait_for_plan)
+        elif state.passes.done or state.passes.tries or state.passes.view:
             self.planned = await self._plan_the_rest()
             await wait_for_plan()
             if not (state.passes.done or state.passes.tries):
@@ -198,16 +212,36 @@ class ListReader:
             if self.planned is None:  # the list is gone: not even an empty page came
                 self.planned = self._plan_without_calls(rows=0)
                 await wait_for_plan()
+        if self._feed_pass is not None and not by_feed:
+            await self._feed_pass.confirm(self._zoho, report)
         await self._prove_views(report, write_queue)
         if self._detail_fetcher is not None:
             await self._detail_fetcher.run(report)
-        if self._deletions is not None and state.part.mode == "compared":
+        if self._deletions is not None and self.writer.state.part.mode == "compared":
             await self._deletions.run(self.writer, self._zoho, report)
         if self._detail_fetcher is not None:
             self.refreshes = bool(await self._blocking(self._detail_fetcher.count_refresh))
         if not self.refreshes:
             await self._complete()
             await self._report_done(report)
+
+    async def _read_by_feed(
+        self, report: Report, write_queue: WriteQueue, wait_for_plan: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Read the pages that the change feed names, or the whole list if they do not suffice."""
+        feed_pass = self._feed_pass
+        believed = False
+        if feed_pass is not None:
+            self._plan_feed(feed_pass.calls_ahead)
+            await wait_for_plan()
+            await feed_pass.confirm(self._zoho, report)
+            believed = await feed_pass.read(self._pass_reader, write_queue)
+        if believed:
+            result = ViewResult(completeness="uncheckable", total=self._pass_reader.counted)
+            await self._blocking(lambda: self.writer.end_view(result))
+            return
+        await self._blocking(lambda: self.writer.read_whole(_NOT_ENOUGH))
+        await self._first_pass(write_queue, wait_for_plan)
 
     async def _report_done(self, report: Report) -> None:
         await self.report_schema(report)
@@ -230,6 +264,8 @@ class ListReader:
         await self._report_done(report)
 
     async def _complete(self) -> None:
+        if self._feed_pass is not None:
+            await self._feed_pass.note(self._pass_reader)
         when = incremental.zoho_time(self._clock.time())
         refreshes = self.refreshes
         await self._blocking(lambda: complete_part(self.writer.store, when, refreshes=refreshes))
@@ -293,6 +329,19 @@ class ListReader:
             finished=finished,
         )
 
+    def _plan_feed(self, pages: int) -> None:
+        """Plan a read by the change feed. It reads more if the pages do not suffice."""
+        self.exact = self._list_exact = False
+        records, _ = self._calls_left
+        self.planned = msgspec.structs.replace(
+            self._plan_without_calls(rows=0),
+            rows=None,
+            calls=pages + records,
+            detail_calls=records,
+            exact=False,
+            reason=self.writer.state.part.reason,
+        )
+
     def _plan(self, size: _Size | None, *, estimated: bool = False) -> None:
         calls, self.exact = (1, False) if size is None else size.calls_ahead(self.facts)
         self.exact = self.exact and not estimated
@@ -317,13 +366,24 @@ class ListReader:
             resource=self.facts.resource,
             file=self.writer.store.sink.name,
             rows=rows,
-            calls=self._views.counted + calls + view_calls + detail_calls,
+            calls=self._views.counted + calls + view_calls + detail_calls + self._checks,
             mode=self.writer.state.part.mode,
             rows_before=self._rows_before,
             detail_calls=detail_calls,
             exact=self.exact,
             estimated=estimated,
+            reason=self.writer.state.part.reason,
         )
+
+    @property
+    def _checks(self) -> int:
+        """The calls for records that the change feed calls deleted, and for the list's count."""
+        feed_pass, feed = self._feed_pass, self.writer.state.feed
+        if feed_pass is None:
+            return 0
+        checks = len(feed_pass.deleted) if feed_pass.matched else feed.checks
+        mode = self.writer.state.part.mode
+        return checks + (mode in ("changed", "newest") and feed_pass.counts)
 
     def unplanned(self) -> PlannedResource:
         """Return the plan of a list that Zoho refused: one call, which asks again."""
@@ -383,6 +443,10 @@ class ListReader:
             rounded=part.rounded,
             note=self._note(),
             applied_filter=passes.hidden,
+            reason=part.reason,
+            surplus=self.writer.state.feed.surplus if self._feed_pass else None,
+            unnamed=self._feed_pass.unnamed if self._feed_pass else 0,
+            feed_delay=self._feed_pass.delay if self._feed_pass else None,
             schema=self.writer.store.schema_changes(),
             planned_calls=self._planned_calls(),
             plan_exact=self._list_exact and detail_fetcher.exact
@@ -427,7 +491,9 @@ class ListReader:
         held = state.status == "complete" and state.passes.completeness == "uncheckable"
         missing = self.writer.store.missing
         notes = [f"{missing}: read in full again"] if missing else []
-        if held and self.facts.row_id and not is_settled(state):
+        if held and state.part.mode == "feed":
+            notes.append(state.part.reason)
+        elif held and self.facts.row_id and not is_settled(state):
             notes.append(_HELD)
         if hidden is not None and not self._views.expects_hidden:
             notes.append(left_out_text(hidden, self._views.left_out))

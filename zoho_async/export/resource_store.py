@@ -38,6 +38,7 @@ from zoho_async.export.destinations.base import OpenDestination, Sink, Table
 from zoho_async.export.details.operations import details_of, together
 from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import DestinationError
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.incremental import Margin, Mode
 from zoho_async.export.shape_rules import Shapers, recorded_shaper
 
@@ -49,7 +50,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``detect_deletions`` detects deleted records. ``since`` is the moment before which nothing is
     wanted, and ``narrowed`` says that filters leave out records, too. ``accept_shorter`` lets a
     full read replace a fuller one without proof. ``refresh_since`` is the moment since which the
-    parents have changed whose children are read again; None for no refresh.
+    parents have changed whose children are read again; None for no refresh. ``feed`` is the change
+    feed of the list's product, None if it is not used, and ``cheapest`` lets its cost decide how
+    the list is read at the moment ``now``.
     """
 
     full: bool = False
@@ -60,6 +63,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     narrowed: bool = False
     refresh_since: float | None = None
     margin: Margin = Margin()
+    feed: ChangeFeed | None = None
+    cheapest: bool = False
+    now: float = 0.0
 
 
 class ChangedRow(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
+    ChangeFeedRead,
     ExportEvent,
     Planned,
     PlannedResource,
@@ -21,6 +22,7 @@ from zoho_async.export.events import (
     Summary,
     WaitingForReset,
 )
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.reader import ListReader
 from zoho_async.http.call import Budget
@@ -36,7 +38,8 @@ _REPORT_AGAIN: Final = 3600.0
 class SummaryBuilder:
     """Builds the plan and the summary of one run of ``readers``, which may still grow.
 
-    All calls of the run spend ``budget``, so it counts them.
+    All calls of the run spend ``budget``, so it counts them. ``feeds`` are the change feeds of the
+    run by product, and may be filled later.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class SummaryBuilder:
         *,
         budget: Budget,
         clock: Clock,
+        feeds: Mapping[str, ChangeFeed],
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
         self._readers: Final = readers
         self._budget: Final = budget
         self._clock: Final = clock
+        self._feeds: Final = feeds
         self._started = time.monotonic()
         self._before: Snapshot | None = None
 
@@ -78,8 +83,10 @@ class SummaryBuilder:
                 days = days_needed(planned.calls - made, today, limits)
                 seconds = estimated_seconds(planned.calls, limits)
                 ahead.append(replace(planned, seconds=seconds, days=days))
-        calls = sum(one.calls for one in ahead)
-        made = self._budget.spent if only else sum(one.calls_for_list for one in self._readers)
+        feed_calls = self._feed_calls(only=only)
+        calls = sum(one.calls for one in ahead) + feed_calls
+        made = sum(one.calls_for_list for one in self._readers) + feed_calls
+        made = self._budget.spent if only else made
         return Planned(
             resources=tuple(ahead),
             rows=sum(one.rows or 0 for one in ahead),
@@ -88,6 +95,7 @@ class SummaryBuilder:
             exact=all(one.exact for one in ahead) if only else all(r.exact for r in self._readers),
             days=days_needed(calls if only else calls - made, today, limits),
             calls_made=made,
+            feed_calls=feed_calls,
         )
 
     async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
@@ -127,15 +135,39 @@ class SummaryBuilder:
             files=sum(one.files for one in resources),
             rounded=sum(sum(one.rounded.values()) for one in resources),
             exit_code=code_of_all(resources),
-            planned_calls=sum(one.planned_calls or 0 for one in resources),
+            planned_calls=sum(one.planned_calls or 0 for one in resources)
+            + self._feed_calls(only=False),
             plan_exact=all(one.plan_exact for one in resources),
+            feeds=tuple(feed_read(feed) for feed in self._feeds.values()),
         )
+
+    def _feed_calls(self, *, only: bool) -> int:
+        """Return the calls for change feeds; for a plan alone, those of the last run."""
+        if not only:
+            return sum(feed.calls for feed in self._feeds.values())
+        last: dict[str, int] = {}
+        for reader in self._readers:
+            product, calls = reader.facts.product, reader.writer.state.feed.feed_calls
+            if product in self._feeds:
+                last[product] = max(1, last.get(product, 1), calls)
+        return sum(last.values())
 
     async def _refused(self) -> int:
         """Return how many calls Zoho refused for the limits since `begin`."""
         if self._before is None:
             return 0
         return (await self._zoho.snapshot()).refused - self._before.refused
+
+
+def feed_read(feed: ChangeFeed) -> ChangeFeedRead:
+    """Return the event of a change feed that was read, or could not be."""
+    return ChangeFeedRead(
+        feed=feed.feed,
+        status=feed.status,
+        entries=len(feed.entries),
+        calls=feed.calls,
+        reason=feed.reason,
+    )
 
 
 def code_of_all(resources: Sequence[ResourceSummary]) -> int:

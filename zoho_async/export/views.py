@@ -64,7 +64,7 @@ class Views:
         self.unconfirmed: Sequence[str] = ()
         self._zoho: Final = zoho
         self._writer: Final = writer
-        self._filters: Final = filters
+        self.filters: Final = filters
         self._blocking: Final = blocking
         self._default: Final = default_of(writer.facts.product, writer.facts.path)
         self._counts: Final[dict[str, int | None]] = {}
@@ -91,12 +91,12 @@ class Views:
     @property
     def narrowed(self) -> bool:
         """Whether a filter hides rows of the current view."""
-        return bool(self._filters) or self.current > 0
+        return bool(self.filters) or self.current > 0
 
     def query(self) -> dict[str, object]:
         """Return the parameters of the current view."""
         part = self._writer.state.part
-        query = query_of(self._writer.facts, part.mode, self._filters, part.since)
+        query = query_of(self._writer.facts, part.mode, self.filters, part.since)
         return {**query, FILTER: self.value} if self.value else query
 
     def following(self) -> int | None:
@@ -131,7 +131,7 @@ class Views:
         """Whether the export may add a value to its parameters."""
         part = self._writer.state.part
         together = part.mode != "newest" and self._capabilities.combined is True
-        return not self._filters and (part.since is None or together)
+        return not self.filters and (part.since is None or together)
 
     @property
     def _capabilities(self) -> Capabilities:
@@ -244,7 +244,7 @@ class Views:
                         resource=self._facts.resource, applied_filter=hidden, left_out=self.left_out
                     )
                 )
-        missing = unconfirmed(self._filters, page)
+        missing = unconfirmed(self.filters, page)
         if missing and not self.unconfirmed:
             self.unconfirmed = missing
             self._events.append(
@@ -266,14 +266,14 @@ class Views:
 
         "" is a default whose filter Zoho does not name.
         """
-        if FILTER in self._filters:
+        if FILTER in self.filters:
             return None
         default = self._default
         if default is not None and "lost" in map(self._capabilities.values.get, default.further):
             return applied
         if applied:
             word = applied.rpartition(".")[2].casefold()
-            asked = {one.casefold().replace("_", "") for one in self._filters.values()}
+            asked = {one.casefold().replace("_", "") for one in self.filters.values()}
             return None if shows_all(applied) or word in asked else applied
         unfiltered = default is not None and default.every and not self.value
         return "" if unfiltered else None

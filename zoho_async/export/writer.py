@@ -16,7 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
-from zoho_async.export.checkpoint.store import ResourceState, ViewResult
+from zoho_async.export.checkpoint.feed import ListFeed
+from zoho_async.export.checkpoint.store import PassHistory, ResourceState, ViewResult
 from zoho_async.export.passes import Counting, joined, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
 from zoho_async.paging.completeness import Pass
@@ -47,6 +48,9 @@ class ResourceWriter:
         #: When the current pass began, by our clock, in seconds since 1970. Its reader sets it.
         self.pass_began = 0.0
 
+        #: Known records that this run showed as changed, with their last modification.
+        self.changed_rows: dict[str, float | None] = {}
+
     @property
     def state(self) -> ResourceState:
         return self.store.state
@@ -59,6 +63,11 @@ class ResourceWriter:
             one = self.store.key(identity, row)
             record = self.store.records.find([one]).get(one)
             return record is not None and record.pass_number == self.state.passes.current
+
+    def find_known(self, ids: Sequence[str]) -> set[str]:
+        """Return those of ``ids`` that are indexed."""
+        with self.store.translate_errors():
+            return set(self.store.records.find(ids))
 
     def write_pages(self, pages: Sequence[Page[bytes]]) -> list[ResourceState]:
         """Write pages in their order. Return the state after each of them."""
@@ -143,6 +152,8 @@ class ResourceWriter:
             times = times_of(row)
             counting.count_row(one, before, content, times)
             changed = before is not None and before.digest != content
+            if changed:
+                self.changed_rows[one] = times.modified
             if before is not None and before.pass_number >= passes.first:  # written in this run
                 fresh += changed
                 records[one] = before.digest
@@ -235,6 +246,18 @@ class ResourceWriter:
         with self.store.transaction():
             self.store.put(runs=replace(self.state.runs, refusal=refusal))
 
+    def note_feed(self, feed: ListFeed) -> None:
+        """Store what is known of the change feed and of the cost of the list's reads."""
+        with self.store.transaction():
+            self.store.put(feed=feed)
+
+    def read_whole(self, reason: str) -> None:
+        """Read the whole list from here on, because what was read does not suffice."""
+        number = self.state.passes.current + 1
+        part = replace(self.state.part, mode="compared", reason=reason, page=0)
+        with self.store.transaction():
+            self.store.put(part=part, passes=PassHistory(first=number, current=number))
+
     # -- records that a pass did not show ---------------------------------------------------------
 
     def find_absent(self, most: int) -> list[str]:
@@ -273,6 +296,11 @@ class ResourceWriter:
             self._write_differing(alive or {})
             self.store.mark_deleted(gone, when)
             self.store.put(passes=replace(self.state.passes, checked_up_to=last))
+
+    def mark_gone(self, gone: Sequence[str], when: str) -> None:
+        """Mark records as deleted that were confirmed before the list is read."""
+        with self.store.transaction():
+            self.store.mark_deleted(gone, when)
 
     def _write_differing(self, records: Mapping[str, bytes]) -> None:
         store = self.store

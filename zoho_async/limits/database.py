@@ -11,8 +11,8 @@ file in the same directory. The companion names the inode that it belongs to, an
 time is the last use of the ledger. If the companion names another inode than the database, the
 ledger starts with a pause: it gives no place until all earlier calls have left the count. Without a
 companion this is a first start, and there is no pause. So do not delete the companion with the
-ledger. The pause does not wait for a call that was admitted before the deletion and is sent long
-after it, because its process was stopped in between.
+ledger. A process that was stopped between the admission of a call and its sending cannot break
+this: it sends within a lease of the admission, or not at all, and the pause is a lease longer.
 
 SQLite finds its log files by name. Closing the old connection would delete the log files of the new
 database, so the old connection is never closed (`fork.never_close`). The companion also serves as

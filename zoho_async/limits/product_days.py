@@ -1,4 +1,4 @@
-"""Whether the products of an organization share one daily counter, or each has its own.
+"""Whether the products of an organization share one daily counter, or each has a separate one.
 
 Model
 -----
@@ -37,8 +37,8 @@ replies within `NEAR` seconds of it are not used.
 
 No call is sent after a known quota in either case. While products count as one, that is because
 each call counts in the smallest quota of all. When they become separate, each starts with the last
-figure of that product's replies less its calls that may have come later: those that were open when
-it came, and those that are open now. All others of its calls would be part of a later figure.
+figure that its replies showed less its calls that may have come later: those that were open when it
+came, and those that are open now. All others of its calls would be part of a later figure.
 
 Unknown
 -------

@@ -9,8 +9,8 @@ changes (`file_watch`). A denial changes nothing.
 abandons them, as if they were sent at that moment. Each ledger knows its own open calls and their
 event loops. So in each operation it finds the places that it never gave to a caller and those of a
 closed loop. Other processes cannot know this, so for them a place expires ten ``linger`` after its
-admission. A place of that age is not used any more (`Slot.stale`), and a call that takes longer
-counts once more when it ends.
+admission. A place is used within one ``linger``, or not at all (`Slot.stale`), and a call that
+takes longer than ten counts once more when it ends.
 
 **Endings that cannot be written** (full disk, file locked too long) are kept and written before
 anything else. Until then this ledger admits no call and raises `LedgerError`.
@@ -58,6 +58,8 @@ T = TypeVar("T")
 
 #: After a restart of the machine, shorter differences of the wall clock are ignored.
 SURELY_PASSED: Final = 3600.0
+#: A shorter lease, in seconds, would end before a call can be sent.
+SHORTEST_LEASE: Final = 1.0
 #: A clock that is further behind the file than any wait for the lock is of another start.
 MOST_BEHIND: Final = 2 * BUSY
 
@@ -284,7 +286,11 @@ class SqliteFile:
     def _paused_until(
         self, connection: sqlite3.Connection, limits: Limits, now: float, wall: float
     ) -> float:
-        """Return when places are given again, in a file that replaced another one."""
+        """Return when places are given again, in a file that replaced another one.
+
+        Calls of the old file were admitted by then, are sent within a lease, and arrive within
+        ``linger`` of that.
+        """
         opened, since = self._pause
         if opened != self._database.opened:
             since = float("-inf")
@@ -296,7 +302,12 @@ class SqliteFile:
                     updated = (self._boot, since, wall)
                     connection.execute("UPDATE pause SET boot = ?, since = ?, wall = ?", updated)
             self._pause = (self._database.opened, since)
-        return since + limits.window * DRIFT + limits.linger
+        return since + limits.window * DRIFT + limits.linger + lease_of(limits)
+
+
+def lease_of(limits: Limits) -> float:
+    """Return the seconds within which a place is used."""
+    return max(limits.linger, SHORTEST_LEASE)
 
 
 _numbers: Final = itertools.count()
@@ -383,8 +394,8 @@ class SqliteLedger:
         return self._watch.add(wake)
 
     def lease(self, limits: Limits) -> float:
-        """Places expire after this time; see `recovery.expire_dead_owners`."""
-        return recovery.LAPSE * limits.linger
+        """Return the time within which a place is used: ``linger``, and at least a second."""
+        return lease_of(limits)
 
     async def close(self) -> None:
         """Finish pending work, close the file and end the thread. The next call opens it again."""

@@ -8,6 +8,7 @@ from zoho_async.sandbox.deliveries.settings import WebhookDelivery, WebhookRules
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import TokenRules
 from zoho_async.sandbox.server import Sandbox
+from zoho_async.sandbox.simulation.activity import ActivityRules
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.fault_effects import ODD_VALUES
 from zoho_async.sandbox.simulation.faults import FAULTS, Fault, FaultKind, read_rules
@@ -19,6 +20,7 @@ from zoho_async.sandbox.threaded import serve_in_thread
 __all__ = [
     "FAULTS",
     "ODD_VALUES",
+    "ActivityRules",
     "Arrival",
     "Fault",
     "FaultKind",

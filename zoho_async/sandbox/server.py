@@ -33,6 +33,7 @@ from zoho_async.sandbox.deliveries.settings import WebhookRules
 from zoho_async.sandbox.hosts import Hosts
 from zoho_async.sandbox.middleware import Arrival
 from zoho_async.sandbox.oauth.server import Accounts, TokenRules
+from zoho_async.sandbox.simulation.activity import ActivityRules
 from zoho_async.sandbox.simulation.calendar import DayCalendar
 from zoho_async.sandbox.simulation.clock import SandboxClock
 from zoho_async.sandbox.simulation.faults import Fault, Faults
@@ -48,7 +49,8 @@ class Sandbox:
     """A local Zoho with one user, one or more organizations, and sample records.
 
     Use it as an async context manager. ``url`` is set inside. ``limits``, ``tokens``, ``latency``,
-    ``inbound``, ``faults``, ``webhooks`` and ``quota_headers`` may be changed while it runs.
+    ``inbound``, ``faults``, ``webhooks``, ``activity`` and ``quota_headers`` may be changed while
+    it runs.
 
     Args:
         seed: seed of the sample data and of random choices.
@@ -71,6 +73,7 @@ class Sandbox:
         quota_headers: whether replies have the headers of the daily quota.
         faults: rules for what goes wrong (see `faults`).
         webhooks: how webhooks are sent (see `WebhookRules`).
+        activity: what the activity logs of Books show, and when (see `ActivityRules`).
         host: address to listen on.
         port: port to listen on; 0 picks a free port.
         allowed_hosts: host names that requests may use in addition to loopback and ``host``.
@@ -110,6 +113,7 @@ class Sandbox:
         quota_headers: bool = True,
         faults: Sequence[Fault] = (),
         webhooks: WebhookRules | None = None,
+        activity: ActivityRules | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Sequence[str] = (),
@@ -143,6 +147,7 @@ class Sandbox:
         self.tokens = TokenRules(life=token_life)
         self.faults: list[Fault] = list(faults)
         self.webhooks: Final = webhooks or WebhookRules()
+        self.activity: Final = activity or ActivityRules()
         self.arrivals: list[Arrival] = []
         #: Requests that no specification describes, or that the sandbox does not simulate.
         self.unknown: list[Arrival] = []
@@ -180,6 +185,8 @@ class Sandbox:
             *(Store(sample(name), self._keep) for name in given),
             *load_organizations(self._keep, seed, tuple(given), wall_clock),
         ]
+        for store in self.stores:
+            store.activity = self.activity
         self._address = host, port
         self._hosts: Final = Hosts(host, allowed_hosts)
         self._something_arrived = asyncio.Event()

@@ -65,18 +65,18 @@ from zoho_async.errors import (
     first_failure,
     says_gone,
 )
+from zoho_async.export.incremental import zoho_time
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.webhooks.changed_lists import (
     EVENTS,
-    MODIFIED,
     ChangedList,
     changed_list,
-    moment_text,
 )
 from zoho_async.webhooks.queue import QueueFull, WebhookQueue
 from zoho_async.webhooks.signature import Delivery
 from zoho_async.wire import Page, Record, encode
+from zoho_async.wire.page import MODIFIED
 
 #: Seconds by which a mark lies before the start of its run: a list may show a change so late, or
 #: this computer's clock may be ahead.
@@ -301,7 +301,7 @@ class _Run:
                 return None
         values: dict[str, str] = {source.id_field: record_id}
         if moment is not None:
-            values[MODIFIED] = moment_text(moment)
+            values[MODIFIED] = zoho_time(moment)
         return Delivery(
             query={"event_type": "changed"},
             body=encode({source.module: values}),

@@ -6,7 +6,6 @@ a whole, as Billing's events. The theory is in `zoho_async.webhooks.catching_up`
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -15,15 +14,17 @@ from zoho_async import description
 from zoho_async.billing.types.events import Event
 from zoho_async.description import OperationFacts
 from zoho_async.errors import ConfigurationError
+from zoho_async.export.catalog import list_operation
+from zoho_async.export.incremental import BOUND, asks_changes, sorts_by_change, zoho_time
 from zoho_async.operation import PRODUCTS, ListOperation
 from zoho_async.paging import Pager
 from zoho_async.session import Session
 from zoho_async.webhooks.events import readable
 from zoho_async.wire import Record
+from zoho_async.wire.page import MODIFIED
 
 #: Events of Billing are listed like records.
 EVENTS: Final = "billing.events"
-MODIFIED: Final = "last_modified_time"
 
 
 class _ChangedRows(ListOperation[Record], frozen=True):
@@ -53,22 +54,11 @@ class ChangedList(msgspec.Struct, frozen=True):
     def pager(self, zoho: Session, since: float, *, page: int | None = None) -> Pager[Record]:
         """The rows that changed since a moment, and possibly others, from ``page`` on."""
         facts = self.facts
-        operation = _ChangedRows(
-            name=facts.name,
-            product=PRODUCTS[facts.product],
-            path=facts.path,
-            row=Event if self.resource == EVENTS else Record,
-            key=facts.key,
-            row_id=facts.row_id,
-            scope=facts.scope,
-            order=facts.order,
-            paged=facts.paged,
-            max_per_page=facts.max_per_page,
-            totals=facts.totals,
-        )
+        same = msgspec.structs.asdict(list_operation(facts))
+        operation = _ChangedRows(**same | {"row": Event if self.resource == EVENTS else Record})
         query: dict[str, object] = {} if page is None else {"page": page}
         if facts.changes:
-            query[facts.changes] = moment_text(since - 1)
+            query[facts.changes] = zoho_time(since - BOUND)
         elif self.resource != EVENTS:
             query |= {"sort_column": MODIFIED, "sort_order": "D"}
         return Pager(zoho, operation, query=query)
@@ -86,17 +76,11 @@ def changed_list(name: str) -> ChangedList:
     id_field = get.path.rpartition("{")[2].removesuffix("}")
     if name == EVENTS:
         return ChangedList(facts, get.key, id_field)
-    sort = next((field for field in facts.query if field.name == "sort_column"), None)
-    is_sorted = sort is not None and MODIFIED in sort.allowed
-    can_ask = bool(facts.changes) and not {"*", facts.changes} & set(facts.ignored)
-    if not (can_ask or is_sorted) or readable(product, get.key, {id_field: "1"})[0] != name:
+    can_ask = asks_changes(facts)
+    is_read = readable(product, get.key, {id_field: "1"})[0] == name
+    if not is_read or not (can_ask or sorts_by_change(facts)):
         raise ConfigurationError(
             f"{name} cannot be asked for its changes: export it, or read it from time to time"
         )
     asked = facts if can_ask else msgspec.structs.replace(facts, changes="")
     return ChangedList(asked, get.key, id_field)
-
-
-def moment_text(moment: float) -> str:
-    """A moment as Zoho writes it, in whole seconds."""
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -102,6 +102,20 @@ class RecordIndex:
         )
         return int(number)
 
+    def places(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the places of records among all, from 1 for the largest id on."""
+        found: dict[str, int] = {}
+        for some in _slices(keys):
+            marks = ",".join("?" * len(some))
+            rows = self._database.execute(
+                "SELECT id, place FROM (SELECT id, ROW_NUMBER() OVER"
+                f" (ORDER BY length(id) DESC, id DESC) AS place FROM {TABLE} WHERE resource = ?)"
+                f" AS placed WHERE id IN ({marks})",
+                (self._resource, *some),
+            )
+            found.update((one, int(place)) for one, place in rows)
+        return found
+
     def add(self, records: dict[str, int], pass_number: int, *, unknown: bool) -> None:
         """Index records: digests by key. ``unknown`` says that none of them is indexed."""
         rows = [(self._resource, one, content, pass_number) for one, content in records.items()]

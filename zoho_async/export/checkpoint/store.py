@@ -39,6 +39,7 @@ from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.checkpoint import children, observed, records
+from zoho_async.export.checkpoint.feed import ListFeed
 from zoho_async.export.checkpoint.records import RecordIndex
 from zoho_async.export.destinations.base import Database, Origin
 from zoho_async.export.details import queue
@@ -100,12 +101,14 @@ class CurrentPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     our clock and Zoho's. ``page`` is the last durable page of the current pass, ``offset`` the
     sink's. ``rows`` were written, ``changed`` of them for known records, and ``size`` is their size
     in bytes; ``deleted`` records were marked. ``newest`` is the largest last modification seen.
-    ``previous`` is what a full read replaces, None for nothing. ``rounded`` counts numbers that
+    ``reason`` says why it is read in this mode, "" if nothing chose it. ``previous`` is what a full
+    read replaces, None for nothing. ``rounded`` counts numbers that
     their columns do not hold, by field.
     """
 
     name: str = ""
     mode: Mode = "full"
+    reason: str = ""
     since: float | None = None
     begun: float | None = None
     page: int = 0
@@ -238,7 +241,8 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How far the export of a resource got; by default, no part was begun.
 
     ``periods`` are those of a report, by their keys. Moments are seconds since 1970. ``shape`` is
-    what was chosen of the rows (`zoho_async.export.shape`), "" for all.
+    what was chosen of the rows (`zoho_async.export.shape`), "" for all. ``feed`` is what is known
+    of the change feed and of the cost of reads.
     """
 
     name: str
@@ -251,6 +255,7 @@ class ResourceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     details: DetailState = DetailState()
     runs: RunHistory = RunHistory()
     periods: dict[str, PeriodRead] = {}
+    feed: ListFeed = ListFeed()
 
 
 _STATE: Final = decoder_of(ResourceState)

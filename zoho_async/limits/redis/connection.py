@@ -330,8 +330,11 @@ class RedisConnection:
         if self.renewal is not None:
             self.renewal.cancel()
             await asyncio.gather(self.renewal, return_exceptions=True)
-        while self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+        while begun := tuple(self.tasks):
+            await asyncio.gather(*begun, return_exceptions=True)
+            # From CPython 3.12 on, gather does not yield if all are done, so that their callbacks,
+            # which remove them, may not have run.
+            self.tasks.difference_update(begun)
 
 
 def _cannot_now() -> tuple[type[Exception], ...]:

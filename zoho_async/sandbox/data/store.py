@@ -34,6 +34,7 @@ from zoho_async.sandbox.records.sales_events import (
     CustomerPayments,
 )
 from zoho_async.sandbox.replies import ENCODER
+from zoho_async.sandbox.simulation.activity import ActivityRules
 
 RESOURCES: Final[tuple[ResourceRules, ...]] = (Contacts(), Items(), Invoices(), Projects())
 
@@ -70,6 +71,8 @@ class Store:
         self.on_event: Callable[[Store, RecordEvent], None] | None = None
         #: The activity log, oldest first; None until it is read.
         self.log: list[Any] | None = None
+        #: What the activity log shows.
+        self.activity = ActivityRules()
         self.collections: Final = {
             resource.name: Collection(world, resource, self.keep, self._place(resource.name))
             for resource in RESOURCES

@@ -4,7 +4,8 @@ Records that are directly below an organization are logged. A write that changes
 payment and its invoices) is logged for the record that the call names, and for each record that it
 creates or deletes. Entries have a day and no time, as seen live.
 
-Unknown: how late Zoho shows an entry, and how far back the log goes. Here entries appear at once.
+Unknown: how late Zoho shows an entry, which changes have none, and how far back the log goes. Here
+each has an entry at once, unless `zoho_async.sandbox.simulation.activity` says otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.sandbox.data.store import RecordEvent, Store
 from zoho_async.sandbox.replies import ENCODER
 from zoho_async.sandbox.reports.ledger import number_of
-from zoho_async.sandbox.reports.query import ReportQuestion
+from zoho_async.sandbox.reports.query import PagedValue, ReportQuestion
 
 _PLACE: Final = "activity"
 _USER: Final = "Sam Sandbox"
@@ -62,10 +63,11 @@ def record_call(store: Store, named: set[str]) -> None:
             continue
         once[key] = event
     for event in once.values():
-        _append(store, event)
+        log_entry(store, event)
 
 
-def _append(store: Store, event: RecordEvent) -> None:
+def log_entry(store: Store, event: RecordEvent) -> None:
+    """Add an entry for ``event`` to the log."""
     state, log = event.state, log_of(store)
     entry = Activity(
         day=store.world.day_now(),
@@ -88,12 +90,15 @@ def _name(kind: str, state: Mapping[str, Any]) -> str:
     return str(number_of(state) or next(filter(None, found), ""))
 
 
-def activity_rows(store: Store, asked: ReportQuestion) -> list[Any]:
+def activity_rows(store: Store, asked: ReportQuestion) -> list[Any] | PagedValue:
     """The rows of the report, newest first."""
-    world, log = store.world, log_of(store)
+    world, log, rules = store.world, log_of(store), store.activity
+    today = world.day_now()
     rows: list[Any] = []
     for number, entry in enumerate(log):
         if not asked.first <= entry.day <= asked.last:
+            continue
+        if not rules.shows(number, entry.operation, entry.day, today):
             continue
         title = entry.kind.replace("_", " ").capitalize()
         amount = f" of amount {entry.amount}" if entry.amount else ""
@@ -116,4 +121,5 @@ def activity_rows(store: Store, asked: ReportQuestion) -> list[Any]:
                 },
             }
         )
-    return rows[::-1]
+    rows.reverse()
+    return PagedValue(rows[: asked.per_page], len(rows)) if rules.repeats else rows

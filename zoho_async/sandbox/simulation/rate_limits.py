@@ -4,7 +4,7 @@ Model
     The limiter sees only arrivals. For each organization, and for the account if a call names no
     organization, it keeps the times of the last minute's calls, the calls of the day, and the
     concurrent calls. The day is the organization's calendar day, or has a fixed length. All
-    products share it, or those in ``product_days`` are each counted alone. A call over the
+    products share it, or those in ``product_days`` have separate counts. A call over the
     minute's limit is refused and starts a block. During the block every call is refused, and each
     try makes the block longer.
 
@@ -112,7 +112,7 @@ class AccountUsage:
         self.fixed_count = 0
         self.day_ends = float("-inf")
         self.day_count = 0
-        #: The day's calls of products that have their own count. The others are in ``day_count``.
+        #: The day's calls of products with a separate count. The others are in ``day_count``.
         self.product_counts: Counter[str] = Counter()
         self.in_flight = 0
         self.blocked_until = float("-inf")
