@@ -85,6 +85,7 @@ async def test_lists_go_on_page_by_page_and_cost_a_call_each(
         first = await agent("read", operation="invoices.list", query={"per_page": 25})
         assert zoho_sandbox.calls == 1
         numbers = [row["invoice_number"] for row in first["rows"]]
+        assert "no_such_fields" not in first
         part = first
         while "cursor" in part:
             part = await agent("more", cursor=part["cursor"])
@@ -94,6 +95,8 @@ async def test_lists_go_on_page_by_page_and_cost_a_call_each(
         assert sorted(numbers) == sorted(truth)
         await agent("more", cursor="0000")  # an error, and no call
         assert zoho_sandbox.calls == 3
+        other = await agent("read", operation="invoices.list", fields=["invoice_no", "total"])
+        assert other["no_such_fields"] == ["invoice_no"]
 
 
 @small

@@ -211,8 +211,9 @@ async def test_two_approvals_at_the_same_time_send_once(
     zoho_sandbox: Sandbox, zoho: Session, tmp_path: Path
 ) -> None:
     server = AgentServer(zoho, tmp_path)
+    wanted = payment(unpaid(zoho_sandbox))
     async with server.agent() as agent:
-        id = (await agent("propose", **payment(unpaid(zoho_sandbox))))["proposal"]
+        id = (await agent("propose", **wanted))["proposal"]
     refused: list[str] = []
 
     async def one() -> None:
@@ -225,7 +226,11 @@ async def test_two_approvals_at_the_same_time_send_once(
         for _ in range(3):
             group.start_soon(one)
     assert all("another process has it open" in each for each in refused)
-    assert len(payments(zoho_sandbox)) == 1
+    (paid,) = payments(zoho_sandbox)
+    async with server.agent() as agent:  # the same request again is another proposal, and is said
+        again = await agent("propose", **wanted)
+    (same,) = again["rows"][0]["same"]
+    assert (id in same, paid["payment_id"] in same) == (True, True)
 
 
 @small

@@ -63,7 +63,9 @@ async def _effect(
         if proposal.state not in ("open", "approved"):
             return proposal, None
         warnings = proposal.effect.get("warnings", ())
-        return proposal, await effect_of(zoho, proposal.intent, warnings, proposal.files)
+        effect = await effect_of(zoho, proposal.intent, warnings, proposal.files)
+        same = await proposals.same(proposal.digest, but=proposal.id)
+        return proposal, {**effect, "same": same}
 
 
 async def _send(

@@ -243,6 +243,7 @@ def effect_lines(id: str, effect: Mapping[str, Any]) -> list[str]:
         f"Proposal {id} for organization {effect['organization']}",
         f"  {effect['call']}  ({effect['operation']})",
     ]
+    lines += [f"  THE SAME REQUEST: {_json(other)}" for other in effect.get("same", ())]
     if effect["deletes"]:
         lines.append("  THIS DELETES.")
     if "query" in effect:

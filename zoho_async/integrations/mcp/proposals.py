@@ -142,6 +142,19 @@ class Proposals:
         where = "state = 'open' AND expires > ? ORDER BY created"
         return await self._run(lambda file: _select(file, where, now))
 
+    async def same(self, digest: str, *, but: str = "") -> list[str]:
+        """Return what became of other proposals of this request, as text: the newest five."""
+        where = (
+            "digest = ? AND id != ? AND state NOT IN ('declined', 'not_written') "
+            "ORDER BY created DESC LIMIT 5"
+        )
+        found = await self._run(lambda file: _select(file, where, digest, but))
+        return [
+            f"proposal {one.id} is {one.state}{f': {one.outcome}' if one.outcome else ''}"
+            for one in found
+            if not self.is_expired(one)
+        ]
+
     def is_expired(self, proposal: Proposal) -> bool:
         """Whether it is too late to approve ``proposal``."""
         return proposal.state == "open" and self._clock.time() >= proposal.expires
@@ -205,8 +218,8 @@ def _insert(file: sqlite3.Connection, proposal: Proposal) -> None:
     file.execute(f"INSERT INTO proposal ({_COLUMNS}) VALUES ({marks})", values)
 
 
-def _select(file: sqlite3.Connection, where: str, value: object) -> list[Proposal]:
-    rows = file.execute(f"SELECT {_COLUMNS} FROM proposal WHERE {where}", (value,)).fetchall()
+def _select(file: sqlite3.Connection, where: str, *values: object) -> list[Proposal]:
+    rows = file.execute(f"SELECT {_COLUMNS} FROM proposal WHERE {where}", values).fetchall()
     return [_proposal(*row) for row in rows]
 
 

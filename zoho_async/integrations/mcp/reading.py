@@ -65,7 +65,9 @@ async def read(zoho: Session, wanted: Read) -> Rows:
     if facts.answer == "list":
         return await _page(zoho, facts, wanted, int(wanted.query.get("page", "1") or "1"))
     reply = await zoho.request("GET", path, query=wanted.query, product=facts.product)
-    return Rows(rows=[shown(_value(reply, facts.key), wanted.fields)])
+    value = _value(reply, facts.key)
+    head = _without(wanted.fields, [value])
+    return Rows(rows=[shown(value, wanted.fields)], head=head)
 
 
 def _reports() -> set[str]:
@@ -87,10 +89,19 @@ async def _page(zoho: Session, facts: OperationFacts, wanted: Read, number: int)
     if facts.paged:
         query["page"] = number
     page = await Pager(zoho, operation, ids=wanted.ids, query=query)
+    rows = [_raw(row) for row in page.rows]
     return Rows(
-        rows=[shown(_raw(row), wanted.fields) for row in page.rows],
+        rows=[shown(row, wanted.fields) for row in rows],
+        head=_without(wanted.fields, rows),
         more=partial(_page, zoho, facts, wanted, number + 1) if page.has_more else None,
     )
+
+
+def _without(fields: Sequence[str], rows: Sequence[Any]) -> dict[str, Any]:
+    """What to show with rows of which none has some of the wanted ``fields``."""
+    known = {name for row in rows if is_object(row) for name in row}
+    missing = [name for name in fields if known and name not in known]
+    return {"no_such_fields": missing} if missing else {}
 
 
 def _raw(row: Record) -> Any:

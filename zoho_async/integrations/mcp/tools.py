@@ -24,7 +24,7 @@ from zoho_async.integrations.mcp.approving import Approval, approve
 from zoho_async.integrations.mcp.effects import ProposedRequest, effect_of, intent_of
 from zoho_async.integrations.mcp.mirror import SqlMirror
 from zoho_async.integrations.mcp.pages import Parts, Rows
-from zoho_async.integrations.mcp.proposals import Proposal, Proposals
+from zoho_async.integrations.mcp.proposals import Proposal, Proposals, digest_of
 from zoho_async.integrations.mcp.search import described, found_operations
 from zoho_async.integrations.mcp.uploads import proposed_files
 from zoho_async.reports import Basis, PeriodLength
@@ -305,10 +305,11 @@ class Tools:
         facts = operation_named(intent.operation)
         files = await to_thread.run_sync(proposed_files, facts, wanted.files, self.writes.uploads)
         effect = await effect_of(self._zoho, intent, warnings, files)
-        organization = self._zoho.organization or ""
-        return await self.writes.proposals.add(
-            intent, organization, self._zoho.api_url, effect, files
-        )
+        organization, api_url = self._zoho.organization or "", self._zoho.api_url
+        proposals = self.writes.proposals
+        if same := await proposals.same(digest_of(intent, files, organization, api_url)):
+            effect["same"] = same
+        return await proposals.add(intent, organization, api_url, effect, files)
 
     def intent_of(self, wanted: ProposeArguments) -> tuple[Intent, list[str]]:
         """Return the write that is proposed, and warnings."""
