@@ -39,7 +39,7 @@ from zoho_async.http.call import Budget, path_of
 from zoho_async.http.retry import verdict
 from zoho_async.importer.journal import WriteJournal
 from zoho_async.importer.targets import facts_of, record_in, target_of
-from zoho_async.importer.writes import JournaledWrite
+from zoho_async.importer.writes import JournaledWrite, carries
 from zoho_async.session import Session
 from zoho_async.wire.text import untyped
 
@@ -129,6 +129,7 @@ async def _note_answer(
         write.number,
         record=found or (write.ids[-1] if write.ids else ""),
         modified=modified if isinstance(modified, str) else "",
+        carried=write.room is not None and carries(record, write.room, write.token) is True,
     )
 
 

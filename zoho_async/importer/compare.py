@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from zoho_async.importer.writes import without_token
 from zoho_async.wire.text import is_array, is_object
 
 _BLANK: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -20,16 +21,15 @@ def has_all(record: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
     return all(_same(record.get(name), value, name) for name, value in body.items())
 
 
-def different(record: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
-    """Return the names of the fields of ``body`` that ``record`` shows differently, or not."""
-    return [name for name, value in body.items() if not _same(record.get(name), value, name)]
-
-
 def _same(shown: Any, sent: Any, name: str) -> bool:
     if sent in _BLANK:
         return shown in _BLANK
     if name == "custom_fields" and is_array(shown) and is_array(sent):
         return all(any(_is_field(each, field) for each in shown) for field in sent)
+    if name == "contact_persons" and is_array(shown) and is_array(sent):
+        return all(any(_same(each, person, "") for each in shown) for person in sent)
+    if name == "notes" and isinstance(shown, str):
+        return without_token(shown) == str(sent)
     if is_object(sent):
         return is_object(shown) and has_all(shown, sent)
     if is_array(sent):

@@ -41,12 +41,13 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError, ZohoError
+from zoho_async.errors import ConfigurationError
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
     Job,
     JournaledWrite,
+    TokenRoom,
     new_token,
     with_token,
 )
@@ -66,18 +67,18 @@ CREATE TABLE write (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL 
     token TEXT NOT NULL, state TEXT NOT NULL, sent REAL, lost REAL, after REAL,
     record TEXT NOT NULL DEFAULT '', modified TEXT NOT NULL DEFAULT '',
     problem TEXT NOT NULL DEFAULT '', searches INTEGER NOT NULL DEFAULT 0, searched REAL,
-    candidates TEXT NOT NULL DEFAULT '', UNIQUE (job, row));
+    candidates TEXT NOT NULL DEFAULT '', carried INTEGER NOT NULL DEFAULT 0, UNIQUE (job, row));
 CREATE INDEX write_by_state ON write (job, state);
 CREATE INDEX write_by_digest ON write (digest);
 CREATE INDEX write_by_record ON write (record);
 """
 _COLUMNS: Final = (
     "number, job, digest, intent, body, token, state, sent, lost, after, record, modified, "
-    "problem, searches, searched, candidates"
+    "problem, searches, searched, candidates, carried"
 )
 
 
-class RowChanged(ZohoError):
+class RowChanged(ConfigurationError):
     """A row of this file was written, or may have been, with other content. Nothing was planned.
 
     ``writes`` are the writes that the journal has for such rows.
@@ -191,6 +192,15 @@ class WriteJournal:
         rows = await self._run(lambda: self._connection.execute(sql).fetchall())
         return {row[0] for row in rows}
 
+    async def has_carried(self, organization: str, operation: str, room: TokenRoom) -> bool:
+        """Return whether a record of this ``operation`` was ever seen with a token in ``room``."""
+        where = (
+            "carried = 1 AND job IN (SELECT id FROM job WHERE organization = ?) "
+            "ORDER BY number DESC LIMIT 1000"
+        )
+        found = await self._run(lambda: self._writes(where, organization))
+        return any((one.operation, one.room) == (operation, room) for one in found)
+
     async def written_before(
         self, job: Job, digests: Collection[str]
     ) -> dict[str, list[JournaledWrite]]:
@@ -208,9 +218,20 @@ class WriteJournal:
         values = {"sent": self._clock.time(), "after": after, "problem": "", "searches": 0}
         return await self._run(lambda: self._take(number, "send", values))
 
-    async def confirm(self, number: int, *, record: str = "", modified: str = "") -> JournaledWrite:
-        """Note that the write is at Zoho, as the record with the id ``record``."""
-        values = {"record": record, "modified": modified, "problem": "", "candidates": ""}
+    async def confirm(
+        self, number: int, *, record: str = "", modified: str = "", carried: bool = False
+    ) -> JournaledWrite:
+        """Note that the write is at Zoho, as the record with the id ``record``.
+
+        ``carried`` says that the record was seen with the token.
+        """
+        values = {
+            "record": record,
+            "modified": modified,
+            "carried": int(carried),
+            "problem": "",
+            "candidates": "",
+        }
         return await self._run(lambda: self._take(number, "confirm", values))
 
     async def refuse(self, number: int, problem: str) -> JournaledWrite:
@@ -227,6 +248,15 @@ class WriteJournal:
         """Note that the answer is lost: the write may be at Zoho or not."""
         values = {"lost": self._clock.time(), "problem": problem, "searches": 0, "searched": None}
         return await self._run(lambda: self._take(number, "lose", values))
+
+    async def note_carried(self, number: int) -> None:
+        """Note that the record of a write was seen with its token."""
+        await self._run(lambda: self._update(number, {"carried": 1}))
+
+    async def undo(self, number: int) -> JournaledWrite:
+        """Note that the record of a write was deleted again. The write may be sent again."""
+        values = {"record": "", "modified": "", "carried": 0, "problem": "undone"}
+        return await self._run(lambda: self._take(number, "undo", values))
 
     async def note_search(
         self, number: int, *, counts: bool, candidates: Collection[str] = ()
@@ -285,7 +315,7 @@ class WriteJournal:
         added: list[tuple[object, ...]] = []
         for intent in intents:
             before, digest = known.get(intent.rows[0]), intent.digest
-            if before is not None and before.digest == digest:
+            if before is not None and _is_same(before, intent, digest):
                 continue
             if before is not None and before.state not in ("planned", "not_written"):
                 changed.append(before)
@@ -351,6 +381,21 @@ class WriteJournal:
             )
 
 
+def _is_same(before: JournaledWrite, intent: Intent, digest: str) -> bool:
+    """Whether ``before`` is the write for ``intent``.
+
+    What is at Zoho, or may be, is named by its content alone: since then, a create may have made
+    the record that an update would change.
+    """
+    if before.digest != digest or before.state not in ("planned", "not_written"):
+        return before.digest == digest
+    return (before.operation, before.ids, before.rows) == (
+        intent.operation,
+        intent.ids,
+        intent.rows,
+    )
+
+
 def _row_of(job: Job, intent: Intent, digest: str) -> tuple[object, ...]:
     """The columns of a planned write. The body is stored as it is sent, token included."""
     token, body = "", intent.body
@@ -386,6 +431,7 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
         searches=row[13],
         searched=row[14],
         candidates=tuple(row[15].split()),
+        carried=bool(row[16]),
     )
 
 

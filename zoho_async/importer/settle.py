@@ -24,6 +24,9 @@ does not show the place of the token is read in full. That time is Zoho's own: t
 that Zoho had answered before the write was sent, minus `CLOCKS`. A list without an order of
 creation is read whole, and counts as searched only if it is proven complete.
 
+A search in vain proves nothing if the records do not keep the token at all. So it counts only if
+`WriteSettler.is_proven`.
+
 Unknown
 -------
 - Whether Zoho can carry out a request later than ``linger`` plus ``wait`` after it lost its sender.
@@ -35,7 +38,7 @@ Unknown
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -48,7 +51,7 @@ from zoho_async.export.catalog import list_operation
 from zoho_async.http.call import path_of
 from zoho_async.importer.compare import has_all
 from zoho_async.importer.journal import WriteJournal
-from zoho_async.importer.targets import WriteTarget, facts_of, target_of
+from zoho_async.importer.targets import WriteTarget, facts_of, field_named, target_of
 from zoho_async.importer.writes import JournaledWrite, TokenRoom, carries
 from zoho_async.paging import Pager
 from zoho_async.paging.list_defaults import default_of
@@ -60,19 +63,22 @@ from zoho_async.wire.text import is_array, is_object, untyped
 CLOCKS: Final = 120.0
 #: Searches in vain after the wait that show that a write is not at Zoho.
 SEARCHES: Final = 2
+#: Searches after which a list that cannot be proven complete is given up.
+_FRUITLESS: Final = 3
 _PER_PAGE: Final = 200
-_TOKENS_SHOWN: Final = 20
+_NEWEST_FIRST: Final = {"sort_column": "created_time", "sort_order": "D"}
+_CANDIDATES: Final = 20
 
 
 class _Search(msgspec.Struct, frozen=True):
     """What one reading of a list found.
 
-    ``found`` are the ids of the records that carry a token, ``others`` those of the other records
-    that the journal does not know. ``complete`` says that no record can be missing.
+    ``found`` are the ids of the records that carry a token, ``others`` the rows of the other
+    records that the journal does not know, by id. ``complete`` says that no record can be missing.
     """
 
     found: dict[str, list[str]]
-    others: list[str]
+    others: dict[str, dict[str, Any]]
     complete: bool
 
 
@@ -122,13 +128,26 @@ class WriteSettler:
 
         The writes that remain unknown need a person. Raises what calls raise.
         """
-        settled = list(writes)
+        settled, fruitless = list(writes), 0
         while True:
-            settled = await self.search(settled)
-            open_ = [one for one in settled if one.state == "unknown" and is_decidable(one)]
+            before, settled = settled, await self.search(settled)
+            open_ = [one for one in settled if await self._can_end(one)]
             if not open_:
                 return settled
-            await wait(self._clock, max(0.01, min(self.ready_in(one) for one in open_)))
+            wait_for = min(self.ready_in(one) for one in open_)
+            fruitless = fruitless + 1 if wait_for == 0.0 and settled == before else 0
+            if fruitless == _FRUITLESS:
+                return settled
+            await wait(self._clock, max(0.01, wait_for))
+
+    async def _can_end(self, write: JournaledWrite) -> bool:
+        """Whether further searches can settle ``write``."""
+        if write.state != "unknown" or not is_decidable(write) or len(write.candidates) > 1:
+            return False
+        if write.room is None:
+            return True
+        target = await to_thread.run_sync(target_of, write.operation.rpartition(".")[0])
+        return await self.is_proven(target, write.room)
 
     # -- creates ----------------------------------------------------------------------------------
 
@@ -139,19 +158,34 @@ class WriteSettler:
         counting = {one.number for one in lost if self.ready_in(one) == 0.0}
         tokens = [one.token for one in lost if one.token]
         search = await self._read(target, room, tokens, _earliest(lost))
+        is_proven = room is None or await self.is_proven(target, room)
         ended: list[JournaledWrite] = []
         for write in lost:
             found = search.found.get(write.token, []) if write.token else []
             if len(found) == 1:
-                ended.append(await self._journal.confirm(write.number, record=found[0]))
+                ended.append(
+                    await self._journal.confirm(write.number, record=found[0], carried=True)
+                )
                 continue
-            counts = search.complete and not found and write.number in counting
-            candidates = found or ([] if write.token else search.others[-_TOKENS_SHOWN:])
+            counts = is_proven and search.complete and not found and write.number in counting
+            candidates = found or ([] if write.token else _candidates(write, search.others))
             noted = await self._journal.note_search(
                 write.number, counts=counts, candidates=candidates
             )
             ended.append(await self._give_up(noted) if write.token else noted)
         return ended
+
+    async def is_proven(self, target: WriteTarget, room: TokenRoom) -> bool:
+        """Return whether records are known to show the tokens in ``room``.
+
+        Zoho drops fields that it does not know without an error. A custom field is known once a
+        record was seen with its token; other fields are described.
+        """
+        if room.kind != "custom_field" and target.get is not None:
+            return field_named(target.get.reply, room.name) is not None
+        operation = f"{target.resource}.create"
+        organization = self._zoho.organization or ""
+        return await self._journal.has_carried(organization, operation, room)
 
     async def _give_up(self, write: JournaledWrite) -> JournaledWrite:
         """Note that the write is not at Zoho, after enough searches."""
@@ -170,7 +204,7 @@ class WriteSettler:
     ) -> _Search:
         known = await self._journal.records()
         found: dict[str, list[str]] = {}
-        others: list[str] = []
+        others: dict[str, dict[str, Any]] = {}
         rows = _Rows(self._zoho, target, after)
         async for row in rows:
             record = str(row.get(target.id_field, ""))
@@ -178,7 +212,7 @@ class WriteSettler:
                 continue
             carried = await self._carried(target, record, row, room, tokens)
             if carried is None:
-                others.append(record)
+                others[record] = row
             elif record not in found.setdefault(carried, []):
                 found[carried].append(record)
         return _Search(found, others, rows.complete)
@@ -195,7 +229,7 @@ class WriteSettler:
         if room is None or not tokens:
             return None
         if all(carries(row, room, token) is None for token in tokens):
-            row = await self._record(target, record) or {}
+            row = await self.record(target, record) or {}
         return next((token for token in tokens if carries(row, room, token)), None)
 
     # -- updates, deletes and the rest ----------------------------------------------------------
@@ -207,7 +241,7 @@ class WriteSettler:
                 write.number, counts=False, candidates=write.ids[-1:]
             )
         counts = self.ready_in(write) == 0.0
-        record = await self._record(target, write.ids[-1])
+        record = await self.record(target, write.ids[-1])
         if facts.name.endswith(".delete"):
             is_written = record is None
         else:
@@ -221,7 +255,7 @@ class WriteSettler:
             await self._journal.note_search(write.number, counts=counts, candidates=write.ids[-1:])
         )
 
-    async def _record(self, target: WriteTarget, record: str) -> dict[str, Any] | None:
+    async def record(self, target: WriteTarget, record: str) -> dict[str, Any] | None:
         """Read a record in full. None if it does not exist."""
         facts = target.get
         if facts is None:
@@ -244,10 +278,35 @@ def is_decidable(write: JournaledWrite) -> bool:
     return bool(write.token) or verb in ("update", "delete")
 
 
+def _candidates(write: JournaledWrite, others: Mapping[str, dict[str, Any]]) -> list[str]:
+    """The ids of the records that look like ``write``; if none does, of the newest ones."""
+    body: dict[str, Any] = untyped(write.body) if write.body else {}
+    alike = [
+        record
+        for record, row in others.items()
+        if has_all(row, {name: value for name, value in body.items() if name in row})
+    ]
+    return (alike or list(others))[:_CANDIDATES]
+
+
 def _earliest(lost: Sequence[JournaledWrite]) -> float | None:
     """The time by Zoho's clock before which none of ``lost`` was created; None if unknown."""
     times = [one.after for one in lost if one.after is not None]
     return min(times) - CLOCKS if len(times) == len(lost) else None
+
+
+async def newest(zoho: Session, target: WriteTarget) -> float | None:
+    """Return the newest creation in a list, by Zoho's clock; None if the list does not say."""
+    facts = target.list
+    if facts is None or not target.by_creation:
+        return None
+    reply = await zoho.request(
+        "GET", facts.path, query={"per_page": 10, **_NEWEST_FIRST}, product=facts.product
+    )
+    rows = reply.get(facts.key) if is_object(reply) else None
+    found = [moment(row.get("created_time")) for row in rows or () if is_object(row)]
+    times = [time for time in found if time is not None]
+    return max(times, default=None)
 
 
 class _Rows:
@@ -288,8 +347,7 @@ class _Rows:
                 query={
                     "page": page,
                     "per_page": _PER_PAGE,
-                    "sort_column": "created_time",
-                    "sort_order": "D",
+                    **_NEWEST_FIRST,
                 },
                 product=facts.product,
             )

@@ -8,7 +8,8 @@ The journal keeps one state per intended write:
 - ``planned``: certainly not at Zoho, and to be sent.
 - ``sent``: the request may have left this process. Durable before the request is made.
 - ``written``: at Zoho, with the id of its record.
-- ``not_written``: certainly not at Zoho: Zoho refused it, or its token was searched for in vain.
+- ``not_written``: certainly not at Zoho: Zoho refused it, its token was searched for in vain, or
+  its record was deleted by an undo.
 - ``unknown``: it may be at Zoho. Only evidence leads out of this state, never time alone.
 
 Invariant
@@ -34,9 +35,10 @@ from zoho_async.errors import ZohoError
 WriteState: TypeAlias = Literal["planned", "sent", "written", "not_written", "unknown"]
 
 #: What happens to a write. ``send``: its request is about to be made. ``confirm``: it is at Zoho.
-#: ``refuse``: it is certainly not at Zoho, for a reason of its own. ``withdraw``: it is certainly
-#: not at Zoho, for a reason that is not its own, such as the limits. ``lose``: its answer is lost.
-Step: TypeAlias = Literal["send", "confirm", "refuse", "withdraw", "lose"]
+#: ``refuse``: it is certainly not at Zoho, and Zoho or a search said so. ``withdraw``: it is
+#: certainly not at Zoho, because of the limits, the token or the network. ``lose``: its answer is
+#: lost. ``undo``: its record was deleted again.
+Step: TypeAlias = Literal["send", "confirm", "refuse", "withdraw", "lose", "undo"]
 
 STATES: Final[tuple[WriteState, ...]] = (
     "planned",
@@ -52,6 +54,7 @@ _NEXT: Final[dict[tuple[WriteState, Step], WriteState]] = {
     ("sent", "refuse"): "not_written",
     ("sent", "withdraw"): "planned",
     ("sent", "lose"): "unknown",
+    ("written", "undo"): "not_written",
     ("unknown", "confirm"): "written",
     ("unknown", "refuse"): "not_written",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
@@ -16,6 +17,7 @@ from zoho_async.wire.text import is_array, is_object
 RoomKind: TypeAlias = Literal["custom_field", "reference_number", "notes"]
 #: What a token begins with, so that a person who sees it can look it up.
 _TOKEN_START: Final = "zaw-"
+_TOKEN_IN_NOTES: Final = re.compile(r"\n?zaw-[0-9a-f]{20}")
 #: Header of an upsert by a unique field. Repeating such a write changes nothing.
 _UNIQUE_KEY: Final = "X-Unique-Identifier-Key"
 
@@ -35,7 +37,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     ``operation`` is its name in the description (``books.contacts.create``). ``ids`` fill its path.
     ``rows`` are the rows of the file that it comes from; the first one names it within its job.
-    ``room`` is where the record gets a token; None if it has no room or needs none.
+    ``room`` is where the record gets a token; None if it has no room or needs none. ``content`` is
+    the digest of the mapped rows, by default that of everything that is sent.
     """
 
     operation: str
@@ -45,10 +48,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
     room: TokenRoom | None = None
+    content: str = ""
 
     @property
     def digest(self) -> str:
-        """The digest of what is sent, without the token."""
+        """The digest of the mapped rows, or of what is sent without the token."""
+        if self.content:
+            return self.content
         content = [self.operation, list(self.ids), dict(self.query), dict(self.headers), self.body]
         return hashlib.sha256(encode(content)).hexdigest()
 
@@ -80,7 +86,8 @@ class JournaledWrite(msgspec.Struct, frozen=True, kw_only=True):
     ``after`` is a time by Zoho's clock before which the record cannot have been created. ``record``
     is the record's id, ``modified`` its last modification as Zoho answered it. ``searches`` counts
     the searches in vain since the wait was over, ``searched`` is the last one. ``candidates`` are
-    ids of records that may be this write, for a person to look at.
+    ids of records that may be this write, for a person to look at. ``carried`` says that the record
+    was seen with its token.
     """
 
     number: int
@@ -104,6 +111,7 @@ class JournaledWrite(msgspec.Struct, frozen=True, kw_only=True):
     searches: int = 0
     searched: float | None = None
     candidates: tuple[str, ...] = ()
+    carried: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -119,6 +127,11 @@ class JournaledWrite(msgspec.Struct, frozen=True, kw_only=True):
 def new_token() -> str:
     """Return a token that no other write has: 80 random bits."""
     return _TOKEN_START + secrets.token_hex(10)
+
+
+def without_token(notes: str) -> str:
+    """Return ``notes`` as they were before `with_token`."""
+    return _TOKEN_IN_NOTES.sub("", notes)
 
 
 def with_token(body: Mapping[str, Any], room: TokenRoom, token: str) -> dict[str, Any]:
