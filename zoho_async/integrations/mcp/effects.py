@@ -18,7 +18,7 @@ from zoho_async.description import Field, OperationFacts
 from zoho_async.errors import ConfigurationError, ReplyError
 from zoho_async.http.call import path_of
 from zoho_async.importer import Intent, room_for
-from zoho_async.importer.compare import different
+from zoho_async.importer.compare import has_all
 from zoho_async.integrations.mcp.allowed import (
     access_of,
     check_query,
@@ -155,8 +155,9 @@ async def effect_of(
         effect["record"] = _telling(record)
         if facts.method == "PUT" and intent.body and "error" not in record:
             effect["changes"] = [
-                {"field": name, "now": shown(record.get(name)), "then": shown(intent.body[name])}
-                for name in different(record, intent.body)
+                {"field": name, "now": shown(record.get(name)), "then": shown(value)}
+                for name, value in intent.body.items()
+                if not has_all(record, {name: value})
             ]
     if intent.body:
         named = await _named_records(zoho, facts.product, intent.body)
