@@ -24,7 +24,11 @@ from zoho_async.importer import (
     Import,
     ImportOptions,
     ImportSummary,
+    Intent,
+    WriteSettler,
     WrongRows,
+    WrongState,
+    commit,
     open_journal,
     undo_import,
 )
@@ -242,14 +246,14 @@ async def test_rows_become_documents_with_looked_up_names(tmp_path: Path) -> Non
         rows = [{**one, "Date": date(2026, 1, 31), "Quantity": 2, "Rate": "9.5"} for one in rows]
         given = {"mapping": {**MAPPED, "No": "invoice_number"}}
         options = ImportOptions(group_by="No")
-        wrong = [*rows, {**rows[0], "Date": "2026-02-01"}, {**rows[1], "Customer": "Nobody Inc"}]
+        wrong = [*rows, {**rows[0], "Date": "2026-02-01"}, {**rows[1], "Customer": "Unknown Inc"}]
         with pytest.raises(WrongRows) as problems:
             await imported(
                 zoho, "books.invoices", wrong, tmp_path=tmp_path, options=options, **given
             )
         assert [str(one) for one in problems.value.problems] == [
             "row 4, column Date: is '2026-02-01', but row 1 of the same document has '2026-01-31'",
-            "row 5, column Customer: is 'Nobody Inc', which no record of contacts is called",
+            "row 5, column Customer: is 'Unknown Inc', which no record of contacts is called",
         ]
         summary = await imported(
             zoho, "books.invoices", rows, tmp_path=tmp_path, options=options, **given
@@ -368,6 +372,36 @@ async def test_a_run_continues_and_a_second_file_is_noticed(tmp_path: Path) -> N
             options=ImportOptions(repeated="skip"),
         )
         assert (summary.created, summary.skipped, summary.done) == (1, 8, True)
+
+
+@pytest.mark.parametrize(("kind", "searches"), [("drop", 1), ("drop_undone", 2)])
+@pytest.mark.parametrize("verb", ["update", "delete"])
+async def test_a_lost_update_or_delete_is_settled_by_its_record(
+    verb: str, kind: Any, searches: int, tmp_path: Path
+) -> None:
+    method = {"update": "PUT", "delete": "DELETE"}[verb]
+    async with opened(faults=[Fault(kind=kind, method=method)]) as (box, zoho):
+        made = await zoho.request("POST", "/contacts", body={"contact_name": "Old"})
+        record = made["contact"]["contact_id"]
+        body = {"contact_name": "New", "contact_type": "customer"} if verb == "update" else None
+        intent = Intent(operation=f"books.contacts.{verb}", ids=(record,), body=body)
+        async with open_journal(tmp_path / "journal") as journal:
+            job = await journal.job(
+                source="proposal 1", name="p", target="books.contacts", organization="10234695"
+            )
+            (write,) = await journal.plan(job, [intent])
+            lost = (await commit(zoho, journal, write.number)).write
+            assert lost.state == "unknown"
+            with pytest.raises(WrongState):
+                await commit(zoho, journal, write.number)
+            (settled,) = await WriteSettler(zoho, journal, wait=0.2).settle([lost])
+            if kind == "drop":
+                assert (settled.state, settled.record) == ("written", record)
+            else:
+                assert (settled.state, settled.searches) == ("not_written", searches)
+                assert (await commit(zoho, journal, write.number)).write.state == "written"
+        names = [one["contact_name"] for one in truth(box)[12:]]
+        assert names == (["New"] if verb == "update" else [])
 
 
 async def test_leaving_early_leaves_nothing_unknown(tmp_path: Path) -> None:

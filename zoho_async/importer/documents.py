@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from zoho_async.description import Field
-from zoho_async.importer.files import Source, SourceRow
+from zoho_async.importer.files import ImportSource, SourceRow
 from zoho_async.importer.lookups import Lookups, is_lookup
 from zoho_async.importer.mapping import ColumnMapping, Place
 from zoho_async.importer.values import WrongCell, converted, is_empty, shown
@@ -33,7 +33,7 @@ class CellProblem(msgspec.Struct, frozen=True):
         return f"{where}: {self.problem}"
 
 
-class Document(msgspec.Struct, frozen=True):
+class RowDocument(msgspec.Struct, frozen=True):
     """One record to write, and the rows that it comes from. ``content`` is the body's digest."""
 
     rows: tuple[int, ...]
@@ -41,7 +41,7 @@ class Document(msgspec.Struct, frozen=True):
     content: str
 
 
-def wanted_names(source: Source, mapping: ColumnMapping) -> dict[str, list[Any]]:
+def wanted_names(source: ImportSource, mapping: ColumnMapping) -> dict[str, list[Any]]:
     """Return the values of the columns that may name records, by field."""
     wanted: dict[str, list[Any]] = {}
     for column, place in mapping.places.items():
@@ -54,8 +54,8 @@ def wanted_names(source: Source, mapping: ColumnMapping) -> dict[str, list[Any]]
 
 
 def documents_of(
-    source: Source, mapping: ColumnMapping, lookups: Lookups, group_by: str | None
-) -> tuple[list[Document], list[CellProblem]]:
+    source: ImportSource, mapping: ColumnMapping, lookups: Lookups, group_by: str | None
+) -> tuple[list[RowDocument], list[CellProblem]]:
     """Return the documents of all rows that have no problem, and all problems."""
     problems: list[CellProblem] = []
     groups: dict[object, list[tuple[SourceRow, dict[str, Any]]]] = {}
@@ -73,7 +73,7 @@ def documents_of(
             wrong.add(key)
         problems += found
         groups.setdefault(key, []).append((row, body))
-    documents: list[Document] = []
+    documents: list[RowDocument] = []
     for key, members in groups.items():
         if key in wrong:
             continue
@@ -81,11 +81,11 @@ def documents_of(
         problems += found
         if not found:
             rows = tuple(row.number for row, _ in members)
-            documents.append(Document(rows, body, hashlib.sha256(encode(body)).hexdigest()))
+            documents.append(RowDocument(rows, body, hashlib.sha256(encode(body)).hexdigest()))
     return documents, problems
 
 
-def rows_together(source: Source, group_by: str | None) -> dict[int, list[int]]:
+def rows_together(source: ImportSource, group_by: str | None) -> dict[int, list[int]]:
     """Return the rows of the same document by each row; {} if each row is one document."""
     if group_by is None:
         return {}

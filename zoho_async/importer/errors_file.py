@@ -17,7 +17,7 @@ from typing import Any
 from zoho_async.auth.stores.locked import write_private
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer.documents import CellProblem
-from zoho_async.importer.files import ERROR_COLUMNS, Formula, Source, quoted
+from zoho_async.importer.files import ERROR_COLUMNS, Formula, ImportSource, quoted
 from zoho_async.wire.encode import encode
 from zoho_async.wire.text import is_array, is_object
 
@@ -27,7 +27,7 @@ OTHER_ROW = "another row of the same document has a problem"
 
 def write_errors(
     path: str | os.PathLike[str],
-    source: Source,
+    source: ImportSource,
     problems: Sequence[CellProblem],
     together: Mapping[int, Collection[int]],
 ) -> int:

@@ -41,7 +41,7 @@ class SourceRow(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class Source(msgspec.Struct, frozen=True):
+class ImportSource(msgspec.Struct, frozen=True):
     """The rows of a file or a program, with the digest of the whole."""
 
     name: str
@@ -50,7 +50,7 @@ class Source(msgspec.Struct, frozen=True):
     rows: tuple[SourceRow, ...]
 
 
-def read_file(path: str | os.PathLike[str], sheet: str | None = None) -> Source:
+def read_file(path: str | os.PathLike[str], sheet: str | None = None) -> ImportSource:
     """Read the rows of ``path``, whose ending says its format. Blocks.
 
     ``sheet`` names the sheet of a workbook that has several. Raises `ConfigurationError`.
@@ -80,14 +80,14 @@ def read_file(path: str | os.PathLike[str], sheet: str | None = None) -> Source:
     if any(name in columns for name in ERROR_COLUMNS):
         columns = [name for name in columns if name not in ERROR_COLUMNS]
         rows = [_without_errors(row) for row in rows]
-    return Source(file.name, digest, tuple(columns), tuple(rows))
+    return ImportSource(file.name, digest, tuple(columns), tuple(rows))
 
 
-def source_of(rows: Iterable[Mapping[str, Any]], name: str = "rows") -> Source:
+def source_of(rows: Iterable[Mapping[str, Any]], name: str = "rows") -> ImportSource:
     """Return the rows of a program. Rows count from 1. Raises `TypeError` for floats."""
     found = [SourceRow(number, dict(row)) for number, row in enumerate(rows, 1)]
     digest = hashlib.sha256(encode([row.cells for row in found])).hexdigest()
-    return Source(name, digest, tuple(_names(row.cells for row in found)), tuple(found))
+    return ImportSource(name, digest, tuple(_names(row.cells for row in found)), tuple(found))
 
 
 def quoted(cell: str) -> str:

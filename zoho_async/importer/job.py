@@ -56,20 +56,20 @@ from zoho_async.export.summary import report_waiting
 from zoho_async.http.call import Budget
 from zoho_async.importer.documents import (
     CellProblem,
-    Document,
+    RowDocument,
     documents_of,
     rows_together,
     wanted_names,
 )
 from zoho_async.importer.errors_file import write_errors
 from zoho_async.importer.events import ImportEvent, ImportPlan, ImportSummary, WrongRows
-from zoho_async.importer.files import Source, read_file, source_of
+from zoho_async.importer.files import ImportSource, read_file, source_of
 from zoho_async.importer.journal import WriteJournal, open_journal
 from zoho_async.importer.lookups import Lookups
 from zoho_async.importer.mapping import ColumnMapping, map_columns
 from zoho_async.importer.matching import Matched, Matcher
 from zoho_async.importer.options import ImportOptions
-from zoho_async.importer.sending import Sender
+from zoho_async.importer.sending import WriteSender
 from zoho_async.importer.settle import WriteSettler, newest
 from zoho_async.importer.targets import WriteTarget, target_of
 from zoho_async.importer.writes import Intent, Job, JournaledWrite
@@ -149,10 +149,10 @@ class Import:
         )
         self._stack: Final = AsyncExitStack()
         self._journal: WriteJournal | None = None
-        self._source: Source | None = None
+        self._source: ImportSource | None = None
         self._job: Job | None = None
         self._checked: _Checked | None = None
-        self._sender: Sender | None = None
+        self._sender: WriteSender | None = None
         self._scope: Final = anyio.CancelScope()
         self._task: asyncio.Task[None] | None = None
         self._events: MemoryObjectReceiveStream[ImportEvent] | None = None
@@ -166,7 +166,7 @@ class Import:
         return self._summary
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ImportSource:
         """The rows of the source. Raises `RuntimeError` before they were read."""
         if self._source is None:
             raise RuntimeError("enter the import with `async with` first")
@@ -313,8 +313,8 @@ class Import:
         return self._checked
 
     async def _without_repeated(
-        self, documents: Sequence[Document]
-    ) -> tuple[list[Document], int, list[CellProblem]]:
+        self, documents: Sequence[RowDocument]
+    ) -> tuple[list[RowDocument], int, list[CellProblem]]:
         """Take out the documents that an earlier file wrote, as the options say."""
         assert self._journal is not None
         assert self._job is not None
@@ -344,7 +344,7 @@ class Import:
         before: Mapping[int, JournaledWrite],
         skipped: int,
         problems: Sequence[CellProblem],
-        documents: Collection[Document],
+        documents: Collection[RowDocument],
     ) -> ImportPlan:
         unknown = sum(one.state == "unknown" for one in before.values())
         calls = len(matched.intents)
@@ -426,7 +426,7 @@ class Import:
         after = None
         if any(one.operation.endswith(".create") for one in checked.intents):
             after = await newest(self._zoho, await to_thread.run_sync(target_of, self._resource))
-        self._sender = Sender(
+        self._sender = WriteSender(
             self._zoho,
             journal,
             job,
@@ -488,7 +488,7 @@ def journal_path(zoho: Session, environ: Mapping[str, str] | None = None) -> Pat
     return folder / "imports" / f"{name}.sqlite"
 
 
-def _is_written(document: Document, before: Mapping[int, JournaledWrite]) -> bool:
+def _is_written(document: RowDocument, before: Mapping[int, JournaledWrite]) -> bool:
     """Whether the journal has this very document as written, or perhaps written."""
     write = before.get(document.rows[0])
     return write is not None and write.digest == document.content

@@ -18,7 +18,7 @@ kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ from zoho_async.description import OperationFacts
 from zoho_async.errors import ConfigurationError
 from zoho_async.http.call import path_of
 from zoho_async.importer.compare import has_all
-from zoho_async.importer.documents import CellProblem, Document, missing_fields
+from zoho_async.importer.documents import CellProblem, RowDocument, missing_fields
 from zoho_async.importer.lookups import read_rows
 from zoho_async.importer.mapping import CUSTOM, ColumnMapping, Place
 from zoho_async.importer.options import ImportOptions
@@ -46,7 +46,7 @@ class Matched(msgspec.Struct, kw_only=True):
 
     intents: list[Intent]
     updates: int = 0
-    unchanged: list[Document]
+    unchanged: list[RowDocument]
     problems: list[CellProblem]
 
 
@@ -77,15 +77,15 @@ class Matcher:
         assert self._column is not None
         return self._mapping.places[self._column]
 
-    async def match(self, documents: Sequence[Document]) -> Matched:
+    async def match(self, documents: Sequence[RowDocument]) -> Matched:
         """Return what to write for ``documents``. Reads the list if there is a match field."""
         found = Matched(intents=[], unchanged=[], problems=[])
         if self._column is None:
             for document in documents:
                 self._create(document, found)
             return found
-        existing = await self._existing() if documents else {}
         keys = [_key(_value_at(document.body, self._place)) for document in documents]
+        existing = await self._existing(set(keys)) if documents else {}
         counts = Counter(keys)
         for document, key in zip(documents, keys, strict=True):
             problem = ""
@@ -105,8 +105,8 @@ class Matcher:
                 self._create(document, found)
         return found
 
-    async def _existing(self) -> dict[str, list[dict[str, Any]]]:
-        """The rows of the list by the value of the match field."""
+    async def _existing(self, wanted: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """The rows of the list that have a ``wanted`` value in the match field, by that value."""
         rows = self._target.list
         if rows is None:
             raise ConfigurationError(f"{self._target.resource} has no list to match with")
@@ -116,7 +116,7 @@ class Matcher:
         async for row in read_rows(self._zoho, rows):
             is_empty = False
             is_shown = is_shown or name in row
-            if key := _key(row.get(name)):
+            if (key := _key(row.get(name))) in wanted:
                 found.setdefault(key, []).append(row)
         if not is_shown and not is_empty and not self._is_upsert:
             raise ConfigurationError(
@@ -127,7 +127,7 @@ class Matcher:
 
     # -- writes -----------------------------------------------------------------------------------
 
-    def _create(self, document: Document, found: Matched) -> None:
+    def _create(self, document: RowDocument, found: Matched) -> None:
         facts = self._target.create
         assert facts is not None
         missing = missing_fields(document.body, facts.body)
@@ -159,7 +159,7 @@ class Matcher:
             )
         )
 
-    async def _update(self, document: Document, row: Mapping[str, Any], found: Matched) -> None:
+    async def _update(self, document: RowDocument, row: Mapping[str, Any], found: Matched) -> None:
         facts = self._target.upsert if self._is_upsert else self._target.update
         assert facts is not None
         body, record = document.body, row
@@ -190,7 +190,7 @@ class Matcher:
             )
         )
 
-    def _upsert(self, document: Document, body: dict[str, Any]) -> Intent:
+    def _upsert(self, document: RowDocument, body: dict[str, Any]) -> Intent:
         facts = self._target.upsert
         assert facts is not None
         return Intent(

@@ -4,8 +4,8 @@ Model
 -----
 Workers take writes in the order of their rows and `commit` them. The first error that concerns all
 writes (the limits, the token, the network) ends the taking: writes that Zoho may have received are
-awaited, those that wait for the limits are withdrawn. `Sender.stop` does the same from outside. So
-an orderly end leaves no write unknown.
+awaited, those that wait for the limits are withdrawn. `WriteSender.stop` does the same from
+outside. So an orderly end leaves no write unknown.
 
 After the last write, those with a lost answer are settled (`zoho_async.importer.settle`), and those
 that are then known not to be at Zoho are sent again, until nothing more can be settled.
@@ -46,7 +46,7 @@ class _Active(msgspec.Struct, frozen=True, eq=False):
     budget: Budget
 
 
-class Sender:
+class WriteSender:
     """Sends the writes of one job. ``report`` awaits each event."""
 
     def __init__(

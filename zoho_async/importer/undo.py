@@ -32,7 +32,7 @@ from zoho_async.http.call import Budget
 from zoho_async.importer.events import ImportEvent
 from zoho_async.importer.job import journal_path
 from zoho_async.importer.journal import WriteJournal, open_journal
-from zoho_async.importer.sending import Sender
+from zoho_async.importer.sending import WriteSender
 from zoho_async.importer.settle import WriteSettler
 from zoho_async.importer.targets import WriteTarget, target_of
 from zoho_async.importer.writes import Intent, Job, JournaledWrite
@@ -137,7 +137,7 @@ class _Undo:
             organization=self._job.organization,
         )
         await self._journal.plan(own, intents)
-        sender = Sender(
+        sender = WriteSender(
             self._zoho,
             self._journal,
             own,
