@@ -487,6 +487,54 @@ def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
     return outcome.DONE
 
 
+@app.command(help_epilogue=options.MCP_EPILOGUE)
+def mcp(
+    *,
+    mirror: options.MirrorFile = None,
+    allow_deletes: options.AllowDeletes = False,
+    confirm_in_client: options.ConfirmInClient = False,
+    uploads: options.UploadFolders = (),
+    http: options.HttpPort = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Serve the books to an agent over the Model Context Protocol, within the limits.
+
+    The agent reads lists, records and reports, and queries an export with SQL. It can propose
+    writes, which `zoho-async approve` shows and sends.
+    """
+    from zoho_async.cli.mcp import McpOptions, serve
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    wanted = McpOptions(
+        mirror=mirror,
+        allow_deletes=allow_deletes,
+        confirm_in_client=confirm_in_client,
+        uploads=uploads,
+        http=http,
+    )
+    return serve(wanted, connection, environ=os.environ)
+
+
+@app.command(help_epilogue="For example: `zoho-async approve 1f09ab3c`")
+def approve(
+    proposal: options.ProposalId = None,
+    *,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Show what an agent proposed, ask, and write it once. Without an id, list the proposals.
+
+    Run it again if the outcome is not known: it looks for evidence and sends nothing twice.
+    """
+    from zoho_async.cli.approve import approve_proposal, list_proposals
+    from zoho_async.cli.whoami import note_if_overruled
+
+    if proposal is None:
+        return list_proposals(os.environ)
+    note_if_overruled(connection.profile)
+    return approve_proposal(proposal, connection, environ=os.environ)
+
+
 @app.command(help_epilogue=options.SANDBOX_EPILOGUE)
 def sandbox(
     *,

@@ -17,8 +17,8 @@ its budget was never admitted, so a cancellation while it waited for the limits 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from anyio import CancelScope, to_thread
@@ -45,6 +45,9 @@ from zoho_async.wire.text import untyped
 
 T = TypeVar("T")
 
+#: Makes the request of a write and returns the reply.
+MakeRequest: TypeAlias = Callable[[Session, OperationFacts, JournaledWrite], Awaitable[Any]]
+
 #: Answers that do not concern the write itself: the next write would get them too.
 _CONCERN_ALL: Final = (NotAuthorized, OrganizationError)
 
@@ -63,13 +66,15 @@ async def commit(
     *,
     after: float | None = None,
     budget: Budget | None = None,
+    request: MakeRequest | None = None,
 ) -> Committed:
     """Send the write ``number`` of ``journal``, and return what became of it.
 
-    ``after`` is as in `WriteJournal.send`, ``budget`` caps the calls. The state of the returned
-    write is ``written``, ``not_written`` or ``unknown``. Raises `WrongState` if it must not be
-    sent, and the error of a call that had no effect and does not concern this write: `LimitError`,
-    `AuthError`, `NotAuthorized`, `OrganizationError`, `NotConnected`.
+    ``after`` is as in `WriteJournal.send`, ``budget`` caps the calls. ``request`` makes the request
+    in place of one with a JSON body, for files. The state of the returned write is ``written``,
+    ``not_written`` or ``unknown``. Raises `WrongState` if it must not be sent, and the error of a
+    call that had no effect and does not concern this write: `LimitError`, `AuthError`,
+    `NotAuthorized`, `OrganizationError`, `NotConnected`.
     """
     facts = await to_thread.run_sync(facts_of, (await journal.write(number)).operation)
     target = await to_thread.run_sync(target_of, facts.resource)
@@ -77,7 +82,7 @@ async def commit(
     own = Budget(sys.maxsize, within=budget)
     view = zoho.with_options(budget=own, retry_writes=write.repeatable)
     try:
-        reply = await _request(view, facts, write)
+        reply = await (request or _request)(view, facts, write)
     except BaseException as error:
         ended = await _shielded(_note_error(journal, write, error, is_unsent=own.spent == 0))
         if ended is None or not isinstance(error, ZohoError):
