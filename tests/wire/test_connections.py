@@ -51,10 +51,10 @@ async def test_waiting_for_a_connection_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def hasty(total: float | None, read: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total, connect=0.05, sock_read=read)
+        return aiohttp.ClientTimeout(total=total, connect=0.3, sock_read=read)
 
     async with (
-        Sandbox(organizations=ORGANIZATIONS, latency=0.1, sizes=SIZES) as box,
+        Sandbox(organizations=ORGANIZATIONS, latency=0.35, sizes=SIZES) as box,
         session(box, 2) as zoho,
     ):
         await zoho.for_organization(ORGANIZATIONS[0]).request("GET", "/contacts")
