@@ -127,8 +127,9 @@ async def test_the_list_is_left_out_only_while_no_event_came(tmp_path: Path) -> 
         assert whole == [0, 1, 2, 3, 5, 7, 11]
 
 
-async def test_a_change_without_an_event_is_found_when_the_whole_list_is_due(
-    tmp_path: Path,
+@pytest.mark.parametrize("then", ["due", "event"])
+async def test_a_change_without_an_event_is_found_and_reported_by_the_next_whole_read(
+    tmp_path: Path, then: str
 ) -> None:
     async with company(tmp_path) as firm:
         await firm.trusted()
@@ -145,8 +146,12 @@ async def test_a_change_without_an_event_is_found_when_the_whole_list_is_due(
         ]
         assert firm.wrong() == {firm.subscriptions.id(300)}
         assert "is found on 2026-06-" in str(done.note)
-        done = await firm.next_day()
-        assert (done.mode, done.changed, done.unnamed) == ("compared", 1, 1)
+        if then == "event":
+            await firm.change(500, status="cancelled")
+            (done,) = (await firm.run()).resources
+        else:
+            done = await firm.next_day()
+        assert (done.mode, done.changed, done.unnamed) == ("compared", 1 + (then == "event"), 1)
         assert firm.wrong() == set()
         assert (await firm.run()).resources[0].mode == "compared"  # it must be earned again
         assert (await firm.run()).resources[0].mode == "feed"

@@ -24,6 +24,9 @@ Invariant. The rest is left out only if
    days ago. Each such read doubles the interval, from one day to `WHOLE_DAYS`. A change without an
    event, or an event that came late, sets it to 0.
 
+Reported as a change without an event is each change of a run without a new event. With one, it may
+be the event's own, unless the row says that it was modified before the last run.
+
 What can stay unnoticed is a change without an event behind the first page. The next whole read
 finds it. That day is in the plan and in the summary.
 
@@ -104,7 +107,9 @@ class QuietPass(FeedPass):
         if covered:
             new = max(0, found.records - before.records + part.deleted)
             changes = len(self._unnamed(feed)) + new + part.deleted
-        self.unnamed = 0 if unused else changes
+        self.unnamed = len(self._overlooked(before)) if unused and covered else changes
+        if self.delay is not None:
+            self.unnamed = 0
         believed = whole and found.checked == part.begun
         announced = before.announced or bool(whole and unused and changes)
         interval = before.interval
@@ -124,6 +129,15 @@ class QuietPass(FeedPass):
             delay=max(delays, default=None),
             feed_calls=feed.calls,
         )
+
+    def _overlooked(self, before: ListFeed) -> set[str]:
+        """The changed records that were modified before the last run, which did not show them."""
+        read = 0.0 if before.read is None else before.read
+        return {
+            one
+            for one, modified in self._writer.changed_rows.items()
+            if modified is not None and modified < read - _SECOND
+        }
 
 
 def _delay(feed: ChangeFeed, before: ListFeed) -> float | None:
