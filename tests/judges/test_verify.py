@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import pytest
@@ -444,6 +444,21 @@ async def test_a_mirror_of_another_organization_is_refused(judge: Judge, mirror:
         await judge.verify(mirror)
     with pytest.raises(CheckpointRefused, match="holds no export"):
         await judge.verify(mirror.with_name("other.sqlite"))
+
+
+@pytest.mark.parametrize("name", ["notes.sqlite", "notes.duckdb"])
+async def test_a_database_of_another_program_is_left_as_it_is(judge: Judge, name: str) -> None:
+    file = judge.home / name
+    library: Any = sqlite3 if file.suffix == ".sqlite" else pytest.importorskip("duckdb")
+    with closing(library.connect(str(file))) as database:
+        database.execute("CREATE TABLE notes (text VARCHAR)")
+    before = file.read_bytes()
+    with pytest.raises(CheckpointRefused, match="holds no export"):
+        await judge.verify(file)
+    assert file.read_bytes() == before
+    async with judge.session() as zoho:
+        assert (await Export(zoho, ["invoices"], to=file).plan()).calls > 0
+    assert file.read_bytes() == before
 
 
 async def test_the_price_is_the_number_of_calls(judge: Judge, mirror: Path) -> None:
