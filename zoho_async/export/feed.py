@@ -9,7 +9,8 @@ Model. An entry names a day, a record, and what happened to it. An export uses e
 - Each read of a list measures the feed: which changes did it not name, and how late was it?
 
 Entries have days and no times, and may come late. So each run reads the days again since `OVERLAP`
-before the last run, and drops the entries that it used before, by their ids. An interrupted list
+before the last run, and drops the entries that it used before, by their ids, days and records: it
+is not known whether an id is used again. An interrupted list
 uses the same entries again: its checkpoint changes only after it was read.
 
 Invariant. No record is marked deleted, and no row is written, because of an entry alone.
@@ -57,12 +58,18 @@ class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry: its id, its ``day`` (``2026-01-31``), the id of the record, and what happened.
 
     Without an id it cannot be recognized, so it is used again by each run that reads it.
+    ``identity`` recognizes it, "" if nothing does.
     """
 
     entry_id: str
     day: str
     record: str
     deleted: bool
+
+    @property
+    def identity(self) -> str:
+        what = "deleted" if self.deleted else "changed"
+        return " ".join((self.entry_id, self.day, self.record, what)) if self.entry_id else ""
 
 
 class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +125,7 @@ async def read_feed(
         status, reason = "failed", str(error)
     else:
         status = "read" if ended else "incomplete"
-        reason = "" if ended else "its pages repeat, so its end cannot be read"
+        reason = "" if ended else "its pages repeat or do not end, so its end cannot be read"
     return msgspec.structs.replace(
         feed,
         began=began if reading.date is None else min(began, reading.date),
@@ -164,8 +171,8 @@ class _Reading:
                 return False
             self._starts.update(starts)
             self._add(entries)
-            if not page.has_more:
-                return True
+            if not page.has_more:  # without a page context, a full page may not be the last one
+                return page.has_more is False or len(entries) < _PER_PAGE
             if self._is_past(entries):
                 return True
         return False
@@ -181,9 +188,9 @@ class _Reading:
     def _add(self, entries: Sequence[FeedEntry]) -> None:
         first = self._first.isoformat()
         for one in entries:
-            if one.entry_id in self._known or (one.day and one.day < first):
+            if one.identity in self._known or (one.day and one.day < first):
                 continue
-            self._known.update({one.entry_id} - {""})
+            self._known.update({one.identity} - {""})
             self.entries.append(one)
 
 

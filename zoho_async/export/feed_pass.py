@@ -108,7 +108,7 @@ class FeedPass:
         if self._feed is None or self._writer.state.part.mode == "full":
             return
         seen = self._before.seen
-        fresh = [one for one in self._feed.entries if one.record and one.entry_id not in seen]
+        fresh = [one for one in self._feed.entries if one.record and one.identity not in seen]
         known = await self._blocking(lambda: self._known({one.record for one in fresh}))
         self._indexed.update(known)
         self.named = frozenset(known)
@@ -268,7 +268,7 @@ class FeedPass:
             return found  # the next run uses the entries again
         used = self._indexed | self._known({one.record for one in feed.entries if one.record})
         days = {
-            one.entry_id: one.day for one in feed.entries if one.entry_id and one.record in used
+            one.identity: one.day for one in feed.entries if one.identity and one.record in used
         }
         kept = {one: day for one, day in (before.seen | days).items() if day >= feed.oldest_kept}
         return replace(found, read=feed.began, seen=kept)
