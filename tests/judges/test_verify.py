@@ -317,7 +317,27 @@ def one_status_became_another(books: PaperBooks) -> None:
     aging_without_credits(books)
 
 
+def rate_of_a_paid_invoice(books: PaperBooks) -> None:
+    """The invoice changed, and with it the gain of its payment, which did not."""
+    books.lists["invoices"][1]["last_modified_time"] = NOW
+    for line in books.lines:
+        if line["account_id"] != "A3" and line["transaction_id"] in ("I2", "P1"):
+            for side in ("debit_amount", "credit_amount"):
+                line[side] = line[side] and line[side] + 1
+    books.trial_balances["1970-01-01", "2026-03-31"] |= {"A2": "-1441.88", "A7": "-2.89"}
+
+
+def cost_of_stock_in_an_expense_account(books: PaperBooks) -> None:
+    """A bill with an earlier date changed the cost of what another bill sold."""
+    for line in books.lines:
+        if line["transaction_id"] == "B1":
+            for side in ("debit_amount", "credit_amount"):
+                line[side] = line[side] and line[side] + 1
+    books.trial_balances["1970-01-01", "2026-03-31"] |= {"A8": "-801.00", "A9": "821.00"}
+
+
 TRUE = (
+    rate_of_a_paid_invoice,
     *(invoice_posted_into_the_closed_period, payment_of_an_invoice, invoice_deleted),
     *(invoice_voided, aging_without_credits, aging_at_another_rate, stock_sold),
     account_that_no_list_shows,
@@ -335,6 +355,17 @@ async def test_a_true_export_never_differs(
     assert found.differing == ()
     doubtful = [one for one in found.checks if one.verdict != "agrees" and one.zoho is not None]
     assert bool(doubtful) == (change is not aging_at_another_rate)
+
+
+async def test_costs_of_stock_in_an_expense_account_never_differ(judge: Judge) -> None:
+    for account in judge.books.lists["chartofaccounts"]:
+        if account["account_id"] == "A8":
+            account["account_type"] = "stock"
+    mirror = await judge.export()
+    cost_of_stock_in_an_expense_account(judge.books)
+    found = await judge.verify(mirror)
+    assert found.differing == ()
+    assert {each.name for each in found.checks if each.set_apart} == {"Accounts Payable", "Rent"}
 
 
 @pytest.mark.parametrize("change", TRUE, ids=lambda each: each.__name__)
@@ -435,6 +466,22 @@ async def test_a_refused_report_is_not_compared(judge: Judge, mirror: Path) -> N
         "apart",
     }
     assert found.exit_code == 0
+
+
+async def test_a_list_that_is_refused_when_it_is_read_again_is_not_compared(
+    judge: Judge, mirror: Path
+) -> None:
+    forge(mirror, FORGED["list cut"].sql)
+
+    def before(request: Request) -> None:
+        if request.path.endswith("/items") and "items" in judge.books.asked:
+            judge.books.refused = {"items"}
+
+    judge.books.asked.clear()
+    judge.books.before = before
+    found = await judge.verify(mirror)
+    assert "books.items" not in {each.name for each in found.checks if each.subject == "counts"}
+    assert any("You are not authorized" in line for line in found.not_compared)
 
 
 async def test_a_mirror_of_another_organization_is_refused(judge: Judge, mirror: Path) -> None:
