@@ -437,6 +437,20 @@ async def test_entries_wait_while_a_part_of_another_run_is_continued(tmp_path: P
         assert firm.differences("books.expenses") == {}
 
 
+async def test_changes_before_the_days_that_are_read_do_not_count_against_the_feed(
+    tmp_path: Path,
+) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_ = await relied_on(firm)
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        firm.clock.now += 25 * DAY
+        one = of(await firm.run("books.expenses"), "books.expenses")
+        assert (one.mode, one.changed, one.unnamed) == ("compared", 1, 0)
+        assert firm.differences("books.expenses") == {}
+        firm.clock.now += DAY / 2
+        assert of(await firm.run("books.expenses"), "books.expenses").mode == "feed"
+
+
 async def test_a_deletion_that_the_feed_hides_is_noticed_at_once_in_a_list_read_by_it(
     tmp_path: Path,
 ) -> None:

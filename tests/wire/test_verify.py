@@ -75,6 +75,7 @@ def test_the_price_is_printed_without_a_call(
     code, out, _ = command("verify", mirror, "--plan-only")
     assert (code, sandbox.calls) == (0, before)
     assert "chart_of_accounts.transactions" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert "calls if everything agrees" in out
 
 

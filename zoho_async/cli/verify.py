@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -101,19 +101,20 @@ def _print_plan(plan: VerifyPlan, *, json: bool) -> None:
         print(msgspec.json.encode(plan).decode())
         return
     for line in plan.lines:
-        print(f"  {line}")
+        print(_wrapped(safe(f"  {line}")))
     print(f"{count(plan.calls, 'call')} if everything agrees")
 
 
 def _print(found: Verification) -> None:
-    _print_tally(found)
+    if counts := list(tally(found)):
+        _print_tally(counts)
     for line in _details(found):
         print(_wrapped(safe(line)))
     print(sentence(found))
     print(f"{count(found.calls, 'call')} made")
 
 
-def _print_tally(found: Verification) -> None:
+def _print_tally(counts: Sequence[tuple[str, Sequence[int]]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -123,8 +124,8 @@ def _print_tally(found: Verification) -> None:
     table.add_column("compared")
     for head in ("agree", "differ", "not comparable"):
         table.add_column(head, justify="right")
-    for title, counts in tally(found):
-        table.add_row(Text(title), *(f"{one:,}" for one in counts))
+    for title, numbers in counts:
+        table.add_row(Text(title), *(f"{one:,}" for one in numbers))
     width = min(_WIDTH, shutil.get_terminal_size().columns)
     Console(file=sys.stdout, width=width, highlight=False).print(table)
 

@@ -249,7 +249,7 @@ class FeedPass:
         old = feed.began - OVERLAP * DAY
         waiting = {one: at for one, at in before.unnamed.items() if one not in late and at >= old}
         missed = len(before.unnamed) - len(late) - len(waiting)
-        covered = part.mode != "full" and before.read is not None
+        covered = part.mode != "full" and feed.covers(before.read)
         new = self._unnamed(feed) if covered else set[str]()
         unseen = part.deleted - self.confirmed if covered and whole else 0
         self.unnamed = len(new) + unseen
