@@ -33,6 +33,7 @@ ROOMS = (
     "zoho_async.events",
     "zoho_async.export",
     "zoho_async.export.destinations.base",
+    "zoho_async.importer",
     "zoho_async.integrations.dask",
     "zoho_async.export.destinations.open",
     "zoho_async.export.run",

@@ -28,7 +28,7 @@ FLOORS = (
     ("reports",),
     ("functions",),
     ("runtime",),
-    ("export", "legacy", "observability", "webhooks"),
+    ("export", "importer", "legacy", "observability", "webhooks"),
     ("verify",),
     ("integrations",),
     ("codegen", "sandbox"),

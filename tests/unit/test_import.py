@@ -115,3 +115,11 @@ def test_every_public_name_can_be_imported_and_others_raise(package: str) -> Non
     loaded_by(f"from {package} import *")
     with pytest.raises(subprocess.CalledProcessError):
         loaded_by(f"import {package}; {package}.Nothing")
+
+
+def test_the_command_loads_nothing_of_the_server_for_agents_before_it_serves() -> None:
+    loaded = loaded_by(
+        "import zoho_async.cli.app, zoho_async.cli.approve, zoho_async.integrations.mcp.tools"
+    )
+    heavy = {"mcp", "mcp_types", "pydantic", "starlette", "uvicorn", "httpx2", "duckdb", "pyarrow"}
+    assert among(loaded, heavy) == set()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from cyclopts import App, CycloptsError, Parameter
 
 from zoho_async import __version__
-from zoho_async.cli import options, outcome
+from zoho_async.cli import import_options, options, outcome
 from zoho_async.cli.config import read_config
 from zoho_async.cli.connect import SANDBOX_LISTS, SANDBOX_SEED, ConnectionOptions
 from zoho_async.cli.outcome import Interrupted
 from zoho_async.cli.safe import discard_stdout, print, replace_unencodable
 from zoho_async.errors import ZohoError
 from zoho_async.export.options import ExportOptions
+from zoho_async.importer.options import ImportOptions
 
 if TYPE_CHECKING:
     from zoho_async.cli.webhooks import WebhooksCommand
@@ -74,6 +75,52 @@ def export(
         connection=connection,
         all_organizations=all_organizations,
         arguments=sys.argv[1:],
+        plan_only=plan_only,
+    )
+    return command.run(os.environ, json=json)
+
+
+@app.command(name="import", help_epilogue=import_options.IMPORT_EPILOGUE)
+def import_(
+    file: import_options.ImportFile = None,
+    /,
+    *,
+    to: import_options.ImportTo = None,
+    wanted: import_options.ImportArguments = ImportOptions(),  # noqa: B008 - a frozen value
+    mapping: import_options.MappingFile = None,
+    errors: import_options.ErrorsFile = None,
+    plan_only: import_options.ImportPlanOnly = False,
+    undo: import_options.UndoJob = None,
+    json: options.AsJson = False,
+    journal: import_options.JournalFile = None,
+    sheet: import_options.Sheet = None,
+    settle: import_options.Decisions = (),
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Import the rows of a file as records. No row is written twice.
+
+    The whole file is checked before anything is written. Run the same command again to continue an
+    interrupted import.
+
+    - Check: `zoho-async import contacts.csv --to contacts --plan-only`
+    - Import: `zoho-async import contacts.csv --to contacts`
+    - Delete what an import created: `zoho-async import --undo JOB`
+    """
+    from zoho_async.cli.import_ import ImportCommand
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    command = ImportCommand(
+        file=file,
+        to=to,
+        options=wanted,
+        connection=connection,
+        mapping=mapping,
+        errors=errors,
+        journal=journal,
+        sheet=sheet,
+        decisions=settle,
+        undo=undo,
         plan_only=plan_only,
     )
     return command.run(os.environ, json=json)
@@ -438,6 +485,54 @@ def scopes(*resources: options.Scoped, write: options.Write = False) -> int:
 
     print(",".join(scopes_for(resources or ["books"], write=write)))
     return outcome.DONE
+
+
+@app.command(help_epilogue=options.MCP_EPILOGUE)
+def mcp(
+    *,
+    mirror: options.MirrorFile = None,
+    allow_deletes: options.AllowDeletes = False,
+    confirm_in_client: options.ConfirmInClient = False,
+    uploads: options.UploadFolders = (),
+    http: options.HttpPort = None,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Serve the books to an agent over the Model Context Protocol, within the limits.
+
+    The agent reads lists, records and reports, and queries an export with SQL. It can propose
+    writes, which `zoho-async approve` shows and sends.
+    """
+    from zoho_async.cli.mcp import McpOptions, serve
+    from zoho_async.cli.whoami import note_if_overruled
+
+    note_if_overruled(connection.profile)
+    wanted = McpOptions(
+        mirror=mirror,
+        allow_deletes=allow_deletes,
+        confirm_in_client=confirm_in_client,
+        uploads=uploads,
+        http=http,
+    )
+    return serve(wanted, connection, environ=os.environ)
+
+
+@app.command(help_epilogue="For example: `zoho-async approve 1f09ab3c`")
+def approve(
+    proposal: options.ProposalId = None,
+    *,
+    connection: options.ConnectionArguments = ConnectionOptions(),  # noqa: B008
+) -> int:
+    """Show what an agent proposed, ask, and write it once. Without an id, list the proposals.
+
+    Run it again if the outcome is not known: it looks for evidence and sends nothing twice.
+    """
+    from zoho_async.cli.approve import approve_proposal, list_proposals
+    from zoho_async.cli.whoami import note_if_overruled
+
+    if proposal is None:
+        return list_proposals(os.environ)
+    note_if_overruled(connection.profile)
+    return approve_proposal(proposal, connection, environ=os.environ)
 
 
 @app.command(help_epilogue=options.SANDBOX_EPILOGUE)

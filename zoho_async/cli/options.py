@@ -533,6 +533,39 @@ SnapshotFile: TypeAlias = Annotated[
     ),
 ]
 
+MirrorFile: TypeAlias = Annotated[
+    Path | None,
+    _help("SQLite or DuckDB file of `zoho-async export`, for SQL without API calls."),
+]
+
+AllowDeletes: TypeAlias = Annotated[bool, _help("Let the agent propose deletes too.")]
+ConfirmInClient: TypeAlias = Annotated[
+    bool,
+    _help(
+        "Let the client ask its user to approve proposals. Only for clients that ask a person and "
+        "never answer by themselves."
+    ),
+]
+UploadFolders: TypeAlias = Annotated[
+    tuple[Path, ...],
+    _help("Folder whose files the agent can propose to upload. Repeatable."),
+]
+HttpPort: TypeAlias = Annotated[
+    int | None,
+    _help(
+        "Serve HTTP on this port of 127.0.0.1 instead of standard input and output. Clients need "
+        "the bearer token in `ZOHO_MCP_TOKEN`, or in a file that the first start creates."
+    ),
+]
+ProposalId: TypeAlias = Annotated[str | None, _help("Id of the proposal.")]
+
+MCP_EPILOGUE: Final = """
+**Examples**
+
+- with SQL on an export: `zoho-async mcp --mirror books.duckdb`
+- try it without an account: `zoho-async mcp --sandbox`
+"""
+
 SANDBOX_EPILOGUE: Final = """
 **Examples**
 

@@ -83,7 +83,7 @@ from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
 from zoho_async.export.shape import HashKey
-from zoho_async.export.summary import SummaryBuilder
+from zoho_async.export.summary import SummaryBuilder, report_waiting
 from zoho_async.export.write_queue import WriteQueue
 from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
@@ -176,7 +176,6 @@ class Export:
             self._organization,
             self._readers,
             budget=budget,
-            clock=clock,
             feeds=self._feeds,
         )
         self._allowance: Final = Allowance(self._day)
@@ -364,7 +363,14 @@ class Export:
                 first = FirstList(self._readers, self._clock.time())
                 async with anyio.create_task_group() as watching:
                     if self._options.until_done:
-                        watching.start_soon(self._summary_builder.report_waiting, send)
+                        watching.start_soon(
+                            report_waiting,
+                            self._summary_builder.today,
+                            self._zoho.limits,
+                            self._organization,
+                            self._clock,
+                            send.send,
+                        )
                     async with anyio.create_task_group() as group:
                         for reader in self._readers:
                             group.start_soon(self._read, reader, write_queue, send, planned, first)

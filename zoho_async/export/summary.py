@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from zoho_async.clock import Clock
 from zoho_async.export.estimate import bulk_left, days_needed, estimated_seconds
 from zoho_async.export.events import (
-    ExportEvent,
     Planned,
     PlannedResource,
     ResourceSummary,
@@ -26,7 +24,7 @@ from zoho_async.export.feeds import event_of
 from zoho_async.export.outcomes import DONE, INCOMPLETE, worst
 from zoho_async.export.reader import ListReader
 from zoho_async.http.call import Budget
-from zoho_async.limits import Snapshot
+from zoho_async.limits import Limits, Snapshot
 from zoho_async.session import Session
 
 #: Seconds between two checks whether the day's calls are used up.
@@ -49,14 +47,12 @@ class SummaryBuilder:
         readers: Sequence[ListReader],
         *,
         budget: Budget,
-        clock: Clock,
         feeds: Mapping[str, ChangeFeed],
     ) -> None:
         self._zoho: Final = zoho
         self._organization: Final = organization
         self._readers: Final = readers
         self._budget: Final = budget
-        self._clock: Final = clock
         self._feeds: Final = feeds
         self._started = time.monotonic()
         self._before: Snapshot | None = None
@@ -72,7 +68,7 @@ class SummaryBuilder:
         With ``only``, no run follows: the calls that were made for the plan will be made again.
         """
         limits = self._zoho.limits
-        today = await self._today()
+        today = await self.today()
         ahead: list[PlannedResource] = []
         for reader in self._readers:
             planned = reader.planned
@@ -98,19 +94,7 @@ class SummaryBuilder:
             feed_calls=feed_calls,
         )
 
-    async def report_waiting(self, send: MemoryObjectSendStream[ExportEvent]) -> None:
-        """Report once a day that its calls are used up, until cancelled."""
-        quiet_until = 0.0
-        while True:
-            today = await self._today()
-            now = self._clock.monotonic()
-            if bulk_left(today, self._zoho.limits) == 0 and now >= quiet_until:
-                wait = today.day_reset_in
-                quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
-                await send.send(WaitingForReset(organization=self._organization, seconds=wait))
-            await anyio.sleep(_POLL_SECONDS)
-
-    async def _today(self) -> Snapshot:
+    async def today(self) -> Snapshot:
         """Return the usage, with the daily quota of the products that are exported."""
         resources = [reader.facts.resource for reader in self._readers]
         products = {name.partition(".")[0] for name in resources}
@@ -157,6 +141,25 @@ class SummaryBuilder:
         if self._before is None:
             return 0
         return (await self._zoho.snapshot()).refused - self._before.refused
+
+
+async def report_waiting(
+    snapshot: Callable[[], Awaitable[Snapshot]],
+    limits: Limits,
+    organization: str,
+    clock: Clock,
+    report: Callable[[WaitingForReset], Awaitable[None]],
+) -> None:
+    """Report once a day that its calls are used up, as ``snapshot`` says, until cancelled."""
+    quiet_until = 0.0
+    while True:
+        today = await snapshot()
+        now = clock.monotonic()
+        if bulk_left(today, limits) == 0 and now >= quiet_until:
+            wait = today.day_reset_in
+            quiet_until = now + (_REPORT_AGAIN if wait is None else wait)
+            await report(WaitingForReset(organization=organization, seconds=wait))
+        await anyio.sleep(_POLL_SECONDS)
 
 
 def code_of_all(resources: Sequence[ResourceSummary]) -> int:

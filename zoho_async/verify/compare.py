@@ -32,6 +32,9 @@ Unknown
   payments are set apart if a document in a foreign currency changed (`with_doubtful_rates`).
 - Records that Zoho changes without moving their ``last_modified_time``. The documents of the
   ledger are not known to be among them. The stock of an item is, so stock never differs by itself.
+- Whether the lines of an account were read while it changed. Its list has no ids, so a line that
+  moved between two pages can be in the mirror twice or not at all. Such a mirror differs, and a
+  new export mends it.
 - Differences that cancel each other in an account and a period.
 """
 

@@ -119,7 +119,7 @@ async def plan_verification(
     by: PeriodLength = "year",
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> VerifyPlan:
-    """The price of `verify` in calls, which takes the same arguments. Makes no calls."""
+    """The price of `zoho_async.verify.verify` in calls, with its arguments. Makes no calls."""
     found = await _read(zoho, mirror)
     periods = closed_periods(_lines(found), from_date, to_date, by, now().date())
     lines: list[str] = []

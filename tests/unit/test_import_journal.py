@@ -1,0 +1,187 @@
+"""The write journal: no write twice, none lost, whatever ends the process between two steps."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tests.support.write_server import Crash, Fate, PassingClock, WriteServer, crash_at_step
+from zoho_async.errors import ConfigurationError
+from zoho_async.importer import (
+    Intent,
+    RowChanged,
+    TokenRoom,
+    WriteSettler,
+    WrongState,
+    commit,
+    open_journal,
+)
+from zoho_async.importer.states import STATES, Step, WriteState, next_state
+
+NOTES = TokenRoom("notes", "notes")
+
+
+def contact(row: int, name: str = "Rose", room: TokenRoom | None = NOTES) -> Intent:
+    return Intent(
+        operation="books.contacts.create", rows=(row,), body={"contact_name": name}, room=room
+    )
+
+
+async def run_once(path: Path, server: WriteServer, intents: list[Intent]) -> Counter[str]:
+    """One run of an import: settle what is unknown, send the rest; the states at its end."""
+    async with open_journal(path, clock=server.clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        await journal.plan(job, intents)
+        if server.crash_at is not None:
+            crash_at_step(journal, server)
+        settler = WriteSettler(server.session, journal, clock=server.clock)
+        await settler.settle(await journal.writes(job, ["unknown"]))
+        for write in await journal.writes(job, ["planned", "not_written"]):
+            await commit(server.session, journal, write.number, after=server.clock.now)
+        return Counter[str](await journal.counts(job))
+
+
+async def run_to_end(path: Path, server: WriteServer, intents: list[Intent]) -> Counter[str]:
+    """Run the import again until nothing is left to do, as often as the process ends."""
+    for _ in range(12):
+        server.crashed = False
+        server.clock.now += 5
+        try:
+            states = await run_once(path, server, intents)
+        except Crash:
+            continue
+        if set(states) <= {"written"}:
+            return states
+    raise AssertionError("the import does not end")
+
+
+@pytest.mark.parametrize("fates", list(itertools.product(get_args(Fate), repeat=2)))
+async def test_every_row_is_written_once_whatever_its_answers_are(
+    fates: tuple[Fate, ...], tmp_path: Path
+) -> None:
+    server = WriteServer(PassingClock(), fates=list(fates))
+    intents = [contact(1), contact(2), contact(3, "Lily")]
+    assert await run_to_end(tmp_path / "j", server, intents) == {"written": 3}
+    names = Counter(one["contact_name"] for one in server.contacts.values())
+    assert names == {"Rose": 2, "Lily": 1}
+
+
+@pytest.mark.parametrize("fate", ["done", "refused", "lost_before", "lost_after"])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(1, 6))
+async def test_a_crash_between_any_two_steps_doubles_and_loses_nothing(
+    step: int, after: bool, fate: Fate, tmp_path: Path
+) -> None:
+    server = WriteServer(PassingClock(), fates=[fate], crash_at=(step, after))
+    await run_to_end(tmp_path / "j", server, [contact(1), contact(2)])
+    assert len(server.contacts) == 2
+
+
+async def test_a_write_without_a_token_waits_for_a_person(tmp_path: Path) -> None:
+    clock = PassingClock()
+    server = WriteServer(clock, fates=["lost_after", "lost_before"])
+    intents = [contact(row, f"name {row}", None) for row in (1, 2, 3)]
+    for _ in range(3):
+        states = await run_once(tmp_path / "j", server, intents)
+        assert states == {"unknown": 2, "written": 1}
+        clock.now += 3600
+    assert len(server.contacts) == 2
+    async with open_journal(tmp_path / "j", clock=clock) as journal:
+        lost = await journal.writes(states=["unknown"])
+        assert [one.candidates for one in lost] == [("1000",), ("1000",)]
+        await journal.confirm(lost[0].number, record="1000")
+        await journal.refuse(lost[1].number, "a person looked")
+    assert await run_once(tmp_path / "j", server, intents) == {"written": 3}
+    assert [one["contact_name"] for one in server.contacts.values()] == [
+        "name 1",
+        "name 3",
+        "name 2",
+    ]
+
+
+async def test_not_written_needs_the_wait_and_two_searches(tmp_path: Path) -> None:
+    clock = PassingClock()
+    server = WriteServer(clock, fates=["lost_before"])
+    await run_once(tmp_path / "j", server, [contact(1)])
+    async with open_journal(tmp_path / "j", clock=clock) as journal:
+        settler = WriteSettler(server.session, journal, clock=clock)
+        (write,) = await journal.writes()
+        for _ in range(3):  # too early to count
+            (write,) = await settler.search([write])
+        assert (write.state, write.searches) == ("unknown", 0)
+        assert settler.ready_in(write) == 330.0
+        clock.now += 330
+        (write,) = await settler.search([write])
+        (write,) = await settler.search([write])
+        assert (write.state, write.searches, settler.ready_in(write)) == ("unknown", 1, 30.0)
+        clock.now += 30
+        (write,) = await settler.search([write])
+        assert (write.state, write.searches) == ("not_written", 2)
+
+
+async def test_two_records_with_one_token_are_for_a_person(tmp_path: Path) -> None:
+    clock = PassingClock()
+    server = WriteServer(clock, fates=["lost_after"])
+    await run_once(tmp_path / "j", server, [contact(1)])
+    server.contacts["77"] = {**server.contacts["1000"], "contact_id": "77"}  # someone cloned it
+    async with open_journal(tmp_path / "j", clock=clock) as journal:
+        settler = WriteSettler(server.session, journal, clock=clock)
+        for _ in range(4):
+            clock.now += 1000
+            await settler.search(await journal.writes())
+        (write,) = await journal.writes()
+        assert (write.state, write.candidates) == ("unknown", ("1000", "77"))
+
+
+async def test_a_changed_row_replaces_only_what_is_not_at_zoho(tmp_path: Path) -> None:
+    server = WriteServer(PassingClock(), fates=["done", "refused"])
+    await run_once(tmp_path / "j", server, [contact(1), contact(2)])
+    async with open_journal(tmp_path / "j", clock=server.clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        with pytest.raises(RowChanged, match="rows 1 were written"):
+            await journal.plan(job, [contact(1, "Iris"), contact(2, "Iris")])
+        first, second = await journal.plan(job, [contact(1), contact(2, "Iris")])
+        assert (first.state, second.state) == ("written", "planned")
+        other = await journal.job(source="g", name="g", target="books.contacts", organization="1")
+        before = await journal.written_before(other, [contact(9).digest])
+        assert [one.record for one in before[contact(9).digest]] == ["1000"]
+
+
+async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:
+    path = tmp_path / "imports" / "journal.sqlite"
+    async with open_journal(path):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
+        with pytest.raises(ConfigurationError, match="another process has it open"):
+            async with open_journal(path):
+                pass
+    other = tmp_path / "other"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE a (b)")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="is not a journal"):
+        async with open_journal(other):
+            pass
+
+
+def test_only_planned_and_refused_writes_are_sent() -> None:
+    steps: tuple[Step, ...] = get_args(Step)
+    allowed: set[tuple[WriteState, Step, WriteState]] = set()
+    for state, step in itertools.product(STATES, steps):
+        try:
+            allowed.add((state, step, next_state(state, step)))
+        except WrongState:
+            continue
+    assert {one for one in allowed if one[1] == "send"} == {
+        ("planned", "send", "sent"),
+        ("not_written", "send", "sent"),
+    }
+    assert {one for one in allowed if one[0] == "written"} == {("written", "undo", "not_written")}
+    assert next_state("unknown", "send", repeatable=True) == "sent"
