@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ import pytest
 from tests.judges.paper_books import EXPORTED, ORGANIZATION, PaperBooks
 from tests.judges.raw_http import Request, Server
 from zoho_async import Credentials, Limits, Session
+from zoho_async.errors import ServerError
 from zoho_async.export import CheckpointRefused, Export
 from zoho_async.export.options import ExportOptions, FormatName
 from zoho_async.limits import MemoryLedger
@@ -466,6 +468,16 @@ async def test_a_refused_report_is_not_compared(judge: Judge, mirror: Path) -> N
         "apart",
     }
     assert found.exit_code == 0
+
+
+async def test_a_failing_report_ends_the_verification_and_nothing_else(
+    judge: Judge, mirror: Path
+) -> None:
+    """No step is left that was created and never awaited: that would be a warning."""
+    judge.books.failing = {"reports/aragingsummary"}
+    with pytest.raises(ServerError):
+        await judge.verify(mirror)
+    gc.collect()
 
 
 async def test_a_list_that_is_refused_when_it_is_read_again_is_not_compared(
