@@ -221,6 +221,7 @@ class PaperBooks:
     stock: dict[str, str] = field(default_factory=lambda: {"T1": "7.00"})
     before: Callable[[Request], None] = lambda _: None
     refused: set[str] = field(default_factory=set[str])
+    failing: set[str] = field(default_factory=set[str])
     asked: list[str] = field(default_factory=list[str])
 
     def serve(self) -> Server:
@@ -234,6 +235,8 @@ class PaperBooks:
         self.asked.append(path)
         if path in self.refused:
             return Reply(401, {"code": 57, "message": "You are not authorized"}, date=time.time())
+        if path in self.failing:
+            return Reply(500, {"code": 1000, "message": "Internal error"}, date=time.time())
         found = self._body(path, request.query)
         status, body = (200, {"code": 0, "message": "success", **found}) if found else NOT_FOUND
         return Reply(status=status, body=json.dumps(body).encode(), date=time.time())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from tests.judges.paper_books import EXPORTED, ORGANIZATION, PaperBooks
 from tests.judges.raw_http import Request, Server
 from zoho_async import Credentials, Limits, Session
+from zoho_async.errors import ServerError
 from zoho_async.export import CheckpointRefused, Export
 from zoho_async.export.options import ExportOptions, FormatName
 from zoho_async.limits import MemoryLedger
@@ -317,7 +319,27 @@ def one_status_became_another(books: PaperBooks) -> None:
     aging_without_credits(books)
 
 
+def rate_of_a_paid_invoice(books: PaperBooks) -> None:
+    """The invoice changed, and with it the gain of its payment, which did not."""
+    books.lists["invoices"][1]["last_modified_time"] = NOW
+    for line in books.lines:
+        if line["account_id"] != "A3" and line["transaction_id"] in ("I2", "P1"):
+            for side in ("debit_amount", "credit_amount"):
+                line[side] = line[side] and line[side] + 1
+    books.trial_balances["1970-01-01", "2026-03-31"] |= {"A2": "-1441.88", "A7": "-2.89"}
+
+
+def cost_of_stock_in_an_expense_account(books: PaperBooks) -> None:
+    """A bill with an earlier date changed the cost of what another bill sold."""
+    for line in books.lines:
+        if line["transaction_id"] == "B1":
+            for side in ("debit_amount", "credit_amount"):
+                line[side] = line[side] and line[side] + 1
+    books.trial_balances["1970-01-01", "2026-03-31"] |= {"A8": "-801.00", "A9": "821.00"}
+
+
 TRUE = (
+    rate_of_a_paid_invoice,
     *(invoice_posted_into_the_closed_period, payment_of_an_invoice, invoice_deleted),
     *(invoice_voided, aging_without_credits, aging_at_another_rate, stock_sold),
     account_that_no_list_shows,
@@ -335,6 +357,17 @@ async def test_a_true_export_never_differs(
     assert found.differing == ()
     doubtful = [one for one in found.checks if one.verdict != "agrees" and one.zoho is not None]
     assert bool(doubtful) == (change is not aging_at_another_rate)
+
+
+async def test_costs_of_stock_in_an_expense_account_never_differ(judge: Judge) -> None:
+    for account in judge.books.lists["chartofaccounts"]:
+        if account["account_id"] == "A8":
+            account["account_type"] = "stock"
+    mirror = await judge.export()
+    cost_of_stock_in_an_expense_account(judge.books)
+    found = await judge.verify(mirror)
+    assert found.differing == ()
+    assert {each.name for each in found.checks if each.set_apart} == {"Accounts Payable", "Rent"}
 
 
 @pytest.mark.parametrize("change", TRUE, ids=lambda each: each.__name__)
@@ -437,6 +470,32 @@ async def test_a_refused_report_is_not_compared(judge: Judge, mirror: Path) -> N
     assert found.exit_code == 0
 
 
+async def test_a_failing_report_ends_the_verification_and_nothing_else(
+    judge: Judge, mirror: Path
+) -> None:
+    """No step is left that was created and never awaited: that would be a warning."""
+    judge.books.failing = {"reports/aragingsummary"}
+    with pytest.raises(ServerError):
+        await judge.verify(mirror)
+    gc.collect()
+
+
+async def test_a_list_that_is_refused_when_it_is_read_again_is_not_compared(
+    judge: Judge, mirror: Path
+) -> None:
+    forge(mirror, FORGED["list cut"].sql)
+
+    def before(request: Request) -> None:
+        if request.path.endswith("/items") and "items" in judge.books.asked:
+            judge.books.refused = {"items"}
+
+    judge.books.asked.clear()
+    judge.books.before = before
+    found = await judge.verify(mirror)
+    assert "books.items" not in {each.name for each in found.checks if each.subject == "counts"}
+    assert any("You are not authorized" in line for line in found.not_compared)
+
+
 async def test_a_mirror_of_another_organization_is_refused(judge: Judge, mirror: Path) -> None:
     with closing(sqlite3.connect(mirror)) as database, database:
         database.execute("UPDATE _zoho_place SET organization = '701'")
@@ -444,6 +503,21 @@ async def test_a_mirror_of_another_organization_is_refused(judge: Judge, mirror:
         await judge.verify(mirror)
     with pytest.raises(CheckpointRefused, match="holds no export"):
         await judge.verify(mirror.with_name("other.sqlite"))
+
+
+@pytest.mark.parametrize("name", ["notes.sqlite", "notes.duckdb"])
+async def test_a_database_of_another_program_is_left_as_it_is(judge: Judge, name: str) -> None:
+    file = judge.home / name
+    library: Any = sqlite3 if file.suffix == ".sqlite" else pytest.importorskip("duckdb")
+    with closing(library.connect(str(file))) as database:
+        database.execute("CREATE TABLE notes (text VARCHAR)")
+    before = file.read_bytes()
+    with pytest.raises(CheckpointRefused, match="holds no export"):
+        await judge.verify(file)
+    assert file.read_bytes() == before
+    async with judge.session() as zoho:
+        assert (await Export(zoho, ["invoices"], to=file).plan()).calls > 0
+    assert file.read_bytes() == before
 
 
 async def test_the_price_is_the_number_of_calls(judge: Judge, mirror: Path) -> None:

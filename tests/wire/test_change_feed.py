@@ -134,6 +134,24 @@ async def test_a_log_that_is_not_given_is_no_failure_of_the_run(
     assert str(answer[1]["message"]) in found.reason
 
 
+async def test_an_id_that_is_used_again_names_each_record(server: AnsweringServer) -> None:
+    again = [{**row(2), "activity_id": "91"}, row(1, what="deleted"), row(1, 1)]
+    server.answers = pages([row(1), row(1), *again], size=5)
+    found = await read(server)
+    assert [(one.record, one.deleted) for one in found.entries] == [
+        ("11", False), ("12", False), ("11", True), ("11", False)
+    ]  # fmt: skip
+
+
+async def test_a_full_page_without_a_page_context_may_not_be_the_last(
+    server: AnsweringServer,
+) -> None:
+    for size, status in ((200, "incomplete"), (199, "read")):
+        rows = [row(number) for number in range(size)]
+        server.answers = [web.json_response({"code": 0, "activity_logs": rows})]
+        assert (await read(server)).status == status
+
+
 async def test_odd_rows_name_nothing(server: AnsweringServer) -> None:
     bare = {"id": "7", "date": "2026-04-30", "description": 'Expense "E" deleted'}
     odd: list[dict[str, Any]] = [
@@ -173,7 +191,8 @@ async def test_events_of_billing_have_times_and_name_no_records(server: Answerin
         *(("71", "", "2026-04-30"), ("72", "", "2026-04-29"), ("73", "", "")),
     ]
     assert found.entries[0].time == NOON
-    known = ListFeed(read=NOON - 60, seen={"71": "2026-04-30"})
+    first = found.entries[0]
+    known = ListFeed(read=NOON - 60, seen={first.identity: first.day})
     assert [one.entry_id for one in found.unused(known)] == ["72", "73"]
 
 

@@ -406,6 +406,51 @@ async def test_an_interrupted_read_by_the_feed_is_not_believed_without_it(tmp_pa
         assert firm.differences("books.expenses") == {}
 
 
+async def test_a_record_that_changes_after_an_interrupted_run_read_it_is_read_again(
+    tmp_path: Path,
+) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_, newest = await relied_on(firm)
+        for one in (oldest, newest):
+            await firm.write("PUT", f"/expenses/{one}", **firm.expense())
+        with pytest.raises(BudgetSpent):  # after the first page, which shows the newest
+            await firm.run("books.expenses", max_calls=2)
+        firm.clock.now += DAY / 10
+        await firm.write("PUT", f"/expenses/{newest}", **firm.expense())
+        assert of(await firm.run("books.expenses"), "books.expenses").mode == "feed"
+        assert firm.differences("books.expenses") == {}
+
+
+async def test_entries_wait_while_a_part_of_another_run_is_continued(tmp_path: Path) -> None:
+    """A record changes after its page was read, and the run that completes the list skips it."""
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_ = await relied_on(firm)
+        firm.clock.now += 2 * DAY  # the whole list is due
+        with pytest.raises(BudgetSpent):
+            await firm.run("books.expenses", max_calls=3)
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        firm.clock.now += DAY / 10
+        assert of(await firm.run("books.expenses"), "books.expenses").mode == "compared"
+        assert firm.differences("books.expenses") == {"books.expenses": {oldest}}
+        firm.clock.now += DAY / 10
+        assert of(await firm.run("books.expenses"), "books.expenses").mode == "feed"
+        assert firm.differences("books.expenses") == {}
+
+
+async def test_changes_before_the_days_that_are_read_do_not_count_against_the_feed(
+    tmp_path: Path,
+) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        oldest, *_ = await relied_on(firm)
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        firm.clock.now += 25 * DAY
+        one = of(await firm.run("books.expenses"), "books.expenses")
+        assert (one.mode, one.changed, one.unnamed) == ("compared", 1, 0)
+        assert firm.differences("books.expenses") == {}
+        firm.clock.now += DAY / 2
+        assert of(await firm.run("books.expenses"), "books.expenses").mode == "feed"
+
+
 async def test_a_deletion_that_the_feed_hides_is_noticed_at_once_in_a_list_read_by_it(
     tmp_path: Path,
 ) -> None:

@@ -57,6 +57,9 @@ def test_an_export_of_the_sample_agrees_and_a_forged_one_differs(command: Comman
     found = command.json("verify", str(mirror), "--certificate", "books.json", *FAST)
     assert (found["verdict"], found["exit_code"]) == ("differs", 5)
     assert json.loads(Path("books.json").read_text())["verdict"] == "differs"
+    Path("file").touch()
+    code, out, err = command("verify", str(mirror), "--certificate", "file/books.md", *FAST)
+    assert (code, "differs: " in out, "cannot write to file/books.md" in err) == (2, True, True)
     code, out, _ = command("verify", str(mirror), *FAST)
     assert code == 5
     assert "differs: " in out
@@ -72,6 +75,7 @@ def test_the_price_is_printed_without_a_call(
     code, out, _ = command("verify", mirror, "--plan-only")
     assert (code, sandbox.calls) == (0, before)
     assert "chart_of_accounts.transactions" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert "calls if everything agrees" in out
 
 

@@ -46,6 +46,7 @@ from zoho_async.cli import outcome
 from zoho_async.cli.output import count, seconds, size
 from zoho_async.cli.safe import safe
 from zoho_async.export import ResourceSummary, Summary
+from zoho_async.export.catalog import children
 from zoho_async.export.errors import organization_of, refused_organizations, rounded_text
 
 #: The largest number of columns that a line names.
@@ -175,7 +176,8 @@ def _resource(one: ResourceSummary, width: int) -> str:
         return f"{line}  (changed while it was read: the next run reads it again)"
     if one.completeness == "short":
         return f"{line}  (short: {count(one.missing, 'record')} missing)"
-    if one.mode == "full" and one.total is not None and one.total != one.rows:
+    counted = one.mode == "full" and one.resource not in children()  # Zoho counts their parents
+    if counted and one.total is not None and one.total != one.rows:
         return f"{line}  (Zoho counted {count(one.total)}: the list was edited meanwhile)"
     return line
 

@@ -6,12 +6,11 @@ import asyncio
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
 import msgspec
 
 from zoho_async.cli import outcome
@@ -23,7 +22,6 @@ from zoho_async.cli.safe import print, safe
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import DestinationError
 from zoho_async.reports import PeriodLength
-from zoho_async.session import Session
 from zoho_async.verify import Verification, VerifyPlan, plan_verification, verify
 from zoho_async.verify.certificate import (
     amount_of,
@@ -68,8 +66,20 @@ def verify_mirror(
         plain = {"verdict": found.verdict, "exit_code": found.exit_code}
         print(msgspec.json.encode({**plain, **msgspec.to_builtins(found)}).decode())
     else:
-        _print(found, wanted.certificate)
+        _print(found)
+    if wanted.certificate is not None:
+        _write(found, wanted.certificate, json=wanted.json)
     return found.exit_code
+
+
+def _write(found: Verification, certificate: Path, *, json: bool) -> None:
+    """Write the certificate after the result was printed, so that a full disk does not lose it."""
+    try:
+        write_certificate(found, certificate)
+    except OSError as problem:
+        raise DestinationError(certificate, str(problem)) from problem
+    if not json:
+        print(f"certificate: {certificate}")
 
 
 async def _run(
@@ -81,23 +91,9 @@ async def _run(
             return await plan_verification(
                 zoho, destination, from_date=wanted.first, to_date=wanted.last, by=wanted.by
             )
-        return await _verify(zoho, wanted)
-
-
-async def _verify(zoho: Session, wanted: VerifyCommand) -> Verification:
-    found = await verify(
-        zoho,
-        parse_destination(wanted.mirror),
-        from_date=wanted.first,
-        to_date=wanted.last,
-        by=wanted.by,
-    )
-    if wanted.certificate is not None:
-        try:
-            await anyio.to_thread.run_sync(write_certificate, found, wanted.certificate)
-        except OSError as problem:
-            raise DestinationError(wanted.certificate, str(problem)) from problem
-    return found
+        return await verify(
+            zoho, destination, from_date=wanted.first, to_date=wanted.last, by=wanted.by
+        )
 
 
 def _print_plan(plan: VerifyPlan, *, json: bool) -> None:
@@ -105,21 +101,20 @@ def _print_plan(plan: VerifyPlan, *, json: bool) -> None:
         print(msgspec.json.encode(plan).decode())
         return
     for line in plan.lines:
-        print(f"  {line}")
+        print(_wrapped(safe(f"  {line}")))
     print(f"{count(plan.calls, 'call')} if everything agrees")
 
 
-def _print(found: Verification, certificate: Path | None) -> None:
-    _print_tally(found)
+def _print(found: Verification) -> None:
+    if counts := list(tally(found)):
+        _print_tally(counts)
     for line in _details(found):
         print(_wrapped(safe(line)))
     print(sentence(found))
-    if certificate is not None:
-        print(f"certificate: {certificate}")
     print(f"{count(found.calls, 'call')} made")
 
 
-def _print_tally(found: Verification) -> None:
+def _print_tally(counts: Sequence[tuple[str, Sequence[int]]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -129,8 +124,8 @@ def _print_tally(found: Verification) -> None:
     table.add_column("compared")
     for head in ("agree", "differ", "not comparable"):
         table.add_column(head, justify="right")
-    for title, counts in tally(found):
-        table.add_row(Text(title), *(f"{one:,}" for one in counts))
+    for title, numbers in counts:
+        table.add_row(Text(title), *(f"{one:,}" for one in numbers))
     width = min(_WIDTH, shutil.get_terminal_size().columns)
     Console(file=sys.stdout, width=width, highlight=False).print(table)
 

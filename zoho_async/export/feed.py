@@ -9,7 +9,8 @@ Model. An entry names a day, a record, and what happened to it. An export uses e
 - Each read of a list measures the feed: which changes did it not name, and how late was it?
 
 Entries have days and no times, and may come late. So each run reads the days again since `OVERLAP`
-before the last run, and drops the entries that it used before, by their ids. An interrupted list
+before the last run, and drops the entries that it used before, by their ids, days and records: it
+is not known whether an id is used again. An interrupted list
 uses the same entries again: its checkpoint changes only after it was read.
 
 The list of Billing's events has the type and the time of each, and names no record. What it is
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -37,6 +38,7 @@ from zoho_async.errors import ReplyError, ZohoError
 from zoho_async.export.checkpoint.feed import ListFeed
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
+from zoho_async.wire import Page
 
 if TYPE_CHECKING:
     from zoho_async.billing.types.events import Event
@@ -70,8 +72,9 @@ FeedStatus: TypeAlias = Literal["read", "refused", "incomplete", "failed"]
 class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry: its id, its ``day`` (``2026-01-31``), the id of the record, and what happened.
 
-    Without an id it cannot be recognized, so it is used again by each run that reads it. An event
-    of Billing has no ``record``, but its ``time`` in seconds since 1970.
+    Without an id it cannot be recognized, so it is used again by each run that reads it.
+    ``identity`` recognizes it, "" if nothing does. An event of Billing has no ``record``, but its
+    ``time`` in seconds since 1970.
     """
 
     entry_id: str
@@ -79,6 +82,11 @@ class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
     record: str = ""
     deleted: bool = False
     time: float | None = None
+
+    @property
+    def identity(self) -> str:
+        what = "deleted" if self.deleted else "changed"
+        return " ".join((self.entry_id, self.day, self.record, what)) if self.entry_id else ""
 
 
 class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +123,7 @@ class ChangeFeed(msgspec.Struct, frozen=True, kw_only=True):
         return [
             one
             for one in self.entries
-            if one.entry_id not in known.seen and (not one.day or one.day >= first)
+            if one.identity not in known.seen and (not one.day or one.day >= first)
         ]
 
     @property
@@ -192,7 +200,7 @@ def _activities(zoho: Session, first: date, last: date) -> _Source:
             per_page=_PER_PAGE,
             allow_unconfirmed=True,
         )
-        return _FeedPage([_entry(row) for row in page.rows], bool(page.has_more), page.date)
+        return _FeedPage([_entry(row) for row in page.rows], _has_more(page), page.date)
 
     return page_at
 
@@ -202,10 +210,14 @@ def _events(zoho: Session) -> _Source:
 
     async def page_at(number: int) -> _FeedPage:
         page = await events.list(zoho, page=number, per_page=_PER_PAGE)
-        full = page.has_more is None and len(page) >= _PER_PAGE
-        return _FeedPage([_event(row) for row in page.rows], full or bool(page.has_more), page.date)
+        return _FeedPage([_event(row) for row in page.rows], _has_more(page), page.date)
 
     return page_at
+
+
+def _has_more(page: Page[Any]) -> bool:
+    """Whether pages follow. Without a page context, a full page may not be the last one."""
+    return len(page) >= _PER_PAGE if page.has_more is None else page.has_more
 
 
 class _Reading:
@@ -253,9 +265,9 @@ class _Reading:
     def _add(self, entries: Sequence[FeedEntry]) -> None:
         first = self._first.isoformat()
         for one in entries:
-            if one.entry_id in self._known or (one.day and one.day < first):
+            if one.identity in self._known or (one.day and one.day < first):
                 continue
-            self._known.update({one.entry_id} - {""})
+            self._known.update({one.identity} - {""})
             self.entries.append(one)
 
 

@@ -20,6 +20,10 @@ unknown to the feed is noticed in this run, and the whole list is read at once. 
 unnoticed is a change of a record that was neither created nor deleted since, and that the feed does
 not name. The next read of the whole list finds it. That day is in the plan and in the summary.
 
+Interrupted. A part that another run began has pages that were read before this run read the feed.
+So its entries are not marked as used, and the next run uses them again, unless the list shows its
+changes by itself or this run read all pages.
+
 Measuring. A record that a read shows as changed, and that no entry names, is *unnamed*. If an entry
 names it in a later run, the feed was late, by less than the time since. If none did within the
 overlap, it was missed. Either ends the reliance on the feed for this list
@@ -81,7 +85,9 @@ class FeedPass:
         self._blocking: Final = blocking
         self._clock: Final = clock
         self._before: Final = writer.state.feed
-        self._began_here = writer.state.part.page == 0
+        #: Whether this run began the part, and whether it reads all that the part reads.
+        self._began_here: Final = writer.state.part.begun is None
+        self._reads_all = self._began_here
         self._failed = False
         self._pages = 1
         self._indexed: Final[set[str]] = set()
@@ -102,7 +108,7 @@ class FeedPass:
         if self._feed is None or self._writer.state.part.mode == "full":
             return
         seen = self._before.seen
-        fresh = [one for one in self._feed.entries if one.record and one.entry_id not in seen]
+        fresh = [one for one in self._feed.entries if one.record and one.identity not in seen]
         known = await self._blocking(lambda: self._known({one.record for one in fresh}))
         self._indexed.update(known)
         self.named = frozenset(known)
@@ -133,8 +139,12 @@ class FeedPass:
     async def read(self, pages: PassReader, write_queue: WriteQueue) -> bool:
         """Read the pages of new and named records. Return whether that is believed.
 
-        It is not if another run began the part, and this one could not read the feed.
+        It is not if another run began the part, and this one could not read the feed. The pages
+        that another run read are read again: their records may have changed since.
         """
+        self._reads_all = True
+        if not self._began_here:
+            await self._blocking(self._writer.read_again)
         if self._feed is None or not self._feed.covers(self._before.read):
             return False
         read: set[int] = set()
@@ -239,7 +249,7 @@ class FeedPass:
         old = feed.began - OVERLAP * DAY
         waiting = {one: at for one, at in before.unnamed.items() if one not in late and at >= old}
         missed = len(before.unnamed) - len(late) - len(waiting)
-        covered = part.mode != "full" and before.read is not None
+        covered = part.mode != "full" and feed.covers(before.read)
         new = self._unnamed(feed) if covered else set[str]()
         unseen = part.deleted - self.confirmed if covered and whole else 0
         self.unnamed = len(new) + unseen
@@ -247,21 +257,21 @@ class FeedPass:
         if (whole or self._failed) and covered and self._began_here:
             agreed = not self.unnamed and not self._failed
             found = replace(found, interval=next_interval(before, agreed=agreed))
-        used = self._indexed | self._known({one.record for one in feed.entries if one.record})
-        days = {
-            one.entry_id: one.day for one in feed.entries if one.entry_id and one.record in used
-        }
-        kept = {one: day for one, day in (before.seen | days).items() if day >= feed.oldest_kept}
-        delays = [one for one in (before.delay, self.delay) if one is not None]
-        return replace(
+        found = replace(
             found,
-            read=feed.began,
-            seen=kept,
             unnamed=dict(sorted(waiting.items())[:_MOST_UNNAMED]),
             missed=before.missed + missed,
-            delay=max(delays, default=None),
             feed_calls=feed.calls,
+            delay=max((one for one in (before.delay, self.delay) if one is not None), default=None),
         )
+        if not self._reads_all and part.mode not in ("changed", "newest"):
+            return found  # the next run uses the entries again
+        used = self._indexed | self._known({one.record for one in feed.entries if one.record})
+        days = {
+            one.identity: one.day for one in feed.entries if one.identity and one.record in used
+        }
+        kept = {one: day for one, day in (before.seen | days).items() if day >= feed.oldest_kept}
+        return replace(found, read=feed.began, seen=kept)
 
     def _unnamed(self, feed: ChangeFeed) -> set[str]:
         """The records that this read showed as changed before the feed was read, and not named."""

@@ -117,7 +117,7 @@ class QuietPass(FeedPass):
             interval = 0
         elif believed and covered and announced and not unused and self._began_here:
             interval = next_interval(before, agreed=True)
-        seen = before.seen | {one.entry_id: one.day for one in feed.entries if one.entry_id}
+        seen = before.seen | {one.identity: one.day for one in feed.entries if one.identity}
         delays = [one for one in (before.delay, self.delay) if one is not None]
         return replace(
             found,

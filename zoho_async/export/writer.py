@@ -17,7 +17,12 @@ from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.feed import ListFeed
-from zoho_async.export.checkpoint.store import PassHistory, ResourceState, ViewResult
+from zoho_async.export.checkpoint.store import (
+    CurrentPart,
+    PassHistory,
+    ResourceState,
+    ViewResult,
+)
 from zoho_async.export.passes import Counting, joined, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
 from zoho_async.paging.completeness import Pass
@@ -258,8 +263,14 @@ class ResourceWriter:
 
     def read_whole(self, reason: str) -> None:
         """Read the whole list from here on, because what was read does not suffice."""
+        self._begin_again(replace(self.state.part, mode="compared", reason=reason, page=0))
+
+    def read_again(self) -> None:
+        """Read the pages again that an interrupted run read: records may have changed since."""
+        self._begin_again(replace(self.state.part, page=0))
+
+    def _begin_again(self, part: CurrentPart) -> None:
         number = self.state.passes.current + 1
-        part = replace(self.state.part, mode="compared", reason=reason, page=0)
         with self.store.transaction():
             self.store.put(part=part, passes=PassHistory(first=number, current=number))
 

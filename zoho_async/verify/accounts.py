@@ -13,9 +13,12 @@ import msgspec
 from zoho_async.export.catalog import KEY
 from zoho_async.reports import Period
 from zoho_async.verify.compare import (
+    COSTS,
     RECALCULATED,
+    STOCK,
     ZERO,
     Age,
+    Changed,
     Line,
     Reread,
     agrees,
@@ -24,6 +27,7 @@ from zoho_async.verify.compare import (
     line_of,
     mixed_currencies,
     movements,
+    with_doubtful_rates,
 )
 from zoho_async.verify.mirror import Mirror, MirrorTable
 from zoho_async.verify.read import KINDS, Reader, ReportRefused
@@ -62,7 +66,7 @@ async def verify_accounts(
         before = [await reader.trial_balance(period) for period in periods]
         pending = _disagreeing(periods, sums, before, mixed)
         pending = {account: own for account, own in pending.items() if account in chart}
-        confirmed = await _confirm(reader, table, chart, lines, pending)
+        confirmed = await _confirm(reader, table, chart, lines, pending, base)
         after = [await reader.trial_balance(period) for period in periods]
     except ReportRefused as refusal:
         return StepResult(skipped=(f"Account transactions with the trial balance: {refusal}.",))
@@ -151,15 +155,21 @@ async def _confirm(
     chart: Mapping[str, Mapping[str, str]],
     lines: Sequence[Line],
     pending: Mapping[str, Sequence[Period]],
+    base: str,
 ) -> dict[tuple[str, Period], Reread]:
     """Read the accounts that disagree, and ask when their differing transactions changed."""
     own: dict[str, list[Line]] = defaultdict(list)
+    types = {account: row.get("account_type", "") for account, row in chart.items()}
+    with_stock: set[str] = set()
     for line in lines:
         own[line.account].append(line)
+        if types.get(line.account) == STOCK:
+            with_stock.add(line.transaction)
     foreign = set(table.unknown)
     unwritten = {row["transaction_id"] for row in table.rows if row[KEY] in foreign}
     ages: dict[str, Age] = {}
-    found: dict[tuple[str, Period], Reread] = {}
+    found: dict[tuple[str, Period], list[Changed]] = {}
+    recalculated: dict[str, set[str]] = defaultdict(set)
     for account, periods in pending.items():
         theirs = await reader.lines(account)
         for period in periods:
@@ -167,10 +177,31 @@ async def _confirm(
                 msgspec.structs.replace(one, written=one.id not in unwritten)
                 for one in changed_lines(own[account], theirs, period)
             ]
-            recalculated = chart.get(account, {}).get("account_type", "") in RECALCULATED
+            found[account, period] = changed
+            ids = _recalculated(changed, types.get(account, ""), with_stock)
+            recalculated[account] |= ids
             for one in changed:
-                if one.id not in ages and not recalculated and len(ages) < MOST_READ:
+                if one.id not in ages and one.id not in ids and len(ages) < MOST_READ:
                     resource = f"books.{KINDS.get(one.kind, '')}"
                     ages[one.id] = await reader.age(resource, one.id, table.read_at)
-            found[account, period] = Reread(changed, {} if recalculated else ages)
-    return found
+    every = [one for changed in found.values() for one in changed]
+    doubtful = with_doubtful_rates(every, ages, base)
+    return {
+        (account, period): Reread(
+            changed,
+            {
+                one: age
+                for one, age in ages.items()
+                if one not in recalculated[account] and (one not in doubtful or age != "unchanged")
+            },
+        )
+        for (account, period), changed in found.items()
+    }
+
+
+def _recalculated(changed: Sequence[Changed], type: str, with_stock: set[str]) -> set[str]:
+    """The transactions whose lines in an account of a ``type`` Zoho may calculate again."""
+    ids = {one.id for one in changed}
+    if type in COSTS:
+        return ids & with_stock
+    return ids if type in RECALCULATED else set()

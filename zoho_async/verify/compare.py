@@ -27,7 +27,9 @@ Unknown
 - Whether account transactions are in the base currency for every type of transaction. Where they
   are not, the sum disagrees, L agrees, and the check is not comparable.
 - Costs that Zoho calculates again without changing the document: accounts of the types in
-  `RECALCULATED` never differ by what Zoho shows.
+  `RECALCULATED` never differ by what Zoho shows, nor do the expenses of a transaction with stock.
+- Whether a payment in a foreign currency counts as changed if the rate of its invoice does. So such
+  payments are set apart if a document in a foreign currency changed (`with_doubtful_rates`).
 - Records that Zoho changes without moving their ``last_modified_time``. The documents of the
   ledger are not known to be among them. The stock of an item is, so stock never differs by itself.
 - Whether the lines of an account were read while it changed. Its list has no ids, so a line that
@@ -70,9 +72,14 @@ def amount(text: str) -> Decimal:
     return value if value.is_finite() else ZERO
 
 
+STOCK: Final = "stock"
 #: Types of accounts whose lines Zoho changes without changing the document, as it does with costs
 #: after a bill with an earlier date.
-RECALCULATED: Final = frozenset({"stock", "cost_of_goods_sold"})
+RECALCULATED: Final = frozenset({STOCK, "cost_of_goods_sold"})
+#: Types of other accounts in which an item's costs can be.
+COSTS: Final = frozenset({"expense", "other_expense"})
+#: Types of transactions whose amounts in the base currency depend on no other document.
+_OWN_RATE: Final = frozenset({"invoice", "bill", "bills", "expense", "journal"})
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +150,8 @@ def mixed_currencies(lines: Iterable[Line]) -> set[str]:
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """A record that is not the same in the mirror and in Zoho. ``mine`` and ``zoho`` are texts.
 
-    ``written`` is False if the mirror's row was not written by an export.
+    ``currency`` is the transaction's. ``written`` is False if the mirror's row was not written by
+    an export.
     """
 
     id: str
@@ -151,6 +159,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     record: str
     mirror: str
     zoho: str
+    currency: str = ""
     written: bool = True
 
 
@@ -179,9 +188,22 @@ def changed_lines(mirror: Sequence[Line], zoho: Sequence[Line], period: Period) 
                     record=name or "line",
                     mirror=_texts(own),
                     zoho=_texts(other),
+                    currency=first.currency,
                 )
             )
     return found
+
+
+def with_doubtful_rates(changed: Iterable[Changed], ages: Mapping[str, Age], base: str) -> set[str]:
+    """The transactions whose gain or loss may have changed with the rate of another document.
+
+    These are payments and credits in a foreign currency, if a document in a foreign currency is
+    not the same any more. ``base`` is the base currency.
+    """
+    foreign = [one for one in changed if one.currency != base]
+    if all(ages.get(one.id) in ("unchanged", None) for one in foreign):
+        return set()
+    return {one.id for one in foreign if one.kind not in _OWN_RATE}
 
 
 def _content(line: Line) -> tuple[str, Decimal, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Final
 from urllib.parse import urlsplit
@@ -79,12 +80,12 @@ async def verify(
     reports: list[ReportSource] = []
     skipped: list[str] = []
     for step in (
-        accounts.verify_accounts(reader, found, periods, base),
-        *(balances.verify_balances(reader, found, party, base) for party in PARTIES),
-        lists.verify_stock(reader, found),
-        lists.verify_counts(reader, found),
+        partial(accounts.verify_accounts, reader, found, periods, base),
+        *(partial(balances.verify_balances, reader, found, party, base) for party in PARTIES),
+        partial(lists.verify_stock, reader, found),
+        partial(lists.verify_counts, reader, found),
     ):
-        result = await step
+        result = await step()
         checks += result.checks
         reports += result.reports
         skipped += result.skipped

@@ -87,7 +87,7 @@ async def _confirm_count(reader: Reader, mirror: Mirror, check: Comparison) -> C
         ages[identity] = "gone"
         written = identity not in table.unknown
         changed.append(_record(identity, "a record", "nothing", written=written))
-    return judged(check, changed, ages, "the list changed meanwhile")
+    return judged(check, changed, ages, "the mirror has the records that Zoho lists")
 
 
 def _record(identity: str, mirror: str, zoho: str, *, written: bool = True) -> Changed:

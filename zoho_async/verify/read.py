@@ -152,11 +152,14 @@ class Reader:
         found: dict[str, RowTimes] = {}
         for value in views:
             pager = Pager(self.zoho, list_operation(facts), query=_view(value))
-            async with pager.raw_pages() as pages:
-                async for page in pages:
-                    self.calls += 1
-                    for identity, row in zip(page.ids, page.rows, strict=True):
-                        found[identity] = times_of(row)
+            try:
+                async with pager.raw_pages() as pages:
+                    async for page in pages:
+                        self.calls += 1
+                        for identity, row in zip(page.ids, page.rows, strict=True):
+                            found[identity] = times_of(row)
+            except _REFUSALS as refusal:
+                raise ReportRefused(f"{facts.resource}: {refusal}") from None
         return found
 
     async def lines(self, account: str) -> list[Line]:
@@ -185,9 +188,14 @@ class Reader:
         """A single document and when it changed; None if it does not exist. One call."""
         self.calls += 1
         reading = single_reads()[party.resource]
-        row = await fetch.record_by_id(self.zoho, reading, identity, party.id)
+        try:
+            row = await fetch.record_by_id(self.zoho, reading, identity, party.id)
+        except _REFUSALS as refusal:
+            raise ReportRefused(f"{party.resource}: {refusal}") from None
         if row is None:
             return None
+        if not row:
+            raise ReportRefused(f"{party.resource}: Zoho's reply has no record {identity}")
         texts = _texts(row)
         return document_of(party, texts), moment(texts.get("last_modified_time", ""))
 

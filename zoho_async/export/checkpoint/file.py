@@ -20,6 +20,7 @@ from zoho_async.export.errors import CheckpointRefused, DestinationError, Export
 #: Marks the file as ours ("Zexp"), and the version of its tables.
 _APPLICATION: Final = 0x5A657870
 _VERSION: Final = 2
+_HAS_EXPORT: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_zoho_place'"
 
 
 class StateFile:
@@ -121,7 +122,7 @@ class StateFile:
 
 @contextmanager
 def query_of_file(path: Path) -> Generator[Query | None]:
-    """Query a SQLite file without changing anything next to it; None if it does not exist.
+    """Query a SQLite file without changing anything next to it; None if it holds no export.
 
     A run that was killed leaves a journal, which SQLite would apply to the file. So both are copied
     first. Raises `DestinationError`.
@@ -138,6 +139,7 @@ def query_of_file(path: Path) -> Generator[Query | None]:
                     shutil.copyfile(one, Path(scratch, one.name))
                 address = Path(scratch, path.name).absolute().as_uri()
             with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as opened:
-                yield lambda sql: opened.execute(sql).fetchall()
+                there = opened.execute(_HAS_EXPORT).fetchone()
+                yield (lambda sql: opened.execute(sql).fetchall()) if there else None
     except (OSError, sqlite3.Error) as problem:
         raise DestinationError(path, str(problem)) from problem

@@ -46,6 +46,9 @@ _SETTINGS: Final = {
 _GROUP: Final = 8192
 #: The name of the attached file. `_GROUP` can be set only for an attached file.
 _FILE: Final = "zoho_file"
+_HAS_EXPORT: Final = (
+    f"SELECT 1 FROM duckdb_tables() WHERE database_name = '{_FILE}' AND table_name = '_zoho_place'"
+)
 _PRIMARY_KEY: Final = re.compile(r", PRIMARY KEY \([^)]*\)")
 
 _TYPES: Final[dict[ColumnKind, str]] = {
@@ -93,7 +96,8 @@ class DuckDb:
         try:
             connection.execute(f"ATTACH {literal(str(self.path))} AS {_FILE} (READ_ONLY)")
             connection.execute(f"USE {_FILE}")
-            yield lambda sql: connection.execute(sql).fetchall()
+            there = connection.execute(_HAS_EXPORT).fetchone()
+            yield (lambda sql: connection.execute(sql).fetchall()) if there else None
         except self._duckdb.Error as problem:
             if "lock on file" in str(problem):
                 raise ExportRunning(self.path) from None
