@@ -436,3 +436,27 @@ async def test_undo_deletes_what_was_not_changed(tmp_path: Path) -> None:
         assert (summary.created, summary.done) == (4, True)
         undone = await undo_import(zoho, summary.job, journal=tmp_path / "journal")
         assert undone.deleted == 3
+
+
+async def test_what_an_earlier_run_planned_is_not_sent_if_it_is_no_longer_wanted(
+    tmp_path: Path,
+) -> None:
+    skip = ImportOptions(repeated="skip")
+    async with opened() as (box, zoho):
+        with pytest.raises(BudgetSpent):
+            await imported(
+                zoho,
+                "books.contacts",
+                contacts(6),
+                tmp_path=tmp_path,
+                options=ImportOptions(max_calls=3),
+            )
+        begun = len(writes(box))
+        assert 0 < begun < 6
+        more = [*contacts(6), {"Name": "X"}]  # meanwhile, another file brings the rest
+        summary = await imported(zoho, "books.contacts", more, tmp_path=tmp_path, options=skip)
+        assert (summary.skipped, summary.created, len(writes(box))) == (begun, 7 - begun, 7)
+        summary = await imported(
+            zoho, "books.contacts", contacts(6), tmp_path=tmp_path, options=skip
+        )
+        assert (summary.skipped, summary.done, len(writes(box))) == (6 - begun, True, 7)

@@ -149,10 +149,12 @@ class WriteJournal:
     # -- writes ---------------------------------------------------------------------------------
 
     async def plan(self, job: Job, intents: Iterable[Intent]) -> list[JournaledWrite]:
-        """Add ``intents`` as planned writes, all or none, and return the journal's writes.
+        """Make ``intents`` the planned writes of ``job``, all or none, and return their writes.
 
-        An intent that the journal has already keeps its write, whatever its state is. Raises
-        `RowChanged`, and `ValueError` for two intents of one row.
+        An intent that the journal has already keeps its write, whatever its state is. Other writes
+        of the job that are certainly not at Zoho are forgotten: an earlier run planned them with
+        another mapping or other options. Raises `RowChanged`, and `ValueError` for two intents of
+        one row.
         """
         listed = list(intents)
         rows = [each.rows[0] for each in listed]
@@ -309,22 +311,23 @@ class WriteJournal:
         ]
 
     def _plan(self, job: Job, intents: Sequence[Intent]) -> list[JournaledWrite]:
-        known = {each.row: each for each in self._writes("job = ?", job.id)}
-        changed: list[JournaledWrite] = []
-        removed: list[tuple[int]] = []
+        known = self._writes("job = ?", job.id)
+        first = {each.row: each for each in known}
+        at_zoho = {row: each for each in known if not _is_absent(each) for row in each.rows}
+        changed: dict[int, JournaledWrite] = {}
+        kept: set[int] = set()
         added: list[tuple[object, ...]] = []
         for intent in intents:
-            before, digest = known.get(intent.rows[0]), intent.digest
+            before, digest = first.get(intent.rows[0]), intent.digest
             if before is not None and _is_same(before, intent, digest):
+                kept.add(before.number)
                 continue
-            if before is not None and before.state not in ("planned", "not_written"):
-                changed.append(before)
-                continue
-            if before is not None:
-                removed.append((before.number,))
+            taken = [at_zoho[row] for row in intent.rows if row in at_zoho]
+            changed |= {each.number: each for each in taken}
             added.append(_row_of(job, intent, digest))
+        removed = [(each.number,) for each in known if _is_absent(each) and each.number not in kept]
         if changed:
-            raise RowChanged(changed)
+            raise RowChanged(list(changed.values()))
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany("DELETE FROM write WHERE number = ?", removed)
@@ -381,13 +384,18 @@ class WriteJournal:
             )
 
 
+def _is_absent(write: JournaledWrite) -> bool:
+    """Whether ``write`` is certainly not at Zoho."""
+    return write.state in ("planned", "not_written")
+
+
 def _is_same(before: JournaledWrite, intent: Intent, digest: str) -> bool:
     """Whether ``before`` is the write for ``intent``.
 
     What is at Zoho, or may be, is named by its content alone: since then, a create may have made
     the record that an update would change.
     """
-    if before.digest != digest or before.state not in ("planned", "not_written"):
+    if before.digest != digest or not _is_absent(before):
         return before.digest == digest
     return (before.operation, before.ids, before.rows) == (
         intent.operation,
