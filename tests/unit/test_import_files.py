@@ -56,6 +56,36 @@ def test_a_workbook_keeps_types_and_calculates_no_formula(tmp_path: Path) -> Non
     assert read_file(path, "two").digest != read_file(path, "one").digest
 
 
+def test_a_percentage_is_what_the_cell_shows_and_an_error_is_no_value(tmp_path: Path) -> None:
+    """19% is stored as 0.19, and #N/A is text: both would be sent as they are stored."""
+    path = tmp_path / "b.xlsx"
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for line in (["a", None, "b", None], [0.19, None, "#N/A"], [1, None, "x"], [0.075, None, 5]):
+        sheet.append(line)
+    for cell, shown in (("A2", "0%"), ("A3", "0.00%"), ("A4", "0.0%")):
+        sheet[cell].number_format = shown
+    book.save(path)
+    source = read_file(path)
+    assert source.columns == ("a", "b")
+    assert [row.cells["a"] for row in source.rows] == ["19%", "100%", "7.5%"]
+    percent = Field(name="x", kind="decimal", percent=True)
+    assert converted(percent, source.rows[0].cells["a"]) == "19%"
+    for field, value in ((Field(name="x", kind="decimal"), "19%"), (percent, "#DIV/0!")):
+        with pytest.raises(WrongCell):
+            converted(field, value)
+    for kind in ("text", "any"):
+        with pytest.raises(WrongCell, match="is the error #N/A of a formula"):
+            converted(Field(name="x", kind=kind), source.rows[0].cells["b"])
+    path = tmp_path / "c.csv"
+    path.write_text("a;;b\n1;;2;3\n")
+    assert read_file(path).rows[0].problem == "has 3 cells, but the header has 2"
+    path.write_text("a;;b\n1;2;3\n")
+    with pytest.raises(ConfigurationError, match="column 2 has no name"):
+        read_file(path)
+
+
 def test_bad_lines_of_json_have_their_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 12345678901234567.89}\n\nnull\n{"a"\n')
@@ -75,6 +105,7 @@ def test_bad_lines_of_json_have_their_number(tmp_path: Path) -> None:
         (Field(name="x", kind="decimal"), " -12.50 ", Decimal("-12.50")),
         (Field(name="x", kind="decimal", percent=True), "12.5%", "12.5%"),
         (Field(name="x", kind="decimal"), "12.5%", None),
+        (Field(name="tax_percentage", kind="decimal"), "19%", Decimal(19)),
         (Field(name="x", kind="decimal"), "1,234.50", None),
         (Field(name="x", kind="decimal"), "NaN", None),
         (Field(name="x", kind="decimal"), "\u0661", None),

@@ -149,6 +149,12 @@ def _table(file: Path, lines: Sequence[Sequence[Any]]) -> tuple[list[str], list[
     names = ["" if cell is None else str(cell).strip() for cell in lines[0]]
     while names and not names[-1]:
         names.pop()
+    used = {place for line in lines for place, cell in enumerate(line) if not _is_blank(cell)}
+    if not used.issuperset(range(len(names))):  # columns that only keep a distance
+        kept = [place for place, name in enumerate(names) if name or place in used]
+        more = range(len(names), max(used) + 1)
+        lines = [[line[at] for at in (*kept, *more) if at < len(line)] for line in lines]
+        names = [names[at] for at in kept]
     for place, name in enumerate(names, 1):
         if not name:
             raise ConfigurationError(f"{file.name}: column {place} has no name in row 1")
@@ -225,6 +231,9 @@ def _cell(formula: Any, shown: Any) -> Any:
     value = shown.value
     if formula.data_type == "f" and value is None:
         return Formula()
+    if isinstance(value, int | float) and "%" in (shown.number_format or ""):
+        # The cell shows 19% and holds 0.19, which would be sent as a fifth of a percent.
+        return f"{(Decimal(repr(value)) * 100).normalize():f}%"
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
