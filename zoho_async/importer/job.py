@@ -325,9 +325,17 @@ class Import:
         if self._options.match is not None or self._options.repeated == "write":
             return list(documents), 0, []
         found = await self._journal.written_before(self._job, {one.content for one in documents})
-        kept = [one for one in documents if one.content not in found]
         if self._options.repeated == "skip":
-            return kept, len(documents) - len(kept), []
+            # Two equal rows are two records, of which the earlier file may have written one.
+            left = {content: len(before) for content, before in found.items()}
+            fresh: list[RowDocument] = []
+            for one in documents:
+                if left.get(one.content):
+                    left[one.content] -= 1
+                else:
+                    fresh.append(one)
+            return fresh, len(documents) - len(fresh), []
+        kept = [one for one in documents if one.content not in found]
         problems = [
             CellProblem(
                 one.rows[0],
