@@ -17,6 +17,7 @@ from tests.support.write_server import Crash, Fate, PassingClock, WriteServer, c
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer import (
     Intent,
+    JournalFailed,
     RowChanged,
     TokenRoom,
     WriteSettler,
@@ -185,6 +186,40 @@ async def test_rows_that_are_grouped_otherwise_are_planned_again_or_refused(
             await journal.plan(job, [msgspec.structs.replace(contact(2, "Iris"), rows=(2, 1))])
         assert await journal.plan(job, []) == []
         assert [one.state for one in await journal.writes(job)] == ["written"]
+
+
+async def test_a_full_disk_ends_the_import_before_anything_is_sent(tmp_path: Path) -> None:
+    server = WriteServer(PassingClock())
+    path, intents = tmp_path / "j", [contact(1), contact(2)]
+    async with open_journal(path, clock=server.clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        first, second = await journal.plan(job, intents)
+        await commit(server.session, journal, first.number)
+        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(JournalFailed, match="full"):
+            await journal.plan(job, [*intents, *(contact(row, "x" * 2000) for row in range(3, 9))])
+        journal._connection.execute("PRAGMA query_only = 1")
+        with pytest.raises(JournalFailed, match="readonly"):
+            await commit(server.session, journal, second.number)
+        assert len(server.contacts) == 1
+    assert await run_to_end(path, server, intents) == {"written": 2}
+    assert len(server.contacts) == 2
+
+
+async def test_a_clock_that_is_set_back_does_not_make_the_wait_endless(tmp_path: Path) -> None:
+    clock = PassingClock()
+    server = WriteServer(clock, fates=["lost_before"])
+    path = tmp_path / "j"
+    async with open_journal(path, clock=clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        (write,) = await journal.plan(job, [contact(1)])
+        await commit(server.session, journal, write.number)
+    clock.now -= 86_400 * 365
+    async with open_journal(path, clock=clock) as journal:
+        settler = WriteSettler(server.session, journal, clock=clock)
+        (write,) = await journal.writes()
+        assert settler.ready_in(write) == 330.0
 
 
 async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
@@ -92,6 +92,14 @@ class RowChanged(ConfigurationError):
             f"rows {rows}{more} were written from this file before, with other values; "
             "keep the mapping as it was, or put only the rows to change into a new file"
         )
+
+
+class JournalFailed(ZohoError):
+    """The journal's file cannot be read or written, for example because the disk is full.
+
+    A request is made only after its note is on the disk. A write whose outcome could not be noted
+    is unknown when the journal is opened again.
+    """
 
 
 @asynccontextmanager
@@ -286,7 +294,13 @@ class WriteJournal:
                         await asyncio.wait([running])
                     except asyncio.CancelledError as problem:
                         cancelled = problem
-            result = running.result()
+            try:
+                result = running.result()
+            except sqlite3.Error as problem:
+                raise JournalFailed(
+                    f"the write journal cannot be used ({problem}): nothing more is sent; run the "
+                    "same again when the disk has room and can be written to"
+                ) from problem
             if cancelled is not None:
                 raise cancelled
             return result
@@ -460,6 +474,12 @@ def _open(path: Path, now: float) -> sqlite3.Connection:
         connection.execute(
             "UPDATE write SET state = 'unknown', lost = ?, searches = 0, searched = NULL, "
             "problem = 'the process ended before the answer came' WHERE state = 'sent'",
+            (now,),
+        )
+        # A clock that was set back since would make the wait longer than it is meant to be.
+        connection.execute(
+            "UPDATE write SET lost = ?1, searches = 0, searched = NULL "
+            "WHERE state = 'unknown' AND (lost > ?1 OR searched > ?1)",
             (now,),
         )
         connection.execute("COMMIT")

@@ -29,6 +29,8 @@ A search in vain proves nothing if the records do not keep the token at all. So 
 
 Unknown
 -------
+- Whether a list can leave out a new record for longer than ``linger`` plus ``wait``.
+- The machine's clock is trusted not to be set forward between the loss and the searches.
 - Whether Zoho can carry out a request later than ``linger`` plus ``wait`` after it lost its sender.
 - A record that others delete, or whose token others remove, before the search: it was written, and
   counts as not written.
