@@ -13,6 +13,8 @@ import pytest
 from zoho_async.description import Field
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer.compare import has_all
+from zoho_async.importer.documents import CellProblem
+from zoho_async.importer.errors_file import write_errors
 from zoho_async.importer.files import Formula, quoted, read_file, source_of
 from zoho_async.importer.mapping import UnmappedColumns, map_columns, mapping_text, read_mapping
 from zoho_async.importer.targets import target_of
@@ -84,6 +86,20 @@ def test_a_percentage_is_what_the_cell_shows_and_an_error_is_no_value(tmp_path: 
     path.write_text("a;;b\n1;2;3\n")
     with pytest.raises(ConfigurationError, match="column 2 has no name"):
         read_file(path)
+
+
+def test_right_cells_of_a_workbook_are_right_in_its_errors_file(tmp_path: Path) -> None:
+    lines: list[list[Any]] = [
+        ["a", "b", "c"],
+        [datetime(2026, 1, 31), 1e20, datetime(2026, 1, 2, 9)],
+    ]
+    source = read_file(workbook(tmp_path / "b.xlsx", one=lines))
+    path = tmp_path / "b.errors.csv"
+    assert write_errors(path, source, [CellProblem(2, "b", "is wrong")], {}) == 1
+    (row,) = read_file(path).rows
+    assert row.cells == {"a": "2026-01-31", "b": "1" + "0" * 20, "c": "2026-01-02T09:00:00"}
+    assert converted(Field(name="x", kind="date"), row.cells["a"]) == "2026-01-31"
+    assert converted(Field(name="x", kind="decimal"), row.cells["b"]) == Decimal(10) ** 20
 
 
 def test_bad_lines_of_json_have_their_number(tmp_path: Path) -> None:
