@@ -83,6 +83,10 @@ def test_a_percentage_is_what_the_cell_shows_and_an_error_is_no_value(tmp_path: 
     path = tmp_path / "c.csv"
     path.write_text("a;;b\n1;;2;3\n")
     assert read_file(path).rows[0].problem == "has 3 cells, but the header has 2"
+    path.write_text("sep=;\r\na,x;b\r\n1;2\r\n")
+    assert [(row.number, row.cells) for row in read_file(path).rows] == [
+        (2, {"a,x": "1", "b": "2"})
+    ]
     path.write_text("a;;b\n1;2;3\n")
     with pytest.raises(ConfigurationError, match="column 2 has no name"):
         read_file(path)

@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +32,8 @@ ERROR_COLUMNS: Final = ("import_row", "import_column", "import_problem")
 #: Text that a spreadsheet would take for a formula. An errors file has a quote in front of it.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS: Final = (",", ";", "\t")
+#: A first line for Excel, which names the delimiter.
+_DELIMITER_LINE: Final = re.compile("sep=([,;\t|])", re.IGNORECASE)
 
 
 class SourceRow(msgspec.Struct, frozen=True):
@@ -132,8 +135,12 @@ def _csv(file: Path, content: bytes) -> tuple[list[str], list[SourceRow]]:
             f"{file.name} is not UTF-8 (byte {problem.start:,}): save it as UTF-8, in Excel as "
             "`CSV UTF-8`"
         ) from None
-    head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
+    head, _, rest = text.partition("\n")
+    if (found := _DELIMITER_LINE.fullmatch(head.rstrip("\r"))) is not None:
+        text = rest  # Excel reads this line and does not show it, so it is no row
+        delimiter = found[1]
+    else:
+        delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = list(reader)
