@@ -5,20 +5,25 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import openpyxl
 import pytest
+from anyio.lowlevel import checkpoint
 
 from zoho_async.description import Field
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer.compare import has_all
-from zoho_async.importer.documents import CellProblem
+from zoho_async.importer.documents import CellProblem, RowDocument
 from zoho_async.importer.errors_file import write_errors
 from zoho_async.importer.files import Formula, quoted, read_file, source_of
 from zoho_async.importer.mapping import UnmappedColumns, map_columns, mapping_text, read_mapping
+from zoho_async.importer.matching import Matcher
+from zoho_async.importer.options import ImportOptions
 from zoho_async.importer.targets import target_of
 from zoho_async.importer.values import WrongCell, converted
+from zoho_async.session import Session
 
 INVOICES = target_of("books.invoices")
 
@@ -208,3 +213,25 @@ def test_a_record_has_the_values_of_a_body(
     record: dict[str, Any], body: dict[str, Any], same: bool
 ) -> None:
     assert has_all(record, body) is same
+
+
+async def test_matching_many_documents_lets_other_tasks_run() -> None:
+    target = target_of("books.contacts")
+    assert target.create is not None
+    mapping = map_columns("books.contacts", target.create.body, ["Name"])
+    matcher = Matcher(cast(Session, None), target, mapping, ImportOptions())
+    documents = [RowDocument((n,), {"contact_name": str(n)}, str(n)) for n in range(1000)]
+    turns, ended = 0, False
+
+    async def other() -> None:
+        nonlocal turns
+        while not ended:
+            turns += 1
+            await checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(other)
+        matched = await matcher.match(documents)
+        ended = True
+    assert len(matched.intents) == 1000
+    assert turns >= 10
