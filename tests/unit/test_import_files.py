@@ -233,5 +233,5 @@ async def test_matching_many_documents_lets_other_tasks_run() -> None:
         group.start_soon(other)
         matched = await matcher.match(documents)
         ended = True
-    assert len(matched.intents) == 1000
+        assert len(matched.intents) == 1000
     assert turns >= 10
