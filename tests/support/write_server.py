@@ -39,7 +39,9 @@ class PassingClock:
 class WriteServer:
     """Contacts by id. ``fates`` say what happens to the next creates; after them all is well.
 
-    ``crash_at`` names a step of the journal, and whether the process ends after or before it.
+    ``pages_of`` is the most rows of a page of the list, which shows the newest contacts first
+    unless it ``ignores_order``. ``crash_at`` names a step of the journal, and whether the process
+    ends after or before it.
     """
 
     clock: PassingClock
@@ -47,6 +49,8 @@ class WriteServer:
     fates: list[Fate] = field(default_factory=list[Fate])
     crashed: bool = False
     crash_at: tuple[int, bool] | None = None
+    pages_of: int = 200
+    ignores_order: bool = False
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -78,7 +82,11 @@ class WriteServer:
                 {name: value for name, value in one.items() if name != "notes"}
                 for one in reversed(self.contacts.values())
             ]
-            return {"contacts": rows, "page_context": {"has_more_page": False}}
+            if self.ignores_order:
+                rows.reverse()
+            start = (cast(int, (query or {}).get("page", 1)) - 1) * self.pages_of
+            page = {"has_more_page": start + self.pages_of < len(rows)}
+            return {"contacts": rows[start : start + self.pages_of], "page_context": page}
         found = self.contacts.get(path.rpartition("/")[2])
         if found is None:
             raise NotFound(Request(method, path), 404, 1002, "Contact does not exist.")

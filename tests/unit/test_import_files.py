@@ -5,18 +5,25 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import openpyxl
 import pytest
+from anyio.lowlevel import checkpoint
 
 from zoho_async.description import Field
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer.compare import has_all
+from zoho_async.importer.documents import CellProblem, RowDocument
+from zoho_async.importer.errors_file import write_errors
 from zoho_async.importer.files import Formula, quoted, read_file, source_of
 from zoho_async.importer.mapping import UnmappedColumns, map_columns, mapping_text, read_mapping
+from zoho_async.importer.matching import Matcher
+from zoho_async.importer.options import ImportOptions
 from zoho_async.importer.targets import target_of
 from zoho_async.importer.values import WrongCell, converted
+from zoho_async.session import Session
 
 INVOICES = target_of("books.invoices")
 
@@ -56,6 +63,54 @@ def test_a_workbook_keeps_types_and_calculates_no_formula(tmp_path: Path) -> Non
     assert read_file(path, "two").digest != read_file(path, "one").digest
 
 
+def test_a_percentage_is_what_the_cell_shows_and_an_error_is_no_value(tmp_path: Path) -> None:
+    """19% is stored as 0.19, and #N/A is text: both would be sent as they are stored."""
+    path = tmp_path / "b.xlsx"
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for line in (["a", None, "b", None], [0.19, None, "#N/A"], [1, None, "x"], [0.075, None, 5]):
+        sheet.append(line)
+    for cell, shown in (("A2", "0%"), ("A3", "0.00%"), ("A4", "0.0%")):
+        sheet[cell].number_format = shown
+    book.save(path)
+    source = read_file(path)
+    assert source.columns == ("a", "b")
+    assert [row.cells["a"] for row in source.rows] == ["19%", "100%", "7.5%"]
+    percent = Field(name="x", kind="decimal", percent=True)
+    assert converted(percent, source.rows[0].cells["a"]) == "19%"
+    for field, value in ((Field(name="x", kind="decimal"), "19%"), (percent, "#DIV/0!")):
+        with pytest.raises(WrongCell):
+            converted(field, value)
+    for kind in ("text", "any"):
+        with pytest.raises(WrongCell, match="is the error #N/A of a formula"):
+            converted(Field(name="x", kind=kind), source.rows[0].cells["b"])
+    path = tmp_path / "c.csv"
+    path.write_text("a;;b\n1;;2;3\n")
+    assert read_file(path).rows[0].problem == "has 3 cells, but the header has 2"
+    path.write_text("sep=;\r\na,x;b\r\n1;2\r\n")
+    assert [(row.number, row.cells) for row in read_file(path).rows] == [
+        (2, {"a,x": "1", "b": "2"})
+    ]
+    path.write_text("a;;b\n1;2;3\n")
+    with pytest.raises(ConfigurationError, match="column 2 has no name"):
+        read_file(path)
+
+
+def test_right_cells_of_a_workbook_are_right_in_its_errors_file(tmp_path: Path) -> None:
+    lines: list[list[Any]] = [
+        ["a", "b", "c"],
+        [datetime(2026, 1, 31), 1e20, datetime(2026, 1, 2, 9)],
+    ]
+    source = read_file(workbook(tmp_path / "b.xlsx", one=lines))
+    path = tmp_path / "b.errors.csv"
+    assert write_errors(path, source, [CellProblem(2, "b", "is wrong")], {}) == 1
+    (row,) = read_file(path).rows
+    assert row.cells == {"a": "2026-01-31", "b": "1" + "0" * 20, "c": "2026-01-02T09:00:00"}
+    assert converted(Field(name="x", kind="date"), row.cells["a"]) == "2026-01-31"
+    assert converted(Field(name="x", kind="decimal"), row.cells["b"]) == Decimal(10) ** 20
+
+
 def test_bad_lines_of_json_have_their_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 12345678901234567.89}\n\nnull\n{"a"\n')
@@ -75,6 +130,7 @@ def test_bad_lines_of_json_have_their_number(tmp_path: Path) -> None:
         (Field(name="x", kind="decimal"), " -12.50 ", Decimal("-12.50")),
         (Field(name="x", kind="decimal", percent=True), "12.5%", "12.5%"),
         (Field(name="x", kind="decimal"), "12.5%", None),
+        (Field(name="tax_percentage", kind="decimal"), "19%", Decimal(19)),
         (Field(name="x", kind="decimal"), "1,234.50", None),
         (Field(name="x", kind="decimal"), "NaN", None),
         (Field(name="x", kind="decimal"), "\u0661", None),
@@ -157,3 +213,25 @@ def test_a_record_has_the_values_of_a_body(
     record: dict[str, Any], body: dict[str, Any], same: bool
 ) -> None:
     assert has_all(record, body) is same
+
+
+async def test_matching_many_documents_lets_other_tasks_run() -> None:
+    target = target_of("books.contacts")
+    assert target.create is not None
+    mapping = map_columns("books.contacts", target.create.body, ["Name"])
+    matcher = Matcher(cast(Session, None), target, mapping, ImportOptions())
+    documents = [RowDocument((n,), {"contact_name": str(n)}, str(n)) for n in range(1000)]
+    turns, ended = 0, False
+
+    async def other() -> None:
+        nonlocal turns
+        while not ended:
+            turns += 1
+            await checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(other)
+        matched = await matcher.match(documents)
+        ended = True
+        assert len(matched.intents) == 1000
+    assert turns >= 10

@@ -10,12 +10,14 @@ from collections import Counter
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from tests.support.write_server import Crash, Fate, PassingClock, WriteServer, crash_at_step
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer import (
     Intent,
+    JournalFailed,
     RowChanged,
     TokenRoom,
     WriteSettler,
@@ -126,6 +128,20 @@ async def test_not_written_needs_the_wait_and_two_searches(tmp_path: Path) -> No
         assert (write.state, write.searches) == ("not_written", 2)
 
 
+@pytest.mark.parametrize("fate", ["lost_after", "lost_before"])
+async def test_a_list_in_another_order_than_asked_is_read_whole(fate: Fate, tmp_path: Path) -> None:
+    """Zoho ignores some orders: an old record at the top is no sign that no newer one follows."""
+    clock = PassingClock()
+    server = WriteServer(clock, pages_of=3, ignores_order=True)
+    for number in range(7):
+        old = {"contact_id": str(number), "created_time": f"2020-01-0{number + 1}T09:00:00+0000"}
+        server.contacts[str(number)] = old
+    server.contacts["1"], server.contacts["2"] = server.contacts["2"], server.contacts["1"]
+    server.fates = [fate]
+    assert await run_to_end(tmp_path / "j", server, [contact(1)]) == {"written": 1}
+    assert len(server.contacts) == 8
+
+
 async def test_two_records_with_one_token_are_for_a_person(tmp_path: Path) -> None:
     clock = PassingClock()
     server = WriteServer(clock, fates=["lost_after"])
@@ -152,6 +168,58 @@ async def test_a_changed_row_replaces_only_what_is_not_at_zoho(tmp_path: Path) -
         other = await journal.job(source="g", name="g", target="books.contacts", organization="1")
         before = await journal.written_before(other, [contact(9).digest])
         assert [one.record for one in before[contact(9).digest]] == ["1000"]
+
+
+async def test_rows_that_are_grouped_otherwise_are_planned_again_or_refused(
+    tmp_path: Path,
+) -> None:
+    server = WriteServer(PassingClock())
+    path, named = tmp_path / "j", {"source": "f", "name": "f", "target": "books.contacts"}
+    async with open_journal(path, clock=server.clock) as journal:
+        job = await journal.job(organization="1", **named)
+        first, *_ = await journal.plan(job, [contact(row) for row in (1, 2, 3, 4)])
+        both = msgspec.structs.replace(contact(3, "Iris"), rows=(3, 4))
+        await journal.plan(job, [contact(1), contact(2), both])
+        assert [one.rows for one in await journal.writes(job)] == [(1,), (2,), (3, 4)]
+        await commit(server.session, journal, first.number)
+        with pytest.raises(RowChanged, match="rows 1 were written"):
+            await journal.plan(job, [msgspec.structs.replace(contact(2, "Iris"), rows=(2, 1))])
+        assert await journal.plan(job, []) == []
+        assert [one.state for one in await journal.writes(job)] == ["written"]
+
+
+async def test_a_full_disk_ends_the_import_before_anything_is_sent(tmp_path: Path) -> None:
+    server = WriteServer(PassingClock())
+    path, intents = tmp_path / "j", [contact(1), contact(2)]
+    async with open_journal(path, clock=server.clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        first, second = await journal.plan(job, intents)
+        await commit(server.session, journal, first.number)
+        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(JournalFailed, match="full"):
+            await journal.plan(job, [*intents, *(contact(row, "x" * 2000) for row in range(3, 9))])
+        journal._connection.execute("PRAGMA query_only = 1")
+        with pytest.raises(JournalFailed, match="readonly"):
+            await commit(server.session, journal, second.number)
+        assert len(server.contacts) == 1
+    assert await run_to_end(path, server, intents) == {"written": 2}
+    assert len(server.contacts) == 2
+
+
+async def test_a_clock_that_is_set_back_does_not_make_the_wait_endless(tmp_path: Path) -> None:
+    clock = PassingClock()
+    server = WriteServer(clock, fates=["lost_before"])
+    path = tmp_path / "j"
+    async with open_journal(path, clock=clock) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        (write,) = await journal.plan(job, [contact(1)])
+        await commit(server.session, journal, write.number)
+    clock.now -= 86_400 * 365
+    async with open_journal(path, clock=clock) as journal:
+        settler = WriteSettler(server.session, journal, clock=clock)
+        (write,) = await journal.writes()
+        assert settler.ready_in(write) == 330.0
 
 
 async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:

@@ -436,3 +436,79 @@ async def test_undo_deletes_what_was_not_changed(tmp_path: Path) -> None:
         assert (summary.created, summary.done) == (4, True)
         undone = await undo_import(zoho, summary.job, journal=tmp_path / "journal")
         assert undone.deleted == 3
+
+
+async def test_what_an_earlier_run_planned_is_not_sent_if_it_is_no_longer_wanted(
+    tmp_path: Path,
+) -> None:
+    skip = ImportOptions(repeated="skip")
+    async with opened() as (box, zoho):
+        with pytest.raises(BudgetSpent):
+            await imported(
+                zoho,
+                "books.contacts",
+                contacts(6),
+                tmp_path=tmp_path,
+                options=ImportOptions(max_calls=3),
+            )
+        begun = len(writes(box))
+        assert 0 < begun < 6
+        more = [*contacts(6), {"Name": "X"}]  # meanwhile, another file brings the rest
+        summary = await imported(zoho, "books.contacts", more, tmp_path=tmp_path, options=skip)
+        assert (summary.skipped, summary.created, len(writes(box))) == (begun, 7 - begun, 7)
+        summary = await imported(
+            zoho, "books.contacts", contacts(6), tmp_path=tmp_path, options=skip
+        )
+        assert (summary.skipped, summary.done, len(writes(box))) == (6 - begun, True, 7)
+
+
+async def test_skipping_leaves_out_as_many_equal_rows_as_were_written(tmp_path: Path) -> None:
+    mapping = {
+        "Account": "account_id",
+        "Paid through": "paid_through_account_id",
+        "Date": "date",
+        "Amount": "amount",
+    }
+    async with opened() as (box, zoho):
+        account = next(iter(truth(box, "books.chart_of_accounts")))["account_id"]
+        row = {"Account": account, "Paid through": account, "Date": "2026-01-31", "Amount": 5}
+        given: dict[str, Any] = {"tmp_path": tmp_path, "mapping": mapping}
+        await imported(zoho, "books.expenses", [row], **given)
+        skip = ImportOptions(repeated="skip")
+        for _ in range(2):
+            summary = await imported(zoho, "books.expenses", [row] * 3, **given, options=skip)
+            assert (summary.skipped, summary.created, len(writes(box))) == (1, 2, 3)
+
+
+async def test_an_undo_names_the_writes_that_may_be_at_zoho(tmp_path: Path) -> None:
+    fault = Fault(kind="drop", method="POST", path="/books/v3/contacts")
+    async with opened(faults=[fault]) as (box, zoho):
+        summary = await imported(zoho, "books.contacts", contacts(3), tmp_path=tmp_path)
+        (lost,) = summary.unknown
+        undone = await undo_import(zoho, summary.job, journal=tmp_path / "journal")
+        assert (undone.deleted, [one.row for one in undone.kept]) == (2, [lost.row])
+        assert "it is not known whether it was written" in undone.kept[0].reason
+        assert len(truth(box)) == 12 + 1
+
+
+async def test_until_done_waits_for_the_next_day_and_writes_each_row_once(tmp_path: Path) -> None:
+    """A day of the sandbox takes two seconds and has calls for half of the rows."""
+    box = Sandbox(
+        sizes=SIZES, per_day=8, day=86_400.0, minute=60.0, speed=86_400 / 2.0, per_minute=10**6
+    )
+    limits = Limits(limit=10**6, burst=10**6, reserve=0, linger=0.1)
+    async with (
+        box,
+        Session.from_env(box.environment(), ledger=MemoryLedger(), limits=limits) as zoho,
+    ):
+        async with Import(
+            zoho,
+            "books.contacts",
+            contacts(12),
+            journal=tmp_path / "journal",
+            options=ImportOptions(until_done=True),
+        ) as job:
+            events = [type(event).__name__ async for event in job]
+        assert events.count("WaitingForReset") >= 1
+        assert (job.summary.created, job.summary.done, job.summary.unknown) == (12, True, ())
+        assert len(truth(box)) == 12 + 12

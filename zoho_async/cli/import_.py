@@ -391,4 +391,7 @@ def _undo_lines(undone: UndoSummary) -> list[str]:
     lines = [f"{count(undone.deleted)} deleted, {count(len(undone.kept))} kept"]
     if undone.to_delete:
         lines = [f"{count(undone.to_delete)} to delete, {count(len(undone.kept))} to keep"]
-    return [*lines, *(f"  row {o.row}, record {o.record}: {o.reason}" for o in undone.kept)]
+    for one in undone.kept:
+        record = f", record {one.record}" if one.record else ""
+        lines.append(f"  row {one.row}{record}: {one.reason}")
+    return lines

@@ -17,7 +17,7 @@ from zoho_async.importer.events import (
     WrongRows,
 )
 from zoho_async.importer.job import Import, journal_path
-from zoho_async.importer.journal import RowChanged, WriteJournal, open_journal
+from zoho_async.importer.journal import JournalFailed, RowChanged, WriteJournal, open_journal
 from zoho_async.importer.options import ImportOptions
 from zoho_async.importer.settle import WriteSettler
 from zoho_async.importer.states import WriteState, WrongState
@@ -36,6 +36,7 @@ __all__ = [
     "ImportSummary",
     "Intent",
     "Job",
+    "JournalFailed",
     "JournaledWrite",
     "KeptRecord",
     "RowChanged",

@@ -11,6 +11,8 @@ import csv
 import io
 import os
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -83,4 +85,9 @@ def _cell(value: Any) -> str:
         return "true" if value else "false"
     if is_object(value) or is_array(value):
         return encode(value).decode()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        is_day = value.time() == datetime.min.time() and value.tzinfo is None
+        return value.date().isoformat() if is_day else value.isoformat()
     return quoted(str(value))

@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +32,8 @@ ERROR_COLUMNS: Final = ("import_row", "import_column", "import_problem")
 #: Text that a spreadsheet would take for a formula. An errors file has a quote in front of it.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS: Final = (",", ";", "\t")
+#: A first line for Excel, which names the delimiter.
+_DELIMITER_LINE: Final = re.compile("sep=([,;\t|])", re.IGNORECASE)
 
 
 class SourceRow(msgspec.Struct, frozen=True):
@@ -132,8 +135,12 @@ def _csv(file: Path, content: bytes) -> tuple[list[str], list[SourceRow]]:
             f"{file.name} is not UTF-8 (byte {problem.start:,}): save it as UTF-8, in Excel as "
             "`CSV UTF-8`"
         ) from None
-    head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
+    head, _, rest = text.partition("\n")
+    if (found := _DELIMITER_LINE.fullmatch(head.rstrip("\r"))) is not None:
+        text = rest  # Excel reads this line and does not show it, so it is no row
+        delimiter = found[1]
+    else:
+        delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = list(reader)
@@ -149,6 +156,12 @@ def _table(file: Path, lines: Sequence[Sequence[Any]]) -> tuple[list[str], list[
     names = ["" if cell is None else str(cell).strip() for cell in lines[0]]
     while names and not names[-1]:
         names.pop()
+    used = {place for line in lines for place, cell in enumerate(line) if not _is_blank(cell)}
+    if not used.issuperset(range(len(names))):  # columns that only keep a distance
+        kept = [place for place, name in enumerate(names) if name or place in used]
+        more = range(len(names), max(used) + 1)
+        lines = [[line[at] for at in (*kept, *more) if at < len(line)] for line in lines]
+        names = [names[at] for at in kept]
     for place, name in enumerate(names, 1):
         if not name:
             raise ConfigurationError(f"{file.name}: column {place} has no name in row 1")
@@ -225,6 +238,9 @@ def _cell(formula: Any, shown: Any) -> Any:
     value = shown.value
     if formula.data_type == "f" and value is None:
         return Formula()
+    if isinstance(value, int | float) and "%" in (shown.number_format or ""):
+        # The cell shows 19% and holds 0.19, which would be sent as a fifth of a percent.
+        return f"{(Decimal(repr(value)) * 100).normalize():f}%"
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 

@@ -195,8 +195,12 @@ class Import:
             problems = self._summary.problems
         elif self._checked is not None:
             problems = self._checked.problems
-        together = rows_together(self.source, self._options.group_by)
-        return await to_thread.run_sync(write_errors, path, self.source, problems, together)
+        source, group = self.source, self._options.group_by
+
+        def write() -> int:
+            return write_errors(path, source, problems, rows_together(source, group))
+
+        return await to_thread.run_sync(write)
 
     async def __aenter__(self) -> Import:
         if self._source is not None:
@@ -262,7 +266,7 @@ class Import:
         if isinstance(given, str | os.PathLike):
             self._source = await to_thread.run_sync(partial(read_file, given, self._sheet))
         else:
-            self._source = source_of(given)
+            self._source = await to_thread.run_sync(source_of, list(given))
         self._journal = await self._stack.enter_async_context(
             open_journal(self._path, clock=self._clock)
         )
@@ -280,7 +284,7 @@ class Import:
             raise ConfigurationError(f"--group-by names no column of the file: {group!r}")
         matcher = Matcher(self._zoho, target, mapping, options)
         lookups = Lookups(target.product)
-        await lookups.load(self._zoho, wanted_names(source, mapping))
+        await lookups.load(self._zoho, await to_thread.run_sync(wanted_names, source, mapping))
         documents, problems = await to_thread.run_sync(
             documents_of, source, mapping, lookups, group
         )
@@ -321,9 +325,17 @@ class Import:
         if self._options.match is not None or self._options.repeated == "write":
             return list(documents), 0, []
         found = await self._journal.written_before(self._job, {one.content for one in documents})
-        kept = [one for one in documents if one.content not in found]
         if self._options.repeated == "skip":
-            return kept, len(documents) - len(kept), []
+            # Two equal rows are two records, of which the earlier file may have written one.
+            left = {content: len(before) for content, before in found.items()}
+            fresh: list[RowDocument] = []
+            for one in documents:
+                if left.get(one.content):
+                    left[one.content] -= 1
+                else:
+                    fresh.append(one)
+            return fresh, len(documents) - len(fresh), []
+        kept = [one for one in documents if one.content not in found]
         problems = [
             CellProblem(
                 one.rows[0],
@@ -418,8 +430,8 @@ class Import:
         journal, job = self._journal, self._job
         assert journal is not None
         assert job is not None
-        await self._decide(journal, checked.before)
         await journal.plan(job, checked.intents)
+        await self._decide(journal, checked.before)
         settler = WriteSettler(
             self._zoho, journal, wait=self._options.settle_wait, clock=self._clock
         )

@@ -42,7 +42,7 @@ from anyio import CancelScope, to_thread
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
-from zoho_async.errors import ConfigurationError
+from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
@@ -94,6 +94,14 @@ class RowChanged(ConfigurationError):
             f"rows {rows}{more} were written from this file before, with other values; "
             "keep the mapping as it was, or put only the rows to change into a new file"
         )
+
+
+class JournalFailed(ZohoError):
+    """The journal's file cannot be read or written, for example because the disk is full.
+
+    A request is made only after its note is on the disk. A write whose outcome could not be noted
+    is unknown when the journal is opened again.
+    """
 
 
 @asynccontextmanager
@@ -151,10 +159,12 @@ class WriteJournal:
     # -- writes ---------------------------------------------------------------------------------
 
     async def plan(self, job: Job, intents: Iterable[Intent]) -> list[JournaledWrite]:
-        """Add ``intents`` as planned writes, all or none, and return the journal's writes.
+        """Make ``intents`` the planned writes of ``job``, all or none, and return their writes.
 
-        An intent that the journal has already keeps its write, whatever its state is. Raises
-        `RowChanged`, and `ValueError` for two intents of one row.
+        An intent that the journal has already keeps its write, whatever its state is. Other writes
+        of the job that are certainly not at Zoho are forgotten: an earlier run planned them with
+        another mapping or other options. Raises `RowChanged`, and `ValueError` for two intents of
+        one row.
         """
         listed = list(intents)
         rows = [each.rows[0] for each in listed]
@@ -286,7 +296,13 @@ class WriteJournal:
                         await asyncio.wait([running])
                     except asyncio.CancelledError as problem:
                         cancelled = problem
-            result = running.result()
+            try:
+                result = running.result()
+            except sqlite3.Error as problem:
+                raise JournalFailed(
+                    f"the write journal cannot be used ({problem}): nothing more is sent; run the "
+                    "same again when the disk has room and can be written to"
+                ) from problem
             if cancelled is not None:
                 raise cancelled
             return result
@@ -311,22 +327,23 @@ class WriteJournal:
         ]
 
     def _plan(self, job: Job, intents: Sequence[Intent]) -> list[JournaledWrite]:
-        known = {each.row: each for each in self._writes("job = ?", job.id)}
-        changed: list[JournaledWrite] = []
-        removed: list[tuple[int]] = []
+        known = self._writes("job = ?", job.id)
+        first = {each.row: each for each in known}
+        at_zoho = {row: each for each in known if not _is_absent(each) for row in each.rows}
+        changed: dict[int, JournaledWrite] = {}
+        kept: set[int] = set()
         added: list[tuple[object, ...]] = []
         for intent in intents:
-            before, digest = known.get(intent.rows[0]), intent.digest
+            before, digest = first.get(intent.rows[0]), intent.digest
             if before is not None and _is_same(before, intent, digest):
+                kept.add(before.number)
                 continue
-            if before is not None and before.state not in ("planned", "not_written"):
-                changed.append(before)
-                continue
-            if before is not None:
-                removed.append((before.number,))
+            taken = [at_zoho[row] for row in intent.rows if row in at_zoho]
+            changed |= {each.number: each for each in taken}
             added.append(_row_of(job, intent, digest))
+        removed = [(each.number,) for each in known if _is_absent(each) and each.number not in kept]
         if changed:
-            raise RowChanged(changed)
+            raise RowChanged(list(changed.values()))
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany("DELETE FROM write WHERE number = ?", removed)
@@ -383,13 +400,18 @@ class WriteJournal:
             )
 
 
+def _is_absent(write: JournaledWrite) -> bool:
+    """Whether ``write`` is certainly not at Zoho."""
+    return write.state in ("planned", "not_written")
+
+
 def _is_same(before: JournaledWrite, intent: Intent, digest: str) -> bool:
     """Whether ``before`` is the write for ``intent``.
 
     What is at Zoho, or may be, is named by its content alone: since then, a create may have made
     the record that an update would change.
     """
-    if before.digest != digest or before.state not in ("planned", "not_written"):
+    if before.digest != digest or not _is_absent(before):
         return before.digest == digest
     return (before.operation, before.ids, before.rows) == (
         intent.operation,
@@ -454,6 +476,12 @@ def _open(path: Path, now: float) -> sqlite3.Connection:
         connection.execute(
             "UPDATE write SET state = 'unknown', lost = ?, searches = 0, searched = NULL, "
             "problem = 'the process ended before the answer came' WHERE state = 'sent'",
+            (now,),
+        )
+        # A clock that was set back since would make the wait longer than it is meant to be.
+        connection.execute(
+            "UPDATE write SET lost = ?1, searches = 0, searched = NULL "
+            "WHERE state = 'unknown' AND (lost > ?1 OR searched > ?1)",
             (now,),
         )
         connection.execute("COMMIT")

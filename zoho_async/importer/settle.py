@@ -29,6 +29,8 @@ A search in vain proves nothing if the records do not keep the token at all. So 
 
 Unknown
 -------
+- Whether a list can leave out a new record for longer than ``linger`` plus ``wait``.
+- The machine's clock is trusted not to be set forward between the loss and the searches.
 - Whether Zoho can carry out a request later than ``linger`` plus ``wait`` after it lost its sender.
 - A record that others delete, or whose token others remove, before the search: it was written, and
   counts as not written.
@@ -344,7 +346,7 @@ class _Rows:
         self.complete = pager.completeness == "proven"
 
     async def _newest(self, facts: OperationFacts) -> AsyncGenerator[dict[str, Any]]:
-        page, last = 1, float("inf")
+        page, last, in_order = 1, float("inf"), True
         while True:
             reply = await self._zoho.request(
                 "GET",
@@ -356,20 +358,21 @@ class _Rows:
                 },
                 product=facts.product,
             )
-            rows = reply.get(facts.key) if is_object(reply) else None
-            for row in rows if is_array(rows) else ():
-                if not is_object(row):
-                    continue
-                created = moment(row.get("created_time"))
-                yield row
-                # Stop only while the rows are in order: Zoho may ignore the order that was asked.
-                in_order = created is not None and created <= last
-                last = created if in_order and created is not None else float("-inf")
-                if in_order and self._after is not None and last < self._after:
+            found = reply.get(facts.key) if is_object(reply) else None
+            rows = [row for row in found if is_object(row)] if is_array(found) else []
+            times = [moment(row.get("created_time")) for row in rows]
+            # Zoho may ignore the order that was asked. One old row at the top proves nothing, so
+            # the search ends early only if the whole page is in order.
+            for time in times:
+                in_order = in_order and time is not None and time <= last
+                last = last if time is None else time
+            for row, time in zip(rows, times, strict=True):
+                if in_order and self._after is not None and (time or 0.0) < self._after:
                     self.complete = True
                     return
+                yield row
             context = reply.get("page_context") if is_object(reply) else None
             if not (is_object(context) and context.get("has_more_page")):
-                self.complete = is_array(rows)
+                self.complete = is_array(found)
                 return
             page += 1

@@ -39,11 +39,12 @@ from zoho_async.importer.writes import Intent, Job, JournaledWrite
 from zoho_async.session import Session
 
 _CHANGED: Final = "it was changed after the import"
+_UNKNOWN: Final = "it is not known whether it was written; run the import again to find out"
 _UNDATED: Final = "Zoho does not say when it was changed"
 
 
 class KeptRecord(msgspec.Struct, frozen=True):
-    """A record that was not deleted, and why."""
+    """A record that was not deleted, and why. ``record`` is "" if its id is not known."""
 
     row: int
     record: str
@@ -111,8 +112,11 @@ class _Undo:
     async def look(self) -> None:
         """Read each created record, and choose those to delete."""
         settler = WriteSettler(self._zoho, self._journal)
-        for write in await self._journal.writes(self._job, ["written"]):
+        for write in await self._journal.writes(self._job, ["written", "unknown"]):
             if not write.operation.endswith(".create"):
+                continue
+            if write.state == "unknown":
+                self._kept.append(KeptRecord(write.row, "", _UNKNOWN))
                 continue
             record = await settler.record(self._target, write.record)
             if record is None:

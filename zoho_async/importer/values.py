@@ -16,6 +16,13 @@ _INTEGER: Final = re.compile(r"[+-]?\d+", re.ASCII)
 _ID: Final = re.compile(r"\d{1,25}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _PERCENT: Final = re.compile(r"\d+(\.\d+)?%", re.ASCII)
+#: What a spreadsheet shows, and saves, in place of a value that it could not calculate.
+_ERRORS: Final = frozenset(
+    {
+        *("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"),
+        *("#SPILL!", "#CALC!", "#GETTING_DATA", "#FIELD!", "#BLOCKED!", "#CONNECT!"),
+    }
+)
 _YES: Final = frozenset({"true", "yes", "1"})
 _NO: Final = frozenset({"false", "no", "0"})
 _SHOWN: Final = 40
@@ -36,6 +43,8 @@ def converted(field: Field, value: Any) -> Any:
         raise WrongCell("is a formula without a saved value; replace it by its value")
     if isinstance(value, str):
         value = value.strip()
+        if value in _ERRORS:
+            raise WrongCell(f"is the error {value} of a formula; replace it by its value")
     match field.kind:
         case "decimal":
             return _decimal(field, value)
@@ -73,6 +82,8 @@ def _decimal(field: Field, value: Any) -> Any:
     elif isinstance(value, str):
         if field.percent and _PERCENT.fullmatch(value):
             return value
+        if field.name.endswith("percentage") and _PERCENT.fullmatch(value):
+            return Decimal(value[:-1])
         if _NUMBER.fullmatch(value):
             return Decimal(value)
     raise WrongCell(f"is {shown(value)}, but must be a number such as 1234.50")
