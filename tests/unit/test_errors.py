@@ -43,6 +43,8 @@ VALUES: dict[str, Any] = {
     "choices": ("1", "2"),
     "near": ("invoices",),
     "fields": (),
+    "writes": (),
+    "names": {"Name": "contact_name"},
     "asked": {"from_date": "2026-01-01"},
     "received": {"from_date": "2026-04-01"},
 }

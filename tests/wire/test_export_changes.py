@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.export_databases import session
-from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError
 from zoho_async.export import (
     CheckpointRefused,
@@ -246,7 +245,7 @@ async def test_no_call_is_forgotten_if_another_organization_starts_meanwhile() -
     async with sandbox(organizations=["20345678"]) as server, session(server) as zoho:
         budget = Budget(100)
         view = zoho.with_options(budget=budget)
-        builder = SummaryBuilder(view, "10234695", [], budget=budget, clock=SYSTEM_CLOCK, feeds={})
+        builder = SummaryBuilder(view, "10234695", [], budget=budget, feeds={})
         await builder.begin()
         await view.request("GET", "/contacts")
         await zoho.for_organization("20345678").snapshot()  # idle schedulers are dropped here

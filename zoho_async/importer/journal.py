@@ -40,6 +40,7 @@ import anyio
 import msgspec
 from anyio import CancelScope, to_thread
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer.states import Step, WriteState, next_state
@@ -54,6 +55,7 @@ from zoho_async.importer.writes import (
 from zoho_async.wire.encode import encode
 
 T = TypeVar("T")
+_INTENT: Final = decoder_of(Intent)
 
 #: Marks the file as ours ("Zhoj"), and the version of its tables.
 _APPLICATION: Final = 0x5A686F6A
@@ -408,7 +410,7 @@ def _row_of(job: Job, intent: Intent, digest: str) -> tuple[object, ...]:
 
 
 def _write_of(row: Sequence[Any]) -> JournaledWrite:
-    head = msgspec.json.decode(row[3], type=Intent)
+    head = _INTENT.decode(row[3])
     return JournaledWrite(
         number=row[0],
         job=row[1],

@@ -85,6 +85,7 @@ class WriteSender:
         self._waiting.clear()
         for one in self._active:
             if not one.budget.spent:
+                one.budget.left = 0  # a call that was just admitted is not made
                 one.scope.cancel()
         if self._settling is not None:
             self._settling.cancel()

@@ -98,6 +98,7 @@ class WriteSettler:
         self._wait: Final = zoho.limits.linger + wait
         self._pause: Final = wait / 10
         self._clock: Final = clock
+        self._proven: Final[set[tuple[str, TokenRoom]]] = set()
 
     def ready_in(self, write: JournaledWrite) -> float:
         """Return the seconds until the next search for ``write`` can count."""
@@ -184,8 +185,12 @@ class WriteSettler:
         if room.kind != "custom_field" and target.get is not None:
             return field_named(target.get.reply, room.name) is not None
         operation = f"{target.resource}.create"
-        organization = self._zoho.organization or ""
-        return await self._journal.has_carried(organization, operation, room)
+        if (operation, room) not in self._proven:
+            organization = self._zoho.organization or ""
+            if not await self._journal.has_carried(organization, operation, room):
+                return False
+            self._proven.add((operation, room))
+        return True
 
     async def _give_up(self, write: JournaledWrite) -> JournaledWrite:
         """Note that the write is not at Zoho, after enough searches."""

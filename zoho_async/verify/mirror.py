@@ -348,7 +348,7 @@ def _cells(path: Path, format: Csv | Parquet, fields: Sequence[str]) -> Iterator
 def text_of_json(raw: msgspec.Raw) -> str:
     data = bytes(raw)
     if data[:1] == b'"':
-        return msgspec.json.decode(data, type=str).strip()
+        return decoder_of(str).decode(data).strip()
     if data in (b"null", b"true", b"false"):
         return data.decode() if data != b"null" else ""
     return _number(data.decode())

@@ -19,6 +19,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.errors import ConfigurationError
 from zoho_async.integrations.mcp.pages import Rows
 from zoho_async.integrations.mcp.sql_process import MOST_ROWS, MOST_TEXT, SqlAnswer, SqlTask
@@ -123,7 +124,7 @@ async def _run(task: SqlTask, seconds: float) -> SqlAnswer:
         return SqlAnswer(error=f"it took longer than {seconds:g} s: ask for less")
     if done.returncode or not done.stdout:
         return SqlAnswer(error="it needed too much memory or time: ask for less")
-    return msgspec.json.decode(done.stdout, type=SqlAnswer)
+    return decoder_of(SqlAnswer).decode(done.stdout)
 
 
 def _moment(state: list[tuple[str, int, int]]) -> str:

@@ -37,6 +37,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from anyio import to_thread
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError
 from zoho_async.importer import Intent
@@ -250,7 +251,7 @@ def _proposal(
     state: ProposalState,
     outcome: str,
 ) -> Proposal:
-    head = msgspec.json.decode(intent, type=Intent)
+    head = decoder_of(Intent).decode(intent)
     return Proposal(
         id=id,
         digest=digest,
@@ -259,7 +260,7 @@ def _proposal(
         organization=organization,
         api_url=api_url,
         intent=head if body is None else msgspec.structs.replace(head, body=untyped(body)),
-        files=msgspec.json.decode(files, type=tuple[ProposedFile, ...]),
+        files=decoder_of(tuple[ProposedFile, ...]).decode(files),
         effect=msgspec.json.decode(effect),
         state=state,
         outcome=outcome,

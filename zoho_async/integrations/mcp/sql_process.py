@@ -37,6 +37,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from zoho_async._msgspec import decoder_of
 from zoho_async.wire.text import is_object
 
 #: DuckDB's memory limit, and the limit of the process with its libraries, in bytes.
@@ -85,7 +86,7 @@ class SqlAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Do the task of the input."""
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=SqlTask)
+    task = decoder_of(SqlTask).decode(sys.stdin.buffer.read())
     answer = _copy(task) if task.action == "copy" else _query(task)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
