@@ -125,7 +125,7 @@ def test_a_statement_that_waits_ends_although_the_server_is_gone(tmp_path: Path)
     """Without the server's own clock, and without processor time, which the system limits."""
     path = str(tmp_path / "books.duckdb")
     duckdb.connect(path).close()
-    task = SqlTask(action="query", file=path, sql="SELECT sleep_ms(100000)", seconds=2)
+    task = SqlTask(action="query", file=path, sql="SELECT sleep_ms(100000)", seconds=1)
     ran = subprocess.run(
         [sys.executable, "-m", "zoho_async.integrations.mcp.sql_process"],
         input=msgspec.json.encode(task),

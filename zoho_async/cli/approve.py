@@ -22,7 +22,7 @@ from zoho_async.integrations.mcp.effects import effect_lines, effect_of
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.runtime import ledger_path
 
-#: How a line begins that goes on with the one above it.
+#: How a line begins that belongs to the one above it.
 _GOES_ON: Final = "    | "
 
 
