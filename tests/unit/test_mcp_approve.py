@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +94,7 @@ def test_waiting_proposals_are_listed(
 ) -> None:
     waiting, declined = asked.add(EFFECT), asked.add(EFFECT)
     anyio.run(asked.proposals.mark, declined.id, "declined")
-    with pytest.raises(ConfigurationError, match="was declined"):
+    with pytest.raises(ConfigurationError, match="declined before"):
         anyio.run(asked.proposals.mark, declined.id, "approved")
     environ = {"ZOHO_ASYNC_LEDGER": str(tmp_path / "limits.sqlite")}
     assert command.list_proposals(environ) == 0
@@ -112,6 +115,56 @@ def test_a_proposal_is_kept_exactly(asked: Asked) -> None:
         lambda: _with(kept, intent=_with(INTENT, operation="books.contacts.delete")),
     ]
     assert not any(change().is_intact for change in changes)
+
+
+def test_what_was_approved_cannot_be_declined_any_more(asked: Asked) -> None:
+    """Two terminals show the proposal: one says yes, then the other says no."""
+    proposal = asked.add(EFFECT)
+    for state in ("approved", "written"):
+        anyio.run(asked.proposals.mark, proposal.id, state)
+        with pytest.raises(ConfigurationError, match="approved or declined before"):
+            asked(proposal, EFFECT, "no")
+        assert asked.state(proposal) == state
+
+
+def test_another_request_under_the_same_id_is_not_sent(asked: Asked, tmp_path: Path) -> None:
+    """The row is replaced, with a digest that fits, between the question and the answer."""
+    shown = asked.add(EFFECT)
+    other = anyio.run(
+        asked.proposals.add, _with(INTENT, ids=("2",)), "10", "https://example.com", EFFECT
+    )
+    assert anyio.run(command._same, asked.proposals, shown) == shown
+    with closing(sqlite3.connect(tmp_path / "proposals.sqlite")) as file, file:
+        file.execute("DELETE FROM proposal WHERE id = ?", (shown.id,))
+        file.execute("UPDATE proposal SET id = ? WHERE id = ?", (shown.id, other.id))
+    assert anyio.run(asked.proposals.find, shown.id).is_intact
+    with pytest.raises(ConfigurationError, match="changed while it was shown"):
+        anyio.run(command._same, asked.proposals, shown)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+def test_proposals_that_others_can_open_are_refused(asked: Asked, tmp_path: Path) -> None:
+    proposal = asked.add(EFFECT)
+    (tmp_path / "proposals.sqlite").chmod(0o620)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        asked.state(proposal)
+
+
+@pytest.mark.parametrize("letter", ["a", "\u4e00"])
+def test_a_long_value_neither_forges_a_line_nor_hides_the_operation(
+    letter: str, asked: Asked, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    forged = f"{letter * 50}{' ' * 400}Proposal 2 for organization 10"
+    effect = {**EFFECT, "body": {"notes": forged, "lines": ["x"] * 100}, "deletes": True}
+    asked(asked.add(effect), effect, "")
+    lines = capsys.readouterr().err.rstrip("\n").split("\n")
+    wide = [len(line) + line.count("\u4e00") for line in lines]
+    assert max(wide) < 80
+    assert not any(line.lstrip().startswith("Proposal 2") for line in lines)
+    assert "DELETES by books.contacts.update for 10" in lines[-2]
+    assert "read all of them" in lines[-1]
 
 
 def _with(value: Any, **changes: Any) -> Any:

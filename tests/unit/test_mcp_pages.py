@@ -131,3 +131,10 @@ def test_a_text_cannot_forge_the_end_of_the_data_or_hide_from_a_reader() -> None
     assert len(text.split("\n")) == 4
     assert not re.search(r"[\u202e\u200b\U000e0041\x1b]", text)
     assert json.loads(text.split("\n")[2])["notes"] == hostile
+
+
+@pytest.mark.parametrize("hidden", ["\ufe01", "\U000e0100", "\u3164", "\u034f"])
+def test_letters_that_are_shown_as_nothing_are_escaped(hidden: str) -> None:
+    """A text can be hidden in variation selectors and fillers; a model reads them."""
+    assert hidden not in marked({"name": f"a{hidden}"})
+    assert "é" in marked({"name": "é"})

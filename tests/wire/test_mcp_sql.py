@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pytest
 
 from tests.support.mcp_client import agent_of
@@ -18,7 +22,7 @@ from zoho_async.errors import ConfigurationError
 from zoho_async.export import Export
 from zoho_async.export.options import ExportOptions
 from zoho_async.integrations.mcp.mirror import SqlMirror
-from zoho_async.integrations.mcp.sql_process import SETTINGS
+from zoho_async.integrations.mcp.sql_process import SETTINGS, SqlTask
 from zoho_async.sandbox import Sandbox
 from zoho_async.wire.text import untyped
 
@@ -116,10 +120,38 @@ async def test_a_statement_without_an_end_is_ended(mirror: SqlMirror) -> None:
         await mirror.query("SELECT count(*) FROM range(100000000000) a")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX only: alarms")
+def test_a_statement_that_waits_ends_although_the_server_is_gone(tmp_path: Path) -> None:
+    """Without the server's own clock, and without processor time, which the system limits."""
+    path = str(tmp_path / "books.duckdb")
+    duckdb.connect(path).close()
+    task = SqlTask(action="query", file=path, sql="SELECT sleep_ms(100000)", seconds=1)
+    ran = subprocess.run(
+        [sys.executable, "-m", "zoho_async.integrations.mcp.sql_process"],
+        input=msgspec.json.encode(task),
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == -signal.SIGALRM
+
+
+async def test_no_module_comes_from_the_working_directory(
+    mirror: SqlMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent may be able to write files where its client starts the server."""
+    (tmp_path / "duckdb.py").write_text("import os\nos.mkdir('caught')\n")
+    monkeypatch.chdir(tmp_path)
+    assert (await mirror.query("SELECT 1")).rows == [[1]]
+    assert not (tmp_path / "caught").exists()
+
+
 @pytest.mark.parametrize(
     "sql",
     [
         "SELECT * FROM '{folder}/secret.csv'",
+        "SELECT * FROM enable_logging(storage='file', storage_config={{'path': '{folder}/log'}})",
+        "SELECT * FROM enable_profiling(save_location='{folder}/profile')",
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM glob('{folder}/*')",
         "FROM query('COPY items TO ''{folder}/out.csv''')",

@@ -317,6 +317,39 @@ async def test_a_proposal_that_changed_expired_or_is_for_others_is_not_sent(
 
 
 @small
+async def test_a_lost_journal_and_a_late_approval_send_nothing(
+    zoho_sandbox: Sandbox, zoho: Session, tmp_path: Path
+) -> None:
+    """Someone deletes the journal; a process that approved ended before it sent, days ago."""
+    server = AgentServer(zoho, tmp_path)
+    async with server.agent() as agent:
+        done, late = [
+            (await agent("propose", **payment(unpaid(zoho_sandbox))))["proposal"] for _ in range(2)
+        ]
+    assert (await server.approve(done)).state == "written"
+    server.journal.unlink()
+    with pytest.raises(ConfigurationError, match="the journal of its write is gone"):
+        await server.approve(done)
+    await server.proposals.mark(late, "approved")
+    clock = HeldClock(time.time() + LIFETIME + 1)
+    later = Proposals(tmp_path / "proposals.sqlite", clock=clock)
+    with pytest.raises(ConfigurationError, match="is expired"):
+        await approve(zoho, later, await later.find(late), server.journal)
+    assert len(payments(zoho_sandbox)) == 1
+
+
+@small
+async def test_a_person_sees_all_that_a_model_wrote(
+    zoho_sandbox: Sandbox, zoho: Session, tmp_path: Path
+) -> None:
+    """A field with the name of a secret is not hidden in what is to be approved."""
+    body = {"contact_name": "x", "credentials": {"contact_name": "y"}}
+    async with AgentServer(zoho, tmp_path).agent() as agent:
+        proposed = await agent("propose", operation="contacts.create", body=body)
+    assert proposed["rows"][0]["body"] == body
+
+
+@small
 async def test_too_many_proposals_are_refused(
     zoho_sandbox: Sandbox, zoho: Session, tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@ Why it holds
 ------------
 The proposal is a job of the journal under its id, with one write. The journal lets one process
 open it at a time and sends a write only once; a write whose process ended is *unknown*, and is
-settled by evidence (`zoho_async.importer.settle`). The state of the proposal is only what a model
-is shown.
+settled by evidence (`zoho_async.importer.settle`). The state of the proposal is what a model is
+shown. It also says that a proposal was sent if the journal was lost: then nothing is sent.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ async def approve(
     async with open_journal(journal) as opened:
         write = await planned(opened, proposal)
         if write.state == "planned":
+            _check_unsent(proposals, proposal)
             files = await to_thread.run_sync(read_files, proposal.files)
             request = partial(send_files, files=files) if files else None
             await proposals.mark(proposal.id, "approved")
@@ -82,6 +83,17 @@ async def approve(
     done = Approval(_STATES[write.state], _outcome(write))
     await proposals.mark(proposal.id, done.state, done.outcome)
     return done
+
+
+def _check_unsent(proposals: Proposals, proposal: Proposal) -> None:
+    """Raise `ConfigurationError` if a write that the journal has not sent must not be sent now."""
+    if proposal.state not in ("open", "approved"):
+        raise ConfigurationError(
+            f"proposal {proposal.id} was sent, but the journal of its write is gone: look in the "
+            "books, and propose it again if it is missing"
+        )
+    if proposals.is_late(proposal):
+        raise ConfigurationError(f"proposal {proposal.id} is expired; propose it again")
 
 
 async def planned(journal: WriteJournal, proposal: Proposal) -> JournaledWrite:

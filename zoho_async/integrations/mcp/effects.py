@@ -142,7 +142,7 @@ async def effect_of(
     if intent.query:
         effect["query"] = dict(intent.query)
     if intent.body is not None:
-        effect["body"] = shown(intent.body)
+        effect["body"] = shown(intent.body, hides=False)
     if files:
         effect["files"] = [
             {"field": one.field, "path": one.path, "bytes": one.size, "sha256": one.digest}
@@ -155,7 +155,11 @@ async def effect_of(
         effect["record"] = _telling(record)
         if facts.method == "PUT" and intent.body and "error" not in record:
             effect["changes"] = [
-                {"field": name, "now": shown(record.get(name)), "then": shown(value)}
+                {
+                    "field": name,
+                    "now": shown({name: record.get(name)})[name],
+                    "then": shown(value, hides=False),
+                }
                 for name, value in intent.body.items()
                 if not has_all(record, {name: value})
             ]

@@ -22,7 +22,7 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.errors import ConfigurationError
 from zoho_async.integrations.mcp.pages import Rows
-from zoho_async.integrations.mcp.sql_process import MOST_ROWS, SqlAnswer, SqlTask
+from zoho_async.integrations.mcp.sql_process import MOST_ROWS, MOST_TEXT, SqlAnswer, SqlTask
 
 #: Seconds that a statement and a copy can take.
 STATEMENT: Final = 20
@@ -69,7 +69,10 @@ class SqlMirror:
         if not is_fresh:
             head["old"] = "an export writes to the mirror now; this is the copy from before"
         if answer.is_cut:
-            head["cut"] = f"at most {MOST_ROWS} rows are read: aggregate, or use LIMIT and OFFSET"
+            head["cut"] = (
+                f"at most {MOST_ROWS:,} rows and {MOST_TEXT:,} characters are read: aggregate, "
+                "or use LIMIT and OFFSET"
+            )
         return Rows(rows=answer.rows, head=head)
 
     async def _refresh(self) -> bool:
@@ -105,7 +108,8 @@ def _state_of(path: Path) -> list[tuple[str, int, int]]:
 
 async def _run(task: SqlTask, seconds: float) -> SqlAnswer:
     """Run ``task`` in a process, which is killed after ``seconds``."""
-    command = [sys.executable, "-m", "zoho_async.integrations.mcp.sql_process"]
+    # -P: a `duckdb.py` in the working directory, which an agent may write, is not imported
+    command = [sys.executable, "-P", "-m", "zoho_async.integrations.mcp.sql_process"]
     environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         with anyio.fail_after(seconds):

@@ -106,26 +106,27 @@ class Parts:
         return {"cursor": cursor}
 
 
-def shown(value: Any, fields: Iterable[str] = ()) -> Any:
+def shown(value: Any, fields: Iterable[str] = (), *, hides: bool = True) -> Any:
     """Return a value of Zoho's as it is shown: exact numbers, and secrets hidden.
 
     ``fields`` are the only keys of an object that are kept; none means all. A decimal number that a
-    double cannot hold is text.
+    double cannot hold is text. ``hides`` False is for what a model wrote itself: a person must see
+    all of it before it is sent.
     """
     kept = set(fields)
     if kept and is_object(value):
         value = {name: each for name, each in value.items() if name in kept}
-    return _plain(value)
+    return _plain(value, hides)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, hides: bool) -> Any:
     if is_object(value):
         return {
-            name: _HIDDEN if each and _SECRET.search(name) else _plain(each)
+            name: _HIDDEN if hides and each and _SECRET.search(str(name)) else _plain(each, hides)
             for name, each in value.items()
         }
     if is_array(value):
-        return [_plain(each) for each in value]
+        return [_plain(each, hides) for each in value]
     if isinstance(value, Decimal):
         return _number(value)
     return value

@@ -14,7 +14,8 @@ Why it holds
 ------------
 The digest covers all of these, and is computed again from the stored request before it is sent. A
 proposal is never changed: another request is another proposal, with another id. It expires, and a
-declined one cannot be approved. Only `mark` changes the state, and the tools do not call it.
+declined one cannot be approved, nor an approved one declined. Only `mark` changes the state, and
+the tools do not call it.
 
 Unknown
 -------
@@ -158,14 +159,22 @@ class Proposals:
 
     def is_expired(self, proposal: Proposal) -> bool:
         """Whether it is too late to approve ``proposal``."""
-        return proposal.state == "open" and self._clock.time() >= proposal.expires
+        return proposal.state == "open" and self.is_late(proposal)
+
+    def is_late(self, proposal: Proposal) -> bool:
+        """Whether ``proposal`` must not be sent any more, approved or not."""
+        return self._clock.time() >= proposal.expires
 
     async def mark(self, id: str, state: ProposalState, outcome: str = "") -> None:
-        """Note the state of a proposal. Raises `ConfigurationError` if it is declined."""
-        sql = "UPDATE proposal SET state = ?, outcome = ? WHERE id = ? AND state != 'declined'"
+        """Note the state of a proposal.
+
+        Raises `ConfigurationError` if it is declined, and if it is to be declined but was approved.
+        """
+        before = "= 'open'" if state == "declined" else "!= 'declined'"
+        sql = f"UPDATE proposal SET state = ?, outcome = ? WHERE id = ? AND state {before}"
         changed = await self._run(lambda file: file.execute(sql, (state, outcome, id)).rowcount)
         if not changed:
-            raise ConfigurationError(f"proposal {id} was declined; propose it again")
+            raise ConfigurationError(f"proposal {id} was approved or declined before")
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def run() -> T:
@@ -179,7 +188,11 @@ class Proposals:
         """Open the file for one transaction."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            mode = os.fstat(descriptor).st_mode
+            os.close(descriptor)
+            if os.name == "posix" and mode & 0o077:
+                raise ConfigurationError(f"others can open {self._path}: run chmod 600")
             with closing(
                 sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
             ) as connection:

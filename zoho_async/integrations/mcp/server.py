@@ -60,9 +60,10 @@ async def serve_stdio(server: Server[Any]) -> None:
 
 
 def quiet_logs() -> None:
-    """Keep the protocol library's records out of stderr: they repeat what clients sent."""
-    logging.getLogger("mcp").addHandler(logging.NullHandler())
-    logging.getLogger("mcp").propagate = False
+    """Keep the records of the libraries out of stderr: they repeat what clients sent."""
+    for name in ("mcp", "uvicorn"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
 
 
 def _as_tool(text: ToolText) -> types.Tool:

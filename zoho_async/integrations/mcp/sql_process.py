@@ -13,7 +13,7 @@ nothing that a later statement sees.
 Why it holds
 ------------
 - The statement runs in a process that is started for it, without the variables of the environment,
-  and killed when its time is over (`mirror`).
+  and killed when its time is over (`mirror`). It also ends itself then.
 - The copy is opened read-only, with external access off: no files, no attached databases, no
   extensions, no network. Then the configuration is locked. Only one SELECT is run.
 - DuckDB's memory limit is set, and it has no directory for temporary files. Below it, the operating
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ _MEMORY: Final = 256 << 20
 _ADDRESS_SPACE: Final = 2 << 30
 #: The most rows and characters of an answer.
 MOST_ROWS: Final = 10_000
-_MOST_TEXT: Final = 4 << 20
+MOST_TEXT: Final = 4 << 20
 _BATCH: Final = 500
 _MESSAGE: Final = 600
 #: Tables of exports that hold no records.
@@ -118,6 +119,7 @@ def _limit_process(seconds: int) -> None:
         return
     import resource
 
+    signal.alarm(seconds + 1)  # for a statement that waits, if the server was ended meanwhile
     for limit, most in (
         (resource.RLIMIT_AS, _ADDRESS_SPACE),
         (resource.RLIMIT_CPU, seconds + 1),
@@ -137,7 +139,7 @@ def _fetched(connection: Any) -> tuple[list[list[Any]], bool]:
         for row in batch:
             values = [_value(shown(value)) for value in row]
             size += len(msgspec.json.encode(values))
-            if size > _MOST_TEXT or len(rows) == MOST_ROWS:
+            if size > MOST_TEXT or len(rows) == MOST_ROWS:
                 return rows, True
             rows.append(values)
     return rows, False

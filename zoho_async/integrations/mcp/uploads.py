@@ -87,7 +87,7 @@ def _proposed(field: str, path: str, folders: Sequence[Path]) -> ProposedFile:
     for folder in folders:
         try:
             found = (folder / path).resolve(strict=True)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # a loop of links is a RuntimeError until 3.12
             continue
         if found.is_relative_to(folder) and found != folder:
             content = _content(folder, found)
