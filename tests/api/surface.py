@@ -104,7 +104,12 @@ def _members(owner: type) -> Iterator[str]:
 
 
 def _signature(value: object) -> str:
-    """Names and kinds of parameters and whether they have a default; types are pyright's matter."""
+    """Names and kinds of parameters and whether they have a default; types are pyright's matter.
+
+    Functions of the standard library have none: newer versions of Python tell more about them.
+    """
+    if inspect.isbuiltin(value):
+        return ""
     try:
         signature = inspect.signature(value)  # type: ignore[arg-type]  # asked of what may have none
     except (TypeError, ValueError):

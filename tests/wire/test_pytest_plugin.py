@@ -83,7 +83,7 @@ def run(folder: Path, *options: str) -> str:
             # By its module's name, whether or not the package is installed and offers it too.
             *("-p", "no:zoho_async", "-p", "zoho_async.pytest_plugin"),
             *("-p", "no:cacheprovider", "-p", "no:xdist"),
-            *("-p", "no:aiohttp", "-p", "no:looptime", "-p", "no:hypothesispytest"),
+            *("-p", "no:aiohttp", "-p", "no:looptime_plugin", "-p", "no:hypothesispytest"),
             *("-p", "no:schemathesis", *options),
         ],
         cwd=folder,

@@ -44,11 +44,15 @@ class CheckpointCopy:
 
     def open(self) -> OpenCopy:
         """Read the checkpoint. Raises `ExportRunning` or `DestinationError`."""
-        database = StateFile(Path(":memory:"))
-        with self._destination.read_only() as query:
-            if query is not None:
-                self._copy(query, database)
-        return OpenCopy(self.name, database)
+        copy = OpenCopy(self.name, StateFile(Path(":memory:")))
+        try:
+            with self._destination.read_only() as query:
+                if query is not None:
+                    self._copy(query, copy.database)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
 
     def records(self, resource: int) -> int:
         """Return the number of indexed records of resource number ``resource``."""
