@@ -75,8 +75,9 @@ class ExportOptions:
     """Find deleted records: read whole lists, check each missing record."""
 
     change_feed: bool = False
-    """Use Zoho's activity log, and read each list in the cheapest way. The log names deleted
-    records, and changed ones of lists without a filter. Lists are read whole every 30 days."""
+    """Use Zoho's activity log (Books) and its events (Billing), and read each list in the cheapest
+    way. The log names deleted records, and changed ones of lists without a filter. Lists are read
+    whole every 30 days."""
 
     format: FormatName | None = None
     """File format of a directory. ``jsonl`` (the default) holds rows as Zoho sent them; ``parquet``
