@@ -6,10 +6,13 @@ whether Zoho sends the amounts of another currency for some types is not known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from zoho_async.sandbox.api.context import ApiCall
+from zoho_async.sandbox.data.schemas import schemas
 from zoho_async.sandbox.data.store import Store
+from zoho_async.sandbox.records import currencies
 from zoho_async.sandbox.replies import ApiReply, invalid, success
 from zoho_async.sandbox.reports.entries import BookEntry, Posting
 from zoho_async.sandbox.reports.ledger import Books, books_of, prepare_books
@@ -29,8 +32,9 @@ async def answer_lines(call: ApiCall, store: Store) -> ApiReply:
     await prepare_books(store, call.product)
     books = books_of(store, call.product)
     first, last = call.params.get("date_start", ""), call.params.get("date_end", "") or "9999"
+    currency_ids = _currencies(store, call.product)
     rows = [
-        _row(books, posting, entry)
+        _row(books, posting, entry, currency_ids)
         for posting in books.postings
         if first <= posting.date <= last
         for entry in posting.entries
@@ -46,7 +50,15 @@ async def answer_lines(call: ApiCall, store: Store) -> ApiReply:
     return success("success", {_RULES.key: list(asked.page_of(rows)), "page_context": context})
 
 
-def _row(books: Books, posting: Posting, entry: BookEntry) -> dict[str, Any]:
+def _currencies(store: Store, product: str) -> dict[str, str]:
+    """The ids of the currencies by their codes."""
+    known = store.at(schemas(product).by_path[currencies.PATH], ())
+    return {str(known.state(one).get("currency_code")): known.id(one) for one in known.indexes()}
+
+
+def _row(
+    books: Books, posting: Posting, entry: BookEntry, currency_ids: Mapping[str, str]
+) -> dict[str, Any]:
     others = [each for each in posting.entries if (each.amount > 0) != (entry.amount > 0)]
     offset = books.chart.account(others[0].account).name if len(others) == 1 else ""
     is_debit = entry.amount > 0
@@ -62,6 +74,7 @@ def _row(books: Books, posting: Posting, entry: BookEntry) -> dict[str, Any]:
         "payee": posting.party_name,
         "description": "",
         "entry_number": posting.number,
+        "currency_id": currency_ids.get(posting.currency, ""),
         "currency_code": posting.currency,
         "debit_or_credit": "debit" if is_debit else "credit",
         "offset_account_name": offset,
