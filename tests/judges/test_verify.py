@@ -18,13 +18,16 @@ import pytest
 from tests.judges.paper_books import EXPORTED, ORGANIZATION, PaperBooks
 from tests.judges.raw_http import Request, Server
 from zoho_async import Credentials, Limits, Session
-from zoho_async.errors import ServerError
+from zoho_async.errors import BudgetSpent
 from zoho_async.export import CheckpointRefused, Export
 from zoho_async.export.options import ExportOptions, FormatName
+from zoho_async.http.call import Budget
 from zoho_async.limits import MemoryLedger
 from zoho_async.reports import PeriodLength
 from zoho_async.verify import Verification, certificate_text, plan_verification, verify
 
+#: What is compared without account transactions and payables.
+REST = {"receivables", "counts", "rows", "stock", "apart"}
 TODAY = dt.datetime(2026, 4, 10, 12, tzinfo=dt.UTC)
 
 
@@ -444,39 +447,42 @@ async def test_account_transactions_of_changed_accounts_alone_are_not_compared(
     again = await judge.export(mirror.name)
     assert again == mirror
     found = await judge.verify(mirror)
-    assert {one.subject for one in found.checks} == {
-        "receivables",
-        "payables",
-        "counts",
-        "rows",
-        "stock",
-        "apart",
-    }
+    assert {one.subject for one in found.checks} == {*REST, "payables"}
     assert any("--refresh-children all" in line for line in found.not_compared)
     await judge.export(mirror.name, ExportOptions(refresh_children="all"))
     assert "accounts" in {one.subject for one in (await judge.verify(mirror)).checks}
 
 
-async def test_a_refused_report_is_not_compared(judge: Judge, mirror: Path) -> None:
-    judge.books.refused = {"reports/trialbalance", "reports/apagingsummary"}
+async def test_a_report_that_zoho_refuses_or_fails_to_make_is_not_compared(
+    judge: Judge, mirror: Path
+) -> None:
+    judge.books.refused = {"reports/trialbalance"}
+    judge.books.failing = {"reports/apagingsummary"}
     found = await judge.verify(mirror)
-    assert {one.subject for one in found.checks} == {
-        "receivables",
-        "counts",
-        "rows",
-        "stock",
-        "apart",
-    }
+    assert {one.subject for one in found.checks} == REST
     assert found.exit_code == 0
+    text = certificate_text(found)
+    assert "You are not authorized" in text
+    assert "Internal error" in text
 
 
-async def test_a_failing_report_ends_the_verification_and_nothing_else(
+async def test_a_mirror_does_not_agree_if_zoho_answers_nothing(judge: Judge, mirror: Path) -> None:
+    """The rows agree with the export's own index, and that alone is no comparison with Zoho."""
+    reports = ("trialbalance", "aragingsummary", "apagingsummary", "inventorysummary")
+    judge.books.refused = {*judge.books.lists, *(f"reports/{one}" for one in reports)}
+    found = await judge.verify(mirror)
+    assert {one.subject for one in found.checks} == {"rows", "apart"}
+    assert found.exit_code == 6
+    assert "**Nothing could be compared with Zoho.**" in certificate_text(found)
+
+
+async def test_used_up_calls_end_the_verification_and_leave_nothing_behind(
     judge: Judge, mirror: Path
 ) -> None:
     """No step is left that was created and never awaited: that would be a warning."""
-    judge.books.failing = {"reports/aragingsummary"}
-    with pytest.raises(ServerError):
-        await judge.verify(mirror)
+    async with judge.session() as zoho:
+        with pytest.raises(BudgetSpent):
+            await verify(zoho.with_options(budget=Budget(3)), mirror, now=lambda: TODAY)
     gc.collect()
 
 

@@ -392,7 +392,7 @@ VERIFY_EPILOGUE: Final = """
 - its price: `zoho-async verify books.sqlite --plan-only`
 
 **Exit codes**: 0 everything that could be compared agrees; 5 a record differs; 6 nothing could be
-compared; others as for `export`.
+compared with Zoho; others as for `export`.
 """
 
 HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`.")]

@@ -72,10 +72,10 @@ def certificate_text(found: Verification) -> str:
 
 def sentence(found: Verification) -> str:
     """The result in one sentence."""
+    if found.verdict == "not comparable":
+        return "Nothing could be compared with Zoho."
     counts = Counter(each.verdict for each in found.checks if each.subject != "apart")
     made = counts["agrees"] + counts["differs"]
-    if not made:
-        return "Nothing could be compared."
     rest = counts["not comparable"]
     others = f" {rest:,} more could not be compared." if rest else ""
     if counts["differs"]:

@@ -67,8 +67,8 @@ async def verify(
     Raises:
         ConfigurationError: ``to_date`` is not before today or is before ``from_date``.
         CheckpointRefused: The mirror holds no export of this organization, or cannot be read back.
-        ZohoError: What calls raise, but for reports and lists that Zoho refuses: they are not
-            comparable.
+        ZohoError: What calls raise, but for reports and lists that Zoho refuses or fails to answer
+            (HTTP 5xx): they are not compared.
     """
     found = await _read(zoho, mirror)
     reader = Reader(zoho)

@@ -1,7 +1,8 @@
 """Read from Zoho what a verification needs: reports, totals, and the records that disagree.
 
 Every method makes the calls that its docstring names, in the bulk lane. A report or a list that
-Zoho refuses is not an error of the verification: `ReportRefused` says why it cannot be compared.
+Zoho refuses, or fails to answer (HTTP 5xx), is not an error of the verification: `ReportRefused`
+says why it cannot be compared.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from zoho_async.errors import (
     NotFound,
     ReplyError,
     ReportMismatch,
+    ServerError,
     UnreadableReply,
 )
 from zoho_async.export import fetch
@@ -35,7 +37,10 @@ from zoho_async.wire import Record
 from zoho_async.wire.page import RowTimes, moment, times_of
 
 _RAWS: Final = decoder_of(dict[str, msgspec.Raw])
-_REFUSALS: Final = (InvalidRequest, NotAuthorized, NotFound, ReportMismatch, UnreadableReply)
+_REFUSALS: Final = (
+    *(InvalidRequest, NotAuthorized, NotFound),
+    *(ReportMismatch, ServerError, UnreadableReply),
+)
 
 #: The resources of the types of transactions, as Zoho names them in its lists of transactions.
 KINDS: Final = {
@@ -56,7 +61,7 @@ KINDS: Final = {
 
 
 class ReportRefused(Exception):
-    """Zoho refused a report or a list, or answered another question. The text says which."""
+    """Zoho gave no usable answer for a report or a list. The text says which, and why."""
 
 
 class Reader:

@@ -117,14 +117,14 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> Verdict:
-        """Differs if any check does; agrees if all that could be compared do."""
-        found = {each.verdict for each in self.checks}
-        if "differs" in found:
+        """Differs if any check does; agrees if all that could be compared with Zoho do."""
+        if self.differing:
             return "differs"
+        found = {each.verdict for each in self.checks if each.subject != "rows"}
         return "agrees" if "agrees" in found else "not comparable"
 
     @property
     def exit_code(self) -> int:
-        """0 if the mirror agrees, 5 if it differs, 6 if nothing could be compared."""
+        """0 if the mirror agrees, 5 if it differs, 6 if nothing could be compared with Zoho."""
         codes = {"agrees": AGREES, "differs": DIFFERS, "not comparable": NOTHING_COMPARED}
         return codes[self.verdict]
