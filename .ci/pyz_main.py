@@ -10,8 +10,10 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 import contextlib
 import functools
+import hashlib
 import marshal
 import os
+import tempfile
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import spec_from_file_location
 from zipimport import zipimporter
@@ -62,38 +64,61 @@ def unpacked():
     if name is None:
         here = sys.version.split()[0] + " on " + sys.platform
         sys.exit("zoho-sandbox.pyz has no build for Python " + here)
-    file = os.path.join(cache_folder(), BUILDS[name], name)
-    if not os.path.exists(file):
-        try:
+    digest = BUILDS[name]
+    try:
+        file = os.path.join(cache_folder(), digest, name)
+        if not is_whole(file, digest):
             write(file, name)
-        except OSError:  # no home, or one that cannot be written
-            import atexit
-            import shutil
-            import tempfile
+            if not is_whole(file, digest):
+                raise OSError(file)
+    except OSError:  # no home, one that cannot be written, or another user's
+        import atexit
+        import shutil
 
-            folder = tempfile.mkdtemp(prefix="zoho-sandbox-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            file = os.path.join(folder, name)
-            write(file, name)
+        folder = tempfile.mkdtemp(prefix="zoho-sandbox-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        file = os.path.join(folder, name)
+        write(file, name)
     return file
 
 
 def cache_folder():
+    """The folder of all builds. Raises OSError if there is no home, or the folder is not ours."""
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return os.path.join(home or os.path.expanduser("~/.cache"), "zoho-sandbox")
+    folder = os.path.join(home or os.path.expanduser("~/.cache"), "zoho-sandbox")
+    if not os.path.isabs(folder):
+        raise OSError(folder)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid"):
+        status = os.stat(folder)
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise OSError(folder)
+    return folder
+
+
+def is_whole(file, digest):
+    """Whether the file is there with the right content. A power cut can leave a part of it."""
+    try:
+        with open(file, "rb") as module:
+            return hashlib.sha256(module.read()).hexdigest().startswith(digest)
+    except OSError:
+        return False
 
 
 def write(file, name):
     """Write the module in one step: other starts see all of it or nothing."""
     os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-    part = file + "." + str(os.getpid())
-    with open(part, "xb") as out:
-        out.write(__loader__.get_data(os.path.join(ARCHIVE, "msgspec", name)))
+    number, part = tempfile.mkstemp(dir=os.path.dirname(file))
     try:
+        with open(number, "wb") as out:
+            out.write(__loader__.get_data(os.path.join(ARCHIVE, "msgspec", name)))
         os.replace(part, file)
-    except PermissionError:  # Windows, where another start has loaded it by now
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(part)
+        # On Windows, another start may have written and loaded it by now.
+        if not isinstance(error, PermissionError):
+            raise
 
 
 sys.path_hooks.insert(0, hook)
