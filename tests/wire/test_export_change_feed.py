@@ -542,6 +542,7 @@ def test_the_command_shows_the_change_feed_and_the_reasons(
         code, out, _ = command(*job, "--details", "--plan-only")
         assert code == 0
         assert "books.contacts: full" not in out
+        assert "details:" not in out  # they are counted, as in any first read
         plan = command.json(*job, "--plan-only")
         assert plan["feed_calls"] == 1
         assert {one["resource"]: (one["mode"], one["calls"]) for one in plan["resources"]} == {
