@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.export_summaries import FILE, summary
-from zoho_async.cli import export_summary, outcome
+from zoho_async.cli import export_plan, export_summary, outcome
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
 from zoho_async.cli.output import count, seconds, size
@@ -36,6 +36,7 @@ from zoho_async.export import (
     ResourceDone,
     ResourceFailed,
 )
+from zoho_async.export.incremental import Mode
 from zoho_async.http.reply_errors import reply_error
 from zoho_async.limits import Snapshot
 from zoho_async.runtime import ledger_path, state_directory
@@ -312,3 +313,26 @@ def test_a_block_is_shown_while_the_first_pages_wait() -> None:
         "minute 0 of 90",
         "blocked for 14 min 00 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "finished", "shown"),
+    [
+        ("full", False, False),
+        ("changed", False, False),
+        ("newest", False, True),
+        ("compared", False, True),
+        ("feed", False, True),
+        ("feed", True, False),
+    ],
+)
+def test_a_plan_says_if_it_leaves_out_the_calls_for_details(
+    mode: Mode, finished: bool, shown: bool
+) -> None:
+    one = PlannedResource(
+        resource="books.items", file="items", rows=None, calls=2, mode=mode, finished=finished
+    )
+    plan = Planned(resources=(one,), rows=0, calls=2, seconds=0.0, exact=False)
+    text = "details: up to one more call for each new or changed record"
+    assert (text in export_plan.as_lines(plan, details=True)) == shown
+    assert text not in export_plan.as_lines(plan)

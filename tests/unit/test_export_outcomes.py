@@ -25,7 +25,7 @@ from zoho_async.export.outcomes import (
     complete_state,
     worst,
 )
-from zoho_async.export.reader import refusal_of
+from zoho_async.export.refusals import refusal_of
 from zoho_async.http.reply_errors import reply_error
 from zoho_async.paging.completeness import Completeness
 

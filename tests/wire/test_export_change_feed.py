@@ -437,6 +437,23 @@ async def test_entries_wait_while_a_part_of_another_run_is_continued(tmp_path: P
         assert firm.differences("books.expenses") == {}
 
 
+async def test_entries_that_are_read_again_for_another_list_are_not_used_again(
+    tmp_path: Path,
+) -> None:
+    async with company(tmp_path, sizes=EXPENSES) as firm:
+        await firm.run("books.contacts")
+        oldest, *_ = await relied_on(firm)
+        await firm.write("PUT", f"/expenses/{oldest}", **firm.expense())
+        assert of(await firm.run("books.expenses"), "books.expenses").pages == 2
+        firm.clock.now += 4 * DAY
+        await firm.run("books.expenses")
+        firm.clock.now += DAY
+        summary = await firm.run("books.expenses", "books.contacts")
+        one = of(summary, "books.expenses")
+        assert (one.mode, one.pages) == ("feed", 1)
+        assert firm.differences("books.expenses", "books.contacts") == {}
+
+
 async def test_changes_before_the_days_that_are_read_do_not_count_against_the_feed(
     tmp_path: Path,
 ) -> None:
@@ -525,6 +542,7 @@ def test_the_command_shows_the_change_feed_and_the_reasons(
         code, out, _ = command(*job, "--details", "--plan-only")
         assert code == 0
         assert "books.contacts: full" not in out
+        assert "details:" not in out  # they are counted, as in any first read
         plan = command.json(*job, "--plan-only")
         assert plan["feed_calls"] == 1
         assert {one["resource"]: (one["mode"], one["calls"]) for one in plan["resources"]} == {

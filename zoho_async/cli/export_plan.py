@@ -104,8 +104,8 @@ def as_lines(plan: Planned, *, details: bool = False) -> list[str]:
     lines += [f"{one.resource}: {one.mode}: {one.reason}" for one in plan.resources if one.reason]
     if plan.feed_calls:
         lines.append(f"change feed: about {count(plan.feed_calls, 'call')}, as in the last run")
-    if details and any(one.mode != "full" for one in plan.resources):
-        lines.append("details: one more call for each new or changed record")
+    if details and any(_leaves_out_details(one) for one in plan.resources):
+        lines.append("details: up to one more call for each new or changed record")
     least = "" if plan.exact else "at least "
     if any(one.estimated for one in plan.resources):
         least = "about "
@@ -115,6 +115,11 @@ def as_lines(plan: Planned, *, details: bool = False) -> list[str]:
         f"{least}{count(plan.calls, 'call')}, {seconds(plan.seconds)}{days}; "
         f"{count(plan.calls_made, 'call')} made for this plan, nothing written",
     ]
+
+
+def _leaves_out_details(one: PlannedResource) -> bool:
+    """Whether only the run finds out how many records are new or changed."""
+    return one.mode in ("newest", "compared", "feed") and not one.finished
 
 
 def _cells(one: PlannedResource) -> tuple[str, ...]:

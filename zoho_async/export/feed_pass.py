@@ -107,8 +107,7 @@ class FeedPass:
         self.matched = True
         if self._feed is None or self._writer.state.part.mode == "full":
             return
-        seen = self._before.seen
-        fresh = [one for one in self._feed.entries if one.record and one.identity not in seen]
+        fresh = [one for one in self._feed.unused(self._before) if one.record]
         known = await self._blocking(lambda: self._known({one.record for one in fresh}))
         self._indexed.update(known)
         self.named = frozenset(known)

@@ -1,4 +1,4 @@
-"""The change feeds of one job: which there are, and since when each is read.
+"""The change feeds of one job: which there are, since when each is read, and which list uses which.
 
 A list keeps the moment up to which it used the feed of its product. The feed is read since the
 earliest of these moments, at most `MOST_DAYS` ago. A list that used it before that is not covered
@@ -18,9 +18,21 @@ import msgspec
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.store import ResourceState
+from zoho_async.export.deletions import DeletionDetector
 from zoho_async.export.events import ChangeFeedRead
-from zoho_async.export.feed import DAY, FEEDS, MOST_DAYS, NAMING, ChangeFeed, read_feed
-from zoho_async.export.quiet import spared_pages
+from zoho_async.export.feed import (
+    ANNOUNCED,
+    DAY,
+    FEEDS,
+    MOST_DAYS,
+    NAMING,
+    ChangeFeed,
+    read_feed,
+)
+from zoho_async.export.feed_pass import FeedPass
+from zoho_async.export.quiet import QuietPass, spared_pages
+from zoho_async.export.write_queue import Blocking
+from zoho_async.export.writer import ResourceWriter
 from zoho_async.http.call import Budget
 from zoho_async.session import Session
 
@@ -75,6 +87,20 @@ def wanted_feeds(
         if own and (most_pages is None or most_pages > 0):
             found[product] = WantedFeed(since=since, most_pages=most_pages)
     return found
+
+
+def feed_pass_of(
+    feed: ChangeFeed | None,
+    writer: ResourceWriter,
+    detector: DeletionDetector,
+    blocking: Blocking,
+    clock: Clock,
+) -> FeedPass:
+    """Return what a run does for the list of ``writer`` with the ``feed`` of its product."""
+    if writer.facts.resource in ANNOUNCED:
+        return QuietPass(feed, writer, detector, blocking, clock)
+    names = writer.facts.product in NAMING
+    return FeedPass(feed if names else None, writer, detector, blocking, clock)
 
 
 def event_of(feed: ChangeFeed) -> ChangeFeedRead:

@@ -71,12 +71,13 @@ from zoho_async.export.events import (
     SinceMidnight,
     Summary,
 )
-from zoho_async.export.feed import ANNOUNCED, NAMING, ChangeFeed
+from zoho_async.export.feed import ChangeFeed
 from zoho_async.export.feed_pass import FeedPass
 from zoho_async.export.feeds import (
     WantedFeed,
     event_of,
     expected_feeds,
+    feed_pass_of,
     read_feeds,
     wanted_feeds,
 )
@@ -85,7 +86,6 @@ from zoho_async.export.options import ExportOptions, midnight
 from zoho_async.export.part_end import settle
 from zoho_async.export.plan import JobPlan, destination_of
 from zoho_async.export.prover import Allowance
-from zoho_async.export.quiet import QuietPass
 from zoho_async.export.reader import ListReader
 from zoho_async.export.refusals import FirstList
 from zoho_async.export.resource_store import writing
@@ -544,11 +544,8 @@ class Export:
     def _feed_pass(self, writer: ResourceWriter) -> FeedPass | None:
         if not self._options.change_feed or self._deletions is None:
             return None
-        feed, facts = self._feeds.get(writer.facts.product), writer.facts
-        if facts.resource in ANNOUNCED:
-            return QuietPass(feed, writer, self._deletions, self._blocking, self._clock)
-        feed = feed if facts.product in NAMING else None
-        return FeedPass(feed, writer, self._deletions, self._blocking, self._clock)
+        feed = self._feeds.get(writer.facts.product)
+        return feed_pass_of(feed, writer, self._deletions, self._blocking, self._clock)
 
     def _wanted_feeds(self) -> dict[str, WantedFeed]:
         assert self._checkpoint is not None

@@ -14,7 +14,7 @@ import msgspec
 
 from zoho_async.clock import Clock
 from zoho_async.description import OperationFacts
-from zoho_async.errors import MissingScope, ReplyError, ZohoError
+from zoho_async.errors import MissingScope, ZohoError
 from zoho_async.export import incremental
 from zoho_async.export.checkpoint.store import ViewResult
 from zoho_async.export.columns.observed import SchemaChange
@@ -35,6 +35,7 @@ from zoho_async.export.part_end import complete_part, complete_refresh
 from zoho_async.export.pass_reader import PassReader
 from zoho_async.export.passes import is_settled
 from zoho_async.export.prover import Allowance, Prover, Report
+from zoho_async.export.refusals import reason_of, refusal_of
 from zoho_async.export.views import Views
 from zoho_async.export.write_queue import Blocking, WriteQueue
 from zoho_async.export.writer import ResourceWriter
@@ -51,8 +52,6 @@ _HELD: Final = (
 _NOT_ENOUGH: Final = (
     "the change feed does not explain what the list shows, so the whole list was read"
 )
-#: Statuses below 500 of a gateway that gave up, which say nothing about the list.
-_PASSING: Final = (408, 499)
 #: `ResourceSummary.proven` for each completeness.
 _PROVEN: Final[dict[Completeness | None, bool | None]] = {
     "proven": True,
@@ -514,18 +513,3 @@ class ListReader:
         if self.failure is None:
             return "partial"
         return "failed" if self.allowed else "not allowed"
-
-
-def reason_of(error: ZohoError) -> str | None:
-    """Return what Zoho said when it refused a list, None for other errors."""
-    if not isinstance(error, ReplyError) or not refusal_of(error):
-        return None
-    code = "" if error.code is None else f", code {error.code}"
-    return f"HTTP {error.status}{code}: {error.message or 'no message'}"
-
-
-def refusal_of(error: ZohoError) -> str:
-    """Return the status and code that identify a refusal, "" for other errors."""
-    if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
-        return ""
-    return f"{error.status}/{error.code}"

@@ -1,4 +1,4 @@
-"""Ask one list first if Zoho refused every list of an organization in the last run.
+"""Recognize refusals, and ask one list first if Zoho refused every list in the last run.
 
 An organization whose subscription is over refuses all lists for the same reason. No document names
 its code, so the reason is compared, not known. The next run asks one list. If that is refused for
@@ -12,13 +12,17 @@ that is open again is noticed, even if a list of it is switched off.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from zoho_async.errors import ReplyError, ZohoError
-from zoho_async.export.reader import ListReader, refusal_of
 
+if TYPE_CHECKING:
+    from zoho_async.export.reader import ListReader
+
+#: Statuses below 500 of a gateway that gave up, which say nothing about the list.
+_PASSING: Final = (408, 499)
 _DAY: Final = 86_400.0
 
 
@@ -50,3 +54,18 @@ class FirstList:
             self._error = error
             reader.refused_with_all = True
         self._answered.set()
+
+
+def reason_of(error: ZohoError) -> str | None:
+    """Return what Zoho said when it refused a list, None for other errors."""
+    if not isinstance(error, ReplyError) or not refusal_of(error):
+        return None
+    code = "" if error.code is None else f", code {error.code}"
+    return f"HTTP {error.status}{code}: {error.message or 'no message'}"
+
+
+def refusal_of(error: ZohoError) -> str:
+    """Return the status and code that identify a refusal, "" for other errors."""
+    if not isinstance(error, ReplyError) or error.status >= 500 or error.status in _PASSING:
+        return ""
+    return f"{error.status}/{error.code}"
