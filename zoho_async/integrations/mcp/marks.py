@@ -25,6 +25,7 @@ result can give.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import unicodedata
@@ -70,6 +71,4 @@ def _visible(found: re.Match[str]) -> str:
     character = found[0]
     if unicodedata.category(character) not in _HIDDEN and not _BLANK.match(character):
         return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    pairs = zip(units[::2], units[1::2], strict=True)
-    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs)
+    return json.dumps(character)[1:-1]
