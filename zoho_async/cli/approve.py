@@ -18,7 +18,7 @@ from zoho_async.cli.questions import ask
 from zoho_async.cli.safe import print, safe, say
 from zoho_async.errors import ConfigurationError
 from zoho_async.integrations.mcp.approving import Approval, approve, check_approvable
-from zoho_async.integrations.mcp.effects import effect_lines, effect_of
+from zoho_async.integrations.mcp.effects import closing_lines, effect_lines, effect_of
 from zoho_async.integrations.mcp.proposals import Proposal, Proposals
 from zoho_async.runtime import ledger_path
 
@@ -105,9 +105,8 @@ def _agrees(proposals: Proposals, proposal: Proposal, effect: Mapping[str, Any])
     for name in _changed(proposal.effect, effect):
         say(f"  {name} changed since it was proposed; this is how it is now")
     if len(lines) > size.lines - 8:
-        does = "DELETES by" if effect["deletes"] else "is"
-        say(f"Proposal {proposal.id} {does} {effect['operation']} for {effect['organization']}.")
-        say(f"Its effect has {len(lines)} lines: scroll up and read all of them.")
+        for line in closing_lines(proposal.id, effect, len(lines)):
+            say(line)
     word = "delete" if effect["deletes"] else "yes"
     answer = ask(
         f"type {word} to write this now, no to decline it, Enter to decide later", optional=True

@@ -7,68 +7,68 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from zoho_async.cli.options import _MORE, _annotated, _help
+from zoho_async.cli.options import MORE, annotated, option
 from zoho_async.importer.options import ImportOptions
 
 if TYPE_CHECKING:
     ImportArguments: TypeAlias = ImportOptions
 else:
     ImportArguments = Annotated[
-        _annotated(
+        annotated(
             ImportOptions,
             dict.fromkeys(
                 (
                     *("token_field", "token_in_notes", "repeated", "settle_wait"),
                     *("max_calls", "until_done"),
                 ),
-                Parameter(group=_MORE),
+                Parameter(group=MORE),
             ),
         ),
         Parameter(name="*"),
     ]
 
 ImportFile: TypeAlias = Annotated[
-    Path | None, _help("The file: `.csv`, `.tsv`, `.xlsx`, `.jsonl` or `.parquet`.")
+    Path | None, option("The file: `.csv`, `.tsv`, `.xlsx`, `.jsonl` or `.parquet`.")
 ]
 ImportTo: TypeAlias = Annotated[
-    str | None, _help("The resource, such as `books.contacts`; `books.` is optional.")
+    str | None, option("The resource, such as `books.contacts`; `books.` is optional.")
 ]
 MappingFile: TypeAlias = Annotated[
     Path | None,
-    _help(
+    option(
         "TOML file that names the field of each column. It is written if it does not exist. "
         "Default: by the names of the columns."
     ),
 ]
 ErrorsFile: TypeAlias = Annotated[
     Path | None,
-    _help(
+    option(
         "CSV file for the rows with problems, to correct and import. Default: `FILE.errors.csv`."
     ),
 ]
 ImportPlanOnly: TypeAlias = Annotated[
-    bool, _help("Check everything and print what would be written. Writes nothing.")
+    bool, option("Check everything and print what would be written. Writes nothing.")
 ]
 UndoJob: TypeAlias = Annotated[
     str | None,
-    _help("Delete the records that this job created and that were not changed since."),
+    option("Delete the records that this job created and that were not changed since."),
 ]
 JournalFile: TypeAlias = Annotated[
     Path | None,
-    _help(
+    option(
         "File of the write journal. Default: one per organization in the user's state directory.",
-        _MORE,
+        MORE,
     ),
 ]
 Sheet: TypeAlias = Annotated[
-    str | None, _help("Sheet of a workbook. Needed if it has several.", _MORE)
+    str | None, option("Sheet of a workbook. Needed if it has several.", MORE)
 ]
 Decisions: TypeAlias = Annotated[
     tuple[str, ...],
-    _help(
+    option(
         "`ROW=ID` or `ROW=absent`: what a person found out about a write whose answer was lost. "
         "Repeatable.",
-        _MORE,
+        MORE,
     ),
 ]
 

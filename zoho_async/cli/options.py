@@ -1,4 +1,4 @@
-"""The options of the subcommands: types and help texts."""
+"""Options of the subcommands, types and help texts: those that several share, and of exports."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ from zoho_async.export.outcomes import EXIT_CODES
 
 T = TypeVar("T")
 
-_MORE: Final = Group("More options", sort_key=1)
+MORE: Final = Group("More options", sort_key=1)
 _COLUMNS: Final = Group("Columns", sort_key=2)
-_TABLE: Final = Group("Table", sort_key=2)
 _COMPLETE: Final = Group("Completeness", sort_key=2)
-_ACCOUNT: Final = Group("Account", sort_key=3)
-_LIMITS: Final = Group("Limits", sort_key=4)
+ACCOUNT: Final = Group("Account", sort_key=3)
+LIMITS: Final = Group("Limits", sort_key=4)
 
 
-def _help(text: str, group: Group | None = None, *, default: bool = False) -> Parameter:
+def option(text: str, group: Group | None = None, *, default: bool = False) -> Parameter:
     """The help text of an option; ``default`` shows its default too."""
     if group is None:
         return Parameter(help=text, show_default=default)
     return Parameter(help=text, show_default=default, group=group)
 
 
-def _annotated(options: type[T], parameters: Mapping[str, Any]) -> type[T]:
+def annotated(options: type[T], parameters: Mapping[str, Any]) -> type[T]:
     """``options`` as a type whose fields are options of a command.
 
     The help of a field is its docstring. ``parameters`` holds what else cyclopts needs to know of a
@@ -119,12 +118,12 @@ if TYPE_CHECKING:
     ConnectionArguments: TypeAlias = ConnectionOptions
 else:
     ExportArguments = Annotated[
-        _annotated(
+        annotated(
             ExportOptions,
             {
                 "since": Annotated[str | None, Parameter(converter=_since), _Converted()],
                 "filter": Annotated[tuple[str, ...], Parameter(converter=_pairs), _Converted()],
-                "files_to": Annotated[Path | None, Parameter(group=_MORE)],
+                "files_to": Annotated[Path | None, Parameter(group=MORE)],
                 **dict.fromkeys(
                     (
                         "change_feed",
@@ -138,7 +137,7 @@ else:
                         ),
                         *("until_done", "refresh_children"),
                     ),
-                    Parameter(group=_MORE),
+                    Parameter(group=MORE),
                 ),
                 **dict.fromkeys(("select", "exclude", "hash", "mask"), Parameter(group=_COLUMNS)),
                 **dict.fromkeys(("strict", "accept", "accept_shorter"), Parameter(group=_COMPLETE)),
@@ -147,19 +146,19 @@ else:
         Parameter(name="*"),
     ]
     ConnectionArguments = Annotated[
-        _annotated(
+        annotated(
             ConnectionOptions,
             {
-                **dict.fromkeys(("profile", "organization", "region"), Parameter(group=_ACCOUNT)),
-                **dict.fromkeys(("limit", "burst"), Parameter(group=_LIMITS, show_default=True)),
-                **dict.fromkeys(("plan", "ledger", "redis", "minute"), Parameter(group=_LIMITS)),
+                **dict.fromkeys(("profile", "organization", "region"), Parameter(group=ACCOUNT)),
+                **dict.fromkeys(("limit", "burst"), Parameter(group=LIMITS, show_default=True)),
+                **dict.fromkeys(("plan", "ledger", "redis", "minute"), Parameter(group=LIMITS)),
             },
         ),
         Parameter(name="*"),
     ]
 
 
-def _offer(names: Callable[[], Iterable[str]]) -> Parameter:
+def offer(names: Callable[[], Iterable[str]]) -> Parameter:
     """Offer ``names`` to the shell. ``books.`` is left out unless the user typed it."""
 
     def complete(context: CompletionContext) -> list[str]:
@@ -171,57 +170,59 @@ def _offer(names: Callable[[], Iterable[str]]) -> Parameter:
 
 Resource: TypeAlias = Annotated[
     str,
-    _help("Lists to export, such as `invoices contacts`. Default: all lists."),
-    _offer(all_lists),
+    option("Lists to export, such as `invoices contacts`. Default: all lists."),
+    offer(all_lists),
 ]
 Probed: TypeAlias = Annotated[
     str,
-    _help("Lists to test, such as `invoices contacts`. Default: all lists."),
-    _offer(exportable),
+    option("Lists to test, such as `invoices contacts`. Default: all lists."),
+    offer(exportable),
 ]
 To: TypeAlias = Annotated[
     str,
-    _help(
+    option(
         "A directory, `FILE.duckdb`, `FILE.sqlite`, `FILE.xlsx`, for one list also `FILE.csv`, "
         "`FILE.parquet` or `FILE.jsonl`, or `postgresql://USER@HOST/DATABASE`."
     ),
 ]
-AsJson: TypeAlias = Annotated[bool, _help("Print one JSON object to stdout at the end.")]
+AsJson: TypeAlias = Annotated[bool, option("Print one JSON object to stdout at the end.")]
 ConfigFile: TypeAlias = Annotated[
     Path | None,
-    _help("TOML file with these options, `lists` and `to`. The command line wins."),
+    option("TOML file with these options, `lists` and `to`. The command line wins."),
 ]
 PlanOnly: TypeAlias = Annotated[
     bool,
-    _help("Print the calls, time and days that the export takes. Writes nothing, makes few calls."),
+    option(
+        "Print the calls, time and days that the export takes. Writes nothing, makes few calls."
+    ),
 ]
 FileFormat: TypeAlias = Annotated[
-    FormatName | None, _help("File format. A directory keeps its format.")
+    FormatName | None, option("File format. A directory keeps its format.")
 ]
 Flatten: TypeAlias = Annotated[
     bool,
-    _help("Write nested lists to separate files, such as `invoices__line_items.csv`."),
+    option("Write nested lists to separate files, such as `invoices__line_items.csv`."),
 ]
-MergeDirectory: TypeAlias = Annotated[str, _help("Directory that `zoho-async export` wrote.")]
+MergeDirectory: TypeAlias = Annotated[str, option("Directory that `zoho-async export` wrote.")]
 ProbeTo: TypeAlias = Annotated[
     str | None,
-    _help("Destination of the exports. The result is saved there and later exports use it."),
+    option("Destination of the exports. The result is saved there and later exports use it."),
 ]
 AllOrganizations: TypeAlias = Annotated[
     bool,
-    _help(
+    option(
         "Export every organization of the user, each to its own `DIR/<organization>`, "
         "`FILE-<organization>.duckdb` or schema `zoho_<organization>`.",
-        _ACCOUNT,
+        ACCOUNT,
     ),
 ]
 FreshServer: TypeAlias = Annotated[
     str | None,
-    _help("Redis server, `redis://HOST:6379/0`. Default: `ZOHO_REDIS_URL`.", _LIMITS),
+    option("Redis server, `redis://HOST:6379/0`. Default: `ZOHO_REDIS_URL`.", LIMITS),
 ]
 
-Watch: TypeAlias = Annotated[bool, _help("Refresh twice a second until interrupted.")]
-AsLine: TypeAlias = Annotated[bool, _help("Print one JSON object per refresh.")]
+Watch: TypeAlias = Annotated[bool, option("Refresh twice a second until interrupted.")]
+AsLine: TypeAlias = Annotated[bool, option("Print one JSON object per refresh.")]
 
 EXPORT_EPILOGUE: Final = """
 **More examples**
@@ -248,7 +249,7 @@ EXPORT_EPILOGUE: Final = """
 # -- call and list ------------------------------------------------------------------------------
 
 Listed: TypeAlias = Annotated[
-    str, _help("A list, such as `invoices` or `inventory.items`."), _offer(exportable)
+    str, option("A list, such as `invoices` or `inventory.items`."), offer(exportable)
 ]
 Rows: TypeAlias = Annotated[
     int | None,
@@ -259,195 +260,30 @@ Rows: TypeAlias = Annotated[
     ),
 ]
 Columns: TypeAlias = Annotated[
-    tuple[str, ...], _help("Field to show in a table or CSV. Repeatable.")
+    tuple[str, ...], option("Field to show in a table or CSV. Repeatable.")
 ]
 Output: TypeAlias = Annotated[
-    Form | None, _help("`table`, `csv`, `json` (one array) or `jsonl` (one row per line).")
+    Form | None, option("`table`, `csv`, `json` (one array) or `jsonl` (one row per line).")
 ]
-DryRun: TypeAlias = Annotated[bool, _help("Print the request without its token. Send nothing.")]
+DryRun: TypeAlias = Annotated[bool, option("Print the request without its token. Send nothing.")]
 
-# -- reports ------------------------------------------------------------------------------------
-
-
-def _day(_: object, tokens: Sequence[Token]) -> date:
-    token = tokens[-1]
-    try:
-        return date.fromisoformat(token.value)
-    except ValueError:
-        raise ConfigurationError(
-            f"{token.keyword} takes a date such as 2026-01-31, got {token.value!r}"
-        ) from None
-
-
-def _day_option(name: str, text: str) -> Parameter:
-    return Parameter(name=name, help=text, converter=_day, show_default=False)
-
-
-def _report_names() -> Iterable[str]:
-    from zoho_async.export.report_catalog import all_reports
-
-    return all_reports()
-
-
-ReportName: TypeAlias = Annotated[
-    str | None, _help("A report, such as `profit-and-loss`."), _offer(_report_names)
-]
-ReportFrom: TypeAlias = Annotated[date | None, _day_option("--from", "First day, `2026-01-01`.")]
-ReportTo: TypeAlias = Annotated[
-    date | None, _day_option("--to", "Last day, or the day of a balance sheet.")
-]
-ReportPeriod: TypeAlias = Annotated[
-    Literal[
-        "today",
-        "this-week",
-        "this-month",
-        "this-quarter",
-        "this-year",
-        "previous-day",
-        "previous-week",
-        "previous-month",
-        "previous-quarter",
-        "previous-year",
-    ]
-    | None,
-    _help("A period instead of dates, in the organization's time zone: `previous-month`."),
-]
-ReportBy: TypeAlias = Annotated[
-    Literal["month", "quarter", "year"] | None,
-    _help(
-        "One column (with `--table` one period) per `month`, `quarter` or `year`. Makes one API "
-        "call for each."
-    ),
-]
-ReportBasis: TypeAlias = Annotated[
-    Literal["accrual", "cash"] | None, _help("`accrual` or `cash`. Default: the organization's.")
-]
-ReportFilters: TypeAlias = Annotated[
-    tuple[str, ...], _help("`NAME=VALUE` for the query string, by Zoho's names. Repeatable.")
-]
-AllowUnconfirmed: TypeAlias = Annotated[
-    bool, _help("Show a report whose reply does not repeat its period.")
-]
-
-ReportTable: TypeAlias = Annotated[
-    str | None,
-    _help(
-        "Write one row per line and period to a table, in any place that `export --to` takes: "
-        "`books.duckdb`, `profit.csv`, a directory. Run again to update it.",
-        _TABLE,
-    ),
-]
-ClosedAfter: TypeAlias = Annotated[
-    int | None,
-    _help(
-        "Days after the end of a period. If it was read later than that, it is not read again. "
-        "Default: 31.",
-        _TABLE,
-    ),
-]
-FullTable: TypeAlias = Annotated[
-    bool, _help("Read closed periods again, and let fewer days of a period replace more.", _TABLE)
-]
-TableFormat: TypeAlias = Annotated[
-    FormatName | None, _help("File format. A directory keeps its format.", _TABLE)
-]
-
-REPORT_EPILOGUE: Final = """
-**Examples**
-
-- by month: `zoho-async report profit-and-loss --from 2026-01-01 --to 2026-03-31 --by month`
-- as of a day: `zoho-async report balance-sheet --to 2026-03-31`
-- for a spreadsheet: `zoho-async report sales-by-customer --period this-year --output csv`
-- as a table: `zoho-async report profit-and-loss --from 2026-01-01 --to 2026-12-31 --by month
-  --basis accrual --table books.duckdb`
-- the names of all reports: `zoho-async report`
-"""
-
-Mirror: TypeAlias = Annotated[
-    str,
-    Parameter(
-        help="Destination of the export: a directory, `FILE.sqlite`, `FILE.duckdb` or a URL."
-    ),
-]
-VerifyFrom: TypeAlias = Annotated[
-    date | None,
-    _day_option("--from", "First day of the account transactions to compare. Default: all."),
-]
-VerifyTo: TypeAlias = Annotated[
-    date | None, _day_option("--to", "Last day, before today. Default: the end of last month.")
-]
-VerifyBy: TypeAlias = Annotated[
-    Literal["month", "quarter", "year"],
-    _help("Length of the periods in which accounts are compared. Default: year."),
-]
-CertificateFile: TypeAlias = Annotated[
-    Path | None, _help("Write the result to this file: `FILE.md` to read, or `FILE.json`.")
-]
-VerifyPlanOnly: TypeAlias = Annotated[bool, _help("Print the number of API calls. Makes none.")]
-VERIFY_EPILOGUE: Final = """
-**Examples**
-
-- with a certificate: `zoho-async verify books.sqlite --certificate books-2026-10.md`
-- one year by month: `zoho-async verify backup --from 2026-01-01 --to 2026-10-31 --by month`
-- its price: `zoho-async verify books.sqlite --plan-only`
-
-**Exit codes**: 0 everything that could be compared agrees; 5 a record differs; 6 nothing could be
-compared with Zoho; others as for `export`.
-"""
-
-HttpMethod: TypeAlias = Annotated[str, _help("`GET`, `POST`, `PUT` or `DELETE`.")]
-ApiPath: TypeAlias = Annotated[str, _help("Path after the API version, such as `/contacts/123`.")]
+HttpMethod: TypeAlias = Annotated[str, option("`GET`, `POST`, `PUT` or `DELETE`.")]
+ApiPath: TypeAlias = Annotated[str, option("Path after the API version, such as `/contacts/123`.")]
 Query: TypeAlias = Annotated[
-    tuple[str, ...], _help("`NAME=VALUE` for the query string. Repeatable.")
+    tuple[str, ...], option("`NAME=VALUE` for the query string. Repeatable.")
 ]
 Filters: TypeAlias = Annotated[
-    tuple[str, ...], _help("`NAME=VALUE`, such as `status=overdue`. Repeatable.")
+    tuple[str, ...], option("`NAME=VALUE`, such as `status=overdue`. Repeatable.")
 ]
 Body: TypeAlias = Annotated[
-    str | None, _help("JSON to send. `@FILE` reads a file, `@-` reads stdin.")
+    str | None, option("JSON to send. `@FILE` reads a file, `@-` reads stdin.")
 ]
 ProductName: TypeAlias = Annotated[
-    str, _help("`books`, `invoice`, `billing` or `inventory`.", default=True)
+    str, option("`books`, `invoice`, `billing` or `inventory`.", default=True)
 ]
-
-# -- webhooks -------------------------------------------------------------------------------------
-
-HookUrl: TypeAlias = Annotated[
-    str, _help("Address of the receiver, `https://HOST/hooks`. The command adds `event_type`.")
-]
-RemovedUrl: TypeAlias = Annotated[str | None, _help("Remove what was installed with this address.")]
-HookModules: TypeAlias = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--module",
-        help="`invoices`, `contacts`, ..., or a custom module: `cm_...`. Repeatable.",
-        show_default=False,
-    ),
-]
-HookEvents: TypeAlias = Annotated[
-    str, _help("`created`, `edited`, `deleted`, joined by commas.", default=True)
-]
-HookProduct: TypeAlias = Annotated[
-    Literal["books", "inventory", "invoice", "billing"],
-    _help("`books` or `inventory`. For others, webhooks are set in Zoho's web app.", default=True),
-]
-HookIds: TypeAlias = Annotated[str, _help("Ids of webhooks, also of others.")]
-HookDryRun: TypeAlias = Annotated[
-    bool, _help("Print the requests without the secret. Only reads what exists.")
-]
-Yes: TypeAlias = Annotated[bool, _help("Do not ask.")]
-
-WEBHOOKS_EPILOGUE: Final = """
-**Examples**
-
-- new and changed invoices: `zoho-async webhooks install --url https://example.com/hooks --module
-  invoices --events created,edited`
-- what exists: `zoho-async webhooks list`
-- remove it: `zoho-async webhooks remove --url https://example.com/hooks`
-"""
 
 Shell: TypeAlias = Annotated[
-    Literal["bash", "zsh", "fish", "powershell"], _help("The shell to complete in.")
+    Literal["bash", "zsh", "fish", "powershell"], option("The shell to complete in.")
 ]
 
 COMPLETION_EPILOGUE: Final = """
@@ -474,176 +310,8 @@ CALL_EPILOGUE: Final = """
 - another product: `zoho-async call GET /plans --product billing`
 """
 
-# -- sandbox ------------------------------------------------------------------------------------
-
-Host: TypeAlias = Annotated[str, _help("Address to listen on.", default=True)]
-Port: TypeAlias = Annotated[
-    int,
-    Parameter(
-        help="Port to listen on. 0 takes a free port.",
-        show_default=True,
-        validator=Number(gte=0, lte=65_535),
-    ),
-]
-Seed: TypeAlias = Annotated[
-    int, _help("Seed of the sample data. The same seed makes the same records.", default=True)
-]
-Sizes: TypeAlias = Annotated[
-    tuple[str, ...], _help("`RESOURCE=ROWS`, such as `invoices=200`. Repeatable.")
-]
-Minute: TypeAlias = Annotated[
-    float,
-    _help(
-        "Length of its minute in seconds. Clients need the same (`export --minute`).", default=True
-    ),
-]
-Latency: TypeAlias = Annotated[
-    str,
-    _help(
-        "Seconds before each reply: `0.3`, a range `0.1:0.5`, or a long tail `tail:0.3`.",
-        default=True,
-    ),
-]
-Organizations: TypeAlias = Annotated[tuple[str, ...], _help("Id of an organization. Repeatable.")]
-SandboxPlan: TypeAlias = Annotated[
-    str, _help("Zoho plan, which sets the daily and concurrent limits.", default=True)
-]
-Speed: TypeAlias = Annotated[
-    float, _help("Speed of its clock: at 60, its minute takes a second.", default=True)
-]
-FaultsFile: TypeAlias = Annotated[
-    Path | None, _help("TOML file of `[[fault]]` tables: what fails, where and how often.")
-]
-ToNetwork: TypeAlias = Annotated[
-    bool,
-    _help("Let other machines connect. The sandbox's secrets are public."),
-]
-AllowedHosts: TypeAlias = Annotated[
-    tuple[str, ...],
-    _help("Host name that requests may use, such as a container's. Repeatable."),
-]
-WebhookHosts: TypeAlias = Annotated[
-    tuple[str, ...],
-    _help("Host that webhooks may be sent to, in addition to loopback. Repeatable."),
-]
-SnapshotFile: TypeAlias = Annotated[
-    Path | None,
-    _help(
-        "Load the records of this file if it exists, and save them there when the sandbox stops."
-    ),
-]
-
-MirrorFile: TypeAlias = Annotated[
-    Path | None,
-    _help("SQLite or DuckDB file of `zoho-async export`, for SQL without API calls."),
-]
-
-AllowDeletes: TypeAlias = Annotated[bool, _help("Let the agent propose deletes too.")]
-ConfirmInClient: TypeAlias = Annotated[
-    bool,
-    _help(
-        "Let the client ask its user to approve proposals. Only for clients that ask a person and "
-        "never answer by themselves."
-    ),
-]
-UploadFolders: TypeAlias = Annotated[
-    tuple[Path, ...],
-    _help("Folder whose files the agent can propose to upload. Repeatable."),
-]
-HttpPort: TypeAlias = Annotated[
-    int | None,
-    _help(
-        "Serve HTTP on this port of 127.0.0.1 instead of standard input and output. Clients need "
-        "the bearer token in `ZOHO_MCP_TOKEN`, or in a file that the first start creates."
-    ),
-]
-ProposalId: TypeAlias = Annotated[str | None, _help("Id of the proposal.")]
-
-MCP_EPILOGUE: Final = """
-**Examples**
-
-- with SQL on an export: `zoho-async mcp --mirror books.duckdb`
-- try it without an account: `zoho-async mcp --sandbox`
-"""
-
-SANDBOX_EPILOGUE: Final = """
-**Examples**
-
-- more data, faster: `zoho-async sandbox --size invoices=20000 --speed 60`
-- the limits of the free plan: `zoho-async sandbox --organization 111 --plan free`
-- records to share: `zoho-async sandbox --snapshot books.jsonl`
-- with faults: `zoho-async sandbox --faults faults.toml`, with lines such as
-  `[[fault]]`, `kind = "status"`, `status = 503`, `path = "*/invoices"`, `probability = 0.05`,
-  `times = "always"`
-"""
-
-# -- accounts -----------------------------------------------------------------------------------
-
-Scoped: TypeAlias = Annotated[
-    str,
-    _help(
-        "What the token is for: `books`, `invoices` or `invoices.create`. Default: all of Books."
-    ),
-]
-Checked: TypeAlias = Annotated[
-    str, _help("Lists whose scopes the token must have: `invoices contacts`. Default: no check.")
-]
-CheckedTo: TypeAlias = Annotated[
-    str | None, _help("Destination to check, as for `export`. Nothing is written.")
-]
-ProfileName: TypeAlias = Annotated[
-    str | None, _help("Account saved by `zoho-async login`. Default: `ZOHO_PROFILE`.", _ACCOUNT)
-]
-Write: TypeAlias = Annotated[bool, _help("Include the scopes that change records.")]
-LoginProfile: TypeAlias = Annotated[str, _help("Name of the saved account.", default=True)]
-LoginRegion: TypeAlias = Annotated[
-    str | None,
-    _help(
-        "Data center (`us`, `eu`, `in`, ...). Default: found from Zoho's answer; asked with "
-        "`--self-client`."
-    ),
-]
-ClientId: TypeAlias = Annotated[str | None, _help("Client ID. Default: asked.")]
-LoginOrganization: TypeAlias = Annotated[
-    str | None, _help("Organization id. Default: chosen from a list.")
-]
-InBrowser: TypeAlias = Annotated[
-    bool | None,
-    Parameter(
-        help="Agree in the browser, which needs no client secret, or paste a code from the API "
-        "console (`--self-client`). Default: asked.",
-        negative="--self-client",
-        show_default=False,
-    ),
-]
-OnDevice: TypeAlias = Annotated[
-    bool,
-    _help(
-        "Agree on another device, with a code. For SSH and containers. Needs the client secret on "
-        "this machine."
-    ),
-]
-CallbackPort: TypeAlias = Annotated[
-    int | None,
-    Parameter(
-        help="Port of the redirect URI `http://localhost:PORT/callback`. Default: the first free "
-        "one of 8976, 8977 and 8978.",
-        show_default=False,
-        validator=Number(gte=1, lte=65_535),
-    ),
-]
-UseKeyring: TypeAlias = Annotated[
-    bool,
-    Parameter(
-        help="Keep secrets in the OS keyring if it works, or in a file that only you can read "
-        "(`--no-keyring`).",
-        negative="--no-keyring",
-        show_default=False,
-    ),
-]
-Check: TypeAlias = Annotated[bool, _help("Only check that the saved account works.")]
 SchemaOf: TypeAlias = Annotated[
-    str | None, _help("Destination of an export, to include the columns that it has observed.")
+    str | None, option("Destination of an export, to include the columns that it has observed.")
 ]
-AsLines: TypeAlias = Annotated[bool, _help("Print one JSON object per list.")]
-AsJsonLine: TypeAlias = Annotated[bool, _help("Print one JSON object.")]
+AsLines: TypeAlias = Annotated[bool, option("Print one JSON object per list.")]
+AsJsonLine: TypeAlias = Annotated[bool, option("Print one JSON object.")]

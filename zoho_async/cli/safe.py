@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import json
 import os
 import sys
 import unicodedata
@@ -26,7 +27,6 @@ from typing import Final, TextIO
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 #: Joiners, which Persian and emoji need; they move nothing.
 _JOINERS: Final = frozenset("\u200c\u200d")
-_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def safe(text: str, *, lines: bool = False, encoding: str | None = None) -> str:
@@ -37,7 +37,8 @@ def safe(text: str, *, lines: bool = False, encoding: str | None = None) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        one if (lines and one == "\n") or _is_safe(one, encoding) else _escaped(one) for one in text
+        one if (lines and one == "\n") or _is_safe(one, encoding) else json.dumps(one)[1:-1]
+        for one in text
     )
 
 
@@ -78,11 +79,3 @@ def _is_safe(character: str, encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _escaped(character: str) -> str:
-    if character in _SHORT:
-        return _SHORT[character]
-    units = character.encode("utf-16-be", "surrogatepass")
-    pairs = zip(units[::2], units[1::2], strict=True)
-    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs)

@@ -13,7 +13,8 @@ Why it holds
 The proposal is a job of the journal under its id, with one write. The journal lets one process
 open it at a time and sends a write only once; a write whose process ended is *unknown*, and is
 settled by evidence (`zoho_async.importer.settle`). The state of the proposal is what a model is
-shown. It also says that a proposal was sent if the journal was lost: then nothing is sent.
+shown. It also says that a proposal was approved before: if the journal does not know it then, the
+journal was lost, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ async def approve(
     """
     await check_approvable(zoho, proposals, proposal)
     async with open_journal(journal) as opened:
+        if proposal.state == "approved" and not await _is_planned(opened, proposal):
+            raise _lost(proposal)
         write = await planned(opened, proposal)
         if write.state == "planned":
             _check_unsent(proposals, proposal)
@@ -88,24 +91,36 @@ async def approve(
 def _check_unsent(proposals: Proposals, proposal: Proposal) -> None:
     """Raise `ConfigurationError` if a write that the journal has not sent must not be sent now."""
     if proposal.state not in ("open", "approved"):
-        raise ConfigurationError(
-            f"proposal {proposal.id} was sent, but the journal of its write is gone: look in the "
-            "books, and propose it again if it is missing"
-        )
+        raise _lost(proposal)
     if proposals.is_late(proposal):
         raise ConfigurationError(f"proposal {proposal.id} is expired; propose it again")
+
+
+async def _is_planned(journal: WriteJournal, proposal: Proposal) -> bool:
+    return any(job.source == _source(proposal) for job in await journal.jobs())
+
+
+def _lost(proposal: Proposal) -> ConfigurationError:
+    return ConfigurationError(
+        f"proposal {proposal.id} was approved before, but the journal of its write is gone: look "
+        "in the books, and propose it again if it is missing"
+    )
 
 
 async def planned(journal: WriteJournal, proposal: Proposal) -> JournaledWrite:
     """The write of a proposal: the same one each time."""
     job = await journal.job(
-        source=f"{proposal.id} {proposal.digest}",
+        source=_source(proposal),
         name=f"proposal {proposal.id}",
         target=proposal.intent.operation.rpartition(".")[0],
         organization=proposal.organization,
     )
     (write,) = await journal.plan(job, [proposal.intent])
     return write
+
+
+def _source(proposal: Proposal) -> str:
+    return f"{proposal.id} {proposal.digest}"
 
 
 def _outcome(write: JournaledWrite) -> str:

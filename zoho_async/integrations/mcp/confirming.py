@@ -18,7 +18,7 @@ from mcp.server.context import ServerRequestContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from zoho_async.errors import ConfigurationError
-from zoho_async.integrations.mcp.effects import effect_lines
+from zoho_async.integrations.mcp.effects import closing_lines, effect_lines
 from zoho_async.integrations.mcp.marks import marked, structured, visible
 from zoho_async.integrations.mcp.proposals import Proposal
 from zoho_async.integrations.mcp.tools import ProposeArguments, Tools, decoded
@@ -56,8 +56,13 @@ async def confirmed(
 
 
 def visible_lines(proposal: Proposal) -> str:
-    """The effect as text for a person, without characters that hide or move others."""
-    return "\n".join(map(visible, effect_lines(proposal.id, proposal.effect)))
+    """The effect as text for a person, without characters that hide or move others.
+
+    Its last lines say the operation again, because a client may show the end of a long text only.
+    """
+    lines = effect_lines(proposal.id, proposal.effect)
+    lines += closing_lines(proposal.id, proposal.effect, len(lines))
+    return "\n".join(map(visible, lines))
 
 
 async def _proposal_of(tools: Tools, wanted: ProposeArguments, id: str) -> Proposal:

@@ -271,5 +271,14 @@ def effect_lines(id: str, effect: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def closing_lines(id: str, effect: Mapping[str, Any], length: int) -> list[str]:
+    """Return what is said after an effect of ``length`` lines, so that none of it is overlooked."""
+    does = "DELETES by" if effect["deletes"] else "is"
+    return [
+        f"Proposal {id} {does} {effect['operation']} for {effect['organization']}.",
+        f"Its effect has {length} lines above this one: read all of them.",
+    ]
+
+
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -14,8 +14,11 @@ of a result this JSON is between two marks that it does not contain.
 Why it holds
 ------------
 The marks have a random number that is drawn after the data is known, and again if the data contains
-it. Characters that a reader does not see (format characters, tags, surrogates) become escapes of
-JSON, so no text is hidden from a person who reads what the model reads.
+it. In the text of a result, characters that a reader does not see (format characters, tags,
+surrogates) become escapes of JSON, so this text hides nothing from a person who reads it.
+
+Structured content is for programs and keeps the values exactly, so it can contain such characters.
+A person who looks at it may see less than a model reads.
 
 Unknown
 -------
@@ -25,6 +28,7 @@ result can give.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import unicodedata
@@ -70,6 +74,4 @@ def _visible(found: re.Match[str]) -> str:
     character = found[0]
     if unicodedata.category(character) not in _HIDDEN and not _BLANK.match(character):
         return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    pairs = zip(units[::2], units[1::2], strict=True)
-    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs)
+    return json.dumps(character)[1:-1]

@@ -19,7 +19,7 @@ Why it holds
 - DuckDB's memory limit is set, and it has no directory for temporary files. Below it, the operating
   system limits memory and processor time, and allows no file to grow (not on Windows).
 
-The program reads a `SqlTask` as JSON from its input, and writes an `Answer` of JSON to its output.
+The program reads a `SqlTask` as JSON from its input and writes a `SqlAnswer` to its output.
 """
 
 from __future__ import annotations
