@@ -32,7 +32,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -461,8 +461,11 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
 
 def _open(path: Path, now: float) -> sqlite3.Connection:
     try:
+        path = Path(os.path.realpath(path))  # O_EXCL follows no link
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            # Only a new file: closing an old one would release this process's lock on it (POSIX).
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         # autocommit, and used by worker threads one at a time
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as problem:
