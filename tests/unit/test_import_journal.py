@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -262,6 +263,21 @@ async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a journal"):
         async with open_journal(other):
             pass
+
+
+async def test_after_a_crash_the_file_has_every_step_without_its_log(tmp_path: Path) -> None:
+    """As if it was moved, or opened through a hard link: SQLite looks for the log by name."""
+    path, moved = tmp_path / "j", tmp_path / "moved"
+    async with open_journal(path) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        first, second, _ = await journal.plan(job, [contact(row) for row in (1, 2, 3)])
+        await journal.send(first.number)
+        await journal.confirm(first.number, record="1000")
+        await journal.send(second.number)
+        shutil.copyfile(path, moved)
+    async with open_journal(moved) as journal:
+        states = [one.state for one in await journal.writes()]
+        assert states == ["written", "unknown", "planned"]
 
 
 def test_only_planned_and_refused_writes_are_sent() -> None:

@@ -15,8 +15,10 @@ otherwise.
 Why it holds
 ------------
 Job and first row are unique in the file. Every step is one transaction, which is on the disk when
-the method returns (``synchronous = FULL``). Only one process can open the file, so no other process
-changes a state between a decision and its step.
+the method returns (``synchronous = FULL``). It is then in the file itself and not only in the log
+next to it (``wal_autocheckpoint = 1``), because SQLite does not find the log if the file is moved
+or opened through a hard link. Only one process can open the file, so no other process changes a
+state between a decision and its step.
 
 Unknown
 -------
@@ -474,6 +476,7 @@ def _open(path: Path, now: float) -> sqlite3.Connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 1")
         connection.execute("BEGIN EXCLUSIVE")
         _check_version(connection, path)
         connection.execute(
