@@ -221,6 +221,14 @@ class WriteJournal:
         """Return writes of other jobs with this content that are or may be at Zoho, by digest."""
         return await self._run(lambda: self._written_before(job, digests))
 
+    async def undo_deletes(self, job: Job) -> list[JournaledWrite]:
+        """Return the deletes of all undos of ``job`` that are or may be at Zoho."""
+        where = (
+            "state IN ('sent', 'written', 'unknown') AND job IN "
+            "(SELECT id FROM job WHERE source LIKE ?) ORDER BY number"
+        )
+        return await self._run(lambda: self._writes(where, f"undo {job.id} %"))
+
     # -- steps ----------------------------------------------------------------------------------
 
     async def send(self, number: int, *, after: float | None = None) -> JournaledWrite:
