@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import get_args
@@ -222,6 +225,27 @@ async def test_a_clock_that_is_set_back_does_not_make_the_wait_endless(tmp_path:
         assert settler.ready_in(write) == 330.0
 
 
+OPEN = """
+import asyncio, sys
+from zoho_async.errors import ConfigurationError
+from zoho_async.importer import open_journal
+
+async def states():
+    async with open_journal(sys.argv[1]) as journal:
+        return [write.state for write in await journal.writes()]
+
+try:
+    print(asyncio.run(states()))
+except ConfigurationError as problem:
+    print(problem)
+"""
+
+
+def opened_elsewhere(path: Path) -> str:
+    """What another process sees that opens the journal."""
+    return subprocess.check_output([sys.executable, "-c", OPEN, str(path)], text=True)
+
+
 async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:
     path = tmp_path / "imports" / "journal.sqlite"
     async with open_journal(path):
@@ -230,6 +254,8 @@ async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="another process has it open"):
             async with open_journal(path):
                 pass
+        # The attempt did not release the lock, as closing any descriptor of the file would.
+        assert "another process has it open" in opened_elsewhere(path)
     other = tmp_path / "other"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE a (b)")
@@ -237,6 +263,21 @@ async def test_the_file_is_private_and_has_one_user(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a journal"):
         async with open_journal(other):
             pass
+
+
+async def test_after_a_crash_the_file_has_every_step_without_its_log(tmp_path: Path) -> None:
+    """As if it was moved, or opened through a hard link: SQLite looks for the log by name."""
+    path, moved = tmp_path / "j", tmp_path / "moved"
+    async with open_journal(path) as journal:
+        job = await journal.job(source="f", name="f", target="books.contacts", organization="1")
+        first, second, _ = await journal.plan(job, [contact(row) for row in (1, 2, 3)])
+        await journal.send(first.number)
+        await journal.confirm(first.number, record="1000")
+        await journal.send(second.number)
+        shutil.copyfile(path, moved)
+    async with open_journal(moved) as journal:
+        states = [one.state for one in await journal.writes()]
+        assert states == ["written", "unknown", "planned"]
 
 
 def test_only_planned_and_refused_writes_are_sent() -> None:

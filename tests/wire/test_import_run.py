@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 
 from zoho_async import Limits, Session
-from zoho_async.errors import BudgetSpent, ConfigurationError
+from zoho_async.errors import BudgetSpent, ConfigurationError, ServerError
 from zoho_async.importer import (
     Import,
     ImportOptions,
@@ -436,6 +436,30 @@ async def test_undo_deletes_what_was_not_changed(tmp_path: Path) -> None:
         assert (summary.created, summary.done) == (4, True)
         undone = await undo_import(zoho, summary.job, journal=tmp_path / "journal")
         assert undone.deleted == 3
+
+
+async def test_after_an_interrupted_undo_no_row_counts_as_written(tmp_path: Path) -> None:
+    async with opened() as (box, zoho):
+        rows = contacts(2)
+        summary = await imported(zoho, "books.contacts", rows, tmp_path=tmp_path)
+        box.faults += [
+            Fault(kind="drop", method="DELETE"),
+            Fault(kind="status", status=500, method="GET", after=2, times=None),
+        ]
+
+        async def undo() -> int:
+            journal = tmp_path / "journal"
+            return (await undo_import(zoho, summary.job, journal=journal, settle_wait=0.2)).deleted
+
+        with pytest.raises(ServerError):  # the lost delete cannot be settled
+            await undo()
+        assert len(truth(box)) == 12
+        box.faults.clear()
+        with pytest.raises(ConfigurationError, match=f"--undo {summary.job}. again"):
+            await imported(zoho, "books.contacts", rows, tmp_path=tmp_path)
+        assert await undo() == 1
+        summary = await imported(zoho, "books.contacts", rows, tmp_path=tmp_path)
+        assert (summary.created, summary.done, len(truth(box))) == (2, True, 12 + 2)
 
 
 async def test_what_an_earlier_run_planned_is_not_sent_if_it_is_no_longer_wanted(

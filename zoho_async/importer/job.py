@@ -297,6 +297,12 @@ class Import:
         before = {
             one.row: one for one in await self._journal.writes(self._job) if one.state in _AT_ZOHO
         }
+        deleted = {one.ids for one in await self._journal.undo_deletes(self._job)}
+        if any((one.record,) in deleted for one in before.values()):
+            raise ConfigurationError(
+                "an undo of this import was interrupted: run "
+                f"`zoho-async import --undo {self._job.id}` again, then the import"
+            )
         fresh = [one for one in documents if not _is_written(one, before)]
         fresh, skipped, repeated = await self._without_repeated(fresh)
         matched = await matcher.match(fresh)

@@ -15,8 +15,10 @@ otherwise.
 Why it holds
 ------------
 Job and first row are unique in the file. Every step is one transaction, which is on the disk when
-the method returns (``synchronous = FULL``). Only one process can open the file, so no other process
-changes a state between a decision and its step.
+the method returns (``synchronous = FULL``). It is then in the file itself and not only in the log
+next to it (``wal_autocheckpoint = 1``), because SQLite does not find the log if the file is moved
+or opened through a hard link. Only one process can open the file, so no other process changes a
+state between a decision and its step.
 
 Unknown
 -------
@@ -32,7 +34,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -218,6 +220,14 @@ class WriteJournal:
     ) -> dict[str, list[JournaledWrite]]:
         """Return writes of other jobs with this content that are or may be at Zoho, by digest."""
         return await self._run(lambda: self._written_before(job, digests))
+
+    async def undo_deletes(self, job: Job) -> list[JournaledWrite]:
+        """Return the deletes of all undos of ``job`` that are or may be at Zoho."""
+        where = (
+            "state IN ('sent', 'written', 'unknown') AND job IN "
+            "(SELECT id FROM job WHERE source LIKE ?) ORDER BY number"
+        )
+        return await self._run(lambda: self._writes(where, f"undo {job.id} %"))
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -461,8 +471,11 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
 
 def _open(path: Path, now: float) -> sqlite3.Connection:
     try:
+        path = Path(os.path.realpath(path))  # O_EXCL follows no link
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            # Only a new file: closing an old one would release this process's lock on it (POSIX).
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         # autocommit, and used by worker threads one at a time
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as problem:
@@ -471,6 +484,7 @@ def _open(path: Path, now: float) -> sqlite3.Connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 1")
         connection.execute("BEGIN EXCLUSIVE")
         _check_version(connection, path)
         connection.execute(

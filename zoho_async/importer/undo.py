@@ -8,8 +8,10 @@ else is kept, and listed with the reason. Updates are not undone: the values bef
 known.
 
 The deletes are writes of a job in the same journal. An undo that was interrupted is run again: it
-reads each record again, and a second delete does no harm. A record that is gone counts as deleted,
-and the journal notes that its row is no longer at Zoho: the same import can then write it again.
+settles the lost deletes, reads each record again, and a second delete does no harm. Until then, the
+import is refused if a record that it has as written was or may have been deleted. A record that is
+gone counts as deleted, and the journal notes that its row is no longer at Zoho: the same import can
+then write it again.
 
 Unknown. A change between the reading of a record and its deletion is not seen, nor one within the
 second of its creation.
@@ -82,9 +84,11 @@ async def undo_import(
     path = journal if journal is not None else journal_path(zoho)
     async with open_journal(path, clock=clock) as opened:
         undo = await _Undo.of(view, opened, job)
-        await undo.look()
+        settler = WriteSettler(view, opened, wait=settle_wait, clock=clock)
         if not plan:
-            settler = WriteSettler(view, opened, wait=settle_wait, clock=clock)
+            await undo.settle_earlier(settler)
+        await undo.look(settler)
+        if not plan:
             await undo.run(budget, settler)
         return undo.summary(budget.spent)
 
@@ -109,9 +113,13 @@ class _Undo:
             raise ConfigurationError(f"records of {job.target} cannot be deleted one by one")
         return cls(zoho, journal, job, target)
 
-    async def look(self) -> None:
+    async def settle_earlier(self, settler: WriteSettler) -> None:
+        """Find out what became of the lost deletes of an undo that was interrupted."""
+        deletes = await self._journal.undo_deletes(self._job)
+        await settler.settle([one for one in deletes if one.state == "unknown"])
+
+    async def look(self, settler: WriteSettler) -> None:
         """Read each created record, and choose those to delete."""
-        settler = WriteSettler(self._zoho, self._journal)
         for write in await self._journal.writes(self._job, ["written", "unknown"]):
             if not write.operation.endswith(".create"):
                 continue
