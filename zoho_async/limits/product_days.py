@@ -47,6 +47,8 @@ Unknown
 - Whether several servers of Zoho may show one counter with different delays. Then the count can
   fall without a change. Three such turns would separate the products, and at the end of the day
   calls of one would be refused with a 45, which ends that product's day.
+- Whether products with different limits have one counter. They count as separate. So a call may be
+  sent after calls of the other product used up the counter, and its 45 ends that product's day.
 - Two counters with the same limit that happen to rise together. Their turns prove nothing, so they
   count as one, which only wastes calls.
 - Which product a reply belonged to if its worker was taken for dead. Its figures are not used.
