@@ -180,7 +180,7 @@ class ProductDays(msgspec.Struct):
         ]
 
     def count(self, product: str, wall: float) -> None:
-        """Count a call of ``product`` that was sent without this ledger."""
+        """Count a call of ``product`` ("" if not known) that was sent without this ledger."""
         for day in self.of(product):
             day.count(wall)
 
