@@ -16,6 +16,7 @@ from tests.support.held_usage import HeldUsage
 from zoho_async.limits import Limits, Quota, Refusal, Snapshot
 from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.product_days import CERTAIN, TOGETHER, Figure, ProductDays
+from zoho_async.limits.redis.epoch import restore
 from zoho_async.limits.redis.offline import OfflineShare
 from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
 
@@ -286,3 +287,21 @@ def test_an_offline_worker_takes_its_share_of_a_day_that_has_no_figure_yet() -> 
     answer = offline.take("key", "account", "bulk", WIDE, client, (memory, None), "books")
     assert isinstance(answer, Denial)
     assert answer.reason == "day"
+
+
+def test_a_memory_of_the_day_before_takes_nothing_from_the_day_of_a_product() -> None:
+    today = DailyQuota(limit=100, left=90, reset_at=2 * DAY)
+    usage = Usage(products=ProductDays(days={"books": today}))
+    before = DailyQuota(limit=100, left=3, reset_at=DAY, spent=True)
+    memory = Usage(products=ProductDays(days={"books": before}))
+    restore(usage, {}, memory, 0.0, DAY + 60.0)
+    assert (today.left, today.spent) == (90, False)
+
+
+def test_a_spent_day_of_a_product_is_restored_from_any_memory() -> None:
+    usage = Usage()
+    for spent in (False, True):
+        day = DailyQuota(limit=100, left=90, reset_at=DAY, spent=spent)
+        restore(usage, {}, Usage(products=ProductDays(days={"books": day})), 0.0, 1000.0)
+    assert usage.products is not None
+    assert usage.products.days["books"].remaining(WIDE) == 0

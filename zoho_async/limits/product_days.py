@@ -216,8 +216,8 @@ class ProductDays(msgspec.Struct):
             day.renewed += seconds
             day.refused += seconds
 
-    def merge(self, memory: ProductDays, sent: int) -> None:
-        """Enter what a worker remembers of products that Redis lost.
+    def merge(self, memory: ProductDays, sent: int, now: float) -> None:
+        """Enter at ``now`` what a worker remembers of products that Redis lost.
 
         ``sent``: calls since then, which may be of any product.
         """
@@ -226,10 +226,15 @@ class ProductDays(msgspec.Struct):
             self.pairs = memory.pairs
         for product, day in memory.days.items():
             known = self.days.setdefault(product, day)
+            for each in (known, day):
+                each.pass_time(now, now, 0)  # a day that has ended says nothing of this one
             if day.left is not None:
                 left = day.left - sent
                 known.left = left if known.left is None else min(known.left, left)
             known.used = max(known.used, day.used + sent)
+            if day.spent:
+                known.spent, known.refused = True, max(known.refused, day.refused)
+            known.probe_at = max(known.probe_at, day.probe_at)
 
     def _pair(self, one: str, other: str) -> Pair:
         products = (one, other) if one < other else (other, one)
