@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.ledgers import ledger_of
+from tests.support.organization_scheduler import organization_scheduler
 from tests.support.redis_server import RedisServer
-from zoho_async.clock import LoopClock
 from zoho_async.errors import LimitError
-from zoho_async.limits import Lane, Ledger, Limits, Quota, Refusal, Scheduler, scheduler
+from zoho_async.limits import Lane, Ledger, Limits, Quota, Refusal, Scheduler
 
 WINDOW = 10.0
 LINGER = 4.0
@@ -175,14 +175,7 @@ def test_no_window_ever_sees_more_arrivals_than_the_limit(
     server = Server()
 
     async def run(ledger: Ledger) -> None:
-        limiter = scheduler(
-            "api/1",
-            account="api/@me",
-            limits=limits,
-            ledger=ledger,
-            clock=LoopClock(),
-            observer=None,
-        )
+        limiter = organization_scheduler(limits, ledger)
         async with asyncio.timeout(FOREVER):
             await asyncio.gather(*(live(limiter, server, call) for call in history))
         # No waiter is left, and no trace of those that left.
@@ -214,14 +207,7 @@ def test_nothing_is_admitted_while_a_block_lasts(
         call.prepare = 0.0  # an admitted call is sent at once
 
     async def run(ledger: Ledger) -> None:
-        limiter = scheduler(
-            "api/1",
-            account="api/@me",
-            limits=limits,
-            ledger=ledger,
-            clock=LoopClock(),
-            observer=None,
-        )
+        limiter = organization_scheduler(limits, ledger)
         async with asyncio.timeout(FOREVER):
             await asyncio.gather(*(live(limiter, server, call) for call in history))
 
@@ -245,14 +231,7 @@ def test_callers_of_one_lane_take_turns(
     limits = Limits(limit=1, burst=1, window=WINDOW)
 
     async def run(ledger: Ledger) -> None:
-        limiter = scheduler(
-            "api/1",
-            account="api/@me",
-            limits=limits,
-            ledger=ledger,
-            clock=LoopClock(),
-            observer=None,
-        )
+        limiter = organization_scheduler(limits, ledger)
         first = await limiter.admit()  # so that all others have to wait
 
         async def one(caller: int) -> None:

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.redis_server import RedisServer
+from tests.support.snapshots import idle_snapshot
 from zoho_async.cli.app import run
 from zoho_async.cli.limits import gauges
 from zoho_async.clock import SYSTEM_CLOCK
-from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, Snapshot, SqliteLedger
+from zoho_async.limits import Limits, Quota, RedisLedger, Refusal, SqliteLedger
 from zoho_async.limits.usage import Denial, Ending
 
 ENVIRON = {
@@ -179,17 +181,8 @@ def test_watching_ends_well_when_interrupted(ledger: Path) -> None:
 
 
 def test_a_day_that_nobody_told_of_is_said_to_be_unknown() -> None:
-    seen = Snapshot(
-        minute_used=90,
-        limit=90,
-        next_place_in=2.5,
-        in_flight=0,
-        cap=10,
-        day_used=1234,
-        day_limit=None,
-        day_remaining=None,
-        day_reset_in=None,
-        blocked_for=0.0,
+    seen = msgspec.structs.replace(
+        idle_snapshot(day_limit=None), minute_used=90, next_place_in=2.5, day_used=1234
     )
     minute, _, day = gauges(seen)
     assert "90 of 90" in minute

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.export_summaries import FILE, summary
+from tests.support.snapshots import idle_snapshot
 from zoho_async.cli import export_plan, export_summary, outcome
 from zoho_async.cli.export import day_note
 from zoho_async.cli.lines import Lines, plan_lines
@@ -277,17 +278,8 @@ def test_a_terminal_shows_a_bar_for_each_resource_and_the_figures(width: int) ->
 
 
 def test_a_plan_beyond_the_days_calls_gets_a_note() -> None:
-    left = Snapshot(
-        minute_used=0,
-        limit=90,
-        next_place_in=0.0,
-        in_flight=0,
-        cap=10,
-        day_used=990,
-        day_limit=1000,
-        day_remaining=10,
-        day_reset_in=60.0,
-        blocked_for=0.0,
+    left = msgspec.structs.replace(
+        idle_snapshot(day_limit=1000), day_used=990, day_remaining=10, day_reset_in=60.0
     )
     assert "10 calls left" in day_note(planned(), left)
     assert day_note(planned(finished=True), left) == ""
@@ -296,17 +288,8 @@ def test_a_plan_beyond_the_days_calls_gets_a_note() -> None:
 
 def test_a_block_is_shown_while_the_first_pages_wait() -> None:
     tracker = Tracker()
-    tracker.snapshot = Snapshot(
-        minute_used=0,
-        limit=90,
-        next_place_in=None,
-        in_flight=0,
-        cap=10,
-        day_used=0,
-        day_limit=None,
-        day_remaining=None,
-        day_reset_in=None,
-        blocked_for=840.0,
+    tracker.snapshot = msgspec.structs.replace(
+        idle_snapshot(day_limit=None), next_place_in=None, blocked_for=840.0
     )
     assert tracker.figures() == [
         "reading the first pages",

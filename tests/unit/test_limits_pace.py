@@ -11,8 +11,9 @@ import copy
 
 import pytest
 
+from tests.support.organization_scheduler import organization_scheduler
 from zoho_async.clock import LoopClock
-from zoho_async.limits import Limits, MemoryLedger, Quota, scheduler
+from zoho_async.limits import Limits, MemoryLedger, Quota
 from zoho_async.limits.pace import BulkPace
 from zoho_async.limits.usage import Denial, take
 
@@ -29,14 +30,7 @@ async def admissions(
 
     With ``changes``, others stop after half of the time.
     """
-    limiter = scheduler(
-        "api/1",
-        account="api/@me",
-        limits=LIMITS,
-        ledger=ledger,
-        clock=LoopClock(),
-        observer=None,
-    )
+    limiter = organization_scheduler(LIMITS, ledger)
     loop, admitted = asyncio.get_running_loop(), list[float]()
     began = loop.time()
 

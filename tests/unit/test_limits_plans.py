@@ -7,17 +7,15 @@ from typing import cast
 
 import pytest
 
-from zoho_async.clock import LoopClock
+from tests.support.organization_scheduler import organization_scheduler
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits import (
     PLANS,
     Lane,
     Limits,
-    MemoryLedger,
     PlanName,
     Quota,
     Scheduler,
-    scheduler,
 )
 from zoho_async.limits.daily_quota import DailyQuota
 
@@ -45,17 +43,6 @@ def test_a_custom_plan_learns_its_day_from_headers() -> None:
     assert len(PLANS) == 7
 
 
-def new(limits: Limits) -> Scheduler:
-    return scheduler(
-        "api/1",
-        account="api/@me",
-        limits=limits,
-        ledger=MemoryLedger(),
-        clock=LoopClock(),
-        observer=None,
-    )
-
-
 async def call(limiter: Scheduler, lane: Lane, quota: Quota | None = None) -> float:
     slot = await limiter.admit(lane, max_wait=None)
     slot.sent()
@@ -64,14 +51,14 @@ async def call(limiter: Scheduler, lane: Lane, quota: Quota | None = None) -> fl
 
 
 async def test_an_even_pace_spreads_bulk_calls_over_the_rest_of_the_day() -> None:
-    limiter = new(Limits(pace="even", reserve=0))
+    limiter = organization_scheduler(Limits(pace="even", reserve=0))
     await call(limiter, "interactive", Quota(1000, 100, 9999.0))  # one call each 100 s
     times = [await call(limiter, "bulk") for _ in range(11)]
     assert times[-1] - times[0] == pytest.approx(1000, rel=0.02)
 
 
 async def test_an_even_pace_does_not_hold_up_interactive_calls() -> None:
-    limiter = new(Limits(pace="even", reserve=0))
+    limiter = organization_scheduler(Limits(pace="even", reserve=0))
     await call(limiter, "interactive", Quota(1000, 100, 9999.0))
     await call(limiter, "bulk")
     waiting = asyncio.create_task(call(limiter, "bulk"))

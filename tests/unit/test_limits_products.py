@@ -14,8 +14,11 @@ import pytest
 
 from tests.support.held_usage import HeldUsage
 from zoho_async.limits import Limits, Quota, Refusal, Snapshot
+from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.product_days import CERTAIN, TOGETHER, Figure, ProductDays
-from zoho_async.limits.usage import Denial, Ending, settle, take, to_snapshot
+from zoho_async.limits.redis.epoch import restore
+from zoho_async.limits.redis.offline import OfflineShare
+from zoho_async.limits.usage import Denial, Ending, Usage, settle, take, to_snapshot
 
 DAY = 86_400.0
 #: Every call is admitted by the minute's limits, so only the day stops calls.
@@ -253,3 +256,52 @@ def test_products_that_separate_while_calls_are_in_flight_exceed_no_quota(seed: 
     if client.separate:  # else all products waited for the next day before they were heard
         assert zoho.left("books") <= 2 * WIDE.in_flight
         assert zoho.left("inventory") <= 100
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_offline_calls_count_for_each_product_that_they_may_be_of(heard: bool) -> None:
+    """A worker that heard the counters before Redis failed knows which product it called."""
+    client, offline = Client(own_counters(books=100, inventory=200)), OfflineShare(0.5)
+    for _ in range(CERTAIN + 1):
+        client.call("books")
+        client.call("inventory")
+    products = client.usage.products
+    assert products is not None
+    before = {name: day.left for name, day in products.days.items()}
+    memories = (client.usage, client.account) if heard else (None, None)
+    for _ in range(5):
+        answer = offline.take("key", "account", "bulk", WIDE, client, memories, "books")
+        assert isinstance(answer, int)
+        offline.settle("key", "account", answer, Ending("replied"), WIDE, client)
+    offline.enter("key", "account", client.usage, client, client.now, 2.0)
+    called = {name: (before[name] or 0) - (day.left or 0) for name, day in products.days.items()}
+    assert called == {"books": 5, "inventory": 0 if heard else 5}
+
+
+def test_an_offline_worker_takes_its_share_of_a_day_that_has_no_figure_yet() -> None:
+    client, offline = Client(own_counters(books=100)), OfflineShare(0.5)
+    memory = Usage(day=DailyQuota(limit=10, used=4, reset_at=client.time() + DAY))
+    for _ in range(3):
+        answer = offline.take("key", "account", "bulk", WIDE, client, (memory, None), "books")
+        assert isinstance(answer, int)
+    answer = offline.take("key", "account", "bulk", WIDE, client, (memory, None), "books")
+    assert isinstance(answer, Denial)
+    assert answer.reason == "day"
+
+
+def test_a_memory_of_the_day_before_takes_nothing_from_the_day_of_a_product() -> None:
+    today = DailyQuota(limit=100, left=90, reset_at=2 * DAY)
+    usage = Usage(products=ProductDays(days={"books": today}))
+    before = DailyQuota(limit=100, left=3, reset_at=DAY, spent=True)
+    memory = Usage(products=ProductDays(days={"books": before}))
+    restore(usage, {}, memory, 0.0, DAY + 60.0)
+    assert (today.left, today.spent) == (90, False)
+
+
+def test_a_spent_day_of_a_product_is_restored_from_any_memory() -> None:
+    usage = Usage()
+    for spent in (False, True):
+        day = DailyQuota(limit=100, left=90, reset_at=DAY, spent=spent)
+        restore(usage, {}, Usage(products=ProductDays(days={"books": day})), 0.0, 1000.0)
+    assert usage.products is not None
+    assert usage.products.days["books"].remaining(WIDE) == 0

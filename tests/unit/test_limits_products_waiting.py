@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoho_async.clock import LoopClock
+from tests.support.organization_scheduler import organization_scheduler
 from zoho_async.errors import DailyQuotaExceeded, WaitTooLong
 from zoho_async.limits import (
     Lane,
@@ -18,7 +18,6 @@ from zoho_async.limits import (
     Refusal,
     Scheduler,
     SqliteLedger,
-    scheduler,
 )
 
 pytestmark = pytest.mark.looptime
@@ -28,14 +27,7 @@ HOUR = 3600.0
 
 async def organization(ledger: Ledger, books: int) -> Scheduler:
     """Return a scheduler that knows separate counters, with so many calls of Books left."""
-    limiter = scheduler(
-        "api/1",
-        account="api/@me",
-        limits=Limits(reserve=0, in_flight=2),
-        ledger=ledger,
-        clock=LoopClock(),
-        observer=None,
-    )
+    limiter = organization_scheduler(Limits(reserve=0, in_flight=2), ledger)
     for number in reversed(range(5)):
         for product, quota in (
             ("books", Quota(1000, books + number, HOUR)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zoho_async.clock import LoopClock
+from tests.support.organization_scheduler import organization_scheduler
 from zoho_async.errors import ConfigurationError, DailyQuotaExceeded, WaitTooLong
 from zoho_async.events import BlockStarted, Event, Refused, Waited
 from zoho_async.limits import (
@@ -22,7 +22,6 @@ from zoho_async.limits import (
     Refusal,
     Scheduler,
     Slot,
-    scheduler,
 )
 from zoho_async.limits.shared_limits import stricter
 
@@ -38,14 +37,8 @@ def make(
     key: str = "api/1",
     seen: list[Event] | None = None,
 ) -> Scheduler:
-    return scheduler(
-        key,
-        account="api/@me",
-        limits=limits or Limits(),
-        ledger=MemoryLedger() if ledger is None else ledger,
-        clock=LoopClock(),
-        observer=None if seen is None else seen.append,
-    )
+    observer = None if seen is None else seen.append
+    return organization_scheduler(limits, ledger, key=key, observer=observer)
 
 
 def now() -> float:

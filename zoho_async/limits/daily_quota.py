@@ -38,8 +38,8 @@ from typing import Final
 import msgspec
 
 from zoho_async.limits.block import LONGEST_RETRY_AFTER, NEVER
-from zoho_async.limits.midnight import DAY, midnights
-from zoho_async.limits.models import Lane, Limits, Quota, Refusal
+from zoho_async.limits.midnight import DAY, local_time, midnights
+from zoho_async.limits.models import Lane, Limits, ProductQuota, Quota, Refusal
 
 HOUR: Final = 3600
 #: Headers are cut to whole seconds, and may be one second short. Clocks differ a little.
@@ -165,6 +165,17 @@ class DailyQuota(msgspec.Struct):
             return by_zoho
         ours = limits.day - self.used
         return ours if by_zoho is None or ours < by_zoho else by_zoho
+
+    def to_quota(self, limits: Limits, wall: float) -> ProductQuota:
+        """Return the quota for people to read."""
+        remaining, reset_at = self.remaining(limits), self.reset_at
+        return ProductQuota(
+            used=self.used,
+            limit=self.total(limits),
+            remaining=None if remaining is None else max(0, remaining),
+            reset_in=None if reset_at is None else reset_at - wall,
+            resets_at=None if reset_at is None else local_time(reset_at, limits.time_zone),
+        )
 
     def reserved_from(self, lane: Lane, limits: Limits) -> int:
         """Return the number of calls that ``lane`` must leave unused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -205,6 +206,11 @@ class ProductQuota(msgspec.Struct, frozen=True, kw_only=True):
     resets_at: datetime | None
 
 
+def fewest_left(quotas: Iterable[ProductQuota]) -> ProductQuota:
+    """Return the quota with the fewest calls left. A quota that is not known comes last."""
+    return min(quotas, key=lambda each: math.inf if each.remaining is None else each.remaining)
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The limits and usage of one organization at one moment. Durations are in seconds from now.
 
@@ -246,7 +252,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         quotas = [self.products[name] for name in products if name in self.products]
         if not quotas:
             return self
-        own = min(quotas, key=lambda each: math.inf if each.remaining is None else each.remaining)
+        own = fewest_left(quotas)
         return msgspec.structs.replace(
             self,
             day_used=own.used,

@@ -47,6 +47,8 @@ Unknown
 - Whether several servers of Zoho may show one counter with different delays. Then the count can
   fall without a change. Three such turns would separate the products, and at the end of the day
   calls of one would be refused with a 45, which ends that product's day.
+- Whether products with different limits have one counter. They count as separate. So a call may be
+  sent after calls of the other product used up the counter, and its 45 ends that product's day.
 - Two counters with the same limit that happen to rise together. Their turns prove nothing, so they
   count as one, which only wastes calls.
 - Which product a reply belonged to if its worker was taken for dead. Its figures are not used.
@@ -178,7 +180,7 @@ class ProductDays(msgspec.Struct):
         ]
 
     def count(self, product: str, wall: float) -> None:
-        """Count a call of ``product`` that was sent without this ledger."""
+        """Count a call of ``product`` ("" if not known) that was sent without this ledger."""
         for day in self.of(product):
             day.count(wall)
 
@@ -214,8 +216,8 @@ class ProductDays(msgspec.Struct):
             day.renewed += seconds
             day.refused += seconds
 
-    def merge(self, memory: ProductDays, sent: int) -> None:
-        """Enter what a worker remembers of products that Redis lost.
+    def merge(self, memory: ProductDays, sent: int, now: float) -> None:
+        """Enter at ``now`` what a worker remembers of products that Redis lost.
 
         ``sent``: calls since then, which may be of any product.
         """
@@ -224,10 +226,15 @@ class ProductDays(msgspec.Struct):
             self.pairs = memory.pairs
         for product, day in memory.days.items():
             known = self.days.setdefault(product, day)
+            for each in (known, day):
+                each.pass_time(now, now, 0)  # a day that has ended says nothing of this one
             if day.left is not None:
                 left = day.left - sent
                 known.left = left if known.left is None else min(known.left, left)
             known.used = max(known.used, day.used + sent)
+            if day.spent:
+                known.spent, known.refused = True, max(known.refused, day.refused)
+            known.probe_at = max(known.probe_at, day.probe_at)
 
     def _pair(self, one: str, other: str) -> Pair:
         products = (one, other) if one < other else (other, one)

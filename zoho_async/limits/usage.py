@@ -27,7 +27,6 @@ organization with five calls in flight for that long.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from heapq import heappop, heappush, nsmallest
 from typing import Final, Literal, TypeAlias
@@ -37,8 +36,7 @@ import msgspec
 from zoho_async.limits.block import NEVER, Block
 from zoho_async.limits.concurrency import ConcurrencyLimit
 from zoho_async.limits.daily_quota import HOUR, PROBE_EVERY, DailyQuota
-from zoho_async.limits.midnight import local_time
-from zoho_async.limits.models import Lane, Limits, ProductQuota, Quota, Refusal, Snapshot
+from zoho_async.limits.models import Lane, Limits, Quota, Refusal, Snapshot, fewest_left
 from zoho_async.limits.others import SHORTEST, Heard, Others
 from zoho_async.limits.product_days import NEAR, Figure, ProductDays
 
@@ -600,11 +598,9 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
     """Return the usage for people to read."""
     _pass_minute(usage, now)
     _pass_day(usage, now, wall, limits.time_zone)
-    day = usage.day
-    products = {} if usage.products is None else usage.products.days
-    if products:
-        day = min(products.values(), key=lambda each: _or_infinite(each.remaining(limits)))
-    own = _product_quota(day, limits, wall)
+    days = {} if usage.products is None else usage.products.days
+    products = {name: day.to_quota(limits, wall) for name, day in days.items()}
+    own = fewest_left(products.values()) if products else usage.day.to_quota(limits, wall)
     over = len(usage.held) + len(usage.open) - limits.limit + 1
     return Snapshot(
         minute_used=len(usage.held) + len(usage.open),
@@ -619,22 +615,7 @@ def to_snapshot(usage: Usage, account: Usage, limits: Limits, now: float, wall: 
         day_resets_at=own.resets_at,
         blocked_for=max(0.0, usage.block.opens - now, account.block.opens - now),
         others=_others_per_minute(usage, limits, now),
-        products={name: _product_quota(each, limits, wall) for name, each in products.items()},
-    )
-
-
-def _or_infinite(calls: int | None) -> float:
-    return math.inf if calls is None else calls
-
-
-def _product_quota(day: DailyQuota, limits: Limits, wall: float) -> ProductQuota:
-    remaining, reset_at = day.remaining(limits), day.reset_at
-    return ProductQuota(
-        used=day.used,
-        limit=day.total(limits),
-        remaining=None if remaining is None else max(0, remaining),
-        reset_in=None if reset_at is None else reset_at - wall,
-        resets_at=None if reset_at is None else local_time(reset_at, limits.time_zone),
+        products=products,
     )
 
 

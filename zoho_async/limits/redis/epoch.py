@@ -150,7 +150,7 @@ def restore(usage: Usage, base: dict[int, int], memory: Usage, passed: float, no
     _merge_day(usage.day, base, memory.day, now)
     if memory.products is not None:
         usage.products = usage.products or ProductDays()
-        usage.products.merge(memory.products, sent)
+        usage.products.merge(memory.products, sent, now)
     usage.slowest = max(usage.slowest, memory.slowest)
 
 

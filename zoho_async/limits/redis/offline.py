@@ -113,9 +113,12 @@ class OfflineShare:
                 heappush(usage.bulk, now + until - here)
         for _ in range(own.day.used):
             usage.day.count(now)
-        if usage.products is not None and own.products is not None:
-            for product, day in own.products.days.items():
-                for _ in range(day.used):
+        if usage.products is not None:
+            days = {} if own.products is None else own.products.days
+            # Without own days, this worker does not know which products it called.
+            calls = {name: day.used for name, day in days.items()} or {"": own.day.used}
+            for product, used in calls.items():
+                for _ in range(used):
                     usage.products.count(product, now)
         for block in (own.block, self._usage(account).block):
             _extend_block(usage.block, block, now, here)
@@ -146,7 +149,8 @@ class OfflineShare:
         return Usage(block=memory.block, day=self._start_day(memory.day), products=products)
 
     def _start_day(self, day: DailyQuota) -> DailyQuota:
-        left = None if day.left is None else int(max(0, day.left) * (self._share or 0))
+        known = day.reported_left()
+        left = None if known is None else int(max(0, known) * (self._share or 0))
         return DailyQuota(
             limit=day.limit,
             left=left,
