@@ -30,7 +30,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -188,14 +188,13 @@ class Proposals:
         """Open the file for one transaction."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            mode = os.fstat(descriptor).st_mode
-            os.close(descriptor)
-            if os.name == "posix" and mode & 0o077:
+            path = os.path.realpath(self._path)  # O_EXCL follows no link
+            with suppress(FileExistsError):
+                # Only a new file: closing an old one would release other threads' locks (POSIX).
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            if os.name == "posix" and os.stat(path).st_mode & 0o077:
                 raise ConfigurationError(f"others can open {self._path}: run chmod 600")
-            with closing(
-                sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-            ) as connection:
+            with closing(sqlite3.connect(path, timeout=_BUSY, isolation_level=None)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_TABLE)
