@@ -464,7 +464,7 @@ def _mark_lost(connection: sqlite3.Connection, now: float) -> None:
     )
     # A clock that was set back since would make the wait longer than it is meant to be.
     connection.execute(
-        "UPDATE write SET lost = ?1, searches = 0, searched = NULL "
-        "WHERE state = 'unknown' AND (lost > ?1 OR searched > ?1)",
-        (now,),
+        "UPDATE write SET lost = ?, searches = 0, searched = NULL "
+        "WHERE state = 'unknown' AND (lost > ? OR searched > ?)",
+        (now, now, now),
     )

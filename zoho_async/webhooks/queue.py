@@ -253,8 +253,8 @@ class WebhookQueue:
     async def move_mark(self, name: str, moment: float) -> None:
         """Note that the changes of ``name`` before ``moment`` (seconds since 1970) are known."""
         sql = (
-            "INSERT INTO mark VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE "
-            "SET moment = max(moment, ?2)"
+            "INSERT INTO mark VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+            "SET moment = max(moment, excluded.moment)"
         )
         async with self._lock:
             await run_to_its_end(lambda: self._connection.execute(sql, (name, moment)))
@@ -302,17 +302,17 @@ class WebhookQueue:
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany(
-                "INSERT INTO failed SELECT number, product, data, ?2, ?3 FROM delivery "
-                "WHERE number = ?1",
-                [(number, problem, now) for number, problem in problems.items()],
+                "INSERT INTO failed SELECT number, product, data, ?, ? FROM delivery "
+                "WHERE number = ?",
+                [(problem, now, number) for number, problem in problems.items()],
             )
             removed = self._connection.executemany(
                 "DELETE FROM delivery WHERE number = ?", [(number,) for number in numbers]
             ).rowcount
             before = self._connection.total_changes
             self._connection.executemany(
-                "INSERT INTO known VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE "
-                "SET moment = ?2, digest = ?3, handled = ?4",
+                "INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+                "moment = excluded.moment, digest = excluded.digest, handled = excluded.handled",
                 [(key, one.moment, one.digest, now) for key, one in known.items()],
             )
             count = self._known
