@@ -169,6 +169,18 @@ def test_the_books_of_the_sample_data_balance(store: Store) -> None:
         assert posted == (base(invoice, "balance") if counts else 0)
 
 
+def test_no_sample_record_has_a_field_that_only_later_ones_have(store: Store) -> None:
+    """Lists are filtered by these fields without building the record."""
+    collection = store.collection("invoices")
+    names = collection.resource.not_seeded
+    assert names == {"type"}
+    for index in collection.indexes()[::9]:
+        assert not names & {name for name, value in collection.state(index).items() if value}
+    index = collection.add({"type": "debit_note"})
+    assert not collection.lacks(index, "type")
+    assert collection.lacks(0, "type")
+
+
 def test_the_ledger_reads_the_same_of_a_brief_and_of_a_whole_record(store: Store) -> None:
     for word in ("invoices", "customer_payments", "credit_notes"):
         collection = store.collection(word)

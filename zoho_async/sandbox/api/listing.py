@@ -280,11 +280,10 @@ class _LazyRecord(Record):
         super().__init__(collection.row(index))
         self._collection = collection
         self._index = index
-
         self._whole = False
 
     def __missing__(self, name: str) -> Any:
-        if not self._whole:
+        if not self._whole and not self._collection.lacks(self._index, name):
             self._whole = True
             self.update(self._collection.state(self._index))
         return super().get(name, "")

@@ -140,6 +140,10 @@ class Collection:
             return row | self.resource.detail(self.world, index, row)
         return dict(state)
 
+    def lacks(self, index: int, name: str) -> bool:
+        """Whether a record certainly has no field ``name``, known without building the record."""
+        return name in self.resource.not_seeded and index not in self._written
+
     def booked(self, index: int) -> Record:
         """The fields of a record that the ledger and the reports read."""
         brief = None if index in self._written else self.resource.booked(self.world, index)
@@ -277,3 +281,6 @@ class View:
 
     def state(self, index: int) -> Record:
         return self._shown.state(index)
+
+    def lacks(self, index: int, name: str) -> bool:
+        return self._shown.lacks(index, name)

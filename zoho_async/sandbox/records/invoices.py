@@ -32,6 +32,7 @@ class Invoices(ResourceRules):
     default_sort: tuple[str, str] = ("created_time", "D")
     searched: tuple[str, ...] = ("invoice_number", "reference_number", "customer_name")
     row_differs: Record = {"documents": ""}
+    not_seeded: frozenset[str] = frozenset({"type"})
     added: str = "The invoice has been created."
     saved: str = "Invoice information has been updated."
     deleted: str = "The invoice has been deleted."

@@ -32,6 +32,8 @@ class ResourceRules(ABC):
     blanks: Record
     #: Fields of both forms that have another type in rows, with their values there.
     row_differs: Record = {}
+    #: Fields that are asked for, and that no record has as the seed has it.
+    not_seeded: frozenset[str] = frozenset()
     added: str
     saved: str
     deleted: str
