@@ -50,7 +50,7 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     if not isinstance(rows, list) and context is not None and context.has_more_page:
         raise Unreadable(f"the reply has no {operation.key!r} but announces more pages")
     found = [bytes(row) for row in rows or []]
-    ids = [row_id(operation, row) for row in found]
+    ids = _row_ids(operation, found)
     return page_with(found, ids, context, lambda: [times_of(row) for row in found])
 
 
@@ -94,6 +94,16 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     except UNDECODABLE:
         return ""
     return as_id(found)
+
+
+def _row_ids(operation: ListOperation[Any], rows: list[bytes]) -> list[str]:
+    if not operation.row_id:
+        return [""] * len(rows)
+    matches = map(_begins_with(operation.row_id).match, rows)
+    return [
+        row_id(operation, row) if first is None else first[1].decode()
+        for row, first in zip(rows, matches, strict=True)
+    ]
 
 
 def _read_loosely(key: str, body: bytes) -> Any:
