@@ -158,7 +158,7 @@ def guard(server: Served) -> int:
 def _http(server: Served) -> list[Reach]:
     bounds: dict[Task, tuple[float, float]] = {
         "page": (2.1, 1.2),
-        "lines": (2.2, 0.3),
+        "lines": (2.6, 0.3),
         "calls": (2.6, 0.35),
     }
     found = []
