@@ -15,8 +15,9 @@ import msgspec
 
 from benchmarks.server import Kind, organization
 
-#: ``page``: one page as records. ``lines``: its rows as lines of a file. ``calls``: ten small ones.
-Task: TypeAlias = Literal["page", "lines", "calls"]
+#: ``page``: one page as records. ``few``: eight fields of its rows. ``blank``: eight of which some
+#: are blank. ``lines``: the rows as lines of a file. ``calls``: ten small ones.
+Task: TypeAlias = Literal["page", "few", "blank", "lines", "calls"]
 
 TOKEN: Final = "1000.benchmark"
 AT_ONCE: Final = 10
@@ -51,6 +52,10 @@ class Contender:
 
     async def page(self) -> Sequence[Any]:
         """Return the rows of one page, as this library returns them."""
+        raise NotImplementedError
+
+    async def into(self, shape: type[msgspec.Struct]) -> Sequence[Any]:
+        """Return the rows of one page as ``shape``."""
         raise NotImplementedError
 
     async def lines(self, file: BinaryIO) -> None:

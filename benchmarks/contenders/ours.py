@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+import msgspec
+
 from benchmarks.contenders import AT_ONCE, Contender, Task
 from zoho_async import Credentials, Limits, Session
 from zoho_async.books import invoices
@@ -36,13 +38,16 @@ def session(url: str, organization: str, limits: Limits = UNLIMITED) -> Session:
 
 
 class Ours(Contender):
-    tasks: tuple[Task, ...] = ("page", "lines", "calls")
+    tasks: tuple[Task, ...] = ("page", "few", "blank", "lines", "calls")
 
     async def open(self) -> None:
         self._zoho = session(self.spec.url, self.organization)
 
     async def page(self) -> Sequence[Any]:
         return (await invoices.list(self._zoho, per_page=200)).rows
+
+    async def into(self, shape: type[msgspec.Struct]) -> Sequence[Any]:
+        return (await invoices.list(self._zoho, per_page=200).into(shape)).rows
 
     async def lines(self, file: BinaryIO) -> None:
         async for page in invoices.list(self._zoho, per_page=200).raw_pages():

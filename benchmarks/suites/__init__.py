@@ -44,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 SUITES: Final[dict[str, Entry]] = {
     "page": Entry("replies:page", "a page of 200 invoices, from the socket to records", 30),
+    "into": Entry("replies:into", "the same page as a struct of eight fields", 15),
     "drift": Entry("replies:drift", "the same page with a field that does not fit in each row", 6),
     "lines": Entry("replies:lines", "the same page as lines of a file", 30),
     "calls": Entry("replies:calls", "one small call, ten at a time", 15),

@@ -64,6 +64,43 @@ def page(run: Run) -> Table:
     return table
 
 
+def into(run: Run) -> Table:
+    """A page as a struct of eight fields (`pager.into`), against all fields and against orjson."""
+    url, orjson = run.server.url, "aiohttp + orjson"
+    specs = [
+        Spec(name=OURS, task="page", url=url),
+        Spec(name=OURS, task="few", url=url),
+        Spec(name=OURS, task="blank", url=url),
+        Spec(name=FLOOR, task="few", url=url, kind="plain"),
+        Spec(name=orjson, task="page", url=url),
+    ]
+    figures = race(specs, rounds=run.either(15, 3), times=10)
+    names = [
+        "zoho_async, all fields",
+        "zoho_async, eight fields",
+        "zoho_async, eight fields, some blank",
+        f"{FLOOR}, eight fields",
+        f"{orjson}, plain values",
+    ]
+    typed, few, blank, _, plain = figures
+    table = Table(
+        key="into",
+        title="A page of 200 invoices as a struct of eight fields",
+        columns=["who", "CPU us", "low", "high", "x all fields", f"x {orjson}"],
+    )
+    for name, figure in zip(names, figures, strict=True):
+        low, high = min(figure.cpu) * 1e6, max(figure.cpu) * 1e6
+        ratios = (figure.ratio(typed), None if plain.absent else figure.ratio(plain))
+        table.add(name, figure.median * 1e6, low, high, *ratios)
+    table.reach = [
+        Reach("no blanks, to all fields", few.ratio(typed), 0.3, "x"),
+        Reach("some blanks, to all fields", blank.ratio(typed), 0.55, "x"),
+    ]
+    if not plain.absent:
+        table.reach.append(Reach(f"some blanks, to {orjson}", blank.ratio(plain), 1.0, "x"))
+    return table
+
+
 def drift(run: Run) -> Table:
     """The page with one drifted field in each row, against the page without."""
     specs = [

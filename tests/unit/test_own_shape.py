@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from zoho_async.errors import DecodeError, ShapeError
 from zoho_async.operation import BOOKS, ListOperation
-from zoho_async.wire import Moment, Percentage, Record, Unreadable
+from zoho_async.wire import Moment, Percentage, Record, Unreadable, raw_page
 from zoho_async.wire.own_shape import OwnShape
 
 LIST = ListOperation(
@@ -274,3 +274,66 @@ def test_a_reply_without_its_list_is_unreadable_as_for_records() -> None:
 def test_only_structs_and_dataclasses_are_shapes(shape: Any) -> None:
     with pytest.raises(TypeError, match="takes a msgspec"):
         OwnShape(shape, LIST)
+
+
+# -- all rows in one call ------------------------------------------------------------------------
+
+
+class WithId(msgspec.Struct):
+    key: str = msgspec.field(name="invoice_id", default="")
+    number: str = msgspec.field(name="invoice_number", default="")
+    page: int | None = None  # also a name in the page context
+    date: dt.date | None = None
+
+
+class WithOwnIdea(WithId):
+    def __post_init__(self) -> None:
+        self.key = "mine"
+
+
+class WithoutId(msgspec.Struct):
+    page: int | None = None
+    date: dt.date | None = None
+    total: Decimal = Decimal(0)
+
+
+page_rows = st.fixed_dictionaries(
+    {},
+    optional={
+        "invoice_id": st.sampled_from(["1", "007", "", " ", "-1", None, 8, -1, "a"]),
+        "invoice_number": st.sampled_from(["", "A", '{"invoice_id":"5",', '"date":""']),
+        "page": st.sampled_from(["", 3, None, "4"]),
+        "date": st.sampled_from(["", " ", "2026-01-31", None]),
+        "total": st.sampled_from([1, "", "2.50", None]),
+        "created_time": st.sampled_from(["", "2026-01-31T09:45:19-0400", None, 5]),
+        "inner": st.just({"invoice_id": "9", "date": ""}),
+    },
+)
+contexts = st.sampled_from(
+    [
+        None,
+        {"page": 1, "has_more_page": True, "total": 9},
+        {"page": "", "has_more_page": False, "date": "", "search_criteria": [{"page": ""}]},
+    ]
+)
+
+
+@given(st.lists(page_rows, max_size=4), contexts, st.sampled_from([WithId, WithOwnIdea, WithoutId]))
+def test_a_page_at_once_is_the_page_row_by_row(
+    sent: list[dict[str, Any]], context: dict[str, Any] | None, shape: type[Any]
+) -> None:
+    reply = {"code": 0, "invoices": sent} | ({} if context is None else {"page_context": context})
+    text = compact(reply).encode()
+    raw = raw_page(LIST, text)
+    own = OwnShape(shape, LIST)
+    page = own.page(text)
+    assert page.rows == [own.row(row) for row in raw.rows]
+    assert page.ids == raw.ids
+    assert page.read_times() == raw.read_times()
+    assert (page.context, page.has_more, page.total) == (raw.context, raw.has_more, raw.total)
+    assert page.context.extra == raw.context.extra
+
+
+def test_rows_without_ids_have_none_even_with_a_key_called_id() -> None:
+    listed = msgspec.structs.replace(LIST, row_id="")
+    assert OwnShape(Plain, listed).page(body({"invoice_number": "A", "id": "7"})).ids == [""]

@@ -108,7 +108,8 @@ class Client:
             clock=clock,
             observer=self._observer,
         )
-        self._host = host_key(self.api_url)
+        self._ledger: Final = ledger
+        self._take_host(self.api_url)
         self._accounts: Final = AccountsServer(
             home.name, url=accounts_url, open_transport=self._open
         )
@@ -120,7 +121,6 @@ class Client:
             )
         self._limits: Final = limits
         self._time_zones: dict[str, str] = {}
-        self._ledger: Final = ledger
         self._connector: Final = connector
         self._clock: Final = clock
         self._transport: Transport | None = None
@@ -219,10 +219,14 @@ class Client:
 
     def _key(self, organization: str | None, *, unnamed: bool = False) -> str:
         """What the calls of ``organization`` are counted under."""
-        names = organization_names(self._ledger, f"{self._host}/{self._account_key}")
         if organization is not None:
-            return names.named(f"{self._host}/{organization_key(organization)}")
-        return names.unnamed() if unnamed else names.known()
+            return self._names.named(f"{self._host}/{organization_key(organization)}")
+        return self._names.unnamed() if unnamed else self._names.known()
+
+    def _take_host(self, api_url: str) -> None:
+        """Count calls under the host of ``api_url`` from now on."""
+        self._host = host_key(api_url)
+        self._names = organization_names(self._ledger, f"{self._host}/{self._account_key}")
 
     # -- forks --------------------------------------------------------------------------------
 
@@ -425,7 +429,7 @@ class Client:
         # The token goes only to hosts in the table, even if the accounts server names another.
         if self._given_api_url is None and token.api_domain in API_URLS:
             self._sender.api_url = token.api_domain
-            self._host = host_key(token.api_domain)
+            self._take_host(token.api_domain)
 
 
 class _Closing:

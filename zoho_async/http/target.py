@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -49,6 +50,7 @@ def checked_path(path: str) -> str:
     return path
 
 
+@lru_cache(1024)  # programs call few paths, and checking one costs a twentieth of a call
 def _problem_of(path: str) -> str:
     if not path.startswith("/") or "?" in path:
         return "must begin with / and contain no query; pass query=... instead"

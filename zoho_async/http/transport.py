@@ -39,6 +39,9 @@ ANSWER_TIMEOUT: Final = 300.0
 #: Largest body in bytes. No page or document of Zoho is larger, and it protects the memory.
 MOST_BYTES: Final = 256 * 1024 * 1024
 _PIECE: Final = 256 * 1024
+#: Bytes that aiohttp reads ahead. A page is about 500 kB. With aiohttp's own 64 kB, the socket is
+#: paused and resumed for each piece, which costs a fifth of receiving a page.
+_READ_AHEAD: Final = 256 * 1024
 _UNTYPED: Final = ("Content-Type",)
 
 Body: TypeAlias = bytes | MultipartForm | None
@@ -205,6 +208,7 @@ class Transport:
                 "Accept-Encoding": ACCEPTED,
             },
             auto_decompress=False,
+            read_bufsize=_READ_AHEAD,
         )
 
     async def close(self) -> None:

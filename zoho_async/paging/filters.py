@@ -49,22 +49,27 @@ def unconfirmed(query: Mapping[str, object], page: Page[Any]) -> list[str]:
     if page.has_more is None:
         return []
     applied = (page.context.applied_filter or "").casefold()
-    criteria = _criteria(page.context.extra.get("search_criteria"))
-    return [
-        name
+    doubtful = [
+        (name, _text(value))
         for name, value in query.items()
         if name not in NOT_FILTERS and name not in _SILENT
         if not (name.startswith(_SILENT_BEGIN) or name.endswith("_ids"))
-        if not _is_confirmed(name, _text(value), applied, criteria)
+        if not _is_applied(name, _text(value), applied)
     ]
+    if not doubtful:  # the criteria are undescribed, so finding them reads the whole reply again
+        return []
+    criteria = _criteria(page.context.extra.get("search_criteria"))
+    return [name for name, value in doubtful if not _is_criterion(name, value, criteria)]
 
 
-def _is_confirmed(name: str, value: str, applied: str, criteria: list[tuple[str, str]]) -> bool:
+def _is_applied(name: str, value: str, applied: str) -> bool:
     if name == FILTER:
         return applied == value
-    if applied.rpartition(".")[2] == value.replace("_", ""):
-        return True
-    return any(
+    return applied.rpartition(".")[2] == value.replace("_", "")
+
+
+def _is_criterion(name: str, value: str, criteria: list[tuple[str, str]]) -> bool:
+    return name != FILTER and any(
         text == value or (column and (name == column or name.startswith(f"{column}_")))
         for column, text in criteria
     )

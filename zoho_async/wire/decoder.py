@@ -33,7 +33,7 @@ from zoho_async.wire.identity import (
     other_key,
     other_rows,
 )
-from zoho_async.wire.page import Page, as_id, getter, page_with, times_of_records
+from zoho_async.wire.page import Page, ids_of, page_with, times_of_records
 from zoho_async.wire.raw import with_flat_envelope
 from zoho_async.wire.record import CONTEXT, Done, PageContext, attach_source
 from zoho_async.wire.reply_source import ENVELOPE, ReplyPath, ReplySource
@@ -113,7 +113,7 @@ class Decoder:
         attach_source(found, sent, (key,))
         attach_source(context, sent, (CONTEXT,))
         known = ENVELOPE | ({key} if context is None else {key, CONTEXT})
-        ids = list(map(as_id, map(getter(row, operation.row_id), found)))
+        ids = ids_of(row, operation.row_id, found)
         return page_with(
             found,
             ids,

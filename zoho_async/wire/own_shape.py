@@ -9,11 +9,16 @@ value of any type. The type of the field decides what that means:
 - Any other field has ``None`` if its type takes ``None``. Otherwise the value counts as missing, so
   the field has its default.
 
-A row is decoded in up to three steps, and the first that succeeds gives the result:
+A page is decoded in up to three steps, and the first that succeeds gives the result:
 
-1. The bytes are decoded as they are.
-2. ``""`` is replaced by ``null`` after the names of the fields that take no ``""``.
-3. The row is decoded to plain values, which are coerced without loss, as in `coerce`.
+1. All rows are decoded in one call, from the bytes as they are.
+2. ``""`` is replaced by ``null`` after the names of the fields that take no ``""``, and all rows
+   are decoded again.
+3. Each row is decoded alone: as in step 1, as in step 2, and at last to plain values, which are
+   coerced without loss, as in `coerce`.
+
+A field of text for the row's id gives the ids. Without one, a second call decodes only the ids and
+times of all rows, from the bytes as they are.
 
 Invariant
 ---------
@@ -24,11 +29,13 @@ Why it holds
 A step succeeds only if each field takes its value, and the steps change no value that a field
 takes. The bytes of a quote, a name, a quote, a colon and ``""`` cannot occur inside a JSON string.
 Step 2 is left out if a name in it also names a field that takes ``""``, or if the shape has fields
-of free form, whose content must not change.
+of free form, whose content must not change. The page context is read from the bytes as they are.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -42,8 +49,14 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.errors import ShapeError
 from zoho_async.operation import ListOperation
 from zoho_async.wire.coerce import MISFIT, coerce_plain, json_kind, matches
-from zoho_async.wire.page import Page
-from zoho_async.wire.raw import raw_page
+from zoho_async.wire.page import Page, RowTimes, as_id, moment, page_with
+from zoho_async.wire.raw import (
+    context_of,
+    facts_of_rows,
+    raw_page,
+    rows_decoder,
+    with_flat_envelope,
+)
 from zoho_async.wire.shape import FieldShape, Percentage, Shape, fields_of, has_fields, shape_of
 from zoho_async.wire.text import UNDECODABLE, is_array, is_blank, is_object, untyped
 
@@ -80,11 +93,53 @@ class OwnShape(Generic[S]):
         self._operation: Final = operation
         self._decoder: Final = decoder_of(shape, float_hook=Decimal)
         self._blanks: Final = _blanks_of(shape)
+        self._id: Final = _id_attribute(shape, operation.row_id)
 
     def page(self, body: bytes) -> Page[S]:
         """Decode a page. The ids are those of Zoho's rows. Raises `ShapeError`, `Unreadable`."""
-        page: Page[Any] = raw_page(self._operation, body)
+        operation, body = with_flat_envelope(self._operation, body)
+        at_once = self._at_once(operation, body)
+        if at_once is not None:
+            return at_once
+        page: Page[Any] = raw_page(operation, body)
         return msgspec.structs.replace(page, rows=[self.row(row) for row in page.rows])
+
+    def _at_once(self, operation: ListOperation[Any], body: bytes) -> Page[S] | None:
+        """Decode all rows in one call, or return None if one of them must be decoded alone."""
+        shape: Any = self._shape
+        decoder = rows_decoder(shape, operation.key)
+        text = body
+        try:
+            reply = decoder.decode(text)
+        except UNDECODABLE:
+            text = self._with_nulls(body)
+            try:
+                reply = decoder.decode(text)
+            except UNDECODABLE:
+                return None
+        if not is_array(reply.rows):
+            return None
+        rows: list[S] = reply.rows
+        facts = functools.partial(facts_of_rows, operation.key, operation.row_id, body)
+        if self._id and (text is body or not self._has_blank_name(bytes(reply.context))):
+            ids = list(map(as_id, map(operator.attrgetter(self._id), rows)))
+            return page_with(rows, ids, context_of(reply), lambda: _times(facts().rows))
+        try:
+            head = facts()
+        except UNDECODABLE:
+            return None
+        found = head.rows  # not the reply, which keeps the body in memory
+        ids = [as_id(row.id) if operation.row_id else "" for row in found]
+        return page_with(rows, ids, context_of(head), lambda: _times(found))
+
+    def _has_blank_name(self, text: bytes) -> bool:
+        """Whether step 2 may have changed ``text``."""
+        return any(name in text for name in self._blanks)
+
+    def _with_nulls(self, text: bytes) -> bytes:
+        for name in self._blanks:  # faster than one regular expression for all
+            text = text.replace(name + b':""', name + b":null")
+        return text
 
     def row(self, row: bytes) -> S:
         """Decode one row. Raises `ShapeError`."""
@@ -92,11 +147,8 @@ class OwnShape(Generic[S]):
             return self._decoder.decode(row)
         except UNDECODABLE:
             pass
-        text = row
-        for name in self._blanks:  # faster than one regular expression for all
-            text = text.replace(name + b':""', name + b":null")
         try:
-            return self._decoder.decode(text)
+            return self._decoder.decode(self._with_nulls(row))
         except UNDECODABLE:
             return self._from_plain_values(untyped(row))
 
@@ -147,6 +199,23 @@ def _takes_blank(value: Any, shape: Shape) -> bool:
 
 def _found(value: object) -> str:
     return "a blank" if isinstance(value, str) and is_blank(value) else f"a JSON {json_kind(value)}"
+
+
+# -- ids and times ------------------------------------------------------------------------------
+
+
+def _id_attribute(shape: Any, row_id: str) -> str:
+    """The attribute of ``shape`` that has the row's id as Zoho sent it, "" without one."""
+    field = fields_of(shape).get(row_id)
+    if field is None or not issubclass(shape, msgspec.Struct):  # others may compute attributes
+        return ""
+    is_changed = hasattr(shape, "__post_init__")
+    is_text = field.shape.plain == (str,) and not is_changed
+    return field.attribute if is_text and field.shape.type in (str, str | None) else ""
+
+
+def _times(rows: list[Any]) -> list[RowTimes]:
+    return [RowTimes(moment(row.created_time), moment(row.last_modified_time)) for row in rows]
 
 
 # -- blanks -------------------------------------------------------------------------------------

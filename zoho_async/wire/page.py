@@ -10,7 +10,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -109,6 +109,14 @@ def as_id(value: object) -> str:
     return "" if value in _NO_IDS else str(value)
 
 
+def ids_of(row: Any, name: str, records: list[Any]) -> list[str]:
+    """The ids of decoded ``records`` of type ``row``, from Zoho's field ``name``."""
+    found = list(map(getter(row, name), records))
+    if set(map(type, found)) == {str} and not {"", "-1"} & set(found):  # nearly always
+        return cast(list[str], found)
+    return list(map(as_id, found))
+
+
 @functools.cache
 def getter(row: Any, name: str) -> Callable[[object], object]:
     """A function that returns what a record of type ``row`` has for Zoho's field ``name``.
@@ -130,12 +138,14 @@ def times_of_records(row: Any, records: list[Any]) -> list[RowTimes]:
     return [RowTimes(moment(created(one)), moment(modified(one))) for one in records]
 
 
-class _Times(msgspec.Struct):
+class RowMoments(msgspec.Struct):
+    """The times of a row as Zoho sent them."""
+
     created_time: object = None
     last_modified_time: object = None
 
 
-_TIMES: Final = decoder_of(_Times)
+_TIMES: Final = decoder_of(RowMoments)
 
 
 def times_of(row: bytes) -> RowTimes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.operation import ListOperation, T
 from zoho_async.wire.coerce import Coercer
 from zoho_async.wire.identity import other_rows
-from zoho_async.wire.page import Page, as_id, page_with, times_of
+from zoho_async.wire.page import Page, RowMoments, as_id, page_with, times_of
 from zoho_async.wire.record import CONTEXT, PageContext, attach_source
 from zoho_async.wire.reply_source import ReplySource
 from zoho_async.wire.text import (
@@ -34,12 +35,12 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     """Read the page in ``body`` and decode only the envelope. Raises `Unreadable`."""
     operation, body = with_flat_envelope(operation, body)
     try:
-        reply = _rows_at_once(operation.key).decode(body)
+        reply = rows_decoder(msgspec.Raw, operation.key).decode(body)
         rows: list[msgspec.Raw] | msgspec.UnsetType | None = reply.rows
     except UNDECODABLE:
         reply = _read_loosely(operation.key, body)
         rows = _rows(reply.rows, operation.key)
-    context = None if reply.context is _ABSENT else _context(reply.context)
+    context = context_of(reply)
     if rows is msgspec.UNSET:
         key = other_rows(operation, untyped_object(body))
         if key is not None:
@@ -49,7 +50,7 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     if not isinstance(rows, list) and context is not None and context.has_more_page:
         raise Unreadable(f"the reply has no {operation.key!r} but announces more pages")
     found = [bytes(row) for row in rows or []]
-    ids = [row_id(operation, row) for row in found]
+    ids = _row_ids(operation, found)
     return page_with(found, ids, context, lambda: [times_of(row) for row in found])
 
 
@@ -95,6 +96,16 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     return as_id(found)
 
 
+def _row_ids(operation: ListOperation[Any], rows: list[bytes]) -> list[str]:
+    if not operation.row_id:
+        return [""] * len(rows)
+    matches = map(_begins_with(operation.row_id).match, rows)
+    return [
+        row_id(operation, row) if first is None else first[1].decode()
+        for row, first in zip(rows, matches, strict=True)
+    ]
+
+
 def _read_loosely(key: str, body: bytes) -> Any:
     """Decode the envelope with its rows as one value, and repair damaged text if needed."""
     try:
@@ -116,7 +127,11 @@ def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType |
         raise Unreadable(f"{key!r} is not a list in this reply") from None
 
 
-def _context(raw: msgspec.Raw) -> PageContext | None:
+def context_of(reply: Any) -> PageContext | None:
+    """The page context of a reply that a decoder of this module returned, None without one."""
+    raw: msgspec.Raw = reply.context
+    if raw is _ABSENT:
+        return None
     sent = untyped(raw)
     if not is_object(sent):
         return None
@@ -131,9 +146,21 @@ def _ignore_drift(field: str, expected: str, found: str) -> None:
     """Ignore drift in a page context. It is counted when the page is decoded as records."""
 
 
+@functools.lru_cache(128)  # not for ever, because a program may make classes at any time
+def rows_decoder(row: Any, key: str) -> msgspec.json.Decoder[Any]:
+    """A decoder of a reply with ``rows`` of type ``row`` under ``key``, and its ``context``."""
+    return _reply(key, list[row] | None | msgspec.UnsetType, msgspec.UNSET)
+
+
+def facts_of_rows(key: str, row_id: str, body: bytes) -> Any:
+    """Decode only ids and times: a reply with ``rows`` and ``context``. Raises `UNDECODABLE`."""
+    return rows_decoder(_row_facts(row_id), key).decode(body)
+
+
 @functools.cache
-def _rows_at_once(key: str) -> msgspec.json.Decoder[Any]:
-    return _reply(key, list[msgspec.Raw] | None | msgspec.UnsetType, msgspec.UNSET)
+def _row_facts(row_id: str) -> type[msgspec.Struct]:
+    name = msgspec.field(name=row_id or None, default=None)
+    return msgspec.defstruct("RowFacts", [("id", str | int | None, name)], bases=(RowMoments,))
 
 
 @functools.cache
@@ -145,7 +172,8 @@ def _reply(key: str, kind: Any, absent: Any) -> msgspec.json.Decoder[Any]:
     rows = msgspec.field(name=key, default=absent)
     context = msgspec.field(name=CONTEXT, default=_ABSENT)
     return decoder_of(
-        msgspec.defstruct("RawReply", [("rows", kind, rows), ("context", msgspec.Raw, context)])
+        msgspec.defstruct("RawReply", [("rows", kind, rows), ("context", msgspec.Raw, context)]),
+        float_hook=Decimal,
     )
 
 
