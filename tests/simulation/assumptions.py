@@ -92,7 +92,8 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
     effect: page, sort, filters. ``empty`` is the chance of a page without its rows, ``bare`` of
     one without rows and their key, ``repeats`` that a page begins with the row before it.
     ``nameless`` rows without an id are on each page. ``times``: rows have their times. ``key``
-    renames the list in the envelope, ``noun`` the record. ``context``: replies have a page context.
+    renames the list in the envelope ("_": by an underscore), ``noun`` the record. ``context``:
+    replies have a page context.
     """
 
     largest_page: int = 200
@@ -256,7 +257,7 @@ def draw_manners(chance: random.Random) -> Manners:
             "nameless": chance.choice((0, 0, 0, 1)),
             "times": chance.random() < 0.8,
             "dates": chance.random() < 0.9,
-            "key": chance.choice(("", "", "", "", "renamed_list")),
+            "key": chance.choice(("", "", "", "", "", "", "_", "_", "renamed_list")),
             "noun": chance.choice(("", "", "", "", "renamed_record")),
             "context": chance.random() < 0.95,
         }

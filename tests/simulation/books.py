@@ -151,7 +151,7 @@ class Book:
         self.records: Final[dict[str, Record]] = {}
         self.written: Final[list[Written]] = []
         self._chance: Final = chance
-        self._wall: Final = wall
+        self.wall: Final = wall
         self._identity: Final = identity
         self._zone: Final = timezone(timedelta(hours=hours))
         self._views: Final[dict[tuple[object, ...], list[Record]]] = {}
@@ -162,7 +162,7 @@ class Book:
 
     def fill(self, count: int, *, moments: int, before: float = 86_400.0, at: float = 0.0) -> None:
         """Add ``count`` records, created at ``moments`` different times ``before`` now or later."""
-        begin = self._wall(at) - before
+        begin = self.wall(at) - before
         for number in range(count):
             step = (number * moments // max(1, count)) * (before / max(1, moments) / 2)
             self._add({}, begin + step, 0)
@@ -206,7 +206,7 @@ class Book:
         return made
 
     def _touch(self, record: Record, at: float) -> None:
-        record.modified = self._wall(at)
+        record.modified = self.wall(at)
         record.row = b""
         self._changed()
 
@@ -219,7 +219,7 @@ class Book:
         kind = self._chance.choice(self.manners.kinds)
         alive = self.alive()
         if kind == "insert" or not alive:
-            self._add({}, self._wall(at), number)
+            self._add({}, self.wall(at), number)
             return
         one = self._chance.choice(alive[:50] if self._chance.random() < 0.7 else alive)
         if kind == "delete":
@@ -278,7 +278,7 @@ class Book:
     ) -> Said:
         if not fields:
             return said(400, 4, "Invalid value passed for JSONString")
-        record = self._add(fields, self._wall(at), number)
+        record = self._add(fields, self.wall(at), number)
         found = Said(201, self._single(record))
         return self._acted(found, "create", record, at, number, repeatable=repeatable)
 
@@ -341,7 +341,11 @@ class Book:
             rows = [one.row or self._row(one) for one in page]
             if manners.nameless:
                 rows += [self._nameless()] * manners.nameless
-            key = manners.key or self.resource.key
+            key = self.resource.key
+            if manners.key == "_":  # the same but for an underscore
+                key = f"{key[:3]}_{key[3:]}"
+            elif manners.key:
+                key = manners.key
             parts.append(f',"{key}":['.encode() + b",".join(rows) + b"]")
         if manners.context:
             context: dict[str, Any] = {"page": asked, "per_page": size}
