@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import itertools
 import os
 import random
 import sys
@@ -100,7 +101,7 @@ class World:
         self.loop.set_exception_handler(self._on_unhandled)
         self.log: Final[list[Event]] = []
         self.workers: Final[list[Worker]] = []
-        #: What each worker's lives returned or raised, by its name. None for a life that was killed.
+        #: What each worker's lives returned or raised, by its name. None for a killed life.
         self.results: Final[dict[str, list[object]]] = {}
         self.zoho: Final = Zoho(
             msgspec.convert(plan.assumptions, Assumptions),
@@ -287,6 +288,16 @@ class World:
         return lines
 
 
+def _hashed_by_address() -> list[type]:
+    """Return the classes whose instances are in sets that are iterated."""
+    from aiohttp.client_proto import ResponseHandler
+    from anyio._backends._asyncio import CancelScope
+
+    from zoho_async.http.download import Document
+
+    return [asyncio.Timeout, ResponseHandler, CancelScope, Document]
+
+
 async def _start_connection(addr_infos: Any, **_: Any) -> Endpoint:
     return Endpoint(*addr_infos[0][4])
 
@@ -334,7 +345,21 @@ def installed(world: World) -> Generator[None]:
                 return await world.loop.run_in_executor(None, func, *args)
         raise AssertionError("unreachable")
 
+    numbers = itertools.count(1)
+    known: dict[int, tuple[int, object]] = {}
+
+    def numbered(self: object) -> int:
+        """Hash by the order of creation, so that sets have the same order in each run."""
+        found = known.get(id(self))
+        if found is None:
+            found = known[id(self)] = (
+                next(numbers),
+                self,
+            )  # kept, so that its id is not used again
+        return found[0]
+
     replaced: list[tuple[Any, str, Any]] = [
+        *((kind, "__hash__", numbered) for kind in _hashed_by_address()),
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (os, "getpid", getpid),
