@@ -27,7 +27,7 @@ from tests.simulation.faults import Fault
 from tests.simulation.loop import Worker
 from tests.simulation.plan import Plan, WorkloadPlan
 from tests.simulation.timeline import lines
-from tests.simulation.world import Violation, World
+from tests.simulation.world import Violation, World, find_timed_names
 
 #: Real seconds after which a world is given up.
 LONGEST: Final = 180.0
@@ -242,6 +242,7 @@ def run_all(
 
     Closing the iterator kills the processes that still run.
     """
+    find_timed_names()  # here, and not in each child
     gc.collect()
     gc.freeze()
     running: dict[int, Child] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hashlib
 import itertools
@@ -302,6 +303,26 @@ async def _start_connection(addr_infos: Any, **_: Any) -> Endpoint:
     return Endpoint(*addr_infos[0][4])
 
 
+@functools.lru_cache(1)
+def _timed_names(modules: int) -> list[tuple[object, str, bool]]:
+    """Return the names for the clock's functions in other modules, and whether each is the wall's.
+
+    ``modules`` is the number of modules that are loaded: with more, the search is made again.
+    """
+    found: list[tuple[object, str, bool]] = []
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_TIMED):
+            for attribute, value in list(vars(module).items()):
+                if value is time.monotonic or value is time.time:
+                    found.append((module, attribute, value is time.time))
+    return found
+
+
+def find_timed_names() -> None:
+    """Search now, so that the worlds of forked processes need not."""
+    _timed_names(len(sys.modules))
+
+
 @contextlib.contextmanager
 def installed(world: World) -> Generator[None]:
     """Replace the clock, chance, process id, threads and sockets while ``world`` runs."""
@@ -370,12 +391,8 @@ def installed(world: World) -> Generator[None]:
         (aiohappyeyeballs, "start_connection", _start_connection),
         (AsyncIOBackend, "run_sync_in_worker_thread", classmethod(on_thread)),
     ]
-    bound: dict[object, Callable[[], float]] = {time.monotonic: monotonic, time.time: wall}
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_TIMED):
-            for attribute, value in list(vars(module).items()):
-                if value is time.monotonic or value is time.time:
-                    replaced.append((module, attribute, bound[value]))
+    for module, attribute, is_wall in _timed_names(len(sys.modules)):
+        replaced.append((module, attribute, wall if is_wall else monotonic))
     collects = gc.isenabled()
     state = random.getstate()
     with contextlib.ExitStack() as stack:
