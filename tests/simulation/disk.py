@@ -30,18 +30,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from unittest import mock
 
-from tests.simulation.faults import Fault
+from tests.simulation.faults import DISK, Fault
 from tests.simulation.loop import WORKER, VirtualLoop, Worker
 from zoho_async import files
 
-#: Faults of the disk.
-KINDS: Final = (
-    "disk_kill",  # the process dies at the call; a write may be cut off
-    "power",  # the machine loses power at the call: all of its workers die
-    "disk_full",  # no room for some seconds
-    "disk_error",  # the call fails
-    "lock_held",  # another program holds the lock for some seconds
-)
 #: Calls that need room.
 _NEEDS_ROOM: Final = frozenset({"create", "write", "fsync", "mkdir", "link"})
 
@@ -59,7 +51,7 @@ class Machine(Protocol):
     def after_kill(self) -> Callable[[Worker, Fault], None]: ...
 
     def kill(self, worker: Worker) -> None: ...
-    def met(self, kind: str, situation: str) -> None: ...
+    def count_fault(self, kind: str, situation: str) -> None: ...
 
 
 class _Node:
@@ -81,16 +73,16 @@ class Disk:
     """One machine's file system. Its directory is ``root``; `close` deletes it."""
 
     def __init__(self, world: Machine, seed: object, faults: Iterable[Fault] = ()) -> None:
-        memory = Path("/dev/shm")
-        self.root: Final = Path(
-            tempfile.mkdtemp(prefix="zoho-simulation-", dir=memory if memory.is_dir() else None)
-        )
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+        # Not by chance: chance is the seed's.
+        self.root: Final = Path(memory, f"zoho-simulation-{time.monotonic_ns():x}")
+        self.root.mkdir(mode=0o700)
         #: Calls by worker, over all of its lives.
         self.calls: Final[Counter[str]] = Counter()
         self._world: Final = world
         self._random: Final = random.Random(f"{seed}/disk")
         self._faults: Final = {
-            (fault.worker, fault.nth): fault for fault in faults if fault.kind in KINDS
+            (fault.worker, fault.nth): fault for fault in faults if fault.kind in DISK
         }
         self._workers: Final[dict[int, Worker]] = {}
         self._full_until: Final[dict[str, float]] = {}
@@ -132,7 +124,11 @@ class Disk:
 
     def lose_power(self, fault: Fault) -> None:
         """Kill every worker that used this disk, and keep what a disk keeps."""
-        dying = [worker for worker in self._workers.values() if not worker.dead]
+        dying = [
+            worker
+            for worker in self._workers.values()
+            if not worker.dead and worker.task is not None and not worker.task.done()
+        ]
         for worker in dying:
             self._world.kill(worker)
         self._end_connections()
@@ -168,7 +164,7 @@ class Disk:
     def _hit(
         self, worker: Worker, fault: Fault, call: str, partly: Callable[[], object] | None
     ) -> None:
-        self._world.met(fault.kind, call)
+        self._world.count_fault(fault.kind, call)
         now = self._world.loop.now
         match fault.kind:
             case "disk_full":
