@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import cached_property
 from typing import Any, Final, TypeVar
 from unittest import mock
 
@@ -29,6 +30,7 @@ import msgspec
 from anyio._backends._asyncio import AsyncIOBackend
 
 from tests.simulation.assumptions import Assumptions
+from tests.simulation.disk import Disk
 from tests.simulation.faults import Fault
 from tests.simulation.loop import WORKER, Nothing, TooLong, VirtualLoop, Worker, context_of
 from tests.simulation.network import Endpoint, Network
@@ -125,6 +127,7 @@ class World:
         self._clocks: Final[dict[int, WorkerClock]] = {}
         self._limiters: Final[dict[int, anyio.CapacityLimiter]] = {}
         self.outside: Final = context_of(None)
+        self._at_end: Final = contextlib.ExitStack()
 
     # -- story and promises ---------------------------------------------------------------------
 
@@ -256,9 +259,17 @@ class World:
 
     # -- running --------------------------------------------------------------------------------
 
+    @cached_property
+    def disk(self) -> Disk:
+        """The files of this world's machine, from the first use to the end of `run`."""
+        disk = Disk(self, self.plan.seed, self.plan.faults)
+        self._at_end.callback(disk.close)
+        self._at_end.enter_context(disk.installed())
+        return disk
+
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """Run ``main`` to its end. None, with a violation, if it does not end."""
-        with installed(self):
+        with installed(self), self._at_end:
             asyncio.set_event_loop(self.loop)
             try:
                 task = self.outside.run(self.loop.create_task, main())
