@@ -15,17 +15,14 @@ Faults
 - `failover`: the same with a replica's data, which lacks the writes of the last seconds.
 - `flush_scripts`: only the scripts are gone (``SCRIPT FLUSH``).
 - `step`: the clock is set.
-- `stall`: commands wait, and run in their order afterwards, also those whose client has gone.
-- ``slow``: seconds that each command takes.
 - ``refusal``: an error that each write gets, such as that of a replica that is read only.
 - ``loading``: an error that each command gets, as after a restart.
 
-What happens to connections on their way is the network's part.
+Slowness and what happens to bytes on their way is in `redis_network`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 import random
@@ -35,7 +32,7 @@ from hashlib import sha1
 from typing import Final, NamedTuple, TypeAlias
 
 from tests.simulation.redis_lua import run_script
-from tests.simulation.redis_reply import Commands, Push, RedisError, Reply, Status, encode
+from tests.simulation.redis_reply import Push, RedisError, Reply, Status, encode
 
 Value: TypeAlias = "bytes | dict[bytes, bytes] | dict[bytes, float]"
 #: Seconds of writes that a failover may lose.
@@ -75,7 +72,6 @@ class RedisModel:
         self._now: Final = now
         self._chance: Final = chance
         self.offset = 0.0
-        self.slow = 0.0
         self.refusal = ""
         self.loading = False
         self.is_up = True
@@ -89,7 +85,6 @@ class RedisModel:
         self._scripts: Final[dict[bytes, bytes]] = {}
         self._journal: Final[deque[Change]] = deque()
         self._clients: Final[dict[RedisClient, None]] = {}
-        self._free_at = -math.inf
         self._begin_process()
 
     # -- faults -----------------------------------------------------------------------------------
@@ -133,10 +128,6 @@ class RedisModel:
         """Set the clock forward, or back if below 0."""
         self.offset += seconds
 
-    def stall(self, seconds: float) -> None:
-        """Run no command for so many seconds."""
-        self._free_at = max(self._free_at, asyncio.get_running_loop().time() + seconds)
-
     def _begin_process(self) -> None:
         self.run_id = f"{self._chance.getrandbits(160):040x}"
         self._scripts.clear()
@@ -151,10 +142,6 @@ class RedisModel:
 
     # -- connections ------------------------------------------------------------------------------
 
-    def protocol(self) -> asyncio.Protocol:
-        """Return the server's side of a new connection."""
-        return RedisClient(self)
-
     def opened(self, client: RedisClient) -> None:
         """Note a new connection."""
         if self.is_up:
@@ -165,19 +152,6 @@ class RedisModel:
     def closed(self, client: RedisClient) -> None:
         """Forget a connection."""
         self._clients.pop(client, None)
-
-    def arrive(self, client: RedisClient, command: list[bytes]) -> None:
-        """Run ``command`` when its turn is, and reply to ``client``."""
-        loop = asyncio.get_running_loop()
-        if self._free_at <= loop.time() and not self.slow:
-            self._answer(client, self.run_id, command)
-            return
-        self._free_at = max(self._free_at, loop.time()) + self.slow
-        loop.call_at(self._free_at, self._answer, client, self.run_id, command)
-
-    def _answer(self, client: RedisClient, run_id: str, command: list[bytes]) -> None:
-        if run_id == self.run_id and self.is_up:  # else it was lost with its process
-            client.reply(self.execute(client, command))
 
     # -- commands ---------------------------------------------------------------------------------
 
@@ -453,48 +427,22 @@ class RedisModel:
         return None if outdated else [self.execute(client, command) for command in queue]
 
 
-class RedisClient(asyncio.Protocol):
-    """The server's side of one connection."""
+class RedisClient:
+    """What the server knows of one connection. ``write`` sends bytes, ``cut`` ends it."""
 
-    def __init__(self, server: RedisModel) -> None:
-        self._server: Final = server
-        self._commands: Final = Commands()
-        self._transport: asyncio.WriteTransport | None = None
+    def __init__(self, write: Callable[[bytes], object], cut: Callable[[], object]) -> None:
+        self._write: Final = write
+        self.abort: Final = cut
         self.version = 2
         self.channels: Final[dict[bytes, None]] = {}
         self.watched: Final[dict[bytes, None]] = {}
         self.is_outdated = False
         self.queue: list[list[bytes]] | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        self._server.opened(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            commands = self._commands.feed(data)
-        except RedisError as error:
-            self.reply(error)
-            self.abort()
-            return
-        for command in commands:
-            self._server.arrive(self, command)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._server.closed(self)
-
     def reply(self, reply: Reply) -> None:
-        """Send ``reply``, if the client is there. An empty `Push` is not sent."""
-        if self._transport is not None and reply != Push([]):
-            self._transport.write(encode(reply, self.version))
-
-    def abort(self) -> None:
-        """Break the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-            self._transport = None
+        """Send ``reply``. An empty `Push` is not sent."""
+        if reply != Push([]):
+            self._write(encode(reply, self.version))
 
 
 _OF_CONNECTION: Final[dict[bytes, Callable[[RedisModel, RedisClient, list[bytes]], Reply]]] = {

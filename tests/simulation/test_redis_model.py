@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from hashlib import sha1
 from typing import Any, Final, cast
 
@@ -14,11 +13,20 @@ import redis
 from redis.exceptions import NoScriptError
 
 from tests.judges.redis_server import ForgetfulRedis
-from tests.simulation.redis_model import READ_ONLY, RedisClient, RedisModel
+from tests.simulation.loop import Worker
+from tests.simulation.plan import Plan
+from tests.simulation.redis_model import (
+    CANNOT_SAVE,
+    OUT_OF_MEMORY,
+    READ_ONLY,
+    RedisClient,
+    RedisModel,
+)
+from tests.simulation.redis_network import URL, RedisServer
 from tests.simulation.redis_reply import Push, RedisError, Reply, Status, encode
+from tests.simulation.world import World
 from zoho_async.auth import RedisStore
 from zoho_async.auth.lease import TokenState
-from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.limits import Limits, RedisLedger
 from zoho_async.limits.redis import script
 from zoho_async.limits.usage import Denial, Ending
@@ -37,7 +45,8 @@ class Client(RedisClient):
     """A connection that keeps what it gets."""
 
     def __init__(self, server: RedisModel) -> None:
-        super().__init__(server)
+        super().__init__(lambda data: None, lambda: None)
+        server.opened(self)
         self.replies: list[Reply] = []
 
     def reply(self, reply: Reply) -> None:
@@ -58,7 +67,6 @@ class Both:
         self.run_id: str = self.client.info("server")["run_id"]
         self.model.run_id = self.run_id
         self.simulated = Client(self.model)
-        self.model.opened(self.simulated)
 
     def ask(self, *command: object) -> Any:
         """Run ``command`` in both. Returns the reply, which is the same."""
@@ -162,65 +170,76 @@ def test_the_model_answers_the_packages_scripts_as_a_real_server(seed: int) -> N
         both.client.close()
 
 
-async def test_the_package_works_with_the_model() -> None:
-    model = RedisModel(time.time, random.Random(1))
-    server = await asyncio.get_running_loop().create_server(model.protocol, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = f"redis://127.0.0.1:{port}/0"
+def test_the_package_works_with_the_model() -> None:
+    world = World(Plan(seed=1))
+    redis_server = RedisServer(world)
+    model = redis_server.model
     limits = Limits(limit=3, burst=3)
-    ledgers = [RedisLedger(url), RedisLedger(url)]
-    await ledgers[0].initialize()
+    ended: list[str] = []
 
-    async def take(which: int) -> int | Denial:
-        ledger = ledgers[which]
-        return await ledger.take("api/1", "api/@me", "interactive", limits, SYSTEM_CLOCK)
+    async def work(worker: Worker) -> None:
+        clock = world.clock_of(worker)
+        ledgers = [RedisLedger(URL), RedisLedger(URL)]
+        await ledgers[0].initialize()
 
-    async def settle(which: int, place: int, ending: Ending) -> None:
-        await ledgers[which].settle("api/1", "api/@me", place, ending, limits, SYSTEM_CLOCK)
+        async def take(which: int) -> int | Denial:
+            return await ledgers[which].take("api/1", "api/@me", "interactive", limits, clock)
 
-    woken = asyncio.Event()
-    forget = ledgers[1].watch("api/1", woken.set)
-    places = [await take(0), await take(1), await take(0)]
-    assert all(isinstance(place, int) for place in places)
-    assert isinstance(await take(1), Denial)
-    model.flush_scripts()
-    await settle(0, cast(int, places[0]), Ending("unsent"))
-    async with asyncio.timeout(5):
-        await woken.wait()  # by the message that the model published
-    model.refusal = READ_ONLY
-    denial = await take(1)
-    assert isinstance(denial, Denial)
-    assert denial.reason == "ledger"
-    model.refusal = ""
-    place = await take(1)
-    assert isinstance(place, int)
-    for which, each in ((0, places[2]), (1, places[1]), (1, place)):
-        await settle(which, cast(int, each), Ending("unsent"))
-    forget()
+        async def settle(which: int, place: int | Denial) -> None:
+            assert isinstance(place, int)
+            ending = Ending("unsent")
+            await ledgers[which].settle("api/1", "api/@me", place, ending, limits, clock)
 
-    store = RedisStore(url)
-    assert await store.change("user", lambda state, now: now) == pytest.approx(time.time(), abs=5)
+        woken = asyncio.Event()
+        forget = ledgers[1].watch("api/1", woken.set)
+        places = [await take(0), await take(1), await take(0)]
+        assert isinstance(await take(1), Denial)
+        await asyncio.sleep(1)
+        model.flush_scripts()
+        woken.clear()
+        await settle(0, places[0])
+        async with asyncio.timeout(5):
+            await woken.wait()  # by the message that the model published
+        for refusal in (READ_ONLY, OUT_OF_MEMORY, CANNOT_SAVE):
+            model.refusal = refusal
+            denial = await take(1)
+            assert isinstance(denial, Denial)
+            assert denial.reason == "ledger"
+        model.refusal = ""
+        for which, each in ((0, places[2]), (1, places[1]), (1, await take(1))):
+            await settle(which, each)
+        forget()
+        store = RedisStore(URL)
 
-    def change(state: TokenState, now: float) -> float:
-        state.issued = now
-        return now
+        def change(state: TokenState, now: float) -> float:
+            state.issued = now
+            return now
 
-    written = await store.change("user", change)
-    assert await store.change("user", lambda state, now: state.issued) == written
-    await store.close()
-    for ledger in ledgers:
-        await ledger.close()
+        written = await store.change("user", change)
+        assert written == pytest.approx(world.clock.time(), abs=1)
+        assert await store.change("user", lambda state, now: state.issued) == written
+        await store.close()
+        for ledger in ledgers:
+            await ledger.close()
+        ended.append(worker.name)
+
+    async def main() -> None:
+        task = world.spawn("one", work).task
+        assert task is not None
+        await task
+
+    world.run(main)
+    world.close()
+    assert ended == ["one"]
+    assert not world.violations
     assert not model.unknown
-    server.close()
-    await server.wait_closed()
+    assert not world.network.connections
 
 
 def test_a_changed_key_stops_a_transaction() -> None:
     now = START
     model = RedisModel(lambda: now, random.Random(1))
     first, second = Client(model), Client(model)
-    for client in (first, second):
-        model.opened(client)
 
     def ask(client: Client, *words: bytes) -> Reply:
         return model.execute(client, list(words))
