@@ -25,9 +25,18 @@ LINK: Final = (
     "late",  # the reply comes late
     "bytewise",  # the reply comes in small pieces
     "duplicate",  # the request arrives twice (only one that reads)
-    "stray_reply",  # a reply that nobody asked for follows
+    "stray_reply",  # another reply follows, to no request
     "stray_bytes",  # bytes that are no reply follow
     "partition",  # nothing passes between the worker and the host for some time
+)
+#: Those that make sense for every protocol, not only for HTTP.
+STREAM: Final = (
+    "cut_before",
+    "cut_after",
+    "lost_request",
+    "lost_reply",
+    "late",
+    "partition",
 )
 #: Faults of a worker.
 WORKER: Final = ("kill", "stop", "fork")

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
-from tests.simulation.faults import CONNECT, Fault, Phase
+from tests.simulation.faults import CONNECT, STREAM, Fault, Phase
 from tests.simulation.loop import WORKER, VirtualLoop, Worker, context_of
 
 #: Seconds for one direction: the shortest, and how much longer it may be.
@@ -72,8 +72,8 @@ class Endpoint:
 class Network:
     """All hosts and connections of a world.
 
-    ``met`` is called with each fault that took effect and its situation; ``on_phase`` with each
-    phase of a request, so that the world can kill a worker then.
+    ``on_fault`` is called with each fault that took effect and its situation; ``on_phase`` with the
+    worker and a fault whose phase is reached.
     """
 
     def __init__(
@@ -81,26 +81,44 @@ class Network:
         loop: VirtualLoop,
         seed: str,
         faults: Iterable[Fault],
-        met: Callable[[Fault, str], None],
-        on_phase: Callable[[Link, Phase, int], None],
+        on_fault: Callable[[Fault, str], None],
+        on_phase: Callable[[Worker, Fault], None],
     ) -> None:
         self.loop: Final = loop
         self.outside: Final = context_of(None)
-        self.met: Final = met
-        self.on_phase: Final = on_phase
+        self.on_fault: Final = on_fault
+        self._on_phase: Final = on_phase
+        self._phases: Final[dict[tuple[str, str, Phase, int], Fault]] = {}
         self._seed: Final = seed
         self._links: Final[dict[tuple[Worker, str], Link]] = {}
         self._faults: Final = list(faults)
+        for fault in self._faults:
+            if fault.phase:
+                self._phases[fault.worker, fault.host, fault.phase, fault.nth] = fault
         self._servers: Final[dict[tuple[str, int], Callable[[ServerEnd], ServerSide]]] = {}
         self._addresses: Final[dict[str, str]] = {}
         self._hosts: Final[dict[str, str]] = {}
+        self._counting: Final[set[str]] = set()
         #: Open connections, in the order in which they were opened.
         self.connections: Final[dict[int, ClientEnd]] = {}
         self._opened = 0
 
-    def listen(self, host: str, port: int, server: Callable[[ServerEnd], ServerSide]) -> None:
-        """Let ``server`` make one `ServerSide` for each connection to ``host`` and ``port``."""
+    def listen(
+        self,
+        host: str,
+        port: int,
+        server: Callable[[ServerEnd], ServerSide],
+        *,
+        counts_requests: bool = False,
+    ) -> None:
+        """Let ``server`` make one `ServerSide` for each connection to ``host`` and ``port``.
+
+        ``counts_requests``: the server counts the requests and applies the faults of its links. If
+        not, all that arrives at once is a request, and the network applies the faults of `STREAM`.
+        """
         self._servers[host, port] = server
+        if counts_requests:
+            self._counting.add(host)
         address = self._addresses.setdefault(host, f"10.0.0.{len(self._addresses) + 1}")
         self._hosts[address] = host
 
@@ -121,6 +139,14 @@ class Network:
         """Let nothing pass on ``link`` for so many seconds."""
         link.latest = max(link.latest, self.loop.now + seconds)
 
+    def reach(self, link: Link, phase: Phase, number: int, at: float = 0.0) -> None:
+        """A request of ``link`` reaches a phase now, or at a moment."""
+        if self._phases and link.worker.life == 1:
+            fault = self._phases.pop((link.worker.name, link.host, phase, number), None)
+            if fault is not None:
+                moment = max(at, self.loop.now)
+                self.loop.call_at(moment, self._on_phase, link.worker, fault, context=self.outside)
+
     def arrival(self, link: Link, earliest: float = 0.0) -> float:
         """Draw when bytes that are sent on ``link`` now arrive."""
         now = self.loop.now
@@ -140,7 +166,7 @@ class Network:
             raise socket.gaierror(socket.EAI_NONAME, f"unknown host {host}")
         if fault is not None and fault.kind == "no_name":
             link.connects += 1
-            self.met(fault, "resolve")
+            self.on_fault(fault, "resolve")
             raise socket.gaierror(socket.EAI_AGAIN, "no answer from the name server")
         address = self._addresses.get(host, host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
@@ -154,10 +180,10 @@ class Network:
         name = self._hosts.get(host, host)
         link = self.link(worker, name)
         link.connects += 1
-        self.on_phase(link, "connect", link.connects)
+        self.reach(link, "connect", link.connects)
         fault = link.faults.get(("connect", link.connects))
         if fault is not None and fault.kind == "unreachable":
-            self.met(fault, "connect")
+            self.on_fault(fault, "connect")
             await asyncio.sleep(_UNREACHABLE)
             raise TimeoutError(errno.ETIMEDOUT, "no answer")
         for _ in range(4 if tls else 2):
@@ -165,11 +191,19 @@ class Network:
         server = self._servers.get((name, port))
         if server is None or (fault is not None and fault.kind == "refused"):
             if fault is not None:
-                self.met(fault, "connect")
+                self.on_fault(fault, "connect")
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
         protocol = factory()
         self._opened += 1
-        client = ClientEnd(self, link, protocol, (host, port), self._opened, tls=tls)
+        client = ClientEnd(
+            self,
+            link,
+            protocol,
+            (host, port),
+            self._opened,
+            tls=tls,
+            counted=name in self._counting,
+        )
         client.server = server(ServerEnd(client))
         self.connections[client.number] = client
         protocol.connection_made(client)
@@ -197,6 +231,7 @@ class ClientEnd(asyncio.Transport):
         number: int,
         *,
         tls: bool,
+        counted: bool,
     ) -> None:
         super().__init__()
         self.network: Final = network
@@ -208,12 +243,16 @@ class ClientEnd(asyncio.Transport):
         if tls:
             self._extra |= {"sslcontext": self, "ssl_object": self}
         self._context: Final = context_of(link.worker)
+        self._counted: Final = counted
         self._closing = False
         self._ended = False
+        #: Whether nothing that the server writes arrives.
+        self._muted = False
+        self._late = 0.0
         #: Bytes on the way to the server, and the moments when the last ones arrive.
         self._outgoing: list[bytes] = []
         self._out_at = 0.0
-        self._in_at = 0.0
+        self.in_at = 0.0
         self._paused: list[bytes] | None = None
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -275,15 +314,45 @@ class ClientEnd(asyncio.Transport):
         """Give the server what has arrived."""
         data = b"".join(self._outgoing)
         self._outgoing.clear()
-        if self.server is not None:
-            self.server.data_received(data)
+        if self.server is not None and not self._muted:
+            if self._counted:
+                self.server.data_received(data)
+            else:
+                self._deliver_with_faults(self.server, data)
+
+    def _deliver_with_faults(self, server: ServerSide, data: bytes) -> None:
+        link, network = self.link, self.network
+        link.requests += 1
+        number = link.requests
+        fault = link.faults.get(("request", number))
+        kind = "" if fault is None or fault.kind not in STREAM else fault.kind
+        if kind and fault is not None:
+            network.on_fault(fault, f"request {link.host}")
+            if kind == "partition":
+                network.part(link, fault.seconds)
+            elif kind == "late":
+                self._late = fault.seconds
+        network.reach(link, "sent", number)
+        if kind == "cut_before":
+            self.break_off(ConnectionResetError(errno.ECONNRESET, "reset"))
+        elif kind == "lost_request":
+            self._muted = True
+        else:
+            self._muted = kind in ("cut_after", "lost_reply")
+            server.data_received(data)
+            self._late = 0.0
+            network.reach(link, "arrived", number)
+            if kind == "cut_after":
+                self.break_off(ConnectionResetError(errno.ECONNRESET, "reset"))
 
     def send_to_client(self, data: bytes, after: float = 0.0) -> float:
         """Let ``data`` arrive at the client. Returns when it does."""
         network = self.network
-        self._in_at = max(network.arrival(self.link) + after, self._in_at)
-        network.loop.call_at(self._in_at, self._receive, data, context=self._context)
-        return self._in_at
+        self.in_at = max(network.arrival(self.link) + after + self._late, self.in_at)
+        if self._muted:
+            return self.in_at
+        network.loop.call_at(self.in_at, self._receive, data, context=self._context)
+        return self.in_at
 
     def _receive(self, data: bytes) -> None:
         if self._ended:
@@ -297,9 +366,11 @@ class ClientEnd(asyncio.Transport):
 
     def break_off(self, error: OSError | None, after: float = 0.0) -> None:
         """End the connection from the server's side: with a reset, or with an orderly end."""
-        self.server = None
-        self._in_at = max(self.network.arrival(self.link) + after, self._in_at)
-        self.network.loop.call_at(self._in_at, self._broken, error, context=self._context)
+        server, self.server = self.server, None
+        if server is not None:
+            self.network.loop.call_soon(server.closed, context=self.network.outside)
+        self.in_at = max(self.network.arrival(self.link) + after, self.in_at)
+        self.network.loop.call_at(self.in_at, self._broken, error, context=self._context)
 
     def _broken(self, error: OSError | None) -> None:
         if self._closing:
@@ -340,6 +411,11 @@ class ServerEnd:
         self.worker: Final = client.link.worker
         self.host: Final = client.link.host
         self.network: Final = client.network
+
+    @property
+    def latest(self) -> float:
+        """When the last bytes that were written arrive."""
+        return self._client.in_at
 
     def write(self, data: bytes, after: float = 0.0) -> float:
         """Send ``data`` after so many seconds. Returns when it arrives."""

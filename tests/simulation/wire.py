@@ -89,7 +89,7 @@ class HttpServer:
         if kind == "duplicate" and method != "GET":
             kind = ""
         if kind and fault is not None:
-            network.met(fault, f"{method} {end.host}")
+            network.on_fault(fault, f"{method} {end.host}")
         if kind == "partition" and fault is not None:
             network.part(link, fault.seconds)
         if kind in ("cut_before", "lost_request"):
@@ -97,7 +97,7 @@ class HttpServer:
             if kind == "cut_before":
                 end.cut()
             return
-        network.on_phase(link, "sent", number)
+        network.reach(link, "sent", number)
         request = Request(
             end.worker.name,
             network.loop.now,
@@ -112,8 +112,9 @@ class HttpServer:
         answer = self._service.arrive(request)
         if kind == "duplicate":
             self._service.arrive(msgspec.structs.replace(request, copied=True))
-        network.on_phase(link, "arrived", number)
+        network.reach(link, "arrived", number)
         self._reply(answer, kind, fault)
+        network.reach(link, "replied", number, end.latest)
         if headers.get("connection", "").lower() == "close" and self._open:
             end.close(answer.after)
             self._open = False

@@ -1,7 +1,7 @@
 """The world that one seed makes: loop, network, clocks, workers, log and promises.
 
 A world replaces what a process takes from its machine while it runs: the clock, chance, process id,
-threads and sockets (`installed`). Run each world in a process of its own (`runner`): a dead worker
+threads and sockets (`installed`). Run each world in a new process (`runner`): a dead worker
 leaves coroutines behind that must never be closed.
 """
 
@@ -25,9 +25,9 @@ import anyio
 import msgspec
 from anyio._backends._asyncio import AsyncIOBackend
 
-from tests.simulation.faults import Fault, Phase
+from tests.simulation.faults import Fault
 from tests.simulation.loop import WORKER, Nothing, TooLong, VirtualLoop, Worker, context_of
-from tests.simulation.network import Endpoint, Link, Network
+from tests.simulation.network import Endpoint, Network
 from tests.simulation.plan import Plan
 from tests.simulation.wire import HttpServer, Service
 
@@ -86,7 +86,7 @@ class World:
         )
         self.clock: Final = WorkerClock(self.loop, plan.began)
         self.network: Final = Network(
-            self.loop, str(plan.seed), plan.faults, self._met, self._on_phase
+            self.loop, str(plan.seed), plan.faults, self._on_fault, self._on_phase
         )
         self.loop.network = self.network
         self.loop.set_exception_handler(self._on_unhandled)
@@ -101,11 +101,6 @@ class World:
         #: What a kill at a phase calls after it killed the worker: restarts it, for example.
         self.after_kill: Callable[[Worker, Fault], None] = lambda _worker, _fault: None
         self._clocks: Final[dict[int, WorkerClock]] = {}
-        self._phases: Final[dict[tuple[str, str, Phase, int], Fault]] = {
-            (fault.worker, fault.host, fault.phase, fault.nth): fault
-            for fault in plan.faults
-            if fault.phase
-        }
         self._limiters: Final[dict[int, anyio.CapacityLimiter]] = {}
         self._main: Final = context_of(None)
 
@@ -132,12 +127,12 @@ class World:
         self.violations.append(Violation(promise, self.loop.now, sentence, evidence))
         self.note("violation", f"{promise}: {sentence}")
 
-    def met(self, kind: str, situation: str) -> None:
+    def count_fault(self, kind: str, situation: str) -> None:
         """Count that a fault of ``kind`` took effect in ``situation``."""
         self.faults[kind, situation] += 1
         self.note("fault", f"{kind} ({situation})")
 
-    def _met(self, fault: Fault, situation: str) -> None:
+    def _on_fault(self, fault: Fault, situation: str) -> None:
         self.faults[fault.kind, situation] += 1
         self.log.append(Event(self.loop.now, fault.worker, "fault", f"{fault.kind} ({situation})"))
 
@@ -199,12 +194,8 @@ class World:
             found = self._clocks[worker.pid] = WorkerClock(self.loop, self.plan.began, worker)
         return found
 
-    def _on_phase(self, link: Link, phase: Phase, number: int) -> None:
-        if not self._phases or link.worker.life > 1:
-            return
-        fault = self._phases.pop((link.worker.name, link.host, phase, number), None)
-        if fault is not None:
-            self._hit(link.worker, fault, phase)
+    def _on_phase(self, worker: Worker, fault: Fault) -> None:
+        self._hit(worker, fault, fault.phase)
 
     def hit(self, worker: Worker, fault: Fault) -> None:
         """Let a fault with a moment hit ``worker``."""
@@ -213,7 +204,7 @@ class World:
     def _hit(self, worker: Worker, fault: Fault, situation: str) -> None:
         if worker.dead or worker.task is None or worker.task.done():
             return
-        self._met(fault, situation)
+        self._on_fault(fault, situation)
         if fault.kind == "stop":
             self.stop(worker, fault.seconds)
         elif fault.kind == "kill":
@@ -224,7 +215,7 @@ class World:
 
     def serve(self, host: str, service: Service, port: int = 443) -> None:
         """Let ``service`` answer the HTTP requests to ``host``."""
-        self.network.listen(host, port, lambda end: HttpServer(end, service))
+        self.network.listen(host, port, lambda end: HttpServer(end, service), counts_requests=True)
 
     # -- running --------------------------------------------------------------------------------
 
