@@ -4,9 +4,8 @@ Model. Bytes become commands, and the server runs one command at a time, in the 
 While it stalls, commands wait and run afterwards, also those whose client has given up and closed
 its connection, as with a real server. A command of a process that has ended since is lost.
 
-Faults of a link count its commands (`faults.LINK`). TCP delivers each byte once, so there are no
-duplicates and no stray bytes. While a worker is parted, what it sends (``"to"``), what it gets
-(``"from"``) or both is lost, and its connections stay open: neither side hears of it.
+While a worker is parted, what it sends (``"to"``), what it gets (``"from"``) or both is lost, and
+its connections stay open: neither side hears of it. The network has faults of single requests.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import random
 from typing import Final, Literal, TypeAlias
 
-from tests.simulation.faults import Fault
 from tests.simulation.network import Network, ServerEnd
 from tests.simulation.redis_model import RedisClient, RedisModel
 from tests.simulation.redis_reply import Commands, RedisError
@@ -69,12 +67,9 @@ class _Connection:
         self._end: Final = end
         self._client: Final = RedisClient(self._write, self._cut)
         self._commands: Final = Commands()
-        self._fault: Fault | None = None
-        #: Whether the server still reads it, and whether the client can hear it.
+        #: Whether the server reads it, and whether the client can hear it.
         self._reads = self._hears = True
         server.model.opened(self._client)
-
-    # -- of the network ---------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if not self._reads:
@@ -88,74 +83,30 @@ class _Connection:
             self._client.reply(error)
             self._cut()
             return
+        server, network = self._server, self._server.network
         for command in commands:
-            if self._reads:
-                self._arrive(command)
+            moment, run_id = server.turn(), server.model.run_id
+            if moment <= network.loop.now:
+                self._run(run_id, command)
+            else:
+                network.loop.call_at(moment, self._run, run_id, command)
 
     def closed(self) -> None:
         self._hears = False
         self._server.model.closed(self._client)
 
-    # -- commands ---------------------------------------------------------------------------------
-
-    def _arrive(self, command: list[bytes]) -> None:
-        link, network = self._end.link, self._server.network
-        link.requests += 1
-        number = link.requests
-        fault = link.faults.get(("request", number)) if link.faults else None
-        if fault is not None:
-            network.met(fault, f"{command[0].decode()} {self._end.host}")
-        kind = "" if fault is None else fault.kind
-        if kind in ("lost_request", "cut_before"):
-            self._reads = False
-            if kind == "cut_before":
-                self._cut()
-            return
-        if kind == "partition" and fault is not None:
-            network.part(link, fault.seconds)
-        network.on_phase(link, "sent", number)
-        moment, run_id = self._server.turn(), self._server.model.run_id
-        if moment <= network.loop.now:
-            self._run(run_id, command, fault, number)
-        else:
-            network.loop.call_at(moment, self._run, run_id, command, fault, number)
-
-    def _run(self, run_id: str, command: list[bytes], fault: Fault | None, number: int) -> None:
+    def _run(self, run_id: str, command: list[bytes]) -> None:
         model = self._server.model
-        if run_id != model.run_id or not model.is_up:
-            return
-        self._fault = fault
-        kind = "" if fault is None else fault.kind
-        self._client.reply(model.execute(self._client, command))
-        self._fault = None
-        self._server.network.on_phase(self._end.link, "arrived", number)
-        if kind == "lost_reply":
-            self._hears = False
-        elif kind in ("cut_after", "cut_within"):
-            self._cut()
-        elif kind == "cut_idle":
-            self._cut(self._end.link.random.random())
+        if run_id == model.run_id and model.is_up:
+            self._client.reply(model.execute(self._client, command))
 
     def _write(self, data: bytes) -> None:
-        if not self._hears:
-            return
-        fault, end = self._fault, self._end
-        kind = "" if fault is None else fault.kind
-        if self._server.is_parted(end.worker.name, "from") or kind in ("lost_reply", "cut_after"):
+        if self._hears and self._server.is_parted(self._end.worker.name, "from"):
             self._hears = False
-        elif kind == "late" and fault is not None:
-            end.write(data, fault.seconds)
-        elif kind == "cut_within":
-            end.write(data[: end.link.random.randrange(1, len(data))])
-        elif kind == "bytewise":
-            after = 0.0
-            for start in range(0, len(data), 7):
-                end.write(data[start : start + 7], after)
-                after += 0.002
-        else:
-            end.write(data)
+        if self._hears:
+            self._end.write(data)
 
-    def _cut(self, after: float = 0.0) -> None:
+    def _cut(self) -> None:
         self._reads = self._hears = False
         self._server.model.closed(self._client)
-        self._end.cut(after)
+        self._end.cut()
