@@ -90,7 +90,7 @@ class SimulatedTask(asyncio.Task[Any]):
 class VirtualLoop(asyncio.BaseEventLoop):
     """The event loop. ``thread_delay`` returns the seconds that a step on a thread takes.
 
-    It ends with `TooLong` at ``longest`` seconds of virtual time.
+    It ends with `TooLong` after ``longest`` seconds of virtual time or ``most_callbacks`` callbacks.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *,
         start: float = 0.0,
         longest: float = 1e9,
+        most_callbacks: int = 10**9,
         thread_delay: Callable[[], float] = lambda: 0.0005,
     ) -> None:
         super().__init__()
@@ -106,6 +107,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.thread_delay = thread_delay
         self.network: Connects | None = None
         self.callbacks = 0
+        self._most_callbacks: Final = most_callbacks
         self._queue: Final[deque[asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._cancelled = 0
@@ -160,6 +162,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         queue = self._queue
         if not queue:
             self._advance()
+        elif self.callbacks > self._most_callbacks:
+            raise TooLong
         for _ in range(len(queue)):
             handle = queue.popleft()
             if handle._cancelled:

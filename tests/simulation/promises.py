@@ -58,6 +58,13 @@ PROMISES: Final = {
             "zoho_async.auth.lease",
         ),
         Promise(
+            "P1 fork",
+            "A forked child sends nothing with its parent's session or ledger in memory.",
+            "always",
+            "UsedAfterFork",
+            "zoho_async.fork",
+        ),
+        Promise(
             "P2 no block",
             "No block begins with Zoho's limit less Limits.limit calls of others, or fewer, in the "
             "minute.",

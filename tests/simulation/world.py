@@ -15,6 +15,7 @@ import os
 import random
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, TypeVar
@@ -25,14 +26,18 @@ import anyio
 import msgspec
 from anyio._backends._asyncio import AsyncIOBackend
 
+from tests.simulation.assumptions import Assumptions
 from tests.simulation.faults import Fault
 from tests.simulation.loop import WORKER, Nothing, TooLong, VirtualLoop, Worker, context_of
 from tests.simulation.network import Endpoint, Network
 from tests.simulation.plan import Plan
 from tests.simulation.wire import HttpServer, Service
+from tests.simulation.zoho import Zoho
 
 T = TypeVar("T")
 _FIRST_PID: Final = 1000
+#: Callbacks after which a scenario must have ended: an endless loop takes no virtual time.
+_MOST_CALLBACKS: Final = 5_000_000
 #: Modules whose names for the clock's functions are replaced as well.
 _TIMED: Final = ("aiohttp.", "redis.", "zoho_async.")
 
@@ -78,10 +83,13 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan: Final = plan
         self.random: Final = random.Random(f"{plan.seed}/world")
+        #: The loop's time at the start.
+        self.began: Final = 1000.0
         chance = random.Random(f"{plan.seed}/threads")
         self.loop: Final = VirtualLoop(
-            start=1000.0,
+            start=self.began,
             longest=plan.longest,
+            most_callbacks=_MOST_CALLBACKS,
             thread_delay=lambda: 0.0002 + 0.01 * chance.random() ** 6,
         )
         self.clock: Final = WorkerClock(self.loop, plan.began)
@@ -92,6 +100,16 @@ class World:
         self.loop.set_exception_handler(self._on_unhandled)
         self.log: Final[list[Event]] = []
         self.workers: Final[list[Worker]] = []
+        #: What each worker's lives returned or raised, by its name. None for a life that was killed.
+        self.results: Final[dict[str, list[object]]] = {}
+        self.zoho: Final = Zoho(
+            msgspec.convert(plan.assumptions, Assumptions),
+            plan.seed,
+            plan.began,
+            tuple(name for one in plan.workloads for name in one.organizations),
+        )
+        self.serve("accounts.zoho.com", self.zoho)
+        self.serve("www.zohoapis.com", self.zoho)
         self.violations: Final[list[Violation]] = []
         #: Checks by promise, faults by kind and situation, and what else is counted.
         self.checks: Final[Counter[str]] = Counter()
@@ -100,9 +118,11 @@ class World:
         self.situations: Final[set[str]] = set()
         #: What a kill at a phase calls after it killed the worker: restarts it, for example.
         self.after_kill: Callable[[Worker, Fault], None] = lambda _worker, _fault: None
+        #: What a forked child of a worker does, by the worker's process id.
+        self.forks: Final[dict[int, Callable[[Worker], Coroutine[Any, Any, object]]]] = {}
         self._clocks: Final[dict[int, WorkerClock]] = {}
         self._limiters: Final[dict[int, anyio.CapacityLimiter]] = {}
-        self._main: Final = context_of(None)
+        self.outside: Final = context_of(None)
 
     # -- story and promises ---------------------------------------------------------------------
 
@@ -116,6 +136,8 @@ class World:
         found = hashlib.sha256()
         for event in self.log:
             found.update(f"{event.at!r} {event.worker} {event.kind} {event.text}\n".encode())
+        for arrival in self.zoho.log:
+            found.update(f"{arrival.at!r} {arrival.worker} {arrival}\n".encode())
         return found.hexdigest()
 
     def check(self, promise: str, times: int = 1) -> None:
@@ -166,7 +188,15 @@ class World:
         """
         child = self.spawn(name, work)
         self.note("forked", f"from {parent!r}", child)
+        assert child.task is not None
+        child.task.add_done_callback(self._end_child, context=self.outside)
         return child
+
+    def _end_child(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            text = "".join(traceback.format_exception(error))
+            self.violation("simulation", f"{task.get_name()} raised {error!r}", text)
 
     def kill(self, worker: Worker) -> None:
         """End ``worker`` without any cleanup."""
@@ -179,7 +209,7 @@ class World:
         """Stop ``worker`` for so many seconds."""
         self.note("stopped", f"{seconds:.3f} s", worker)
         self.loop.stop_worker(worker)
-        self.loop.call_later(seconds, self.resume, worker, context=self._main)
+        self.loop.call_later(seconds, self.resume, worker, context=self.outside)
 
     def resume(self, worker: Worker) -> None:
         """Continue a stopped worker."""
@@ -204,7 +234,12 @@ class World:
     def _hit(self, worker: Worker, fault: Fault, situation: str) -> None:
         if worker.dead or worker.task is None or worker.task.done():
             return
+        child = self.forks.get(worker.pid)
+        if fault.kind == "fork" and child is None:
+            return
         self._on_fault(fault, situation)
+        if fault.kind == "fork" and child is not None:
+            self.fork(worker, f"{worker!r} child {len(self.workers)}", child)
         if fault.kind == "stop":
             self.stop(worker, fault.seconds)
         elif fault.kind == "kill":
@@ -224,14 +259,15 @@ class World:
         with installed(self):
             asyncio.set_event_loop(self.loop)
             try:
-                task = self._main.run(self.loop.create_task, main())
+                task = self.outside.run(self.loop.create_task, main())
                 try:
                     self.check("P5")
                     return self.loop.run_until_complete(task)
                 except Nothing:
                     self.violation("P5", "everything waits, and no timer is left", *self.waiting())
                 except TooLong:
-                    self.violation("P5", f"no end within {self.plan.longest:g} s", *self.waiting())
+                    sentence = f"no end within {self.plan.longest:g} s or {_MOST_CALLBACKS} steps"
+                    self.violation("P5", sentence, *self.waiting())
                 return None
             finally:
                 asyncio.set_event_loop(None)
