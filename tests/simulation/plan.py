@@ -71,7 +71,7 @@ def draw(seed: int, table: dict[str, Workload]) -> Plan:
         )
         workloads.append(one)
         faults += draw_faults(random.Random(f"{seed}/faults/{mark}"), workload, one)
-    return Plan(
+    plan = Plan(
         seed,
         began=draw_start(chance),
         clock_skew=chance.choice((0.0, 0.0, 0.5, 30.0)),
@@ -79,6 +79,8 @@ def draw(seed: int, table: dict[str, Workload]) -> Plan:
         faults=tuple(faults),
         workloads=tuple(workloads),
     )
+    # A plan from a file must equal the one that was drawn: JSON has lists only.
+    return msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
 
 
 def draw_start(chance: random.Random) -> float:
