@@ -70,10 +70,9 @@ def prepare(world: World, plan: WorkloadPlan) -> None:
     book = world.zoho.book("contacts", plan.organizations[0])
     book.manners = msgspec.structs.replace(
         book.manners,
-        more="honest",
+        more="always" if book.manners.more == "always" else "honest",
         empty=0.0,
         bare=0.0,
-        ignores=tuple(one for one in book.manners.ignores if one != "page"),
         kinds=("insert", "modify"),
         key="",
         noun="",
