@@ -78,6 +78,7 @@ def draw(chance: random.Random) -> dict[str, Any]:
         "deletions": chance.random() < 0.5,
         "full_at": chance.choice((0, 0, 2, 3)),
         "merges": chance.random() < 0.3,
+        "most_calls": chance.choice((20, 60, 150, 150)),
     }
 
 
@@ -124,7 +125,11 @@ async def _export(
     if progress.begun is None:
         progress.begun = world.zoho.mark
     full = options["full_at"] == progress.done + 1
-    chosen = ExportOptions(detect_deletions=options["deletions"] and not full, full=full)
+    chosen = ExportOptions(
+        detect_deletions=options["deletions"] and not full,
+        full=full,
+        max_calls=options["most_calls"],
+    )
     async with Export(
         zoho, options["lists"], to=folder, options=chosen, clock=world.clock_of(worker)
     ) as job:
