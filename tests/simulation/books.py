@@ -350,7 +350,7 @@ class Book:
         if manners.context:
             context: dict[str, Any] = {"page": asked, "per_page": size}
             if manners.echoes:
-                context |= _applied(query, ignored="filters" in manners.ignores)
+                context |= self._applied(query, ignored="filters" in manners.ignores)
             context["has_more_page"] = more
             if total is not None:
                 context |= {"total": total, "total_pages": -(-total // size)}
@@ -382,7 +382,7 @@ class Book:
         manners = self.manners
         column = "" if "sort" in manners.ignores else query.get("sort_column", "")
         descending = query.get("sort_order", "A") == "D"
-        filters = () if "filters" in manners.ignores else _filters(query)
+        filters = () if "filters" in manners.ignores else self._filters(query)
         key = (column, descending, *filters)
         found = self._views.get(key)
         if found is None:
@@ -392,6 +392,22 @@ class Book:
         if manners.ties == "steady" or (manners.ties == "flipped" and page > 1):
             return found
         return self._with_moved_ties(found, self._order(column, descending)[0])
+
+    def _filters(self, query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        return _filters(query, self.resource.name)
+
+    def _applied(self, query: Mapping[str, str], *, ignored: bool) -> dict[str, Any]:
+        """What the page context says about filters."""
+        context: dict[str, Any] = {
+            "applied_filter": "Status.All" if ignored else query.get("filter_by", "Status.All")
+        }
+        filters = [(name, value) for name, value in self._filters(query) if name != "filter_by"]
+        if filters and not ignored:
+            context["search_criteria"] = [
+                {"column_name": name, "search_text": value, "comparator": "equal"}
+                for name, value in filters
+            ]
+        return context
 
     def _order(self, column: str, descending: bool) -> tuple[Callable[[Record], Any], bool]:
         if column == "last_modified_time":
@@ -485,16 +501,16 @@ def written_time(moment: float, zone: timezone) -> str:
     return datetime.fromtimestamp(int(moment), zone).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-_NOT_FILTERS: Final = frozenset(
-    {"page", "per_page", "sort_column", "sort_order", "response_option", "organization_id"}
-)
+#: Filters besides the field that names a record. Zoho ignores what it does not know.
+_FILTERS: Final = ("status", "filter_by", "last_modified_time", "reference_number", "email")
 
 
-def _filters(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _filters(query: Mapping[str, str], name: str) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, value)
-        for name, value in query.items()
-        if name not in _NOT_FILTERS and not (name == "filter_by" and value.endswith(".All"))
+        (each, value)
+        for each, value in query.items()
+        if each in (*_FILTERS, name) or each.startswith(("date", "created_date"))
+        if not (each == "filter_by" and value.endswith(".All"))
     )
 
 
@@ -512,17 +528,3 @@ def _passes(record: Record, name: str, value: str) -> bool:
                 name.removeprefix(prefix), day == value
             )
     return str(record.fields.get(name, "")) == value
-
-
-def _applied(query: Mapping[str, str], *, ignored: bool) -> dict[str, Any]:
-    """What the page context says about filters."""
-    context: dict[str, Any] = {
-        "applied_filter": "Status.All" if ignored else query.get("filter_by", "Status.All")
-    }
-    filters = [(name, value) for name, value in _filters(query) if name != "filter_by"]
-    if filters and not ignored:
-        context["search_criteria"] = [
-            {"column_name": name, "search_text": value, "comparator": "equal"}
-            for name, value in filters
-        ]
-    return context

@@ -38,6 +38,14 @@ STREAM: Final = (
     "late",
     "partition",
 )
+#: Faults of the disk, at the ``nth`` call of a worker for a file (`tests.simulation.disk`).
+DISK: Final = (
+    "disk_kill",  # the process dies at the call; a write may be cut off
+    "power",  # the machine loses power at the call: all of its workers die
+    "disk_full",  # no room for some time
+    "disk_error",  # the call fails
+    "lock_held",  # another program holds the locks for some time
+)
 #: Faults of a worker.
 WORKER: Final = ("kill", "stop", "fork")
 

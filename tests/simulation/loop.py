@@ -11,7 +11,7 @@ SIGSTOP and SIGCONT do. References to held callbacks and tasks are kept, so that
 collection runs no cleanup of a dead worker.
 
 Determinism. Callbacks run in the order in which they were scheduled; timers by time, then by order.
-Tasks hash by their number, so that a set of tasks has the same order in each run.
+Tasks and futures hash by their number, so that a set of them has the same order in each run.
 """
 
 from __future__ import annotations
@@ -87,10 +87,19 @@ class SimulatedTask(asyncio.Task[Any]):
         return self.number
 
 
+class SimulatedFuture(asyncio.Future[Any]):
+    """A future that hashes by its number."""
+
+    number: int = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """The event loop. ``thread_delay`` returns the seconds that a step on a thread takes.
 
-    It ends with `TooLong` after ``longest`` seconds of virtual time or ``most_callbacks`` callbacks.
+    It ends with `TooLong` after ``longest`` virtual seconds or ``most_callbacks`` callbacks.
     """
 
     def __init__(
@@ -195,6 +204,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._cancelled -= 1
             else:
                 self._queue.append(handle)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = SimulatedFuture(loop=self)
+        future.number = next(self._numbers)
+        return future
 
     # -- workers --------------------------------------------------------------------------------
 

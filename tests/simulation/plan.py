@@ -16,7 +16,7 @@ import msgspec
 
 from tests.simulation.assumptions import ZONES
 from tests.simulation.assumptions import draw as draw_assumptions
-from tests.simulation.faults import CONNECT, WORKER, Fault, Phase
+from tests.simulation.faults import CONNECT, DISK, WORKER, Fault, Phase
 
 if TYPE_CHECKING:
     from tests.simulation.workloads import Workload
@@ -71,7 +71,7 @@ def draw(seed: int, table: dict[str, Workload]) -> Plan:
         )
         workloads.append(one)
         faults += draw_faults(random.Random(f"{seed}/faults/{mark}"), workload, one)
-    return Plan(
+    plan = Plan(
         seed,
         began=draw_start(chance),
         clock_skew=chance.choice((0.0, 0.0, 0.5, 30.0)),
@@ -79,6 +79,8 @@ def draw(seed: int, table: dict[str, Workload]) -> Plan:
         faults=tuple(faults),
         workloads=tuple(workloads),
     )
+    # A plan from a file must equal the one that was drawn: JSON has lists only.
+    return msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
 
 
 def draw_start(chance: random.Random) -> float:
@@ -102,6 +104,8 @@ def draw_faults(chance: random.Random, workload: Workload, plan: WorkloadPlan) -
     for _ in range(chance.choice((0, 2, 5, 10, 30))):
         kind = chance.choice(workload.faults)
         worker, host = chance.choice(plan.workers), chance.choice(workload.hosts)
+        if kind in DISK:
+            host = "disk"
         few = host.startswith("accounts.") or kind in CONNECT
         nth = 1 + int((5 if few else workload.requests) * chance.random() ** 2)
         seconds = chance.choice((0.1, 1.0, 5.0, 20.0, 61.0, 130.0, 400.0)) * chance.uniform(0.5, 1)

@@ -119,6 +119,14 @@ PROMISES: Final = {
             "docs/howto/completeness.md",
         ),
         Promise(
+            "P3 files",
+            "A file of the package holds its old content or its new one, whole, after any end of "
+            "a process or of the machine.",
+            "the disk keeps what it reported as synced",
+            "nothing",
+            "zoho_async.files, Invariant",
+        ),
+        Promise(
             "P4 once",
             "A write is carried out at most once.",
             "retry_writes is off, it is no upsert, and the network makes no second request of one",

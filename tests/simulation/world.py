@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hashlib
+import itertools
 import os
 import random
 import sys
@@ -18,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import cached_property
 from typing import Any, Final, TypeVar
 from unittest import mock
 
@@ -27,6 +30,7 @@ import msgspec
 from anyio._backends._asyncio import AsyncIOBackend
 
 from tests.simulation.assumptions import Assumptions
+from tests.simulation.disk import Disk
 from tests.simulation.faults import Fault
 from tests.simulation.loop import WORKER, Nothing, TooLong, VirtualLoop, Worker, context_of
 from tests.simulation.network import Endpoint, Network
@@ -100,7 +104,7 @@ class World:
         self.loop.set_exception_handler(self._on_unhandled)
         self.log: Final[list[Event]] = []
         self.workers: Final[list[Worker]] = []
-        #: What each worker's lives returned or raised, by its name. None for a life that was killed.
+        #: What each worker's lives returned or raised, by its name. None for a killed life.
         self.results: Final[dict[str, list[object]]] = {}
         self.zoho: Final = Zoho(
             msgspec.convert(plan.assumptions, Assumptions),
@@ -123,6 +127,7 @@ class World:
         self._clocks: Final[dict[int, WorkerClock]] = {}
         self._limiters: Final[dict[int, anyio.CapacityLimiter]] = {}
         self.outside: Final = context_of(None)
+        self._at_end: Final = contextlib.ExitStack()
 
     # -- story and promises ---------------------------------------------------------------------
 
@@ -254,9 +259,17 @@ class World:
 
     # -- running --------------------------------------------------------------------------------
 
+    @cached_property
+    def disk(self) -> Disk:
+        """The files of this world's machine, from the first use to the end of `run`."""
+        disk = Disk(self, self.plan.seed, self.plan.faults)
+        self._at_end.callback(disk.close)
+        self._at_end.enter_context(disk.installed())
+        return disk
+
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """Run ``main`` to its end. None, with a violation, if it does not end."""
-        with installed(self):
+        with installed(self), self._at_end:
             asyncio.set_event_loop(self.loop)
             try:
                 task = self.outside.run(self.loop.create_task, main())
@@ -287,8 +300,38 @@ class World:
         return lines
 
 
+def _hashed_by_address() -> list[type]:
+    """Return the classes whose instances are in sets that are iterated."""
+    from aiohttp.client_proto import ResponseHandler
+    from anyio._backends._asyncio import CancelScope
+
+    from zoho_async.http.download import Document
+
+    return [asyncio.Timeout, ResponseHandler, CancelScope, Document]
+
+
 async def _start_connection(addr_infos: Any, **_: Any) -> Endpoint:
     return Endpoint(*addr_infos[0][4])
+
+
+@functools.lru_cache(1)
+def _timed_names(modules: int) -> list[tuple[object, str, bool]]:
+    """Return the names for the clock's functions in other modules, and whether each is the wall's.
+
+    ``modules`` is the number of modules that are loaded: with more, the search is made again.
+    """
+    found: list[tuple[object, str, bool]] = []
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_TIMED):
+            for attribute, value in list(vars(module).items()):
+                if value is time.monotonic or value is time.time:
+                    found.append((module, attribute, value is time.time))
+    return found
+
+
+def find_timed_names() -> None:
+    """Search now, so that the worlds of forked processes need not."""
+    _timed_names(len(sys.modules))
 
 
 @contextlib.contextmanager
@@ -334,7 +377,21 @@ def installed(world: World) -> Generator[None]:
                 return await world.loop.run_in_executor(None, func, *args)
         raise AssertionError("unreachable")
 
+    numbers = itertools.count(1)
+    known: dict[int, tuple[int, object]] = {}
+
+    def numbered(self: object) -> int:
+        """Hash by the order of creation, so that sets have the same order in each run."""
+        found = known.get(id(self))
+        if found is None:
+            found = known[id(self)] = (
+                next(numbers),
+                self,
+            )  # kept, so that its id is not used again
+        return found[0]
+
     replaced: list[tuple[Any, str, Any]] = [
+        *((kind, "__hash__", numbered) for kind in _hashed_by_address()),
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (os, "getpid", getpid),
@@ -345,12 +402,8 @@ def installed(world: World) -> Generator[None]:
         (aiohappyeyeballs, "start_connection", _start_connection),
         (AsyncIOBackend, "run_sync_in_worker_thread", classmethod(on_thread)),
     ]
-    bound: dict[object, Callable[[], float]] = {time.monotonic: monotonic, time.time: wall}
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_TIMED):
-            for attribute, value in list(vars(module).items()):
-                if value is time.monotonic or value is time.time:
-                    replaced.append((module, attribute, bound[value]))
+    for module, attribute, is_wall in _timed_names(len(sys.modules)):
+        replaced.append((module, attribute, wall if is_wall else monotonic))
     collects = gc.isenabled()
     state = random.getstate()
     with contextlib.ExitStack() as stack:

@@ -291,15 +291,9 @@ class Team:
             self._judge_minute(arrivals)
             self.judge_silence(arrivals)
         if self.is_alone and not self.happened("stop"):
-            judges.judge_in_flight(
-                findings,
-                arrivals,
-                limit=self.limits.in_flight,
-                answered=self._answered_numbers(arrivals),
-                ledgers=self._one_ledger(arrivals),
-            )
+            self.judge_flight(arrivals)
         if self.is_alone:
-            self._judge_day(arrivals)
+            self.judge_day(arrivals)
         for organization in self.plan.organizations:
             judges.judge_writes(
                 findings,
@@ -331,7 +325,16 @@ class Team:
             self.findings, arrivals, self.heard, ledgers=self._one_ledger(arrivals)
         )
 
-    def _judge_day(self, arrivals: list[Arrival]) -> None:
+    def judge_flight(self, arrivals: list[Arrival]) -> None:
+        judges.judge_in_flight(
+            self.findings,
+            arrivals,
+            limit=self.limits.in_flight,
+            answered=self._answered_numbers(arrivals),
+            ledgers=self._one_ledger(arrivals),
+        )
+
+    def judge_day(self, arrivals: list[Arrival]) -> None:
         """P1 day, if the end of the day is known from the start and Zoho has such a day."""
         limits, quotas = self.limits, self.zoho.assumptions.quotas
         if limits.day is None or limits.time_zone != quotas.zone:
