@@ -98,7 +98,7 @@ class Team:
         self.world: Final = world
         self.zoho: Final[Zoho] = world.zoho
         self.plan: Final = plan
-        self.options: Final = options
+        self.options = options
         self.limits: Final = Limits(**options.limits)
         self.findings: Final = Findings()
         self.answered: Final[list[Answered]] = []
