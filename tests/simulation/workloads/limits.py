@@ -285,6 +285,6 @@ TABLE: Final = {
         hosts=(API, API, ACCOUNTS, HOST),
         requests=200,
         faults=(*CONNECT, *STREAM, *WORKER, "kill", "stop"),
-        weight=2.0,
+        weight=1.0,
     )
 }

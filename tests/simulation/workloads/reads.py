@@ -414,4 +414,4 @@ def _getters(row_id: str, name: str) -> tuple[Callable[[Any], str], Callable[[An
     return (lambda row: value(row, row_id)), (lambda row: value(row, name))
 
 
-TABLE: Final = {KIND: Workload(draw, run, prepare=prepare, judge=judge, requests=100)}
+TABLE: Final = {KIND: Workload(draw, run, prepare=prepare, judge=judge, requests=100, weight=3.0)}
