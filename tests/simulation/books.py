@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from tests.simulation.assumptions import Manners
@@ -443,9 +443,8 @@ class Book:
 
     def _head(self, record: Record) -> dict[str, Any]:
         head: dict[str, Any] = {self.resource.row_id: record.id, "status": record.status}
-        for one in record.fields.get("custom_fields") or ():
-            if isinstance(one, dict) and one.get("api_name"):
-                head[str(one["api_name"])] = one.get("value", "")
+        for one in custom_fields(record.fields):
+            head[str(one.get("api_name", ""))] = one.get("value", "")
         return head
 
     def _times(self, record: Record) -> dict[str, str]:
@@ -486,13 +485,20 @@ def sent_fields(body: bytes, query: Mapping[str, str]) -> dict[str, Any]:
         found = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def custom_fields(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The custom fields of a record that have a name."""
+    found = cast("list[object]", fields.get("custom_fields") or [])
+    named = [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
+    return [one for one in named if one.get("api_name")]
 
 
 def custom_value(fields: Mapping[str, Any], name: str) -> str:
     """The value of a custom field, "" without it."""
-    for one in fields.get("custom_fields") or ():
-        if isinstance(one, dict) and one.get("api_name") == name:
+    for one in custom_fields(fields):
+        if one.get("api_name") == name:
             return str(one.get("value", ""))
     return str(fields.get(name, ""))
 

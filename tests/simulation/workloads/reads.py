@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -406,8 +406,10 @@ def _getters(row_id: str, name: str) -> tuple[Callable[[Any], str], Callable[[An
     """How a row shows its id and its name: as an attribute, a key, or in ``extra``."""
 
     def value(row: Any, field: str) -> str:
-        found = row.get(field) if isinstance(row, dict) else getattr(row, field, None)
-        if found is None and not isinstance(row, dict):
+        if isinstance(row, dict):
+            return str(cast("dict[str, Any]", row).get(field) or "")
+        found = getattr(row, field, None)
+        if found is None:
             found = getattr(row, "extra", {}).get(field)
         return "" if found is None else str(found)
 
