@@ -16,7 +16,6 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ import msgspec
 from anyio import CancelScope, to_thread
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import private_database
 
 T = TypeVar("T")
 
@@ -52,12 +52,9 @@ class DatabaseKind(msgspec.Struct, frozen=True, kw_only=True):
         a transaction. Raises `ConfigurationError` if the file is another's, or another process has
         it open.
         """
-        path = Path(os.path.realpath(path))  # O_EXCL follows no link
+        path = Path(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                # Only a new file: closing an old one would release this process's lock (POSIX).
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            path = private_database(path)
             connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )

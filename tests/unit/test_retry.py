@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from zoho_async.errors import (
@@ -103,3 +105,16 @@ def test_an_empty_budget_returns_the_wait_for_the_next_retry() -> None:
     assert 0 < wait <= 6.0
     clock.now += wait + 1e-9
     assert budget.withdraw() == 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_wait_of_exactly_the_returned_seconds_is_enough(seed: int) -> None:
+    chance = random.Random(seed)
+    clock = _Clock()
+    clock.now = chance.uniform(0.0, 1e6)
+    budget = RetryBudget(clock)
+    for _ in range(100):
+        budget.deposit()
+        wait = budget.withdraw()
+        clock.now += wait
+        assert wait == 0.0 or budget.withdraw() == 0.0

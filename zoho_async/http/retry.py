@@ -98,6 +98,9 @@ class RetryBudget:
     CAPACITY: Final = 10.0
     PER_CALL: Final = 0.1
     PER_SECOND: Final = 10.0 / 60.0
+    #: The sum of what was earned may be short by so much. Without it, a wait could be too short to
+    #: move the clock, and then be asked for again and again.
+    ROUNDING: Final = 1e-6
 
     def __init__(self, clock: Clock) -> None:
         self._clock: Final = clock
@@ -118,8 +121,8 @@ class RetryBudget:
     def withdraw(self) -> float:
         """Take one retry. Returns 0 on success, else the seconds until one is available."""
         self._earn(0.0)
-        if self._saved >= 1.0:
-            self._saved -= 1.0
+        if self._saved > 1.0 - self.ROUNDING:
+            self._saved = max(0.0, self._saved - 1.0)
             return 0.0
         return (1.0 - self._saved) / self.PER_SECOND
 
