@@ -410,4 +410,4 @@ def test_no_history_loses_a_row_or_writes_one_twice() -> None:
 
 @pytest.mark.long
 def test_no_history_among_many_loses_a_row_or_writes_one_twice() -> None:
-    run_state_machine_as_test(Histories, settings=searched(150, 20))
+    run_state_machine_as_test(Histories, settings=searched(100, 20))

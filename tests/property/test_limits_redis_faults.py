@@ -52,4 +52,4 @@ def test_data_loss_and_outages_never_exceed_the_limit(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", [Faults, SharesAtFaults])
 def test_data_loss_and_outages_in_many_histories(machine: type[Faults]) -> None:
-    run(machine, 300)
+    run(machine, 150)

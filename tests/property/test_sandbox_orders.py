@@ -409,4 +409,4 @@ def test_an_order_shows_conversions_or_its_own_status(machine: type[Machine]) ->
 def test_order_statuses_are_right_after_long_histories(
     machine: type[Machine],
 ) -> None:
-    prove(machine, 250, 40)
+    prove(machine, 120, 40)

@@ -255,4 +255,4 @@ def test_a_retainer_is_paid_in_full_and_drawn_once() -> None:
 def test_a_retainer_is_paid_in_full_and_drawn_once_after_long_histories(
     side: type[Retainers],
 ) -> None:
-    prove(side, 250, 40)
+    prove(side, 120, 40)

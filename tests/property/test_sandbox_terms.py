@@ -17,7 +17,7 @@ from zoho_async.sandbox.data.dates import day
 
 _DAYS: Final = {"weeks": 7, "days": 1}
 _PLAIN: Final = settings(max_examples=examples(200), deadline=None, derandomize=True)
-_LONG: Final = settings(_PLAIN, max_examples=5000)
+_LONG: Final = settings(_PLAIN, max_examples=2000)
 ASKED: Final = {
     "days_ago": st.integers(-40, 900),
     "interval": st.integers(1, 7),

@@ -80,6 +80,7 @@ def structs() -> list[type[msgspec.Struct]]:
 # -- the generated files ----------------------------------------------------------------------
 
 
+@pytest.mark.long  # as `python -m zoho_async.codegen --check` in the types session
 def test_the_generated_files_are_up_to_date(texts: dict[Path, str]) -> None:
     assert generate.differences(texts) == []
 
@@ -110,6 +111,7 @@ def test_no_operation_of_the_official_files_is_missing(built: list[Model]) -> No
     assert counts == {"books": 849, "invoice": 261, "billing": 192, "inventory": 504}
 
 
+@pytest.mark.long
 @needs_reference
 def test_the_facts_are_those_of_the_official_files(built: list[Model]) -> None:
     assert [stale for model in built for stale in check.stale(model, REFERENCE)] == []

@@ -351,7 +351,7 @@ async def test_a_cancelled_worker_releases_its_lease_at_once() -> None:
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.long) for k in (1, 2))])
 async def test_a_day_of_a_fleet_stays_within_zohos_limits(seed: int) -> None:
     """Workers come, call, die while refreshing, lack scopes; tokens die early now and then."""
     chance = random.Random(seed)
