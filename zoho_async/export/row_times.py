@@ -64,7 +64,7 @@ class PageTimes:
 
 
 def latest(moments: _Moments) -> float | None:
-    """Return the latest moment in seconds since 1970, None if there is none."""
+    """Return the latest moment in seconds since 1970, or None."""
     return seconds(max((one for one in moments if one is not None), default=None))
 
 
