@@ -20,7 +20,7 @@ from benchmarks.report import Reach, Table, about, printed
 from benchmarks.server import Served, served
 from benchmarks.suites import SUITES, Run
 from benchmarks.suites.replies import compare
-from benchmarks.timing import race
+from benchmarks.timing import apart, race
 
 _ABOUT = """\
 Measure zoho_async against the floor (aiohttp with plain msgspec) and against its peers.
@@ -149,7 +149,8 @@ _ONLY = frozenset({FLOOR, OURS, _JSON})
 
 def guard(server: Served) -> int:
     """Print each ratio and its bound. Return 1 if one is above its bound."""
-    found = [*_http(server), *_into(server), *_drift(server), *asyncio.run(_slot())]
+    found = [*_http(server), *_into(server), *_drift(server), *_export(server)]
+    found += asyncio.run(_slot())
     for each in found:
         print(each)
     return 0 if all(each.reached for each in found) else 1
@@ -184,6 +185,16 @@ def _drift(server: Served) -> list[Reach]:
     specs = [Spec(name=OURS, task="page", url=server.url, kind=k) for k in ("typed", "drifted")]
     fits, drifts = race(specs, rounds=5, times=5)
     return [Reach("page with drift, to the page without", drifts.best / fits.best, 6.0, "x")]
+
+
+def _export(server: Served) -> list[Reach]:
+    """An export to JSON Lines against rows that are only copied."""
+    best = {
+        who: min(apart("benchmarks.suites.destinations", who, server.url, 20_000)[0] for _ in "123")
+        for who in ("exported", "written_without_us")
+    }
+    ratio = best["exported"] / best["written_without_us"]
+    return [Reach("an export to JSON Lines, to rows copied", ratio, 8.0, "x")]
 
 
 async def _slot() -> list[Reach]:

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.client import HTTPConnection
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -74,6 +75,7 @@ def _key(kind: bytes, name: bytes) -> tuple[str, str]:
 def _http(body: bytes) -> bytes:
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\n"
         "X-Rate-Limit-Limit: 500000000\r\nX-Rate-Limit-Remaining: 499999999\r\n"
         f"X-Rate-Limit-Reset: 40000\r\nContent-Length: {len(body)}\r\n\r\n"
     )

@@ -54,6 +54,10 @@ SUITES: Final[dict[str, Entry]] = {
     "imports": Entry("overhead:imports", "what importing costs", 20),
     "growth": Entry("replies:growth", "the cost of a row in lists of a thousand to a million", 90),
     "destinations": Entry("destinations:destinations", "a million rows into each destination", 450),
+    "organizations": Entry(
+        "organizations:organizations", "200 organizations exported in one process", 80
+    ),
+    "sandbox": Entry("organizations:sandbox", "how soon the sandbox answers", 15),
     "pace": Entry("rate:pace", "how long the limits make 100 calls take, by simulation", 2),
     "day": Entry("rate:day", "a day of 10,000 calls: 50 bulk callers and people", 30),
     "others": Entry("others:others", "other clients in the same organization, by simulation", 40),

@@ -231,16 +231,16 @@ async def _measured(organizations: int, each: int) -> dict[str, float]:
             slot.sent()
             first.append(slot)
         known = memory("VmRSS")
-        beats = asyncio.create_task(_heart())
+        beats = asyncio.create_task(heart())
         calls = asyncio.gather(*(_chain(account, one, each) for one in ids))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # once for the chains to begin, once for their calls
         assert await _waiting_calls(account, ids[-1]) == each
         waiting = memory("VmRSS")
-        collector = _Collector()
+        collector = Collector()
         holds = [0.0, 0.0]
         beats.cancel()
-        beats = asyncio.create_task(_heart(holds, collector))
+        beats = asyncio.create_task(heart(holds, collector))
         began, cpu = time.perf_counter(), time.process_time()
         chance = random.Random(1)
         loop = asyncio.get_running_loop()
@@ -289,7 +289,7 @@ async def _waiting_calls(account: Client, organization: str) -> int:
     return sum((await account.scheduler(organization).snapshot()).waiting.values())
 
 
-class _Collector:
+class Collector:
     """How long Python's collector has run so far."""
 
     def __init__(self) -> None:
@@ -307,7 +307,7 @@ class _Collector:
         gc.callbacks.remove(self._notice)
 
 
-async def _heart(holds: list[float] | None = None, collector: _Collector | None = None) -> None:
+async def heart(holds: list[float] | None = None, collector: Collector | None = None) -> None:
     """Note in ``holds`` the longest time between beats, without and with the collector's share."""
     while True:
         before, collected = time.thread_time(), 0.0 if collector is None else collector.seconds

@@ -39,6 +39,7 @@ from msgspec.structs import replace
 
 from zoho_async.export.checkpoint.records import IndexedRecord, digest
 from zoho_async.export.checkpoint.store import PassHistory, ResourceState, ViewResult
+from zoho_async.export.row_times import PageTimes, count_before
 from zoho_async.paging.completeness import Completeness, Pass, is_certain, missing, verdict
 from zoho_async.wire import Page
 from zoho_async.wire.page import RowTimes
@@ -83,6 +84,25 @@ class Counting:
             self._certain[place] += is_certain(
                 one, time=time, seen_before=known, on_its_page=on_its_page
             )
+
+    def count_unknown(self, keys: Sequence[str], times: PageTimes) -> None:
+        """Count the rows of a page, none of which is indexed. ``keys`` are theirs, all different.
+
+        The result is that of `count_row` for each of them, at a tenth of the cost.
+        """
+        moments = times.there_since(narrowed=self._narrowed)
+        without_id = sum([key.startswith("#") for key in keys])
+        if without_id:
+            both = zip(keys, moments, strict=True)
+            moments = [None if key.startswith("#") else moment for key, moment in both]
+        self._seen += len(keys)
+        self._in_pass += len(keys)
+        self._without_id += without_id if self._first else 0
+        for place, one in enumerate(self._passes.counts):
+            if self._first and one.number == self._passes.current:
+                self._certain[place] += len(keys) - without_id
+            elif one.since is not None:
+                self._certain[place] += count_before(moments, one.since)
 
     def count_plain(self, rows: int) -> None:
         """Count ``rows`` rows of a list whose rows have no ids."""

@@ -240,6 +240,10 @@ class Shaper:
             return digest(row)
         return digest(b"%b\n%r" % (self.apply(row), times_of(row).modified))
 
+    def digests(self, rows: Sequence[bytes]) -> list[int]:
+        """Return the digest of each of ``rows`` (see `digest`)."""
+        return [*map(self.digest if self.text else digest, rows)]
+
     def _fields(self, fields: Mapping[str, msgspec.Raw], path: Path) -> dict[str, msgspec.Raw]:
         kept: dict[str, msgspec.Raw] = {}
         for name, raw in fields.items():

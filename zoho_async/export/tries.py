@@ -19,15 +19,20 @@ or once more, as `zoho_async.export.prover` says.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Final, Literal, TypeAlias
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import astuple
 
 from zoho_async._msgspec import decoder_of
 from zoho_async.description import Field, OperationFacts
 from zoho_async.export.checkpoint.store import ResourceState
+from zoho_async.export.row_times import PageTimes, ends
 from zoho_async.paging.completeness import Borders
 from zoho_async.wire import Page
 from zoho_async.wire.page import CREATED, MODIFIED
@@ -43,7 +48,7 @@ FEW: Final = 20
 #: The field of a row with its date; the names of the date filters begin with it.
 DATE: Final = "date"
 
-_ROW: Final = decoder_of(dict[str, msgspec.Raw])
+_BLANKS: Final = frozenset({b"", b'""', b"null"})
 
 
 def next_try(
@@ -97,30 +102,40 @@ class OrderEvidence:
 
     def page(self, page: Page[bytes]) -> None:
         """Add the next page of the first pass."""
-        self.borders.page([times.created for times in page.read_times()])
+        if self.borders.differ:
+            self.borders.page(ends(PageTimes(page.rows).created))
         if not self._columns and self._dates is None:
             return
+        rows: dict[str, bytes] = {}
         for identity, row in zip(page.ids, page.rows, strict=True):
-            if identity in self._ids or len(self._ids) >= self.MOST:
-                continue
-            self._ids.add(identity)
-            try:
-                fields = _ROW.decode(row)
-            except msgspec.DecodeError:
-                self._columns.clear()
-                self._dates = None
-                return
-            self._count(fields)
+            if identity not in self._ids:
+                rows.setdefault(identity, row)
+        new = dict(islice(rows.items(), self.MOST - len(self._ids)))
+        self._ids.update(new)
+        names = list(self._columns)
+        if self._dates is not None and DATE not in names:
+            names.append(DATE)
+        try:
+            fields = _decoder(tuple(names)).decode_lines(b"\n".join(new.values()))
+        except msgspec.DecodeError:
+            fields = []
+        if len(fields) == len(new):
+            self._count(dict(zip(names, zip(*map(astuple, fields), strict=True), strict=False)))
+        else:
+            self._columns.clear()
+            self._dates = None
 
-    def _count(self, fields: dict[str, msgspec.Raw]) -> None:
+    def _count(self, fields: Mapping[str, Sequence[msgspec.Raw]]) -> None:
+        """Count the values of new records, by field."""
         for name in list(self._columns):
-            value, values = bytes(fields.get(name, b"")), self._columns[name]
-            if value in (b"", b'""', b"null") or value in values:
+            values, before = {*map(bytes, fields.get(name, ()))}, self._columns[name]
+            if len(values) < len(fields.get(name, ())) or values & _BLANKS or values & before:
                 del self._columns[name]
             else:
-                values.add(value)
+                before |= values
         if self._dates is not None:
-            self._dates[bytes(fields.get(DATE, b"")).decode(errors="replace").strip('"')] += 1
+            dates = [bytes(raw).decode(errors="replace") for raw in fields.get(DATE, ())]
+            self._dates.update([one.strip('"') for one in dates])
 
     def slices(self, per_page: int) -> list[dict[str, str]]:
         """Return date filters that split the list into parts of less than a page, if possible."""
@@ -149,6 +164,16 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@functools.cache
+def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """A decoder of these fields of a row alone, as raw values: b"" if a field is missing."""
+    fields: list[tuple[str, Any, Any]] = [
+        (f"f{number}", msgspec.Raw, msgspec.field(name=name, default=msgspec.Raw()))
+        for number, name in enumerate(names)
+    ]
+    return decoder_of(msgspec.defstruct("Fields", fields, gc=False))
 
 
 def _has_dates(facts: OperationFacts) -> bool:

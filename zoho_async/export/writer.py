@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from zoho_async.description import OperationFacts
 from zoho_async.export.checkpoint.feed import ListFeed
+from zoho_async.export.checkpoint.records import IndexedRecord
 from zoho_async.export.checkpoint.store import (
     CurrentPart,
     PassHistory,
@@ -25,9 +26,9 @@ from zoho_async.export.checkpoint.store import (
 )
 from zoho_async.export.passes import Counting, joined, with_answers
 from zoho_async.export.resource_store import ChangedRow, ResourceStore
+from zoho_async.export.row_times import PageTimes, latest
 from zoho_async.paging.completeness import Pass
 from zoho_async.wire import Page
-from zoho_async.wire.page import times_of
 
 #: The most changed records that are kept to measure the change feed.
 _MOST_CHANGED: Final = 100_000
@@ -149,29 +150,47 @@ class ResourceWriter:
         rows: dict[str, bytes] = {}
         for identity, row in zip(page.ids, page.rows, strict=True):
             rows.setdefault(self.store.key(identity, row), row)
-        known = self.store.records.find(rows)
+        known, times = self.store.records.find(rows), PageTimes([*rows.values()])
+        if known:
+            return self._compare_known(rows, known, times, counting)
+        keys, contents = [*rows], self.store.list_shaper.digests([*rows.values()])
+        counting.count_unknown(keys, times)
+        self.store.records.add(dict(zip(keys, contents, strict=True)), passes.current, unknown=True)
+        found = [ChangedRow(one, row, changed=False) for one, row in rows.items()]
+        return _Comparison(
+            rows=found, fresh=len(found), newest=_later(part.newest, latest(times.modified))
+        )
+
+    def _compare_known(
+        self,
+        rows: Mapping[str, bytes],
+        known: Mapping[str, IndexedRecord],
+        times: PageTimes,
+        counting: Counting,
+    ) -> _Comparison:
+        """Compare ``rows`` by key, some of which are ``known``, and index them."""
+        part, passes = self.state.part, self.state.passes
         records: dict[str, int] = {}
         changed_rows: list[ChangedRow] = []
         unchanged: list[ChangedRow] = []
         fresh, newest = 0, part.newest
         store_changes = self.store.options.cheapest and len(self.changed_rows) < _MOST_CHANGED
-        for one, row in rows.items():
+        for place, (one, row) in enumerate(rows.items()):
             content, before = self.store.list_shaper.digest(row), known.get(one)
             if before is not None and before.pass_number == passes.current:
                 continue
-            times = times_of(row)
-            counting.count_row(one, before, content, times)
+            row_times = times.at(place)
+            counting.count_row(one, before, content, row_times)
             changed = before is not None and before.digest != content
             if changed and store_changes:
-                self.changed_rows[one] = times.modified
+                self.changed_rows[one] = row_times.modified
             if before is not None and before.pass_number >= passes.first:  # written in this run
                 fresh += changed
                 records[one] = before.digest
                 continue
             fresh += 1
             records[one] = content
-            if times.modified is not None:
-                newest = times.modified if newest is None else max(newest, times.modified)
+            newest = _later(newest, row_times.modified)
             if part.mode == "full" or before is None or changed:
                 changed_rows.append(ChangedRow(one, row, changed))
             elif self.state.details.refresh_begins:
@@ -333,3 +352,7 @@ class ResourceWriter:
             offset = store.write(rows)
             part = self.state.part.with_rows(rows, len(rows))
             store.put(part=replace(part, offset=offset))
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return max((each for each in (one, other) if each is not None), default=None)

@@ -71,7 +71,7 @@ class RecordIndex:
     def find(self, keys: Iterable[str]) -> dict[str, IndexedRecord]:
         """Return the indexed records among ``keys``."""
         asked = list(keys)
-        if all(_number(one) > _number(self.largest) for one in asked):
+        if not asked or _number(_extremes(asked)[0]) > _number(self.largest):
             return {}
         self.lookups += 1
         found: dict[str, IndexedRecord] = {}
@@ -123,7 +123,8 @@ class RecordIndex:
             self._database.insert(TABLE, _COLUMNS, rows)
         else:
             self._database.upsert(TABLE, _COLUMNS[:2], _COLUMNS, rows)
-        self.largest = max([self.largest, *records], key=_number)
+        if records:
+            self.largest = max(self.largest, _extremes([*records])[1], key=_number)
 
     def find_unseen(self, since: int, after: str = "") -> list[str]:
         """Return some keys after ``after``, sorted, that no pass from ``since`` on saw."""
@@ -173,6 +174,14 @@ def _number(one: str) -> tuple[int, str]:
     """Sort ids of digits by their numbers, and anything else before them."""
     plain = one.isascii() and one.isdecimal() and one[0] != "0"
     return (len(one), one) if plain else (0, "")
+
+
+def _extremes(keys: Sequence[str]) -> tuple[str, str]:
+    """Return the smallest and the largest of ``keys`` by `_number`."""
+    joined = "".join(keys)
+    if joined.isascii() and joined.isdecimal() and len({*map(len, keys)}) == 1:
+        return min(keys), max(keys)  # texts of one length are sorted like their numbers
+    return min(keys, key=_number), max(keys, key=_number)
 
 
 def _slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:

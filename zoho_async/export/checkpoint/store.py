@@ -278,6 +278,8 @@ class Checkpoint:
         self.database: Final = database
         self.name: Final = name
         self.stamp = ""
+        #: The feed of each resource as it was encoded last.
+        self._feeds: Final[dict[str, tuple[ListFeed, msgspec.Raw]]] = {}
 
     @classmethod
     def open(
@@ -371,8 +373,18 @@ class Checkpoint:
 
     def put(self, state: ResourceState) -> None:
         """Store ``state`` within the caller's transaction."""
-        text = msgspec.json.encode(state).decode()
+        text = self._encode(state).decode()
         self.database.upsert(RESOURCE, ("name",), ("name", "state"), [(state.name, text)])
+
+    def _encode(self, state: ResourceState) -> bytes:
+        """Encode ``state``. Its feed may have thousands of entries, and changes once in a run."""
+        if not state.feed.seen and not state.feed.unnamed:
+            return msgspec.json.encode(state)
+        feed, encoded = self._feeds.get(state.name, (None, msgspec.Raw()))
+        if feed is not state.feed:
+            encoded = msgspec.Raw(msgspec.json.encode(state.feed))
+            self._feeds[state.name] = state.feed, encoded
+        return msgspec.json.encode(replace(state, feed=encoded))
 
     def record_index(self, state: ResourceState) -> RecordIndex:
         """Return the record index of a resource."""

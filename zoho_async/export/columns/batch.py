@@ -158,9 +158,7 @@ def _columns_by_name(objects: Sequence[Any], names: Iterable[str], size: int) ->
 #: Bytes of rows split at once: one or two hundred rows, which stay in the processor's cache. Ten
 #: times as many rows at once take twice as long per row.
 _PORTION: Final = 384 << 10
-_LONGEST_BLANK: Final = max(map(len, BLANKS))
-
-_EMPTY: Final = msgspec.Raw(b'""')
+_BLANK_LINES: Final = [b"\n%b\n" % blank for blank in BLANKS]
 
 _LISTS: Final = decoder_of(list[list[msgspec.Raw] | Literal[""] | None])
 _OBJECT: Final = decoder_of(dict[str, msgspec.Raw])
@@ -406,21 +404,13 @@ def _portions(lines: bytes) -> Iterator[bytes]:
 
 def _blanks_to_null(raws: RawValues) -> RawValues | None:
     """``raws`` with `NULL` for each blank, or None if all are blank."""
-    if min(map(len, raws)) > _LONGEST_BLANK:
-        return raws
-    joined = b",".join(raws)
-    if all_equal(raws, joined):
+    if raws[0] == raws[-1] and all_equal(raws, b",".join(raws)):
         return None if bytes(raws[0]) in BLANKS else raws
-    if b'""' in joined or b"null" in joined or b'" "' in joined:
-        return [
-            NULL if raw is NULL or (len(raw) <= _LONGEST_BLANK and _is_blank(raw)) else raw
-            for raw in raws
-        ]
-    return raws
-
-
-def _is_blank(raw: msgspec.Raw) -> bool:
-    return raw == _EMPTY or bytes(raw) in BLANKS
+    joined = b"\n%b\n" % b"\n".join(raws)
+    if not any(line in joined for line in _BLANK_LINES):
+        return raws
+    texts = joined[1:].split(b"\n")[: len(raws)]
+    return [NULL if text in BLANKS else raw for text, raw in zip(texts, raws, strict=True)]
 
 
 def _count(lines: bytes) -> int:

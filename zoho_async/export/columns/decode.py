@@ -80,6 +80,7 @@ _FITTING: Final = {
 _TIMES: Final = re.compile(rf'(?:(?:null|"{_TIME}"),)*+'.encode())
 
 _TEXT_LIST: Final = decoder_of(list[str | None])
+_SCALAR_LIST: Final = decoder_of(list[str | bool | int | float | None])
 _TEXTS_LIST: Final = decoder_of(list[list[str] | None])
 _NUMBER_LIST: Final = decoder_of(list[int | float | None])
 _INTEGER_LIST: Final = decoder_of(list[int | None])
@@ -139,7 +140,13 @@ def _coerce_joined(
             return Coerced(_numbers(joined, kind, storage), [], {})
         return Coerced(_COLUMN_DECODERS[kind](joined), [], {})
     except (_Misfit, *UNDECODABLE):
-        return _coerce_each(kind, raws, storage)
+        pass
+    try:
+        if kind == "text":  # values of custom fields are texts, numbers and booleans
+            return Coerced(_scalars(raws, joined), [], {})
+    except (_Misfit, *UNDECODABLE):
+        pass
+    return _coerce_each(kind, raws, storage)
 
 
 def _texts(joined: bytes) -> list[str | None]:
@@ -151,6 +158,21 @@ def _texts(joined: bytes) -> list[str | None]:
     if b'""' in joined:
         return [value or None for value in values]
     return values
+
+
+def _scalars(raws: RawValues, joined: bytes) -> list[str | None]:
+    """Texts, and numbers and booleans as they were sent."""
+    if b"\\u0000" in joined:
+        raise _Misfit
+    values = _SCALAR_LIST.decode(b"[" + joined + b"]")
+    return [
+        (value if value.strip(" ") else None)
+        if isinstance(value, str)
+        else None
+        if value is None
+        else bytes(raw).decode()
+        for value, raw in zip(values, raws, strict=True)
+    ]
 
 
 def _numbers(joined: bytes, kind: NumberKind, storage: NumberStorage) -> list[Any]:
