@@ -1,0 +1,70 @@
+"""The connection to Redis without a server: bounds of its time, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from redis import exceptions as of_redis
+
+from zoho_async.clock import SYSTEM_CLOCK
+from zoho_async.errors import ConfigurationError
+from zoho_async.limits.redis.connection import CachedUsage, RedisConnection, Settings
+from zoho_async.limits.usage import DRIFT
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[RedisConnection]:
+    connection = RedisConnection(Settings("redis://127.0.0.1:1", None, 5.0, 60.0, durable=False))
+    yield connection
+    await connection.client.aclose()
+
+
+def answering(connection: RedisConnection, *answers: Any) -> AsyncMock:
+    """Have the client answer so."""
+    client: Any = connection.client
+    client.execute_command = AsyncMock(side_effect=answers)
+    return client.execute_command
+
+
+@pytest.mark.parametrize("rate", [1 / DRIFT, 1.0, DRIFT])
+@pytest.mark.parametrize("moment", [0.0, 999.0, 1000.0, 1000.5, 1001.0, 5000.0])
+def test_the_servers_time_is_between_its_bounds(rate: float, moment: float) -> None:
+    """The script ran at some moment between sending and answer, and clocks drift either way."""
+    cached = CachedUsage(
+        Mock(), time=50.0, changed=50.0, since=1000.0, until=1001.0, read=0.0, known=0.0,
+        together=True, clock=SYSTEM_CLOCK,
+    )  # fmt: skip
+    for ran in (1000.0, 1000.3, 1001.0):
+        truth = 50.0 + (moment - ran) * rate
+        assert cached.latest(moment) >= truth - 1e-9
+        if moment >= 1001.0:
+            assert cached.earliest(moment) <= truth + 1e-9
+
+
+async def test_a_notice_to_other_workers_may_fail(connection: RedisConnection) -> None:
+    """They ask for themselves, so no error of it may end an admission."""
+    errors = [of_redis.NoPermissionError(), of_redis.ConnectionError(), of_redis.ResponseError()]
+    sent = answering(connection, *errors)
+    for _ in errors:
+        await connection.publish("key", b"")
+    assert sent.await_count == 3
+
+
+async def test_a_server_is_checked_once(connection: RedisConnection) -> None:
+    """Without a policy in its answer, it is one that evicts nothing."""
+    asked = answering(connection, {"run_id": "r"}, {"maxmemory": 100})
+    await connection.check()
+    await connection.check()
+    assert [[str(part).upper() for part in call.args] for call in asked.await_args_list] == [
+        ["INFO", "SERVER"],
+        ["INFO", "MEMORY"],
+    ]
+
+
+async def test_a_server_without_a_run_id_is_refused(connection: RedisConnection) -> None:
+    answering(connection, {}, {})
+    with pytest.raises(ConfigurationError, match=r"^INFO of Redis has no run_id.*durable=True"):
+        await connection.check()
