@@ -119,8 +119,11 @@ def digest(paths: Iterable[Path]) -> str:
     return result.hexdigest()
 
 
-def record(work: Path, files: Sequence[str], measured: list[str]) -> dict[str, Ran]:
-    """Return the lines that each test runs. Only test files that changed run again."""
+def record(work: Path, files: Sequence[str], measured: list[str], *, again: bool) -> dict[str, Ran]:
+    """Return the lines that each test runs.
+
+    Only test files that changed run again. With ``again``, only tests run that are new in them.
+    """
     stored = work / "lines.json"
     package = digest(work / module for module in measured)
     known: dict[str, Any] = json.loads(stored.read_text("utf-8")) if stored.exists() else {}
@@ -131,12 +134,19 @@ def record(work: Path, files: Sequence[str], measured: list[str]) -> dict[str, R
     stale = [name for name in wanted if of.get(name, {}).get("digest") != wanted[name]]
     for batch in (stale[at : at + BATCH] for at in range(0, len(stale), BATCH)):
         print(f"recording the lines of {batch[0]} to {batch[-1]}", file=sys.stderr, flush=True)
-        answer = str(work / "answer.json")
-        order = Order(tests=batch, lines_of=measured, mutants={}, seconds={}, answer=answer)
+        kept = {name: of[name]["tests"] if again and name in of else {} for name in batch}
+        order = Order(
+            tests=batch,
+            lines_of=measured,
+            known=[test for tests in kept.values() for test in tests],
+            mutants={},
+            seconds={},
+            answer=str(work / "answer.json"),
+        )
         ran: dict[str, Ran] = run(work, order)
         for name in batch:
             own = {test: each for test, each in ran.items() if test.startswith(name + "::")}
-            of[name] = {"digest": wanted[name], "tests": own}
+            of[name] = {"digest": wanted[name], "tests": {**kept[name], **own}}
         stored.write_text(json.dumps(known), "utf-8")
     return {test: each for name in wanted for test, each in of[name]["tests"].items()}
 
@@ -233,7 +243,7 @@ def main() -> int:
     if options.again:
         wanted = [module for module in wanted if module in {each for each, _ in survived}]
     tests = {
-        package: record(work, pool(work, package), sorted(packages))
+        package: record(work, pool(work, package), sorted(packages), again=options.again)
         for package in SCOPE
         if any(packages[module] == package for module in wanted)
     }
@@ -249,6 +259,7 @@ def main() -> int:
     order = Order(
         tests=sorted({test.partition("::")[0] for ids in chosen.values() for test in ids}),
         lines_of=[],
+        known=[],
         mutants=chosen,
         seconds={test: ran["seconds"] for each in tests.values() for test, ran in each.items()},
         answer=str(work / "answer.json"),

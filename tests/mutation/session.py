@@ -38,6 +38,7 @@ class Order(TypedDict):
     Attributes:
         tests: the files to collect.
         lines_of: the modules whose lines are recorded per test. Empty in a run of mutants.
+        known: the tests whose lines are not recorded again.
         mutants: for each key the ids of its tests, in the order in which they run.
         seconds: CPU time of each test when its lines were recorded.
         answer: the file that the result is written to.
@@ -45,6 +46,7 @@ class Order(TypedDict):
 
     tests: list[str]
     lines_of: list[str]
+    known: list[str]
     mutants: dict[str, list[str]]
     seconds: dict[str, float]
     answer: str
@@ -111,7 +113,10 @@ class Session:
         signal.signal(signal.SIGPROF, give_up)
         measured.start()
         try:
-            for item, following in pairs(session.items):
+            known = set(self.order["known"])
+            for item, following in pairs(
+                [each for each in session.items if each.nodeid not in known]
+            ):
                 measured.switch_context(item.nodeid)
                 before = self.failures
                 signal.setitimer(signal.ITIMER_PROF, LONGEST, 1)
@@ -192,7 +197,7 @@ class Session:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         seconds = self.order["seconds"]
         known = sum(seconds.get(item.nodeid, 1.0) for item in chosen)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(5 + 5 * known), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(3 + 2 * known), resource.RLIM_INFINITY))
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)

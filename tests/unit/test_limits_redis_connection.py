@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
+import msgspec
 import pytest
 from redis import exceptions as of_redis
 
 from zoho_async.clock import SYSTEM_CLOCK
 from zoho_async.errors import ConfigurationError
 from zoho_async.limits.redis.connection import CachedUsage, RedisConnection, Settings
+from zoho_async.limits.redis.epoch import Epoch, Share
+from zoho_async.limits.redis.script import Message, parse_message, parse_reply
 from zoho_async.limits.usage import DRIFT
 
 
@@ -68,3 +71,30 @@ async def test_a_server_without_a_run_id_is_refused(connection: RedisConnection)
     answering(connection, {}, {})
     with pytest.raises(ConfigurationError, match=r"^INFO of Redis has no run_id.*durable=True"):
         await connection.check()
+
+
+def test_each_part_of_an_answer_of_the_script_is_read() -> None:
+    answer = [
+        0, b"1700000000.5", b"", b"own", b"account", [b"a", b"b"], b"epoch", b"12.5",
+        [[b"a", b"0.25", b"99.0"]], b"3.5", b"4.5",
+    ]  # fmt: skip
+    reply = parse_reply(answer, 1.0, 2.0)
+    assert (reply.time, reply.since, reply.until) == (1_700_000_000.5, 1.0, 2.0)
+    assert (reply.registered, reply.over) == (False, None)
+    assert msgspec.structs.astuple(reply.found or Mock()) == (
+        b"own",
+        b"account",
+        frozenset({"a", "b"}),
+        Epoch("epoch", 12.5, (Share("a", 0.25, 99.0),)),
+        3.5,
+        4.5,
+    )
+    assert parse_reply([*answer[:2], b"1", *answer[3:9], b"", b""], 1.0, 2.0).registered
+    assert parse_reply([*answer[:2], b"1.25", *answer[3:]], 1.0, 2.0).over == 1.25
+
+
+@pytest.mark.parametrize(("flags", "alone", "wakes"), [("aw", False, True), ("o-", True, False)])
+def test_a_published_usage_is_read(flags: str, alone: bool, wakes: bool) -> None:
+    message = parse_message(f"12.5 epoch {flags} own usage".encode())
+    assert message == Message(12.5, "epoch", alone, wakes, b"own usage")
+    assert parse_message(b"an older one") is None

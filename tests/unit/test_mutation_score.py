@@ -61,8 +61,9 @@ def test_a_planted_mutant_is_killed_and_an_equivalent_one_survives(tmp_path: Pat
     order = Order(
         tests=["test_planted.py"],
         lines_of=[],
+        known=[],
         mutants={mutant.key: tests for mutant in mutants},
-        seconds=dict.fromkeys(tests, -0.95),  # one second of time, four of CPU
+        seconds=dict.fromkeys(tests, -0.95),  # one second of time, and of CPU
         answer="answer.json",
     )
     (tmp_path / "order.json").write_text(json.dumps(order))
