@@ -122,15 +122,13 @@ def digest(paths: Iterable[Path]) -> str:
 def record(work: Path, files: Sequence[str], measured: list[str], *, again: bool) -> dict[str, Ran]:
     """Return the lines that each test runs.
 
-    Only test files that changed run again. With ``again``, only tests run that are new in them.
+    Tests run again if their file or a measured module changed. With ``again`` they do not: what
+    they ran before is taken, and only new tests run.
     """
     stored = work / "lines.json"
-    package = digest(work / module for module in measured)
-    known: dict[str, Any] = json.loads(stored.read_text("utf-8")) if stored.exists() else {}
-    if known.get("package") != package:
-        known = {"package": package, "files": {}}
-    wanted = {name: digest([work / name]) for name in files}
-    of: dict[str, Any] = known["files"]
+    of: dict[str, Any] = json.loads(stored.read_text("utf-8")) if stored.exists() else {}
+    package = [work / module for module in measured]
+    wanted = {name: digest([*package, work / name]) for name in files}
     stale = [name for name in wanted if of.get(name, {}).get("digest") != wanted[name]]
     for batch in (stale[at : at + BATCH] for at in range(0, len(stale), BATCH)):
         print(f"recording the lines of {batch[0]} to {batch[-1]}", file=sys.stderr, flush=True)
@@ -147,7 +145,7 @@ def record(work: Path, files: Sequence[str], measured: list[str], *, again: bool
         for name in batch:
             own = {test: each for test, each in ran.items() if test.startswith(name + "::")}
             of[name] = {"digest": wanted[name], "tests": {**kept[name], **own}}
-        stored.write_text(json.dumps(known), "utf-8")
+        stored.write_text(json.dumps(of), "utf-8")
     return {test: each for name in wanted for test, each in of[name]["tests"].items()}
 
 

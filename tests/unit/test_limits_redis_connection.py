@@ -97,4 +97,9 @@ def test_each_part_of_an_answer_of_the_script_is_read() -> None:
 def test_a_published_usage_is_read(flags: str, alone: bool, wakes: bool) -> None:
     message = parse_message(f"12.5 epoch {flags} own usage".encode())
     assert message == Message(12.5, "epoch", alone, wakes, b"own usage")
-    assert parse_message(b"an older one") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"an older one", b"of an earlier version", b"1 \xff o- x"])
+def test_another_message_on_the_channel_is_no_usage(data: bytes) -> None:
+    """Any program with access to the server can publish there."""
+    assert parse_message(data) is None

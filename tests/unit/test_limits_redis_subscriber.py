@@ -76,8 +76,10 @@ async def test_a_worker_hears_changes_requests_and_confirmations() -> None:
     assert (woken, requests) == (["a"], ["b"])
     assert subscriber.heard("b") is None
 
-    await server.publish("a", b"an-earlier-version")
+    await server.publish("a", b"not of this version")
     assert (woken, subscriber.heard("a")) == (["a", "a"], None)
+    await server.publish("a", b"14.5 epoch ow usage")  # it still listens
+    assert woken == ["a", "a", "a"]
     await subscriber.close()
     assert server.channels == set()
 
