@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -97,6 +97,17 @@ class Session:
             self.failures += 1
             self.timed_out = "Timeout" in str(report.longrepr)[-300:]
 
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_pyfunc_call(self) -> Generator[None, object, object]:
+        """While lines are recorded, end a test that takes too long for each mutant."""
+        if not self.order["lines_of"]:
+            return (yield)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if self.order["lines_of"]:
             result: object = self.record(session)
@@ -119,11 +130,9 @@ class Session:
             ):
                 measured.switch_context(item.nodeid)
                 before = self.failures
-                signal.setitimer(signal.ITIMER_PROF, LONGEST, 1)
                 began = time.process_time()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 took = time.process_time() - began
-                signal.setitimer(signal.ITIMER_PROF, 0)
                 result[item.nodeid] = Ran(seconds=took, passed=self.failures == before, lines={})
         finally:
             measured.stop()
