@@ -12,7 +12,7 @@ What counts
 Which tests
     One run of the tests of `POOL` records the lines that each runs. A mutant is tried with the
     tests that run its statement, the fastest first. ``long`` tests are left out, and those that
-    take more than two seconds of CPU time.
+    take more than a second of CPU time.
 
 The working tree stays as it is: all happens in a copy, by default in ``mutants/``.
 """

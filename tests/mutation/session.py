@@ -27,7 +27,7 @@ import pytest
 #: A mutant that allocates without end fails instead of taking the machine's memory.
 MEMORY: Final = 8 << 30
 #: CPU time of a test, in seconds. Tests that take longer are left out.
-LONGEST: Final = 2
+LONGEST: Final = 1
 #: Exit codes of a fork.
 SURVIVED, KILLED, TIMEOUT = 0, 1, 2
 
