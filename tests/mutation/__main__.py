@@ -57,7 +57,7 @@ POOL: Final[Mapping[str, Sequence[str]]] = {
     ),
 }  # fmt: skip
 #: Test files per run that records lines. What is recorded is kept if a later run ends early.
-BATCH: Final = 10
+BATCH: Final = 6
 
 
 class Entry(TypedDict):
@@ -164,11 +164,16 @@ def concerned(mutant: Mutant, tests: Mapping[str, Ran], seconds: float) -> list[
 
 def join(earlier: Sequence[Entry], now: Sequence[Entry], *, again: bool) -> list[Entry]:
     """Return all that is known of a draw: what was tried now replaces what was known of it."""
-    tried = {entry["module"] for entry in now}
+    modules_now = {entry["module"] for entry in now}
+    tried = {(entry["module"], entry["change"]) for entry in now}
     kept = [
         entry
         for entry in earlier
-        if entry["module"] not in tried or (again and entry["state"] != "survived")
+        if (
+            entry["state"] != "survived" or (entry["module"], entry["change"]) not in tried
+            if again
+            else entry["module"] not in modules_now
+        )
     ]
     return sorted((*kept, *now), key=lambda entry: (entry["module"], entry["line"]))
 
@@ -266,6 +271,7 @@ def main() -> int:
             **verdicts[each.key],
         )
         for each in mutants
+        if each.key in verdicts  # a run that was ended has tried only some
     ]
     entries = join(earlier, now, again=options.again)
     stored.write_text(json.dumps(entries, indent=1), "utf-8")

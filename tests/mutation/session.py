@@ -160,6 +160,7 @@ class Session:
                 file=sys.__stderr__,
                 flush=True,
             )
+            Path(self.order["answer"]).write_text(json.dumps(result), "utf-8")
         return result
 
     def judge(self, key: str, chosen: list[pytest.Item]) -> Verdict:
