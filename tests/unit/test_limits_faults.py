@@ -192,6 +192,23 @@ def test_calls_of_a_closed_loop_do_not_keep_their_places(tmp_path: Path, kind: s
     asyncio.run(after())
 
 
+@pytest.mark.parametrize("kind", ["memory", "file"])
+async def test_an_ending_counts_for_its_organization_alone(tmp_path: Path, kind: str) -> None:
+    ledger = MemoryLedger() if kind == "memory" else SqliteLedger(tmp_path / "limits.db")
+    asked = (ACCOUNT, LIMITS, SYSTEM_CLOCK)
+    places = {}
+    for key in ("api/1", "api/2"):
+        place = await ledger.take(key, ACCOUNT, "bulk", LIMITS, SYSTEM_CLOCK)
+        assert isinstance(place, int)
+        places[key] = place
+    ending = Ending("replied", 0.0, Quota(1000, 700, 3600.0))
+    await ledger.settle("api/1", ACCOUNT, places["api/1"], ending, LIMITS, SYSTEM_CLOCK)
+    first, second = [await ledger.snapshot(key, *asked) for key in ("api/1", "api/2")]
+    assert (first.in_flight, first.day_remaining, first.day_limit) == (0, 700, 1000)
+    assert (second.in_flight, second.day_limit) == (1, None)
+    await ledger.close()
+
+
 def test_places_that_a_live_process_forgot_expire(tmp_path: Path) -> None:
     """The process cannot be asked. If its ledger is gone, its places expire at once."""
     path = tmp_path / "limits.db"

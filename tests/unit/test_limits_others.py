@@ -16,7 +16,11 @@ from tests.support.held_usage import HeldUsage
 from zoho_async.clock import SYSTEM_CLOCK, LoopClock
 from zoho_async.errors import ConfigurationError, WaitTooLong
 from zoho_async.limits import Lane, Limits, MemoryLedger, Quota, Refusal, scheduler
+from zoho_async.limits.block import Block
+from zoho_async.limits.concurrency import ConcurrencyLimit
+from zoho_async.limits.daily_quota import DailyQuota
 from zoho_async.limits.others import REMEMBERED, Others
+from zoho_async.limits.product_days import ProductDays
 from zoho_async.limits.recovery import carry_over, delay, shift_clock
 from zoho_async.limits.redis.offline import OfflineShare
 from zoho_async.limits.sqlite import Row, SqliteFile
@@ -355,6 +359,38 @@ def test_a_restart_or_a_lost_ledger_keeps_what_was_known_and_hears_again() -> No
     assert others == Others(others.limit, others.count, [], known_until + 50.0)
     assert opened.replied == 30
     assert org.usage.open[place] == LoggedCall(opened.taken + 50.0, opened.owner, 30)
+
+
+def test_each_moment_moves_with_the_clock_and_no_moment_of_the_day() -> None:
+    def usage(now: float) -> Usage:
+        quota = DailyQuota(renewed=now, refused=now + 1, reset_at=9.0, probe_at=9.0)
+        return Usage(
+            held=[now + 2, now + 5],
+            open={1: LoggedCall(now + 3, "worker", 7, "books")},
+            abandoned=[now + 4],
+            started=now + 5,
+            paced=now + 6,
+            bulk=[now + 7],
+            bucket_full_at=now + 8,
+            block=Block(now + 9, now + 10, 2),
+            concurrency=ConcurrencyLimit(3, now + 11, now + 12, 4),
+            day=quota,
+            unsure_until=now + 13,
+            others=Others(known_until=now + 14, careful_until=now + 15),
+            products=ProductDays(days={"books": msgspec.structs.replace(quota, used=5)}),
+        )
+
+    moved = usage(0.0)
+    shift_clock(moved, 1000.0)
+    assert moved == usage(1000.0)
+
+
+def test_without_two_readings_nothing_is_known_of_others() -> None:
+    limits = Limits()
+    heard = Others().heard(limits, 100.0)
+    assert not heard.known
+    assert not heard.covered
+    assert (heard.calls, heard.bulk) == (0.0, heard.total - limits.burst)
 
 
 def test_every_process_hears_what_one_of_them_read(tmp_path: Path) -> None:

@@ -36,6 +36,22 @@ def test_a_plan_is_chosen_by_name(plan: PlanName, day: int, in_flight: int) -> N
     assert (limits.day, limits.in_flight, limits.limit) == (day, in_flight, 90)
 
 
+def test_other_limits_of_a_plan_are_as_given() -> None:
+    limits = Limits.for_plan("free", limit=50, burst=5, reserve=0.2, pace="even")
+    assert limits == Limits(limit=50, burst=5, reserve=0.2, pace="even", day=1000, in_flight=5)
+    assert Limits.for_plan("free") == Limits(day=1000, in_flight=5)
+
+
+def test_calls_are_not_spread_over_a_day_whose_limit_is_not_known() -> None:
+    assert DailyQuota().spacing(Limits(pace="even"), 1_790_000_000.0) == 0.0
+
+
+def test_no_call_waits_for_the_pace_of_a_day_that_ends_now() -> None:
+    """Also if the reset is overdue, and in the last second."""
+    limits, day = Limits(pace="even", reserve=0), DailyQuota(limit=1000, left=4, reset_at=100.0)
+    assert [day.spacing(limits, wall) for wall in (98.0, 99.5, 100.0, 101.0)] == [0.5, 0.125, 0, 0]
+
+
 def test_a_custom_plan_learns_its_day_from_headers() -> None:
     assert Limits.for_plan("custom").day is None
     with pytest.raises(ConfigurationError, match="professional"):

@@ -289,6 +289,19 @@ def test_an_offline_worker_takes_its_share_of_a_day_that_has_no_figure_yet() -> 
     assert answer.reason == "day"
 
 
+@pytest.mark.parametrize("predicted", [True, False])
+def test_an_offline_worker_knows_whether_the_end_of_a_spent_day_is_a_guess(predicted: bool) -> None:
+    client, offline = Client(own_counters(books=100)), OfflineShare(0.5)
+    ends = client.time() + 3600.0
+    spent = DailyQuota(
+        limit=10, left=0, spent=True, reset_at=ends, predicted=predicted, probe_at=ends
+    )
+    memory = (Usage(day=spent), None)
+    answer = offline.take("key", "account", "bulk", WIDE, client, memory, "books")
+    assert isinstance(answer, Denial)
+    assert (answer.reason, answer.reset_at) == ("day", None if predicted else ends)
+
+
 def test_a_memory_of_the_day_before_takes_nothing_from_the_day_of_a_product() -> None:
     today = DailyQuota(limit=100, left=90, reset_at=2 * DAY)
     usage = Usage(products=ProductDays(days={"books": today}))
@@ -305,3 +318,21 @@ def test_a_spent_day_of_a_product_is_restored_from_any_memory() -> None:
         restore(usage, {}, Usage(products=ProductDays(days={"books": day})), 0.0, 1000.0)
     assert usage.products is not None
     assert usage.products.days["books"].remaining(WIDE) == 0
+
+
+def test_a_refusal_ends_the_quota_of_its_product_alone() -> None:
+    """A call counts in each quota that it may be of; a refusal says whose quota is spent."""
+    books, inventory = DailyQuota(used=1), DailyQuota(used=2)
+    days = ProductDays(days={"books": books, "inventory": inventory})
+    assert [each.used for each in days.of("books")] == [1, 2]
+    assert [each.used for each in days.own("books")] == [1]
+    assert [each.used for each in days.own("invoice")] == [1, 2]
+
+
+def test_a_new_quota_of_a_product_ends_when_its_own_figure_says() -> None:
+    days, total = ProductDays(), DailyQuota(used=50, reset_at=1000.0, predicted=True)
+    days.start(Figure("books", 100, 60, 0.0, 2000.0, 0), total, 3, 0.0)
+    days.start(Figure("inventory", 100, 60, 0.0, None, 0), total, 0, 0.0)
+    books, inventory = days.days["books"], days.days["inventory"]
+    assert (books.reset_at, books.predicted, books.used, books.left) == (2000.0, False, 40, 57)
+    assert (inventory.reset_at, inventory.predicted, inventory.left) == (1000.0, True, 60)

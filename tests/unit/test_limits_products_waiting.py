@@ -71,6 +71,12 @@ async def test_calls_that_wait_for_the_day_hold_up_no_other_product(lane: Lane) 
     assert not (await limiter.snapshot()).waiting[lane]
 
 
+async def test_the_longest_wait_includes_the_time_before_a_call_was_set_aside() -> None:
+    limiter = await organization(MemoryLedger(), books=0)
+    slot = await limiter.admit("bulk", product="books", wait_for_reset=True, max_wait=2 * HOUR)
+    await slot.unsent()
+
+
 async def test_calls_that_wait_for_the_day_can_be_cancelled() -> None:
     limiter, done = await organization(MemoryLedger(), books=0), list[str]()
     tasks = [asyncio.ensure_future(call(limiter, "books", done)) for _ in range(6)]

@@ -343,6 +343,20 @@ async def test_keys_name_the_organization_and_expire(ledger: RedisLedger) -> Non
     assert 0 < await client.ttl(b"zoho_async:1:usage:api/1") <= 2 * 86_400
 
 
+async def test_usage_that_cannot_be_read_is_an_error_that_says_what_to_do(
+    ledger: RedisLedger,
+) -> None:
+    await settled(ledger, await taken(ledger), Ending("replied", 0.0))
+    await written(ledger)
+    client = client_of(ledger)
+    (key,) = [name for name in await client.keys("*usage*") if name.endswith(KEY.encode())]
+    await client.set(key, b"\xc1")
+    ledger._worker().connection.cache.clear()
+    with pytest.raises(LedgerError, match=r"cannot read .* key .*api/1.*stop all calls .* delete"):
+        await taken(ledger)
+    await client.delete(key)
+
+
 async def test_calls_wait_while_redis_is_unreachable_and_continue_after_it() -> None:
     with RedisServer() as server:
         ledger = RedisLedger(server.url)

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from tests.support.organization_scheduler import organization_scheduler
+from zoho_async.clock import LoopClock
 from zoho_async.errors import ConfigurationError, DailyQuotaExceeded, WaitTooLong
 from zoho_async.events import BlockStarted, Event, Refused, Waited
 from zoho_async.limits import (
@@ -24,6 +26,7 @@ from zoho_async.limits import (
     Slot,
 )
 from zoho_async.limits.shared_limits import stricter
+from zoho_async.limits.usage import Ending
 
 pytestmark = pytest.mark.looptime
 
@@ -374,6 +377,16 @@ async def test_only_the_first_ending_of_a_slot_counts() -> None:
     await slot.lost()
     assert (await limiter.snapshot()).minute_used == 1
     assert (await limiter.snapshot()).next_place_in == pytest.approx(60.06)
+
+
+@pytest.mark.parametrize("first", ["replied", "lost", "unsent"])
+async def test_an_ended_slot_settles_once(first: str) -> None:
+    settler = Mock(clock=LoopClock(), settle=Mock(return_value=None))
+    slot = Slot(settler, 7)
+    slot.sent()
+    for ending in (first, "replied", "lost", "unsent"):
+        await getattr(slot, ending)()
+    settler.settle.assert_called_once_with(7, Ending(first, 0.0))
 
 
 # -- refusals by Zoho -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 
@@ -48,6 +49,15 @@ class Organization(HeldUsage):
 
 
 # -- blocks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["replied", "lost", "unsent"])
+def test_a_call_that_was_not_refused_blocks_nothing(
+    how: Literal["replied", "lost", "unsent"],
+) -> None:
+    org = Organization()
+    ending = Ending(how)
+    assert settle(org.usage, org.account, org.place(), ending, LIMITS, org.now, org.wall) == 0.0
 
 
 @pytest.mark.parametrize("code", [43, 44, 429, None])

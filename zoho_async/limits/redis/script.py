@@ -234,12 +234,12 @@ REQUEST: Final = b"?"
 
 
 def parse_message(data: bytes) -> Message | None:
-    """Decode a published usage. None for a message of an earlier version, which has none."""
-    parts = data.split(b" ", 3)
-    if len(parts) < 4:
+    """Decode a published usage. None for another message: an earlier version's has no usage."""
+    try:
+        time, epoch, flags, own = data.split(b" ", 3)
+        return Message(float(time), epoch.decode(), flags[:1] != b"a", flags[1:] == b"w", own)
+    except ValueError:
         return None
-    time, epoch, flags, own = parts
-    return Message(float(time), epoch.decode(), flags[:1] != b"a", flags[1:] == b"w", own)
 
 
 def usage_key(key: str) -> str:
