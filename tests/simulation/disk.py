@@ -292,7 +292,7 @@ class Disk:
         self._locks[path] = descriptor
 
     def wait(self, seconds: float) -> None:
-        """A thread waits. The world has no threads, so all of it stands still meanwhile."""
+        """A thread waits. The world has no threads, so all of it waits too."""
         self._world.loop.now += seconds
 
     def _node(self, path: str, mode: int) -> _Node:

@@ -1,6 +1,6 @@
 """Export lists into JSON Lines, several times, and go on after every kind of end.
 
-Each worker has a directory of its own. Between two runs other people edit the lists. A run that
+Each worker has its own directory. Between two runs other people edit the lists. A run that
 raised is run again, as a person would. The judge reads the files, and knows nothing of their
 checkpoint.
 """
@@ -243,7 +243,7 @@ def rows_of(findings: Findings, folder: Path, resource: str, book: Book, at: flo
 
 
 def _judge_row(findings: Findings, row: dict[str, Any], book: Book, at: float) -> None:
-    """A row shows the name that its record has: nobody changes names."""
+    """A row shows the name that its record has: names do not change."""
     record = book.records.get(row.get(book.resource.row_id, ""))
     shown = row.get(book.resource.name)
     if record is None or shown is None:

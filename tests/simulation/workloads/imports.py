@@ -1,6 +1,6 @@
 """Import rows through the write journal, and go on after every kind of end.
 
-Each worker imports rows of its own, with unique names, with or without a field for a token. A run
+Each worker imports its own rows, with unique names, with or without a field for a token. A run
 that ended early is run again. The judge compares the journal's file with what Zoho wrote.
 """
 
