@@ -55,8 +55,8 @@ def test_a_plan_is_a_function_of_its_seed_and_survives_json() -> None:
 
 def test_a_plan_is_shrunk_to_what_breaks_the_promise() -> None:
     others = tuple(Fault("late", "probe1.2", "www.zohoapis.com", n) for n in range(1, 20))
-    crowded = {"crowd": {"steady": 5.0, "burst": 3, "every": 300.0}}
-    plan = Plan(7, faults=(*others, KILL), workloads=(PROBE,), assumptions=crowded)
+    odd = {"quotas": {"day": 300}}
+    plan = Plan(7, faults=(*others, KILL), workloads=(PROBE,), assumptions=odd)
     smallest = shrink(plan, lambda one: KILL in one.faults)
     assert smallest.faults == (KILL,)
     assert smallest.workloads[0].workers == ("probe1.1",)

@@ -123,7 +123,7 @@ class Fleet(Team):
         )
 
     async def work_forked(self, session: Session, ledger: Ledger, child: Worker) -> None:
-        """A child uses a copy of its parent's ledger, with a session of its own."""
+        """A child uses a copy of its parent's ledger, with a new session."""
         own = cast(Any, copy.copy(ledger))
         own._workers = copy.copy(own._workers)
         own._process = copy.copy(own._process)
