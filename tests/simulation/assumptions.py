@@ -1,7 +1,7 @@
 """What the simulated Zoho may do: its limits, its lists, its writes and its tokens.
 
 `Assumptions` is part of a plan, so it is plain data. The defaults are an honest Zoho. `draw`
-chooses an adversarial one, in which each part departs from honesty with a chance of its own, so
+chooses an adversarial one, in which each part departs from honesty with its own chance, so
 that most worlds have a few adversities and few worlds have all.
 
 What is not drawn is not allowed: the package's documents say that Zoho does not do it.
@@ -169,7 +169,7 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody else calls."""
+        """Whether there are no other callers."""
         crowd = self.crowd
         return not (crowd.steady or crowd.burst or crowd.clicks)
 

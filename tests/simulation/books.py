@@ -512,7 +512,7 @@ def written_time(moment: float, zone: timezone) -> str:
     return datetime.fromtimestamp(int(moment), zone).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-#: Filters besides the field that names a record. Zoho ignores what it does not know.
+#: Filters other than the field that names a record. Zoho ignores what it does not know.
 _FILTERS: Final = ("status", "filter_by", "last_modified_time", "reference_number", "email")
 
 

@@ -37,7 +37,7 @@ PROMISES: Final = {
         Promise(
             "P1 in flight",
             "At most Limits.in_flight calls of one ledger that get their replies are open at once.",
-            "always; calls without a reply are not counted, because nobody knows whether Zoho "
+            "always; calls without a reply are not counted, because it is unknown if Zoho "
             "still works on them",
             "one call too many is a 1070: a pause and a smaller limit",
             "zoho_async.limits.usage, zoho_async.limits.concurrency",

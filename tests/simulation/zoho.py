@@ -90,7 +90,7 @@ class Zoho:
             name: Organization(
                 self.assumptions.quotas,
                 self.assumptions.crowd,
-                random.Random(f"crowd {self.seed} {name}"),
+                random.Random(f"others {self.seed} {name}"),
                 self.start,
             )
             for name in self.organizations

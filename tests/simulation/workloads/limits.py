@@ -123,7 +123,7 @@ class Fleet(Team):
         )
 
     async def work_forked(self, session: Session, ledger: Ledger, child: Worker) -> None:
-        """A child uses a copy of its parent's ledger, with a session of its own."""
+        """A child uses a copy of its parent's ledger, with a new session."""
         own = cast(Any, copy.copy(ledger))
         own._workers = copy.copy(own._workers)
         own._process = copy.copy(own._process)
@@ -234,8 +234,10 @@ def draw(chance: random.Random) -> dict[str, Any]:
     lasts = chance.choice((300.0, 900.0, 3_600.0))
     drawn = [calls.draw_caller(chance, each, lasts) for _ in range(callers)]
     for caller in drawn:
-        # Waiters of a ledger in Redis ask each second, so nights are long here.
+        # Waiters of a ledger in Redis ask each second, so long waits take long here.
         caller["waits_for_reset"] = False
+        if caller["max_wait"] is None and chance.random() < 0.7:
+            caller["max_wait"] = 120.0
     share = chance.choice((None, None, None, 0.25))
     return {
         "limits": calls.draw_limits(chance),

@@ -166,7 +166,9 @@ class Reader:
             waiting = sum(usage.waiting.values())
             self.findings.check("P6")
             if waiting:
-                self.findings.say("P6", self.now, f"{waiting} calls wait, and nobody does")
+                self.findings.say(
+                    "P6", self.now, f"{waiting} calls are counted as waiting, and none waits"
+                )
 
     def _observe(self, event: object) -> None:
         if not isinstance(event, Called) or len(self.spans) % 20 == 0:
