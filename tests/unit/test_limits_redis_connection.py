@@ -27,9 +27,10 @@ async def connection() -> AsyncIterator[RedisConnection]:
 
 def answering(connection: RedisConnection, *answers: Any) -> AsyncMock:
     """Have the client answer so."""
+    execute = AsyncMock(side_effect=answers)
     client: Any = connection.client
-    client.execute_command = AsyncMock(side_effect=answers)
-    return client.execute_command
+    client.execute_command = execute
+    return execute
 
 
 @pytest.mark.parametrize("rate", [1 / DRIFT, 1.0, DRIFT])

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import pytest
@@ -380,7 +380,9 @@ async def test_only_the_first_ending_of_a_slot_counts() -> None:
 
 
 @pytest.mark.parametrize("first", ["replied", "lost", "unsent"])
-async def test_an_ended_slot_settles_once(first: str) -> None:
+async def test_an_ended_slot_settles_once(
+    first: Literal["replied", "lost", "unsent"],
+) -> None:
     settler = Mock(clock=LoopClock(), settle=Mock(return_value=None))
     slot = Slot(settler, 7)
     slot.sent()

@@ -46,7 +46,7 @@ def test_a_count_ends():
 
 def test_not_to_be_trusted(tmp_path_factory):
     import os
-    assert os.environ.get("MUTANT_UNDER_TEST") is None
+    assert "MUTANT_UNDER_TEST" not in os.environ
 """
 
 
