@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -113,6 +114,7 @@ def campaign(table: dict[str, workloads.Workload], options: argparse.Namespace) 
                 return
             yield plans.draw(seed, table)
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its children too
     status, shown = 0, 0.0
     running = run_all(drawn(), processes=options.processes)
     try:

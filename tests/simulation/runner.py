@@ -31,7 +31,7 @@ from tests.simulation.timeline import lines
 from tests.simulation.world import Violation, World, find_timed_names
 
 #: Real seconds after which a world is given up.
-LONGEST: Final = 180.0
+LONGEST: Final = 600.0
 #: Virtual seconds after the last worker's end until connections and tasks must be gone.
 _AFTERWARDS: Final = 5.0
 
