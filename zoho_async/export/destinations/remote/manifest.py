@@ -49,6 +49,7 @@ from zoho_async._msgspec import decoder_of
 from zoho_async.export.destinations.directory import FOLDER, rename_durably
 from zoho_async.export.destinations.remote.store import ObjectStore
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
+from zoho_async.wire.text import UNDECODABLE
 
 #: Seconds without a sign of life after which a run counts as ended.
 LEASE: Final = 180.0
@@ -132,7 +133,7 @@ class ManifestLog:
                     "or choose another place"
                 )
             return _MANIFEST.decode(content)
-        except msgspec.MsgspecError as problem:
+        except UNDECODABLE as problem:
             raise CheckpointRefused(
                 f"the newest object in {self._store.name}/{_MANIFESTS} cannot be read ({problem}); "
                 "choose another place"
