@@ -16,10 +16,11 @@ from tests.support.export_run import PLACE, WHEN, Run, rows, text
 from zoho_async.export.checkpoint import observed
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState, ViewResult
 from zoho_async.export.destinations.base import Origin
-from zoho_async.export.destinations.directory import FOLDER, Directory, JsonLines, line
+from zoho_async.export.destinations.directory import FOLDER, Directory, line
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.part_end import complete_part
 from zoho_async.export.resource_store import RunOptions
+from zoho_async.files import AppendedFile
 
 PROVEN = ViewResult(completeness="proven", believed=True)
 
@@ -430,11 +431,11 @@ def test_the_state_file_closes_what_it_opened_when_it_refuses(run: Run) -> None:
 
 
 def test_two_files_of_one_job_do_not_touch_each_other(tmp_path: Path) -> None:
-    one, two = JsonLines(tmp_path / "a.jsonl"), JsonLines(tmp_path / "b.jsonl")
+    one, two = AppendedFile(tmp_path / "a.jsonl"), AppendedFile(tmp_path / "b.jsonl")
     one.reopen(0)
     two.reopen(0)
-    one.append([b"1"])
-    two.append([b"2"])
+    one.append(b"1\n")
+    two.append(b"2\n")
     one.close()
     two.close()
     assert (one.path.read_bytes(), two.path.read_bytes()) == (b"1\n", b"2\n")

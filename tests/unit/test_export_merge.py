@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -81,18 +82,18 @@ def test_a_field_of_zoho_with_the_name_of_ours_does_not_delete_its_record(tmp_pa
 def test_a_merge_that_ended_while_it_removed_the_changes_is_merged_again(
     directory: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlink, left = Path.unlink, 3 - kept
+    unlink, left = os.unlink, 3 - kept
 
-    def until_the_end(self: Path, missing_ok: bool = False) -> None:
+    def until_the_end(path: Path) -> None:
         nonlocal left
-        if self.parent.name == "invoices.changes":
+        if path.parent.name == "invoices.changes":
             left -= 1
             if left < 0:
                 raise KeyboardInterrupt
-        unlink(self, missing_ok)
+        unlink(path)
 
     with monkeypatch.context() as end:
-        end.setattr(Path, "unlink", until_the_end)
+        end.setattr("os.unlink", until_the_end)
         with pytest.raises(KeyboardInterrupt):
             merge(Directory(directory))
     assert held(directory) == MERGED
@@ -105,11 +106,11 @@ def test_a_merge_that_ended_before_the_new_file_had_its_name_changed_nothing(
 ) -> None:
     before = names(directory), held(directory)
 
-    def end(self: Path, target: Path) -> Path:
+    def end(made: Path, target: Path) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", end)
+        patch.setattr("os.replace", end)
         with pytest.raises(KeyboardInterrupt):
             merge(Directory(directory))
     assert held(directory) == before[1]

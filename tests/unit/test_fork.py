@@ -341,7 +341,7 @@ def test_a_lock_file_that_was_held_at_the_fork_is_free_when_the_parent_lets_go(
 ) -> None:
     story = """
         from pathlib import Path
-        from zoho_async.auth.stores.locked import locked
+        from zoho_async.files import locked
         path = Path(sys.argv[1])
         ready, go = os.pipe()
 

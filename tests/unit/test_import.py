@@ -16,7 +16,7 @@ HEAVY = {
     *("zoho_async.cli", "zoho_async.codegen", "zoho_async.export", "zoho_async.sandbox"),
     *("zoho_async.paging", "zoho_async.description", "zoho_async.http.atomic_file"),
     *("zoho_async.auth.stores.file", "zoho_async.auth.profiles", "zoho_async.auth.stores.redis"),
-    *("zoho_async.limits.redis", "zoho_async.limits.sqlite"),
+    *("zoho_async.limits.redis", "zoho_async.limits.sqlite", "zoho_async.files"),
 }
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import hostile
-from zoho_async.auth.stores import locked as locks
+from zoho_async import files as locks
 from zoho_async.cli import safe
 from zoho_async.http.atomic_file import Draft
 from zoho_async.http.file_names import LONGEST, component, file_name

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from zoho_async.export import (
     Summary,
     UnknownResource,
 )
-from zoho_async.export.destinations.directory import JsonLines
+from zoho_async.files import AppendedFile
 from zoho_async.limits import Limits, MemoryLedger
 from zoho_async.sandbox import Fault, Sandbox
 from zoho_async.session import Session
@@ -300,20 +300,20 @@ async def test_the_daily_quota_ends_the_run_and_the_next_day_continues(tmp_path:
 async def test_a_full_disk_ends_the_run_and_the_next_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append = JsonLines.append
+    append = AppendedFile.append
     room = 3
 
-    def until_full(self: JsonLines, rows: Iterable[bytes]) -> int:
+    def until_full(self: AppendedFile, data: bytes) -> int:
         nonlocal room
         room -= 1
         if room < 0:
-            append(self, [b"half a page"])
+            append(self, b"half a page\n")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return append(self, rows)
+        return append(self, data)
 
     async with sandbox() as server, session(server) as zoho:
         with monkeypatch.context() as disk:
-            disk.setattr(JsonLines, "append", until_full)
+            disk.setattr(AppendedFile, "append", until_full)
             with pytest.raises(DestinationError, match="No space left on device"):
                 await export(zoho, tmp_path)
         await export(zoho, tmp_path)

@@ -22,8 +22,8 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.auth.credentials import NO_SECRET, Credentials, names_credentials
 from zoho_async.auth.stores.keyring import KeyringVault
-from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import locked, write_private
 from zoho_async.wire.text import UNDECODABLE
 
 DEFAULT: Final = "default"

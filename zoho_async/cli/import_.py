@@ -27,7 +27,6 @@ from typing import Any, Final
 
 import msgspec
 
-from zoho_async.auth.stores.locked import write_private
 from zoho_async.cli import outcome
 from zoho_async.cli.connect import ConnectionOptions, connected
 from zoho_async.cli.export_summary import status_of
@@ -37,6 +36,7 @@ from zoho_async.cli.safe import discard_stdout, print, say
 from zoho_async.errors import ConfigurationError, ZohoError
 from zoho_async.events import Event
 from zoho_async.export import WaitingForReset
+from zoho_async.files import write_private
 from zoho_async.importer import (
     CellProblem,
     Import,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterable, Iterator
-from contextlib import suppress
-from io import BufferedWriter
 from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from anyio import CancelScope, to_thread
+
+from zoho_async.files import DraftFile, claim, make_directory, move
 
 _BLOCK: Final = 1024 * 1024
 
@@ -65,8 +65,7 @@ class Draft:
         self._is_cleared = False
         self._is_named = False
         self._path = Path()
-        self._draft = Path()
-        self._file: BufferedWriter | None = None
+        self._file: DraftFile | None = None
 
     def open(self) -> None:
         with self._turn:
@@ -77,37 +76,33 @@ class Draft:
             is_folder = text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix
             self._is_named = not is_folder
             self._path = path / self._name if is_folder else path
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._draft = self._path.with_name(f".{secrets.token_hex(8)}.part")
-            self._file = open(self._draft, "xb")  # noqa: SIM115 - `clear` closes it
+            make_directory(self._path.parent)
+            self._file = DraftFile(self._path.with_name(f".{secrets.token_hex(8)}.part"))
 
     def write(self, chunks: list[bytes]) -> None:
         with self._turn:
             if self._file is not None:
-                self._file.writelines(chunks)
+                for chunk in chunks:
+                    self._file.write(chunk)
 
     def finish(self) -> Path:
         """Give the complete file its name, or the next free one if the target is a folder."""
         with self._turn:
             if self._file is None:
                 return self._path
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._file.sync()
             if self._is_named:
-                return self._draft.replace(self._path)
-            return next(free for free in _names(self._path) if _claimed(self._draft, free))
+                move(self._file.path, self._path)
+                return self._path
+            return next(free for free in _names(self._path) if claim(self._file.path, free))
 
     def clear(self) -> None:
         """Close the file, and delete it unless it has its name."""
         with self._turn:
             self._is_cleared = True
-            if self._file is None:
-                return
-            with suppress(OSError):  # a full disk, which the writer has raised already
-                self._file.close()
-            self._draft.unlink(missing_ok=True)
-            self._file = None
+            if self._file is not None:
+                self._file.discard()
+                self._file = None
 
 
 def _names(path: Path) -> Iterator[Path]:
@@ -115,16 +110,3 @@ def _names(path: Path) -> Iterator[Path]:
     yield path
     for number in count(2):
         yield path.with_name(f"{path.stem} ({number}){path.suffix}")
-
-
-def _claimed(draft: Path, path: Path) -> bool:
-    """Rename ``draft`` to ``path`` unless that file exists. Returns whether it did."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        if path.exists():
-            return False
-        draft.replace(path)
-    return True

@@ -16,8 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from zoho_async.auth.stores.locked import write_private
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import write_private
 from zoho_async.importer.documents import CellProblem
 from zoho_async.importer.files import ERROR_COLUMNS, Formula, ImportSource, quoted
 from zoho_async.wire.encode import encode

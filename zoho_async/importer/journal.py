@@ -34,7 +34,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,6 +45,7 @@ from anyio import CancelScope, to_thread
 from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError, ZohoError
+from zoho_async.files import private_database
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
@@ -471,11 +472,7 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
 
 def _open(path: Path, now: float) -> sqlite3.Connection:
     try:
-        path = Path(os.path.realpath(path))  # O_EXCL follows no link
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            # Only a new file: closing an old one would release this process's lock on it (POSIX).
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        path = private_database(path)
         # autocommit, and used by worker threads one at a time
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as problem:

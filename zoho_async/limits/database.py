@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from zoho_async import fork
-from zoho_async.auth.stores.locked import locked
 from zoho_async.errors import ConfigurationError, LedgerError, TokenStoreError, ZohoError
+from zoho_async.files import locked, overwrite
 
 if TYPE_CHECKING:
     import sqlite3
@@ -209,7 +209,7 @@ class LedgerDatabase:
             raise Replaced
         self.carried = left
         if recorded != str(after[1]):
-            self._companion.write_text(str(after[1]), "ascii")
+            overwrite(self._companion, b"%d" % after[1])
         return connection
 
     def _create_tables(self, connection: sqlite3.Connection) -> None:
@@ -265,7 +265,7 @@ class LedgerDatabase:
             os.utime(self._companion)
         except FileNotFoundError:
             if self._inode is not None:
-                self._companion.write_text(str(self._inode[1]), "ascii")
+                overwrite(self._companion, b"%d" % self._inode[1])
         self._noted = moment
 
     # -- errors -----------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.auth.profiles import chosen_profile, profile_settings, profiles_path
 from zoho_async.auth.stores.keyring import KeyringVault
-from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import locked, write_private
 from zoho_async.webhooks.hooks import secret_tag
 from zoho_async.webhooks.installed import Installed
 from zoho_async.webhooks.signature import check_settings

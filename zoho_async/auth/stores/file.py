@@ -22,8 +22,8 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.auth.lease import LEASE, PERIOD, TOKEN_STATE, TokenState
 from zoho_async.auth.stores.base import Change
-from zoho_async.auth.stores.locked import locked, write_private
 from zoho_async.errors import ConfigurationError, TokenStoreError
+from zoho_async.files import locked, write_private
 from zoho_async.fork import Process
 from zoho_async.wire.text import UNDECODABLE
 

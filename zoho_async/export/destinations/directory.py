@@ -45,9 +45,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -58,9 +57,15 @@ from zoho_async.export.checkpoint.file import StateFile, query_of_file
 from zoho_async.export.columns.schema import DELETED
 from zoho_async.export.destinations.base import Query, RecordedContents, Rounded, Table
 from zoho_async.export.errors import CheckpointRefused, DestinationChanged, DestinationError
-
-#: Flags of `os.open`; O_NOFOLLOW refuses symbolic links where the system supports it.
-_OPENED: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+from zoho_async.files import (
+    AppendedFile,
+    make_directory,
+    move,
+    remove,
+    remove_directory,
+    replace_file,
+    sync_and_move,
+)
 
 
 def line(row: bytes) -> bytes:
@@ -68,76 +73,6 @@ def line(row: bytes) -> bytes:
     if b"\n" in row or b"\r" in row:
         row = row.replace(b"\r", b" ").replace(b"\n", b" ")
     return row + b"\n"
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the file names in ``directory`` durable. Windows has no such call."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def rename_durably(made: Path, target: Path) -> None:
-    """Sync the file ``made`` and rename it to ``target`` in one atomic step."""
-    with made.open("rb+") as file:
-        os.fsync(file.fileno())
-    made.replace(target)
-    sync_directory(target.parent)
-
-
-def make_directory(directory: Path) -> None:
-    """Create ``directory`` and its missing parents durably."""
-    if not directory.exists():
-        make_directory(directory.parent)
-        directory.mkdir(exist_ok=True)
-        sync_directory(directory.parent)
-
-
-class JsonLines:
-    """An append-only file of rows. Methods block on the disk and raise `OSError`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path: Final = path
-        self._descriptor: int | None = None
-
-    def reopen(self, length: int) -> bool:
-        """Truncate the file to ``length`` bytes and open it for appending.
-
-        Return False and open nothing if the file is shorter: rows that the checkpoint covers are
-        missing, and the list must be read again.
-        """
-        self.close()
-        make_directory(self.path.parent)
-        descriptor = os.open(self.path, _OPENED, 0o644)
-        if os.fstat(descriptor).st_size < length:
-            os.close(descriptor)
-            return False
-        os.ftruncate(descriptor, length)
-        os.lseek(descriptor, length, os.SEEK_SET)
-        os.fsync(descriptor)
-        sync_directory(self.path.parent)
-        self._descriptor = descriptor
-        return True
-
-    def append(self, rows: Iterable[bytes]) -> int:
-        """Write ``rows`` durably and return the number of bytes."""
-        assert self._descriptor is not None, "the file is not open"
-        data = memoryview(b"".join(map(line, rows)))
-        written = 0
-        while written < len(data):
-            written += os.write(self._descriptor, data[written:])
-        if written:
-            os.fsync(self._descriptor)
-        return written
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
 
 
 FOLDER: Final = ".zoho-export"
@@ -303,9 +238,7 @@ class Directory:
             held = JSON_LINES
         if held is None:
             file = self.path / FOLDER / _FORMAT
-            made = file.with_name(file.name + ".tmp")
-            made.write_text(mine + "\n", encoding="utf-8")
-            rename_durably(made, file)
+            replace_file(file, f"{mine}\n".encode())
         elif held != mine:
             raise CheckpointRefused(
                 f"{self.path} holds files of --format {held}, but this export uses {mine}: "
@@ -345,7 +278,7 @@ class DirectorySink:
         self._table: Final = table
         self._part: Final = part
         self._format: Final = format
-        self._spool: Final = JsonLines(files.spool(part))
+        self._spool: Final = AppendedFile(files.spool(part))
         self._mark = 0
         self._open = False
         self._rounded: Final[Counter[str]] = Counter()
@@ -365,7 +298,7 @@ class DirectorySink:
         self._mark = mark
         self._open = False
         if mark == 0 and self._part:
-            self._spool.path.unlink(missing_ok=True)
+            remove(self._spool.path)
             return True  # a part without changes leaves no file
         self._open = self._spool.reopen(mark)
         return self._open
@@ -374,7 +307,7 @@ class DirectorySink:
         if rows and not self._open:
             self._open = self._spool.reopen(0)
         if rows:
-            self._mark += self._spool.append(rows)
+            self._mark += self._spool.append(b"".join(map(line, rows)))
         return self._mark
 
     def mark_deleted(self, ids: Sequence[str], when: str) -> int:
@@ -391,11 +324,9 @@ class DirectorySink:
         if not self._spool.path.exists():
             return
         make_directory(target.parent)
-        self._spool.path.replace(target)
+        move(self._spool.path, target)
         if not target.stat().st_size:
-            target.unlink()
-        sync_directory(target.parent)
-        sync_directory(self._spool.path.parent)
+            remove(target)
 
     def settle(self) -> None:
         self.close()
@@ -403,9 +334,8 @@ class DirectorySink:
         if not spool.exists():
             return
         target = self.target
-        if not self._part and self._files.changes.exists():
-            shutil.rmtree(self._files.changes)
-            sync_directory(target.parent)
+        if not self._part:
+            remove_directory(self._files.changes)
         self._rounded.update(finish_file(spool, target, self._table, self._format))
 
     def take_rounded(self) -> Mapping[str, int]:
@@ -415,13 +345,9 @@ class DirectorySink:
 
     def discard(self) -> None:
         self.close()
-        if self._files.changes.exists():
-            shutil.rmtree(self._files.changes)
+        remove_directory(self._files.changes)
         whole = self._files.full
-        for path in [whole, *self._files.children(whole), self._files.spool("")]:
-            path.unlink(missing_ok=True)
-        if whole.parent.exists():
-            sync_directory(whole.parent)
+        remove(whole, *self._files.children(whole), self._files.spool(""))
 
     def close(self) -> None:
         self._spool.close()
@@ -476,16 +402,15 @@ def finish_file(
     Return how many numbers were rounded, by field.
     """
     if format is None:
-        spool.replace(target)
-        sync_directory(target.parent)
+        move(spool, target)
         return {}
     made = target.with_name(target.name + ".tmp")
     made.unlink(missing_ok=True)  # it may be a symbolic link
     rounded = format.write(spool, made, table)
-    rename_durably(made, target)
+    sync_and_move(made, target)
     if table.observer is not None:  # before the rows that showed its fields are removed
         table.observer.store()
-    spool.unlink()
+    remove(spool)
     return rounded or {}
 
 

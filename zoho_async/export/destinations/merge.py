@@ -50,16 +50,14 @@ from zoho_async.export.destinations.directory import (
     OpenDirectory,
     finish_file,
     line,
-    sync_directory,
 )
 from zoho_async.export.destinations.remote.commits import OpenRemote
 from zoho_async.export.destinations.remote.destination import Remote
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.part_end import record_sizes, settle
 from zoho_async.export.resource_store import recorded_table, writing
+from zoho_async.files import DraftFile, remove
 from zoho_async.wire import row_id
-
-_STEP: Final = 1 << 20  # bytes of the write buffer
 
 
 @runtime_checkable
@@ -199,23 +197,23 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _write(path: Path, rows: Iterator[bytes]) -> int:
     """Write ``rows`` durably and return their number."""
     count = 0
-    path.unlink(missing_ok=True)  # it may be a link
-    with path.open("wb", buffering=_STEP) as file:
+    path.unlink(missing_ok=True)
+    draft = DraftFile(path)
+    try:
         for row in rows:
-            file.write(line(row))
+            draft.write(line(row))
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
+        draft.sync()
+    except BaseException:
+        draft.discard()
+        raise
     return count
 
 
 def _remove(files: Files, parts: Sequence[Path]) -> None:
     """Remove merged changes, and what an interrupted merge left of them."""
-    for part in parts:
-        part.unlink()
-        sync_directory(files.changes)  # crash safety depends on the order of removals
-    for orphan in files.orphans():
-        orphan.unlink()
+    remove(*parts)  # crash safety depends on the order of removals
+    remove(*files.orphans())
     if files.changes.is_dir() and not any(files.changes.iterdir()):
         files.changes.rmdir()
 

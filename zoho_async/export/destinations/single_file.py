@@ -56,11 +56,11 @@ from zoho_async.export.destinations.directory import (
     Files,
     Format,
     OpenDirectory,
-    rename_durably,
 )
 from zoho_async.export.destinations.merge import merge_changes
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.export.resource_store import recorded_table, writing
+from zoho_async.files import replace_file, sync_and_move
 
 _MADE: Final = "made.json"
 _MAKING: Final = "making"
@@ -218,10 +218,9 @@ class OpenSingleFile:
                     one.table.observer.store()
             self._check_file()  # a person may have changed it during the run
             digests = tuple(_digest(path) for path in (self._path, made) if path.exists())
-            note = self._making / _MADE
-            note.write_bytes(msgspec.json.encode(_Made(digests, _identity(made), sources, maker)))
-            rename_durably(note, self._hidden.path / _MADE)
-            rename_durably(made, self._path)
+            note = _Made(digests, _identity(made), sources, maker)
+            replace_file(self._hidden.path / _MADE, msgspec.json.encode(note))
+            sync_and_move(made, self._path)
             return rounded
         finally:
             shutil.rmtree(self._making, ignore_errors=True)

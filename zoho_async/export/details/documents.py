@@ -63,9 +63,9 @@ from zoho_async.errors import (
     says_gone,
 )
 from zoho_async.export.catalog import list_operation
-from zoho_async.export.destinations.directory import make_directory, sync_directory
 from zoho_async.export.details.operations import ATTACHMENT, PDF, DocumentSources, record_in
 from zoho_async.export.details.queue import PendingRecord
+from zoho_async.files import make_directory, move, remove
 from zoho_async.http.file_names import LONGEST, component, file_name
 from zoho_async.operation import PRODUCTS, Operation
 from zoho_async.session import Session
@@ -408,8 +408,7 @@ def _move(path: Path, target: Path) -> None:
     if target.parent.is_symlink() or (target.is_dir() and not target.is_symlink()):
         raise _Refused(f"{target} is in the way")
     make_directory(target.parent)
-    path.replace(target)
-    sync_directory(target.parent)
+    move(path, target)
 
 
 def _remove_earlier_prints(target: Path, record: PendingRecord) -> None:
@@ -424,7 +423,7 @@ def _remove_earlier_prints(target: Path, record: PendingRecord) -> None:
     for path in found - {target}:
         # A file system that ignores case has one file under both names.
         if path.is_file() and not path.is_symlink() and not path.samefile(target):
-            path.unlink()
+            remove(path)
 
 
 def _add(path: Path, place: Path) -> int:

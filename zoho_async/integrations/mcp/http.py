@@ -36,6 +36,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import create_private
 
 #: The variable that can hold the token, and its least length.
 TOKEN_VARIABLE: Final = "ZOHO_MCP_TOKEN"
@@ -79,16 +80,12 @@ def token_of(environ: Mapping[str, str], file: Path) -> str:
 
 def _token_in(file: Path) -> str:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            created = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            if os.name == "posix" and file.stat().st_mode & 0o077:
-                raise ConfigurationError(f"others can read {file}: run chmod 600") from None
-            return file.read_text("utf-8").strip()
-        with os.fdopen(created, "w", encoding="utf-8") as opened:
-            opened.write(f"{(token := secrets.token_urlsafe(_SHORTEST))}\n")
-        return token
+        token = secrets.token_urlsafe(_SHORTEST)
+        if not file.exists() and create_private(file, f"{token}\n".encode()):
+            return token
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            raise ConfigurationError(f"others can read {file}: run chmod 600")
+        return file.read_text("utf-8").strip()
     except OSError as problem:
         raise ConfigurationError(f"the token {file} cannot be read: {problem.strerror}") from None
 

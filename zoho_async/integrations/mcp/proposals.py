@@ -30,7 +30,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -40,6 +40,7 @@ from anyio import to_thread
 from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError
+from zoho_async.files import private_database
 from zoho_async.importer import Intent
 from zoho_async.integrations.mcp.uploads import ProposedFile
 from zoho_async.wire import encode
@@ -187,11 +188,7 @@ class Proposals:
     def _open(self) -> Generator[sqlite3.Connection]:
         """Open the file for one transaction."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = os.path.realpath(self._path)  # O_EXCL follows no link
-            with suppress(FileExistsError):
-                # Only a new file: closing an old one would release other threads' locks (POSIX).
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            path = private_database(self._path)
             if os.name == "posix" and os.stat(path).st_mode & 0o077:
                 raise ConfigurationError(f"others can open {self._path}: run chmod 600")
             with closing(sqlite3.connect(path, timeout=_BUSY, isolation_level=None)) as connection:

@@ -26,7 +26,6 @@ from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, ROW, ColumnKind
 from zoho_async.export.columns.tables import FlatTable, digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import rename_durably
 from zoho_async.export.destinations.formats.excel_text import excel_column, excel_text
 from zoho_async.export.destinations.formats.tables import child_names, spool_tables, stem
 from zoho_async.export.destinations.merge import (
@@ -35,6 +34,7 @@ from zoho_async.export.destinations.merge import (
     newest_sources,
     unmergeable_column,
 )
+from zoho_async.files import sync_and_move
 
 _WORDS: Final = {True: "true", False: "false", None: ""}
 
@@ -68,7 +68,7 @@ class Csv:
                 for opened, each, columns in zip(files, source.tables, portion, strict=True):
                     opened.write(self._lines(each, columns))
         for path in children:
-            rename_durably(path, path.with_suffix(""))
+            sync_and_move(path, path.with_suffix(""))
 
     def _header(self, table: FlatTable) -> list[str]:
         names = [column.name for column in table.columns]
@@ -119,7 +119,7 @@ class Csv:
                     kept = list(compress(rows, last.select(number, ids)))
                     writer.writerows(kept)
                     count += len(kept)
-        rename_durably(made, sources[0])
+        sync_and_move(made, sources[0])
         return count
 
     def _names(self, paths: Sequence[Path]) -> list[str]:

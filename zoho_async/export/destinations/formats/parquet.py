@@ -22,7 +22,7 @@ from zoho_async.export.columns.observed import until_steady
 from zoho_async.export.columns.schema import DELETED, ROW, shape_of
 from zoho_async.export.columns.tables import digest
 from zoho_async.export.destinations.base import Table
-from zoho_async.export.destinations.directory import portions, rename_durably
+from zoho_async.export.destinations.directory import portions
 from zoho_async.export.destinations.formats.tables import child_names, spool_tables, stem
 from zoho_async.export.destinations.merge import (
     ROWS,
@@ -31,6 +31,7 @@ from zoho_async.export.destinations.merge import (
     unmergeable_column,
 )
 from zoho_async.export.errors import library
+from zoho_async.files import sync_and_move
 
 GROUP: Final = 8 << 20
 
@@ -88,7 +89,7 @@ class Parquet:
                 for groups, each, columns in zip(files, source.tables, portion, strict=True):
                     groups.add(self._arrow.flat(each.columns, columns))
         for path in children:
-            rename_durably(path, path.with_suffix(""))
+            sync_and_move(path, path.with_suffix(""))
         return source.roundings
 
     def merge(self, full: Path, parts: Sequence[Path], scratch: Path, table: Table) -> int:
@@ -121,7 +122,7 @@ class Parquet:
                     kept = batch.filter(self._arrow.pa.array(last.select(number, _ids(batch, key))))
                     groups.add(self._arrow.with_columns(kept, schema))
                     count += kept.num_rows
-        rename_durably(made, sources[0])
+        sync_and_move(made, sources[0])
         return count
 
     def _schema(self, paths: Sequence[Path], table: Table) -> Any:

@@ -54,7 +54,6 @@ from zoho_async.export.destinations.directory import (
     Directory,
     DirectorySink,
     find_missing,
-    make_directory,
 )
 from zoho_async.export.destinations.remote.manifest import (
     STAGED,
@@ -71,6 +70,7 @@ from zoho_async.export.destinations.remote.snapshot import (
 )
 from zoho_async.export.destinations.remote.store import ObjectStore, scratch_file
 from zoho_async.export.errors import ExportRunning
+from zoho_async.files import make_directory
 
 
 class OpenRemote:

@@ -37,8 +37,6 @@ from zoho_async.export.destinations.directory import (
     FOLDER,
     JSON_LINES,
     Directory,
-    make_directory,
-    rename_durably,
 )
 from zoho_async.export.destinations.remote.commits import OpenRemote
 from zoho_async.export.destinations.remote.manifest import Manifest, ManifestLog
@@ -51,6 +49,7 @@ from zoho_async.export.destinations.remote.snapshot import (
 )
 from zoho_async.export.destinations.remote.store import ObjectStore, scratch_file
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
+from zoho_async.files import make_directory, replace_file
 from zoho_async.runtime import state_directory
 
 
@@ -147,9 +146,7 @@ class Remote:
         if held is None:
             file.unlink(missing_ok=True)
         else:
-            made = file.with_name(file.name + ".tmp")
-            made.write_text(held.format + "\n", encoding="utf-8")
-            rename_durably(made, file)
+            replace_file(file, f"{held.format}\n".encode())
         directory = self._files(self.work)
         mine = _format_of(directory)
         if held is not None and held.format != mine:

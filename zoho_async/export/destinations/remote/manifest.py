@@ -46,9 +46,10 @@ import msgspec
 from msgspec.structs import replace
 
 from zoho_async._msgspec import decoder_of
-from zoho_async.export.destinations.directory import FOLDER, rename_durably
+from zoho_async.export.destinations.directory import FOLDER
 from zoho_async.export.destinations.remote.store import ObjectStore
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
+from zoho_async.files import replace_file
 from zoho_async.wire.text import UNDECODABLE
 
 #: Seconds without a sign of life after which a run counts as ended.
@@ -174,9 +175,7 @@ class ManifestLog:
 
     def _remember(self, before: list[str], identity: str) -> None:
         """Note the manifest before it is written: the process may end in between."""
-        made = self._seen.with_name(self._seen.name + ".tmp")
-        made.write_text(" ".join([*before, identity]), encoding="utf-8")
-        rename_durably(made, self._seen)
+        replace_file(self._seen, " ".join([*before, identity]).encode())
 
     # -- signs of life ----------------------------------------------------------------------------
 
