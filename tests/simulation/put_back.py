@@ -86,10 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=1, help="worlds at once (1)")
     parser.add_argument("--first", type=int, default=1_000_000, help="the first new seed")
     parser.add_argument("--figures", type=Path, help=f"write the result as JSON, to {FILE.name}")
+    parser.add_argument("--only", help="comma-separated names of the workloads to draw from")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"unknown fault {sorted(unknown)[0]!r}; choose from {', '.join(names)}")
     table = workloads.table()
+    if options.only:
+        table = {name: table[name] for name in options.only.split(",")}
     load_modules(plans.draw(seed, table) for seed in (seeds.read()[:8] or range(8)))
     found: list[Noticed] = []
     for fault in OLD_FAULTS:
