@@ -17,18 +17,14 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl
-from weakref import WeakKeyDictionary
-
-import msgspec
 
 from tests.simulation.accounts import Accounts
 from tests.simulation.assumptions import Assumptions, Manners, ServerFault
 from tests.simulation.books import RESOURCES, Book, Listed, Said, Written, said
-from tests.simulation.plan import Plan
 from tests.simulation.quotas import Organization
-from tests.simulation.wire import Answer, Request, Service
+from tests.simulation.wire import Answer, Request
 
 #: Hours from UTC by which the times of rows are written.
 HOURS: Final = 1
@@ -310,36 +306,6 @@ class Zoho:
         status, body = self.accounts.answer(request.path, form, request.at)
         headers = {"Content-Type": "application/json" if body[:1] == b"{" else "text/html"}
         return Answer(status, headers, body, self._latency())
-
-
-class Host(Protocol):
-    """The part of a world that a service needs."""
-
-    @property
-    def plan(self) -> Plan: ...
-
-    def serve(self, host: str, service: Service, port: int = 443) -> None: ...
-
-
-_ZOHOS: Final[WeakKeyDictionary[Host, Zoho]] = WeakKeyDictionary()
-
-#: The hosts of the data center "us".
-HOSTS: Final = ("accounts.zoho.com", "www.zohoapis.com")
-#: Organizations of each world. Workers that share no ledger should not share one.
-ORGANIZATIONS: Final = tuple(str(10_234_695 + number) for number in range(8))
-
-
-def zoho_of(world: Host) -> Zoho:
-    """The Zoho of a world, made of its plan and serving its hosts from the first use on."""
-    found = _ZOHOS.get(world)
-    if found is None:
-        plan = world.plan
-        assumptions = msgspec.convert(plan.assumptions, Assumptions)
-        found = Zoho(assumptions, plan.seed, plan.began, ORGANIZATIONS)
-        _ZOHOS[world] = found
-        for host in HOSTS:
-            world.serve(host, found)
-    return found
 
 
 def _replace(answer: Said, status: int, body: bytes, kind: str = "") -> None:
