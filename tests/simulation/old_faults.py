@@ -136,6 +136,39 @@ def _unchecked_base(completeness_of: Any) -> Any:
     return _like(completeness_of, old)
 
 
+def _ties(page: Any) -> Any:
+    """Equal sort values on both sides of a page border are no reason for doubt."""
+
+    def old(self: Any, values: Any) -> Any:
+        if self._edge is not None:
+            self._edge -= 0.001
+        return page(self, values)
+
+    return _like(page, old)
+
+
+def _without_values(value_under_other_key: Any) -> Any:
+    """A record that is not under its key has no values."""
+    from zoho_async.wire.shape import shape_of
+
+    def old(self: Any, operation: Any, body: bytes, ids: Any, value: Any) -> Any:
+        struct = shape_of(operation.result).struct
+        if struct is None:
+            return value_under_other_key(self, operation, body, ids, value)
+        return struct(), ()
+
+    return _like(value_under_other_key, old)
+
+
+def _numbers_only(code: Any) -> Any:
+    """A code that is sent as text is none."""
+
+    def old(sent: object) -> Any:
+        return None if isinstance(sent, str) else code(sent)
+
+    return _like(code, old)
+
+
 def _word_for_success(body_status: Any) -> Any:
     """A word in place of a code is a success."""
 
@@ -155,8 +188,26 @@ OLD_FAULTS: Final[tuple[OldFault, ...]] = (
     OldFault(
         "ties",
         "Ties that change places at page borders were claimed proven.",
-        "zoho_async.paging.completeness:is_certain",
-        _returning(True),
+        "zoho_async.paging.completeness:Borders.page",
+        _ties,
+    ),
+    OldFault(
+        "another key",
+        "A record under another envelope key was read as one without values.",
+        "zoho_async.wire.decoder:Decoder._value_under_other_key",
+        _without_values,
+    ),
+    OldFault(
+        "code as text",
+        "A code that is sent as text was no code, so a block was not noticed.",
+        "zoho_async.wire.envelope:_code",
+        _numbers_only,
+    ),
+    OldFault(
+        "gateway gave up",
+        "A write that is answered by 408, 499 or an error page was reported as refused.",
+        "zoho_async.http.verdict:_may_have_run",
+        _returning(False),
     ),
     OldFault(
         "page ignored",
