@@ -63,6 +63,8 @@ class _Node:
         self.dirty = dirty
         #: The content when the last name was removed.
         self.last = b""
+        #: SQLite writes it, past this model.
+        self.is_database = False
 
 
 #: A change of a name that is not durable yet: the directory, and what it changes in the table.
@@ -135,6 +137,10 @@ class Disk:
         self._crash()
         for worker in dying:
             self._world.after_kill(worker, fault)
+
+    def shown(self, error: BaseException) -> str:
+        """The error for the story, without the directory, which is another one in each run."""
+        return f"{type(error).__name__}: {error}".replace(str(self.root), "")
 
     def open_files(self) -> list[str]:
         """The files that living workers have open through `zoho_async.files`."""
@@ -329,7 +335,8 @@ class Disk:
             kept[path] = node
             if node is not None:
                 new = not os.path.exists(path)
-                Path(path).write_bytes(content[path])
+                if not node.is_database:
+                    Path(path).write_bytes(content[path])
                 if new:
                     os.chmod(path, node.mode)
                 node.durable[:] = content[path]
@@ -341,7 +348,7 @@ class Disk:
     def _survives(self, node: _Node, path: str) -> bytes:
         """The content after the end of the machine."""
         durable = bytes(node.durable)
-        if node.dirty is None:
+        if node.dirty is None or node.is_database:
             return durable
         names = [name for name, other in self._live.items() if other is node]
         live = _content(names[0]) if names else node.last
@@ -362,6 +369,9 @@ class Disk:
             raise Died
         self._end_connections()
         connection: sqlite3.Connection = self._connect(*args, **options)
+        node = self._live.get(os.path.abspath(args[0]))
+        if node is not None:
+            node.is_database = True
         self._connections.append((worker, connection))
         return connection
 

@@ -204,10 +204,14 @@ class Organization:
             if kind == "clicks":
                 self.clicks += 1
                 self.minute.arrive(moment, kind)
-            elif moment >= self.minute.blocked_until:
+            elif moment >= self.minute.blocked_until and self._leaves_half(day, moment):
                 self.foreign_calls += 1
                 if self.minute.arrive(moment, kind):
                     day.arrive(self.start + moment)
+
+    def _leaves_half(self, day: Day, moment: float) -> bool:
+        """Other clients stop for the day when half of it is used. Else nothing would be left."""
+        return 2 * day.left(self.start + moment) > self.quotas.day
 
 
 def _coming(crowd: Crowd, chance: random.Random) -> Iterator[tuple[float, str]]:

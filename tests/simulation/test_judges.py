@@ -228,8 +228,8 @@ def test_a_judge_keeps_silent_about_a_good_log(promise: str) -> None:
 
 def test_each_promise_but_those_of_the_world_has_a_judge() -> None:
     judged = {promise for promise, _ in FAULTY}
-    # The world itself sees two of them, and a workload sees the forks.
-    assert set(PROMISES) - judged == {"P1 fork", "P5", "P6"}
+    # The world itself sees two of them, and workloads see the forks and the files.
+    assert set(PROMISES) - judged == {"P1 fork", "P3 files", "P5", "P6"}
     assert judged == set(GOOD)
 
 

@@ -103,3 +103,16 @@ def test_an_empty_budget_returns_the_wait_for_the_next_retry() -> None:
     assert 0 < wait <= 6.0
     clock.now += wait + 1e-9
     assert budget.withdraw() == 0.0
+
+
+def test_the_wait_for_the_next_retry_is_never_a_rounding_error() -> None:
+    """Ten tenths are a little less than one. No clock can wait for the difference."""
+    clock = _Clock()
+    clock.now = 1000.0
+    budget = RetryBudget(clock)
+    while budget.withdraw() == 0.0:
+        pass
+    for _ in range(10):
+        budget.deposit()
+    clock.now += budget.withdraw()
+    assert budget.withdraw() == 0.0

@@ -19,6 +19,7 @@ from zoho_async.errors import (
     Blocked,
     ConfigurationError,
     DailyQuotaExceeded,
+    DecodeError,
     InvalidGrant,
     InvalidRequest,
     InvalidToken,
@@ -493,6 +494,20 @@ async def test_a_create_whose_record_cannot_be_identified_is_ambiguous(
         await contacts.create(zoho, contacts.ContactCreate(contact_name="Kim"))
     assert isinstance(caught.value.__cause__, UnreadableReply)
     assert len(sent(mocked, "POST")) == 1
+
+
+async def test_a_write_whose_reply_is_too_strange_for_strict_is_ambiguous(
+    mocked: aioresponses, credentials: Credentials
+) -> None:
+    """The write happened, and a `DecodeError` would say that it did not."""
+    token(mocked)
+    answered(mocked, "PUT", contact={"contact_id": CONTACT, "payment_terms": "soon"})
+    answered(mocked, "GET", contact={"contact_id": CONTACT, "payment_terms": "soon"})
+    async with Session(credentials, organization=1, ledger=MemoryLedger(), strict=True) as zoho:
+        with pytest.raises(AmbiguousWrite, match="HTTP 200"):
+            await contacts.update(zoho, CONTACT, contacts.ContactInput(notes="x"))
+        with pytest.raises(DecodeError):
+            await contacts.get(zoho, CONTACT)
 
 
 def test_a_second_event_loop_gets_a_clear_error(credentials: Credentials) -> None:

@@ -49,6 +49,8 @@ from zoho_async.http.verdict import Verdict, next_step, verdict_of
 
 _UNSENT: Final = Verdict(may_have_run=False, again="unsent")
 _BROKEN: Final = Verdict(may_have_run=True, again="soon")
+#: Shortest wait for a retry that is saved, in seconds: a rounding error is too short for any clock.
+_SHORTEST_WAIT: Final = 0.001
 #: Longest accepted ``Retry-After``: a day, in seconds.
 _LONGEST_WAIT: Final = 86_400.0
 
@@ -121,7 +123,7 @@ class RetryBudget:
         if self._saved >= 1.0:
             self._saved -= 1.0
             return 0.0
-        return (1.0 - self._saved) / self.PER_SECOND
+        return max(_SHORTEST_WAIT, (1.0 - self._saved) / self.PER_SECOND)
 
     def _earn(self, more: float) -> None:
         now = self._clock.monotonic()

@@ -17,6 +17,7 @@ from zoho_async.auth import AccessToken
 from zoho_async.clock import Clock
 from zoho_async.errors import (
     ConfigurationError,
+    DecodeError,
     LedgerError,
     NotConnected,
     RateLimited,
@@ -107,10 +108,12 @@ class CallSender:
         await self._settle_answered(attempt, answer)
         try:
             return answer, read(answer.body)
-        except Unreadable as problem:
+        except (Unreadable, DecodeError) as problem:
             error = error_of(call, answer)
             if error is not None:
                 raise error from None
+            if isinstance(problem, DecodeError) and call.kind == "read":
+                raise  # of a write it would say that the write did not happen
             unreadable = UnreadableReply(call.request, str(problem), answer.status)
             if isinstance(problem, AnotherRecord):  # another try may give the right record
                 raise unreadable from None

@@ -22,7 +22,8 @@ No filter is trusted: Zoho ignores some, and an index may be late. The newest re
 are read, back to the time before which the write cannot have been created, and each record that
 does not show the place of the token is read in full. That time is Zoho's own: the newest creation
 that Zoho had answered before the write was sent, minus `CLOCKS`. A list without an order of
-creation is read whole, and counts as searched only if it is proven complete.
+creation is read whole, and counts as searched only if it is proven complete. A search that shows a
+record twice does not count either: rows moved while it read, and one may have been passed over.
 
 A search in vain proves nothing if the records do not keep the token at all. So it counts only if
 `WriteSettler.is_proven`.
@@ -346,7 +347,8 @@ class _Rows:
         self.complete = pager.completeness == "proven"
 
     async def _newest(self, facts: OperationFacts) -> AsyncGenerator[dict[str, Any]]:
-        page, last, in_order = 1, float("inf"), True
+        page, last, in_order, repeats = 1, float("inf"), True, False
+        seen: set[str] = set()
         while True:
             reply = await self._zoho.request(
                 "GET",
@@ -366,13 +368,20 @@ class _Rows:
             for time in times:
                 in_order = in_order and time is not None and time <= last
                 last = last if time is None else time
+            # A record that comes again shows that rows moved. If records with one creation time
+            # changed places, another one moved to a page that was read already.
+            ids = {str(row.get(self._target.id_field) or "") for row in rows} - {""}
+            repeats = repeats or not ids.isdisjoint(seen)
             for row, time in zip(rows, times, strict=True):
                 if in_order and self._after is not None and (time or 0.0) < self._after:
-                    self.complete = True
+                    self.complete = not repeats
                     return
                 yield row
             context = reply.get("page_context") if is_object(reply) else None
             if not (is_object(context) and context.get("has_more_page")):
-                self.complete = is_array(found)
+                self.complete = is_array(found) and not repeats
                 return
+            if ids <= seen:  # Zoho ignores the page, or promises pages without end
+                return
+            seen |= ids
             page += 1

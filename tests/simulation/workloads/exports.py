@@ -20,13 +20,19 @@ import anyio
 
 from tests.simulation.books import Book
 from tests.simulation.faults import CONNECT, DISK, LINK
-from tests.simulation.judges import Findings, judge_error, judge_export, report
+from tests.simulation.judges import (
+    Findings,
+    can_be_proven,
+    judge_error,
+    judge_export,
+    report,
+)
 from tests.simulation.loop import Worker
 from tests.simulation.plan import WorkloadPlan
 from tests.simulation.workloads import Workload
 from tests.simulation.world import World
 from zoho_async import Credentials, Session, ZohoError
-from zoho_async.export import Export, ExportOptions, Summary
+from zoho_async.export import Directory, Export, ExportOptions, Summary, merge
 from zoho_async.limits import Limits, MemoryLedger
 
 #: Lists whose paths are their names in the package.
@@ -64,13 +70,15 @@ def draw(chance: random.Random) -> dict[str, Any]:
     names = sorted(LISTS)
     return {
         "lists": chance.sample(names, chance.choice((1, 1, 2, 2, 3))),
-        "records": chance.choice((0, 1, 8, 40, 120, 300)),
+        "records": chance.choice((1, 8, 40, 120, 300, 800)),
         "moments": chance.choice((1, 3, 1000)),
         "runs": chance.choice((1, 2, 3, 4)),
         "edits": chance.choice((0, 1, 5, 30)),
         "pause": chance.choice((1.0, 600.0, 20_000.0)),
         "deletions": chance.random() < 0.5,
         "full_at": chance.choice((0, 0, 2, 3)),
+        "merges": chance.random() < 0.3,
+        "most_calls": chance.choice((20, 60, 150, 150)),
     }
 
 
@@ -101,7 +109,10 @@ async def run(world: World, worker: Worker, plan: WorkloadPlan) -> int:
                 except ZohoError as error:
                     progress.errors += 1
                     judge_error(progress.findings, error, world.loop.now)
-                    world.note("error", type(error).__name__)
+                    world.note(
+                        "error",
+                        f"{type(error).__name__}: {error}".replace(str(world.disk.root), ""),
+                    )
                 await asyncio.sleep(plan.options["pause"])
     return progress.done
 
@@ -113,15 +124,24 @@ async def _export(
     folder = world.disk.root / worker.name
     if progress.begun is None:
         progress.begun = world.zoho.mark
+    full = options["full_at"] == progress.done + 1
     chosen = ExportOptions(
-        detect_deletions=options["deletions"], full=options["full_at"] == progress.done + 1
+        detect_deletions=options["deletions"] and not full,
+        full=full,
+        max_calls=options["most_calls"],
     )
     async with Export(
         zoho, options["lists"], to=folder, options=chosen, clock=world.clock_of(worker)
     ) as job:
         summary = await job.wait()
     world.note("exported", f"{summary.rows} rows, exit code {summary.exit_code}")
-    _judge(world, plan, folder, summary, progress)
+    _judge(world, plan, folder, summary, progress, detects=chosen.detect_deletions)
+    if options["merges"]:
+        before = _all_rows(world, plan, worker, progress.findings)
+        await anyio.to_thread.run_sync(merge, Directory(folder))
+        progress.findings.check("P3 export")
+        if _all_rows(world, plan, worker, progress.findings) != before:
+            progress.findings.say("P3 export", world.loop.now, "a merge changed the rows")
     progress.begun = None
     progress.done += 1
     for name in options["lists"]:
@@ -130,8 +150,32 @@ async def _export(
             book.edit(world.loop.now, world.zoho.mark + 1)
 
 
+def _all_rows(
+    world: World, plan: WorkloadPlan, worker: Worker, findings: Findings
+) -> list[set[str]]:
+    """The ids in the files of each list."""
+    return [
+        set(
+            rows_of(
+                findings,
+                world.disk.root / worker.name,
+                f"books.{name}",
+                world.zoho.book(LISTS[name], plan.organizations[0]),
+                world.loop.now,
+            )
+        )
+        for name in plan.options["lists"]
+    ]
+
+
 def _judge(
-    world: World, plan: WorkloadPlan, folder: Path, summary: Summary, progress: Progress
+    world: World,
+    plan: WorkloadPlan,
+    folder: Path,
+    summary: Summary,
+    progress: Progress,
+    *,
+    detects: bool,
 ) -> None:
     """Compare the files of each list with what Zoho had."""
     findings, now = progress.findings, world.loop.now
@@ -148,6 +192,21 @@ def _judge(
             until=world.zoho.mark,
             at=now,
         )
+        if detects and one.state == "proven" and can_be_proven(book.manners):
+            findings.check("P3 export")
+            died = {id for id in held if id in book.records and not _lived(book, id, progress)}
+            if died:
+                findings.say(
+                    "P3 export",
+                    now,
+                    f"{one.resource}: deleted before the run, and not marked: {sorted(died)[:5]}",
+                )
+
+
+def _lived(book: Book, id: str, progress: Progress) -> bool:
+    """Whether a record was there after the run had begun."""
+    died = book.records[id].died
+    return died is None or died > (progress.begun or 0) + 1
 
 
 def rows_of(findings: Findings, folder: Path, resource: str, book: Book, at: float) -> list[str]:

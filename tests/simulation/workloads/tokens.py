@@ -72,7 +72,9 @@ async def run(world: World, worker: Worker, plan: WorkloadPlan) -> int:
                 answered += 1
             except ZohoError as error:
                 judge_error(findings, error, world.loop.now)
-                world.note("error", type(error).__name__)
+                world.note(
+                    "error", f"{type(error).__name__}: {error}".replace(str(world.disk.root), "")
+                )
             judge_file(findings, world, _file(world, plan))
             await asyncio.sleep(options["pause"] * chance.random())
 
