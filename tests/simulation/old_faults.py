@@ -252,6 +252,12 @@ OLD_FAULTS: Final[tuple[OldFault, ...]] = (
         _never,
     ),
     OldFault(
+        "power loss",
+        "A file that was just replaced was the old one again after the machine lost power.",
+        "zoho_async.files:sync_directory",
+        _returning(None),
+    ),
+    OldFault(
         "fork",
         "Ledgers, token stores and sessions were used after a fork.",
         "zoho_async.fork:Process.other",

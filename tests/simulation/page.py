@@ -216,9 +216,9 @@ def _text(lines: Sequence[str]) -> str:
 
 _PAGE: Final = """# Reliability in figures
 
-This page says how the three promises of this package are tried: an organization is never blocked,
-nothing is lost and nothing arrives twice, everything ends. All figures are made by the runs
-themselves (`python -m tests.simulation.page`).
+This page says how the promises of this package are tried: an organization is never blocked, nothing
+is lost, nothing is written twice, and everything ends. All figures are made by the runs themselves
+(`python -m tests.simulation.page`).
 
 ## What was tried, and what was not
 
