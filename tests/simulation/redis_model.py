@@ -124,6 +124,17 @@ class RedisModel:
             self._note_write(key)
         self._entries.clear()
 
+    def lose_key(self, number: int) -> None:
+        """Forget one usage, as an eviction does."""
+        found = sorted(key for key in self._entries if b":usage:" in key)
+        if found:
+            self._del([found[number % len(found)]])
+
+    def initialize(self) -> None:
+        """Mark the server as one that lost no data, as `RedisLedger.initialize` does."""
+        epoch = {b"id": b"first", b"run_id": self.run_id.encode(), b"birth": b"0"}
+        self._hset([b"zoho_async:1:epoch", *(each for pair in epoch.items() for each in pair)])
+
     def step(self, seconds: float) -> None:
         """Set the clock forward, or back if below 0."""
         self.offset += seconds

@@ -37,11 +37,15 @@ from tests.simulation.network import Endpoint, Network
 from tests.simulation.plan import Plan
 from tests.simulation.wire import HttpServer, Service
 from tests.simulation.zoho import Zoho
+from zoho_async.export import summary
 
 T = TypeVar("T")
 _FIRST_PID: Final = 1000
 #: Callbacks after which a scenario must have ended: an endless loop takes no virtual time.
 _MOST_CALLBACKS: Final = 5_000_000
+#: Seconds between two looks of a job at the limits, for its reports only. The package's one second
+#: would be most of the work of a world that waits for the next day.
+_POLL_SECONDS: Final = 60.0
 #: Modules whose names for the clock's functions are replaced as well.
 _TIMED: Final = ("aiohttp.", "redis.", "zoho_async.")
 
@@ -400,6 +404,7 @@ def installed(world: World) -> Generator[None]:
         (time, "perf_counter", monotonic),
         (time, "sleep", sleep),
         (aiohappyeyeballs, "start_connection", _start_connection),
+        (summary, "_POLL_SECONDS", _POLL_SECONDS),
         (AsyncIOBackend, "run_sync_in_worker_thread", classmethod(on_thread)),
     ]
     for module, attribute, is_wall in _timed_names(len(sys.modules)):

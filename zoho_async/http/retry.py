@@ -49,8 +49,6 @@ from zoho_async.http.verdict import Verdict, next_step, verdict_of
 
 _UNSENT: Final = Verdict(may_have_run=False, again="unsent")
 _BROKEN: Final = Verdict(may_have_run=True, again="soon")
-#: Shortest wait for a retry that is saved, in seconds: a rounding error is too short for any clock.
-_SHORTEST_WAIT: Final = 0.001
 #: Longest accepted ``Retry-After``: a day, in seconds.
 _LONGEST_WAIT: Final = 86_400.0
 
@@ -100,6 +98,9 @@ class RetryBudget:
     CAPACITY: Final = 10.0
     PER_CALL: Final = 0.1
     PER_SECOND: Final = 10.0 / 60.0
+    #: The sum of what was earned may be short by so much. Without it, a wait could be too short to
+    #: move the clock, and then be asked for again and again.
+    ROUNDING: Final = 1e-6
 
     def __init__(self, clock: Clock) -> None:
         self._clock: Final = clock
@@ -120,10 +121,10 @@ class RetryBudget:
     def withdraw(self) -> float:
         """Take one retry. Returns 0 on success, else the seconds until one is available."""
         self._earn(0.0)
-        if self._saved >= 1.0:
-            self._saved -= 1.0
+        if self._saved > 1.0 - self.ROUNDING:
+            self._saved = max(0.0, self._saved - 1.0)
             return 0.0
-        return max(_SHORTEST_WAIT, (1.0 - self._saved) / self.PER_SECOND)
+        return (1.0 - self._saved) / self.PER_SECOND
 
     def _earn(self, more: float) -> None:
         now = self._clock.monotonic()

@@ -56,7 +56,7 @@ class Workload:
 
 
 #: Modules of this folder, each with a ``TABLE`` of its workloads by name.
-MODULES: Final = ("exports", "imports", "probe", "reads", "tokens")
+MODULES: Final = ("calls", "exports", "imports", "limits", "probe", "reads", "tokens")
 
 
 def table() -> dict[str, Workload]:
