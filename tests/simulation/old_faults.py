@@ -24,13 +24,16 @@ class OldFault:
     """One fault: its name, what went wrong, and the function that is replaced.
 
     ``target`` is ``module:name`` or ``module:Class.name``. ``make`` gets what is there and returns
-    what replaces it.
+    what replaces it. ``workloads`` are those that use it. ``seed`` is that of a world in which it
+    breaks a promise, None if none is known.
     """
 
     name: str
     words: str
+    workloads: tuple[str, ...]
     target: str
     make: Callable[[Any], Any]
+    seed: int | None = None
 
 
 @contextmanager
@@ -169,6 +172,50 @@ def _numbers_only(code: Any) -> Any:
     return _like(code, old)
 
 
+def _no_rounding(withdraw: Any) -> Any:
+    """A retry that is a rounding error short of one is not there yet."""
+
+    def old(self: Any) -> float:
+        self._earn(0.0)
+        if self._saved >= 1.0:
+            self._saved -= 1.0
+            return 0.0
+        missing: float = (1.0 - self._saved) / self.PER_SECOND
+        return missing
+
+    return _like(withdraw, old)
+
+
+def _moved_rows(newest: Any) -> Any:
+    """A search counts as complete, although it shows a record twice."""
+    from zoho_async.importer import settle
+    from zoho_async.wire.page import moment
+
+    async def old(self: Any, facts: Any) -> Any:
+        page, last, in_order = 1, float("inf"), True
+        while True:
+            query = {"page": page, "per_page": settle._PER_PAGE, **settle._NEWEST_FIRST}
+            reply = await self._zoho.request("GET", facts.path, query=query, product=facts.product)
+            found = reply.get(facts.key) if isinstance(reply, dict) else None
+            rows = [row for row in found or () if isinstance(row, dict)]
+            times = [moment(row.get("created_time")) for row in rows]
+            for time in times:
+                in_order = in_order and time is not None and time <= last
+                last = last if time is None else time
+            for row, time in zip(rows, times, strict=True):
+                if in_order and self._after is not None and (time or 0.0) < self._after:
+                    self.complete = True
+                    return
+                yield row
+            context = reply.get("page_context") if isinstance(reply, dict) else None
+            if not (isinstance(context, dict) and context.get("has_more_page")):
+                self.complete = isinstance(found, list)
+                return
+            page += 1
+
+    return _like(newest, old)
+
+
 def _word_for_success(body_status: Any) -> Any:
     """A word in place of a code is a success."""
 
@@ -182,103 +229,141 @@ OLD_FAULTS: Final[tuple[OldFault, ...]] = (
     OldFault(
         "stray reply",
         "A reply that was not asked for became the answer to the next call on its connection.",
+        ("reads", "calls"),
         "zoho_async.http.connection:_has_unread_input",
         _returning(False),
     ),
     OldFault(
         "ties",
         "Ties that change places at page borders were claimed proven.",
+        ("exports",),
         "zoho_async.paging.completeness:Borders.page",
         _ties,
+        1000080,
     ),
     OldFault(
         "another key",
         "A record under another envelope key was read as one without values.",
+        ("reads",),
         "zoho_async.wire.decoder:Decoder._value_under_other_key",
         _without_values,
+        1000005,
     ),
     OldFault(
         "code as text",
         "A code that is sent as text was no code, so a block was not noticed.",
+        ("calls",),
         "zoho_async.wire.envelope:_code",
         _numbers_only,
     ),
     OldFault(
         "gateway gave up",
         "A write that is answered by 408, 499 or an error page was reported as refused.",
+        ("reads",),
         "zoho_async.http.verdict:_may_have_run",
         _returning(False),
+        1000022,
     ),
     OldFault(
         "page ignored",
         "Reading did not end if a server ignored page.",
+        ("reads",),
         "zoho_async.paging.plan:PagePlan.read",
         _page_ignored,
     ),
     OldFault(
         "empty page",
         "An empty page that was not expected ended a list without totals.",
+        ("reads", "exports"),
         "zoho_async.paging.plan:PagePlan.read",
         _empty_page,
     ),
     OldFault(
         "empty reply",
         "A reply without rows replaced a full file.",
+        ("exports",),
         "zoho_async.export.passes:result_of",
         _empty_reply,
     ),
     OldFault(
         "unchecked base",
         "An incremental run claimed proven although the full read before it was uncheckable.",
+        ("exports",),
         "zoho_async.export.passes:completeness_of",
         _unchecked_base,
     ),
     OldFault(
         "Redis forgot",
         "Too many calls were sent after Redis was flushed, restarted, restored or failed over.",
+        ("limits",),
         "zoho_async.limits.redis.epoch:startup_wait",
         _returning(0.0),
+        1000016,
     ),
     OldFault(
         "shares",
         "Workers with shares of the limits sent too much after an outage.",
+        ("limits",),
         "zoho_async.limits.redis.epoch:offline_wait",
         _returning(0.0),
     ),
     OldFault(
         "old place",
         "A process that stopped between admission and sending could exceed the limit.",
+        ("calls", "limits"),
         "zoho_async.limits.slot:Slot.stale",
         _never,
     ),
     OldFault(
         "power loss",
         "A file that was just replaced was the old one again after the machine lost power.",
+        ("exports", "tokens"),
         "zoho_async.files:sync_directory",
         _returning(None),
     ),
     OldFault(
         "fork",
         "Ledgers, token stores and sessions were used after a fork.",
+        ("calls",),
         "zoho_async.fork:Process.other",
         _never,
+        1000014,
     ),
     OldFault(
         "word for a code",
         'HTTP 200 with {"code": "error"} was a success.',
+        ("reads",),
         "zoho_async.http.verdict:body_status",
         _word_for_success,
     ),
     OldFault(
         "another record",
         "An answer about another record was accepted.",
+        ("reads",),
         "zoho_async.wire.identity:is_other_record",
         _returning(False),
     ),
     OldFault(
         "search in vain",
         "A lost write was given up although records do not keep the token, and was sent again.",
+        ("imports",),
         "zoho_async.importer.settle:WriteSettler.is_proven",
         _returning_async(True),
+        1000081,
+    ),
+    OldFault(
+        "moved rows",
+        "The search for a lost write passed over a record that changed places, and sent it again.",
+        ("imports",),
+        "zoho_async.importer.settle:_Rows._newest",
+        _moved_rows,
+        1000008,
+    ),
+    OldFault(
+        "saved retries",
+        "A call whose saved retries were a rounding error short of one asked again without end.",
+        ("reads",),
+        "zoho_async.http.retry:RetryBudget.withdraw",
+        _no_rounding,
     ),
 )

@@ -135,31 +135,36 @@ def _put_back(found: Sequence[Mapping[str, Any]] | None) -> str:
         return _NONE
     return _text(
         [
-            "| fault | broken promise | seconds | worlds | seed |",
-            "|---|---|---:|---:|---:|",
+            "| fault | broken promise | seconds | worlds | workloads | seed |",
+            "|---|---|---:|---:|---|---:|",
             *(
                 f"| {_cell(one['words'])} | {one['promise']} | {one['seconds']:,} "
-                f"| {one['worlds']:,} | {one['seed']} |"
+                f"| {one['worlds']:,} | {', '.join(one['workloads'])} | {one['seed']} |"
                 for one in found
             ),
         ]
     )
 
 
-def _found(names: Sequence[Mapping[str, Any]] | None) -> str:
-    if not names:
+def _found(found: Sequence[Mapping[str, Any]] | None) -> str:
+    if not found:
         return "Nothing so far.\n"
-    text = " ".join(CHANGELOG.read_text("utf-8").split())
-    for one in names:
-        if one["words"] not in text:
-            raise ValueError(f"CHANGELOG.md does not say: {one['words']}")
     return _text(
         [
-            "| what went wrong, in the words of the changelog | found by |",
+            "| entry of the changelog | found by |",
             "|---|---|",
-            *(f"| {_cell(one['words'])} | {one['by']} |" for one in names),
+            *(f"| {_cell(_entry(one['phrase']))} | {one['by']} |" for one in found),
         ]
     )
+
+
+def _entry(phrase: str) -> str:
+    """Return the entry of the changelog that has ``phrase``. Raises `LookupError` without one."""
+    for entry in CHANGELOG.read_text("utf-8").split("\n- "):
+        text = " ".join(entry.partition("\n#")[0].split())
+        if phrase in text:
+            return text
+    raise LookupError(f"CHANGELOG.md does not say: {phrase}")
 
 
 def _mutants(score: Mapping[str, Any] | None) -> str:
@@ -245,8 +250,9 @@ broke, it looks for the smallest world in which it still breaks.
 ## Faults that were put back
 
 A simulation that finds nothing may be blind. So faults that were fixed are put back, one at a time.
-Each must break a promise within the time that the simulation has in every build (480 seconds), in a
-world that keeps all promises without the fault.
+Each must break a promise that the same world keeps without the fault, within the time that the
+simulation has in every build: 480 seconds of one processor. Worlds are drawn from the workloads
+that use the code in question. If a seed that shows the fault is known, it runs first.
 
 {put_back}
 ## Found and fixed

@@ -1,8 +1,8 @@
 """Put old faults back, and see how soon the simulation notices.
 
-``python -m tests.simulation.put_back`` puts each fault of `old_faults` back,
-one at a time. The kept seeds run first, then new ones, until a world breaks a promise. The same
-world must keep all promises without the fault; otherwise it does not count.
+``python -m tests.simulation.put_back`` puts each fault of `old_faults` back, one at a time. Worlds
+are drawn from the workloads that use the replaced function, until one breaks a promise that the
+same world keeps without the fault. The kept seed of a fault runs first, then new ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from tests.simulation import plan as plans
-from tests.simulation import seeds, workloads
+from tests.simulation import workloads
 from tests.simulation.old_faults import OLD_FAULTS, OldFault, put_back
 from tests.simulation.promises import PROMISES
 from tests.simulation.runner import Outcome, load_modules, run_all, run_one
@@ -36,6 +36,7 @@ class Noticed(msgspec.Struct, frozen=True):
 
     name: str
     words: str
+    workloads: tuple[str, ...]
     seed: int
     worlds: int
     seconds: float
@@ -43,29 +44,34 @@ class Noticed(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def notice(
-    fault: OldFault, table: dict[str, workloads.Workload], options: argparse.Namespace
-) -> Noticed | None:
+def notice(fault: OldFault, options: argparse.Namespace) -> Noticed | None:
     """Run worlds with ``fault`` until one breaks a promise that it keeps without it."""
+    table = {name: one for name, one in workloads.table().items() if name in fault.workloads}
+    load_modules(plans.draw(seed, table) for seed in range(2))
+    known = [] if fault.seed is None else [fault.seed]
+    drawn = (
+        plans.draw(seed, table) for seed in itertools.chain(known, itertools.count(options.first))
+    )
     worlds, seconds = 0, 0.0
-    drawn = itertools.chain(seeds.read(), itertools.count(options.first))
     while seconds < options.seconds:
-        with put_back(fault):
-            running = run_all(
-                (plans.draw(seed, table) for seed in drawn), processes=options.processes
-            )
-            with closing(running):
-                for outcome in running:
-                    worlds += 1
-                    seconds += outcome.cpu_seconds
-                    if broken(outcome) or seconds >= options.seconds:
-                        break
+        with put_back(fault), closing(run_all(drawn, processes=options.processes)) as running:
+            for outcome in running:
+                worlds += 1
+                seconds += outcome.cpu_seconds
+                if broken(outcome) or seconds >= options.seconds:
+                    break
         kept = broken(run_one(plans.draw(outcome.seed, table))) if broken(outcome) else {}
         for promise, sentence in broken(outcome).items():
             if promise not in kept:
-                seed, words = outcome.seed, fault.words
                 return Noticed(
-                    fault.name, words, seed, worlds, round(seconds, 1), promise, sentence
+                    name=fault.name,
+                    words=fault.words,
+                    workloads=fault.workloads,
+                    seed=outcome.seed,
+                    worlds=worlds,
+                    seconds=round(seconds, 1),
+                    promise=promise,
+                    sentence=sentence[:200],
                 )
     print(f"{fault.name}: not noticed in {worlds} worlds, {seconds:.1f} s", flush=True)
     return None
@@ -98,18 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=1, help="worlds at once (1)")
     parser.add_argument("--first", type=int, default=1_000_000, help="the first new seed")
     parser.add_argument("--figures", type=Path, help=f"write the result as JSON, to {FILE.name}")
-    parser.add_argument("--only", help="comma-separated names of the workloads to draw from")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"unknown fault {sorted(unknown)[0]!r}; choose from {', '.join(names)}")
-    table = workloads.table()
-    if options.only:
-        table = {name: table[name] for name in options.only.split(",")}
-    load_modules(plans.draw(seed, table) for seed in (seeds.read()[:8] or range(8)))
     found: list[Noticed] = []
     wanted = [fault for fault in OLD_FAULTS if not options.names or fault.name in options.names]
     for fault in wanted:
-        one = notice(fault, table, options)
+        one = notice(fault, options)
         if one is not None:
             found.append(one)
             print(
