@@ -19,7 +19,7 @@ PRODUCTS = ("books", "invoice", "billing", "inventory")
 #: Lowest first. A name is a module or a folder of the package; ``types`` and ``functions`` are the
 #: generated modules of the products.
 FLOORS = (
-    ("_msgspec", "clock", "errors", "events", "files", "fork", "regions"),
+    ("_msgspec", "clock", "errors", "events", "exclusive_database", "files", "fork", "regions"),
     ("description", "operation", "resource", "wire"),
     ("types",),
     ("auth", "http", "limits"),

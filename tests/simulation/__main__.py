@@ -101,7 +101,7 @@ def campaign(table: dict[str, workloads.Workload], options: argparse.Namespace) 
     first = int(time.time()) * 1000 if options.first is None else options.first
     kept = seeds.read()
     print(f"{len(kept)} kept seeds, then new ones from {first}", flush=True)
-    load_modules(plans.draw(seed, table) for seed in (kept[:8] or range(8)))
+    load_modules(table)
     figures, coverage = Figures(), seeds.Coverage()
     until = None if options.minutes is None else time.monotonic() + 60 * options.minutes
 
@@ -131,7 +131,7 @@ def campaign(table: dict[str, workloads.Workload], options: argparse.Namespace) 
         print("interrupted", flush=True)
     finally:
         running.close()
-    print(figures.line())
+    print(figures.line(), flush=True)
     if status == 0 and (unmet := figures.unmet()) and not options.only:
         status = 1
         print("\n".join(unmet))

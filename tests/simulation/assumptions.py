@@ -240,9 +240,9 @@ def draw_manners(chance: random.Random) -> Manners:
         "option": chance.choice(("honored", "honored", "honored", "ignored")),
     }
     if chance.random() < 0.5:
-        return Manners(**usual)
-    return Manners(
-        **usual
+        return msgspec.convert(usual, Manners)
+    return msgspec.convert(
+        usual
         | {
             "total": chance.choice(
                 ("honest", "none", "unasked", "too big", "too small", "changing")
@@ -260,7 +260,8 @@ def draw_manners(chance: random.Random) -> Manners:
             "key": chance.choice(("", "", "", "", "", "", "_", "_", "renamed_list")),
             "noun": chance.choice(("", "", "", "", "renamed_record")),
             "context": chance.random() < 0.95,
-        }
+        },
+        Manners,
     )
 
 

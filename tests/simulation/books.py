@@ -16,12 +16,16 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from tests.simulation.assumptions import Manners
 
 STATUSES: Final = ("draft", "sent", "overdue", "paid", "void")
+
+
+#: The borders of runs of equal values in a list.
+_Ties: TypeAlias = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class Book:
         self.wall: Final = wall
         self._identity: Final = identity
         self._zone: Final = timezone(timedelta(hours=hours))
-        self._views: Final[dict[tuple[object, ...], list[Record]]] = {}
+        self._views: Final[dict[tuple[object, ...], tuple[list[Record], _Ties]]] = {}
         self._alive: list[Record] | None = None
         self._names = 0
 
@@ -384,14 +388,23 @@ class Book:
         descending = query.get("sort_order", "A") == "D"
         filters = () if "filters" in manners.ignores else self._filters(query)
         key = (column, descending, *filters)
-        found = self._views.get(key)
-        if found is None:
+        view = self._views.get(key)
+        if view is None:
             value, reverse = self._order(column, descending)
             kept = [one for one in self.alive() if all(_passes(one, *each) for each in filters)]
-            found = self._views[key] = sorted(kept, key=value, reverse=reverse)
-        if manners.ties == "steady" or (manners.ties == "flipped" and page > 1):
+            kept.sort(key=value, reverse=reverse)
+            view = self._views[key] = kept, _ties([value(one) for one in kept])
+        found, ties = view
+        if not ties or manners.ties == "steady" or (manners.ties == "flipped" and page > 1):
             return found
-        return self._with_moved_ties(found, self._order(column, descending)[0])
+        moved = found.copy()
+        for begin, end in ties:
+            if manners.ties == "flipped":
+                moved[begin:end] = moved[begin:end][::-1]
+            else:
+                cut = self._chance.randrange(begin, end)
+                moved[begin:end] = moved[cut:end] + moved[begin:cut]
+        return moved
 
     def _filters(self, query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         return _filters(query, self.resource.name)
@@ -419,26 +432,6 @@ class Book:
             return (lambda one: str(one.fields.get(name, ""))), descending
         return (lambda one: int(one.created)), True
 
-    def _with_moved_ties(self, found: list[Record], value: Callable[[Record], Any]) -> list[Record]:
-        """``found`` with the records of equal value turned round."""
-        moved: list[Record] = []
-        begin, last = 0, len(found)
-        values = [value(one) for one in found]
-        while begin < last:
-            end = begin + 1
-            while end < last and values[end] == values[begin]:
-                end += 1
-            group = found[begin:end]
-            if end - begin > 1:
-                if self.manners.ties == "flipped":
-                    group.reverse()
-                else:
-                    cut = self._chance.randrange(end - begin)
-                    group = group[cut:] + group[:cut]
-            moved += group
-            begin = end
-        return moved
-
     # -- rows -------------------------------------------------------------------------------------
 
     def _row(self, record: Record) -> bytes:
@@ -450,9 +443,8 @@ class Book:
 
     def _head(self, record: Record) -> dict[str, Any]:
         head: dict[str, Any] = {self.resource.row_id: record.id, "status": record.status}
-        for one in record.fields.get("custom_fields") or ():
-            if isinstance(one, dict) and one.get("api_name"):
-                head[str(one["api_name"])] = one.get("value", "")
+        for one in custom_fields(record.fields):
+            head[str(one.get("api_name", ""))] = one.get("value", "")
         return head
 
     def _times(self, record: Record) -> dict[str, str]:
@@ -472,6 +464,18 @@ class Book:
         return json.dumps({"code": 0, "message": "success", noun: full}).encode()
 
 
+def _ties(values: list[Any]) -> _Ties:
+    """Where equal values follow each other, as begin and end."""
+    found: _Ties = []
+    begin = 0
+    for place in range(1, len(values) + 1):
+        if place == len(values) or values[place] != values[begin]:
+            if place - begin > 1:
+                found.append((begin, place))
+            begin = place
+    return found
+
+
 def sent_fields(body: bytes, query: Mapping[str, str]) -> dict[str, Any]:
     """The fields in a request's body: JSON, or the form field ``JSONString``. {} if it has none."""
     text: str | bytes = body or query.get("JSONString", "")
@@ -481,13 +485,20 @@ def sent_fields(body: bytes, query: Mapping[str, str]) -> dict[str, Any]:
         found = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def custom_fields(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The custom fields of a record that have a name."""
+    found = cast("list[object]", fields.get("custom_fields") or [])
+    named = [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
+    return [one for one in named if one.get("api_name")]
 
 
 def custom_value(fields: Mapping[str, Any], name: str) -> str:
     """The value of a custom field, "" without it."""
-    for one in fields.get("custom_fields") or ():
-        if isinstance(one, dict) and one.get("api_name") == name:
+    for one in custom_fields(fields):
+        if one.get("api_name") == name:
             return str(one.get("value", ""))
     return str(fields.get(name, ""))
 

@@ -34,6 +34,8 @@ from tests.simulation.faults import DISK, Fault
 from tests.simulation.loop import WORKER, VirtualLoop, Worker
 from zoho_async import files
 
+#: Begins the name of a directory; the process id and a moment follow.
+_PREFIX: Final = "zoho-simulation-"
 #: Calls that need room.
 _NEEDS_ROOM: Final = frozenset({"create", "write", "fsync", "mkdir", "link"})
 
@@ -75,10 +77,7 @@ class Disk:
     """One machine's file system. Its directory is ``root``; `close` deletes it."""
 
     def __init__(self, world: Machine, seed: object, faults: Iterable[Fault] = ()) -> None:
-        memory = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
-        # Not by chance: chance is the seed's.
-        self.root: Final = Path(memory, f"zoho-simulation-{time.monotonic_ns():x}")
-        self.root.mkdir(mode=0o700)
+        self.root: Final = _new_directory()
         #: Calls by worker, over all of its lives.
         self.calls: Final[Counter[str]] = Counter()
         self._world: Final = world
@@ -384,6 +383,19 @@ class Disk:
             else:
                 left.append((worker, connection))
         self._connections[:] = left
+
+
+def _new_directory() -> Path:
+    """A new directory in memory. Those of processes that were killed are deleted."""
+    if not os.path.isdir("/dev/shm"):
+        return Path(tempfile.mkdtemp())
+    for path in Path("/dev/shm").glob(f"{_PREFIX}*"):
+        if not os.path.exists(f"/proc/{path.name.split('-')[2]}"):
+            shutil.rmtree(path, ignore_errors=True)
+    # Neither by `os.getpid` nor by chance: both are the seed's.
+    root = Path(f"/dev/shm/{_PREFIX}{os.readlink('/proc/self')}-{time.monotonic_ns():x}")
+    root.mkdir(mode=0o700)
+    return root
 
 
 def _content(path: str) -> bytes:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
-from tests.simulation.faults import CONNECT, LINK, WORKER
+from tests.simulation.faults import CONNECT, DISK, LINK, WORKER
 from tests.simulation.promises import PROMISES
 from tests.simulation.runner import Outcome
+from tests.simulation.workloads.limits import Kind as RedisFault
 
 #: Kinds of faults that a run must meet.
-KINDS: Final = (*CONNECT, *LINK, *WORKER)
+KINDS: Final = (
+    *CONNECT,
+    *LINK,
+    *WORKER,
+    *DISK,
+    *(f"redis {kind}" for kind in get_args(RedisFault)),
+)
 
 
 class Figures:
@@ -70,7 +77,7 @@ class Figures:
         return {
             "calls": self.calls,
             "organization_hours": round(self.organization_seconds / 3600, 1),
-            "worlds": self.worlds,
+            "seeds": self.worlds,
             "seconds": round(self.seconds, 1),
             "cpu_seconds": round(self.cpu_seconds, 1),
             "calls_per_minute": round(self.calls * 60 / max(self.seconds, 0.001)),

@@ -384,8 +384,10 @@ def was_complete(book: Book, got: frozenset[str], reading: Reading) -> bool:
 def _certainly_lost(book: Book, got: frozenset[str], reading: Reading) -> frozenset[str]:
     first = reading.since + 1
     moments = [first, *book.changes(first, reading.until)]
-    there = [book.ids_at(each, status=reading.status) for each in moments]
-    return frozenset.intersection(*there) - got
+    there = book.ids_at(first, status=reading.status)
+    for each in moments:
+        there &= book.ids_at(each, status=reading.status)
+    return there - got
 
 
 def _are_old(book: Book, reading: Reading) -> bool:

@@ -123,6 +123,7 @@ class World:
         self.checks: Final[Counter[str]] = Counter()
         self.faults: Final[Counter[tuple[str, str]]] = Counter()
         self.counts: Final[Counter[str]] = Counter()
+        #: What was reached, for the coverage: each fault with its situation and workload.
         self.situations: Final[set[str]] = set()
         #: What a kill at a phase calls after it killed the worker: restarts it, for example.
         self.after_kill: Callable[[Worker, Fault], None] = lambda _worker, _fault: None
@@ -160,11 +161,16 @@ class World:
 
     def count_fault(self, kind: str, situation: str) -> None:
         """Count that a fault of ``kind`` took effect in ``situation``."""
-        self.faults[kind, situation] += 1
+        worker = WORKER.get()
+        self._count(kind, situation, worker.name if worker else "")
         self.note("fault", f"{kind} ({situation})")
 
+    def _count(self, kind: str, situation: str, worker: str) -> None:
+        self.faults[kind, situation] += 1
+        self.situations.add(f"{kind}: {situation}, {worker.rstrip('0123456789.')}")
+
     def _on_fault(self, fault: Fault, situation: str) -> None:
-        self.faults[fault.kind, situation] += 1
+        self._count(fault.kind, situation, fault.worker)
         self.log.append(Event(self.loop.now, fault.worker, "fault", f"{fault.kind} ({situation})"))
 
     def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

@@ -162,7 +162,7 @@ def test_a_long_value_neither_forges_a_line_nor_hides_the_operation(
     lines = capsys.readouterr().err.rstrip("\n").split("\n")
     wide = [len(line) + line.count("\u4e00") for line in lines]
     assert max(wide) < 80
-    assert not any(line.lstrip().startswith("Proposal 2") for line in lines)
+    assert not any(line.lstrip().startswith("Proposal 2 for") for line in lines)
     assert "DELETES by books.contacts.update for 10" in lines[-2]
     assert "read all of them" in lines[-1]
 

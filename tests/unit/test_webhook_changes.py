@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import shutil
 import sqlite3
+import stat
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -605,6 +608,18 @@ async def test_one_process_at_a_time_and_no_other_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not a database"):
         async with open_queue(other):
             pass
+
+
+async def test_after_a_crash_the_file_has_every_delivery_without_its_log(tmp_path: Path) -> None:
+    """As if it was moved, or opened through a hard link: SQLite looks for the log by name."""
+    path, moved = tmp_path / "queue.sqlite", tmp_path / "moved"
+    async with open_queue(path) as queue:
+        for number in "123":
+            await queue.put(delivery({"invoice_id": number}, "edited"), "books")
+        shutil.copyfile(path, moved)
+    async with open_queue(moved) as queue:
+        assert [each.number for each in await queue.take(0)] == [1, 2, 3]
+        assert os.name != "posix" or stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 async def test_a_put_that_is_cancelled_while_it_waits_leaves_nothing(tmp_path: Path) -> None:

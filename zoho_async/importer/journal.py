@@ -15,10 +15,8 @@ otherwise.
 Why it holds
 ------------
 Job and first row are unique in the file. Every step is one transaction, which is on the disk when
-the method returns (``synchronous = FULL``). It is then in the file itself and not only in the log
-next to it (``wal_autocheckpoint = 1``), because SQLite does not find the log if the file is moved
-or opened through a hard link. Only one process can open the file, so no other process changes a
-state between a decision and its step.
+the method returns, and only one process can open the file (`zoho_async.exclusive_database`), so no
+other process changes a state between a decision and its step.
 
 Unknown
 -------
@@ -28,14 +26,12 @@ make a write be sent twice. Do not restore a journal from a backup.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -45,7 +41,7 @@ from anyio import CancelScope, to_thread
 from zoho_async._msgspec import decoder_of
 from zoho_async.clock import SYSTEM_CLOCK, Clock
 from zoho_async.errors import ConfigurationError, ZohoError
-from zoho_async.files import private_database
+from zoho_async.exclusive_database import DatabaseKind, run_to_its_end
 from zoho_async.importer.states import Step, WriteState, next_state
 from zoho_async.importer.writes import (
     Intent,
@@ -60,10 +56,12 @@ from zoho_async.wire.encode import encode
 T = TypeVar("T")
 _INTENT: Final = decoder_of(Intent)
 
-#: Marks the file as ours ("Zhoj"), and the version of its tables.
-_APPLICATION: Final = 0x5A686F6A
-_VERSION: Final = 1
-_TABLES: Final = """
+_FILE: Final = DatabaseKind(
+    what="a journal",
+    application=0x5A686F6A,  # "Zhoj"
+    version=1,
+    when_busy="wait until it ends",
+    tables="""
 CREATE TABLE job (id TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL,
     target TEXT NOT NULL, organization TEXT NOT NULL, created REAL NOT NULL,
     UNIQUE (organization, target, source));
@@ -76,7 +74,8 @@ CREATE TABLE write (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL 
 CREATE INDEX write_by_state ON write (job, state);
 CREATE INDEX write_by_digest ON write (digest);
 CREATE INDEX write_by_record ON write (record);
-"""
+""",
+)
 _COLUMNS: Final = (
     "number, job, digest, intent, body, token, state, sent, lost, after, record, modified, "
     "problem, searches, searched, candidates, carried"
@@ -116,7 +115,9 @@ async def open_journal(
     Writes that were ``sent`` by a process that ended become ``unknown``. Raises
     `ConfigurationError` if the file is another's, or another process has it open.
     """
-    connection = await to_thread.run_sync(_open, Path(path), clock.time())
+    connection = await to_thread.run_sync(
+        _FILE.open, path, lambda connection, _: _mark_lost(connection, clock.time())
+    )
     try:
         yield WriteJournal(connection, clock)
     finally:
@@ -293,30 +294,14 @@ class WriteJournal:
     # -- on a worker thread, one at a time --------------------------------------------------------
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` to its end, even if the caller is cancelled meanwhile.
-
-        A shielded scope does not hold back ``Task.cancel()``, and the lock would be released while
-        the thread is inside a transaction.
-        """
         async with self._lock:
-            cancelled: asyncio.CancelledError | None = None
-            running = asyncio.ensure_future(to_thread.run_sync(work))
-            with CancelScope(shield=True):
-                while not running.done():
-                    try:
-                        await asyncio.wait([running])
-                    except asyncio.CancelledError as problem:
-                        cancelled = problem
             try:
-                result = running.result()
+                return await run_to_its_end(work)
             except sqlite3.Error as problem:
                 raise JournalFailed(
                     f"the write journal cannot be used ({problem}): nothing more is sent; run the "
                     "same again when the disk has room and can be written to"
                 ) from problem
-            if cancelled is not None:
-                raise cancelled
-            return result
 
     def _create_job(self, job: Job) -> Job:
         with self._connection:
@@ -470,55 +455,16 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
     )
 
 
-def _open(path: Path, now: float) -> sqlite3.Connection:
-    try:
-        path = private_database(path)
-        # autocommit, and used by worker threads one at a time
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as problem:
-        raise ConfigurationError(f"the journal {path} cannot be opened: {problem}") from None
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1")
-        connection.execute("BEGIN EXCLUSIVE")
-        _check_version(connection, path)
-        connection.execute(
-            "UPDATE write SET state = 'unknown', lost = ?, searches = 0, searched = NULL, "
-            "problem = 'the process ended before the answer came' WHERE state = 'sent'",
-            (now,),
-        )
-        # A clock that was set back since would make the wait longer than it is meant to be.
-        connection.execute(
-            "UPDATE write SET lost = ?1, searches = 0, searched = NULL "
-            "WHERE state = 'unknown' AND (lost > ?1 OR searched > ?1)",
-            (now,),
-        )
-        connection.execute("COMMIT")
-    except sqlite3.DatabaseError as problem:
-        connection.close()
-        busy = getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-        reason = "another process has it open; wait until it ends" if busy else str(problem)
-        raise ConfigurationError(f"the journal {path} cannot be opened: {reason}") from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    found = (
-        connection.execute("PRAGMA application_id").fetchone()[0],
-        connection.execute("PRAGMA user_version").fetchone()[0],
+def _mark_lost(connection: sqlite3.Connection, now: float) -> None:
+    """Make writes that were ``sent`` when a process ended ``unknown``."""
+    connection.execute(
+        "UPDATE write SET state = 'unknown', lost = ?, searches = 0, searched = NULL, "
+        "problem = 'the process ended before the answer came' WHERE state = 'sent'",
+        (now,),
     )
-    if found == (_APPLICATION, _VERSION):
-        return
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise ConfigurationError(
-            f"{path} is not a journal of this version of zoho-async; name another file"
-        )
-    for statement in _TABLES.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
+    # A clock that was set back since would make the wait longer than it is meant to be.
+    connection.execute(
+        "UPDATE write SET lost = ?, searches = 0, searched = NULL "
+        "WHERE state = 'unknown' AND (lost > ? OR searched > ?)",
+        (now, now, now),
+    )

@@ -15,32 +15,31 @@ up to when the changes of a list were read (`zoho_async.webhooks.catching_up`).
 
 Why nothing is lost
 -------------------
-Every transaction is durable when it returns (``synchronous = FULL``). Deliveries that arrive at the
-same time share one. Only one process can open the file.
+Every transaction is durable when it returns, and only one process can open the file
+(`zoho_async.exclusive_database`). Deliveries that arrive at the same time share one transaction.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 import msgspec
 from anyio import CancelScope, to_thread
 
-from zoho_async.errors import ConfigurationError
+from zoho_async.exclusive_database import DatabaseKind, run_to_its_end
 from zoho_async.webhooks.signature import Delivery, WebhookError
 
-T = TypeVar("T")
-
-#: Marks the file as ours ("Zhok"), and the version of its tables.
-_APPLICATION: Final = 0x5A686F6B
-_VERSION: Final = 2
-_TABLES: Final = """
+_FILE: Final = DatabaseKind(
+    what="a webhook queue",
+    application=0x5A686F6B,  # "Zhok"
+    version=2,
+    when_busy="run one receiver per file",
+    tables="""
 CREATE TABLE delivery (number INTEGER PRIMARY KEY AUTOINCREMENT, product TEXT NOT NULL,
     data BLOB NOT NULL);
 CREATE TABLE failed (number INTEGER PRIMARY KEY, product TEXT NOT NULL, data BLOB NOT NULL,
@@ -48,7 +47,8 @@ CREATE TABLE failed (number INTEGER PRIMARY KEY, product TEXT NOT NULL, data BLO
 CREATE TABLE known (key TEXT PRIMARY KEY, moment REAL, digest TEXT NOT NULL, handled REAL NOT NULL);
 CREATE INDEX known_by_age ON known (handled);
 CREATE TABLE horizon (moment REAL NOT NULL);
-"""
+""",
+)
 _MARKS: Final = """
 CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, moment REAL NOT NULL)
 """
@@ -119,7 +119,9 @@ async def open_queue(
 
     Raises `ConfigurationError` if the file is another's, or another process has it open.
     """
-    connection = await to_thread.run_sync(_open, os.fspath(path), since)
+    connection = await to_thread.run_sync(
+        _FILE.open, path, lambda connection, is_new: _prepare(connection, since, is_new)
+    )
     try:
         yield WebhookQueue(connection, max_pending, max_known)
     finally:
@@ -176,7 +178,7 @@ class WebhookQueue:
         batch, self._waiting = self._waiting, []
         self._writing = len(batch)
         try:
-            await self._run(lambda: self._write(batch))
+            await run_to_its_end(lambda: self._write(batch))
         finally:
             # What failed is not kept: its senders send it again.
             self._writing = 0
@@ -187,7 +189,7 @@ class WebhookQueue:
         while True:
             async with self._lock:
                 self._arrived = arrived = anyio.Event()
-                rows = await self._run(
+                rows = await run_to_its_end(
                     lambda: self._connection.execute(
                         "SELECT number, product, data FROM delivery WHERE number > ? "
                         "ORDER BY number LIMIT ?",
@@ -205,7 +207,7 @@ class WebhookQueue:
         """What was last handled of the record ``key``; None if it is not remembered."""
         sql = "SELECT moment, digest FROM known WHERE key = ?"
         async with self._lock:
-            row = await self._run(lambda: self._connection.execute(sql, (key,)).fetchone())
+            row = await run_to_its_end(lambda: self._connection.execute(sql, (key,)).fetchone())
         return KnownRecord(*row) if row else None
 
     async def finish(
@@ -221,13 +223,13 @@ class WebhookQueue:
         the failed ones.
         """
         async with self._lock:
-            await self._run(lambda: self._finish(numbers, known, now, problems or {}))
+            await run_to_its_end(lambda: self._finish(numbers, known, now, problems or {}))
 
     async def failed(self) -> list[FailedDelivery]:
         """The deliveries that could not be handled, in the order of their arrival."""
         sql = "SELECT number, product, data, problem, failed FROM failed ORDER BY number"
         async with self._lock:
-            rows = await self._run(lambda: self._connection.execute(sql).fetchall())
+            rows = await run_to_its_end(lambda: self._connection.execute(sql).fetchall())
         return [
             FailedDelivery(
                 number, product, msgspec.msgpack.decode(data, type=Delivery), problem, time
@@ -238,46 +240,26 @@ class WebhookQueue:
     async def retry(self, numbers: Sequence[int]) -> None:
         """Move failed deliveries behind those that wait. They get new numbers."""
         async with self._lock:
-            await self._run(lambda: self._retry(numbers))
+            await run_to_its_end(lambda: self._retry(numbers))
             self._arrived.set()
 
     async def mark(self, name: str) -> float | None:
         """The moment up to which the changes of the list ``name`` are known; None without one."""
         sql = "SELECT moment FROM mark WHERE name = ?"
         async with self._lock:
-            row = await self._run(lambda: self._connection.execute(sql, (name,)).fetchone())
+            row = await run_to_its_end(lambda: self._connection.execute(sql, (name,)).fetchone())
         return float(row[0]) if row else None
 
     async def move_mark(self, name: str, moment: float) -> None:
         """Note that the changes of ``name`` before ``moment`` (seconds since 1970) are known."""
         sql = (
-            "INSERT INTO mark VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE "
-            "SET moment = max(moment, ?2)"
+            "INSERT INTO mark VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+            "SET moment = max(moment, excluded.moment)"
         )
         async with self._lock:
-            await self._run(lambda: self._connection.execute(sql, (name, moment)))
+            await run_to_its_end(lambda: self._connection.execute(sql, (name, moment)))
 
     # -- on a worker thread, one at a time --------------------------------------------------------
-
-    @staticmethod
-    async def _run(work: Callable[[], T]) -> T:
-        """Run ``work`` to its end, even if the caller is cancelled meanwhile.
-
-        A shielded scope is not enough: it does not hold back ``Task.cancel()``, and the lock would
-        be released while the thread is inside a transaction.
-        """
-        cancelled: asyncio.CancelledError | None = None
-        running = asyncio.ensure_future(to_thread.run_sync(work))
-        with CancelScope(shield=True):
-            while not running.done():
-                try:
-                    await asyncio.wait([running])
-                except asyncio.CancelledError as problem:
-                    cancelled = problem
-        result = running.result()
-        if cancelled is not None:
-            raise cancelled
-        return result
 
     def _write(self, batch: Sequence[_Entry]) -> None:
         """Write all of ``batch`` or nothing, and note in each entry how it ended."""
@@ -320,17 +302,17 @@ class WebhookQueue:
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany(
-                "INSERT INTO failed SELECT number, product, data, ?2, ?3 FROM delivery "
-                "WHERE number = ?1",
-                [(number, problem, now) for number, problem in problems.items()],
+                "INSERT INTO failed SELECT number, product, data, ?, ? FROM delivery "
+                "WHERE number = ?",
+                [(problem, now, number) for number, problem in problems.items()],
             )
             removed = self._connection.executemany(
                 "DELETE FROM delivery WHERE number = ?", [(number,) for number in numbers]
             ).rowcount
             before = self._connection.total_changes
             self._connection.executemany(
-                "INSERT INTO known VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE "
-                "SET moment = ?2, digest = ?3, handled = ?4",
+                "INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+                "moment = excluded.moment, digest = excluded.digest, handled = excluded.handled",
                 [(key, one.moment, one.digest, now) for key, one in known.items()],
             )
             count = self._known
@@ -356,47 +338,10 @@ class WebhookQueue:
         return horizon
 
 
-def _open(path: str, since: float) -> sqlite3.Connection:
-    try:
-        # autocommit, and used by worker threads one at a time
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as problem:
-        raise ConfigurationError(f"the webhook queue {path} cannot be opened: {problem}") from None
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN EXCLUSIVE")
-        _check_version(connection, path, since)
-        connection.execute(_MARKS)
-        connection.execute("COMMIT")
-    except sqlite3.DatabaseError as problem:
-        connection.close()
-        busy = getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-        reason = "another process has it open; run one receiver per file" if busy else str(problem)
-        raise ConfigurationError(f"the webhook queue {path} cannot be opened: {reason}") from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_version(connection: sqlite3.Connection, path: str, since: float) -> None:
-    found = (
-        _value(connection, "PRAGMA application_id"),
-        _value(connection, "PRAGMA user_version"),
-    )
-    if found == (_APPLICATION, _VERSION):
-        return
-    if _value(connection, "SELECT count(*) FROM sqlite_master"):
-        raise ConfigurationError(
-            f"{path} is not a webhook queue of this version of zoho-async; name another file"
-        )
-    for statement in _TABLES.split(";"):
-        connection.execute(statement)
-    connection.execute("INSERT INTO horizon VALUES (?)", (since,))
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
+def _prepare(connection: sqlite3.Connection, since: float, is_new: bool) -> None:
+    connection.execute(_MARKS)
+    if is_new:
+        connection.execute("INSERT INTO horizon VALUES (?)", (since,))
 
 
 def _value(connection: sqlite3.Connection, sql: str) -> int | float:

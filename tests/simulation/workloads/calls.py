@@ -477,5 +477,5 @@ def draw(chance: random.Random) -> dict[str, Any]:
 
 
 TABLE: Final = {
-    "calls": Workload(draw, run, prepare, judge, organizations=(1, 3), requests=300, weight=2.0)
+    "calls": Workload(draw, run, prepare, judge, organizations=(1, 3), requests=300, weight=3.0)
 }

@@ -230,12 +230,14 @@ def prepare(world: World, plan: WorkloadPlan) -> None:
 
 def draw(chance: random.Random) -> dict[str, Any]:
     callers = chance.choice((1, 2, 4, 10))
-    each = max(2, chance.choice((60, 200, 600)) // callers)
-    lasts = chance.choice((900.0, 3_600.0, 10_000.0))
+    each = max(2, chance.choice((40, 120, 300)) // callers)
+    lasts = chance.choice((300.0, 900.0, 3_600.0))
     drawn = [calls.draw_caller(chance, each, lasts) for _ in range(callers)]
     for caller in drawn:
-        # Waiters of a ledger in Redis ask each second, so nights are long here.
+        # Waiters of a ledger in Redis ask each second, so long waits take long here.
         caller["waits_for_reset"] = False
+        if caller["max_wait"] is None and chance.random() < 0.7:
+            caller["max_wait"] = 120.0
     share = chance.choice((None, None, None, 0.25))
     return {
         "limits": calls.draw_limits(chance),
@@ -256,7 +258,8 @@ def draw_faults(chance: random.Random, lasts: float, share: float | None) -> lis
     found: list[dict[str, Any]] = []
     for _ in range(chance.choice((1, 1, 3, 8))):
         kind = chance.choice(kinds)
-        seconds = chance.choice((0.5, 3.0, 12.0, 40.0, 150.0, 500.0)) * chance.uniform(0.5, 1.0)
+        longest = 400.0 if share is not None else 90.0
+        seconds = chance.choice((0.5, 3.0, 12.0, 40.0, longest)) * chance.uniform(0.5, 1.0)
         if kind == "failover":
             seconds = chance.choice((0.1, 2.0, 30.0)) * chance.random()
         elif kind == "stall":
@@ -280,11 +283,11 @@ TABLE: Final = {
         run,
         prepare,
         judge,
-        workers=(1, 4),
+        workers=(1, 3),
         organizations=(1, 2),
         hosts=(API, API, ACCOUNTS, HOST),
         requests=200,
         faults=(*CONNECT, *STREAM, *WORKER, "kill", "stop"),
-        weight=2.0,
+        weight=1.0,
     )
 }

@@ -17,7 +17,7 @@ from zoho_async.limits import Limits, MemoryLedger
 
 
 def draw(chance: random.Random) -> dict[str, Any]:
-    return {"calls": chance.randint(200, 800), "at_once": chance.randint(1, 20)}
+    return {"calls": chance.choice((300, 1000, 3000)), "at_once": chance.randint(1, 20)}
 
 
 async def run(world: World, worker: Worker, plan: WorkloadPlan) -> int:
@@ -59,12 +59,13 @@ async def run(world: World, worker: Worker, plan: WorkloadPlan) -> int:
 
 
 def judge(world: World, plan: WorkloadPlan) -> None:
-    """Each life has its ledger, so each is judged alone."""
+    """Each life has its ledger. A request that is on its way for too long is no evidence."""
     findings = Findings()
-    if all(len(world.results[name]) == 1 for name in plan.workers):
+    late = any(one.kind == "partition" and one.seconds >= 30.0 for one in world.plan.faults)
+    if not late and all(len(world.results[name]) == 1 for name in plan.workers):
         arrivals = [one for one in world.zoho.log if one.organization in plan.organizations]
         judge_minute(findings, arrivals, limit=Limits().limit)
     report(findings, world)
 
 
-TABLE = {"probe": Workload(draw, run, judge=judge, requests=300)}
+TABLE = {"probe": Workload(draw, run, judge=judge, requests=1000, weight=2.0)}

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -42,7 +42,7 @@ from tests.simulation.workloads import Workload
 from tests.simulation.world import World
 from zoho_async import Credentials, Limits, Session, ZohoError
 from zoho_async.books.contacts import ContactCreate, ContactInput
-from zoho_async.errors import AmbiguousWrite, NotFound
+from zoho_async.errors import AmbiguousWrite, NotFound, UnconfirmedFilter
 from zoho_async.events import Called, Refused
 from zoho_async.limits import MemoryLedger
 from zoho_async.paging import Pager
@@ -187,8 +187,7 @@ class Reader:
 
     async def _step(self, step: str, books: Any) -> None:
         try:
-            with warnings.catch_warnings():
-                await self._take(step, books)
+            await self._take(step, books)
         except ZohoError as error:
             self._note_error(error)
         except Exception as error:
@@ -373,6 +372,7 @@ class Reader:
 
 async def run(world: World, worker: Worker, plan: WorkloadPlan) -> None:
     """Be one life of the worker."""
+    warnings.simplefilter("ignore", UnconfirmedFilter)
     reader = Reader(world, worker, plan)
     _LIVES.setdefault(world, []).append(reader)
     await reader.run()
@@ -406,12 +406,14 @@ def _getters(row_id: str, name: str) -> tuple[Callable[[Any], str], Callable[[An
     """How a row shows its id and its name: as an attribute, a key, or in ``extra``."""
 
     def value(row: Any, field: str) -> str:
-        found = row.get(field) if isinstance(row, dict) else getattr(row, field, None)
-        if found is None and not isinstance(row, dict):
+        if isinstance(row, dict):
+            return str(cast("dict[str, Any]", row).get(field) or "")
+        found = getattr(row, field, None)
+        if found is None:
             found = getattr(row, "extra", {}).get(field)
         return "" if found is None else str(found)
 
     return (lambda row: value(row, row_id)), (lambda row: value(row, name))
 
 
-TABLE: Final = {KIND: Workload(draw, run, prepare=prepare, judge=judge, requests=100)}
+TABLE: Final = {KIND: Workload(draw, run, prepare=prepare, judge=judge, requests=100, weight=3.0)}
