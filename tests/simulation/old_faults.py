@@ -164,7 +164,7 @@ def _without_values(value_under_other_key: Any) -> Any:
 
 
 def _numbers_only(code: Any) -> Any:
-    """A code that is sent as text is none."""
+    """A code that is sent as text is not read."""
 
     def old(sent: object) -> Any:
         return None if isinstance(sent, str) else code(sent)
