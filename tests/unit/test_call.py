@@ -132,6 +132,14 @@ def test_a_body_that_is_not_utf_8_is_decoded_by_its_charset(charset: str) -> Non
     assert error_of(_call(), answer) is None
 
 
+@pytest.mark.parametrize("charset", ["unknown", "undefined", "hex", "utf-7", "idna", "\udcb3"])
+def test_a_charset_that_does_not_help_leaves_the_body(charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    answer = Answer(200, headers, b'{"code":0,"message":"\xe4 +2AA-"}')
+    assert _call().understood(answer) is answer
+    assert error_of(_call(), answer) is None
+
+
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8", "unknown", ""])
 def test_a_body_that_is_utf_8_stays_whatever_its_charset_says(charset: str) -> None:
     headers = {"content-type": f"application/json; charset={charset}"}
@@ -168,4 +176,5 @@ def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock() -> None:
     assert wait(retry_after=until, date="Wed, 21 Oct 2026 08:00:00 GMT") == 0
     assert wait(retry_after=until) is None
     assert wait(retry_after="soon", date=until) is None
+    assert wait(retry_after="Wed, 21 Oct 202640 07:28:00 GMT", date=until) is None
     assert wait() is None

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.support.export_run import PLACE, WHEN, Run, rows, text
+from zoho_async.export.checkpoint import observed
 from zoho_async.export.checkpoint.store import Checkpoint, ResourceState, ViewResult
 from zoho_async.export.destinations.base import Origin
 from zoho_async.export.destinations.directory import FOLDER, Directory, line
@@ -350,6 +351,17 @@ def test_a_stored_state_is_json_with_one_object_per_subject(run: Run) -> None:
     assert stored["part"]["rows"] == 1
     assert stored["passes"]["current"] == 1
     writer.store.close()
+
+
+@pytest.mark.parametrize("table", ["_zoho_resource SET state", "_zoho_observed SET fields"])
+@pytest.mark.parametrize("damaged", ["", '{"name":1}', "[{}]", "null"])
+def test_a_damaged_state_is_refused(run: Run, table: str, damaged: str) -> None:
+    state = run.writer().state
+    with run.database.transaction():
+        observed.save(run.database, state.number, ())
+        run.database.execute(f"UPDATE {table} = ?", (damaged,))
+    with pytest.raises(CheckpointRefused, match="damaged"):
+        (run.state.states(), observed.load(run.database, state.number))
 
 
 def test_a_checkpoint_file_of_another_version_is_refused(run: Run) -> None:

@@ -107,11 +107,22 @@ OUTSIDE = (
 
 @pytest.mark.parametrize(
     "body",
-    ["", "null", "<html></html>", ITEMS[:-3].decode(), BOMB, OUTSIDE, "<a>" * 5000 + "</a>" * 5000],
+    [
+        *("", "null", "<html></html>", ITEMS[:-3].decode(), BOMB, OUTSIDE),
+        "<a>" * 5000 + "</a>" * 5000,
+        '<?xml version="1.0" encoding="shift_jis"?><Response status="1"/>',
+        '<?xml version="1.0" encoding="none"?><Response status="1"/>',
+    ],
 )
 def test_text_that_is_not_a_reply_is_refused(body: str) -> None:
     with pytest.raises(Unreadable):
         read(body)
+
+
+def test_a_count_that_no_list_has_is_no_count() -> None:
+    context = f'<PageContext Page="1" Total="{"9" * 5000}"/>'
+    found = read(f'<Response status="1">{context}</Response>')["page_context"]
+    assert found == {"page": 1}
 
 
 @given(st.binary(max_size=200), st.integers(0, len(ITEMS)))

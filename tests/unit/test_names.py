@@ -86,6 +86,12 @@ def test_a_file_name_keeps_what_a_person_reads(text: str, name: str) -> None:
     assert file_name(text, "document.bin") == name
 
 
+def test_a_long_extension_does_not_make_a_short_name_longer() -> None:
+    for most in range(3, 40):
+        name = file_name("invoice number one.extension-of-20-byte", "", most)
+        assert 0 < len(name.encode()) <= most
+
+
 @pytest.mark.parametrize(
     ("header", "name"),
     [

@@ -458,6 +458,13 @@ def test_raw_rows_are_untouched() -> None:
     assert page.context.page == 3
 
 
+@pytest.mark.parametrize("name", [b'"a:""b"', b'":" "b"', b'"a:"" ""b"', b'"x\\":""b"'])
+def test_replacing_blanks_makes_no_broken_text_readable(name: bytes) -> None:
+    row = b'{"invoice_id":"1","invoice_number":%b,"status":""}' % name
+    with pytest.raises(Unreadable):
+        Decoder().page(LIST, b'{"code":0,"invoices":[%b]}' % row)
+
+
 @pytest.mark.parametrize(
     ("row", "found"),
     [
@@ -466,6 +473,8 @@ def test_raw_rows_are_untouched() -> None:
         (b'{"invoice_id":""}', ""),
         (b'{"invoice_id":null}', ""),
         (b'{"invoice_id":{}}', ""),
+        (b'{"invoice_id":true}', ""),
+        (b'{"invoice_id":"A\xff1"}', "A\ufffd1"),
         (b"{}", ""),
         (b"7", ""),
     ],

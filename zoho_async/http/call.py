@@ -165,7 +165,7 @@ def _to_utf8(body: bytes, charset: str) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError:
-        with suppress(LookupError, UnicodeDecodeError):
+        with suppress(LookupError, ValueError):  # an unknown charset, or not text in it
             return body.decode(charset).encode()
     return body
 
@@ -328,7 +328,10 @@ def retry_after(answer: Answer) -> float | None:
     until, now = parsedate(text), parsedate(answer.headers.get("date", ""))
     if until is None or now is None:
         return None
-    return max(0.0, float(timegm(until) - timegm(now)))
+    try:
+        return max(0.0, float(timegm(until) - timegm(now)))
+    except ValueError:  # no such day
+        return None
 
 
 def _number(text: str | None) -> float | None:

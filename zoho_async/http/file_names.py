@@ -74,7 +74,7 @@ def _cut(name: str, most: int) -> str:
     if len(name.encode()) <= most:
         return name
     stem, dot, extension = name.rpartition(".")
-    if not stem or len(extension.encode()) > _LONGEST_EXTENSION:
+    if not stem or len(extension.encode()) > min(_LONGEST_EXTENSION, most - 2):
         stem, dot, extension = name, "", ""
     end = f"{dot}{extension}"
     kept = stem.encode()[: most - len(end.encode())].decode(errors="ignore")

@@ -37,6 +37,7 @@ _MAX_DEPTH: Final = 64
 _FAILED: Final = re.compile(r"<Response\b[^>]*\bstatus\s*=\s*[\"']0[\"']")
 _CODE: Final = re.compile(r"<Code>\s*(-?[0-9]{1,9})\b")
 _MESSAGE: Final = re.compile(r"<Message>\s*([^<]*)")
+_COUNT: Final = re.compile(r"[0-9]{1,18}")
 _COUNTS: Final = {
     "Page": "page",
     "Per_Page": "per_page",
@@ -99,7 +100,9 @@ def parse(body: bytes) -> Element:
         parser.Parse(body.strip(), True)
     except expat.ExpatError as problem:
         raise Unreadable(f"the reply is not valid XML: {expat.ErrorString(problem.code)}") from None
-    except LookupError as problem:
+    except Unreadable:
+        raise
+    except (LookupError, ValueError) as problem:  # expat knows no encodings of several bytes
         raise Unreadable(f"the reply is XML in an unknown encoding: {problem}") from None
     return root.children[0]
 
@@ -126,7 +129,7 @@ def _page_context(attributes: dict[str, str]) -> dict[str, object]:
     counts = {
         ours: int(attributes[theirs])
         for theirs, ours in _COUNTS.items()
-        if attributes.get(theirs, "").isdecimal()
+        if _COUNT.fullmatch(attributes.get(theirs, ""))
     }
     fields: dict[str, object] = {
         name: text for name, text in attributes.items() if name not in _COUNTS

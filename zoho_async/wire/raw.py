@@ -91,9 +91,10 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
         return first[1].decode()
     try:
         found = _row_with(operation.row_id).decode(row).id
-    except UNDECODABLE:
-        return ""
-    return as_id(found)
+    except UNDECODABLE:  # of another type, or with a damaged character
+        loose = untyped(bytes(row))
+        found = loose.get(operation.row_id) if is_object(loose) else None
+    return as_id(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
 
 
 def _row_ids(operation: ListOperation[Any], rows: list[bytes]) -> list[str]:

@@ -13,6 +13,8 @@ import msgspec
 from zoho_async._msgspec import decoder_of
 from zoho_async.export.columns.schema import Observed
 from zoho_async.export.destinations.base import Database
+from zoho_async.export.errors import CheckpointRefused
+from zoho_async.wire.text import UNDECODABLE
 
 TABLE: Final = "_zoho_observed"
 SCHEMA: Final = (
@@ -23,9 +25,15 @@ _FIELDS: Final = decoder_of(Observed)
 
 
 def load(database: Database, resource: int) -> Observed:
-    """Return the observed fields of resource number ``resource``."""
+    """Return the observed fields of resource number ``resource``. Raises `CheckpointRefused`."""
     rows = database.execute(f"SELECT fields FROM {TABLE} WHERE resource = ?", (resource,))
-    return _FIELDS.decode(rows[0][0]) if rows else ()
+    try:
+        return _FIELDS.decode(rows[0][0]) if rows else ()
+    except UNDECODABLE as problem:
+        raise CheckpointRefused(
+            f"the columns in the checkpoint are damaged ({problem}); remove this export and make "
+            "it again, or choose another place"
+        ) from problem
 
 
 def save(database: Database, resource: int, fields: Observed) -> None:

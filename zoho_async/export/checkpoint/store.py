@@ -47,6 +47,7 @@ from zoho_async.export.details.queue import Queue
 from zoho_async.export.errors import CheckpointRefused
 from zoho_async.export.incremental import Capabilities, Mode
 from zoho_async.paging.completeness import Completeness, Pass
+from zoho_async.wire.text import UNDECODABLE
 
 #: The layout of a destination: the tables of the checkpoint, and the types and names of columns and
 #: files. Any change of one is a new version. Version 7 stores numbers as
@@ -353,9 +354,15 @@ class Checkpoint:
         return max(self.stamp, _after(part)) if part >= self.stamp else self.stamp
 
     def states(self) -> list[ResourceState]:
-        """Return the state of every resource that was ever begun."""
+        """Return the state of every resource that was ever begun. Raises `CheckpointRefused`."""
         rows = self.database.execute(f"SELECT state FROM {RESOURCE} ORDER BY name")
-        return [_STATE.decode(text) for (text,) in rows]
+        try:
+            return [_STATE.decode(text) for (text,) in rows]
+        except UNDECODABLE as problem:
+            raise CheckpointRefused(
+                f"the checkpoint of {self.name} is damaged ({problem}); remove this export and "
+                "make it again, or choose another place"
+            ) from problem
 
     def state_of(self, name: str) -> ResourceState | None:
         """Return the state of the resource called ``name``; None if it was never begun."""

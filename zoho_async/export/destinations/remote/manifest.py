@@ -50,6 +50,7 @@ from zoho_async.export.destinations.directory import FOLDER
 from zoho_async.export.destinations.remote.store import ObjectStore
 from zoho_async.export.errors import CheckpointRefused, DestinationError, ExportRunning
 from zoho_async.files import replace_file
+from zoho_async.wire.text import UNDECODABLE
 
 #: Seconds without a sign of life after which a run counts as ended.
 LEASE: Final = 180.0
@@ -133,7 +134,7 @@ class ManifestLog:
                     "or choose another place"
                 )
             return _MANIFEST.decode(content)
-        except msgspec.MsgspecError as problem:
+        except UNDECODABLE as problem:
             raise CheckpointRefused(
                 f"the newest object in {self._store.name}/{_MANIFESTS} cannot be read ({problem}); "
                 "choose another place"
