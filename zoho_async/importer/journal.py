@@ -32,6 +32,7 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -115,9 +116,7 @@ async def open_journal(
     Writes that were ``sent`` by a process that ended become ``unknown``. Raises
     `ConfigurationError` if the file is another's, or another process has it open.
     """
-    connection = await to_thread.run_sync(
-        _FILE.open, path, lambda connection, _: _mark_lost(connection, clock.time())
-    )
+    connection = await to_thread.run_sync(_open, path, clock.time())
     try:
         yield WriteJournal(connection, clock)
     finally:
@@ -455,7 +454,11 @@ def _write_of(row: Sequence[Any]) -> JournaledWrite:
     )
 
 
-def _mark_lost(connection: sqlite3.Connection, now: float) -> None:
+def _open(path: str | os.PathLike[str], now: float) -> sqlite3.Connection:
+    return _FILE.open(path, partial(_mark_lost, now=now))
+
+
+def _mark_lost(connection: sqlite3.Connection, is_new: bool, *, now: float) -> None:
     """Make writes that were ``sent`` when a process ended ``unknown``."""
     connection.execute(
         "UPDATE write SET state = 'unknown', lost = ?, searches = 0, searched = NULL, "

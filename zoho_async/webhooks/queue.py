@@ -25,6 +25,7 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio
@@ -119,9 +120,7 @@ async def open_queue(
 
     Raises `ConfigurationError` if the file is another's, or another process has it open.
     """
-    connection = await to_thread.run_sync(
-        _FILE.open, path, lambda connection, is_new: _prepare(connection, since, is_new)
-    )
+    connection = await to_thread.run_sync(_FILE.open, path, partial(_prepare, since=since))
     try:
         yield WebhookQueue(connection, max_pending, max_known)
     finally:
@@ -338,7 +337,7 @@ class WebhookQueue:
         return horizon
 
 
-def _prepare(connection: sqlite3.Connection, since: float, is_new: bool) -> None:
+def _prepare(connection: sqlite3.Connection, is_new: bool, *, since: float) -> None:
     connection.execute(_MARKS)
     if is_new:
         connection.execute("INSERT INTO horizon VALUES (?)", (since,))
