@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 PAGE: Final = Path(__file__).with_name("licences.md")
 PROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
 #: Extras that only those need who work on the package.
-FOR_WORK: Final = frozenset({"test", "bench", "dev", "docs"})
+FOR_WORK: Final = frozenset({"test", "fuzz", "bench", "dev", "docs"})
 
 _CLASSIFIER: Final = "License :: OSI Approved :: "
 #: What distributions write in words, as SPDX has it.

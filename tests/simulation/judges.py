@@ -7,6 +7,7 @@ its checks and what is broken to a `Findings`, so that a promise that is never c
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -226,11 +227,18 @@ def judge_silence(
     linger: float = 30.0,
     ledgers: Mapping[str, str] | None = None,
 ) -> None:
-    """P2 silence: no arrival in a block that the ledger knows, but those sent before."""
+    """P2 silence: no arrival in a block that the ledger knows, but those sent before.
+
+    The refusals of calls that were sent before belong to the same block.
+    """
     ledgers = ledgers or {}
     by_ledger = _by_ledger(arrivals, ledgers)
-    for one in heard:
+    began: dict[tuple[str, str], float] = {}
+    for one in sorted(heard, key=lambda each: each.at):
         key = one.organization, ledgers.get(one.worker, one.worker)
+        if one.retry_after is None and one.at <= began.get(key, -math.inf) + linger:
+            continue
+        began[key] = one.at
         lasts = FIRST_BLOCK if one.retry_after is None else one.retry_after
         findings.check("P2 silence")
         early = [

@@ -74,8 +74,8 @@ PROMISES: Final = {
         ),
         Promise(
             "P2 silence",
-            "After a refusal with 43 or 44 came, nothing is sent until Zoho's Retry-After, or for "
-            "15 minutes without one.",
+            "After the first refusal with 43 or 44 came, nothing is sent until Zoho's Retry-After, "
+            "or for 15 minutes without one.",
             "calls that were sent before may still arrive, within Limits.linger",
             "nothing",
             "zoho_async.limits.block",
