@@ -459,8 +459,18 @@ class Intent:
     at: float = 0.0
 
 
-def judge_writes(findings: Findings, intents: Iterable[Intent], written: Iterable[Written]) -> None:
-    """P4 once and truth. No two intents may change one record in the same way."""
+def judge_writes(
+    findings: Findings,
+    intents: Iterable[Intent],
+    written: Iterable[Written],
+    *,
+    answered_in_order: bool = True,
+) -> None:
+    """P4 once and truth. No two intents may change one record in the same way.
+
+    Not ``answered_in_order``: replies that nobody asked for came, and a write may have got the
+    reply of another call. Then its outcome says nothing.
+    """
     creates: dict[tuple[str, str], list[Written]] = {}
     others: dict[tuple[str, str, str], list[Written]] = {}
     for one in written:
@@ -473,15 +483,32 @@ def judge_writes(findings: Findings, intents: Iterable[Intent], written: Iterabl
             done = creates.get((intent.resource, intent.name), [])
         else:
             done = others.get((intent.resource, intent.kind, intent.record), [])
-        _judge_write(findings, intent, done)
+        _judge_once_written(findings, intent, done)
+        if answered_in_order:
+            _judge_outcome(findings, intent, done)
 
 
-def _judge_write(findings: Findings, intent: Intent, done: Sequence[Written]) -> None:
-    what = f"{intent.kind} of {intent.resource} {intent.name or intent.record}"
-    evidence = [f"request {one.number} at {one.at:.3f}: record {one.record}" for one in done]
+def _judge_once_written(findings: Findings, intent: Intent, done: Sequence[Written]) -> None:
     findings.check("P4 once")
     if len(done) > 1:
-        findings.say("P4 once", intent.at, f"{what} was carried out {len(done)} times", *evidence)
+        findings.say(
+            "P4 once",
+            intent.at,
+            f"{_named(intent)} was carried out {len(done)} times",
+            *map(_evidence, done),
+        )
+
+
+def _named(intent: Intent) -> str:
+    return f"{intent.kind} of {intent.resource} {intent.name or intent.record}"
+
+
+def _evidence(one: Written) -> str:
+    return f"request {one.number} at {one.at:.3f}: record {one.record}"
+
+
+def _judge_outcome(findings: Findings, intent: Intent, done: Sequence[Written]) -> None:
+    what, evidence = _named(intent), [_evidence(one) for one in done]
     findings.check("P4 truth")
     if intent.outcome == "returned" and not done:
         findings.say("P4 truth", intent.at, f"{what} returned and did not happen")

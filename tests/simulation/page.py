@@ -97,7 +97,7 @@ def _simulation(figures: Mapping[str, Any] | None) -> str:
     promises = figures["promises"]
     lines = [
         f"- {figures['calls']:,} calls went through the client to the simulated Zoho, in "
-        f"{figures['worlds']:,} worlds. Each world is drawn from its own seed.",
+        f"{figures['seeds']:,} worlds. Each world is drawn from its own seed.",
         f"- Together, organizations lived through {figures['organization_hours']:,.0f} simulated "
         f"hours. The run took {figures['seconds'] / 3600:.1f} hours "
         f"({figures['calls_per_minute']:,} calls a minute).",
@@ -184,6 +184,8 @@ def _mutants(score: Mapping[str, Any] | None) -> str:
             "|---|---:|---:|---:|",
             *(
                 f"| {name} | {one['mutants']} | {one['killed']} | {one['survived']} |"
+                if one["mutants"]
+                else f"| {name} | not tried yet | | |"
                 for name, one in score["by_package"].items()
             ),
             *(["", "Those that survived:", "", *survivors] if survivors else []),
@@ -250,9 +252,9 @@ broke, it looks for the smallest world in which it still breaks.
 ## Faults that were put back
 
 A simulation that finds nothing may be blind. So faults that were fixed are put back, one at a time.
-Each must break a promise that the same world keeps without the fault, within the time that the
-simulation has in every build: 480 seconds of one processor. Worlds are drawn from the workloads
-that use the code in question. If a seed that shows the fault is known, it runs first.
+Each must break a promise that the same world keeps without the fault, within 480 seconds of one
+processor, half of what the simulation gets in every build. Worlds are drawn from the workloads that
+use the code in question. If a seed that shows the fault is known, it runs first.
 
 {put_back}
 ## Found and fixed
@@ -267,7 +269,7 @@ matters; they count as survivors all the same.
 {mutants}
 ## Fuzzing of what comes from outside
 
-Each parser gets millions of changed inputs, and those that reach new steps of its code are changed
+Each parser gets many changed inputs, and those that reach new steps of its code are changed
 further. A crash is a fault, and so is an answer that another, slower program does not confirm. The
 inputs in the last column are tried again in every build.
 

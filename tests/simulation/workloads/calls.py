@@ -301,6 +301,7 @@ class Team:
                 findings,
                 [one for one in self.intents if one.name.endswith(f" of {organization}")],
                 self.zoho.book("contacts", organization).written,
+                answered_in_order=not self.happened("stray_reply"),
             )
         judges.judge_secrets(findings, self.texts, self.zoho.accounts.secrets)
         judges.report(findings, self.world)

@@ -349,7 +349,12 @@ class Reader:
         mine = [one for one in zoho.log if one.worker == name]
         books = [zoho.book(path, self.organization) for path in ("contacts", "items")]
         written = [one for book in books for one in book.written]
-        judge_writes(findings, self.intents.values(), written)
+        judge_writes(
+            findings,
+            self.intents.values(),
+            written,
+            answered_in_order=all(kind != "stray_reply" for kind, _ in self.world.faults),
+        )
         judge_secrets(findings, self.texts, zoho.accounts.secrets, self.now)
         findings.check("P1 in flight", len(self.spans))
         if most_in_flight(self.spans) > self.options.in_flight:
