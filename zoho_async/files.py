@@ -79,12 +79,15 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path, mode: int = 0o777) -> None:
-    """Create ``directory`` with ``mode``, and its missing parents."""
+    """Create ``directory`` with ``mode``, and its missing parents.
+
+    Its name is made durable also if it exists: who created it may have died before doing so.
+    """
     if not directory.exists():
         make_directory(directory.parent)
         with suppress(FileExistsError):  # another process was faster
             os.mkdir(directory, mode)
-        sync_directory(directory.parent)
+    sync_directory(directory.parent)
 
 
 def remove_directory(directory: Path) -> None:
@@ -189,13 +192,14 @@ def private_database(path: Path) -> Path:
     """Return the real path of a SQLite file, created empty and readable by its owner only.
 
     Creates its directory. An existing file is not opened: closing it would release the locks that
-    this process has on it (POSIX).
+    this process has on it (POSIX). Its name is made durable too: who created it may have died
+    before doing so.
     """
     path = Path(os.path.realpath(path))  # O_EXCL follows no link
     make_directory(path.parent, 0o700)
     with suppress(FileExistsError):
         os.close(os.open(path, _CREATED, 0o600))
-        sync_directory(path.parent)
+    sync_directory(path.parent)
     return path
 
 
@@ -228,6 +232,7 @@ def claim(draft: Path, path: Path) -> bool:
     try:
         os.link(draft, path)
     except FileExistsError:
+        sync_directory(path.parent)  # who created it may have died before this
         return False
     except OSError:  # a file system without hard links
         if path.exists():

@@ -174,7 +174,7 @@ def test_a_lock_that_another_program_holds_is_waited_for(folder: Run) -> None:
 
 
 def test_a_worker_that_dies_with_a_lock_frees_it() -> None:
-    run = Run(1, Fault("disk_kill", "one", nth=3))
+    run = Run(1, Fault("disk_kill", "one", nth=5))
     with run as root:
         held: list[bool] = []
 

@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,19 @@ def test_a_created_file_is_whole_and_an_existing_one_stays(tmp_path: Path) -> No
     assert path.read_bytes() == b"1"
     assert [each.name for each in path.parent.iterdir()] == ["token"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "use", [files.private_database, lambda path: files.create_private(path, b"")]
+)
+def test_a_file_whose_creator_died_before_its_sync_stays_after_a_power_loss(
+    use: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulation: the name of a journal was lost with all that it held."""
+    synced: list[Path] = []
+    path = Path(os.path.realpath(tmp_path)) / "new" / "journal"
+    path.parent.mkdir()
+    path.touch()
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    use(path)
+    assert set(synced) == {path.parent, path.parent.parent}
