@@ -7,6 +7,7 @@ tests.
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.support.plain_english import banned_in
 ROOT = Path(__file__).parents[2]
 #: Files with banned words as data.
 EXEMPT = {Path(__file__), Path(plain_english.__file__)}
+#: A line of docs/reliability.md that shows changed code.
+CODE_LINE = re.compile(r"^- `zoho_async/.*$", re.MULTILINE)
 GENERATED = {"books", "invoice", "billing", "inventory", "spec"}
 
 
@@ -56,7 +59,7 @@ def test_the_documentation_speaks_plain_english() -> None:
     found = [
         f"{page.relative_to(ROOT)}: {word}"
         for page in pages
-        for word in banned_in(page.read_text("utf-8"))
+        for word in banned_in(CODE_LINE.sub("", page.read_text("utf-8")))
     ]
     assert found == []
 

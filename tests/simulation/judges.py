@@ -468,7 +468,7 @@ def judge_writes(
 ) -> None:
     """P4 once and truth. No two intents may change one record in the same way.
 
-    Not ``answered_in_order``: replies that nobody asked for came, and a write may have got the
+    Not ``answered_in_order``: replies came that were not asked for, and a write may have got the
     reply of another call. Then its outcome says nothing.
     """
     creates: dict[tuple[str, str], list[Written]] = {}

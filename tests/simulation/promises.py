@@ -137,7 +137,7 @@ PROMISES: Final = {
             "P4 truth",
             "A write that returned happened, and one that raised anything but AmbiguousWrite did "
             "not.",
-            "Zoho refuses a call before it carries it out, and no reply that nobody asked for "
+            "Zoho refuses a call before it carries it out, and no reply that was not asked for "
             "comes while a call waits on the same connection",
             "AmbiguousWrite",
             "docs/howto/errors.md, zoho_async.http.connection",

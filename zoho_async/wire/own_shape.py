@@ -123,14 +123,14 @@ class OwnShape(Generic[S]):
         facts = functools.partial(facts_of_rows, operation.key, operation.row_id, body)
         if self._id and (text is body or not self._has_blank_name(bytes(reply.context))):
             ids = list(map(as_id, map(operator.attrgetter(self._id), rows)))
-            return page_with(rows, ids, context_of(reply), lambda: _times(facts().rows))
+            return page_with(rows, ids, context_of(reply.context), lambda: _times(facts().rows))
         try:
             head = facts()
         except UNDECODABLE:
             return None
         found = head.rows  # not the reply, which keeps the body in memory
         ids = [as_id(row.id) if operation.row_id else "" for row in found]
-        return page_with(rows, ids, context_of(head), lambda: _times(found))
+        return page_with(rows, ids, context_of(head.context), lambda: _times(found))
 
     def _has_blank_name(self, text: bytes) -> bool:
         """Whether step 2 may have changed ``text``."""

@@ -40,7 +40,7 @@ def raw_page(operation: ListOperation[Any], body: bytes) -> Page[bytes]:
     except UNDECODABLE:
         reply = _read_loosely(operation.key, body)
         rows = _rows(reply.rows, operation.key)
-    context = context_of(reply)
+    context = context_of(reply.context)
     if rows is msgspec.UNSET:
         key = other_rows(operation, untyped_object(body))
         if key is not None:
@@ -92,7 +92,10 @@ def row_id(operation: ListOperation[Any], row: bytes | memoryview | msgspec.Raw)
     try:
         found = _row_with(operation.row_id).decode(row).id
     except UNDECODABLE:  # of another type, or with a damaged character
-        loose = untyped(bytes(row))
+        try:
+            loose = untyped(bytes(row))
+        except Unreadable:
+            return ""
         found = loose.get(operation.row_id) if is_object(loose) else None
     return as_id(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
 
@@ -128,9 +131,8 @@ def _rows(raw: msgspec.Raw, key: str) -> list[msgspec.Raw] | msgspec.UnsetType |
         raise Unreadable(f"{key!r} is not a list in this reply") from None
 
 
-def context_of(reply: Any) -> PageContext | None:
-    """The page context of a reply that a decoder of this module returned, None without one."""
-    raw: msgspec.Raw = reply.context
+def context_of(raw: msgspec.Raw) -> PageContext | None:
+    """The page context in the ``context`` that a decoder of this module returned, None without."""
     if raw is _ABSENT:
         return None
     sent = untyped(raw)
