@@ -399,8 +399,8 @@ def _certainly_lost(book: Book, got: frozenset[str], reading: Reading) -> frozen
 
 
 def _are_old(book: Book, reading: Reading) -> bool:
-    """Whether all records were created a minute before the reading."""
-    newest = max((one.created for one in book.alive()), default=0.0)
+    """Whether all records were created, and last changed, a minute before the reading."""
+    newest = max((max(one.created, one.modified) for one in book.alive()), default=0.0)
     return newest + 60.0 < book.wall(reading.at)
 
 

@@ -106,7 +106,7 @@ PROMISES: Final = {
         Promise(
             "P3 honest",
             "A list that does not change, with a right count and times, is proven.",
-            "as P3 whole, and its records are older than a minute",
+            "as P3 whole, and its records have not changed for a minute",
             "nothing: a state that is never proven would be worthless",
             "docs/howto/completeness.md",
         ),
