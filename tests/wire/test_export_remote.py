@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -117,13 +118,17 @@ def test_runs_killed_at_random_moments_continue_on_an_empty_machine(
     zoho = Server(tmp_path / "zoho")
     truth = {f"{name.replace('.', '/')}.jsonl": zoho.truth(name) for name in SIZES}
     try:
+        began = time.monotonic()
+        first = {"XDG_STATE_HOME": str(tmp_path / "first")}
+        assert _run(zoho.environ | server.environment() | first, (), None)
+        whole = time.monotonic() - began
         while kills < MOMENTS:
             server.empty()
             for options in ((), ("--full",)):
                 ended = False
                 while not ended:
                     machine = {"XDG_STATE_HOME": str(tmp_path / f"machine{kills}{options}")}
-                    after = chance.uniform(3, 9) if kills < MOMENTS else None
+                    after = chance.uniform(0.3, 1.0) * whole if kills < MOMENTS else None
                     ended = _run(zoho.environ | server.environment() | machine, options, after)
                     kills += not ended
                     _release(server)
